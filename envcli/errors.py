@@ -1,0 +1,105 @@
+"""Every error that envcli raises on purpose.
+
+Each is also a built-in kind, so that code written against another library (``except RuntimeError``) keeps working::
+
+    EnvcliError
+    ├── SpecError (ValueError)            a value, or a spec, does not fit
+    ├── ActionError (SpecError)           an action was refused before it reached the simulator
+    ├── ConfigError (ValueError)          what the user typed, in YAML, in Python or in the shell
+    │   ├── UnknownName (LookupError)     no such env, key, group, choice or command; says the nearest
+    │   └── MissingDependency (ImportError)   an extra is not installed; says how to install it
+    ├── EnvError (RuntimeError)           a simulator failed or broke its contract
+    │   └── ClosedError                   used after ``close()`` or before the start
+    ├── TransformError (ValueError)       a transform does not fit its place in the chain
+    └── StoreError (OSError)              a run folder or a saved rollout cannot be read or written
+
+A message says where, what was found, what was expected and, where we know it, what to type instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ActionError",
+    "ClosedError",
+    "ConfigError",
+    "EnvError",
+    "EnvcliError",
+    "MissingDependency",
+    "SpecError",
+    "StoreError",
+    "TransformError",
+    "UnknownName",
+    "nearest",
+]
+
+
+class EnvcliError(Exception):
+    """The root of the tree."""
+
+
+class SpecError(EnvcliError, ValueError):
+    """A value is not a member of its spec, or two specs that must agree do not."""
+
+
+class ActionError(SpecError):
+    """An action has the wrong shape or dtype, or lies outside the action space."""
+
+
+class ConfigError(EnvcliError, ValueError):
+    """Something the user wrote cannot be carried out as written (exit code 2)."""
+
+
+class UnknownName(ConfigError, LookupError):
+    """A name that is not there. ``str()`` ends with the nearest names that are."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], cure: str = "") -> None:
+        self.name = name
+        self.known = sorted(known)
+        super().__init__(f"no {what} {name!r}. {nearest(name, self.known)}{' ' + cure if cure else ''}".rstrip())
+
+
+class MissingDependency(ConfigError, ImportError):
+    """A library that an optional part needs is not installed. ``str()`` ends with the command that installs it."""
+
+    def __init__(self, library: str, purpose: str, extra: str | None = None) -> None:
+        package = f"'envcli[{extra}]'" if extra else library
+        super().__init__(f"{purpose} needs {library}, which is not installed. Type: pip install {package}")
+
+
+class EnvError(EnvcliError, RuntimeError):
+    """A simulator raised, returned something its specs forbid, or was used in the wrong order."""
+
+
+class ClosedError(EnvError):
+    """The env was used after ``close()``, or before it was started."""
+
+
+class TransformError(EnvcliError, ValueError):
+    """A transform cannot stand where it was put."""
+
+
+class StoreError(EnvcliError, OSError):
+    """A file or folder cannot be read or written. The message names the path."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """One sentence that names what ``name`` may have meant, or all of a short list, or nothing.
+
+    >>> nearest("cartpol", ["cartpole", "pendulum"])
+    "Did you mean 'cartpole'?"
+    >>> nearest("xyz", ["a", "b"])
+    'There are: a, b.'
+    """
+    known = sorted(known)
+    folded = {k.lower(): k for k in known}
+    close = [folded[k] for k in difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.6)]
+    if not close:
+        close = [k for k in known if name.lower() in k.lower()][:count] if len(name) > 2 else []
+    if close:
+        return "Did you mean " + " or ".join(repr(k) for k in close) + "?"
+    if len(known) <= 20:
+        return f"There are: {', '.join(known)}." if known else "There are none."
+    return f"There are {len(known)}."
