@@ -1,0 +1,120 @@
+"""The gate every action of a user or a policy passes before it reaches a simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.errors import ActionError
+from envcli.keys import Key
+from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbounded
+
+__all__ = ["ActionGate"]
+
+_SMALL = 16  # up to so many numbers, a Python loop over a list is faster than numpy's start-up cost
+
+
+class ActionGate:
+    """Writes actions into the rows of one buffer, and refuses what the action spec does not hold.
+
+    Stricter than TorchRL 0.14, where an int given to a one-hot env silently becomes action 0: the shape must be the
+    spec's, the dtype must be the spec's or convertible without changing kind (float to float, int to float, bool to int),
+    and the value must lie in the space. NaN lies in no bounded space.
+
+    Args:
+        path: the key of the action.
+        spec: the leaf spec, ``[*batch, *value]``.
+        buffer: whose rows ``path`` is written to.
+    """
+
+    def __init__(self, path: Key, spec: TensorSpec, buffer: RolloutBuffer) -> None:
+        self._name = ".".join(path)
+        self._spec = spec
+        self._shape = spec.shape
+        self._dtype = spec.dtype
+        self._rows = buffer.array(path)
+        self._holds = _membership(spec)
+        self.written = -1  # the last row that an action was written to
+
+    def write(self, t: int, value: torch.Tensor) -> None:
+        """Row ``t`` becomes ``value``, ``[*batch, *value]``. Raises ActionError and leaves the simulator alone."""
+        if not isinstance(value, torch.Tensor):
+            self._refuse(f"a {type(value).__name__}")
+        if value.shape != self._shape:
+            self._refuse(f"shape {list(value.shape)}")
+        if value.dtype != self._dtype and not torch.can_cast(value.dtype, self._dtype):
+            self._refuse(f"dtype {value.dtype}")
+        row = self._rows[t, ...]
+        row[...] = value.detach().cpu().numpy()
+        if not self._holds(row):
+            self._refuse(_abridged(value))
+        self.written = t
+
+    def _refuse(self, found: str) -> None:
+        raise ActionError(
+            f"{self._name}: expected {_described(self._spec)}, found {found}. "
+            "env.rand_action() gives a valid one; env.action_spec.encode(value) turns plain numbers into one; "
+            "env.action_spec.project(value) gives the nearest"
+        )
+
+
+def _membership(spec: TensorSpec) -> Callable[[Array], bool]:
+    """The cheapest test that a row of the right shape and dtype lies in ``spec``."""
+    if getattr(spec, "mask", None) is not None:
+        return lambda row: bool(spec.is_in(torch.from_numpy(row)))
+    if isinstance(spec, OneHot):
+        return _one_hot_membership(spec.shape)
+    if isinstance(spec, Bounded):
+        return _bounded_membership(spec)
+    if isinstance(spec, Unbounded):
+        return lambda row: True
+    if isinstance(spec, Binary):
+        return lambda row: bool(((row == 0) | (row == 1)).all())
+    if isinstance(spec, Categorical):
+        last = int(spec.n) - 1
+        return lambda row: bool((row >= 0).all() and (row <= last).all())
+    return lambda row: bool(spec.is_in(torch.from_numpy(row)))
+
+
+def _one_hot_membership(shape: torch.Size) -> Callable[[Array], bool]:
+    zeros = shape[-1] - 1
+
+    def one(row: Array) -> bool:
+        values = row.tolist()
+        return bool(values.count(1) == 1 and values.count(0) == zeros)
+
+    def many(row: Array) -> bool:
+        return bool(((row != 0).sum(-1) == 1).all() and ((row == 1).sum(-1) == 1).all())
+
+    return one if len(shape) == 1 and shape[0] <= _SMALL else many
+
+
+def _bounded_membership(spec: Bounded) -> Callable[[Array], bool]:
+    low, high = spec.low.cpu().numpy(), spec.high.cpu().numpy()
+    if spec.shape.numel() > _SMALL or len(spec.shape) != 1:
+        return lambda row: bool(((row >= low) & (row <= high)).all())
+    bounds: list[tuple[Any, Any]] = list(zip(low.tolist(), high.tolist(), strict=True))
+
+    def few(row: Array) -> bool:
+        return all(least <= x <= most for x, (least, most) in zip(row.tolist(), bounds, strict=True))
+
+    return few
+
+
+def _described(spec: TensorSpec) -> str:
+    kind = f"{str(spec.dtype).removeprefix('torch.')} {list(spec.shape)}"
+    if isinstance(spec, OneHot):
+        return f"{kind}, one-hot (a single 1 among {spec.shape[-1]})"
+    if isinstance(spec, Bounded):
+        return f"{kind} within [{spec.low.min().item():g}, {spec.high.max().item():g}]"
+    if isinstance(spec, Categorical):
+        return f"{kind} in 0..{int(spec.n) - 1}"
+    return f"{kind}, {type(spec).__name__}"
+
+
+def _abridged(value: torch.Tensor) -> str:
+    text = str(value.detach().cpu().tolist())
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""Simulators: one file each, found by name, imported by nobody above."""

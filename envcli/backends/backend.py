@@ -1,0 +1,81 @@
+"""The contract of a backend: a native simulator as an env."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from typing_extensions import Self
+
+from envcli.env import Env
+from envcli.errors import ConfigError
+
+__all__ = ["Backend"]
+
+
+class Backend(Env):
+    """An env around one object of another library, reachable as ``_env``.
+
+    Public attributes that are not our own are the native env's. A subclass names its ``library``, builds from a name
+    (``from_name``), lists the names it knows (``available_names``), and writes the hooks of ``RowEnv``.
+
+    Args:
+        native: the other library's env. It is closed with this one.
+        frame_skip: how often each action is repeated; None: as often as the simulator itself does. Rewards are summed,
+            and an episode that ends on the way ends the repetition.
+        device: see :class:`~envcli.env.Env`.
+
+    Raises:
+        ConfigError: ``frame_skip`` is not at least 1.
+    """
+
+    library: ClassVar[str]
+
+    def __init__(self, native: Any, *, frame_skip: int | None = None, device: torch.device | str | None = None) -> None:
+        super().__init__(device=device)
+        if frame_skip is not None and (not isinstance(frame_skip, int) or frame_skip < 1):
+            raise ConfigError(
+                f"frame_skip: expected a whole number of at least 1, found {frame_skip!r}. 1 makes every step its own; "
+                "null leaves it to the simulator"
+            )
+        self._env = native
+        self.frame_skip = frame_skip
+
+    @classmethod
+    @abstractmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> Self:
+        """The env called ``name``. ``options`` go to the native constructor.
+
+        Raises:
+            UnknownName: there is no such env; says the nearest.
+            ConfigError: the native constructor does not take an option, or misses a library.
+        """
+
+    @classmethod
+    @abstractmethod
+    def available_names(cls) -> list[str]:
+        """The names that ``from_name`` takes, sorted."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "_env" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self._env, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(env={self._native_name()}, batch_size={self.batch_size}, device={self.device})"
+
+    def _native_name(self) -> str:
+        return str(self._env)
+
+    def _close(self) -> None:
+        self._env.close()

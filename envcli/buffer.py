@@ -1,0 +1,144 @@
+"""The rollout buffer: memory with a time axis, allocated once, in which every value of a rollout lives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from tensordict import TensorDict
+
+from envcli.errors import EnvError
+from envcli.keys import Key, nest
+
+__all__ = ["Array", "Layout", "Place", "RolloutBuffer", "in_memory", "in_shared_memory"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Layout: TypeAlias = Mapping[Key, tuple[torch.Size, torch.dtype]]
+"""What one row holds: path -> (shape ``[*batch, *value]``, dtype). Paths of the next step begin with ``"next"``."""
+
+Place: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], torch.Tensor]
+"""Where rows live: (path, ``[time, *batch, *value]``, dtype) -> a tensor of zeros in host memory."""
+
+
+def in_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Zeros in ordinary memory.
+
+    By way of numpy, whose zeros come from ``calloc``: pages are only paid for when they are first written, so a buffer
+    for a million steps of which a hundred are made costs a hundred steps.
+    """
+    if dtype in (torch.bfloat16, torch.complex32):  # numpy has no such types
+        return torch.zeros(shape, dtype=dtype)
+    template = torch.empty((), dtype=dtype).numpy()
+    try:
+        return torch.from_numpy(np.zeros(shape, dtype=template.dtype))
+    except MemoryError:
+        size = math.prod(shape) * template.itemsize
+        raise EnvError(
+            f"{shape[0]} steps of {'.'.join(path)} need {size:,} bytes, more than this machine gives. "
+            "Take fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
+        ) from None
+
+
+def in_shared_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Zeros in memory that other processes can be handed."""
+    return torch.zeros(shape, dtype=dtype).share_memory_()
+
+
+def _repeated(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """One row of zeros that stands for all of them: the time axis has stride 0."""
+    row = in_memory(path, shape[1:], dtype)
+    return row.as_strided(shape, (0, *row.stride()))
+
+
+class RolloutBuffer:
+    """A flat mapping from path to one tensor ``[time, *batch, *value]``.
+
+    Two families of paths: the root (observation, state, action, done family) and ``("next", ...)`` (observation,
+    reward, done family). An env is bound to a buffer once and then writes row after row; the rollout that the user gets
+    is a view of the same memory, and a saved rollout is the same memory again, in files.
+
+    Rows start at zero. ``filled`` counts the rows, from the first, that hold complete steps.
+
+    Args:
+        steps: rows, the length of the time axis.
+        batch_size: ``[*batch]``, the shape of the env.
+        tensors: path -> ``[time, *batch, *value]``, on the host.
+    """
+
+    def __init__(self, steps: int, batch_size: torch.Size, tensors: Mapping[Key, torch.Tensor]) -> None:
+        self.steps = steps
+        self.batch_size = batch_size
+        self.tensors = dict(tensors)
+        self.filled = 0
+
+    @classmethod
+    def allocate(cls, layout: Layout, steps: int, batch_size: torch.Size, place: Place = in_memory) -> RolloutBuffer:
+        """A buffer of ``steps`` rows of ``layout``, all zero, in the memory that ``place`` gives."""
+        tensors = {path: place(path, (steps, *shape), dtype) for path, (shape, dtype) in layout.items()}
+        return cls(steps, batch_size, tensors)
+
+    def __getitem__(self, path: Key) -> torch.Tensor:
+        return self.tensors[path]
+
+    def __contains__(self, path: Key) -> bool:
+        return path in self.tensors
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.tensors)
+
+    def array(self, path: Key) -> Array:
+        """``[time, *batch, *value]`` as numpy, over the same memory."""
+        tensor = self.tensors[path]
+        if tensor.dtype == torch.bfloat16:  # numpy has no such type; for moving rows the bits are enough
+            tensor = tensor.view(torch.int16)
+        return tensor.numpy()
+
+    def flags(self, path: Key) -> memoryview:
+        """``[time]`` of an unbatched scalar or ``[1]`` entry, for reading and writing single values.
+
+        A memoryview: one item costs 40 ns to write where numpy's costs 90 and torch's 2000.
+        """
+        array = self.array(path)
+        return memoryview(array if array.ndim == 1 else array[:, 0])
+
+    def add(self, path: Key, row: torch.Tensor, place: Place = in_memory) -> torch.Tensor:
+        """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""
+        self.tensors[path] = place(path, (self.steps, *row.shape), row.dtype)
+        return self.tensors[path]
+
+    def behind(self, layout: Layout, rewritten: set[Key]) -> RolloutBuffer:
+        """The buffer of an env one stage further in.
+
+        An entry that this buffer holds too, and that is not ``rewritten`` on the way, is the same memory; any other is
+        private, one row that stands for every time.
+        """
+        tensors = {}
+        for path, (shape, dtype) in layout.items():
+            if path in self.tensors and path not in rewritten:
+                tensors[path] = self.tensors[path]
+            else:
+                tensors[path] = _repeated(path, (self.steps, *shape), dtype)
+        return RolloutBuffer(self.steps, self.batch_size, tensors)
+
+    def tensordict(self, steps: int | None = None, device: torch.device | None = None) -> TensorDict:
+        """The first ``steps`` rows as a TensorDict ``[*batch, time]``: views, nothing is copied unless ``device`` asks.
+
+        The time dimension is named ``"time"``.
+        """
+        steps = self.filled if steps is None else steps
+        lead = len(self.batch_size)
+        entries = {path: tensor[:steps].movedim(0, lead) for path, tensor in self.tensors.items()}
+        shape = torch.Size([*self.batch_size, steps])
+        tensordict = TensorDict(nest(entries), batch_size=shape, names=[None] * lead + ["time"])
+        return tensordict if device is None else tensordict.to(device)
+
+    def compact(self) -> RolloutBuffer:
+        """The filled rows alone, in memory of their own where that sets at least half of the old memory free."""
+        if self.filled > self.steps // 2:
+            return self
+        kept = RolloutBuffer(self.filled, self.batch_size, {p: t[: self.filled].clone() for p, t in self.tensors.items()})
+        kept.filled = self.filled
+        return kept

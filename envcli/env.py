@@ -1,0 +1,285 @@
+"""Env: TensorDicts outside, rows inside."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from typing_extensions import Self
+
+from envcli.buffer import RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import ClosedError, EnvError, SpecError
+from envcli.front import Front
+from envcli.keys import as_path, as_user_key
+from envcli.mdp import step_mdp
+from envcli.policy_rows import PolicyRows, on_tensordicts
+from envcli.rollout import Callback, Rollout, check_truncatable, mark_truncated
+from envcli.row_env import RowEnv
+from envcli.seeding import next_seed
+
+__all__ = ["Env"]
+
+
+class Env(RowEnv):
+    """An environment, or a batch of them, that speaks TensorDict.
+
+    ``reset`` gives observation and done family; ``step`` takes an action in a TensorDict and writes what followed under
+    ``"next"``; ``rollout`` does both many times. A subclass assigns its specs in ``__init__`` and writes the four hooks
+    of :class:`~envcli.row_env.RowEnv`; write your own env with :class:`~envcli.EnvBase`, on TensorDicts.
+
+    Args:
+        device: where tensors are handed out; None: on the host, and the TensorDicts' ``device`` is None.
+        batch_size: ``[*batch]``, the leading shape of everything; ``[]`` for a single env.
+    """
+
+    batch_locked = True
+
+    def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
+        super().__init__(device, batch_size)
+        self._front: Front | None = None
+        self._reset_options: dict[str, Any] = {}
+        self.is_closed = False
+
+    # -- one step -------------------------------------------------------------------------------------------------
+
+    def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:
+        """Make the next ``reset`` draw from ``seed``.
+
+        Returns:
+            The seed for the next env in line (``envcli.seeding``), or ``seed`` itself if ``static_seed``.
+        """
+        self._require_open()
+        self._set_seed(seed)
+        return seed if static_seed or seed is None else next_seed(seed)
+
+    def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
+        """Begin a new episode.
+
+        Args:
+            tensordict: if given, it is updated and returned. Its entry ``"_reset"``, ``[*batch, 1]`` bool, says which
+                envs of a batch begin anew; the others keep what the TensorDict holds.
+            options: passed on to the simulator's own ``reset``.
+
+        Returns:
+            ``[*batch]``: observation, state and done family, in fresh memory.
+
+        Raises:
+            ClosedError: after ``close()``.
+            SpecError: ``"_reset"`` has the wrong shape or names no env.
+        """
+        self._require_open()
+        self._reset_options = options
+        try:
+            fresh = self._desk().reset(tensordict)
+        finally:
+            self._reset_options = {}
+        return _updated(tensordict, fresh, self.reset_keys)
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Make one step.
+
+        Args:
+            tensordict: ``[*batch]``, with the action (and the state, if ``state_spec`` is not empty).
+
+        Returns:
+            The same object, with observation, reward and done family of the next moment under ``"next"``, in fresh memory.
+
+        Raises:
+            ActionError: the action is not in ``action_spec``; nothing has been stepped.
+            ClosedError: after ``close()``.
+        """
+        self._require_open()
+        tensordict.set("next", self._desk().step(tensordict))
+        return tensordict
+
+    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """Write a random action into ``tensordict`` (a new one if None), from torch's global generator."""
+        if tensordict is None:
+            tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
+        for path, leaf in leaf_specs(self.full_action_spec).items():
+            tensordict.set(as_user_key(path), leaf.rand())
+        return tensordict
+
+    def rand_step(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """``step`` with a random action."""
+        return self.step(self.rand_action(tensordict))
+
+    def step_mdp(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """:func:`envcli.step_mdp` with the keys of this env: the TensorDict that the next ``step`` takes."""
+        return step_mdp(tensordict, reward_keys=self.reward_keys, action_keys=self.action_keys, exclude_action=False)
+
+    def any_done(self, tensordict: TensorDictBase) -> bool:
+        """Is any env done in ``tensordict``? If so, the mask is left in it, under ``"_reset"``."""
+        found = False
+        for key in self.reset_keys:
+            group = as_path(key)[:-1]
+            flags = [flag for name in self.done_keys if as_path(name)[:-1] == group and (flag := tensordict.get(name)) is not None]
+            mask = torch.stack(flags).any(0)
+            if mask.any():
+                tensordict.set(key, mask)
+                found = True
+        return found
+
+    def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """``reset`` where ``tensordict`` says that an env is done."""
+        return self.reset(tensordict) if self.any_done(tensordict) else tensordict
+
+    def step_and_maybe_reset(self, tensordict: TensorDictBase) -> tuple[TensorDictBase, TensorDictBase]:
+        """``step``, and what the step after it begins with: reset where an env is done."""
+        tensordict = self.step(tensordict)
+        return tensordict, self.maybe_reset(self.step_mdp(tensordict))
+
+    # -- many steps -----------------------------------------------------------------------------------------------
+
+    def rollout(
+        self,
+        max_steps: int,
+        policy: Callable[..., Any] | None = None,
+        callback: Callback | None = None,
+        *,
+        auto_reset: bool = True,
+        auto_cast_to_device: bool = False,
+        break_when_any_done: bool | None = None,
+        break_when_all_done: bool | None = None,
+        return_contiguous: bool = False,
+        tensordict: TensorDictBase | None = None,
+        set_truncated: bool = False,
+        trust_policy: bool = False,
+        out: RolloutBuffer | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> TensorDictBase:
+        """Up to ``max_steps`` steps in one TensorDict.
+
+        Args:
+            max_steps: at most so many steps; at least 1.
+            policy: called with a TensorDict, returns it with an action; None: random actions. It runs on rows of the
+                result's own memory, and what it computes is stored detached from its graph.
+            callback: called as ``callback(env, tensordict)`` after each step but the last; its result is ignored.
+            auto_reset: begin with a reset. Otherwise ``tensordict`` says where the envs stand, and those that are done
+                there are reset.
+            auto_cast_to_device: move the policy's input to where its parameters are.
+            break_when_any_done: end as soon as any env is done (the default). If False, done envs are reset and go on.
+            break_when_all_done: end when all envs are done; those that are done earlier repeat their last values and
+                earn nothing.
+            return_contiguous: copy a batch's result into ``[*batch, time]`` order. The result is dense either way.
+            tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given.
+            set_truncated: mark the last step as truncated (and done).
+            trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
+            out: a buffer of at least one step of this env's rows to write into; the result is a view of it. Its length
+                takes the place of ``max_steps`` if it is shorter.
+            progress: called with the number of steps made, every few hundred steps.
+
+        Returns:
+            ``[*batch, time]``, its last dimension named ``"time"``. Observation, state, action and done family at the
+            root; observation, reward and done family of the next moment under ``"next"``.
+
+        Raises:
+            RuntimeError: ``auto_reset=False`` without a ``tensordict``.
+            ActionError: the policy's action is not in ``action_spec``.
+        """
+        self._require_open()
+        if max_steps < 1:
+            raise ValueError(f"rollout: max_steps must be at least 1, found {max_steps}")
+        if not auto_reset and tensordict is None:
+            raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
+        if set_truncated:
+            check_truncatable(self)
+        buffer = RolloutBuffer.allocate(self._row_layout(), max_steps, self.batch_size) if out is None else out
+        try:
+            self._attach(buffer)
+            rows = None
+            if policy is not None:
+                device = _device_of(policy) if auto_cast_to_device else None
+                rows = PolicyRows(self, buffer, on_tensordicts(policy, self), device)
+            loop = Rollout(self, buffer, rows, callback, _at_end(break_when_any_done, break_when_all_done), progress)
+            loop.begin(tensordict, reset=auto_reset)
+            loop.run()
+        finally:
+            self._attach(self._desk().buffer)  # let go of the rollout's memory
+        if set_truncated:
+            mark_truncated(self, buffer)
+        result = (buffer.compact() if out is None else buffer).tensordict(device=self.device)
+        return result.contiguous() if return_contiguous else result
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+
+    def fake_tensordict(self) -> TensorDictBase:
+        """Zeros of everything a step holds, ``[*batch]``, with the keys, shapes and dtypes of a real one."""
+        fake = TensorDict({}, batch_size=self.batch_size, device=self.device)
+        for spec in (self.observation_spec, self.state_spec, self.full_done_spec, self.full_action_spec):
+            fake.update(spec.zero())
+        following = TensorDict({}, batch_size=self.batch_size, device=self.device)
+        for spec in (self.observation_spec, self.full_reward_spec, self.full_done_spec):
+            following.update(spec.zero())
+        return fake.set("next", following)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Hand tensors out on ``device`` from now on. Returns the env itself."""
+        self._device = torch.device(device)
+        for family in ("observation", "action", "reward", "done", "state"):
+            self._specs[family] = self._spec(family).to(self._device)
+        self._specs_changed()
+        return self
+
+    def close(self, *, raise_if_closed: bool = False) -> None:
+        """Let go of the simulator. A second call does nothing, unless ``raise_if_closed``."""
+        if self.is_closed:
+            if raise_if_closed:
+                raise ClosedError(f"{type(self).__name__} is closed already")
+            return
+        self.is_closed = True
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(batch_size={self.batch_size}, device={self.device})"
+
+    # -- the private side -----------------------------------------------------------------------------------------
+
+    def _desk(self) -> Front:
+        if self._front is None:
+            self._front = Front(self)
+        return self._front
+
+    def _specs_changed(self) -> None:
+        self._front = None
+        self._bound = None
+
+    def _require_open(self) -> None:
+        if self.is_closed:
+            raise ClosedError(f"{type(self).__name__} was closed. Build a new one")
+
+
+def _updated(tensordict: TensorDictBase | None, fresh: TensorDict, masks: list[Any]) -> TensorDictBase:
+    if tensordict is None:
+        return fresh
+    tensordict.update(fresh)
+    for key in masks:
+        if key in tensordict.keys(include_nested=True):
+            del tensordict[key]
+    return tensordict
+
+
+def _at_end(any_done: bool | None, all_done: bool | None) -> str:
+    if all_done:
+        if any_done:
+            raise SpecError("rollout: break_when_any_done and break_when_all_done exclude each other. Give one of them")
+        return "wait"
+    return "reset" if any_done is False else "stop"
+
+
+def _device_of(policy: Any) -> torch.device | None:
+    parameters = getattr(policy, "parameters", None)
+    first = next(iter(parameters()), None) if callable(parameters) else None
+    return None if first is None else first.device

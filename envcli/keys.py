@@ -1,0 +1,58 @@
+"""Nested keys: one spelling inside (a tuple of strings), the user's spelling outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+__all__ = ["Key", "NestedKey", "as_path", "as_user_key", "nest", "under_next"]
+
+NestedKey: TypeAlias = str | tuple[str, ...]
+"""What a user writes: ``"observation"`` or ``("next", "observation")``."""
+
+Key: TypeAlias = tuple[str, ...]
+"""What we write inside: always a tuple, never empty."""
+
+T = TypeVar("T")
+
+
+def as_path(key: NestedKey) -> Key:
+    """``key`` as a tuple.
+
+    >>> as_path("reward"), as_path(("next", "reward"))
+    (('reward',), ('next', 'reward'))
+    """
+    return (key,) if isinstance(key, str) else tuple(key)
+
+
+def as_user_key(path: Key) -> NestedKey:
+    """``path`` as a user writes it: a string where one is enough.
+
+    >>> as_user_key(("reward",))
+    'reward'
+    """
+    return path[0] if len(path) == 1 else path
+
+
+def under_next(path: Key) -> Key:
+    """The same entry one step later.
+
+    >>> under_next(("agents", "reward"))
+    ('next', 'agents', 'reward')
+    """
+    return ("next", *path)
+
+
+def nest(entries: Mapping[Key, T] | Iterable[tuple[Key, T]]) -> dict[str, Any]:
+    """A flat mapping from paths as a dict of dicts, in the same order.
+
+    >>> nest({("a",): 1, ("next", "a"): 2})
+    {'a': 1, 'next': {'a': 2}}
+    """
+    tree: dict[str, Any] = {}
+    for path, value in entries.items() if isinstance(entries, Mapping) else entries:
+        node = tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        node[path[-1]] = value
+    return tree

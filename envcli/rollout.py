@@ -1,0 +1,236 @@
+"""The loop: rows of one env, one after the other, from the first to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import SpecError
+from envcli.front import load_row, reset_mask
+from envcli.keys import under_next
+from envcli.policy_rows import PolicyRows
+from envcli.row_env import RowEnv
+from envcli.row_views import RowViews
+
+__all__ = ["Callback", "Policy", "Rollout"]
+
+Policy = Callable[[TensorDictBase], TensorDictBase]
+Callback = Callable[[Any, TensorDictBase], Any]
+
+_DRAW = 1024  # random actions are drawn so many rows at a time: one torch call, and little wasted on a short episode
+_TICK = 256  # rows between two calls of progress()
+
+
+class Rollout:
+    """One rollout of ``env`` into ``buffer``.
+
+    Args:
+        env: any env; it is bound to ``buffer`` here.
+        buffer: memory for as many steps as are wanted.
+        policy: writes actions, row by row; None: random ones, drawn from the action spec by torch's global generator.
+        callback: called with the env and a view of the row after each step but the last.
+        at_end: what happens when an episode ends before the last row: ``"reset"`` begins the next one, ``"stop"`` ends
+            the rollout, ``"wait"`` lets the other envs of the batch finish.
+        progress: called with the number of rows done, now and then.
+    """
+
+    def __init__(
+        self,
+        env: RowEnv,
+        buffer: RolloutBuffer,
+        policy: PolicyRows | None = None,
+        callback: Callback | None = None,
+        at_end: str = "reset",
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.env = env
+        self.buffer = buffer
+        self.policy = policy
+        self.at_end = at_end
+        self.progress = progress
+        env._attach(buffer)
+        self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
+        self._done = _done_test(env, buffer)
+        self._waiting: Array | None = None
+        self._carried = 0  # root rows up to this one are complete
+        self._callback = callback
+        self._sort_moves()
+        self._view = RowViews(buffer, list(buffer), env.device) if callback is not None else None
+
+    def _sort_moves(self) -> None:
+        """Which entries must be in place before the next step reads them, and which can move later, many rows at once."""
+        env, buffer, policy = self.env, self.buffer, self.policy
+        everything = self._callback is not None or (policy is not None and policy.reads is None) or self.at_end == "wait"
+        read = env._row_reads() | ((policy.reads or set()) if policy is not None else set())
+        actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
+        self._now: list[tuple[Array, Array]] = []
+        self._later: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for path in buffer:
+            if path[0] == "next" or path in actions or path in flags:
+                continue
+            source = under_next(path) if under_next(path) in buffer else path
+            if everything or path in read:
+                self._now.append((buffer.array(source), buffer.array(path)))
+            elif source != path:
+                self._later.append((buffer[source], buffer[path]))
+
+    # -- the first row --------------------------------------------------------------------------------------------
+
+    def begin(self, tensordict: TensorDictBase | None, reset: bool) -> None:
+        """Fill the first row: from a reset, or from where ``tensordict`` stands (and a reset of what is done there)."""
+        where: Array | None = None
+        if tensordict is not None:
+            paths = [path for path in self.buffer if path[0] != "next"]
+            where = reset_mask(self.env, tensordict) if reset else None
+            if not reset or where is not None:
+                load_row(self.buffer, 0, tensordict, paths)
+        if not reset:
+            done = self._any_flag(row_of_next=False, t=0)
+            if not done.any():
+                return
+            where = None if done.all() else done
+        self._clear_root_flags(0, where)
+        self.env._reset_row(0, where)
+
+    # -- the others -----------------------------------------------------------------------------------------------
+
+    def run(self, start: int = 0) -> int:
+        """Make the steps of the rows from ``start`` on. Returns the number of rows that are complete.
+
+        ``buffer.filled`` says the same, also after an exception: what was done before it is whole.
+        """
+        try:
+            for first in range(start, self.buffer.steps, _DRAW):
+                last = min(first + _DRAW, self.buffer.steps)
+                if self.policy is None:
+                    draw_actions(self.env, self.buffer, first, last)
+                for tick in range(first, last, _TICK):
+                    if self._rows(tick, min(tick + _TICK, last)):
+                        return self.buffer.filled
+                    if self.progress is not None:
+                        self.progress(self.buffer.filled)
+        finally:
+            self._carry(min(self.buffer.filled, self.buffer.steps - 1))
+        return self.buffer.filled
+
+    def _rows(self, start: int, stop: int) -> bool:
+        """Rows ``start`` to ``stop``. True if the rollout is over."""
+        t = start
+        try:
+            if self.policy is None and self._callback is None and not self._now:
+                step, done = self.env._step_row, self._done
+                for t in range(start, stop):  # noqa: B007  # the except below needs t
+                    step(t)
+                    if done(t) and self._episode_over(t):
+                        t += 1
+                        return True
+            else:
+                for t in range(start, stop):
+                    if self._row(t):
+                        t += 1
+                        return True
+            t = stop
+        finally:
+            self.buffer.filled = t
+        return False
+
+    def _row(self, t: int) -> bool:
+        if self.policy is not None and self.policy.write(t):
+            self._sort_moves()
+        self.env._step_row(t)
+        last = t + 1 == self.buffer.steps
+        if self._waiting is not None:
+            self._hold_waiting(t)
+        if self._view is not None and self._callback is not None and not last:
+            self._callback(self.env, self._view(t))
+        if not last:
+            for source, target in self._now:
+                target[t + 1] = source[t]
+        return self._done(t) and self._episode_over(t)
+
+    # -- the end of an episode ------------------------------------------------------------------------------------
+
+    def _episode_over(self, t: int) -> bool:
+        """An env is done in row ``t``. True if that ends the rollout."""
+        if self.at_end == "stop" or t + 1 == self.buffer.steps:
+            return self.at_end == "stop"
+        for following, root in self._flags:
+            root[t + 1] = following[t]
+        done = self._any_flag(row_of_next=True, t=t)
+        if self.at_end == "wait":
+            self._waiting = done
+            return bool(done.all())
+        self._carry(t + 1)
+        where = None if done.all() else done
+        self._clear_root_flags(t + 1, where)
+        self.env._reset_row(t + 1, where)
+        return False
+
+    def _hold_waiting(self, t: int) -> None:
+        """An env that is done while others are not repeats its last row, and earns nothing."""
+        where = self._waiting
+        for source, target in self._now:
+            source[t][where] = target[t][where]
+        for following, root in self._flags:
+            following[t][where] = root[t][where]
+        for path in leaf_specs(self.env.full_reward_spec):
+            self.buffer.array(under_next(path))[t][where] = 0
+
+    def _any_flag(self, row_of_next: bool, t: int) -> Array:
+        """``[*batch]``: is the env done in row ``t``?"""
+        lead = self.env.ndim
+        flags = [following if row_of_next else root for following, root in self._flags]
+        done: Array = flags[0][t].reshape(*self.env.batch_size, -1).any(axis=lead)
+        for other in flags[1:]:
+            done = done | other[t].reshape(*self.env.batch_size, -1).any(axis=lead)
+        return done
+
+    def _clear_root_flags(self, t: int, where: Array | None) -> None:
+        for _, root in self._flags:
+            root[t][... if where is None else where] = False
+
+    def _carry(self, stop: int) -> None:
+        """Complete the root up to row ``stop``: what the next row begins with is what the last one led to."""
+        if stop > self._carried:
+            for source, target in self._later:
+                target[self._carried + 1 : stop + 1] = source[self._carried : stop]
+            self._carried = stop
+
+
+def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:
+    """Fill the actions of rows ``start`` to ``stop`` with random ones."""
+    for path, leaf in leaf_specs(env.full_action_spec).items():
+        buffer[path][start:stop] = leaf.rand(torch.Size([stop - start]))
+
+
+def mark_truncated(env: RowEnv, buffer: RolloutBuffer) -> None:
+    """Say of the last row that the rollout, not the env, ended there."""
+    last = buffer.filled - 1
+    for path in leaf_specs(env.full_done_spec):
+        if path[-1] in ("done", "truncated"):
+            buffer[under_next(path)][last] = True
+
+
+def check_truncatable(env: RowEnv) -> None:
+    """Raises SpecError unless the env has a ``truncated`` flag."""
+    if not any(path[-1] == "truncated" for path in leaf_specs(env.full_done_spec)):
+        raise SpecError(
+            f"set_truncated=True needs a 'truncated' flag, but {type(env).__name__} has {env.done_keys}. "
+            "Give the env a full_done_spec with 'truncated'"
+        )
+
+
+def _done_test(env: RowEnv, buffer: RolloutBuffer) -> Callable[[int], bool]:
+    """Is any env done in row ``t`` of next? One memoryview look-up for the usual single env."""
+    paths = [under_next(path) for path in leaf_specs(env.full_done_spec) if path[-1] == "done"]
+    paths = paths or [under_next(path) for path in leaf_specs(env.full_done_spec)]
+    if len(paths) == 1 and not env.batch_size and buffer[paths[0]][0].numel() == 1:
+        return buffer.flags(paths[0]).__getitem__
+    arrays = [buffer.array(path) for path in paths]
+    return lambda t: any(array[t].any() for array in arrays)
+

@@ -1,0 +1,123 @@
+"""Converts numbers from one type to another, and actions back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, TransformError
+from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.specs import Composite, TensorSpec
+from envcli.transforms.transform import Transform
+
+__all__ = ["DTypeCastTransform"]
+
+
+class DTypeCastTransform(Transform):
+    """Values of ``dtype_in`` become ``dtype_out`` for the user; actions of ``dtype_out`` become ``dtype_in`` again.
+
+    Args:
+        dtype_in: what the simulator has: a ``torch.dtype``, or its name (``"float64"``).
+        dtype_out: what the user gets.
+        in_keys, out_keys: which entries, and what they are called after; None: every observation and reward of ``dtype_in``.
+        in_keys_inv, out_keys_inv: which actions and states; None: every one of ``dtype_in``, unless ``in_keys`` is given.
+
+    Raises:
+        ConfigError: no such dtype.
+        TransformError: an entry of another dtype is named.
+    """
+
+    def __init__(
+        self,
+        dtype_in: torch.dtype | str,
+        dtype_out: torch.dtype | str,
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+        in_keys_inv: Sequence[NestedKey] | None = None,
+        out_keys_inv: Sequence[NestedKey] | None = None,
+    ) -> None:
+        super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
+        self.dtype_in, self.dtype_out = _dtype("dtype_in", dtype_in), _dtype("dtype_out", dtype_out)
+        self._finds = in_keys is None
+        self._finds_inv = in_keys_inv is None and in_keys is None
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        return obs.to(self.dtype_out)
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        return state.to(self.dtype_in)
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def transform_output_spec(self, output_spec: Composite) -> Composite:
+        """With ``dtype_out`` for ``dtype_in``."""
+        if self._finds:
+            self.in_keys = [
+                as_user_key(path)
+                for family in ("observation", "reward")
+                for path, leaf in leaf_specs(output_spec[f"full_{family}_spec"]).items()
+                if leaf.dtype == self.dtype_in
+            ]
+            self.out_keys = list(self.in_keys)
+        return super().transform_output_spec(output_spec)
+
+    def transform_input_spec(self, input_spec: Composite) -> Composite:
+        """With ``dtype_out`` for ``dtype_in``: that is what the user gives."""
+        if self._finds_inv:
+            self.in_keys_inv = [
+                as_user_key(path)
+                for family in ("action", "state")
+                for path, leaf in leaf_specs(input_spec[f"full_{family}_spec"]).items()
+                if leaf.dtype == self.dtype_in
+            ]
+            self.out_keys_inv = list(self.in_keys_inv)
+        for family in ("action", "state"):
+            spec = input_spec[f"full_{family}_spec"]
+            for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
+                leaf = leaf_specs(spec).get(as_path(in_key))
+                if leaf is not None:
+                    if in_key != out_key:
+                        del spec[in_key]
+                    spec[out_key] = self._leaf_after(leaf)
+            input_spec[f"full_{family}_spec"] = spec
+        return input_spec
+
+    def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        if leaf.dtype != self.dtype_in:
+            raise TransformError(f"{type(self).__name__} casts {self.dtype_in}, but was given an entry of {leaf.dtype}")
+        return leaf.to(self.dtype_out)
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        def arrays(pairs: list[tuple[Key, Key]]) -> list[tuple[Array, Array]]:
+            return [(inner.array(i), outer.array(o)) for i, o in pairs if i in inner and o in outer]
+
+        shown = [(as_path(i), as_path(o)) for i, o in zip(self.in_keys, self.out_keys, strict=True)]
+        self._shown = arrays(shown)
+        self._following = arrays([(under_next(i), under_next(o)) for i, o in shown])
+        self._taken = arrays([(as_path(i), as_path(o)) for i, o in zip(self.in_keys_inv, self.out_keys_inv, strict=True)])
+
+    def _step_row(self, t: int) -> None:  # numpy converts as it copies: 0.15 us where torch takes 3
+        for source, target in self._following:
+            target[t] = source[t]
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        mask: Any = ... if where is None else where
+        for source, target in self._shown:
+            target[t][mask] = source[t][mask]
+
+    def _inv_row(self, t: int) -> None:
+        for source, target in self._taken:
+            source[t] = target[t]
+
+
+def _dtype(where: str, name: torch.dtype | str) -> torch.dtype:
+    found = getattr(torch, name.removeprefix("torch."), None) if isinstance(name, str) else name
+    if not isinstance(found, torch.dtype):
+        raise ConfigError(f"{where}: expected a dtype of torch such as float32 or float64, found {name!r}")
+    return found

@@ -1,0 +1,105 @@
+"""Counts the steps of each episode, and may end it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError
+from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.specs import Bounded, Categorical, Composite
+from envcli.transforms.transform import Transform
+
+__all__ = ["StepCounter"]
+
+
+class StepCounter(Transform):
+    """``step_count``, ``[*batch, 1]`` int64: 0 after a reset, 1 after the first step.
+
+    Args:
+        max_steps: when an episode has so many steps it is ``truncated`` (and ``done``); None: never.
+        truncated_key: which flag says so. It is added to the done family if it is not there.
+        step_count_key: what the count is called.
+        update_done: set ``done`` along with the flag.
+
+    Raises:
+        ConfigError: ``max_steps`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        max_steps: int | None = None,
+        truncated_key: str = "truncated",
+        step_count_key: str = "step_count",
+        update_done: bool = True,
+    ) -> None:
+        super().__init__()
+        if max_steps is not None and max_steps < 1:
+            raise ConfigError(f"max_steps: expected at least 1, found {max_steps}. null counts without an end")
+        self.max_steps = max_steps
+        self.truncated_key: NestedKey = truncated_key
+        self.step_count_key: NestedKey = step_count_key
+        self.update_done = update_done
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        """With the count."""
+        observation_spec[self.step_count_key] = self._count_spec(observation_spec)
+        return observation_spec
+
+    def transform_state_spec(self, state_spec: Composite) -> Composite:
+        """With the count: a step reads it, so that a TensorDict can be taken up where it was left."""
+        state_spec[self.step_count_key] = self._count_spec(state_spec)
+        return state_spec
+
+    def transform_done_spec(self, done_spec: Composite) -> Composite:
+        """With the flag, if ``max_steps`` asks for one."""
+        if self.max_steps is not None and as_path(self.truncated_key) not in leaf_specs(done_spec):
+            shape = torch.Size([*done_spec.shape, 1])
+            done_spec[self.truncated_key] = Categorical(2, shape=shape, dtype=torch.bool, device=done_spec.device)
+        return done_spec
+
+    def _count_spec(self, beside: Composite) -> Bounded:
+        shape = torch.Size([*beside.shape, 1])
+        high = torch.iinfo(torch.int64).max if self.max_steps is None else self.max_steps
+        return Bounded(0, high, shape=shape, dtype=torch.int64, device=beside.device)
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _rewrites(self) -> set[Key]:
+        path = as_path(self.step_count_key)
+        return {path, under_next(path)}
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        path, flag = as_path(self.step_count_key), under_next(as_path(self.truncated_key))
+        raised = [flag, (*flag[:-1], "done")] if self.update_done else [flag]
+        self._raised = [outer.array(p) for p in raised if p in outer]
+        self._root, self._next = outer.array(path), outer.array(under_next(path))
+        self._single = not outer.batch_size
+        if self._single:
+            self._root_count, self._next_count = outer.flags(path), outer.flags(under_next(path))
+
+    def _step_row(self, t: int) -> None:
+        if self._single:
+            count = self._root_count[t] + 1
+            self._next_count[t] = count
+            if self.max_steps is not None and count >= self.max_steps:
+                for flags in self._raised:
+                    flags[t] = True
+            return
+        counts = self._next[t]
+        np.add(self._root[t], 1, out=counts)
+        if self.max_steps is not None:
+            over = counts >= self.max_steps
+            for flags in self._raised:
+                flags[t] |= over
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        self._root[t][... if where is None else where] = 0
+
+    def extra_repr(self) -> str:
+        """The limit and the key, for ``repr``."""
+        return f"max_steps={self.max_steps}, key={as_user_key(as_path(self.step_count_key))!r}"

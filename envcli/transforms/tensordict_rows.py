@@ -1,0 +1,81 @@
+"""Rows for transforms that are written on TensorDicts, as for TorchRL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.errors import SpecError
+from envcli.keys import Key, as_user_key
+from envcli.mdp import leaf_paths
+from envcli.row_views import RowViews
+from envcli.transforms.transform import Transform
+
+__all__ = ["TensorDictRows", "speaks_tensordict"]
+
+_HOOKS = ("_call", "_step", "_reset", "_inv_call")
+
+
+def speaks_tensordict(transform: Transform) -> bool:
+    """Does the class of ``transform`` write a TensorDict hook of its own?"""
+    return any(getattr(type(transform), name) is not getattr(Transform, name) for name in _HOOKS)
+
+
+class TensorDictRows:
+    """The row hooks of one such transform: rows become TensorDicts, and what comes back is written into rows."""
+
+    def __init__(self, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer, device: torch.device | None) -> None:
+        self._transform = transform
+        self._inner, self._outer = inner, outer
+        inner_root, inner_next = _split(inner)
+        outer_root, _ = _split(outer)
+        self._inner_root = RowViews(inner, inner_root, device)
+        self._inner_next = RowViews(inner, inner_next, device, prefix=("next",))
+        self._outer_root = RowViews(outer, outer_root, device)
+
+    def step_row(self, t: int) -> None:
+        """See ``Transform._step_row``."""
+        before = self._inner_next(t)
+        result = self._transform._step(self._outer_root(t), before.copy())
+        self._store(self._outer, t, before, result, ("next",), ...)
+
+    def reset_row(self, t: int, where: Array | None) -> None:
+        """See ``Transform._reset_row``."""
+        mask: Any = ... if where is None else torch.from_numpy(where)
+        before = self._inner_root(t)
+        given = self._outer_root(t)
+        if where is not None:
+            given.set("_reset", torch.from_numpy(where).unsqueeze(-1))
+        result = self._transform._reset(given, before.copy())
+        self._store(self._outer, t, before, result, (), mask)
+
+    def inv_row(self, t: int) -> None:
+        """See ``Transform._inv_row``."""
+        before = self._outer_root(t)
+        self._store(self._inner, t, before, self._transform._inv_call(before.copy()), (), ...)
+
+    def _store(
+        self, target: RolloutBuffer, t: int, before: TensorDictBase, result: TensorDictBase, prefix: Key, mask: Any
+    ) -> None:
+        source = self._outer if target is self._inner else self._inner
+        for path in leaf_paths(result):
+            full = (*prefix, *path)
+            value = result.get(as_user_key(path))
+            if full not in target:
+                if full in source:  # an entry of the other side that passed through
+                    continue
+                raise SpecError(
+                    f"{type(self._transform).__name__} wrote {as_user_key(path)!r}, which its specs do not announce. Name it "
+                    "in out_keys, or add it in transform_observation_spec"
+                )
+            rows = target[full]
+            if before.get(as_user_key(path), None) is value and full in source and source[full] is rows:
+                continue
+            rows[t][mask] = value[mask].detach().to(rows.device)
+
+
+def _split(buffer: RolloutBuffer) -> tuple[list[Key], list[Key]]:
+    return [path for path in buffer if path[0] != "next"], [path for path in buffer if path[0] == "next"]

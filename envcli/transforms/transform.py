@@ -1,0 +1,221 @@
+"""The contract of a transform: what happens to values between an env and its user."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+from typing_extensions import Self
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import TransformError
+from envcli.keys import Key, NestedKey, as_path, under_next
+from envcli.specs import Composite, TensorSpec, Unbounded
+
+__all__ = ["Transform"]
+
+
+class Transform(torch.nn.Module):
+    """One change of some entries.
+
+    A subclass writes ``_apply_transform`` (value to value, on any leading dimensions); everything else follows: the rows,
+    the specs, the use on a TensorDict. Towards the simulator it is ``_inv_apply_transform`` and ``transform_input_spec``.
+
+    A transform that needs more than one value at a time writes the row hooks ``_bind``, ``_step_row``, ``_reset_row`` and
+    ``_inv_row``, or, as for TorchRL, the TensorDict hooks ``_call``, ``_step``, ``_reset`` and ``_inv_call``, which cost
+    some TensorDicts a step.
+
+    Args:
+        in_keys: what is read on the way to the user.
+        out_keys: what is written there; None: the same keys.
+        in_keys_inv: what the simulator takes, by its own names.
+        out_keys_inv: the names by which the user gives it; None: the same.
+
+    Raises:
+        TransformError: ``in_keys_inv`` and ``out_keys_inv`` are not equally many.
+    """
+
+    def __init__(
+        self,
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+        in_keys_inv: Sequence[NestedKey] | None = None,
+        out_keys_inv: Sequence[NestedKey] | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_keys = list(in_keys or [])
+        self.out_keys = list(self.in_keys if out_keys is None else out_keys)
+        self.in_keys_inv = list(in_keys_inv or [])
+        self.out_keys_inv = list(self.in_keys_inv if out_keys_inv is None else out_keys_inv)
+        self._container: Any = None  # the Compose or TransformedEnv that holds this; a floor above
+        if len(self.in_keys_inv) != len(self.out_keys_inv):
+            raise TransformError(
+                f"{type(self).__name__}: in_keys_inv {self.in_keys_inv} and out_keys_inv {self.out_keys_inv} "
+                "must be equally many, one pair for each entry"
+            )
+
+    # -- values ---------------------------------------------------------------------------------------------------
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        """``[*lead, *value]`` -> ``[*lead, *new value]``, for one pair of ``in_keys`` and ``out_keys``."""
+        raise TransformError(f"{type(self).__name__} works on the steps of an env only; it cannot be applied to a value")
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        """The user's ``[*lead, *value]`` -> the simulator's, for one pair of ``in_keys_inv`` and ``out_keys_inv``."""
+        return state
+
+    # -- TensorDicts, as in TorchRL -------------------------------------------------------------------------------
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """The transform on its own, on a TensorDict ``[*lead]`` of any origin, in place; what is missing is left out."""
+        return self._call(tensordict)
+
+    def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """The way to the simulator on its own, on a shallow copy of ``tensordict``."""
+        return self._inv_call(tensordict.copy())
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
+            value = next_tensordict.get(in_key, None)
+            if value is not None:
+                next_tensordict.set(out_key, self._apply_transform(value))
+        return next_tensordict
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return self._call(next_tensordict)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        """What a reset shows. As in TorchRL, a subclass that writes ``_call`` says here whether a reset calls it too."""
+        return self._call(tensordict_reset) if type(self)._call is Transform._call else tensordict_reset
+
+    def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
+            tensordict.set(in_key, self._inv_apply_transform(tensordict.get(out_key)))
+        return tensordict
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def transform_output_spec(self, output_spec: Composite) -> Composite:
+        """``full_observation_spec``, ``full_reward_spec`` and ``full_done_spec`` as they are after this transform."""
+        for family, change in (
+            ("observation", self.transform_observation_spec),
+            ("reward", self.transform_reward_spec),
+            ("done", self.transform_done_spec),
+        ):
+            output_spec[f"full_{family}_spec"] = change(output_spec[f"full_{family}_spec"])
+        return output_spec
+
+    def transform_input_spec(self, input_spec: Composite) -> Composite:
+        """``full_action_spec`` and ``full_state_spec`` as the user of this transform sees them."""
+        input_spec["full_action_spec"] = self.transform_action_spec(input_spec["full_action_spec"])
+        input_spec["full_state_spec"] = self.transform_state_spec(input_spec["full_state_spec"])
+        return input_spec
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        """The observations after this transform; found by running it on zeros."""
+        return self._derived(observation_spec)
+
+    def transform_reward_spec(self, reward_spec: Composite) -> Composite:
+        """The rewards after this transform; found by running it on zeros."""
+        return self._derived(reward_spec)
+
+    def transform_done_spec(self, done_spec: Composite) -> Composite:
+        """The done family after this transform; found by running it on zeros."""
+        return self._derived(done_spec)
+
+    def transform_action_spec(self, action_spec: Composite) -> Composite:
+        """The actions before this transform; a subclass with ``in_keys_inv`` says what they are."""
+        return action_spec
+
+    def transform_state_spec(self, state_spec: Composite) -> Composite:
+        """The state before this transform."""
+        return state_spec
+
+    def _derived(self, spec: Composite) -> Composite:
+        present = leaf_specs(spec)
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
+            leaf = present.get(as_path(in_key))
+            if leaf is not None:
+                spec[out_key] = self._leaf_after(leaf)
+        return spec
+
+    def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        """The spec of ``_apply_transform`` of a value of ``leaf``. Unbounded, unless a subclass knows better."""
+        value = self._apply_transform(leaf.zero())
+        return Unbounded(value.shape, device=leaf.device, dtype=value.dtype)
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _rewrites(self) -> set[Key]:
+        """The paths whose memory on the two sides of this transform must not be the same."""
+        shown = [as_path(key) for key in self.out_keys]
+        return {*shown, *map(under_next, shown), *map(as_path, self.in_keys_inv)}
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        """Remember the rows towards the simulator (``inner``) and towards the user (``outer``)."""
+        self._root_moves = self._moves(inner, outer, ())
+        self._next_moves = self._moves(inner, outer, ("next",))
+        self._inverse_moves = [
+            (outer[as_path(out_key)], inner[as_path(in_key)])
+            for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True)
+        ]
+
+    def _moves(self, inner: RolloutBuffer, outer: RolloutBuffer, prefix: Key) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        pairs = [
+            ((*prefix, *as_path(i)), (*prefix, *as_path(o))) for i, o in zip(self.in_keys, self.out_keys, strict=False)
+        ]
+        return [(inner[i], outer[o]) for i, o in pairs if i in inner and o in outer]
+
+    def _step_row(self, t: int) -> None:
+        """After the step: from ``inner`` next ``[t]`` to ``outer`` next ``[t]``."""
+        for source, target in self._next_moves:
+            target[t] = self._apply_transform(source[t])
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        """After a reset: from ``inner`` root ``[t]`` to ``outer`` root ``[t]``, in the envs ``where`` names."""
+        mask: Any = ... if where is None else torch.from_numpy(where)
+        for source, target in self._root_moves:
+            target[t][mask] = self._apply_transform(source[t])[mask]
+
+    def _inv_row(self, t: int) -> None:
+        """Before the step: from ``outer`` root ``[t]`` to ``inner`` root ``[t]``."""
+        for source, target in self._inverse_moves:
+            target[t] = self._inv_apply_transform(source[t])
+
+    # -- its place ------------------------------------------------------------------------------------------------
+
+    @property
+    def container(self) -> Any:
+        """The ``Compose`` or ``TransformedEnv`` that holds this transform, None if it stands alone."""
+        return self._container
+
+    @property
+    def parent(self) -> Any:
+        """The env that this transform acts on: the base env with the transforms before this one. None outside an env."""
+        return None if self._container is None else self._container._env_before(self)
+
+    def set_container(self, container: Any) -> None:
+        """Say who holds this transform. Raises TransformError if another does already."""
+        if self._container is not None and container is not None and self._container is not container:
+            raise TransformError(f"{type(self).__name__} is part of another chain already. Use a copy: transform.clone()")
+        self._container = container
+
+    def clone(self) -> Self:
+        """A copy with memory of its own that stands alone."""
+        container, self._container = self._container, None
+        try:
+            return copy.deepcopy(self)
+        finally:
+            self._container = container
+
+    def extra_repr(self) -> str:
+        """The keys, for ``repr``."""
+        return f"keys={self.in_keys}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
