@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 
@@ -55,7 +56,7 @@ class Rollout:
         self.progress = progress
         env._attach(buffer)
         self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
-        self._done = _done_test(env, buffer)
+        self._done = env._done_test()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
         self._callback = callback
@@ -69,7 +70,7 @@ class Rollout:
         read = env._row_reads() | ((policy.reads or set()) if policy is not None else set())
         actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
         self._now: list[tuple[Array, Array]] = []
-        self._later: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._later: list[tuple[Array, Array]] = []
         for path in buffer:
             if path[0] == "next" or path in actions or path in flags:
                 continue
@@ -77,7 +78,7 @@ class Rollout:
             if everything or path in read:
                 self._now.append((buffer.array(source), buffer.array(path)))
             elif source != path:
-                self._later.append((buffer[source], buffer[path]))
+                self._later.append((buffer.array(source), buffer.array(path)))
 
     # -- the first row --------------------------------------------------------------------------------------------
 
@@ -120,38 +121,32 @@ class Rollout:
 
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
-        t = start
-        try:
-            if self.policy is None and self._callback is None and not self._now:
-                step, done = self.env._step_row, self._done
-                for t in range(start, stop):  # noqa: B007  # the except below needs t
-                    step(t)
-                    if done(t) and self._episode_over(t):
-                        t += 1
-                        return True
-            else:
-                for t in range(start, stop):
-                    if self._row(t):
-                        t += 1
-                        return True
-            t = stop
-        finally:
-            self.buffer.filled = t
+        buffer, done = self.buffer, self._done
+        if self.policy is None and self._callback is None and not self._now:
+            while buffer.filled < stop:
+                buffer.filled = self.env._step_rows(buffer.filled, stop)
+                if done(buffer.filled - 1) and self._episode_over(buffer.filled - 1):
+                    return True
+            return False
+        for t in range(start, stop):
+            self._row(t)
+            buffer.filled = t + 1
+            if done(t) and self._episode_over(t):
+                return True
         return False
 
-    def _row(self, t: int) -> bool:
+    def _row(self, t: int) -> None:
         if self.policy is not None and self.policy.write(t):
             self._sort_moves()
         self.env._step_row(t)
-        last = t + 1 == self.buffer.steps
         if self._waiting is not None:
             self._hold_waiting(t)
-        if self._view is not None and self._callback is not None and not last:
+        if t + 1 == self.buffer.steps:
+            return
+        if self._view is not None and self._callback is not None:
             self._callback(self.env, self._view(t))
-        if not last:
-            for source, target in self._now:
-                target[t + 1] = source[t]
-        return self._done(t) and self._episode_over(t)
+        for source, target in self._now:
+            target[t + 1] = source[t]
 
     # -- the end of an episode ------------------------------------------------------------------------------------
 
@@ -159,15 +154,17 @@ class Rollout:
         """An env is done in row ``t``. True if that ends the rollout."""
         if self.at_end == "stop" or t + 1 == self.buffer.steps:
             return self.at_end == "stop"
-        for following, root in self._flags:
-            root[t + 1] = following[t]
-        done = self._any_flag(row_of_next=True, t=t)
+        where = None
+        if self.env.batch_size:
+            for following, root in self._flags:
+                root[t + 1] = following[t]
+            where = self._any_flag(row_of_next=True, t=t)
         if self.at_end == "wait":
-            self._waiting = done
-            return bool(done.all())
+            self._waiting = where
+            return where is None or bool(where.all())
         self._carry(t + 1)
-        where = None if done.all() else done
-        self._clear_root_flags(t + 1, where)
+        if where is not None:
+            self._clear_root_flags(t + 1, where)
         self.env._reset_row(t + 1, where)
         return False
 
@@ -185,9 +182,9 @@ class Rollout:
         """``[*batch]``: is the env done in row ``t``?"""
         lead = self.env.ndim
         flags = [following if row_of_next else root for following, root in self._flags]
-        done: Array = flags[0][t].reshape(*self.env.batch_size, -1).any(axis=lead)
-        for other in flags[1:]:
-            done = done | other[t].reshape(*self.env.batch_size, -1).any(axis=lead)
+        done = np.zeros(self.env.batch_size, dtype=bool)
+        for flag in flags:
+            done |= flag[t].reshape(*self.env.batch_size, -1).any(axis=lead)
         return done
 
     def _clear_root_flags(self, t: int, where: Array | None) -> None:
@@ -223,14 +220,3 @@ def check_truncatable(env: RowEnv) -> None:
             f"set_truncated=True needs a 'truncated' flag, but {type(env).__name__} has {env.done_keys}. "
             "Give the env a full_done_spec with 'truncated'"
         )
-
-
-def _done_test(env: RowEnv, buffer: RolloutBuffer) -> Callable[[int], bool]:
-    """Is any env done in row ``t`` of next? One memoryview look-up for the usual single env."""
-    paths = [under_next(path) for path in leaf_specs(env.full_done_spec) if path[-1] == "done"]
-    paths = paths or [under_next(path) for path in leaf_specs(env.full_done_spec)]
-    if len(paths) == 1 and not env.batch_size and buffer[paths[0]][0].numel() == 1:
-        return buffer.flags(paths[0]).__getitem__
-    arrays = [buffer.array(path) for path in paths]
-    return lambda t: any(array[t].any() for array in arrays)
-

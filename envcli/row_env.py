@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
-from envcli.keys import Key
+from envcli.keys import Key, under_next
 
 __all__ = ["RowEnv"]
 
@@ -19,6 +20,8 @@ class RowEnv(EnvSpecs, ABC):
     """
 
     _bound: RolloutBuffer | None = None
+    _done_of: RolloutBuffer | None = None
+    _is_done: Callable[[int], bool]
 
     @abstractmethod
     def _bind(self, buffer: RolloutBuffer) -> None:
@@ -42,6 +45,28 @@ class RowEnv(EnvSpecs, ABC):
         The action is a member of its spec. The flags of the row are false on entry: write them only where they are true.
         """
 
+    def _step_rows(self, start: int, stop: int) -> int:
+        """``_step_row`` for ``start``, ``start + 1``, ...: up to ``stop``, or until an env is done. Returns the row after the last.
+
+        Actions of all these rows are in place. If a step raises, the bound buffer's ``filled`` says how many rows are whole.
+        A backend whose step is cheap may write a tighter loop than this one.
+        """
+        step, done, t = self._step_row, self._done_test(), start
+        try:
+            for t in range(start, stop):
+                step(t)
+                if done(t):
+                    return t + 1
+        except BaseException:
+            self._stopped_in(t)
+            raise
+        return stop
+
+    def _stopped_in(self, t: int) -> None:
+        """Row ``t`` was left by an exception: those before it are whole."""
+        if self._bound is not None:
+            self._bound.filled = t
+
     @abstractmethod
     def _set_seed(self, seed: int | None) -> None:
         """Make the next reset draw from ``seed``."""
@@ -61,5 +86,22 @@ class RowEnv(EnvSpecs, ABC):
             self._bind(buffer)
             self._bound = buffer
 
+    def _done_test(self) -> Callable[[int], bool]:
+        """Is any env done in row ``t`` of next? For the usual single env, one look-up in a memoryview."""
+        buffer = self._bound
+        assert buffer is not None
+        if self._done_of is not buffer:
+            self._is_done, self._done_of = _done_test(self, buffer), buffer
+        return self._is_done
+
     def _is_attached(self, buffer: RolloutBuffer) -> bool:
         return self._bound is buffer
+
+
+def _done_test(env: EnvSpecs, buffer: RolloutBuffer) -> Callable[[int], bool]:
+    paths = [under_next(path) for path in leaf_specs(env.full_done_spec) if path[-1] == "done"]
+    paths = paths or [under_next(path) for path in leaf_specs(env.full_done_spec)]
+    if len(paths) == 1 and not env.batch_size and buffer[paths[0]][0].numel() == 1:
+        return buffer.flags(paths[0]).__getitem__
+    arrays = [buffer.array(path) for path in paths]
+    return lambda t: any(array[t].any() for array in arrays)

@@ -16,7 +16,7 @@ from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, UnknownName
 from envcli.info_reader import InfoReader
 from envcli.keys import Key
-from envcli.spaces import check_native, row_reader, row_writer, space_to_spec
+from envcli.spaces import check_native, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper"]
@@ -82,8 +82,8 @@ class GymWrapper(Backend):
         device: torch.device | str | None = None,
         **options: Any,
     ) -> Self:
-        """``gymnasium.make(name, **options)`` as an env."""
-        raise NotImplementedError(f"a {cls.__name__} wraps an env that exists already; GymEnv makes one from a name")
+        """The env called ``name``, wrapped; ``options`` go to ``gymnasium.make``."""
+        raise NotImplementedError
 
     @classmethod
     def available_names(cls) -> list[str]:
@@ -127,6 +127,7 @@ class GymWrapper(Backend):
         self._first = row_writer(space, self._observed, buffer)
         self._observe = row_writer(space, ("next", *self._observed), buffer)
         self._action = row_reader(self._env.action_space, self._acted, buffer)
+        self._actions = rows_reader(self._env.action_space, self._acted, buffer)
         self._reward = buffer.flags(("next", "reward"))
         self._done, self._terminated, self._truncated = (
             buffer.flags(("next", name)) for name in ("done", "terminated", "truncated")
@@ -158,6 +159,23 @@ class GymWrapper(Backend):
             self._done[t] = self._truncated[t] = True
         if self._next_info is not None:
             self._next_info(t, info)
+
+    def _step_rows(self, start: int, stop: int) -> int:
+        if self._next_info is not None:
+            return super()._step_rows(start, stop)
+        step, observe, rewards, t = self._native_step, self._observe, self._reward, start
+        try:
+            for t, action in enumerate(self._actions(start, stop), start):
+                observation, rewards[t], terminated, truncated, _ = step(action)
+                observe(t, observation)
+                if terminated or truncated:
+                    self._done[t] = True
+                    self._terminated[t], self._truncated[t] = bool(terminated), bool(truncated)
+                    return t + 1
+        except BaseException:
+            self._stopped_in(t)
+            raise
+        return stop
 
     def _repeated_step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         total = 0.0
