@@ -66,19 +66,23 @@ class RolloutBuffer:
         steps: rows, the length of the time axis.
         batch_size: ``[*batch]``, the shape of the env.
         tensors: path -> ``[time, *batch, *value]``, on the host.
+        place: where rows live that are added later.
     """
 
-    def __init__(self, steps: int, batch_size: torch.Size, tensors: Mapping[Key, torch.Tensor]) -> None:
+    def __init__(
+        self, steps: int, batch_size: torch.Size, tensors: Mapping[Key, torch.Tensor], place: Place = in_memory
+    ) -> None:
         self.steps = steps
         self.batch_size = batch_size
         self.tensors = dict(tensors)
         self.filled = 0
+        self._place = place
 
     @classmethod
     def allocate(cls, layout: Layout, steps: int, batch_size: torch.Size, place: Place = in_memory) -> RolloutBuffer:
         """A buffer of ``steps`` rows of ``layout``, all zero, in the memory that ``place`` gives."""
         tensors = {path: place(path, (steps, *shape), dtype) for path, (shape, dtype) in layout.items()}
-        return cls(steps, batch_size, tensors)
+        return cls(steps, batch_size, tensors, place)
 
     def __getitem__(self, path: Key) -> torch.Tensor:
         return self.tensors[path]
@@ -104,9 +108,9 @@ class RolloutBuffer:
         array = self.array(path)
         return memoryview(array if array.ndim == 1 else array[:, 0])
 
-    def add(self, path: Key, row: torch.Tensor, place: Place = in_memory) -> torch.Tensor:
+    def add(self, path: Key, row: torch.Tensor) -> torch.Tensor:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""
-        self.tensors[path] = place(path, (self.steps, *row.shape), row.dtype)
+        self.tensors[path] = self._place(path, (self.steps, *row.shape), row.dtype)
         return self.tensors[path]
 
     def behind(self, layout: Layout, rewritten: set[Key]) -> RolloutBuffer:

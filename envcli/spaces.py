@@ -6,7 +6,7 @@ A leaf of a space is one entry of the buffer. ``Dict`` spaces nest by their keys
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -96,64 +96,58 @@ def _children(space: spaces.Dict | spaces.Tuple) -> Iterator[tuple[str, Space]]:
 # -- native value -> row ----------------------------------------------------------------------------------------------
 
 
-def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int, Any], None]:
-    """``write(t, value)``: a native observation becomes row ``t`` of ``path`` (and of what is nested under it)."""
+class Rows(Protocol):
+    """What takes native values row by row: ``rows[t] = value``. A numpy array is one."""
+
+    def __setitem__(self, t: int, value: Any, /) -> None: ...
+
+
+def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
+    """``rows[t] = value``: a native observation becomes row ``t`` of ``path`` (and of what is nested under it).
+
+    For most spaces that is the array itself: an assignment to it costs 0.1 us less than a call of a function.
+    """
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        return _nested_writer(space, path, buffer)
+        return _NestedRows(space, path, buffer)
     rows = buffer.array(path)
     if isinstance(space, spaces.Discrete):
-        return _discrete_writer(space, rows)
+        return _NumberRows(space, rows) if rows.ndim == 1 else _OneHotRows([int(space.n)], int(space.start), rows)
     if isinstance(space, spaces.MultiDiscrete):
-        return _multi_discrete_writer(space, rows)
-    return rows.__setitem__
+        if rows.shape[1:] == space.nvec.shape:
+            return _NumberRows(space, rows)
+        return _OneHotRows(space.nvec.tolist(), np.asarray(space.start), rows)
+    return rows
 
 
-def _nested_writer(space: spaces.Dict | spaces.Tuple, path: Key, buffer: RolloutBuffer) -> Callable[[int, Any], None]:
-    keyed = isinstance(space, spaces.Dict)
-    inner = [
-        (name if keyed else int(name), row_writer(child, (*path, name), buffer)) for name, child in _children(space)
-    ]
+class _NestedRows:
+    def __init__(self, space: spaces.Dict | spaces.Tuple, path: Key, buffer: RolloutBuffer) -> None:
+        keyed = isinstance(space, spaces.Dict)
+        self._inner = [
+            (name if keyed else int(name), row_writer(child, (*path, name), buffer)) for name, child in _children(space)
+        ]
 
-    def write(t: int, value: Any) -> None:
-        for name, write_inner in inner:
-            write_inner(t, value[name])
-
-    return write
-
-
-def _discrete_writer(space: spaces.Discrete, rows: Array) -> Callable[[int, Any], None]:
-    start = int(space.start)
-    if rows.ndim == 1:
-        numbers = memoryview(rows)
-
-        def write_number(t: int, value: Any) -> None:
-            numbers[t] = int(value) - start
-
-        return write_number
-    unit = np.eye(int(space.n), dtype=rows.dtype)
-
-    def write_one_hot(t: int, value: Any) -> None:
-        rows[t] = unit[int(value) - start]
-
-    return write_one_hot
+    def __setitem__(self, t: int, value: Any) -> None:
+        for name, rows in self._inner:
+            rows[t] = value[name]
 
 
-def _multi_discrete_writer(space: spaces.MultiDiscrete, rows: Array) -> Callable[[int, Any], None]:
-    start = np.asarray(space.start)
-    if rows.shape[1:] == space.nvec.shape:
+class _NumberRows:
+    def __init__(self, space: spaces.Discrete | spaces.MultiDiscrete, rows: Array) -> None:
+        self._start, self._rows = space.start, rows
 
-        def write_numbers(t: int, value: Any) -> None:
-            rows[t] = value - start
+    def __setitem__(self, t: int, value: Any) -> None:
+        self._rows[t] = value - self._start
 
-        return write_numbers
-    counts = space.nvec.tolist()
-    units = [np.eye(n, dtype=rows.dtype) for n in counts]
 
-    def write_one_hots(t: int, value: Any) -> None:
-        hot = [unit[number] for unit, number in zip(units, value - start, strict=True)]
-        rows[t] = np.concatenate(hot).reshape(rows.shape[1:])
+class _OneHotRows:
+    def __init__(self, counts: list[int], start: Any, rows: Array) -> None:
+        self._units = [np.eye(n, dtype=rows.dtype) for n in counts]
+        self._start = start
+        self._rows = rows.reshape(len(rows), -1)
 
-    return write_one_hots
+    def __setitem__(self, t: int, value: Any) -> None:
+        numbers = np.atleast_1d(np.asarray(value) - self._start)
+        self._rows[t] = np.concatenate([unit[number] for unit, number in zip(self._units, numbers, strict=True)])
 
 
 # -- row -> native value ----------------------------------------------------------------------------------------------

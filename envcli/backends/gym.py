@@ -125,7 +125,7 @@ class GymWrapper(Backend):
     def _bind(self, buffer: RolloutBuffer) -> None:
         space = self._env.observation_space
         self._first = row_writer(space, self._observed, buffer)
-        self._observe = row_writer(space, ("next", *self._observed), buffer)
+        self._following = row_writer(space, ("next", *self._observed), buffer)
         self._action = row_reader(self._env.action_space, self._acted, buffer)
         self._actions = rows_reader(self._env.action_space, self._acted, buffer)
         self._reward = buffer.flags(("next", "reward"))
@@ -145,14 +145,12 @@ class GymWrapper(Backend):
             self._seed = None
         observation, info = self._env.reset(**options)
         check_native(self._env.observation_space, observation, f"{self._native_name()} reset: observation")
-        self._first(t, observation)
+        self._first[t] = observation
         if self._first_info is not None:
             self._first_info(t, info)
 
     def _step_row(self, t: int) -> None:
-        observation, reward, terminated, truncated, info = self._native_step(self._action(t))
-        self._observe(t, observation)
-        self._reward[t] = reward
+        self._following[t], self._reward[t], terminated, truncated, info = self._native_step(self._action(t))
         if terminated:
             self._done[t] = self._terminated[t] = True
         if truncated:
@@ -163,11 +161,10 @@ class GymWrapper(Backend):
     def _step_rows(self, start: int, stop: int) -> int:
         if self._next_info is not None:
             return super()._step_rows(start, stop)
-        step, observe, rewards, t = self._native_step, self._observe, self._reward, start
+        step, observations, rewards, t = self._native_step, self._following, self._reward, start
         try:
             for t, action in enumerate(self._actions(start, stop), start):
-                observation, rewards[t], terminated, truncated, _ = step(action)
-                observe(t, observation)
+                observations[t], rewards[t], terminated, truncated, _ = step(action)
                 if terminated or truncated:
                     self._done[t] = True
                     self._terminated[t], self._truncated[t] = bool(terminated), bool(truncated)

@@ -1,0 +1,1 @@
+"""Who chooses the actions: one file each, found by name."""

@@ -1,0 +1,153 @@
+"""A trained network from a file."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensordict.nn import TensorDictModule
+from torch import nn
+
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, EnvcliError, UnknownName
+from envcli.keys import as_path
+from envcli.policies.policy import BoundPolicy, Policy
+from envcli.specs import TensorSpec
+
+__all__ = ["ModulePolicy"]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class ModulePolicy(Policy):
+    """A network that maps observations to an action.
+
+    Three kinds of files are taken, none of which can run Python code when it is read: TorchScript (``torch.jit.save``), an
+    exported program (``torch.export.save``, ``.pt2``), and a state dict (``torch.save(module.state_dict())``) of a stack of
+    ``Linear`` layers, which are put one after the other with ``activation`` between them.
+
+    What the network gives is projected on the action spec: scores become the one-hot vector of the highest, numbers are
+    clamped to their bounds.
+
+    Args:
+        path: the file.
+        in_keys: which observations the network takes, in its order; None: all of them.
+        activation: between the layers of a state dict: elu, gelu, relu, sigmoid, silu or tanh.
+
+    Raises:
+        ConfigError: no such file, or not of these kinds.
+    """
+
+    def __init__(self, path: str, in_keys: Sequence[str] | None = None, activation: str = "tanh") -> None:
+        if activation not in _ACTIVATIONS:
+            raise UnknownName("activation", activation, _ACTIVATIONS)
+        self._path = Path(path).expanduser()
+        self._module = _loaded(self._path, _ACTIVATIONS[activation])
+        self._in_keys = in_keys
+
+    def bind(self, env: Env) -> BoundPolicy:
+        """See :class:`Policy`. The network is tried on zeros, so that what does not fit is said here."""
+        shown = leaf_specs(env.observation_spec)
+        keys = list(env.observation_keys) if self._in_keys is None else list(self._in_keys)
+        for key in keys:
+            if as_path(key) not in shown:
+                raise UnknownName("observation", ".".join(as_path(key)), map(".".join, shown), "(policy.in_keys)")
+        try:
+            action = env.action_key
+        except KeyError:
+            raise ConfigError(f"policy=module gives one action, this env takes {env.action_keys}") from None
+        network = _Projected(self._module, leaf_specs(env.full_action_spec)[as_path(action)])
+        zeros = [shown[as_path(key)].zero() for key in keys]
+        try:
+            network(*zeros)
+        except (EnvcliError, RuntimeError, TypeError, ValueError) as error:
+            shapes = ", ".join(f"{'.'.join(as_path(k))} {list(z.shape)}" for k, z in zip(keys, zeros, strict=True))
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"{self._path}: does not fit this env, which shows {shapes} and takes {list(env.action_spec.shape)}: {reason}"
+            ) from error
+        return TensorDictModule(network, in_keys=keys, out_keys=[action])
+
+
+class _Projected(nn.Module):
+    """The network, without a graph, its output moved into the action spec."""
+
+    def __init__(self, network: Any, spec: TensorSpec) -> None:  # Any: an exported program is no nn.Module
+        super().__init__()
+        self._network = network
+        self._spec = spec
+
+    @torch.no_grad()
+    def forward(self, *observations: torch.Tensor) -> torch.Tensor:
+        value = self._network(*observations)
+        return value if self._spec.is_in(value) else self._spec.project(value)
+
+
+def _loaded(path: Path, activation: type[nn.Module]) -> Any:
+    if not path.is_file():
+        raise ConfigError(f"policy.path: no file {path}")
+    try:
+        match _kind(path):
+            case "torchscript":
+                return torch.jit.load(str(path), map_location="cpu").eval()
+            case "export":
+                return torch.export.load(path).module()
+            case _:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ConfigError(
+            f"{path}: holds pickled Python objects, which could run any code when read, so it is not. "
+            "Save torch.jit.script(module), torch.export.export(module, ...) or module.state_dict() instead"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as a network ({str(error).splitlines()[0]})") from error
+    return _stack(path, state, activation)
+
+
+def _kind(path: Path) -> str:
+    if not zipfile.is_zipfile(path):
+        raise ConfigError(f"{path}: is not a file of torch.save, torch.jit.save or torch.export.save")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
+        return "export"
+    return "torchscript" if any("/code/" in name for name in names) else "state dict"
+
+
+def _stack(path: Path, state: Any, activation: type[nn.Module]) -> nn.Sequential:
+    """The Linear layers of a state dict, in the order of their names, with activations between."""
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ConfigError(f"{path}: expected a state dict (name -> tensor), found a {type(state).__name__}")
+    weights = {name.removesuffix("weight"): value for name, value in state.items() if name.endswith("weight")}
+    strange = [name for name in state if name.rpartition(".")[0] + "." not in weights and name not in ("weight", "bias")]
+    strange += [f"{name}weight" for name, value in weights.items() if value.ndim != 2]
+    if strange or not weights:
+        raise ConfigError(
+            f"{path}: expected the state dict of Linear layers only, found {strange[:3] or 'none'}. "
+            "Save any other network with torch.jit.save or torch.export.save"
+        )
+    layers: list[nn.Module] = []
+    for name in sorted(weights, key=_numbers):
+        weight, bias = weights[name], state.get(f"{name}bias")
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+        layer.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+        layers += [layer, activation()]
+    return nn.Sequential(*layers[:-1]).eval()
+
+
+def _numbers(name: str) -> list[tuple[int, str]]:
+    """A key that sorts ``"10."`` after ``"2."``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"\.", name)]

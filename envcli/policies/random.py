@@ -1,0 +1,16 @@
+"""Random actions."""
+
+from __future__ import annotations
+
+from envcli.env import Env
+from envcli.policies.policy import Policy
+
+__all__ = ["RandomPolicy"]
+
+
+class RandomPolicy(Policy):
+    """Every action drawn from the action spec, by torch's global generator, many steps at a time."""
+
+    def bind(self, env: Env) -> None:
+        """None: that is what ``env.rollout`` does by itself."""
+        return None

@@ -1,0 +1,1 @@
+"""What keeps a rollout: one file each, found by name."""

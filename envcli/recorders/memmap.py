@@ -1,0 +1,31 @@
+"""Keeps a rollout in memory-mapped files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from envcli.buffer import RolloutBuffer
+from envcli.memmap import MemmapFolder
+from envcli.recorders.recorder import Recorder
+from envcli.row_env import RowEnv
+
+__all__ = ["MemmapRecorder"]
+
+
+class MemmapRecorder(Recorder):
+    """The rollout is written straight into files; ``envcli.load_rollout(folder)`` and ``TensorDict.load_memmap`` read it."""
+
+    def buffer(self, env: RowEnv, steps: int) -> RolloutBuffer:
+        """See :class:`Recorder`. The files take the room of all ``steps`` at once; what is not used is given back."""
+        self._folder = MemmapFolder(self.folder)
+        self._buffer = self._folder.allocate(env._row_layout(), steps, env.batch_size)
+        return self._buffer
+
+    def finish(self) -> Path | None:
+        """See :class:`Recorder`. Without a single step nothing is left of the folder."""
+        if self._buffer is None:
+            return None
+        if self._buffer.filled == 0:
+            self._folder.discard()
+            return None
+        return self._folder.finish(self._buffer)
