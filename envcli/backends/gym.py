@@ -251,11 +251,13 @@ class GymEnv(GymWrapper):
 def _made(name: str, options: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     try:
         return gymnasium.make(name, **options)
-    except (gym_error.UnregisteredEnv, gym_error.MalformedEnvironmentName):
+    except ImportError as error:
+        raise ConfigError(f"{name} needs a library that is not installed: {error}") from error
+    except gym_error.Error as error:
+        if name in gymnasium.registry:  # DependencyNotInstalled, DeprecatedEnv, ...: gymnasium says it in one line
+            raise ConfigError(f"{name} cannot be made: {error}") from error
         known = sorted(gymnasium.registry)
         raise UnknownName("gymnasium env", name, _same_family(name, known) or known, "`envcli list` shows all") from None
-    except gym_error.DependencyNotInstalled as error:
-        raise ConfigError(f"{name} needs more than is installed: {error}") from None
     except TypeError as error:
         if not options:
             raise

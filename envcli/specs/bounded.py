@@ -1,0 +1,116 @@
+"""Numbers between two bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from envcli.errors import SpecError
+from envcli.specs.interval import Interval
+from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
+from envcli.specs.space import ContinuousBox
+from envcli.specs.spec import TensorSpec, as_tensor
+
+__all__ = ["Bounded", "BoundedContinuous"]
+
+
+class Bounded(TensorSpec):
+    """All tensors with ``low <= value <= high``, element by element, both ends included.
+
+    ``low`` and ``high`` are numbers, arrays or tensors that broadcast to ``shape``, and are copied. Without ``shape``
+    it is theirs; two numbers need one. The dtype is torch's default where none is given, whatever the bounds are. A
+    bound may be infinite for floats. The domain is continuous for floats and discrete for the others.
+
+    Raises SpecError where a bound is NaN, is not a value of an integer dtype, or ``low`` exceeds ``high``.
+
+    >>> spec = Bounded(-1, 1, shape=(2,))
+    >>> spec.project(torch.tensor([0.5, 3.0]))
+    tensor([0.5000, 1.0000])
+    >>> Bounded(1, 6, shape=(), dtype=torch.int64).zero()
+    tensor(1)
+    """
+
+    def __init__(
+        self,
+        low: float | Tensor | npt.ArrayLike,
+        high: float | Tensor | npt.ArrayLike,
+        shape: Shape | None = None,
+        device: DeviceLike = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        device, dtype = as_device(device), dtype or torch.get_default_dtype()
+        lows, highs = _bound("low", low, dtype, device), _bound("high", high, dtype, device)
+        size = _common_shape(lows, highs, shape)
+        self._box = ContinuousBox(lows.expand(size), highs.expand(size))
+        super().__init__(size, self._box, device, dtype, "continuous" if dtype.is_floating_point else "discrete")
+        self._interval = Interval.of(self._box)
+
+    @property
+    def low(self) -> Tensor:
+        """The smallest member, of this shape and dtype."""
+        return self._box.low
+
+    @property
+    def high(self) -> Tensor:
+        """The largest member, of this shape and dtype."""
+        return self._box.high
+
+    def rand(self, shape: Shape = ()) -> Tensor:
+        """``[*shape, *self.shape]``: uniform between the bounds, both included.
+
+        Where a bound is infinite, see :class:`~envcli.specs.interval.FloatInterval`; the draw is finite always.
+        """
+        return self._interval.draw(self._size(shape))
+
+    def cardinality(self) -> float:
+        """The number of members: infinity for floats, the exact product for integers (TorchRL: infinity)."""
+        if self.domain == "continuous":
+            return float("inf")
+        lows, highs = (bound.to(torch.int64).flatten().tolist() for bound in (self.low, self.high))
+        return int(math.prod(high - low + 1 for low, high in zip(lows, highs, strict=True)))
+
+    def _holds(self, value: Tensor) -> bool:
+        return self._box.contains(value)
+
+    def _nearest(self, value: Tensor) -> Tensor:
+        return self._box.clip(value)
+
+    def _rebuild(self, move: Move, device: torch.device | None, dtype: torch.dtype | None) -> Self:
+        low, high = move(self.low), move(self.high)
+        return type(self)(low, high, low.shape, device or self._device, dtype or self._dtype)
+
+
+BoundedContinuous = Bounded
+
+
+def _bound(name: str, bound: object, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``bound`` in ``dtype``; an integer dtype must hold it exactly."""
+    if dtype.is_complex or dtype == torch.uint64:
+        raise SpecError(f"no bounds of dtype {dtype}. Cure: use int64, or two floats for a complex number.")
+    tensor = as_tensor(bound)
+    cast = tensor.to(device, dtype)
+    changes = tensor.dtype != dtype and not dtype.is_floating_point
+    if changes and not torch.equal(cast.to(tensor.dtype), tensor.to(device)):
+        raise SpecError(f"{name}={bound!r} cannot be a bound of {dtype}, which does not hold it.")
+    return cast
+
+
+def _common_shape(low: Tensor, high: Tensor, shape: Shape | None) -> torch.Size:
+    """``shape``, to which both bounds must broadcast, or else the shape of the bounds."""
+    if shape is None and not low.ndim and not high.ndim:
+        raise SpecError("two numbers do not say how many there are. Cure: give shape=(1,), or shape=() for one number.")
+    wanted = "each other" if shape is None else f"shape {list(as_shape(shape))}"
+    try:
+        together = np.broadcast_shapes(low.shape, high.shape)
+        size = torch.Size(together) if shape is None else as_shape(shape)
+        if np.broadcast_shapes(together, size) == size:
+            return size
+        reason = "it is too small"
+    except ValueError as error:
+        reason = str(error)
+    raise SpecError(f"low {list(low.shape)} and high {list(high.shape)} do not broadcast to {wanted}: {reason}.")

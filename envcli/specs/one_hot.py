@@ -1,0 +1,141 @@
+"""One of n, as a vector that is one in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from envcli.errors import SpecError
+from envcli.specs.choices import Choices
+from envcli.specs.discrete import DiscreteSpec
+from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
+from envcli.specs.space import CategoricalBox
+from envcli.specs.spec import TensorSpec, as_tensor
+
+__all__ = ["OneHot"]
+
+
+class OneHot(DiscreteSpec):
+    """All tensors that are one in exactly one place along the last dimension, of size ``n``, and zero elsewhere.
+
+    ``shape`` ends with ``n`` and is ``[n]`` unless given. ``mask``, bool, broadcasts to ``shape`` and forbids where it
+    is False. The last dimension cannot be indexed or reshaped. Raises SpecError where ``shape`` does not end with n.
+
+    >>> spec = OneHot(3)
+    >>> spec.encode(2)
+    tensor([False, False,  True])
+    >>> spec.project(torch.tensor([0.1, 0.7, 0.2]))
+    tensor([False,  True, False])
+    """
+
+    _event_dims = 1
+
+    def __init__(
+        self,
+        n: int,
+        shape: Shape | None = None,
+        device: DeviceLike = None,
+        dtype: torch.dtype = torch.bool,
+        mask: Tensor | None = None,
+    ) -> None:
+        self._n = int(n)
+        size = as_shape((self._n,) if shape is None else shape)
+        if size[-1:] != (self._n,):
+            raise SpecError(f"the shape of OneHot({n}) must end with {n}, found {list(size)}.")
+        device = as_device(device)
+        self._columns = torch.arange(self._n, device=device)
+        super().__init__(size, CategoricalBox(self._n), device, dtype, mask)
+
+    @property
+    def n(self) -> int:
+        """The number of choices, allowed or not."""
+        return self._n
+
+    def rand(self, shape: Shape = ()) -> Tensor:
+        """``[*shape, *self.shape]``, each allowed choice equally likely."""
+        return self._hot(self._choices.draw(self._size(shape)[:-1]))
+
+    def cardinality(self) -> int:
+        """The number of choices of one vector, allowed or not: what comes before counts as a batch, as in TorchRL."""
+        return self._n
+
+    def enumerate(self, use_mask: bool = False) -> Tensor:
+        """The choices, ``[n, *self.shape]``; each holds for the whole batch.
+
+        ``use_mask=True`` leaves out what the mask forbids; raises SpecError where it differs within the batch.
+        """
+        return self._hot(self.to_categorical_spec().enumerate(use_mask))
+
+    def encode(self, value: Any) -> Tensor:
+        """The one-hot of ``value``, indices ``[*lead, *self.shape[:-1]]``, in fresh memory.
+
+        What is a member already is copied. Raises SpecError for an index that is not a whole number or not allowed.
+        """
+        tensor = as_tensor(value).to(self._device)
+        if self.is_in(tensor):
+            return tensor.clone()
+        if tensor.dtype == torch.bool or not self._fits_index(tensor) or not self._choices.allow(tensor):
+            raise SpecError(
+                f"{self._complaint(tensor)} Cure: give a whole number from 0 to {self._n - 1} that the mask allows for "
+                f"each of {list(self._shape[:-1])}, or a one-hot of {self._dtype}."
+            )
+        return self._hot(tensor.to(torch.int64))
+
+    def to_numpy(self, value: Any, safe: bool = True) -> Any:
+        """The index of ``value``, as an int64 array ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
+        return self.to_categorical(value, safe).cpu().numpy()
+
+    def to_categorical(self, value: Tensor, safe: bool = True) -> Tensor:
+        """The index of ``value``, int64 ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
+        if safe:
+            self.assert_is_in(value)
+        return value.to(torch.uint8).argmax(-1)
+
+    def to_categorical_spec(self) -> TensorSpec:
+        """The Categorical, int64 ``[*self.shape[:-1]]``, of the same choices and mask."""
+        return self._kinds["Categorical"](self._n, self._shape[:-1], self._device, mask=self._mask)
+
+    def to_one_hot(self, value: Tensor, safe: bool = True) -> Tensor:
+        """``value`` itself; ``safe`` checks it first."""
+        if safe:
+            self.assert_is_in(value)
+        return value
+
+    def to_one_hot_spec(self) -> TensorSpec:
+        """This spec."""
+        return self
+
+    def index(self, index: Tensor, tensor_to_index: Tensor) -> Tensor:
+        """The entries along the last dimension of ``tensor_to_index`` where ``index`` is hot: ``[*, vectors]``."""
+        return tensor_to_index[..., index.nonzero()[..., -1]]
+
+    def _hot(self, index: Tensor) -> Tensor:
+        return (index.unsqueeze(-1) == self._columns).to(self._dtype)
+
+    def _fits_index(self, index: Tensor) -> bool:
+        batch = self._batch_dims
+        return index.ndim >= batch and index.shape[index.ndim - batch :] == self._shape[:-1]
+
+    def _mask_shape(self) -> torch.Size:
+        return self._shape
+
+    def _choose(self, mask: Tensor | None) -> Choices:
+        return Choices(self._n, mask, self._columns.device)
+
+    def _holds(self, value: Tensor) -> bool:
+        hot = value != 0
+        if value.dtype != torch.bool and not bool((value == hot).all()):
+            return False
+        if self._mask is not None and bool((hot & ~self._mask).any()):
+            return False
+        return bool((hot.sum(-1) == 1).all())
+
+    def _nearest(self, value: Tensor) -> Tensor:
+        return self._hot(self._choices.best(value))
+
+    def _rebuild(self, move: Move, device: torch.device | None, dtype: torch.dtype | None) -> Self:
+        mask = None if self._mask is None else move(self._mask)
+        return type(self)(self._n, self._moved_shape(move), device or self._device, dtype or self._dtype, mask)

@@ -1,0 +1,258 @@
+"""The contract of all specs: what a value looks like, and the things one can do knowing that."""
+
+from __future__ import annotations
+
+import textwrap
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envcli.errors import SpecError
+from envcli.specs.shaped import Shape, Shaped
+from envcli.specs.space import Box
+
+__all__ = ["TensorSpec"]
+
+
+class TensorSpec(Shaped):
+    """A set of tensors: one shape, dtype and device, and which values they may hold.
+
+    A spec is an immutable value: it compares by value, can be pickled and copied, and a changed spec is a new one. (Two
+    exceptions that TorchRL has: a ``Composite`` is also a dict, and ``update_mask`` replaces a mask in place.)
+
+    A subclass must write :meth:`rand`, ``_holds``, ``_nearest`` and ``_rebuild``. It may write :meth:`enumerate` and
+    :meth:`cardinality`, and set ``_event_dims`` to the number of trailing dimensions that no reshaping may touch (one
+    for a one-hot vector). ``_holds`` and ``_nearest`` are called with a tensor whose shape was checked; ``_holds`` with
+    the right dtype, ``_nearest`` without NaN.
+    """
+
+    _kinds: ClassVar[dict[str, Callable[..., TensorSpec]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        # Pairs of specs turn into each other (one-hot and categorical) without their files importing each other.
+        TensorSpec._kinds.setdefault(cls.__name__, cls)
+
+    def __init__(
+        self,
+        shape: torch.Size,
+        space: Box | None,
+        device: torch.device | None,
+        dtype: torch.dtype | None,
+        domain: str | None | None,
+    ) -> None:
+        super().__init__(shape, device, dtype)
+        self._space, self._domain = space, domain
+
+    # What a subclass must write.
+
+    @abstractmethod
+    def rand(self, shape: Shape = ()) -> Any:  # a Tensor; a TensorDict of a Composite
+        """A random member ``[*shape, *self.shape]`` from torch's global generator of the device."""
+
+    @abstractmethod
+    def _holds(self, value: Any) -> bool:
+        """Whether ``value``, of the right shape and dtype, is a member."""
+
+    @abstractmethod
+    def _nearest(self, value: Any) -> Any:
+        """The member nearest to ``value``, which has the right shape and any dtype, as fresh memory."""
+
+    # What it is.
+
+    @property
+    def domain(self) -> str | None:
+        """``"continuous"`` or ``"discrete"``."""
+        return self._domain
+
+    @property
+    def space(self) -> Any:  # the Box differs per spec, and None is TorchRL's answer for a Composite
+        """The set of values, one of the boxes of :mod:`envcli.specs.space`."""
+        return self._space
+
+    def is_empty(self) -> bool:
+        """Whether this is a Composite without a leaf."""
+        return False
+
+    # Members.
+
+    def sample(self, shape: Shape = ()) -> Any:
+        """:meth:`rand` by its other name."""
+        return self.rand(shape)
+
+    def zero(self, shape: Shape = ()) -> Any:
+        """The member nearest to zero, ``[*shape, *self.shape]``, as fresh memory.
+
+        TorchRL gives zeros here even where the spec does not hold them; this is a member always.
+        """
+        return self._nearest(torch.zeros(self._size(shape), dtype=self._dtype, device=self._device))
+
+    def zeros(self, shape: Shape = ()) -> Any:
+        """:meth:`zero` by its other name."""
+        return self.zero(shape)
+
+    def one(self, shape: Shape = ()) -> Any:
+        """The member nearest to one, ``[*shape, *self.shape]``, as fresh memory."""
+        return self._nearest(torch.ones(self._size(shape), dtype=self._dtype, device=self._device))
+
+    def ones(self, shape: Shape = ()) -> Any:
+        """:meth:`one` by its other name."""
+        return self.one(shape)
+
+    def enumerate(self, use_mask: bool = False) -> Any:
+        """All members, stacked along a new first dimension. Raises SpecError where that cannot be."""
+        raise SpecError(f"{type(self).__name__} cannot list its members. Cure: draw some with rand().")
+
+    def cardinality(self) -> float:
+        """The number of members: an int, or infinity for floats."""
+        return float("inf")
+
+    def is_in(self, value: Any) -> bool:
+        """Whether ``value`` is a member: a tensor ``[*lead, *self.shape]`` of this dtype with allowed values only.
+
+        Leading dimensions are free, the device is not looked at. Anything else than a tensor is no member.
+        """
+        return (
+            isinstance(value, Tensor) and value.dtype == self._dtype and self._fits(value.shape) and self._holds(value)
+        )
+
+    def contains(self, value: Any) -> bool:
+        """:meth:`is_in` by its other name."""
+        return self.is_in(value)
+
+    def assert_is_in(self, value: Any) -> None:
+        """Raise SpecError with what differs where ``value`` is not a member."""
+        if not self.is_in(value):
+            mendable = hasattr(value, "shape") and self._fits(value.shape)
+            cure = " Cure: call project(value) first, or correct the value." if mendable else ""
+            raise SpecError(f"{self._complaint(value)}{cure}\n{self}")
+
+    def type_check(self, value: Tensor, key: object = None) -> None:
+        """Raise SpecError, naming ``key``, where the dtype of ``value`` is not this spec's."""
+        if value.dtype != self._dtype:
+            where = "" if key is None else f" at key {key!r}"
+            raise SpecError(f"the value{where} has dtype {value.dtype}, expected {self._dtype}.")
+
+    def project(self, value: Any) -> Any:
+        """``value`` itself where it is a member, else its nearest member as a fresh tensor of this dtype.
+
+        ``value`` is a tensor ``[*lead, *self.shape]``. Raises SpecError for another shape, and for NaN, which is near
+        to nothing.
+        """
+        if self.is_in(value):
+            return value
+        if not isinstance(value, Tensor) or not self._fits(value.shape):
+            raise SpecError(f"cannot project: {self._complaint(value)}")
+        if value.is_floating_point() and bool(value.isnan().any()):
+            raise SpecError(f"cannot project NaN: no member of {type(self).__name__} is nearest to it.")
+        return self._nearest(value)
+
+    def encode(self, value: Any) -> Any:
+        """``value`` (array, number, list or tensor) as a member in fresh memory.
+
+        A single number becomes ``[1]`` where that is the shape. Floats may lose precision, integers and booleans must
+        stay what they are. Raises SpecError where the result is not a member.
+        """
+        tensor = self._convert(value)
+        self.assert_is_in(tensor)
+        return tensor
+
+    def to_numpy(self, value: Any, safe: bool = True) -> Any:
+        """``value`` as an array, the way a simulator takes it; shares memory where torch does.
+
+        ``safe=False`` leaves out the check that ``value`` is a member, which otherwise raises SpecError.
+        """
+        if safe:
+            self.assert_is_in(value)
+        return value.detach().cpu().numpy()
+
+    def index(self, index: Tensor, tensor_to_index: Tensor) -> Tensor:
+        """The entries of ``tensor_to_index`` that ``index``, a member, points at. Only specs of choices have it."""
+        raise SpecError(f"{type(self).__name__} holds no indices. Cure: use a Categorical or a OneHot.")
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Give ``torch.stack`` a meaning: equal specs become one with a new dimension. Others have none."""
+        if func is torch.stack:
+            return _stack(*args, **(kwargs or {}))
+        return NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            isinstance(other, TensorSpec)
+            and (isinstance(other, type(self)) or isinstance(self, type(other)))
+            and (self._shape, self._dtype, self._device) == (other._shape, other._dtype, other._device)
+            and self._space == other._space
+        )
+
+    def __repr__(self) -> str:
+        lines = [f"shape={self._shape}", f"space={self._space}", f"device={self._device}"]
+        lines += [f"dtype={self._dtype}", f"domain={self._domain}"]
+        return f"{type(self).__name__}(\n" + textwrap.indent(",\n".join(lines), "    ") + ")"
+
+    # For subclasses.
+
+    def _size(self, shape: Shape) -> tuple[int, ...]:
+        """The shape of ``[*shape, *self.shape]``."""
+        if isinstance(shape, int):
+            return (shape, *self._shape)
+        return (*shape, *self._shape) if shape else self._shape
+
+    def _fits(self, shape: torch.Size) -> bool:
+        """Whether ``shape`` ends with this one."""
+        return shape[len(shape) - len(self._shape) :] == self._shape if len(shape) >= len(self._shape) else False
+
+    def _complaint(self, value: Any) -> str:
+        """What is wrong with ``value``, in one sentence."""
+        name = type(self).__name__
+        if not isinstance(value, Tensor):
+            return f"{name} takes a tensor, found {type(value).__name__}."
+        if not self._fits(value.shape):
+            return f"{name} takes the shape [*, {', '.join(map(str, self._shape))}], found {list(value.shape)}."
+        if value.dtype != self._dtype:
+            return f"{name} takes the dtype {self._dtype}, found {value.dtype}."
+        return f"{name} does not hold {_excerpt(value)}."
+
+    def _convert(self, value: Any) -> Tensor:
+        """``value`` as a fresh tensor of this dtype and device, cast only where nothing but precision is lost."""
+        tensor = as_tensor(value).to(self._device)
+        if not tensor.ndim and self._shape == (1,):
+            tensor = tensor.unsqueeze(-1)
+        cast = tensor.to(self._dtype, copy=True)
+        if not cast.is_floating_point() and not torch.equal(cast.to(tensor.dtype), tensor):
+            raise SpecError(f"{type(self).__name__} of {self._dtype} cannot hold {_excerpt(tensor)} without change.")
+        return cast
+
+
+def as_tensor(value: Any) -> Tensor:
+    """``value`` as a tensor, never one that shares memory with an array. Raises SpecError for what is no number."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    try:
+        return torch.from_numpy(np.array(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpecError(f"expected numbers of one shape, found {type(value).__name__}: {error}") from error
+
+
+def _excerpt(tensor: Tensor) -> str:
+    """The values of a small tensor, the range of a large one."""
+    if tensor.numel() <= 32:
+        return repr(tensor.tolist())
+    return f"the values of a tensor {list(tensor.shape)} from {tensor.min().item()} to {tensor.max().item()}"
+
+
+def _stack(specs: Any, dim: int = 0, *, out: Any = None) -> Any:
+    """``torch.stack`` of equal specs."""
+    first, count = specs[0], len(specs)
+    for place, spec in enumerate(specs):
+        if not spec == first:
+            raise SpecError(f"only equal specs can be stacked; number {place} differs from the first:\n{spec}\n{first}")
+    stacked = first.unsqueeze(dim)
+    shape = list(stacked.shape)
+    shape[dim if dim >= 0 else dim + len(shape)] = count
+    return stacked.expand(shape)

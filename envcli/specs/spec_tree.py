@@ -1,0 +1,215 @@
+"""The dict half of a Composite: specs under nested keys."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, TypeGuard
+
+import torch
+from typing_extensions import Self
+
+from envcli.errors import SpecError, nearest
+from envcli.keys import NestedKey, as_path, as_user_key
+from envcli.specs.spec import TensorSpec
+
+__all__ = ["SpecTree"]
+
+_MISSING = object()
+
+
+class SpecTree(TensorSpec):
+    """A dict of specs, whose keys are strings and whose values are leaves or further trees.
+
+    Everywhere a key may be a tuple that leads into the tree. The shape of each value must begin with the tree's own,
+    and where the tree has a device each value is moved there.
+    """
+
+    def __init__(self, shape: torch.Size, device: torch.device | None) -> None:
+        super().__init__(shape, None, device, None, None)
+        self._specs: dict[str, TensorSpec] = {}
+        self._locked = False
+
+    @abstractmethod
+    def empty(self) -> Self:
+        """A tree without entries, of the same shape and device."""
+
+    # Reading.
+
+    def get(self, key: NestedKey, default: Any = None) -> Any:
+        """The spec at ``key``, or ``default``."""
+        node: Any = self
+        for part in as_path(key):
+            node = node._specs.get(part, _MISSING) if isinstance(node, SpecTree) else _MISSING
+        return default if node is _MISSING else node
+
+    def __getitem__(self, index: Any) -> Any:
+        """The spec at a key, or the tree indexed along its leading dimensions. Raises KeyError for an unknown key."""
+        if not _is_key(index):
+            return super().__getitem__(index)
+        found = self.get(index, _MISSING)
+        if found is _MISSING:
+            raise KeyError(f"no spec {index!r}. {nearest(str(as_path(index)[-1]), self._names())}".rstrip())
+        return found
+
+    def __contains__(self, key: object) -> bool:
+        return _is_key(key) and self.get(key, _MISSING) is not _MISSING
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def keys(self, include_nested: bool = False, leaves_only: bool = False) -> KeysView[NestedKey]:
+        """The keys; ``include_nested`` those of inner trees too, before their tree's, ``leaves_only`` no trees."""
+        return self._flat(include_nested, leaves_only).keys()
+
+    def values(self, include_nested: bool = False, leaves_only: bool = False) -> ValuesView[TensorSpec]:
+        """The specs, in the order of :meth:`keys`."""
+        return self._flat(include_nested, leaves_only).values()
+
+    def items(self, include_nested: bool = False, leaves_only: bool = False) -> ItemsView[NestedKey, TensorSpec]:
+        """The pairs of key and spec, in the order of :meth:`keys`."""
+        return self._flat(include_nested, leaves_only).items()
+
+    def is_empty(self, recurse: bool = False) -> bool:
+        """Whether there is no entry; with ``recurse``, whether there is no leaf, however deep."""
+        return not self._flat(recurse, recurse)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether entries can neither be set nor removed."""
+        return self._locked
+
+    # Writing.
+
+    def set(self, name: NestedKey, spec: TensorSpec | Mapping[Any, Any]) -> Self:
+        """Put ``spec`` (a spec, or a dict of specs) at ``name``, making the trees on the way; returns the tree itself.
+
+        Raises SpecError, naming the key, where the tree is locked or the shape does not begin with the tree's.
+        """
+        path = as_path(name)
+        if not path or not all(isinstance(part, str) for part in path):
+            raise SpecError(f"a key is a string or a tuple of strings, found {name!r}.")
+        node: SpecTree = self
+        for depth, part in enumerate(path[:-1]):
+            if part not in node._specs:
+                node._put(part, node.empty(), path[: depth + 1])
+            inner = node._specs[part]
+            if not isinstance(inner, SpecTree):
+                raise SpecError(f"{name!r} cannot be set: {as_user_key(path[: depth + 1])!r} is a leaf.")
+            node = inner
+        node._put(path[-1], spec, path)
+        return self
+
+    def __setitem__(self, name: NestedKey, spec: TensorSpec | Mapping[Any, Any]) -> None:
+        self.set(name, spec)
+
+    def __delitem__(self, name: NestedKey) -> None:
+        self.pop(name)
+
+    def pop(self, key: NestedKey, default: Any = _MISSING) -> Any:
+        """Remove and return the spec at ``key``, or return ``default``; without one, raises KeyError."""
+        path = as_path(key)
+        holder = self.get(path[:-1], self)
+        if key not in self:
+            return self[key] if default is _MISSING else default
+        holder._check_unlocked(key)
+        return holder._specs.pop(path[-1])
+
+    def update(self, other: SpecTree | Mapping[Any, Any]) -> Self:
+        """Set every entry of ``other``, joining inner trees rather than replacing them; returns the tree itself."""
+        for key, spec in other.items():
+            present = self.get(key)
+            if isinstance(present, SpecTree) and isinstance(spec, (SpecTree, Mapping)):
+                present.update(spec)
+            else:
+                self.set(key, spec)
+        return self
+
+    def separates(self, *keys: NestedKey, default: Any = None) -> Self | Any:
+        """Take ``keys`` out of this tree, as a tree of their own; ``default`` where none of them was there."""
+        out = self.empty()
+        for key in keys:
+            if key in self:
+                out.set(key, self.pop(key))
+        return default if out.is_empty() else out
+
+    def select(self, *keys: NestedKey) -> Self:
+        """A new tree with these entries only. Raises KeyError for an unknown key."""
+        out = self.empty()
+        for key in keys:
+            out.set(key, self[key])
+        return out
+
+    def exclude(self, *keys: NestedKey) -> Self:
+        """A new tree without these entries, of which unknown ones are ignored."""
+        out = self.clone()
+        for key in keys:
+            out.pop(key, None)
+        return out
+
+    def lock_(self, recurse: bool = True) -> Self:
+        """Refuse changes from now on, also of inner trees if ``recurse``; returns the tree itself."""
+        return self._set_lock(True, recurse)
+
+    def unlock_(self, recurse: bool = True) -> Self:
+        """Allow changes again; returns the tree itself."""
+        return self._set_lock(False, recurse)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return super().__eq__(other) and isinstance(other, SpecTree) and self._specs == other._specs
+
+    def _put(self, name: str, spec: TensorSpec | Mapping[Any, Any], path: tuple[str, ...]) -> None:
+        self._check_unlocked(as_user_key(path))
+        if isinstance(spec, Mapping):
+            spec = self._tree_of(spec, path)
+        if not isinstance(spec, TensorSpec):
+            raise SpecError(f"{as_user_key(path)!r} must be a spec, found {type(spec).__name__}. Cure: leave it out.")
+        if spec.shape[: self.ndim] != self._shape:
+            raise SpecError(
+                f"the shape of {as_user_key(path)!r}, {list(spec.shape)}, must begin with that of the Composite, "
+                f"{list(self._shape)}. Cure: spec.expand({[*self._shape, *spec.shape]}), or Composite(..., shape=())."
+            )
+        moves = self._device is not None and spec.device != self._device
+        self._specs[name] = spec.to(self._device) if moves else spec
+
+    def _tree_of(self, specs: Mapping[Any, Any], path: tuple[str, ...]) -> Self:
+        try:
+            return self.empty().update(specs)
+        except SpecError as error:
+            raise SpecError(f"in {as_user_key(path)!r}: {error}") from error
+
+    def _check_unlocked(self, key: NestedKey) -> None:
+        if self._locked:
+            raise SpecError(f"{key!r} cannot be changed: the Composite is locked. Cure: call unlock_() first.")
+
+    def _set_lock(self, locked: bool, recurse: bool) -> Self:
+        self._locked = locked
+        for inner in self._specs.values() if recurse else ():
+            if isinstance(inner, SpecTree):
+                inner._set_lock(locked, True)
+        return self
+
+    def _flat(self, include_nested: bool, leaves_only: bool) -> dict[NestedKey, TensorSpec]:
+        flat: dict[NestedKey, TensorSpec] = {}
+        for name, spec in self._specs.items():
+            if isinstance(spec, SpecTree) and include_nested:
+                deeper = spec._flat(True, leaves_only).items()
+                flat.update({(name, *as_path(key)): leaf for key, leaf in deeper})
+            if not (leaves_only and isinstance(spec, SpecTree)):
+                flat[name] = spec
+        return flat
+
+    def _names(self) -> list[str]:
+        return [str(key) if isinstance(key, str) else ".".join(key) for key in self.keys(True)]
+
+
+def _is_key(index: object) -> TypeGuard[NestedKey]:
+    """Whether ``index`` is a key rather than an index of tensors."""
+    if isinstance(index, tuple):
+        return bool(index) and all(isinstance(part, str) for part in index)
+    return isinstance(index, str)

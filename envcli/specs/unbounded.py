@@ -1,0 +1,74 @@
+"""Any number at all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from envcli.errors import SpecError
+from envcli.specs.interval import Interval
+from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
+from envcli.specs.space import ContinuousBox
+from envcli.specs.spec import TensorSpec
+
+__all__ = ["Unbounded", "UnboundedContinuous", "UnboundedDiscrete"]
+
+
+class Unbounded(TensorSpec):
+    """All tensors of a shape and dtype: floats (NaN and infinity too), integers or booleans.
+
+    ``shape`` is ``[1]`` and ``dtype`` torch's default where they are not given, as in TorchRL. The domain is
+    continuous for floats and discrete for the others. Raises SpecError for complex dtypes and uint64.
+
+    >>> Unbounded((2,), dtype=torch.uint8).is_in(torch.tensor([0, 255], dtype=torch.uint8))
+    True
+    """
+
+    def __init__(self, shape: Shape = (1,), device: DeviceLike = None, dtype: torch.dtype | None = None) -> None:
+        size, device, dtype = as_shape(shape), as_device(device), dtype or torch.get_default_dtype()
+        self._whole = _everything(dtype, device)
+        self._box = ContinuousBox(self._whole.low.expand(size), self._whole.high.expand(size))
+        super().__init__(size, self._box, device, dtype, "continuous" if dtype.is_floating_point else "discrete")
+        self._interval = Interval.of(self._box)
+
+    def rand(self, shape: Shape = ()) -> Tensor:
+        """``[*shape, *self.shape]``: standard normal for floats, else uniform over all values of the dtype."""
+        return self._interval.draw(self._size(shape))
+
+    def cardinality(self) -> float:
+        """The number of members: infinity for floats, else all values of the dtype for each element."""
+        if self.domain == "continuous":
+            return float("inf")
+        return int((int(self._whole.work_high) - int(self._whole.work_low) + 1) ** self.numel())
+
+    def _holds(self, value: Tensor) -> bool:
+        return True
+
+    def _nearest(self, value: Tensor) -> Tensor:
+        return self._box.clip(value)
+
+    def _rebuild(self, move: Move, device: torch.device | None, dtype: torch.dtype | None) -> Self:
+        return type(self)(self._moved_shape(move), device or self._device, dtype or self._dtype)
+
+
+class UnboundedDiscrete(Unbounded):
+    """:class:`Unbounded` that is int64 unless told otherwise; equal to an :class:`Unbounded` of that dtype."""
+
+    def __init__(self, shape: Shape = (1,), device: DeviceLike = None, dtype: torch.dtype = torch.int64) -> None:
+        super().__init__(shape, device, dtype)
+
+
+UnboundedContinuous = Unbounded
+
+
+def _everything(dtype: torch.dtype, device: torch.device) -> ContinuousBox:
+    """The box ``[]`` of all values of ``dtype``."""
+    if dtype.is_complex or dtype == torch.uint64:
+        raise SpecError(f"no spec of dtype {dtype}. Cure: use int64, or two floats for a complex number.")
+    if dtype.is_floating_point:
+        ends = (-float("inf"), float("inf"))
+    else:
+        ends = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    low, high = (torch.tensor(end, dtype=dtype, device=device) for end in ends)
+    return ContinuousBox(low, high)
