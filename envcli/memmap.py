@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -93,8 +94,8 @@ class MemmapFolder:
             for path, size in self._sizes.items():
                 os.truncate(self._file(path), steps * size)
             leaves = {path: self._mapped(path, shape, buffer[path].dtype) for path, shape in shapes.items()}
-            names = ["time"] + [None] * len(buffer.batch_size)
-            kept = TensorDict(nest(leaves), batch_size=[steps, *buffer.batch_size], names=names)
+            kept = TensorDict(nest(leaves), batch_size=[steps, *buffer.batch_size])
+            kept.names = ["time", *[None] * len(buffer.batch_size)]
             kept.memmap(str(self.folder))
         except OSError as error:
             raise StoreError(f"{self.folder}: the rollout cannot be kept ({error.strerror})") from None
@@ -107,7 +108,8 @@ class MemmapFolder:
     def _mapped(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
         if not math.prod(shape):
             return torch.zeros(shape, dtype=dtype)
-        return MemoryMappedTensor.from_filename(str(self._file(path)), dtype=dtype, shape=shape)
+        mapped: torch.Tensor = MemoryMappedTensor.from_filename(str(self._file(path)), dtype=dtype, shape=shape)
+        return mapped
 
     def _file(self, path: Key) -> Path:
         return self.folder.joinpath(*path[:-1], f"{path[-1]}.memmap")
@@ -123,7 +125,7 @@ def load_rollout(path: Path | str) -> TensorDictBase:
         ``[*batch, time]``, as ``env.rollout`` returned it.
 
     Raises:
-        StoreError: there is no finished rollout.
+        StoreError: there is no finished rollout, or a file of it is missing or cut short; names it.
     """
     folder = Path(path)
     if not (folder / _MANIFEST).is_file() and (folder / "rollout").is_dir():
@@ -133,8 +135,11 @@ def load_rollout(path: Path | str) -> TensorDictBase:
             raise StoreError(f"{folder}: this rollout was not finished, its rows cannot be told from empty ones")
         raise StoreError(f"{folder}: no rollout here. Expected a run folder of `envcli rollout`, or the rollout/ in it")
     try:
+        _check_files(folder)
         saved = TensorDict.load_memmap(str(folder))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error, StoreError):
+            raise
         raise StoreError(f"{folder}: the rollout cannot be read ({error})") from error
     batch = saved.batch_size[1:]
     if not batch:
@@ -143,7 +148,24 @@ def load_rollout(path: Path | str) -> TensorDictBase:
         key if isinstance(key, tuple) else (key,): saved.get(key).movedim(0, len(batch))
         for key in saved.keys(include_nested=True, leaves_only=True)
     }
-    return TensorDict(nest(leaves), batch_size=[*batch, len(saved)], names=[None] * len(batch) + ["time"])
+    rollout = TensorDict(nest(leaves), batch_size=[*batch, len(saved)])
+    rollout.names = [*[None] * len(batch), "time"]
+    return rollout
+
+
+def _check_files(folder: Path) -> None:
+    """Every file that the manifest lists is there and whole: ``TensorDict.load_memmap`` passes over those that are not."""
+    for name, entry in json.loads((folder / _MANIFEST).read_text()).items():
+        if not isinstance(entry, dict):
+            continue
+        if "dtype" not in entry:
+            _check_files(folder / name)
+            continue
+        file = folder / f"{name}.memmap"
+        expected = math.prod(entry["shape"]) * getattr(torch, entry["dtype"].removeprefix("torch.")).itemsize
+        found = file.stat().st_size if file.is_file() else None
+        if found != expected:
+            raise StoreError(f"{file}: expected {expected:,} bytes, found {'no file' if found is None else f'{found:,}'}")
 
 
 def _full(where: Path, needed: int, free: int) -> str:

@@ -61,7 +61,7 @@ class ModulePolicy(Policy):
     def bind(self, env: Env) -> BoundPolicy:
         """See :class:`Policy`. The network is tried on zeros, so that what does not fit is said here."""
         shown = leaf_specs(env.observation_spec)
-        keys = list(env.observation_keys) if self._in_keys is None else list(self._in_keys)
+        keys: list[Any] = list(env.observation_keys) if self._in_keys is None else list(self._in_keys)
         for key in keys:
             if as_path(key) not in shown:
                 raise UnknownName("observation", ".".join(as_path(key)), map(".".join, shown), "(policy.in_keys)")
@@ -92,7 +92,7 @@ class _Projected(nn.Module):
 
     @torch.no_grad()
     def forward(self, *observations: torch.Tensor) -> torch.Tensor:
-        value = self._network(*observations)
+        value: torch.Tensor = self._network(*observations)
         return value if self._spec.is_in(value) else self._spec.project(value)
 
 
@@ -102,7 +102,7 @@ def _loaded(path: Path, activation: type[nn.Module]) -> Any:
     try:
         match _kind(path):
             case "torchscript":
-                return torch.jit.load(str(path), map_location="cpu").eval()
+                return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]  # torch's own
             case "export":
                 return torch.export.load(path).module()
             case _:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from envcli.backends.gym import GymEnv
+from envcli.buffer import RolloutBuffer
+from envcli.errors import StoreError
+from envcli.memmap import MemmapFolder, load_rollout
+from envcli.testing.toys import CountingEnv
+
+LAYOUT = {
+    ("observation",): (torch.Size([3]), torch.float64),
+    ("next", "observation"): (torch.Size([3]), torch.float64),
+    ("next", "done"): (torch.Size([1]), torch.bool),
+    ("next", "deep", "half"): (torch.Size([2]), torch.bfloat16),
+    ("nothing",): (torch.Size([0]), torch.int16),
+}
+
+
+def filled(folder: Path, steps: int, of: int = 10) -> tuple[MemmapFolder, RolloutBuffer]:
+    place = MemmapFolder(folder)
+    buffer = place.allocate(LAYOUT, of, torch.Size([]))
+    buffer[("observation",)][:] = torch.arange(of * 3, dtype=torch.float64).reshape(of, 3)
+    buffer[("next", "deep", "half")][:] = 1.5
+    buffer.filled = steps
+    return place, buffer
+
+
+def test_what_was_written_is_read_back_by_us_and_by_tensordict(tmp_path: Path) -> None:
+    place, buffer = filled(tmp_path / "r", 10)
+    place.finish(buffer)
+    for read in (load_rollout(tmp_path / "r"), TensorDict.load_memmap(str(tmp_path / "r"))):
+        assert read.batch_size == torch.Size([10])
+        assert read.names == ["time"]
+        assert read["observation"].tolist() == buffer[("observation",)].tolist()
+        assert read["next", "deep", "half"].dtype == torch.bfloat16
+        assert (read["next", "deep", "half"] == 1.5).all()
+        assert not read["next", "done"].any()
+        assert read["nothing"].shape == (10, 0)
+
+
+def test_rows_that_were_not_made_are_not_kept(tmp_path: Path) -> None:
+    place, buffer = filled(tmp_path / "r", 4)
+    place.finish(buffer)
+    assert load_rollout(tmp_path / "r").batch_size == torch.Size([4])
+    assert (tmp_path / "r" / "observation.memmap").stat().st_size == 4 * 3 * 8
+    assert (tmp_path / "r" / "next" / "done.memmap").stat().st_size == 4
+
+
+def test_room_is_reserved_before_the_first_row(tmp_path: Path) -> None:
+    filled(tmp_path / "r", 0)
+    assert os.stat(tmp_path / "r" / "observation.memmap").st_blocks * 512 >= 10 * 3 * 8
+
+
+def test_a_rollout_is_its_own_file(tmp_path: Path) -> None:
+    env = GymEnv("CartPole-v1")
+    place = MemmapFolder(tmp_path / "r")
+    buffer = place.allocate(env._row_layout(), 50, env.batch_size)
+    rollout = env.rollout(50, break_when_any_done=False, out=buffer)
+    place.finish(buffer)
+    saved = load_rollout(tmp_path / "r")
+    assert (saved == rollout).all()
+    rollout["observation"][7] = 42  # the same memory, not a copy
+    assert (load_rollout(tmp_path / "r")["observation"][7] == 42).all()
+    on_disk = sum(file.stat().st_size for file in (tmp_path / "r").rglob("*.memmap"))
+    assert on_disk == rollout.bytes()
+
+
+def test_a_batch_comes_back_as_it_was_returned(tmp_path: Path) -> None:
+    env = CountingEnv(batch_size=[3])
+    place = MemmapFolder(tmp_path / "r")
+    buffer = place.allocate(env._row_layout(), 5, env.batch_size)
+    rollout = env.rollout(5, break_when_any_done=False, out=buffer)
+    place.finish(buffer)
+    saved = load_rollout(tmp_path / "r")
+    assert saved.batch_size == rollout.batch_size == torch.Size([3, 5])
+    assert saved.names == [None, "time"]
+    assert (saved == rollout).all()
+
+
+def test_a_disk_too_small_is_said_beforehand(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"needs [\d,]+ bytes, the disk has [\d,]+ free"):
+        MemmapFolder(tmp_path / "r").allocate(LAYOUT, 10**13, torch.Size([]))
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("data")
+    with pytest.raises(StoreError, match="not empty"):
+        MemmapFolder(tmp_path)
+    assert (tmp_path / "precious").read_text() == "data"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        MemmapFolder(tmp_path / "file" / "r")
+
+
+def test_what_is_no_rollout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no rollout here"):
+        load_rollout(tmp_path)
+    filled(tmp_path / "r", 4)
+    with pytest.raises(StoreError, match="not finished"):
+        load_rollout(tmp_path / "r")
+
+
+def test_a_file_that_is_missing_or_cut_short_is_named(tmp_path: Path) -> None:
+    place, buffer = filled(tmp_path / "r", 4)
+    place.finish(buffer)
+    os.truncate(tmp_path / "r" / "next" / "done.memmap", 3)
+    with pytest.raises(StoreError, match=r"done\.memmap: expected 4 bytes, found 3"):
+        load_rollout(tmp_path / "r")
+    (tmp_path / "r" / "next" / "done.memmap").unlink()
+    with pytest.raises(StoreError, match=r"done\.memmap: expected 4 bytes, found no file"):
+        load_rollout(tmp_path / "r")
+
+
+def test_a_run_folder_is_as_good_as_the_rollout_in_it(tmp_path: Path) -> None:
+    place, buffer = filled(tmp_path / "run" / "rollout", 4)
+    place.finish(buffer)
+    assert load_rollout(tmp_path / "run").batch_size == torch.Size([4])
+
+
+def test_discard_leaves_nothing(tmp_path: Path) -> None:
+    place, _ = filled(tmp_path / "r", 0)
+    place.discard()
+    assert not (tmp_path / "r").exists()
