@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from envcli.buffer import Array, RolloutBuffer
+from envcli.buffer import Array, RolloutBuffer, as_array
 from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbounded
 
-__all__ = ["ActionGate"]
+__all__ = ["ActionGate", "require_action"]
 
 _SMALL = 16  # up to so many numbers, a Python loop over a list is faster than numpy's start-up cost
 
@@ -48,17 +48,34 @@ class ActionGate:
         if value.dtype != self._dtype and not torch.can_cast(value.dtype, self._dtype):
             self._refuse(f"dtype {value.dtype}")
         row = self._rows[t, ...]
-        row[...] = value.detach().cpu().numpy()
+        row[...] = as_array(value)
         if not self._holds(row):
             self._refuse(_abridged(value))
         self.written = t
 
     def _refuse(self, found: str) -> None:
-        raise ActionError(
-            f"{self._name}: expected {_described(self._spec)}, found {found}. "
-            "env.rand_action() gives a valid one; env.action_spec.encode(value) turns plain numbers into one; "
-            "env.action_spec.project(value) gives the nearest"
-        )
+        raise _refusal(self._name, self._spec, found)
+
+
+def require_action(path: Key, spec: TensorSpec, value: torch.Tensor) -> None:
+    """Raise ActionError unless ``value`` has the shape and dtype of ``spec`` and lies in it: for actions without rows."""
+    name = ".".join(path)
+    if not isinstance(value, torch.Tensor):
+        raise _refusal(name, spec, f"a {type(value).__name__}")
+    if value.shape != spec.shape:
+        raise _refusal(name, spec, f"shape {list(value.shape)}")
+    if value.dtype != spec.dtype:
+        raise _refusal(name, spec, f"dtype {value.dtype}")
+    if not spec.is_in(value):
+        raise _refusal(name, spec, _abridged(value))
+
+
+def _refusal(name: str, spec: TensorSpec, found: str) -> ActionError:
+    return ActionError(
+        f"{name}: expected {_described(spec)}, found {found}. "
+        "env.rand_action() gives a valid one; env.action_spec.encode(value) turns plain numbers into one; "
+        "env.action_spec.project(value) gives the nearest"
+    )
 
 
 def _membership(spec: TensorSpec) -> Callable[[Array], bool]:

@@ -13,7 +13,7 @@ from tensordict import TensorDict
 from envcli.errors import EnvError
 from envcli.keys import Key, nest
 
-__all__ = ["Array", "Layout", "Place", "RolloutBuffer", "in_memory", "in_shared_memory"]
+__all__ = ["Array", "Layout", "Place", "RolloutBuffer", "as_array", "in_memory", "in_shared_memory"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Layout: TypeAlias = Mapping[Key, tuple[torch.Size, torch.dtype]]
@@ -45,6 +45,16 @@ def in_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Te
 def in_shared_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Zeros in memory that other processes can be handed."""
     return torch.zeros(shape, dtype=dtype).share_memory_()
+
+
+def as_array(tensor: torch.Tensor) -> Array:
+    """``tensor`` as numpy, without its graph; over the same memory if that is on the host."""
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:  # numpy has no such type; for moving rows the bits are enough
+        tensor = tensor.view(torch.int16)
+    array: Array = tensor.numpy() if tensor.is_cpu else tensor.cpu().numpy()
+    return array
 
 
 def _repeated(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -95,10 +105,7 @@ class RolloutBuffer:
 
     def array(self, path: Key) -> Array:
         """``[time, *batch, *value]`` as numpy, over the same memory."""
-        tensor = self.tensors[path]
-        if tensor.dtype == torch.bfloat16:  # numpy has no such type; for moving rows the bits are enough
-            tensor = tensor.view(torch.int16)
-        return tensor.numpy()
+        return as_array(self.tensors[path])
 
     def flags(self, path: Key) -> memoryview:
         """``[time]`` of an unbatched scalar or ``[1]`` entry, for reading and writing single values.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.action_gate import require_action
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
@@ -81,7 +82,7 @@ class EnvBase(Env):
             if value is None:
                 raise SpecError(f"step: no {as_user_key(path)!r} in the TensorDict. env.rand_action(tensordict) writes one")
             if self.batch_locked:
-                leaf.assert_is_in(value)
+                require_action(path, leaf, value)
         result = self._step(tensordict)
         if result is tensordict:
             raise EnvError(f"{type(self).__name__}._step returned its input. Return a new TensorDict, without the action")

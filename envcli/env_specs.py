@@ -213,13 +213,29 @@ class EnvSpecs:
     # -- what a buffer needs --------------------------------------------------------------------------------------
 
     def _row_layout(self) -> Layout:
-        """Path -> (shape, dtype) of everything one row holds, the root first, then ``next``."""
+        """Path -> (shape, dtype) of everything one row holds, the root first, then ``next``.
+
+        Raises SpecError if two families want the same entry, or one of ours is called ``"next"``.
+        """
+        self._require_distinct("observation", "done", "action")
+        self._require_distinct("observation", "done", "reward")
         layout = {}
         for family in ("observation", "state", "done", "action"):
             layout.update(self._leaves(family))
         for family in ("observation", "reward", "done"):
             layout.update({under_next(path): leaf for path, leaf in self._leaves(family).items()})
         return layout
+
+    def _require_distinct(self, *families: str) -> None:
+        owner: dict[Key, str] = {}
+        for family in families:
+            for path in self._leaves(family):
+                other = "what a step leads to" if path[0] == "next" else f"the {owner.setdefault(path, family)}"
+                if other != f"the {family}":
+                    raise SpecError(
+                        f"{type(self).__name__}: {as_user_key(path)!r} is the name of {other}, and cannot be that of the "
+                        f"{family} too. Rename one of them"
+                    )
 
     def _leaves(self, family: str) -> dict[Key, tuple[torch.Size, torch.dtype]]:
         leaves = leaf_specs(self._spec(family))

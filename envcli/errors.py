@@ -4,7 +4,8 @@ Each is also a built-in kind, so that code written against another library (``ex
 
     EnvcliError
     ├── SpecError (ValueError)            a value, or a spec, does not fit
-    ├── ActionError (SpecError)           an action was refused before it reached the simulator
+    │   ├── ActionError                   an action was refused before it reached the simulator
+    │   └── ContractError (AssertionError)    an env breaks what every env promises
     ├── ConfigError (ValueError)          what the user typed, in YAML, in Python or in the shell
     │   ├── UnknownName (LookupError)     no such env, key, group, choice or command; says the nearest
     │   └── MissingDependency (ImportError)   an extra is not installed; says how to install it
@@ -25,6 +26,7 @@ __all__ = [
     "ActionError",
     "ClosedError",
     "ConfigError",
+    "ContractError",
     "EnvError",
     "EnvcliError",
     "MissingDependency",
@@ -46,6 +48,10 @@ class SpecError(EnvcliError, ValueError):
 
 class ActionError(SpecError):
     """An action has the wrong shape or dtype, or lies outside the action space."""
+
+
+class ContractError(SpecError, AssertionError):
+    """An env breaks what every env promises. The message names each promise and what was seen instead."""
 
 
 class ConfigError(EnvcliError, ValueError):

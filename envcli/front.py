@@ -65,10 +65,10 @@ class Front:
     def _handed_out(self, rows: list[tuple[Key, torch.Tensor]]) -> TensorDict:
         device = self._env.device
         if device is None or device.type == "cpu":
-            values = nest((path, row.clone()) for path, row in rows)
+            values = {path: row.clone() for path, row in rows}
         else:
-            values = nest((path, row.to(device)) for path, row in rows)
-        return TensorDict(values, batch_size=self._env.batch_size, device=device)
+            values = {path: row.to(device) for path, row in rows}
+        return TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
 
 
 def gates(env: EnvSpecs, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:

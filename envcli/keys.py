@@ -52,7 +52,8 @@ def nest(entries: Mapping[Key, T] | Iterable[tuple[Key, T]]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for path, value in entries.items() if isinstance(entries, Mapping) else entries:
         node = tree
-        for part in path[:-1]:
-            node = node.setdefault(part, {})
+        if len(path) > 1:
+            for part in path[:-1]:
+                node = node.setdefault(part, {})
         node[path[-1]] = value
     return tree

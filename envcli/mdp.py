@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.keys import Key, NestedKey, as_path, nest
 
 __all__ = ["leaf_paths", "step_mdp"]
 
@@ -42,43 +44,41 @@ def step_mdp(
     following = tensordict.get("next", None)
     if following is None:
         raise KeyError("no entry 'next' in this TensorDict: call env.step(tensordict) before step_mdp(tensordict)")
-    excluded: set[Key] = {("next",)}
+    dropped = [("next",)]
     for wanted, keys in ((exclude_reward, reward_keys), (exclude_done, done_keys), (exclude_action, action_keys)):
         if wanted:
-            excluded.update(map(as_path, keys if isinstance(keys, list) else [keys]))
-    result = next_tensordict
-    if result is None:
-        result = TensorDict({}, batch_size=tensordict.batch_size, device=tensordict.device)
-        if any(tensordict.names):
-            result.names = tensordict.names
-    if keep_other:
-        _move(tensordict, result, excluded, ())
-    _move(following, result, excluded, ())
+            dropped += map(as_path, keys if isinstance(keys, list) else [keys])
+    drop = nest((path, True) for path in dropped)
+    entries = _merged(tensordict if keep_other else None, following, drop)
+    if next_tensordict is not None:
+        return next_tensordict.update(entries)
+    result = TensorDict(entries, batch_size=tensordict.batch_size, device=tensordict.device)
+    if any(tensordict.names):
+        result.names = tensordict.names
     return result
 
 
-def _move(source: TensorDictBase, target: TensorDictBase, excluded: set[Key], prefix: Key) -> None:
-    for name, value in source.items():
-        path = (*prefix, name)
-        if path in excluded:
+def _merged(old: TensorDictBase | None, new: TensorDictBase | None, drop: dict[str, Any]) -> dict[str, Any]:
+    """The entries of ``old`` and, before them, those of ``new``, without what ``drop`` says; nested ones likewise."""
+    entries: dict[str, Any] = {}
+    for source in (old, new):
+        if source is None:
             continue
-        if isinstance(value, TensorDictBase):
-            inner = target.get(name, None)
-            if inner is None:
-                inner = value.empty()
-            _move(value, inner, excluded, path)
-            if not inner.is_empty() or value.is_empty():
-                target.set(name, inner)
-        else:
-            target.set(name, value)
+        for name, value in source.items():
+            rule = drop.get(name)
+            if rule is True:
+                continue
+            if type(value) is not torch.Tensor and isinstance(value, TensorDictBase):  # the first test is the cheap one
+                before = entries.get(name)
+                inner = _merged(before, value, rule or {})
+                if not inner and not value.is_empty():
+                    continue
+                value = TensorDict(inner, batch_size=value.batch_size, device=value.device)
+            entries[name] = value
+    return entries
 
 
 def leaf_paths(tensordict: TensorDictBase) -> list[Key]:
     """The paths of all leaves, nested ones included, in the order of the TensorDict."""
     keys: Sequence[NestedKey] = tensordict.keys(include_nested=True, leaves_only=True)
     return [as_path(key) for key in keys]
-
-
-def user_keys(paths: Sequence[Key]) -> list[NestedKey]:
-    """``paths`` as a user writes them."""
-    return [as_user_key(path) for path in paths]

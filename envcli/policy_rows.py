@@ -11,7 +11,7 @@ from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModule
 
 from envcli.action_gate import ActionGate
-from envcli.buffer import RolloutBuffer
+from envcli.buffer import RolloutBuffer, as_array
 from envcli.env_specs import leaf_specs
 from envcli.errors import SpecError
 from envcli.front import gates
@@ -68,6 +68,8 @@ class PolicyRows:
         grown = False
         for name, value in result.items():
             path = (*prefix, name)
+            if type(value) is torch.Tensor and before.get(name) is value and path not in self._gates:
+                continue  # what was read and left alone: most entries of most policies
             if isinstance(value, TensorDictBase):
                 old = before.get(name)
                 grown |= self._store(t, value, dict(old.items()) if old is not None and old is not value else {}, path)
@@ -90,7 +92,7 @@ class PolicyRows:
                 f"the policy wrote {'.'.join(path)} of shape {list(value.shape)} in row {t}, after {list(rows.shape[1:])} "
                 "before: an entry must keep its shape for a whole rollout"
             )
-        rows[t] = value.detach()
+        self._buffer.array(path)[t] = as_array(value)  # numpy: 0.5 us less than torch
         return grown
 
     def _wanted(self, root: Sequence[Key]) -> set[Key] | None:

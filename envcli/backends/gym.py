@@ -101,20 +101,20 @@ class GymWrapper(Backend):
         observation = space_to_spec(
             native.observation_space, categorical=self._categorical, device=device, where="observation_space"
         )
-        self._observed: Key = () if isinstance(observation, Composite) else ("observation",)
-        shown = observation if isinstance(observation, Composite) else Composite(observation=observation, device=device)
+        self._observed: Key = () if isinstance(native.observation_space, gymnasium.spaces.Dict) else ("observation",)
+        shown = Composite(observation=observation, device=device) if self._observed else observation
         if self._info is not None:
             shown = shown.clone()
             shown.update(self._info.info_spec.to(device) if device is not None else self._info.info_spec)
         self.observation_spec = shown
-        self.action_spec = space_to_spec(
-            native.action_space, categorical=self._categorical, device=device, where="action_space"
-        )
-        self._acted: Key = () if isinstance(native.action_space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple) else ("action",)
+        action = space_to_spec(native.action_space, categorical=self._categorical, device=device, where="action_space")
+        self._acted: Key = () if isinstance(native.action_space, gymnasium.spaces.Dict) else ("action",)
+        self.action_spec = Composite(action=action, device=device) if self._acted else action
         self.reward_spec = Unbounded(torch.Size([1]), device=device)
         flag = Categorical(2, shape=torch.Size([1]), dtype=torch.bool, device=device)
         flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
         self.full_done_spec = Composite(flags, device=device)
+        self._row_layout()  # a Dict space may use a name of ours, or both spaces the same: say so now
 
     def _native_name(self) -> str:
         spec = self._env.spec
