@@ -1,0 +1,50 @@
+"""The answer of a command: a table or tree for people, or JSON for programs, on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from envcli.run_folder import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["answer", "number"]
+
+
+def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], RenderableType], as_json: bool) -> None:
+    """Print ``data`` as JSON, or what ``draw`` makes of it.
+
+    Into a pipe nothing is cut or wrapped to a terminal's width, so that ``grep`` finds whole lines.
+    """
+    if as_json:
+        print(json.dumps(plain(data), indent=2, allow_nan=False))
+        return
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, soft_wrap=False, highlight=False)
+    drawing = draw()
+    if not console.is_terminal:
+        unlimited = console.options.update(max_width=10_000)
+        console.width = max(console.width, console.measure(drawing, options=unlimited).maximum)
+        with console.capture() as capture:
+            console.print(drawing)
+        print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+        return
+    console.print(drawing)
+
+
+def number(value: float | int | None) -> str:
+    """A number as people read it: four significant digits, thousands apart.
+
+    >>> number(1234567.8), number(-3.14159), number(None), number(1000)
+    ('1,234,568', '-3.142', '-', '1,000')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"

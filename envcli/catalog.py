@@ -1,0 +1,110 @@
+"""What can be typed: groups, their choices and keys, with the comments that explain them.
+
+Read from the text of ``conf/``, whose files are short and plain, because help and completion must answer before a YAML
+parser or Hydra could be imported. Hydra alone decides what a configuration means.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from envcli.errors import StoreError
+
+__all__ = ["Group", "choices", "extra_folders", "folder", "group_names", "groups", "node_keys"]
+
+_DEFAULT = re.compile(r"  - (?P<group>[\w/]+): (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
+_KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?:\s+# (?P<help>.*))?$")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A choice between files: ``env=pendulum``."""
+
+    name: str
+    default: str
+    help: str
+
+    @property
+    def many(self) -> bool:
+        """Whether several can be chosen: ``transforms=[a,b]``."""
+        return self.default.startswith("[")
+
+
+@dataclass(frozen=True)
+class NodeKey:
+    """A key that a chosen file brings: ``transforms.step_counter.max_steps``."""
+
+    path: str
+    default: str
+    help: str
+
+
+def folder() -> Path:
+    """The folder with the YAML files: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    for place in (package / "conf", package.parent / "conf"):
+        if (place / "rollout.yaml").is_file():
+            return place
+    raise StoreError(f"{package / 'conf'}: the configuration files are missing. Install envcli again.")
+
+
+def extra_folders() -> list[Path]:
+    """Folders of the user's own, from ``ENVCLI_CONFIG_PATH=a:b``; they win over ours."""
+    return [Path(place).absolute() for place in os.environ.get("ENVCLI_CONFIG_PATH", "").split(os.pathsep) if place]
+
+
+def groups(command: str) -> list[Group]:
+    """The groups that a command's primary YAML names, in its order."""
+    text = (folder() / f"{command}.yaml").read_text(encoding="utf-8")
+    found = (_DEFAULT.match(line) for line in text.splitlines())
+    return [Group(m["group"], m["default"], m["help"] or "") for m in found if m]
+
+
+def group_names(command: str) -> list[str]:
+    """Their names alone."""
+    return [group.name for group in groups(command)]
+
+
+def choices(group: str, extra: Sequence[Path] = ()) -> dict[str, str]:
+    """Choice -> its one line, sorted; those in folders of the user's own included."""
+    found: dict[str, str] = {}
+    for place in (*extra, *extra_folders(), folder()):
+        for path in (place / group).glob("*.yaml"):
+            found.setdefault(path.stem, _first_comment(path))
+    return dict(sorted(found.items()))
+
+
+def node_keys(group: str) -> Iterator[NodeKey]:
+    """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out."""
+    seen = set()
+    for path in sorted((folder() / group).glob("*.yaml")):
+        for key in _keys(path, group):
+            if key.path not in seen:
+                seen.add(key.path)
+                yield key
+
+
+def _keys(path: Path, group: str) -> Iterator[NodeKey]:
+    text = path.read_text(encoding="utf-8")
+    if "@package _global_" in text:  # a preset: it sets keys that have their own line elsewhere
+        return
+    above: list[str] = []
+    for line in text.splitlines():
+        match = _KEY.match(line)
+        if not match or match["name"] == "type":
+            continue
+        above[len(match["indent"]) // 2 :] = [match["name"]]
+        if match["value"]:
+            yield NodeKey(".".join([group, *above]), match["value"], match["help"] or "")
+
+
+def _first_comment(path: Path) -> str:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("# ") and "@package" not in line:
+                return line[2:].strip()
+    return ""

@@ -1,0 +1,108 @@
+"""Sorts the words after the subcommand into overrides and flags.
+
+Hydra's parser refuses overrides on both sides of a flag (``env=x -m seed=1,2``); here a flag may stand anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from envcli.errors import ConfigError, nearest
+
+__all__ = ["FLAGS", "Arguments", "parse"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag that is handed on to Hydra; ``value`` names its value, in brackets where it may be left out."""
+
+    names: tuple[str, ...]
+    help: str
+    value: str = ""
+    choices: tuple[str, ...] = ()
+
+
+FLAGS = (
+    Flag(("-m", "--multirun"), "one job for each combination of a,b or range(0,3)"),
+    Flag(("-c", "--cfg"), "print the configuration instead of running", "PART", ("job", "hydra", "all")),
+    Flag(("--resolve",), "with --cfg: interpolations replaced by their values"),
+    Flag(("-p", "--package"), "with --cfg: only a part, such as backend", "KEY"),
+    Flag(
+        ("-i", "--info"),
+        "say how the configuration was put together",
+        "[PART]",
+        ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    ),
+    Flag(("-cd", "--config-dir"), "a folder with choices of your own", "FOLDER"),
+    Flag(("--hydra-help",), "what Hydra itself can do"),
+    Flag(("-h", "--help"), "this text"),
+)
+
+_BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
+
+# Each would take the configuration away from under the subcommand; the last one also unpickles a file.
+_REFUSED = {"--config-path", "-cp", "--config-name", "-cn", "--experimental-rerun", "--shell-completion", "-sc"}
+
+
+@dataclass
+class Arguments:
+    """The words, sorted; ``flags`` holds them as Hydra is to get them."""
+
+    overrides: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+
+    def has(self, name: str) -> bool:
+        """Whether the flag was given, under any of its names."""
+        return any(word.split("=")[0] in _BY_NAME[name].names for word in self.flags)
+
+    @property
+    def config_dirs(self) -> list[Path]:
+        """The folders given with ``--config-dir``."""
+        found = []
+        for i, word in enumerate(self.flags):
+            name, _, value = word.partition("=")
+            if name in _BY_NAME["--config-dir"].names:
+                found.append(Path(value or self.flags[i + 1]))
+        return found
+
+
+def parse(words: Sequence[str]) -> Arguments:
+    """Sort ``words``. Raises `ConfigError` for an unknown flag, or one without its value.
+
+    >>> parse(["env=pendulum", "-m", "seed=1,2"])
+    Arguments(overrides=['env=pendulum', 'seed=1,2'], flags=['-m'])
+    """
+    found = Arguments()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, glued, _ = word.partition("=")
+        if not word.startswith("-"):
+            found.overrides.append(word)
+            continue
+        flag = _flag(name)
+        found.flags.append(word)
+        if flag.value and not glued:
+            found.flags.extend(_value(flag, name, rest))
+    return found
+
+
+def _value(flag: Flag, name: str, rest: list[str]) -> list[str]:
+    optional = flag.value.startswith("[")
+    if rest and not rest[0].startswith("-") and (not flag.choices or rest[0] in flag.choices):
+        return [rest.pop(0)]
+    if optional:
+        return []
+    found = f"found {rest[0]!r}" if rest else "found nothing"
+    expected = " or ".join(flag.choices) or f"a value, {flag.value}"
+    raise ConfigError(f"{name}: {found}, expected {expected}.")
+
+
+def _flag(name: str) -> Flag:
+    if name in _REFUSED:
+        raise ConfigError(f"{name}: not offered here. Add choices of your own with --config-dir FOLDER.")
+    if name not in _BY_NAME:
+        raise ConfigError(f"no flag {name!r}. {nearest(name, [n for n in _BY_NAME if n.startswith('--')])}")
+    return _BY_NAME[name]

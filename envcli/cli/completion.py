@@ -1,0 +1,60 @@
+"""What may come next on the command line; the scripts of ``envcli completion`` ask this on every press of Tab."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from envcli import catalog, commands, schema
+from envcli.cli.arguments import FLAGS
+from envcli.errors import EnvcliError
+
+__all__ = ["candidates"]
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """Whole words that may replace the last of ``words``, which may be empty or unfinished.
+
+    >>> candidates(["rollout", "env=pen"])
+    ['env=pendulum']
+    """
+    *before, current = words or [""]
+    try:
+        found = _first() if not before else _later(before[0], current)
+    except EnvcliError:
+        return []  # half a line may be anything; a completion that complains is worse than none
+    return sorted(word for word in found if word.startswith(current))
+
+
+def _first() -> list[str]:
+    return [*commands.names(), "--help", "--version"]
+
+
+def _later(command: str, current: str) -> list[str]:
+    if command not in commands.names():
+        return []
+    module = commands.find(command)
+    if not hasattr(module, "Config"):
+        return list(getattr(module, "WORDS", ()))
+    if current.startswith("-"):
+        return [name for flag in FLAGS for name in flag.names]
+    key, equals, value = current.partition("=")
+    groups = {group.name: group for group in catalog.groups(command)}
+    if equals and key.lstrip("+") in groups:
+        return _choices(key, value, list(catalog.choices(key.lstrip("+"))))
+    plain = list(schema.describe(module.Config))
+    if equals:
+        return [
+            f"{key}={word}"
+            for name, default, _ in plain
+            if name == key and isinstance(default, bool)
+            for word in ("false", "true")
+        ]
+    names = [*groups, *(name for name, _, _ in plain)]
+    names += [node.path for group in groups for node in catalog.node_keys(group)]
+    return [f"{name}=" for name in names]
+
+
+def _choices(key: str, value: str, known: list[str]) -> list[str]:
+    """One choice, or the next of a list: ``[a,`` and ``a,`` are kept as they are."""
+    cut = max(value.rfind(","), value.rfind("[")) + 1
+    return [f"{key}={value[:cut]}{name}" for name in known]

@@ -1,0 +1,99 @@
+"""The help texts, for the whole tool and for one subcommand."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import textwrap
+from collections.abc import Iterable
+
+import envcli
+from envcli import catalog, commands, schema
+from envcli.cli.arguments import FLAGS
+
+__all__ = ["command_help", "main_help"]
+
+_MANY = 24  # beyond as many choices, names without explanations
+
+
+def main_help() -> str:
+    """What ``envcli --help`` prints."""
+    lines = [f"envcli {envcli.__version__}: reinforcement-learning environments from one line of YAML", ""]
+    lines += ["  envcli COMMAND [group=choice ...] [key=value ...] [flags]", "", "Commands"]
+    lines += _rows((name, commands.summary(name)) for name in commands.names())
+    lines += ["", "Each has its own help: envcli rollout --help", "", "The first minute"]
+    lines += _rows(
+        [
+            ("envcli rollout", "CartPole, random actions; kept in outputs/"),
+            ("envcli list query=pend", "what there is"),
+            ("envcli spec env=pendulum", "what goes in and what comes out"),
+            ("envcli rollout -m env=pendulum,cartpole seed=1,2", "four runs and a table"),
+        ]
+    )
+    return "\n".join(lines)
+
+
+def command_help(command: str) -> str:
+    """What ``envcli <command> --help`` prints: groups, choices and keys, one line each."""
+    module = commands.find(command)
+    lines = [*_prose(f"envcli {command}: {inspect.getdoc(module)}"), ""]
+    if not hasattr(module, "Config"):
+        return "\n".join(lines).rstrip()
+    groups = catalog.groups(command)
+    for group in groups:
+        lines += [_title(f"{group.name}={group.default}", group.help), *_choices(group.name), ""]
+    lines += ["Keys", *_rows((f"{n}={_yaml(d)}", h) for n, d, h in schema.describe(module.Config))]
+    lines += _rows((f"{key.path}={key.default}", key.help) for group in groups for key in catalog.node_keys(group.name))
+    lines += ["", "Flags"]
+    lines += _rows((f"{', '.join(f.names)} {f.value}".rstrip(), _flag_help(f.help, f.choices)) for f in FLAGS)
+    return "\n".join(lines)
+
+
+def _prose(text: str) -> list[str]:
+    """The docstring's paragraphs, wrapped; its indented examples as they are."""
+    lines: list[str] = []
+    for paragraph in text.split("\n\n"):
+        kept = paragraph.startswith(" ")
+        lines += [*(paragraph.splitlines() if kept else textwrap.wrap(paragraph, _width())), ""]
+    return lines[:-1]
+
+
+def _flag_help(text: str, choices: tuple[str, ...]) -> str:
+    return f"{text}: {', '.join(choices)}" if choices else text
+
+
+def _choices(group: str) -> list[str]:
+    found = catalog.choices(group)
+    if len(found) > _MANY:
+        return textwrap.wrap(", ".join(found), _width(), initial_indent="  ", subsequent_indent="  ")
+    return _rows(found.items())
+
+
+def _title(left: str, right: str) -> str:
+    return f"{left}  ({right})" if right else left
+
+
+def _rows(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Two columns, the right one wrapped to the terminal."""
+    pairs = list(pairs)
+    margin = min(max((len(left) for left, _ in pairs), default=0), 34) + 4
+    lines = []
+    for left, right in pairs:
+        first = f"  {left}".ljust(margin)
+        if len(left) + 4 > margin:
+            lines.append(first)
+            first = " " * margin
+        lines += textwrap.wrap(right, _width(), initial_indent=first, subsequent_indent=" " * margin) or [
+            first.rstrip()
+        ]
+    return lines
+
+
+def _yaml(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _width() -> int:
+    return max(60, min(shutil.get_terminal_size().columns, 120))

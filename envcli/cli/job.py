@@ -1,0 +1,89 @@
+"""One job: from the configuration that Hydra composed to the command's ``run``."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import secrets
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from envcli import commands
+from envcli.configuration import composition, reading
+from envcli.errors import ConfigError
+from envcli.run_folder import RunFolder, read_json, versions
+
+__all__ = ["Failure", "run"]
+
+log = logging.getLogger(__name__)
+
+
+class Failure(BaseException):
+    """Carries the exception of a single run, past Hydra, which would print two lines of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(error)
+
+
+def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's business
+    """The task function: at module level and undecorated, so that launchers can pickle it by name."""
+    hydra = HydraConfig.get()
+    assert hydra.job.config_name is not None  # the entry point names it
+    composition.register(hydra.job.config_name)  # a launcher's new process starts without
+    _mend_start_method()
+    try:
+        return _run(cfg, hydra)
+    except Exception as error:
+        if hydra.mode == RunMode.MULTIRUN:
+            raise
+        raise Failure(error) from error
+
+
+def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration, a DictConfig with attributes
+    command = hydra.job.config_name
+    module = commands.find(command)
+    if not commands.keeps(command):
+        return module.run(_settled(command, cfg))
+    sweeping = hydra.mode == RunMode.MULTIRUN
+    path = Path(hydra.runtime.output_dir)
+    with RunFolder(path, command, hydra.overrides.task, part_of_sweep=sweeping) as folder:
+        config = _settled(command, cfg)
+        folder.write_config(OmegaConf.to_yaml(OmegaConf.structured(config)), getattr(config, "seed", None))
+        return module.run(config, folder)
+
+
+def _settled(command: str, cfg: DictConfig) -> Any:  # Any: each command has a Config of its own
+    """The command's configuration with nothing left open: a replay looked up, a seed drawn."""
+    if replay := cfg.get("replay"):
+        cfg = _replayed(command, Path(replay), cfg)
+    config = reading.finished(command, cfg)
+    if getattr(config, "seed", 0) is None:
+        config.seed = secrets.randbelow(2**32)
+    return config
+
+
+def _replayed(command: str, folder: Path, cfg: DictConfig) -> DictConfig:
+    saved = folder / "config.yaml"
+    if not saved.is_file():
+        raise ConfigError(f"replay: found no {saved}, expected a run folder such as outputs/rollout/CartPole-v1/...")
+    schema = OmegaConf.structured(commands.find(command).Config)
+    replayed = OmegaConf.merge(schema, OmegaConf.load(saved), {"json": cfg.json})
+    assert isinstance(replayed, DictConfig)
+    if replayed.allow_imports and not cfg.allow_imports:  # a folder from a stranger must not open that door by itself
+        raise ConfigError(f"replay: {saved} imports code of its own. If you trust it, add allow_imports=true.")
+    before, now = read_json(folder / "manifest.json").get("versions", {}), versions()
+    changed = [f"{name} {before[name]} -> {now.get(name)}" for name in before if before[name] != now.get(name)]
+    if changed:
+        log.warning("replay: other versions than then (%s), so the data may differ", ", ".join(changed))
+    return replayed
+
+
+def _mend_start_method() -> None:
+    """Under joblib, loky sets a global start method that only itself knows; processes of our own would not start."""
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method("spawn", force=True)

@@ -1,0 +1,81 @@
+"""Hands a subcommand to Hydra, and shows a table when a multirun has ended, however it ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from envcli import catalog, commands
+from envcli.cli import arguments
+from envcli.configuration import composition, overrides, refusals
+from envcli.errors import ConfigError
+
+__all__ = ["launch"]
+
+
+def launch(command: str, words: Sequence[str]) -> int:
+    """Run ``envcli <command> <words>`` and return the exit code; whatever goes wrong is raised."""
+    given = arguments.parse(words)
+    typed = overrides.check(command, given.overrides, given.has("--multirun"), given.config_dirs)
+
+    from envcli.cli import sweep
+
+    composition.register(command)
+    try:
+        with _places(command) as places, sweep.watched("json=true" in typed):
+            _hydra(command, [*typed, *places, *given.flags])
+    except refusals.kinds() as error:
+        raise ConfigError(refusals.explain(error, command, typed)) from error
+    return 0
+
+
+def _hydra(command: str, words: list[str]) -> None:
+    import hydra
+
+    from envcli.cli import job
+
+    application = hydra.main(version_base="1.3", config_path=str(catalog.folder()), config_name=command)(job.run)
+    try:
+        with _instead(sys, "argv", [sys.argv[0], *words]), _full_errors():
+            application()
+    except job.Failure as failure:
+        raise failure.error from failure.error.__cause__
+
+
+@contextmanager
+def _places(command: str) -> Iterator[list[str]]:
+    """Overrides that keep Hydra from making folders for a command that writes nothing."""
+    if commands.keeps(command):
+        yield []
+        return
+    with ExitStack() as stack:
+        # A multirun writes multirun.yaml in any case, so it gets a folder that goes away.
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="envcli-"))
+        yield ["hydra.run.dir=.", f"hydra.sweep.dir='{scratch}'", "hydra.sweep.subdir=."]
+
+
+@contextmanager
+def _full_errors() -> Iterator[None]:
+    """Make Hydra raise instead of printing; the user's own setting is read before and decides about tracebacks."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextmanager
+def _instead(owner: object, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

@@ -1,0 +1,26 @@
+"""Turns an exception into one line that says where, what was found, what was expected, and what to type."""
+
+from __future__ import annotations
+
+from envcli.errors import ConfigError, EnvcliError
+
+__all__ = ["explain", "one_line"]
+
+_FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The line for stderr, and the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or "interrupted", 130
+    if isinstance(error, EnvcliError):
+        return f"error: {one_line(error)}", 2 if isinstance(error, ConfigError) else 1
+    if isinstance(error, OSError) and error.filename:
+        reason = (error.strerror or type(error).__name__).lower()
+        return f"error: {error.filename}: {reason}. Choose another place with hydra.run.dir=FOLDER.", 1
+    return f"error: unexpected {type(error).__name__}: {one_line(error)} {_FULL}", 1
+
+
+def one_line(error: BaseException) -> str:
+    """The message without its line breaks."""
+    return " ".join(str(error).split())

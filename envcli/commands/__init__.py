@@ -1,0 +1,42 @@
+"""One file, one subcommand: ``commands/spec.py`` is ``envcli spec``, and its docstring is the command's help.
+
+A command is a module that imports nothing heavy at its top (help and completion import it) and holds either
+
+* ``Config``, a dataclass from `envcli.schema`, and ``run(cfg)`` or ``run(cfg, folder)``; its defaults are in
+  ``conf/<command>.yaml``. With ``folder``, a `RunFolder`, the command keeps results there; without, it writes nothing.
+  What ``run`` returns, if anything, is the number a sweeper optimises; a failure is an exception. Or
+* ``main(words) -> exit code``, a command that takes plain words and no configuration.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["find", "keeps", "names", "summary"]
+
+_ROOT = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Every subcommand, sorted."""
+    return sorted(path.stem for path in _ROOT.glob("*.py") if not path.stem.startswith("_"))
+
+
+def summary(name: str) -> str:
+    """The first line of a subcommand's docstring; the module is not imported."""
+    tree = ast.parse((_ROOT / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").split("\n")[0]
+
+
+def find(name: str) -> ModuleType:
+    """The module of a subcommand."""
+    return importlib.import_module(f"envcli.commands.{name}")
+
+
+def keeps(name: str) -> bool:
+    """Whether a subcommand keeps results: its ``run`` takes a folder."""
+    return len(inspect.signature(find(name).run).parameters) == 2

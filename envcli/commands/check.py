@@ -1,0 +1,57 @@
+"""Test an env against its contract, in plain words.
+
+A line for each promise that an env makes; exit code 1 if one is broken.
+
+  envcli check env=pendulum transforms=[double_to_float]
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from envcli.answer import answer
+from envcli.errors import EnvError
+from envcli.schema import EnvConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from envcli.testing.contract import Finding
+
+__all__ = ["Config", "run"]
+
+
+@dataclass
+class Config(EnvConfig):
+    """What ``envcli check`` reads."""
+
+
+def run(cfg: Config) -> None:
+    """Print a line for each promise of the contract. Raises `EnvError` if one is broken."""
+    import torch
+
+    from envcli.builder import build
+    from envcli.testing.contract import check_env
+
+    assert cfg.seed is not None  # drawn by then
+    torch.manual_seed(cfg.seed)
+    with build(vars(cfg)) as env:
+        findings = check_env(env)
+    answer([asdict(finding) for finding in findings], lambda: _table(findings, str(cfg.backend.get("name"))), cfg.json)
+    if broken := [finding for finding in findings if not finding.passed]:
+        raise EnvError(
+            f"{len(broken)} of {len(findings)} checks failed: {', '.join(f.name for f in broken)} (seed {cfg.seed})"
+        )
+
+
+def _table(findings: list[Finding], name: str) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    kept = sum(finding.passed for finding in findings)
+    table = Table("", "check", "what was found", title=name, caption=f"{kept} of {len(findings)} promises kept")
+    for finding in findings:
+        mark = Text("ok", "green") if finding.passed else Text("failed", "bold red")
+        table.add_row(mark, Text(finding.name), Text(finding.message))
+    return table

@@ -1,0 +1,79 @@
+"""List every env of every installed backend.
+
+envcli list query=pend
+envcli list json=true
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from envcli import catalog, registry
+from envcli.answer import answer
+from envcli.errors import MissingDependency, UnknownName
+from envcli.schema import Answer, key
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Config", "run"]
+
+
+@dataclass
+class Config(Answer):
+    """What ``envcli list`` reads."""
+
+    query: str = key("", "only envs whose name or preset contains this, whatever the case")
+
+
+def run(cfg: Config) -> None:
+    """Print the table; what is not installed is said on stderr."""
+    rows = []
+    presets = _presets()
+    for backend in registry.members("backends"):
+        try:
+            names = registry.find("backends", backend).available_names()
+        except MissingDependency as missing:
+            print(f"left out: {missing}", file=sys.stderr)
+            continue
+        choice = _choice(backend)
+        rows += [{"backend": choice, "name": name, "preset": presets.get((choice, name))} for name in sorted(names)]
+    query = cfg.query.lower()
+    found = [row for row in rows if query in row["name"].lower() or query in (row["preset"] or "")]
+    if not found:
+        raise UnknownName("env that contains", cfg.query, [row["name"] for row in rows])
+    answer(found, lambda: _table(found), cfg.json)
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        "backend", "name", "preset", caption=f"{len(rows)} envs; run one with env=PRESET or backend.name=NAME"
+    )
+    for row in rows:
+        table.add_row(f"backend={row['backend']}", row["name"], f"env={row['preset']}" if row["preset"] else "")
+    return table
+
+
+def _choice(backend: str) -> str:
+    """The choice in ``conf/backend/`` that stands for a registry type: gymnasium for gym."""
+    for path in sorted((catalog.folder() / "backend").glob("*.yaml")):
+        if re.search(rf"^type: {re.escape(backend)}$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            return path.stem
+    return backend
+
+
+def _presets() -> dict[tuple[str, str], str]:
+    """(Backend choice, env name) -> the preset that chooses both."""
+    found: dict[tuple[str, str], str] = {}
+    for path in sorted((catalog.folder() / "env").glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        backend = re.search(r"override /backend: (\S+)", text)
+        name = re.search(r"^  name: (\S+)", text, re.MULTILINE)
+        if backend and name:
+            found.setdefault((backend[1], name[1]), path.stem)
+    return found

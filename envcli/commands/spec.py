@@ -1,0 +1,128 @@
+"""Show what goes into an env, and what comes out.
+
+The specs as a tree; where transforms change them, before and after. In JSON, null is a bound that is not there.
+
+  envcli spec env=pendulum
+  envcli spec env=cartpole transforms=[step_counter] json=true
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from envcli.answer import answer
+from envcli.schema import EnvConfig
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from envcli.env import Env
+
+__all__ = ["Config", "run"]
+
+_KINDS = ("observation", "action", "state", "reward", "done")
+
+
+@dataclass
+class Config(EnvConfig):
+    """What ``envcli spec`` reads."""
+
+
+def run(cfg: Config) -> None:
+    """Print the specs as a tree; where transforms change them, those of the bare env come first."""
+    from envcli.builder import build
+
+    with build(vars(cfg)) as env:
+        specs = _specs(env)
+        base = getattr(env, "base_env", None)
+        data: dict[str, Any] = {
+            "name": cfg.backend.get("name"),
+            "backend": cfg.backend.get("type"),
+            "batch_size": list(env.batch_size),
+            "transforms": {name: node["type"] for name, node in cfg.transforms.items() if node},
+            "specs": specs,
+        }
+        if base is not None and cfg.transforms:
+            data["specs_before_transforms"] = _specs(base)
+    answer(data, lambda: _tree(data), cfg.json)
+
+
+def _specs(env: Env) -> dict[str, Any]:  # Any: a leaf, or a dict of them, as deep as the spec
+    full = {kind: getattr(env, f"full_{kind}_spec") for kind in _KINDS}
+    return {kind: _described(spec) for kind, spec in full.items() if spec is not None and len(list(spec.keys()))}
+
+
+def _described(spec: Any) -> dict[str, Any]:  # Any: a Composite or a leaf
+    if hasattr(spec, "keys"):
+        return {str(name): _described(spec[name]) for name in spec.keys()}  # noqa: SIM118 - a spec is no dict
+    dtype = str(spec.dtype).removeprefix("torch.")
+    leaf = {"type": type(spec).__name__, "shape": list(spec.shape), "dtype": dtype, "device": str(spec.device)}
+    return {**leaf, **_limits(spec)}
+
+
+def _limits(spec: Any) -> dict[str, Any]:  # Any: each kind of spec has limits of its own
+    """What a leaf allows, as short as it can be said: two numbers, a list of at most 16, or the widest range."""
+    if (n := getattr(spec, "n", None)) is not None:
+        return {"n": int(n)}
+    if (counts := getattr(spec, "nvec", None)) is not None:
+        return {"nvec": counts.tolist() if hasattr(counts, "tolist") else list(counts)}
+    if hasattr(spec, "low"):
+        return {"low": _edge(spec.low, "min"), "high": _edge(spec.high, "max")}
+    return {}
+
+
+def _edge(values: Any, side: str) -> Any:  # Any: a tensor in, a number or nested lists out
+    if values.numel() == 0:
+        return []
+    if bool((values == values.flatten()[0]).all()):
+        return values.flatten()[0].item()
+    return values.tolist() if values.numel() <= 16 else getattr(values, side)().item()
+
+
+def _tree(data: dict[str, Any]) -> Tree:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    title = Text.assemble((str(data["name"]), "bold"), f" (backend {data['backend']})")
+    tree = Tree(title)
+    if before := data.get("specs_before_transforms"):
+        _grow(tree.add("before transforms"), before)
+        tree = _grow(tree.add(f"after {', '.join(data['transforms'])}"), data["specs"], tree)
+    else:
+        _grow(tree, data["specs"])
+    return tree
+
+
+def _grow(tree: Tree, specs: dict[str, Any], root: Tree | None = None) -> Tree:
+    """Hang ``specs`` under ``tree``; names line up within a branch. Returns ``root``, or ``tree``."""
+    from rich.text import Text
+
+    width = max((len(name) for name, node in specs.items() if "dtype" in node), default=0)
+    for name, node in specs.items():
+        if "dtype" in node and not isinstance(node["dtype"], dict):
+            tree.add(Text.assemble((name.ljust(width), "cyan"), "  ", _leaf(node)))
+        else:
+            _grow(tree.add(Text(name, "bold")), node)
+    return root or tree
+
+
+def _leaf(node: dict[str, Any]) -> str:
+    shape = "x".join(map(str, node["shape"])) or "scalar"
+    limits = ""
+    if node["dtype"] == "bool" and node["type"] == "Categorical":
+        pass  # true or false, everybody knows
+    elif "n" in node:
+        limits = f"  one of {node['n']}"
+    elif "nvec" in node:
+        limits = f"  of {node['nvec']}"
+    elif "low" in node:
+        limits = f"  {_short(node['low'])} to {_short(node['high'])}"
+    device = "" if node["device"] in ("cpu", "None") else f"  on {node['device']}"
+    return f"{node['type']}  {node['dtype']}  [{shape}]{limits}{device}"
+
+
+def _short(value: Any) -> str:  # Any: a number or nested lists of them
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) or abs(value) >= 1e12 else str(value)

@@ -1,0 +1,80 @@
+"""Composes the YAML files of ``conf/`` into one configuration.
+
+Hydra is imported inside the functions that need it: help, completion and typing mistakes are answered without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envcli import catalog, commands
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+__all__ = ["compose", "register", "task_name"]
+
+
+def register(command: str) -> None:
+    """Make a command's schema, and the names that ``conf/command.yaml`` interpolates, known to Hydra."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    ConfigStore.instance().store(name=f"{command}_schema", node=commands.find(command).Config, provider="envcli")
+    if not OmegaConf.has_resolver("envcli_task"):
+        OmegaConf.register_new_resolver("envcli_task", lambda *, _root_: task_name(_root_))
+    if extras := catalog.extra_folders():
+        _search_first(extras)
+
+
+def compose(command: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """The configuration of ``envcli <command> <overrides>``, from any working directory.
+
+    Hydra's global state is left as it is: an application that itself runs under Hydra may call this.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.types import RunMode
+    from omegaconf import flag_override
+
+    register(command)
+    # hydra.compose() would set the process-wide GlobalHydra and version base; the loader below it does not.
+    loader = ConfigLoaderImpl(create_config_search_path(str(catalog.folder())))
+    cfg = loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False)
+    with flag_override(cfg, ["struct", "readonly"], [False, False]):
+        del cfg["hydra"]
+    return cfg
+
+
+def task_name(cfg: Mapping[str, Any]) -> str:
+    """The name of what is run, fit for a folder: ``ALE/Pong-v5`` gives ``ALE-Pong-v5``.
+
+    >>> task_name({"backend": {"name": "ALE/Pong-v5"}})
+    'ALE-Pong-v5'
+    """
+    if replayed := cfg.get("replay"):
+        from omegaconf import OmegaConf
+
+        saved = Path(replayed) / "config.yaml"
+        cfg = OmegaConf.load(saved) if saved.is_file() else {}  # type: ignore[assignment]  # a DictConfig is a mapping
+    backend = cfg.get("backend") or {}
+    missing = "name" not in backend or backend.get("name") is None  # "in" is False for OmegaConf's ???
+    return "env" if missing else re.sub(r"[^\w.-]+", "-", str(backend["name"])).strip("-.") or "env"
+
+
+def _search_first(extras: list[Path]) -> None:
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class EnvcliSearchPath(SearchPathPlugin):
+        """Puts the folders of ENVCLI_CONFIG_PATH before ours, so that they can replace a file of ours."""
+
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            for place in reversed(extras):
+                search_path.prepend(provider="ENVCLI_CONFIG_PATH", path=f"file://{place}")
+
+    Plugins.instance().register(EnvcliSearchPath)

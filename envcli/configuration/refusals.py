@@ -1,0 +1,125 @@
+"""Explains what Hydra or OmegaConf refused, in one line, without the advice to add a plus sign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from envcli.configuration.composition import compose
+from envcli.configuration.overrides import is_sweep
+from envcli.errors import nearest
+
+__all__ = ["explain", "kinds"]
+
+_NO_OVERRIDE = re.compile(r"Could not override '(?P<key>[^']+)'")
+_NO_DELETE = re.compile(r"Could not delete from config\. '?(?P<key>[^' ]+)'?")
+_NO_APPEND = re.compile(r"Could not append to config\. An item is already at '(?P<key>[^']+)'")
+_NO_CHOICE = re.compile(
+    r"Could not find '(?P<group>[\w/]+)/(?P<name>[^/']+)'\s*Available options in .*(?P<known>(\n\t[\w.-]+)*)"
+)
+_NOT_IN_SCHEMA = re.compile(r"Key '(?P<key>[^']+)' not in '\w+'")
+_IN_FILE = re.compile(r"In '(?P<file>[^']+)':")
+_VALUE = re.compile(
+    r"Value '(?P<value>.*?)'(?: of type '\w+')? (?:could not be converted to|is not a valid) (?P<kind>\w+)"
+)
+_ENUM = re.compile(r"Invalid value '(?P<value>.*?)', expected one of (?P<known>\[.*\])")
+
+_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "bool": "true or false"}
+
+
+def kinds() -> tuple[type[Exception], ...]:
+    """What Hydra, OmegaConf and the YAML parser raise for a mistake in what was typed."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    return HydraException, OmegaConfBaseException, YAMLError
+
+
+def explain(error: BaseException, command: str = "", overrides: Iterable[str] = ()) -> str:
+    """One sentence or two: where, what was found, what was expected, what to type."""
+    text = str(error)
+    key = _full_key(error)
+    if match := _NO_OVERRIDE.search(text):
+        return _unknown(match["key"], command, overrides)
+    if match := _NO_DELETE.search(text):
+        return _unknown(match["key"], command, overrides)
+    if match := _NO_APPEND.search(text):
+        return f"{match['key']} is there already. To change it, write {match['key']}=... without the plus sign."
+    if match := _NO_CHOICE.search(text):
+        return _no_choice(match["group"], match["name"], match["known"].split())
+    if match := _search(_NOT_IN_SCHEMA, error):
+        file = _IN_FILE.search(text)
+        return (f"{file['file']}.yaml: " if file else "") + _unknown(match["key"], command, ())
+    if mark := getattr(error, "problem_mark", None):  # the YAML parser's
+        return f"{mark.name}, line {mark.line + 1}: {getattr(error, 'problem', 'not YAML')}."
+    if match := _search(_VALUE, error):
+        return f"{key}: found {match['value']!r}, expected {_KINDS.get(match['kind'], match['kind'])}."
+    if match := _search(_ENUM, error):
+        return f"{key}: found {match['value']!r}, expected one of {match['known']}."
+    if type(error).__name__ == "OverrideParseException":
+        found = getattr(error, "override", text)
+        return f"cannot read {found!r}. Put it in single quotes if it holds brackets, spaces or commas."
+    first = " ".join(text.split("\n")[0].split())
+    return f"{key}: {first}" if key and key not in first else first
+
+
+def _unknown(key: str, command: str, overrides: Iterable[str]) -> str:
+    """``transforms.step_counter.max_step`` is not there: say what is, at the deepest level that exists."""
+    if key.startswith("hydra."):
+        return f"no key {key!r} in Hydra's own configuration. See envcli {command} --cfg hydra."
+    parent, known = _neighbours(key, command, overrides)
+    below = key[len(parent) + 1 :] if parent else key
+    name = below.split(".")[0]
+    if not known:
+        cure = " Choose one first, such as transforms=[step_counter]." if parent == "transforms" else ""
+        return f"no key {key!r}: {parent or command} is empty.{cure}"
+    return f"no key {key!r}. {nearest(name, known)}" + (f" (in {parent})" if parent else "")
+
+
+def _no_choice(group: str, name: str, known: list[str]) -> str:
+    cure = ""
+    if group in ("hydra/launcher", "hydra/sweeper"):
+        cure = (
+            f" Others are packages of their own, such as hydra-{name.replace('_', '-')}-{group.removeprefix('hydra/')}."
+        )
+    return f"{group}: no choice {name!r}. {nearest(name, known)}{cure}"
+
+
+def _neighbours(key: str, command: str, overrides: Iterable[str]) -> tuple[str, list[str]]:
+    """The deepest node above ``key`` that exists, and its keys, once the override in question is left out."""
+    from omegaconf import DictConfig, OmegaConf
+
+    pairs = [(override, *override.lstrip("+~").partition("=")[::2]) for override in overrides]
+    rest = [override for override, name, value in pairs if name != key and not is_sweep(value)]
+    try:
+        cfg = compose(command, rest)
+    except Exception:  # a second mistake beside this one: its own message comes when this one is mended
+        return "", []
+    parent = key
+    while "." in parent:
+        parent = parent.rpartition(".")[0]
+        node = OmegaConf.select(cfg, parent)
+        if isinstance(node, DictConfig):
+            return parent, [str(name) for name in node]
+    return "", [str(name) for name in cfg]
+
+
+def _chain(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _full_key(error: BaseException) -> str:
+    """The key as OmegaConf gives it: on the exception, or, once Hydra has wrapped it, only in the text."""
+    for e in _chain(error):
+        if key := getattr(e, "full_key", None):
+            return str(key)
+        if match := re.search(r"full_key: (\S+)", str(e)):
+            return match[1]
+    return ""
+
+
+def _search(pattern: re.Pattern[str], error: BaseException) -> re.Match[str] | None:
+    return next((match for e in _chain(error) if (match := pattern.search(str(e)))), None)

@@ -1,0 +1,50 @@
+"""Counts the episodes of a rollout: how many ended, how long they were, what they returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tensordict import TensorDictBase
+
+__all__ = ["Episodes"]
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Returns and lengths (in steps) of the episodes that ended, one row each, env by env in order of time.
+
+    ``unfinished`` counts the episodes that the rollout cut off: they are in neither array.
+    """
+
+    returns: npt.NDArray[np.float64]
+    lengths: npt.NDArray[np.int64]
+    unfinished: int
+
+    @classmethod
+    def of(cls, rollout: TensorDictBase) -> Episodes:
+        """The episodes in a rollout of shape ``[*batch, time]``; reads only its reward and done."""
+        steps = rollout.shape[-1]
+        done = rollout.get(("next", "done")).reshape(-1, steps).cpu().numpy()
+        # float64: a million float32 rewards summed in float32 lose the third digit.
+        reward = rollout.get(("next", "reward")).reshape(-1, steps).cpu().numpy().astype(np.float64)
+        if done.size == 0:
+            return cls(np.zeros(0), np.zeros(0, np.int64), 0)
+        starts = np.zeros_like(done)
+        starts[:, 0] = True
+        starts[:, 1:] = done[:, :-1]
+        first = np.flatnonzero(starts)
+        last = np.append(first[1:], done.size) - 1
+        ended = done.reshape(-1)[last]
+        returns = np.add.reduceat(reward.reshape(-1), first)
+        return cls(returns[ended], (last - first + 1)[ended], int((~ended).sum()))
+
+    def metrics(self) -> dict[str, Any]:
+        """Counts, and mean, min and max of return and length; None where no episode ended."""
+        found: dict[str, Any] = {"episodes": len(self.returns), "unfinished_episodes": self.unfinished}
+        for name, values in (("return", self.returns), ("length", self.lengths)):
+            for kind in ("mean", "min", "max"):
+                found[f"{name}_{kind}"] = getattr(values, kind)().item() if len(values) else None
+        return found

@@ -1,0 +1,175 @@
+"""Finds by name what a YAML chooses: backends, transforms, policies, recorders.
+
+A family is a folder. ``type: step_counter`` is the class in ``envcli/transforms/step_counter.py`` whose name, folded,
+equals the file's, with or without the family's suffix (``gym.py`` holds ``GymEnv``). Adding a member is adding a file.
+Installed packages add theirs through the entry point group ``envcli.<family>``. The schema of a node is the signature
+of its class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from envcli.errors import ConfigError, EnvcliError, MissingDependency, UnknownName, nearest
+
+__all__ = ["FAMILIES", "arguments", "call", "construct", "find", "members"]
+
+FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
+    "backends": ("backend", "Env"),
+    "policies": ("policy", "Policy"),
+    "recorders": ("recorder", "Recorder"),
+    "transforms": ("transform", "Transform"),
+}
+
+_NO_MEMBERS = {"compose", "tensordict_rows"}  # they stand in a family's folder, but no YAML chooses them
+
+_ROOT = Path(__file__).parent
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
+
+
+def members(family: str) -> list[str]:
+    """The names that ``type`` can have in a family, sorted; no member is imported for this.
+
+    >>> "step_counter" in members("transforms")
+    True
+    """
+    return sorted({*_files(family), *(entry.name for entry in _entry_points(family))})
+
+
+def find(family: str, name: str, where: str = "type", allow_imports: bool = False) -> type[Any]:
+    """The class behind ``type: name``. ``where`` is the config path that messages give.
+
+    Raises `UnknownName` with the nearest names, `MissingDependency` where the member's library is not installed, and
+    `ConfigError` for ``my.module:Class`` unless ``allow_imports`` is true.
+    """
+    if ":" in name:
+        return _imported(name, where, allow_imports)
+    if class_name := _files(family).get(name):
+        found = getattr(_import(f"envcli.{family}.{name}", f"{where}={name}"), class_name)
+    else:
+        entries = {entry.name: entry for entry in _entry_points(family)}
+        if name not in entries:
+            raise UnknownName(FAMILIES[family][0], name, members(family), f"({where})")
+        found = entries[name].load()
+    assert isinstance(found, type)
+    return found
+
+
+def construct(family: str, node: Mapping[str, Any], where: str, allow_imports: bool = False, **given: Any) -> Any:
+    """The object that a config node describes: ``{"type": "step_counter", "max_steps": 5}``.
+
+    ``given`` are arguments that do not come from the node; a class that does not take one of them is built without it.
+    """
+    cls = find(family, type_of(node, where), f"{where}.type", allow_imports)
+    return call(cls, {k: v for k, v in node.items() if k != "type"}, where, **given)
+
+
+def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
+    """``function(**node, **given)``, with the node's keys checked against the signature first.
+
+    ``options`` in the node hands its keys on as they are, where the function takes ``**options``.
+    """
+    taken = arguments(function)
+    node = dict(node)
+    extra = dict(node.pop("options", None) or {}) if "options" not in taken and _takes_anything(function) else {}
+    for name in node:
+        if name not in taken or name in given:
+            known = [k for k in taken if k not in given]
+            raise ConfigError(f"{where}.{name}: no such key. {nearest(name, known)}")
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in node and name not in given:
+            raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
+    for name, value in node.items():
+        if value == "???":
+            raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
+    given = {name: value for name, value in given.items() if name in taken}
+    try:
+        return function(**node, **extra, **given)
+    except EnvcliError:
+        raise
+    except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments that ``function`` takes by name, in order.
+
+    >>> list(arguments(lambda a, *, b=1, **rest: None))
+    ['a', 'b']
+    """
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind in named}
+
+
+def type_of(node: Mapping[str, Any], where: str) -> str:
+    """The ``type`` of a node, or a `ConfigError` that says it is missing."""
+    name = node.get("type") if isinstance(node, Mapping) else None
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: found {node!r}, expected a node with a type, such as {{type: ...}}.")
+    return name
+
+
+def _takes_anything(function: Callable[..., Any]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+
+
+def _files(family: str) -> dict[str, str]:
+    """File name -> class name, from the text of the files alone."""
+    contract, suffix = FAMILIES[family]
+    found = {}
+    for path in sorted((_ROOT / family).glob("*.py")):
+        if path.stem.startswith("_") or path.stem in {contract, *_NO_MEMBERS}:
+            continue
+        folded = path.stem.replace("_", "")
+        for class_name in _CLASS.findall(path.read_text(encoding="utf-8")):
+            if class_name.lower() in (folded, folded + suffix.lower()):
+                found[path.stem] = class_name
+    return found
+
+
+def _entry_points(family: str) -> Iterator[metadata.EntryPoint]:
+    ours = _files(family)
+    for entry in metadata.entry_points(group=f"envcli.{family}"):
+        if entry.name not in ours:  # a package adds to the family; it does not replace what is here
+            yield entry
+
+
+def _imported(name: str, where: str, allow_imports: bool) -> type[Any]:
+    if not allow_imports:
+        raise ConfigError(f"{where}: {name!r} would import code of its own. If you trust it, add allow_imports=true.")
+    module, _, class_name = name.partition(":")
+    with _working_directory_first():
+        found = getattr(_import(module, f"{where}={name}"), class_name, None)
+    if not isinstance(found, type):
+        raise ConfigError(f"{where}: found {name!r}, but {module} has no class {class_name!r}.")
+    return found
+
+
+@contextmanager
+def _working_directory_first() -> Iterator[None]:
+    """Find modules beside the user as ``python -m`` does; the ``envcli`` script starts without that folder."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _import(module: str, purpose: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and module.startswith(error.name):
+            raise ConfigError(f"{purpose}: no module {error.name!r} can be imported.") from error
+        if str(error.name).startswith("envcli"):
+            raise  # a file of ours is missing: no package mends that
+        raise MissingDependency(str(error.name), purpose) from error

@@ -1,0 +1,126 @@
+"""The contract that every env keeps: checked on any env, and inherited by every env's test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from envcli.env import Env
+from envcli.errors import ClosedError, ContractError
+from envcli.testing.promises import PROMISES
+
+__all__ = ["EnvContract", "Finding", "check_env", "check_env_specs"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    ``message`` says what the env promises where it ``passed``, and what was seen instead where it did not.
+    """
+
+    name: str
+    passed: bool
+    message: str
+
+
+def check_env(env: Env) -> list[Finding]:
+    """Try every promise that an env makes. The env is reset, stepped and seeded, and left open.
+
+    Nothing is raised: what goes wrong in a check, whatever it is, is its finding. Random actions come from torch's global
+    generator, whose state is put back at the end.
+    """
+    device = env.device
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        return [_tried(env, name) for name in PROMISES]
+
+
+def check_env_specs(env: Env) -> None:
+    """:func:`check_env` by TorchRL's name, for use in a test of one's own.
+
+    Raises:
+        ContractError: a promise is broken. It is an AssertionError too, and names all that are.
+    """
+    broken = [finding for finding in check_env(env) if not finding.passed]
+    if broken:
+        lines = "".join(f"\n- {finding.name}: {finding.message}" for finding in broken)
+        raise ContractError(f"{type(env).__name__} breaks {len(broken)} of {len(PROMISES)} promises:{lines}")
+
+
+def _tried(env: Env, name: str) -> Finding:
+    promise = PROMISES[name]
+    try:
+        promise(env)
+    except Exception as error:  # whatever a foreign simulator raises is what we came to find
+        kind = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
+        return Finding(name, False, f"{kind}{error}")
+    return Finding(name, True, promise.__doc__ or "")
+
+
+class EnvContract:
+    """A mix-in for the test of an env: write ``make_env``, and inherit what every env must do.
+
+    A test framework that collects ``test_*`` methods finds them here; nothing of it is imported.
+    """
+
+    def make_env(self) -> Env:
+        """A new env, which the test closes."""
+        raise NotImplementedError(f"{type(self).__name__} must say which env it tests: def make_env(self) -> Env")
+
+    def test_keeps_every_promise(self) -> None:
+        """See :mod:`envcli.testing.promises`."""
+        with self.make_env() as env:
+            check_env_specs(env)
+
+    def test_close_is_safe_twice(self) -> None:
+        """And says so where it is asked to."""
+        env = self.make_env()
+        env.reset()
+        env.close()
+        env.close()
+        assert env.is_closed
+        _assert_closed(lambda: env.close(raise_if_closed=True))
+
+    def test_use_after_close_is_refused(self) -> None:
+        """With a ClosedError, whatever is asked for."""
+        env = self.make_env()
+        action = env.rand_action(env.reset())
+        env.close()
+        for use in (env.reset, lambda: env.step(action), env.rand_step, lambda: env.rollout(2), lambda: env.set_seed(0)):
+            _assert_closed(use)
+
+    def test_with_closes(self) -> None:
+        """Also when something is raised inside."""
+        with self.make_env() as env:
+            assert not env.is_closed
+        assert env.is_closed
+
+    def test_two_envs_share_nothing(self) -> None:
+        """Stepping one does not move the other."""
+        with self.make_env() as one, self.make_env() as other, torch.random.fork_rng():
+            runs = []
+            for disturbed in (False, True):
+                torch.manual_seed(0)
+                one.set_seed(1)
+                state, action = one.reset(), one.rand_action()
+                if disturbed:
+                    other.set_seed(2)
+                    other.rollout(3)
+                runs.append(one.step(state.update(action)))
+            assert (runs[0] == runs[1]).all()
+
+    def test_repr_says_what_it_is(self) -> None:
+        """By the name of its class and its shape."""
+        with self.make_env() as env:
+            assert repr(env).startswith(type(env).__name__)
+
+
+def _assert_closed(use: object) -> None:
+    assert callable(use)
+    try:
+        use()
+    except ClosedError:
+        return
+    raise AssertionError("expected a ClosedError")

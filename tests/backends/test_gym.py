@@ -1,0 +1,325 @@
+"""Gymnasium as a backend: the contract, and the library's own loop bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from tensordict import TensorDictBase
+
+from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.env import Env
+from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.info_reader import InfoReader, default_info_dict_reader
+from envcli.specs import Bounded, Categorical, OneHot, Unbounded
+from envcli.testing import EnvContract
+from envcli.testing.gym_toys import CountingGym, ExoticGym, every_space
+
+
+class TestCartPole(EnvContract):
+    def make_env(self) -> Env:
+        return GymEnv("CartPole-v1")
+
+
+class TestCartPoleOfNumbers(EnvContract):
+    def make_env(self) -> Env:
+        return GymEnv("CartPole-v1", categorical_action_encoding=True, device="cpu")
+
+
+class TestPendulum(EnvContract):
+    def make_env(self) -> Env:
+        return GymEnv("Pendulum-v1", frame_skip=2)
+
+
+class TestMountainCar(EnvContract):
+    def make_env(self) -> Env:
+        return GymEnv("MountainCarContinuous-v0")
+
+
+class TestFrozenLake(EnvContract):
+    def make_env(self) -> Env:
+        return GymEnv("FrozenLake-v1")
+
+
+class TestCountingGym(EnvContract):
+    def make_env(self) -> Env:
+        return GymWrapper(CountingGym(limit=3)).set_info_dict_reader(InfoReader(["steps"]))
+
+
+class TestEveryObservation(EnvContract):
+    def make_env(self) -> Env:
+        return GymWrapper(ExoticGym())
+
+
+class TestEveryAction(EnvContract):
+    def make_env(self) -> Env:
+        space = spaces.Tuple((spaces.Discrete(2), every_space()))
+        return GymWrapper(ExoticGym(space, every_space()), categorical_action_encoding=True)
+
+
+# -- the library's own loop -------------------------------------------------------------------------------------------
+
+
+def native_action(env: GymWrapper, action: torch.Tensor) -> Any:
+    if isinstance(env._env.action_space, spaces.Discrete):
+        return int(action.argmax()) + int(env._env.action_space.start)
+    return action.numpy()
+
+
+def native_loop(name: str, env: GymWrapper, data: TensorDictBase, seed: int, skip: int) -> list[dict[str, Any]]:
+    """The bare loop with the actions of ``data``: what it showed, step by step."""
+    bare = gymnasium.make(name)
+    observation, _ = bare.reset(seed=seed)
+    shown = []
+    for action in data["action"]:
+        row: dict[str, Any] = {"observation": observation}
+        total = 0.0
+        for _ in range(skip):
+            observation, reward, terminated, truncated, _ = bare.step(native_action(env, action))
+            total += float(reward)
+            if terminated or truncated:
+                break
+        shown.append({**row, "next": observation, "reward": total, "terminated": terminated, "truncated": truncated})
+        if terminated or truncated:
+            observation, _ = bare.reset()
+    bare.close()
+    return shown
+
+
+@pytest.mark.parametrize("skip", [None, 1, 3])
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"])
+def test_a_rollout_is_the_bare_loop_bit_for_bit(name: str, skip: int | None) -> None:
+    torch.manual_seed(0)
+    with GymEnv(name, frame_skip=skip) as env:
+        env.set_seed(5)
+        data = env.rollout(250, break_when_any_done=False)
+        for t, row in enumerate(native_loop(name, env, data, 5, skip or 1)):
+            assert np.array_equal(data["observation"][t].numpy(), row["observation"])
+            assert np.array_equal(data["next", "observation"][t].numpy(), row["next"])
+            assert data["next", "reward"][t].item() == np.float32(row["reward"])
+            assert data["next", "terminated"][t].item() == row["terminated"]
+            assert data["next", "truncated"][t].item() == row["truncated"]
+            assert data["next", "done"][t].item() == (row["terminated"] or row["truncated"])
+        assert data["next", "done"].any(), "the test must see an end"
+
+
+def test_frame_skip_sums_and_stops_at_the_end() -> None:
+    toy = CountingGym(limit=5)
+    data = GymWrapper(toy, frame_skip=3).rollout(9)
+    assert data["next", "observation"].squeeze(-1).tolist() == [3, 5]
+    assert data["next", "reward"].squeeze(-1).tolist() == [1 + 2 + 3, 4 + 5]
+    assert data["next", "done"].squeeze(-1).tolist() == [False, True]
+    assert len(toy.actions) == 5
+
+
+@pytest.mark.parametrize("skip", [0, -1, 1.5, "2"])
+def test_frame_skip_must_count(skip: Any) -> None:
+    with pytest.raises(ConfigError, match="frame_skip: expected a whole number of at least 1"):
+        GymWrapper(CountingGym(), frame_skip=skip)
+
+
+def test_a_time_limit_truncates_and_does_not_terminate() -> None:
+    with GymEnv("Pendulum-v1") as env:
+        last = env.rollout(500)[-1]["next"]
+    assert last["truncated"].all()
+    assert last["done"].all()
+    assert not last["terminated"].any()
+    data = GymWrapper(CountingGym(limit=3, time_limit=3)).rollout(9)[-1]["next"]
+    assert data["truncated"].all()
+    assert data["terminated"].all()
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1"])
+def test_a_seed_gives_the_first_observation_of_the_library(name: str) -> None:
+    bare = gymnasium.make(name)
+    with GymEnv(name, categorical_action_encoding=True) as env:
+        for seed in (0, 7):
+            env.set_seed(seed)
+            assert np.array_equal(env.reset()["observation"].numpy(), bare.reset(seed=seed)[0])
+            assert np.array_equal(env.reset()["observation"].numpy(), bare.reset()[0]), "and goes on as it does"
+    bare.close()
+
+
+def test_a_seed_is_used_once_and_reset_takes_options() -> None:
+    toy = CountingGym()
+    env = GymWrapper(toy)
+    env.reset()
+    env.set_seed(3)
+    env.reset(options={"level": 2})
+    env.reset()
+    assert toy.resets == [(None, None), (3, {"level": 2}), (None, None)]
+
+
+# -- what arrives and what is shown -----------------------------------------------------------------------------------
+
+
+def test_specs_of_the_well_known() -> None:
+    with GymEnv("CartPole-v1") as cart, GymEnv("Pendulum-v1") as pendulum:
+        assert cart.action_spec == OneHot(2, dtype=torch.int64)
+        assert pendulum.action_spec == Bounded(-2, 2, shape=[1], dtype=torch.float32)
+        assert cart.reward_spec == Unbounded([1])
+        assert cart.done_keys == ["done", "terminated", "truncated"]
+        assert cart.state_spec.is_empty()
+        assert cart.batch_size == ()
+    with GymEnv("CartPole-v1", categorical_action_encoding=True) as numbers:
+        assert numbers.action_spec == Categorical(2)
+
+
+def test_every_action_arrives_as_the_space_says() -> None:
+    toy = ExoticGym(spaces.Discrete(2), every_space())
+    env = GymWrapper(toy)
+    data = env.rollout(5)
+    assert len(toy.actions) == 5
+    for t, action in enumerate(toy.actions):
+        assert toy.action_space.contains(action)
+        assert np.array_equal(data["image"][t].numpy(), action["image"])
+        assert data["choice"][t].argmax().item() - 1 == action["choice"]
+        assert np.array_equal(data["pair", "0"][t].numpy(), action["pair"][0])
+
+
+def test_every_observation_is_shown_as_it_was() -> None:
+    toy = ExoticGym()
+    data = GymWrapper(toy, categorical_action_encoding=True).rollout(4)
+    for t, shown in enumerate(toy.shown[:4]):
+        assert data["precise"][t].dtype == torch.float64
+        assert np.array_equal(data["precise"][t].numpy(), shown["precise"])
+        assert data["scalar"][t].tolist() == [shown["scalar"].item()]
+        assert data["choice"][t].item() == shown["choice"] + 1
+        assert data["choices"][t].tolist() == shown["choices"].tolist()
+        assert data["board"][t].tolist() == shown["board"].tolist()
+        assert data["pair", "1"][t].item() == shown["pair"][1]
+        assert data["inner", "deep"][t].tolist() == shown["inner"]["deep"].tolist()
+
+
+def test_a_tuple_stands_under_its_name() -> None:
+    space = spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, (2,))))
+    env = GymWrapper(ExoticGym(space, space))
+    assert env.observation_keys == [("observation", "0"), ("observation", "1")]
+    assert env.action_keys == [("action", "0"), ("action", "1")]
+    assert len(env.rollout(3)) == 3
+
+
+def test_two_spaces_with_the_same_name_are_refused() -> None:
+    with pytest.raises(SpecError, match="'x' is the name of the observation, and cannot be that of the action too"):
+        GymWrapper(ExoticGym(spaces.Dict(x=spaces.Discrete(2)), spaces.Dict(x=spaces.Discrete(2))))
+    with pytest.raises(SpecError, match="'action' is the name of the observation"):
+        GymWrapper(ExoticGym(spaces.Dict(action=spaces.Discrete(2))))
+
+
+@pytest.mark.parametrize("space", [spaces.Text(4), spaces.Sequence(spaces.Discrete(2)), spaces.Graph(spaces.Discrete(2), None)])
+def test_spaces_without_a_shape_are_refused(space: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"observation_space: {type(space).__name__}"):
+        GymWrapper(ExoticGym(space))
+    with pytest.raises(ConfigError, match=rf"action_space: {type(space).__name__}"):
+        GymWrapper(ExoticGym(spaces.Discrete(2), space))
+
+
+def test_a_simulator_that_breaks_its_space_is_told() -> None:
+    class Liar(CountingGym):
+        def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+            return np.zeros(2, np.float32), {}
+
+    with pytest.raises(SpecError, match=r"Liar reset: observation: expected shape \(1,\).*found \(2,\)"):
+        GymWrapper(Liar()).reset()
+
+
+def test_info_is_read() -> None:
+    env = GymWrapper(CountingGym(limit=3))
+    assert env.set_info_dict_reader(default_info_dict_reader(["steps"], [Unbounded([], dtype=torch.int64)])) is env
+    data = env.rollout(5, break_when_any_done=False)
+    assert data["next", "steps"].tolist() == [1, 2, 3, 1, 2]
+    assert data["steps"].tolist() == [0, 1, 2, 0, 1]
+    assert env.observation_spec["steps"] == Unbounded([], dtype=torch.int64)
+    assert env.rand_step(env.reset())["next", "steps"] == 1
+
+
+# -- by name, and around it -------------------------------------------------------------------------------------------
+
+
+def test_available_envs() -> None:
+    assert {"CartPole-v1", "Pendulum-v1"} <= set(GymEnv.available_envs)
+    names = GymEnv.available_names()
+    assert names == sorted(names)
+    with GymEnv("CartPole-v1") as env:
+        assert "CartPole-v1" in env.available_envs
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CartPol-v1", "no gymnasium env 'CartPol-v1'. Did you mean 'CartPole-v1'"),
+        ("CartPole-v99", "Did you mean 'CartPole-v[01]' or 'CartPole-v[01]'"),
+        ("cartpole", "Did you mean .*CartPole-v1"),
+        ("no/such thing!", "`envcli list` shows all"),
+    ],
+)
+def test_an_unknown_name(name: str, said: str) -> None:
+    with pytest.raises(UnknownName, match=said):
+        GymEnv(name)
+
+
+def test_options_go_to_the_maker_and_wrong_ones_are_named() -> None:
+    with GymEnv("Pendulum-v1", g=1.0) as env:
+        assert env.g == 1.0
+    with pytest.raises(ConfigError, match=r"Pendulum-v1 does not take these options: gravity"):
+        GymEnv("Pendulum-v1", gravity=1.0)
+
+
+def test_pixels_have_their_place_and_say_so() -> None:
+    with pytest.raises(ConfigError, match="from_pixels"):
+        GymEnv("Pendulum-v1", from_pixels=True)
+    with GymEnv("Pendulum-v1") as env:
+        assert env.from_pixels is False
+
+
+def test_only_gymnasium_envs_are_wrapped() -> None:
+    with pytest.raises(ConfigError, match=r"expected a gymnasium.Env, found builtins.int. Build one with gymnasium\.make"):
+        GymWrapper(3)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_attributes_are_those_of_the_native_env() -> None:
+    toy = CountingGym(limit=8)
+    env = GymWrapper(toy)
+    toy.note = "mine"  # type: ignore[attr-defined]  # anything a user hangs on it
+    assert (env.note, env.limit, env._env) == ("mine", 8, toy)
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = env.nothing_like_it
+    with pytest.raises(AttributeError, match="_hidden"):
+        _ = env._hidden
+
+
+def test_close_closes_the_native_env_once() -> None:
+    toy = CountingGym()
+    env = GymWrapper(toy)
+    env.close()
+    env.close()
+    assert toy.closed == 1
+
+
+def test_repr_names_the_env() -> None:
+    with GymEnv("CartPole-v1") as env:
+        assert repr(env) == "GymEnv(env=CartPole-v1, batch_size=torch.Size([]), device=None)"
+    assert repr(GymWrapper(CountingGym())).startswith("GymWrapper(env=CountingGym,")
+
+
+def test_an_exception_inside_a_step_leaves_whole_rows() -> None:
+    class Falls(CountingGym):
+        def step(self, action: Any) -> Any:
+            if self.count == 3:
+                raise RuntimeError("fell over")
+            return super().step(action)
+
+    env = GymWrapper(Falls(limit=9))
+    from envcli.buffer import RolloutBuffer
+
+    buffer = RolloutBuffer.allocate(env._row_layout(), 8, env.batch_size)
+    with pytest.raises(RuntimeError, match="fell over"):
+        env.rollout(8, out=buffer)
+    assert buffer.filled == 3
+    data = buffer.tensordict()
+    assert data["observation"].squeeze(-1).tolist() == [0, 1, 2]
+    assert data["next", "observation"].squeeze(-1).tolist() == [1, 2, 3]

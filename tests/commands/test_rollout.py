@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tensordict import TensorDict
+
+import envcli
+from tests.conftest import ROOT, Command
+
+
+def read(path: Path) -> Any:  # Any: whatever the file holds
+    return json.loads(path.read_text())
+
+
+def only_run(root: Path, command: str = "rollout") -> Path:
+    (found,) = root.glob(f"outputs/{command}/*/*/status.json")
+    return found.parent
+
+
+def same(one: Path, two: Path) -> bool:
+    left, right = (TensorDict.load_memmap(path / "rollout") for path in (one, two))
+    assert set(left.keys(True, True)) == set(right.keys(True, True))
+    return all(torch.equal(left[key], right[key]) for key in left.keys(True, True))
+
+
+def test_the_first_minute(shell: Command, tmp_path: Path) -> None:
+    """One process: the table, the run folder and the data of a first rollout."""
+    done = shell("rollout", "env=pendulum", "max_steps=500", "seed=3", "frame_skip=2")
+    assert (done.code, done.err) == (0, "")
+    for text in (
+        "steps     500",
+        "episodes  5",
+        "length    mean 100, from 100 to 100 steps",
+        "steps/s",
+        "seed      3",
+    ):
+        assert text in done.out
+    run = only_run(tmp_path)
+    assert str(run.relative_to(tmp_path)) in done.out.replace("\n", "")
+    assert run.parent.name == "Pendulum-v1"
+    assert sorted(p.name for p in run.iterdir()) == [
+        "config.yaml",
+        "manifest.json",
+        "metrics.json",
+        "rollout",
+        "status.json",
+    ]
+
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["seed"], config["frame_skip"], config["backend"]["name"]) == (3, 2, "Pendulum-v1")
+    manifest = read(run / "manifest.json")
+    assert manifest["argv"] == ["rollout", "env=pendulum", "max_steps=500", "seed=3", "frame_skip=2"]
+    assert manifest["seed"] == 3
+    assert read(run / "status.json")["state"] == "finished"
+    metrics = read(run / "metrics.json")
+    assert (metrics["steps"], metrics["episodes"], metrics["unfinished_episodes"]) == (500, 5, 0)
+
+    data = TensorDict.load_memmap(run / "rollout")
+    assert data.shape == (500,)
+    assert {"action", "done", "next", "observation", "terminated", "truncated"} <= set(data.keys())
+    assert metrics["return_mean"] == pytest.approx(data["next", "reward"].double().sum().item() / 5, rel=1e-6)
+    for path in (run, run / "rollout"):
+        assert torch.equal(envcli.load_rollout(path)["action"], data["action"])
+
+
+def test_a_drawn_seed_is_recorded_and_replay_gives_the_same_bits(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "max_steps=50", "transforms=[step_counter]").code == 0
+    first = only_run(tmp_path)
+    assert isinstance(read(first / "manifest.json")["seed"], int)
+    assert cli("rollout", f"replay={first}", "hydra.run.dir=again").code == 0
+    assert same(first, tmp_path / "again")
+    assert (first / "config.yaml").read_text() == (tmp_path / "again" / "config.yaml").read_text()
+    assert cli("rollout", "max_steps=50", "transforms=[step_counter]", "hydra.run.dir=other").code == 0
+    assert not same(first, tmp_path / "other")
+
+
+def test_a_replay_says_what_has_changed_since(cli: Command, tmp_path: Path) -> None:
+    cli("rollout", "max_steps=5", "hydra.run.dir=first")
+    manifest = read(tmp_path / "first" / "manifest.json")
+    manifest["versions"]["torch"] = "1.0"
+    (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
+    done = cli("rollout", "replay=first")
+    assert done.code == 0
+    assert f"torch 1.0 -> {torch.__version__}" in done.err
+
+
+def test_a_replay_does_not_open_the_door_to_imports_by_itself(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "my_policy.py").write_text("class Idle:\n    def bind(self, env):\n        return None\n")
+    words = ["max_steps=5", "policy.type=my_policy:Idle", "allow_imports=true"]
+    assert cli("rollout", *words, "hydra.run.dir=first").code == 0
+    refused = cli("rollout", "replay=first")
+    assert refused.code == 2
+    assert "first/config.yaml imports code of its own" in refused.err
+    assert cli("rollout", "replay=first", "allow_imports=true").code == 0
+
+
+def test_a_replay_goes_where_its_task_belongs(cli: Command, tmp_path: Path) -> None:
+    cli("rollout", "env=pendulum", "max_steps=5", "hydra.run.dir=first")
+    assert cli("rollout", "replay=first", "json=true").code == 0
+    assert only_run(tmp_path).parent.name == "Pendulum-v1"
+
+
+def test_equal_seeds_give_equal_rollouts(cli: Command, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        cli("rollout", "max_steps=50", f"seed={seed}", f"hydra.run.dir={name}")
+    assert same(tmp_path / "a", tmp_path / "b")
+    assert not same(tmp_path / "a", tmp_path / "c")
+
+
+def test_json_is_the_whole_answer(cli: Command, tmp_path: Path) -> None:
+    done = cli("rollout", "max_steps=20", "seed=0", "json=true", "break_when_any_done=true")
+    answer = json.loads(done.out)
+    assert done.err == ""
+    assert answer == read(only_run(tmp_path) / "metrics.json")
+    assert answer["seed"] == 0
+
+
+def test_nothing_but_the_metrics(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "max_steps=20", "recorder=none", "policy=zero").code == 0
+    assert not (only_run(tmp_path) / "rollout").exists()
+
+
+def test_an_earlier_run_is_never_overwritten(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "max_steps=5", "hydra.run.dir=a").code == 0
+    before = sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "a").rglob("*"))
+    done = cli("rollout", "max_steps=5", "hydra.run.dir=a")
+    assert done.code == 2
+    assert "found files of an earlier run" in done.err
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "a").rglob("*"))
+
+
+def test_a_place_that_cannot_be_written(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = cli("rollout", "max_steps=5", "hydra.run.dir=file/run")
+    assert done.code == 1
+    assert done.err.startswith("error: ")
+    assert "file/run: not a directory. Choose another place with hydra.run.dir=FOLDER." in done.err
+
+
+def test_a_failure_is_recorded_and_named(cli: Command, tmp_path: Path) -> None:
+    done = cli("rollout", "backend.name=CartPol-v1")
+    assert done.code == 2
+    assert "CartPole-v1" in done.err
+    status = read(only_run(tmp_path) / "status.json")
+    assert status["state"] == "failed"
+    assert "CartPol-v1" in status["error"]
+
+
+def test_debugging_shows_the_traceback(shell: Command) -> None:
+    done = shell("rollout", "backend.name=CartPol-v1")
+    assert (done.code, done.err.count("\n"), "Traceback" in done.err) == (2, 1, False)
+
+
+def test_full_error_raises(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(envcli.errors.UnknownName):
+        cli("rollout", "backend.name=CartPol-v1")
+    assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "envcli", "rollout", "max_steps=5000000", "seed=0"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("outputs/rollout/*/*/rollout/**/*.memmap")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert err.startswith("interrupted after ")
+    assert err.count("\n") == 1
+    assert out == ""
+    run = only_run(tmp_path)
+    status = read(run / "status.json")
+    assert status["state"] == "interrupted"
+    data = envcli.load_rollout(run)
+    assert 0 < len(data) < 5_000_000
+    assert f"after {len(data)} steps" in err
+    assert data["next", "observation"][-1].any(), "the last step is a real one"
+    size = sum(path.stat().st_size for path in run.rglob("*.memmap"))
+    assert size < 200 * len(data), "what was reserved and not used is given back"
+
+
+def test_a_multirun_ends_with_a_table(shell: Command, tmp_path: Path) -> None:
+    done = shell("rollout", "-m", "env=pendulum,cartpole", "seed=range(0,2)", "max_steps=200")
+    assert done.code == 0, done.err
+    rows = [line.split() for line in done.out.splitlines() if "finished" in line]
+    assert len(rows) == 4
+    for text in ("job", "env", "seed", "state", "return", "steps/s", "pendulum", "cartpole"):
+        assert text in done.out
+    (sweep,) = (tmp_path / "outputs" / "rollout" / "multirun").iterdir()
+    folders = sorted(path.name for path in sweep.iterdir() if path.is_dir())
+    assert folders == ["0_Pendulum-v1", "1_Pendulum-v1", "2_CartPole-v1", "3_CartPole-v1"]
+    assert all(read(sweep / name / "status.json")["state"] == "finished" for name in folders)
+
+
+def test_a_multirun_names_the_job_that_failed(cli: Command, tmp_path: Path) -> None:
+    done = cli("rollout", "-m", "backend.name=CartPole-v1,CartPol-v1,Pendulum-v1", "max_steps=20")
+    assert done.code == 1
+    assert done.out.count("finished") == 2
+    assert done.out.count("failed") == 1
+    assert "1 of 3 jobs failed. Job 1: " in done.err
+    assert "Did you mean" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_multirun_answers_in_json(cli: Command) -> None:
+    done = cli("rollout", "-m", "seed=1,2", "max_steps=20", "json=true")
+    answer = json.loads(done.out)
+    assert [job["overrides"]["seed"] for job in answer] == ["1", "2"]
+    assert all(job["metrics"]["steps"] == 20 for job in answer)

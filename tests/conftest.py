@@ -1,0 +1,61 @@
+"""What every test may use: the real command in a process of its own, and the command in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import envcli.cli
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Command:
+    """Run the real ``envcli`` in a process of its own, in an empty folder."""
+
+    def run(*words: str, **env: str) -> Outcome:
+        full = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **env}
+        full.pop("HYDRA_FULL_ERROR", None)
+        command = [sys.executable, "-m", "envcli", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=full, capture_output=True, text=True, timeout=100, check=False)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run the command in this process, in an empty folder: the same `main`, without the seconds of torch's import."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def run(*words: str) -> Outcome:
+        capfd.readouterr()
+        code = envcli.cli.main(words)
+        return Outcome(code, *capfd.readouterr())
+
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield run
+    root.handlers[:], root.level = handlers, level  # Hydra configures logging for the process

@@ -1,0 +1,255 @@
+"""What is answered before Hydra or torch is imported, and how each mistake reads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import envcli
+from envcli import commands
+from envcli.cli import arguments
+from envcli.errors import ConfigError
+from tests.conftest import Command
+
+LIGHT = """
+import sys
+from envcli.cli import main
+try:
+    main({words!r})
+finally:
+    heavy = {{"torch", "tensordict", "numpy", "gymnasium", "hydra", "omegaconf", "rich"}} & set(sys.modules)
+    print("HEAVY", sorted(heavy - {allowed!r}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        ([], set()),
+        (["--help"], set()),
+        (["--version"], set()),
+        (["rollout", "--help"], set()),
+        (["rolout"], set()),
+        (["rollout", "env=pendulm"], set()),
+        (["rollout", "paralel=4"], set()),
+        (["completion", "bash"], set()),
+        (["rollout", "--cfg", "job"], {"hydra", "omegaconf", "rich"}),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_what_needs_no_env_imports_nothing_heavy(words: list[str], allowed: set[str]) -> None:
+    code = LIGHT.format(words=words, allowed=allowed)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+@pytest.mark.parametrize("command", commands.names())
+def test_a_command_module_imports_nothing_heavy(command: str) -> None:
+    heavy = "{'torch', 'hydra', 'gymnasium', 'rich'}"
+    code = f"import sys, envcli.commands.{command}; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_importing_envcli_imports_nothing() -> None:
+    code = "import sys, envcli; sys.exit(bool({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_public_names_are_listed_sorted_and_load() -> None:
+    assert envcli.__all__ == sorted(envcli.__all__)
+    for name in envcli.__all__:
+        assert getattr(envcli, name) is not None
+    assert "make_env" in dir(envcli)
+    with pytest.raises(AttributeError, match=r"no attribute 'nope'"):
+        envcli.nope  # noqa: B018 - the access is what is tested
+
+
+def test_the_main_help_names_every_command(cli: Command) -> None:
+    for words in ([], ["--help"], ["-h"], ["help"]):
+        done = cli(*words)
+        assert done.code == 0
+        for command in commands.names():
+            assert f"  {command} " in done.out
+            assert commands.summary(command).split()[0] in done.out
+
+
+@pytest.mark.parametrize("command", commands.names())
+def test_every_command_has_help_that_fits_a_terminal(
+    command: str, cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = cli(command, "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"envcli {command}: {commands.summary(command)}")
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None:
+    out = cli("rollout", "--help").out
+    for text in (
+        "env=cartpole",
+        "pendulum ",
+        "transforms=[none]",
+        "step_counter ",
+        "max_steps=1000",
+        "frame_skip=null",
+    ):
+        assert text in out
+    assert "transforms.step_counter.max_steps=null" in out
+    assert "--multirun" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("rolout", "no command 'rolout'. Did you mean 'rollout'?"),
+        ("-m rollout", "expected a command first"),
+        ("env=pendulum", "expected a command first"),
+        ("rollout env=pendulm", "env: no choice 'pendulm'. Did you mean 'pendulum'?"),
+        ("rollout env=", "env is a group: found nothing, expected one of acrobot"),
+        ("rollout env=[pendulum]", "expected one choice: env=pendulum"),
+        ("rollout env=pendulum,cartpole", "Add -m to run a job for each"),
+        ("rollout transforms=step_counter,none", "'transforms=[step_counter,none]'"),
+        ("rollout transforms=[step_countr]", "transforms: no choice 'step_countr'. Did you mean 'step_counter'?"),
+        ("rollout backend=gymnasum", "backend: no choice 'gymnasum'. Did you mean 'gymnasium'?"),
+        ("rollout experiment=nope", "experiment: no choice 'nope'."),
+        ("rollout parallel=4", "parallel is a group: found 4, expected one of none."),
+        ("rollout device=cuda:1", "Any other device: device.name=cuda:1."),
+        ("rollout paralel=4", "no key 'paralel' in rollout. Did you mean 'parallel'?"),
+        ("rollout +paralel=4", "no key 'paralel' in rollout. Did you mean 'parallel'?"),
+        ("rollout bakend.name=x", "Did you mean 'backend'?"),
+        ("rollout env.name=x", "env is a preset and has no keys"),
+        ("spec recorder=none", "It belongs to rollout."),
+        ("rollout pendulum", "Did you mean 'env=pendulum'?"),
+        ("rollout seed", "seed: found no value, expected seed=value."),
+        ("rollout seed=1,2", "seed: found several values, 1,2. Add -m"),
+        ("rollout seed=range(0,3)", "Add -m"),
+        ("rollout --multirn", "no flag '--multirn'. Did you mean '--multirun'?"),
+        ("rollout --config-name x", "--config-name: not offered here."),
+        ("rollout --experimental-rerun x.pickle", "not offered here"),
+        ("rollout --cfg jub", "--cfg: found 'jub', expected job or hydra or all."),
+        ("rollout hydra/launcher=joblib", "has no effect on a single run. Add -m."),
+        ("rollout replay=x seed=3", "it takes no 'seed=3'"),
+        ("completion bsh", "Did you mean 'bash'"),
+        ("completion", "completion: found 0 words"),
+        # from here on Hydra is the one who refuses
+        ("rollout seed=abc", "seed: found 'abc', expected a whole number."),
+        ("rollout max_steps=1.5", "max_steps: found '1.5', expected a whole number."),
+        ("rollout json=maybe", "json: found 'maybe', expected true or false."),
+        ("rollout backend.nmae=x", "no key 'backend.nmae'. Did you mean 'name'? (in backend)"),
+        ("rollout transforms=[step_counter] transforms.step_counter.max_step=4", "Did you mean 'max_steps'?"),
+        ("rollout transforms.resize.w=3", "transforms is empty. Choose one first"),
+        ("rollout ~transforms.resize", "transforms is empty"),
+        ("rollout +max_steps=4", "max_steps is there already"),
+        ("rollout hydra.foo=3", "no key 'hydra.foo' in Hydra's own configuration."),
+        ("rollout transforms=[step_counter", "cannot read 'transforms=[step_counter'"),
+        ("rollout seed=-1", "seed: found -1, expected a whole number of at least 0."),
+        ("rollout max_steps=0", "max_steps: found 0"),
+        ("rollout frame_skip=0", "frame_skip: found 0"),
+        ("rollout backend.name=null +backend.options.x=nan", "backend.options.x: found nan, expected a finite number"),
+        ("rollout +backend.options.x=inf", "backend.options.x: found inf"),
+        ("rollout replay=nowhere", "replay: found no nowhere/config.yaml"),
+        ("rollout backend.name=${nowhere}", "Interpolation key 'nowhere' not found"),
+        ("rollout --config-dir nowhere", "nowhere' not found"),
+        ("rollout backend.name=???", "backend.name: nothing found, expected a value."),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(line: str, text: str, cli: Command, tmp_path: Path) -> None:
+    done = cli(*line.split(" "))
+    assert done.code == 2
+    assert text in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+    assert " +" not in done.err, "never advise the plus sign"
+    assert list(tmp_path.iterdir()) == []  # nothing ran, nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("rollout -m hydra/launcher=joblib seed=1,2", "hydra/launcher: no choice 'joblib'. There are: basic."),
+        ("rollout -m seed=a,b", "seed: found 'a', expected a whole number."),
+        ("rollout -m env=pendulum,cartpole transforms.a=1,2", "no key 'transforms.a': transforms is empty."),
+    ],
+)
+def test_a_mistake_in_a_multirun_ends_it_before_the_first_job(
+    line: str, text: str, cli: Command, tmp_path: Path
+) -> None:
+    done = cli(*line.split(" "))
+    assert (done.code, done.out) == (2, "")
+    assert text in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
+    assert not list(tmp_path.rglob("status.json"))
+
+
+def test_flags_may_stand_anywhere() -> None:
+    for line in ("env=a -m seed=1", "-m env=a seed=1", "env=a seed=1 -m"):
+        assert arguments.parse(line.split()) == arguments.Arguments(["env=a", "seed=1"], ["-m"])
+    assert arguments.parse(["--cfg", "job", "a=1"]) == arguments.Arguments(["a=1"], ["--cfg", "job"])
+    assert arguments.parse(["--cfg=job", "a=1"]) == arguments.Arguments(["a=1"], ["--cfg=job"])
+    assert arguments.parse(["--info", "a=1"]) == arguments.Arguments(["a=1"], ["--info"])
+    assert arguments.parse(["--info", "defaults", "a=1"]).flags == ["--info", "defaults"]
+    with pytest.raises(ConfigError, match=r"--cfg: found nothing, expected job"):
+        arguments.parse(["--cfg"])
+
+
+def test_cfg_and_info_pass_through(cli: Command) -> None:
+    done = cli("rollout", "env=pendulum", "--cfg", "job", "-p", "backend", "transforms=[step_counter]")
+    assert done.code == 0
+    assert "name: Pendulum-v1" in done.out
+    assert "backend/gymnasium" in cli("rollout", "--info", "defaults").out
+    resolved = cli("rollout", "--cfg", "all", "--resolve").out
+    assert "outputs/rollout/CartPole-v1/" in resolved
+
+
+def test_transforms_are_a_dict_of_named_nodes(cli: Command) -> None:
+    def shown(*words: str) -> str:
+        return cli("rollout", *words, "--cfg", "job", "-p", "transforms").out
+
+    both = shown("transforms=[double_to_float,step_counter]", "transforms.step_counter.max_steps=5")
+    assert both.index("double_to_float:") < both.index("step_counter:")
+    assert "max_steps: 5" in both
+    assert "step_counter" in shown("+transforms=step_counter")
+    assert "step_counter" not in shown("transforms=[double_to_float,step_counter]", "~transforms.step_counter")
+    assert "other:" in shown("+transforms.other={type: step_counter}")
+
+
+def test_options_of_the_simulator_need_no_plus(cli: Command) -> None:
+    assert "gravity: 3" in cli("rollout", "backend.options.gravity=3", "--cfg", "job").out
+
+
+def test_an_env_of_ones_own_needs_no_preset(cli: Command) -> None:
+    out = cli("rollout", "backend=gymnasium", "backend.name=MountainCar-v0", "--cfg", "job").out
+    assert "name: MountainCar-v0" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_step: 20", "experiment/mine.yaml: no key 'max_step'. Did you mean 'max_steps'?"),
+        ("max_steps: [", "mine.yaml, line 4: expected the node content"),
+        ("max_steps: many", "max_steps: found 'many', expected a whole number."),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file_or_the_key(text: str, message: str, cli: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(f"# @package _global_\n# Mine\n{text}\n")
+    done = cli("rollout", "experiment=mine", "--config-dir", "mine")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert message in done.err
+
+
+def test_configs_of_ones_own(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "mine" / "env"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# @package _global_\n# Mine\nbackend:\n  name: Mine-v0\n")
+    assert cli("rollout", "env=mine").code == 2
+    assert "name: Mine-v0" in cli("rollout", "env=mine", "--config-dir", "mine", "--cfg", "job").out
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(folder.parent))
+    assert "mine " in cli("rollout", "--help").out
+    assert "name: Mine-v0" in cli("rollout", "env=mine", "--cfg", "job").out

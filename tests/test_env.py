@@ -1,0 +1,198 @@
+"""Env: reset, step and what stands around them, at the front door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from envcli.errors import ActionError, ClosedError, SpecError
+from envcli.seeding import next_seed
+from envcli.testing.gym_toys import CountingGym
+from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
+
+
+def native() -> Any:
+    """An env whose rows are written straight, without an EnvBase: what Env itself does is tested on it."""
+    from envcli.backends.gym import GymWrapper
+
+    return GymWrapper(CountingGym(limit=3))
+
+
+ENVS = {"rows": native, "tensordicts": CountingEnv}
+
+
+@pytest.fixture(params=ENVS)
+def env(request: pytest.FixtureRequest) -> Any:
+    return ENVS[request.param]()
+
+
+def test_step_updates_what_it_is_given(env: Any) -> None:
+    td = env.rand_action(env.reset())
+    td["note"] = torch.ones(1)
+    assert env.step(td) is td
+    assert td["observation"] == 0
+    assert td["next", "observation"] == 1
+    assert td["note"] == 1
+    assert "note" not in td["next"].keys()
+    assert "action" not in td["next"].keys()
+
+
+def test_reset_updates_what_it_is_given(env: Any) -> None:
+    td = env.step(env.rand_action(env.reset()))
+    assert env.reset(td) is td
+    assert td["observation"] == 0
+    assert not td["done"].any()
+
+
+def test_a_whole_mask_is_a_reset_and_is_taken_away(env: Any) -> None:
+    td = env.step_mdp(env.rand_step(env.reset()))
+    td["_reset"] = torch.tensor([True])
+    env.reset(td)
+    assert td["observation"] == 0
+    assert "_reset" not in td.keys()
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (torch.tensor([False]), "names no env"),
+        (torch.tensor([1]), r"expected a bool mask of shape \[1\], found torch.int64"),
+    ],
+)
+def test_a_mask_that_makes_no_sense(env: Any, mask: torch.Tensor, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        env.reset(env.reset().set("_reset", mask))
+
+
+def test_a_mask_of_a_wrong_shape() -> None:
+    env = CountingEnv(batch_size=[3])
+    td = TensorDict({"_reset": torch.ones(2, 1, dtype=torch.bool)})
+    with pytest.raises(SpecError, match=r"shape \[3, 1\], found torch.bool \[2, 1\]"):
+        env.reset(td)
+
+
+def test_without_an_action_there_is_no_step(env: Any) -> None:
+    with pytest.raises(SpecError, match=r"no 'action' in the TensorDict. env\.rand_action"):
+        env.step(env.reset())
+
+
+def test_a_step_reads_the_state() -> None:
+    env = StatelessEnv()
+    with pytest.raises(KeyError):
+        env.step(env.rand_action())
+
+
+def test_a_refused_action_moves_nothing(env: Any) -> None:
+    td = env.reset().set("action", torch.full((3,), 7))
+    with pytest.raises(ActionError):
+        env.step(td)
+    assert "next" not in td.keys()
+    assert env.rand_step(env.reset())["next", "observation"] == 1
+
+
+def test_rand_step_is_a_step_with_a_random_action(env: Any) -> None:
+    torch.manual_seed(3)
+    action = env.rand_action()["action"]
+    torch.manual_seed(3)
+    td = env.reset()
+    assert env.rand_step(td) is td
+    assert torch.equal(td["action"], action)
+
+
+def test_step_mdp_keeps_the_action_as_torchrl_does(env: Any) -> None:
+    moved = env.step_mdp(env.rand_step(env.reset()))
+    assert "action" in moved.keys()
+    assert "reward" not in moved.keys()
+
+
+def test_step_and_maybe_reset(env: Any) -> None:
+    limit = 5 if isinstance(env, CountingEnv) else 3
+    td, shown = env.reset(), []
+    for _ in range(limit + 1):
+        stepped, td = env.step_and_maybe_reset(env.rand_action(td))
+        shown.append((int(stepped["next", "observation"]), int(td["observation"])))
+        assert not td["done"].any()
+        assert "_reset" not in td.keys()
+    assert shown == [*((i, i) for i in range(1, limit)), (limit, 0), (1, 1)]
+
+
+def test_any_done_leaves_the_mask() -> None:
+    env = CountingEnv([1, 2, 1], [3])
+    td = env.step_mdp(env.rand_step(env.reset()))
+    assert env.any_done(td)
+    assert td["_reset"].squeeze(-1).tolist() == [True, False, True]
+    assert env.maybe_reset(td)["observation"].squeeze(-1).tolist() == [0, 1, 0]
+    assert not env.any_done(td)
+
+
+def test_fake_tensordict_looks_like_a_step() -> None:
+    for env in (native(), CountingEnv(batch_size=[2]), NestedEnv(), StatelessEnv()):
+        fake, real = env.fake_tensordict(), env.rand_step(env.reset())
+        assert set(fake.keys(True, True)) == set(real.keys(True, True))
+        for key in fake.keys(True, True):
+            assert (fake[key].shape, fake[key].dtype) == (real[key].shape, real[key].dtype)
+        assert fake.batch_size == env.batch_size
+
+
+# -- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def test_seeds(env: Any) -> None:
+    assert env.set_seed(10) == next_seed(10) == 3316746426
+    assert env.set_seed(10, static_seed=True) == 10
+    assert env.set_seed() is None
+
+
+# -- its end ----------------------------------------------------------------------------------------------------------
+
+
+def test_closed_is_closed(env: Any) -> None:
+    td = env.reset()
+    env.close()
+    env.close()
+    with pytest.raises(RuntimeError, match="was closed. Build a new one"):
+        env.reset()
+    with pytest.raises(ClosedError, match="closed already"):
+        env.close(raise_if_closed=True)
+    with pytest.raises(ClosedError):
+        env.rand_step(td)
+
+
+def test_with_closes_after_an_error_too() -> None:
+    env = native()
+    with pytest.raises(ZeroDivisionError), env:
+        raise ZeroDivisionError
+    assert env.is_closed
+    assert env._env.closed == 1
+
+
+def test_a_simulator_that_fails_to_close_is_not_asked_twice() -> None:
+    class Stubborn(CountingEnv):
+        def _close(self) -> None:
+            raise OSError("the window does not close")
+
+    env = Stubborn()
+    with pytest.raises(OSError, match="does not close"):
+        env.close()
+    env.close()
+
+
+# -- where it is ------------------------------------------------------------------------------------------------------
+
+
+def test_no_device_means_none_and_a_device_is_said(env: Any) -> None:
+    assert env.device is None
+    assert env.reset().device is None
+    assert env.to("cpu") is env
+    assert env.device == torch.device("cpu")
+    assert env.rand_step(env.reset())["next"].device == torch.device("cpu")
+    assert env.rollout(2).device == torch.device("cpu")
+    assert env.observation_spec.device == torch.device("cpu")
+
+
+def test_repr(env: Any) -> None:
+    assert repr(env).startswith(type(env).__name__)
+    assert "batch_size=torch.Size([])" in repr(env)

@@ -1,0 +1,60 @@
+"""The error tree, and the nearest names."""
+
+from __future__ import annotations
+
+import pytest
+
+from envcli import errors
+from envcli.errors import EnvcliError, MissingDependency, UnknownName, nearest
+
+BUILT_IN = {
+    "ActionError": ValueError,
+    "ClosedError": RuntimeError,
+    "ConfigError": ValueError,
+    "ContractError": AssertionError,
+    "EnvError": RuntimeError,
+    "MissingDependency": ImportError,
+    "SpecError": ValueError,
+    "StoreError": OSError,
+    "TransformError": ValueError,
+    "UnknownName": LookupError,
+}
+
+
+def test_the_tree_is_complete() -> None:
+    kinds = {name for name in errors.__all__ if isinstance(getattr(errors, name), type)}
+    assert kinds == {*BUILT_IN, "EnvcliError"}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_each_error_is_ours_and_a_built_in_kind(name: str) -> None:
+    kind = getattr(errors, name)
+    assert issubclass(kind, EnvcliError)
+    assert issubclass(kind, BUILT_IN[name])
+    assert name in (errors.__doc__ or ""), "the tree in the docstring must show it"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("cartpol", ["cartpole", "pendulum"], "Did you mean 'cartpole'?"),
+        ("CARTPOLE-V1", ["CartPole-v1", "Acrobot-v1"], "Did you mean 'CartPole-v1'?"),
+        ("pole", ["CartPole-v1", "Acrobot-v1"], "Did you mean 'CartPole-v1'?"),
+        ("xyz", ["a", "b"], "There are: a, b."),
+        ("xyz", [], "There are none."),
+        ("xyz", [f"name{i}" for i in range(21)], "There are 21."),
+    ],
+)
+def test_nearest(name: str, known: list[str], said: str) -> None:
+    assert nearest(name, known) == said
+
+
+def test_an_unknown_name_says_the_nearest_and_the_cure() -> None:
+    error = UnknownName("env", "pendulun", ["pendulum", "acrobot"], "`envcli list` shows all")
+    assert str(error) == "no env 'pendulun'. Did you mean 'pendulum'? `envcli list` shows all"
+    assert (error.name, error.known) == ("pendulun", ["acrobot", "pendulum"])
+
+
+def test_a_missing_dependency_says_what_to_type() -> None:
+    assert str(MissingDependency("h5py", "the h5 recorder")).endswith("Type: pip install h5py")
+    assert str(MissingDependency("ale_py", "Atari", "atari")).endswith("Type: pip install 'envcli[atari]'")

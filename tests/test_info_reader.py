@@ -1,0 +1,50 @@
+"""Entries of ``info`` as observations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from envcli.buffer import RolloutBuffer
+from envcli.errors import SpecError
+from envcli.info_reader import InfoReader, default_info_dict_reader
+from envcli.specs import Bounded, Composite, Unbounded
+
+
+def test_a_scalar_each_unless_said_otherwise() -> None:
+    assert InfoReader(["lives", "level"]).info_spec == Composite(lives=Unbounded([]), level=Unbounded([]))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"b": Unbounded([2]), "a": Bounded(0, 1, shape=[1])},
+        [Bounded(0, 1, shape=[1]), Unbounded([2])],
+        Composite(a=Bounded(0, 1, shape=[1]), b=Unbounded([2])),
+    ],
+)
+def test_specs_by_name_or_in_order(spec: object) -> None:
+    reader = default_info_dict_reader(["a", "b"], spec)  # type: ignore[arg-type]  # three types in one test
+    assert isinstance(reader, InfoReader)
+    assert reader.info_spec["a"] == Bounded(0, 1, shape=[1])
+    assert reader.info_spec["b"] == Unbounded([2])
+
+
+def test_a_key_without_a_spec() -> None:
+    with pytest.raises(SpecError, match=r"no spec for \['b'\]. Give one for each key: \['a', 'b'\]"):
+        InfoReader(["a", "b"], {"a": Unbounded([1])})
+    with pytest.raises(ValueError, match="shorter"):
+        InfoReader(["a", "b"], [Unbounded([1])])
+
+
+def test_what_info_lacks_is_zero() -> None:
+    reader = InfoReader(["a", "b"], {"a": Unbounded([2]), "b": Unbounded([])})
+    layout = {("next", "a"): (torch.Size([2]), torch.float32), ("next", "b"): (torch.Size([]), torch.float32)}
+    buffer = RolloutBuffer.allocate(layout, 3, torch.Size([]))
+    write = reader.writer(buffer, ("next",))
+    write(0, {"a": np.array([1, 2]), "b": 3, "other": "text"})
+    write(1, {"b": 4.5})
+    write(0, {"b": 5})
+    assert buffer["next", "a"].tolist() == [[0, 0], [0, 0], [0, 0]]
+    assert buffer["next", "b"].tolist() == [5, 4.5, 0]

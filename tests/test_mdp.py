@@ -1,0 +1,100 @@
+"""step_mdp: from one step to the next."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensordict import TensorDict
+
+from envcli.mdp import leaf_paths, step_mdp, user_keys
+
+
+def step(**root: torch.Tensor) -> TensorDict:
+    following = {"observation": torch.ones(1), "reward": torch.ones(1), "done": torch.tensor([True])}
+    values = {"observation": torch.zeros(1), "action": torch.zeros(2), "done": torch.tensor([False]), **root}
+    return TensorDict({**values, "next": following})
+
+
+def test_next_becomes_the_root_and_reward_and_action_are_left_behind() -> None:
+    before = step(note=torch.tensor([7.0]))
+    after = step_mdp(before)
+    assert set(after.keys()) == {"observation", "done", "note"}
+    assert after["observation"] is before["next", "observation"]
+    assert after["note"] is before["note"]
+    assert after["done"].all()
+
+
+def test_the_step_is_not_changed() -> None:
+    before = step()
+    copied = before.clone()
+    step_mdp(before).set("observation", torch.full((1,), 9.0))
+    assert (before == copied).all()
+    assert set(before.keys(True)) == set(copied.keys(True))
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        ({"exclude_reward": False}, {"observation", "done", "note", "reward"}),
+        ({"exclude_done": True}, {"observation", "note"}),
+        ({"exclude_action": False}, {"observation", "done", "note", "action"}),
+        ({"keep_other": False}, {"observation", "done"}),
+        ({"keep_other": False, "exclude_done": True, "exclude_reward": False}, {"observation", "reward"}),
+    ],
+)
+def test_what_is_left_out_can_be_chosen(options: dict[str, bool], keys: set[str]) -> None:
+    assert set(step_mdp(step(note=torch.zeros(1)), **options).keys()) == keys  # type: ignore[arg-type]  # all are flags
+
+
+def test_a_given_tensordict_is_filled_and_returned() -> None:
+    given_one = TensorDict({"mine": torch.zeros(1)})
+    assert step_mdp(step(), given_one) is given_one
+    assert set(given_one.keys()) == {"mine", "observation", "done"}
+
+
+def test_nested_keys() -> None:
+    before = TensorDict(
+        {
+            "agent": {"observation": torch.zeros(1), "action": torch.zeros(1), "memory": torch.zeros(1)},
+            "next": {"agent": {"observation": torch.ones(1), "reward": torch.ones(1)}, "done": torch.ones(1).bool()},
+        }
+    )
+    after = step_mdp(before, reward_keys=[("agent", "reward")], action_keys=("agent", "action"))
+    assert set(leaf_paths(after)) == {("agent", "observation"), ("agent", "memory"), ("done",)}
+    assert after["agent", "observation"] == 1
+    assert set(before["agent"].keys()) == {"observation", "action", "memory"}, "the step must not change"
+
+
+def test_without_a_step_there_is_nothing_to_move() -> None:
+    with pytest.raises(KeyError, match=r"no entry 'next'.*call env\.step"):
+        step_mdp(TensorDict({"observation": torch.zeros(1)}))
+
+
+def test_batch_names_and_device_stay() -> None:
+    before = TensorDict(
+        {"observation": torch.zeros(2, 3, 1), "next": {"observation": torch.ones(2, 3, 1)}},
+        batch_size=[2, 3],
+        names=[None, "time"],
+        device="cpu",
+    )
+    after = step_mdp(before)
+    assert (after.batch_size, after.names, after.device) == ((2, 3), [None, "time"], torch.device("cpu"))
+
+
+NAMES = st.sets(st.sampled_from(["a", "b", "c", "d"]))
+
+
+@settings(max_examples=30)
+@given(NAMES, NAMES)
+def test_the_root_gives_way_to_next(root: set[str], following: set[str]) -> None:
+    before = TensorDict({name: torch.zeros(1) for name in root})
+    before["next"] = TensorDict({name: torch.ones(1) for name in following})
+    after = step_mdp(before)
+    assert set(after.keys()) == root | following
+    assert all(after[name] == (name in following) for name in root | following)
+
+
+def test_user_keys() -> None:
+    assert user_keys([("a",), ("next", "a")]) == ["a", ("next", "a")]

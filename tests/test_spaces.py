@@ -1,0 +1,180 @@
+"""Gymnasium's spaces: as specs, and between native values and rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envcli.buffer import RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, SpecError
+from envcli.spaces import check_native, row_reader, row_writer, rows_reader, space_to_spec
+from envcli.specs import (
+    Binary,
+    Bounded,
+    Categorical,
+    Composite,
+    MultiCategorical,
+    MultiOneHot,
+    OneHot,
+    Unbounded,
+)
+from envcli.testing.gym_toys import every_space
+
+INF = np.inf
+
+
+@pytest.mark.parametrize(
+    ("space", "spec"),
+    [
+        (spaces.Box(-1, 2, (3,), np.float32), Bounded(-1, 2, shape=[3], dtype=torch.float32)),
+        (spaces.Box(-INF, INF, (3,), np.float64), Unbounded([3], dtype=torch.float64)),
+        (spaces.Box(0, INF, (2,), np.float32), Bounded(0, INF, shape=[2], dtype=torch.float32)),
+        (spaces.Box(0, 255, (2, 2, 3), np.uint8), Bounded(0, 255, shape=[2, 2, 3], dtype=torch.uint8)),
+        (spaces.Box(-1, 1, (), np.float32), Bounded(-1, 1, shape=[1], dtype=torch.float32)),
+        (spaces.Discrete(4), OneHot(4, dtype=torch.int64)),
+        (spaces.Discrete(4, start=-2), OneHot(4, dtype=torch.int64)),
+        (spaces.MultiBinary(3), Binary(shape=[3], dtype=torch.int8)),
+        (spaces.MultiBinary([2, 3]), Binary(shape=[2, 3], dtype=torch.int8)),
+        (spaces.MultiDiscrete([2, 3]), MultiOneHot([2, 3], dtype=torch.int64)),
+        (spaces.MultiDiscrete([3, 3]), OneHot(3, shape=[2, 3], dtype=torch.int64)),
+        (
+            spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, (1,)))),
+            Composite({"0": OneHot(2, dtype=torch.int64), "1": Bounded(0, 1, shape=[1], dtype=torch.float32)}),
+        ),
+        (
+            spaces.Dict(a=spaces.Dict(b=spaces.Discrete(2))),
+            Composite(a=Composite(b=OneHot(2, dtype=torch.int64))),
+        ),
+    ],
+    ids=str,
+)
+def test_specs(space: Any, spec: Any) -> None:
+    assert space_to_spec(space) == spec
+
+
+def test_numbers_rather_than_one_hot() -> None:
+    assert space_to_spec(spaces.Discrete(4, start=3), categorical=True) == Categorical(4)
+    multi = space_to_spec(spaces.MultiDiscrete([[2, 3], [4, 5]]), categorical=True)
+    assert multi == MultiCategorical(torch.tensor([[2, 3], [4, 5]]))
+
+
+def test_bounds_of_every_element_are_kept() -> None:
+    low, high = np.array([-1, -INF, 0], np.float32), np.array([1, 5, INF], np.float32)
+    spec = space_to_spec(spaces.Box(low, high))
+    assert spec.space.low.tolist() == low.tolist()
+    assert spec.space.high.tolist() == high.tolist()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Text(5),
+        spaces.Sequence(spaces.Discrete(2)),
+        spaces.Graph(spaces.Discrete(2), None),
+        spaces.OneOf([spaces.Discrete(2), spaces.Discrete(3)]),
+    ],
+    ids=lambda space: type(space).__name__,
+)
+def test_what_has_no_fixed_shape_is_refused_by_its_name_and_place(space: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"observation_space\.pair\.0: {type(space).__name__}\(.*has no fixed shape"):
+        space_to_spec(spaces.Dict(pair=spaces.Tuple((space,))), where="observation_space")
+
+
+def test_a_table_of_choices_has_no_one_hot() -> None:
+    with pytest.raises(ConfigError, match="categorical_action_encoding=true"):
+        space_to_spec(spaces.MultiDiscrete([[2, 3], [4, 5]]))
+
+
+# -- between values and rows ------------------------------------------------------------------------------------------
+
+
+def rows_of(space: Any, categorical: bool = False, steps: int = 4) -> RolloutBuffer:
+    spec = space_to_spec(space, categorical=categorical)
+    whole = spec if isinstance(spec, Composite) else Composite(x=spec)
+    layout = {("x", *p) if whole is spec else p: (leaf.shape, leaf.dtype) for p, leaf in leaf_specs(whole).items()}
+    return RolloutBuffer.allocate(layout, steps, torch.Size([]))
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return set(one) == set(other) and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(np.asarray(one).dtype == np.asarray(other).dtype or np.isscalar(one)) and np.array_equal(one, other)
+
+
+ALL = {**every_space().spaces, "everything": every_space(), "far choices": spaces.MultiDiscrete([2, 3], start=[5, -1])}
+
+
+@pytest.mark.parametrize("categorical", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_a_value_survives_the_way_into_a_row_and_out(name: str, categorical: bool) -> None:
+    space = ALL[name]
+    space.seed(3)
+    buffer = rows_of(space, categorical)
+    rows, read = row_writer(space, ("x",), buffer), row_reader(space, ("x",), buffer)
+    values = [space.sample() for _ in range(4)]
+    for t, value in enumerate(values):
+        check_native(space, value, "here")
+        rows[t] = value
+    whole = rows_reader(space, ("x",), buffer)(1, 4)
+    for t, value in enumerate(values):
+        out = read(t)
+        assert same(value, out), (value, out)
+        assert space.contains(out) or np.isscalar(out), "a simulator must take it"
+        if t:
+            assert same(value, whole[t - 1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 6), st.integers(-9, 9), st.integers(0, 5), st.booleans())
+def test_choices_that_start_anywhere(n: int, start: int, number: int, categorical: bool) -> None:
+    space = spaces.Discrete(n, start=start)
+    native = start + number % n
+    buffer = rows_of(space, categorical)
+    row_writer(space, ("x",), buffer)[2] = np.int64(native)
+    expected = number % n if categorical else [int(i == number % n) for i in range(n)]
+    assert buffer["x",][2].tolist() == expected
+    assert row_reader(space, ("x",), buffer)(2) == native
+    assert rows_reader(space, ("x",), buffer)(2, 3) == [native]
+
+
+def test_what_a_simulator_keeps_is_not_our_memory() -> None:
+    space = spaces.Box(-1, 1, (2,), np.float32)
+    buffer = rows_of(space)
+    kept = [row_reader(space, ("x",), buffer)(0), *rows_reader(space, ("x",), buffer)(0, 2)]
+    buffer["x",].fill_(1)
+    assert all((action == 0).all() for action in kept)
+
+
+@pytest.mark.parametrize(
+    ("space", "value", "said"),
+    [
+        (spaces.Box(0, 1, (2,)), np.zeros(3), r"here: expected shape \(2,\) as the env's space says, found \(3,\)"),
+        (spaces.Box(0, 1, (2,)), 0.5, r"found \(\)"),
+        (spaces.Discrete(2), np.zeros(1), r"expected shape \(\)"),
+        (spaces.Dict(a=spaces.Discrete(2)), {"b": 1}, "here: expected an entry 'a'"),
+        (spaces.Dict(a=spaces.Box(0, 1, (2,))), {"a": np.zeros(1)}, r"here\.a: expected shape"),
+        (spaces.Tuple((spaces.Discrete(2),)), (), "here: expected an entry '0'"),
+        (spaces.Tuple((spaces.Discrete(2),)), 3, "here: expected an entry '0'"),
+    ],
+)
+def test_a_wrong_shape_is_not_stretched(space: Any, value: Any, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        check_native(space, value, "here")
+
+
+def test_a_real_space_of_every_env_family() -> None:
+    for name in ("CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3"):
+        env = gymnasium.make(name)
+        spec = space_to_spec(env.observation_space)
+        assert spec.shape == (env.observation_space.shape or (int(env.observation_space.n),))
+        env.close()

@@ -1,0 +1,178 @@
+"""The contract: right envs keep it, and each fault is found."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from envcli.env import Env
+from envcli.errors import ConfigError, ContractError
+from envcli.testing import EnvContract, Finding, check_env, check_env_specs
+from envcli.testing.promises import PROMISES
+from envcli.testing.toys import FAULTS, BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
+
+FOUND_BY = {
+    "accepts_any_action": "wrong actions are refused",
+    "changes_root": "step keeps to the specs",
+    "done_disagrees": "done is either",
+    "forgets_reward": "step keeps to the specs",
+    "ignores_seed": "seeds repeat",
+    "keeps_counting": "reset resets only whom it names",
+    "leaves_the_space": "reset keeps to the specs",
+    "shares_memory": "every step is fresh memory",
+    "stays_done": "reset keeps to the specs",
+    "steps_first": "wrong actions are refused",
+    "steps_raise": "step keeps to the specs",
+    "undeclared": "reset keeps to the specs",
+    "wrong_dtype": "reset keeps to the specs",
+    "wrong_seed": "seeds are a chain",
+}
+
+
+def broken(env: Env) -> dict[str, str]:
+    return {finding.name: finding.message for finding in check_env(env) if not finding.passed}
+
+
+class TestCountingEnv(EnvContract):
+    def make_env(self) -> Env:
+        return CountingEnv()
+
+
+class TestBatchOfCountingEnvs(EnvContract):
+    def make_env(self) -> Env:
+        return CountingEnv([3, 4, 5], [3], time_limit=4)
+
+
+class TestTwoBatchDimensions(EnvContract):
+    def make_env(self) -> Env:
+        return CountingEnv(4, [2, 3])
+
+
+class TestNestedEnv(EnvContract):
+    def make_env(self) -> Env:
+        return NestedEnv([3, 5], [2])
+
+
+class TestDoubleEnv(EnvContract):
+    def make_env(self) -> Env:
+        return DoubleEnv()
+
+
+class TestStatelessEnv(EnvContract):
+    def make_env(self) -> Env:
+        return StatelessEnv(3.0, [2])
+
+
+class TestEnvOnADevice(EnvContract):
+    def make_env(self) -> Env:
+        return CountingEnv(device="cpu")
+
+
+def test_every_fault_is_looked_for() -> None:
+    assert set(FOUND_BY) == set(FAULTS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found(fault: str) -> None:
+    found = broken(BrokenEnv(fault, 3, [2] if fault == "keeps_counting" else []))
+    assert FOUND_BY[fault] in found
+    assert found[FOUND_BY[fault]], "a finding says what was seen"
+
+
+def test_what_a_simulator_raises_is_a_finding() -> None:
+    found = broken(BrokenEnv("steps_raise"))
+    assert found["step keeps to the specs"] == "ZeroDivisionError: the simulator fell over"
+    assert "reset keeps to the specs" not in found
+
+
+def test_an_unknown_fault() -> None:
+    with pytest.raises(ConfigError, match="fault: expected one of"):
+        BrokenEnv("nonsense")
+
+
+class UnevenChain(CountingEnv):
+    """Rows of a rollout that do not follow from each other: its root is changed behind the rollout's back."""
+
+    def _step_row(self, t: int) -> None:
+        super()._step_row(t)
+        self._root_rows[("observation",)][t] += 1
+
+
+def test_a_rollout_that_is_no_chain_is_found() -> None:
+    assert {"rollouts are chains", "rollouts are steps"} <= set(broken(UnevenChain()))
+
+
+class Endless(CountingEnv):
+    """Never stops a rollout."""
+
+    def rollout(self, max_steps, policy=None, **options):  # type: ignore[no-untyped-def]  # a fault, not an API
+        return super().rollout(max_steps, policy, **{**options, "break_when_any_done": False})
+
+
+def test_a_rollout_that_does_not_stop_is_found() -> None:
+    assert "rollouts stop at done" in broken(Endless(3))
+
+
+class WrongWords(CountingEnv):
+    """Says that two things are called the same, and that ``done`` is a number."""
+
+    def _make_specs(self) -> None:
+        super()._make_specs()
+        self.full_reward_spec = self._composite(observation=self.reward_spec)
+
+
+def test_a_key_in_two_families_is_found() -> None:
+    assert "used in two families: observation" in broken(WrongWords())["specs agree"]
+
+
+def test_findings_are_values_with_plain_words() -> None:
+    findings = check_env(CountingEnv())
+    assert [f.name for f in findings] == list(PROMISES)
+    assert all(f.passed and f.message and "_" not in f.name for f in findings)
+    assert Finding("a", True, "b") == Finding("a", True, "b")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        findings[0].passed = False  # type: ignore[misc]  # the point of the test
+
+
+def test_nothing_is_closed_and_no_generator_is_left_moved() -> None:
+    env = CountingEnv()
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    check_env(env)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not env.is_closed
+    env.rand_step(env.reset())
+
+
+def test_check_env_specs_names_all_that_is_wrong() -> None:
+    check_env_specs(CountingEnv())
+    with pytest.raises(ContractError, match=r"BrokenEnv breaks \d+ of \d+ promises:\n- reset keeps to the specs: .*float64"):
+        check_env_specs(BrokenEnv("wrong_dtype"))
+    with pytest.raises(AssertionError):
+        check_env_specs(BrokenEnv("shares_memory"))
+
+
+def test_the_contract_says_what_is_missing() -> None:
+    with pytest.raises(NotImplementedError, match="must say which env it tests"):
+        EnvContract().make_env()
+
+
+@pytest.mark.parametrize("test", [name for name in dir(EnvContract) if name.startswith("test_")])
+def test_the_inherited_tests_can_fail(test: str) -> None:
+    class Careless(CountingEnv):
+        is_closed = property(lambda self: False, lambda self, value: None)  # type: ignore[assignment]  # a fault
+
+        def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:
+            return seed  # and never seeds
+
+        def __repr__(self) -> str:
+            return "?"
+
+    class Contract(EnvContract):
+        def make_env(self) -> Env:
+            return Careless()
+
+    with pytest.raises(AssertionError):
+        getattr(Contract(), test)()
