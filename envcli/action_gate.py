@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbounded
 
-__all__ = ["ActionGate", "require_action"]
+__all__ = ["ActionGate", "masked", "require_action"]
 
 _SMALL = 16  # up to so many numbers, a Python loop over a list is faster than numpy's start-up cost
 
@@ -21,25 +22,28 @@ class ActionGate:
     """Writes actions into the rows of one buffer, and refuses what the action spec does not hold.
 
     Stricter than TorchRL 0.14, where an int given to a one-hot env silently becomes action 0: the shape must be the
-    spec's, the dtype must be the spec's or convertible without changing kind (float to float, int to float, bool to int),
+    spec's, the dtype must be the spec's or one that converts to it in kind (float to float, int to float, bool to int),
     and the value must lie in the space. NaN lies in no bounded space.
 
     Args:
         path: the key of the action.
         spec: the leaf spec, ``[*batch, *value]``.
         buffer: whose rows ``path`` is written to.
+        mask: the entry of ``buffer`` that says in each row which choices are allowed; None: all that ``spec`` holds.
     """
 
-    def __init__(self, path: Key, spec: TensorSpec, buffer: RolloutBuffer) -> None:
+    def __init__(self, path: Key, spec: TensorSpec, buffer: RolloutBuffer, mask: Key | None = None) -> None:
         self._name = ".".join(path)
         self._spec = spec
         self._shape = spec.shape
         self._dtype = spec.dtype
         self._rows = buffer.array(path)
         self._holds = _membership(spec)
+        self._mask = mask
+        self._masks = None if mask is None else buffer[mask]
         self.written = -1  # the last row that an action was written to
 
-    def write(self, t: int, value: torch.Tensor) -> None:
+    def write(self, t: int, value: Any) -> None:  # Any: whatever a policy takes for an action
         """Row ``t`` becomes ``value``, ``[*batch, *value]``. Raises ActionError and leaves the simulator alone."""
         if not isinstance(value, torch.Tensor):
             self._refuse(f"a {type(value).__name__}")
@@ -51,14 +55,28 @@ class ActionGate:
         row[...] = as_array(value)
         if not self._holds(row):
             self._refuse(_abridged(value))
+        if self._masks is not None and not masked(self._spec, self._masks[t]).is_in(torch.from_numpy(row)):
+            self._refuse(f"{_abridged(value)}, which {'.'.join(self._mask or ())} forbids")
         self.written = t
 
     def _refuse(self, found: str) -> None:
         raise _refusal(self._name, self._spec, found)
 
 
-def require_action(path: Key, spec: TensorSpec, value: torch.Tensor) -> None:
-    """Raise ActionError unless ``value`` has the shape and dtype of ``spec`` and lies in it: for actions without rows."""
+def masked(spec: TensorSpec, mask: torch.Tensor) -> TensorSpec:
+    """``spec`` of choices without those that ``mask``, ``[*batch, n]``, forbids.
+
+    Where a mask forbids everything, as one does of a finished game, it says nothing and all is allowed.
+    """
+    restricted: Any = copy.copy(spec)  # Any: only the specs of choices have masks
+    allowed = mask.to(torch.bool)
+    restricted.update_mask(allowed | ~allowed.any(-1, keepdim=True))
+    found: TensorSpec = restricted
+    return found
+
+
+def require_action(path: Key, spec: TensorSpec, value: Any) -> None:  # Any: see ActionGate.write
+    """Raise ActionError unless ``value`` is of the shape and dtype of ``spec`` and in it: for actions without rows."""
     name = ".".join(path)
     if not isinstance(value, torch.Tensor):
         raise _refusal(name, spec, f"a {type(value).__name__}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from tensordict import TensorDict
 from envcli.errors import EnvError
 from envcli.keys import Key, nest
 
-__all__ = ["Array", "Layout", "Place", "RolloutBuffer", "as_array", "in_memory", "in_shared_memory"]
+__all__ = ["Array", "Layout", "Place", "RolloutBuffer", "Rows", "as_array", "in_memory", "in_shared_memory"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Layout: TypeAlias = Mapping[Key, tuple[torch.Size, torch.dtype]]
@@ -21,6 +22,12 @@ Layout: TypeAlias = Mapping[Key, tuple[torch.Size, torch.dtype]]
 
 Place: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], torch.Tensor]
 """Where rows live: (path, ``[time, *batch, *value]``, dtype) -> a tensor of zeros in host memory."""
+
+
+class Rows(Protocol):
+    """What takes native values row by row: ``rows[t] = value``. A numpy array is one."""
+
+    def __setitem__(self, t: int, value: Any, /) -> None: ...
 
 
 def in_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -44,7 +51,9 @@ def in_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Te
 
 def in_shared_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Zeros in memory that other processes can be handed."""
-    return torch.zeros(shape, dtype=dtype).share_memory_()
+    rows = torch.zeros(shape, dtype=dtype)
+    rows.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+    return rows
 
 
 def as_array(tensor: torch.Tensor) -> Array:
@@ -107,28 +116,33 @@ class RolloutBuffer:
         """``[time, *batch, *value]`` as numpy, over the same memory."""
         return as_array(self.tensors[path])
 
-    def flags(self, path: Key) -> memoryview:
+    def flags(self, path: Key) -> memoryview[Any]:  # Any: bool, int or float, as the entry is
         """``[time]`` of an unbatched scalar or ``[1]`` entry, for reading and writing single values.
 
         A memoryview: one item costs 40 ns to write where numpy's costs 90 and torch's 2000.
         """
         array = self.array(path)
-        return memoryview(array if array.ndim == 1 else array[:, 0])
+        return (array if array.ndim == 1 else array[:, 0]).data
 
     def add(self, path: Key, row: torch.Tensor) -> torch.Tensor:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""
         self.tensors[path] = self._place(path, (self.steps, *row.shape), row.dtype)
         return self.tensors[path]
 
-    def behind(self, layout: Layout, rewritten: set[Key]) -> RolloutBuffer:
+    def behind(
+        self, layout: Layout, rewritten: set[Key], renamed: Mapping[Key, Key] = MappingProxyType({})
+    ) -> RolloutBuffer:
         """The buffer of an env one stage further in.
 
-        An entry that this buffer holds too, and that is not ``rewritten`` on the way, is the same memory; any other is
-        private, one row that stands for every time.
+        An entry that this buffer holds too, under the same name or as ``renamed`` says (inner -> outer), and that is not
+        ``rewritten`` on the way, is the same memory; any other is private, one row that stands for every time.
         """
         tensors = {}
+        ours = rewritten | set(renamed.values())
         for path, (shape, dtype) in layout.items():
-            if path in self.tensors and path not in rewritten:
+            if renamed.get(path) in self.tensors:
+                tensors[path] = self.tensors[renamed[path]]
+            elif path in self.tensors and path not in ours:
                 tensors[path] = self.tensors[path]
             else:
                 tensors[path] = _repeated(path, (self.steps, *shape), dtype)
@@ -143,13 +157,15 @@ class RolloutBuffer:
         lead = len(self.batch_size)
         entries = {path: tensor[:steps].movedim(0, lead) for path, tensor in self.tensors.items()}
         shape = torch.Size([*self.batch_size, steps])
-        tensordict = TensorDict(nest(entries), batch_size=shape, names=[None] * lead + ["time"])
+        names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
+        tensordict = TensorDict(nest(entries), batch_size=shape, names=names)
         return tensordict if device is None else tensordict.to(device)
 
     def compact(self) -> RolloutBuffer:
         """The filled rows alone, in memory of their own where that sets at least half of the old memory free."""
         if self.filled > self.steps // 2:
             return self
-        kept = RolloutBuffer(self.filled, self.batch_size, {p: t[: self.filled].clone() for p, t in self.tensors.items()})
+        rows = {path: tensor[: self.filled].clone() for path, tensor in self.tensors.items()}
+        kept = RolloutBuffer(self.filled, self.batch_size, rows)
         kept.filled = self.filled
         return kept

@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from typing_extensions import Self
 
+from envcli.action_gate import masked
 from envcli.buffer import RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import ClosedError, EnvError, SpecError
@@ -86,7 +87,7 @@ class Env(RowEnv):
             tensordict: ``[*batch]``, with the action (and the state, if ``state_spec`` is not empty).
 
         Returns:
-            The same object, with observation, reward and done family of the next moment under ``"next"``, in fresh memory.
+            The same object, with observation, reward and done family of the next moment under ``"next"``: fresh memory.
 
         Raises:
             ActionError: the action is not in ``action_spec``; nothing has been stepped.
@@ -97,11 +98,17 @@ class Env(RowEnv):
         return tensordict
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
-        """Write a random action into ``tensordict`` (a new one if None), from torch's global generator."""
+        """Write a random action into ``tensordict`` (a new one if None), from torch's global generator.
+
+        Where a mask restricts the action, it is that of ``tensordict``, or the one that was shown last.
+        """
         if tensordict is None:
             tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
+        masks = self._action_masks()
         for path, leaf in leaf_specs(self.full_action_spec).items():
-            tensordict.set(as_user_key(path), leaf.rand())
+            mask = self._desk().mask(path, tensordict) if masks else None
+            spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))
+            tensordict.set(as_user_key(path), spec.rand())
         return tensordict
 
     def rand_step(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
@@ -117,7 +124,11 @@ class Env(RowEnv):
         found = False
         for key in self.reset_keys:
             group = as_path(key)[:-1]
-            flags = [flag for name in self.done_keys if as_path(name)[:-1] == group and (flag := tensordict.get(name)) is not None]
+            flags = [
+                flag
+                for name in self.done_keys
+                if as_path(name)[:-1] == group and (flag := tensordict.get(name)) is not None
+            ]
             mask = torch.stack(flags).any(0)
             if mask.any():
                 tensordict.set(key, mask)

@@ -53,7 +53,7 @@ class EnvBase(Env):
 
     @abstractmethod
     def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
-        """A new TensorDict ``[*batch]`` with the first observation. ``"_reset"`` in ``tensordict`` says where it is used.
+        """A new TensorDict ``[*batch]`` with the first observation. ``"_reset"`` in ``tensordict`` says where.
 
         Flags that are left out are false.
         """
@@ -80,12 +80,16 @@ class EnvBase(Env):
         for path, leaf in leaf_specs(self.full_action_spec).items():
             value = tensordict.get(as_user_key(path), None)
             if value is None:
-                raise SpecError(f"step: no {as_user_key(path)!r} in the TensorDict. env.rand_action(tensordict) writes one")
+                raise SpecError(
+                    f"step: no {as_user_key(path)!r} in the TensorDict. env.rand_action(tensordict) writes one"
+                )
             if self.batch_locked:
                 require_action(path, leaf, value)
         result = self._step(tensordict)
         if result is tensordict:
-            raise EnvError(f"{type(self).__name__}._step returned its input. Return a new TensorDict, without the action")
+            raise EnvError(
+                f"{type(self).__name__}._step returned its input. Return a new TensorDict, without the action"
+            )
         tensordict.set("next", self._checked_step(result))
         return tensordict
 
@@ -125,11 +129,13 @@ class EnvBase(Env):
             rows[t] = result.get(as_user_key(path)).detach()
 
     def _check_keys(self, result: TensorDictBase) -> None:
-        undeclared = [path for path in leaf_paths(result) if path not in self._next_rows and path not in self._root_rows]
+        undeclared = [
+            path for path in leaf_paths(result) if path not in self._next_rows and path not in self._root_rows
+        ]
         if undeclared:
             raise SpecError(
-                f"{type(self).__name__}._step returned {[as_user_key(path) for path in undeclared]}, which no spec declares, "
-                "so a rollout has no memory for it. Add it to observation_spec, or leave it out"
+                f"{type(self).__name__}._step returned {[as_user_key(path) for path in undeclared]}, which no spec "
+                "declares, so a rollout has no memory for it. Add it to observation_spec, or leave it out"
             )
         self._keys_seen = True
 
@@ -141,8 +147,8 @@ class EnvBase(Env):
         self._check_values(result, ("observation", "done"), "_reset")
         if not self._allow_done_after_reset and any(result.get(key).any() for key in self.done_keys):
             raise EnvError(
-                f"{type(self).__name__} is done right after its reset. Reset it to a state in which an episode can go on, "
-                "or build it with allow_done_after_reset=True"
+                f"{type(self).__name__} is done right after its reset. Reset it to a state in which an episode can go "
+                "on, or build it with allow_done_after_reset=True"
             )
         return result
 
@@ -178,7 +184,9 @@ class EnvBase(Env):
         for path in declared:
             if result.get(as_user_key(path), None) is not None:
                 continue
-            family = {name: result.get(as_user_key((*path[:-1], name)), None) for name in ("done", "terminated", "truncated")}
+            family = {
+                name: result.get(as_user_key((*path[:-1], name)), None) for name in ("done", "terminated", "truncated")
+            }
             known = [flag for flag in family.values() if flag is not None]
             if path[-1] == "done" and known:
                 value = torch.stack(known).any(0)

@@ -159,7 +159,9 @@ class EnvSpecs:
     def specs(self) -> Composite:
         """``input_spec`` and ``output_spec`` in one; a copy."""
         return Composite(
-            {"input_spec": self.input_spec, "output_spec": self.output_spec}, shape=self._batch_size, device=self._device
+            {"input_spec": self.input_spec, "output_spec": self.output_spec},
+            shape=self._batch_size,
+            device=self._device,
         )
 
     # -- the keys -------------------------------------------------------------------------------------------------
@@ -233,8 +235,8 @@ class EnvSpecs:
                 other = "what a step leads to" if path[0] == "next" else f"the {owner.setdefault(path, family)}"
                 if other != f"the {family}":
                     raise SpecError(
-                        f"{type(self).__name__}: {as_user_key(path)!r} is the name of {other}, and cannot be that of the "
-                        f"{family} too. Rename one of them"
+                        f"{type(self).__name__}: {as_user_key(path)!r} is the name of {other}, and cannot be that of "
+                        f"the {family} too. Rename one of them"
                     )
 
     def _leaves(self, family: str) -> dict[Key, tuple[torch.Size, torch.dtype]]:
@@ -256,7 +258,8 @@ class EnvSpecs:
             leaves = {"reward": Unbounded(shape, device=self._device)}
         elif family == "done":
             leaves = {
-                name: Categorical(2, shape=shape, dtype=torch.bool, device=self._device) for name in ("done", "terminated")
+                name: Categorical(2, shape=shape, dtype=torch.bool, device=self._device)
+                for name in ("done", "terminated")
             }
         return Composite(leaves, shape=self._batch_size, device=self._device)
 
@@ -266,7 +269,8 @@ class EnvSpecs:
             if spec.shape[: len(self._batch_size)] != self._batch_size:
                 raise SpecError(
                     f"{type(self).__name__}.{family}_spec has shape {list(spec.shape)}, which does not begin with the "
-                    f"env's batch_size {list(self._batch_size)}. Expand it: spec.expand({[*self._batch_size, *spec.shape]})"
+                    f"env's batch_size {list(self._batch_size)}. "
+                    f"Expand it: spec.expand({[*self._batch_size, *spec.shape]})"
                 )
             spec = Composite(dict.fromkeys(names, spec), shape=self._batch_size, device=self._device)
         elif spec.shape != self._batch_size:

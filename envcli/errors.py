@@ -64,15 +64,23 @@ class UnknownName(ConfigError, LookupError):
     def __init__(self, what: str, name: str, known: Iterable[str], cure: str = "") -> None:
         self.name = name
         self.known = sorted(known)
+        self._made_of = (what, name, self.known, cure)
         super().__init__(f"no {what} {name!r}. {nearest(name, self.known)}{' ' + cure if cure else ''}".rstrip())
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[object, ...]]:
+        return type(self), self._made_of  # launchers and workers pickle errors; by default only the message would go along
 
 
 class MissingDependency(ConfigError, ImportError):
     """A library that an optional part needs is not installed. ``str()`` ends with the command that installs it."""
 
     def __init__(self, library: str, purpose: str, extra: str | None = None) -> None:
+        self._made_of = (library, purpose, extra)
         package = f"'envcli[{extra}]'" if extra else library
         super().__init__(f"{purpose} needs {library}, which is not installed. Type: pip install {package}")
+
+    def __reduce__(self) -> tuple[type[MissingDependency], tuple[object, ...]]:
+        return type(self), self._made_of
 
 
 class EnvError(EnvcliError, RuntimeError):

@@ -25,7 +25,11 @@ class Front:
         self.buffer = RolloutBuffer.allocate(env._row_layout(), 1, env.batch_size)
         self._gates = gates(env, self.buffer)
         self._reads = [(as_user_key(path), path) for path in env._row_reads()]
-        self._root = self._rows(path for path in self.buffer if path in _shown_by_reset(env))
+        self._root = self._rows(path for path in self.buffer if path in _shown_by_reset(env) - env._row_leaves())
+        self._left = [(as_user_key(path), self.buffer[path][0]) for path in env._row_leaves()]
+        self._carried = env._row_carries()
+        self._masks = env._action_masks()
+        self._seen_masks: dict[Key, torch.Tensor] = {}  # action -> the mask that was shown last
         self._next = self._rows(path for path in self.buffer if path[0] == "next")
         self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
         self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
@@ -39,42 +43,63 @@ class Front:
         for flags in self._root_flags:
             flags[0][... if where is None else where] = False
         self._env._reset_row(0, where)
+        self._note_masks(())
         return self._handed_out(self._root)
 
     def step(self, tensordict: TensorDictBase) -> TensorDict:
         """What the step that ``tensordict`` asks for leads to: a new TensorDict ``[*batch]``, the future ``"next"``."""
         self._env._attach(self.buffer)
+        for key, path in self._reads:
+            value = tensordict.get(key, None)
+            if value is None:
+                raise SpecError(
+                    f"step: no {key!r} in the TensorDict, which this env's step reads. Start from env.reset()"
+                )
+            self.buffer[path][0].copy_(value)
         for key, gate in self._gates:
             value = tensordict.get(key, None)
             if value is None:
                 raise SpecError(f"step: no {key!r} in the TensorDict. env.rand_action(tensordict) writes a random one")
             gate.write(0, value)
-        for key, path in self._reads:
-            value = tensordict.get(key, None)
-            if value is None:
-                raise SpecError(f"step: no {key!r} in the TensorDict, which this env's step reads. Start from env.reset()")
-            self.buffer[path][0].copy_(value)
         for flags in self._flags:
             flags.fill(False)
+        for path in self._carried:
+            given = tensordict.get(as_user_key(under_next(path)), None)
+            self.buffer[under_next(path)][0].copy_(self.buffer[path][0] if given is None else given)
         self._env._step_row(0)
+        for key, row in self._left:
+            tensordict.set(key, self._moved(row))
+        self._note_masks(("next",))
         return self._handed_out(self._next)
+
+    def mask(self, action: Key, tensordict: TensorDictBase | None) -> torch.Tensor | None:
+        """``[*batch, n]``: which choices are allowed where ``tensordict`` stands, or the env itself; None: any."""
+        path = self._masks.get(action)
+        given = None if path is None or tensordict is None else tensordict.get(as_user_key(path), None)
+        return self._seen_masks.get(action) if given is None else given
+
+    def _note_masks(self, prefix: Key) -> None:
+        for action, path in self._masks.items():
+            self._seen_masks[action] = self.buffer[(*prefix, *path)][0].clone()
 
     def _rows(self, paths: Iterable[Key]) -> list[tuple[Key, torch.Tensor]]:
         return [(path[1:] if path[0] == "next" else path, self.buffer[path][0]) for path in paths]
 
     def _handed_out(self, rows: list[tuple[Key, torch.Tensor]]) -> TensorDict:
+        values = {path: self._moved(row) for path, row in rows}
+        return TensorDict(nest(values), batch_size=self._env.batch_size, device=self._env.device)
+
+    def _moved(self, row: torch.Tensor) -> torch.Tensor:
+        """``row`` in fresh memory on the env's device."""
         device = self._env.device
-        if device is None or device.type == "cpu":
-            values = {path: row.clone() for path, row in rows}
-        else:
-            values = {path: row.to(device) for path, row in rows}
-        return TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
+        return row.clone() if device is None or device.type == "cpu" else row.to(device)
 
 
-def gates(env: EnvSpecs, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:
+def gates(env: RowEnv, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:
     """One gate for each action of ``env``, with the key the user knows it by."""
     leaves = leaf_specs(env.full_action_spec)
-    return [(as_user_key(path), ActionGate(path, leaf, buffer)) for path, leaf in leaves.items()]
+    masks = env._action_masks()
+    return [(as_user_key(path), ActionGate(path, leaf, buffer, masks.get(path))) for path, leaf in leaves.items()]
 
 
 def reset_mask(env: EnvSpecs, tensordict: TensorDictBase) -> Array | None:

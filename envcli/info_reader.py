@@ -19,7 +19,7 @@ class InfoReader:
 
     Args:
         keys: which.
-        spec: what their values look like: key -> spec, or one spec for each key in order; None: a scalar of float32 each.
+        spec: what their values look like: key -> spec, or one spec for each key in order; None: a float32 scalar each.
 
     Raises:
         SpecError: a key without a spec.
@@ -28,15 +28,17 @@ class InfoReader:
     def __init__(
         self, keys: Sequence[str], spec: Mapping[str, TensorSpec] | Sequence[TensorSpec] | Composite | None = None
     ) -> None:
+        specs: dict[str, TensorSpec]
         if spec is None:
             specs = {key: Unbounded(torch.Size([])) for key in keys}
         elif isinstance(spec, Mapping | Composite):
-            missing = [key for key in keys if key not in spec.keys()]
+            missing = [key for key in keys if key not in spec]
             if missing:
                 raise SpecError(f"info reader: no spec for {missing}. Give one for each key: {list(keys)}")
             specs = {key: spec[key] for key in keys}
         else:
             specs = dict(zip(keys, spec, strict=True))
+        self._keys = list(keys)
         self.info_spec = Composite(specs)
 
     def writer(self, buffer: RolloutBuffer, prefix: tuple[str, ...]) -> Callable[[int, Mapping[str, Any]], None]:
@@ -44,7 +46,7 @@ class InfoReader:
 
         Simulators leave keys out at a reset or between episodes, and a row must not show an older value then.
         """
-        rows = [(key, buffer.array((*prefix, key))) for key in self.info_spec.keys()]
+        rows = [(key, buffer.array((*prefix, key))) for key in self._keys]
 
         def write(t: int, info: Mapping[str, Any]) -> None:
             for key, row in rows:

@@ -44,7 +44,7 @@ def step_mdp(
     following = tensordict.get("next", None)
     if following is None:
         raise KeyError("no entry 'next' in this TensorDict: call env.step(tensordict) before step_mdp(tensordict)")
-    dropped = [("next",)]
+    dropped: list[Key] = [("next",)]
     for wanted, keys in ((exclude_reward, reward_keys), (exclude_done, done_keys), (exclude_action, action_keys)):
         if wanted:
             dropped += map(as_path, keys if isinstance(keys, list) else [keys])

@@ -26,8 +26,8 @@ class PolicyRows:
     """Calls a policy row by row, and stores what it writes.
 
     The policy gets a TensorDict whose tensors are rows of the buffer: those it names in ``in_keys``, or all of the root
-    if it names none. Everything it sets is stored: actions after they passed the gate, entries that no spec announced in
-    rows of their own, and entries that it replaced (a normalised observation) in place of the old.
+    if it names none. Everything it sets is stored: actions after they passed the gate, entries that no spec announced
+    in rows of their own, and entries that it replaced (a normalised observation) in place of the old.
 
     Args:
         env: whose actions are written.
@@ -57,7 +57,9 @@ class PolicyRows:
         before = dict(row.items())
         result = self._policy(row)
         if not isinstance(result, TensorDictBase):
-            raise SpecError(f"the policy returned a {type(result).__name__}; it must return the TensorDict it was given")
+            raise SpecError(
+                f"the policy returned a {type(result).__name__}; it must return the TensorDict it was given"
+            )
         grown = self._store(t, result, before, ())
         if any(gate.written != t for gate in self._gates.values()):
             names = [".".join(path) for path in self._gates]
@@ -75,6 +77,8 @@ class PolicyRows:
                 grown |= self._store(t, value, dict(old.items()) if old is not None and old is not value else {}, path)
             elif path in self._gates:
                 self._gates[path].write(t, value)
+            elif not isinstance(value, torch.Tensor):
+                raise SpecError(f"the policy wrote {'.'.join(path)}, a {type(value).__name__}; a rollout holds tensors")
             elif before.get(name) is not value:
                 grown |= self._keep(t, path, value)
         return grown
@@ -89,8 +93,8 @@ class PolicyRows:
         rows = self._buffer[path]
         if value.shape != rows.shape[1:]:
             raise SpecError(
-                f"the policy wrote {'.'.join(path)} of shape {list(value.shape)} in row {t}, after {list(rows.shape[1:])} "
-                "before: an entry must keep its shape for a whole rollout"
+                f"the policy wrote {'.'.join(path)} of shape {list(value.shape)} in row {t}, after "
+                f"{list(rows.shape[1:])} before: an entry must keep its shape for a whole rollout"
             )
         self._buffer.array(path)[t] = as_array(value)  # numpy: 0.5 us less than torch
         return grown
@@ -111,7 +115,7 @@ def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorD
     """``policy`` as something that is called with a TensorDict.
 
     A ``TensorDictModule`` and any function are taken as they are: whatever the parameters of a function are called, its
-    first one gets the TensorDict (TorchRL 0.14 guesses from the names, and breaks on ``def policy(tensordict, env=env)``).
+    first one gets the TensorDict (TorchRL 0.14 guesses by names, and breaks on ``def policy(tensordict, env=env)``).
     Any other ``torch.nn.Module`` is given observations, in the order of the env's spec and as many as its ``forward``
     takes, and what it returns is the action; unless the parameter is called ``tensordict`` or ``td``.
     """
@@ -121,10 +125,12 @@ def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorD
         return policy
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = [
-        p for p in inspect.signature(policy.forward).parameters.values() if p.kind in positional and p.default is p.empty
+        p
+        for p in inspect.signature(policy.forward).parameters.values()
+        if p.kind in positional and p.default is p.empty
     ]
     if parameters and parameters[0].name in ("tensordict", "td", "data"):
         return policy
-    observations = [path if len(path) > 1 else path[0] for path in leaf_specs(env.observation_spec)]
+    observations: list[Any] = [path if len(path) > 1 else path[0] for path in leaf_specs(env.observation_spec)]
     count = max(len(parameters), 1)
     return TensorDictModule(policy, in_keys=observations[:count], out_keys=list(env.action_keys))

@@ -24,15 +24,16 @@ __all__ = ["FAMILIES", "arguments", "call", "construct", "find", "members"]
 
 FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
     "backends": ("backend", "Env"),
+    "films": ("film format", "Film"),
     "policies": ("policy", "Policy"),
     "recorders": ("recorder", "Recorder"),
     "transforms": ("transform", "Transform"),
 }
 
-_NO_MEMBERS = {"compose", "tensordict_rows"}  # they stand in a family's folder, but no YAML chooses them
+_CONTAINERS = {"compose"}  # chosen by writing several nodes, not by a type of their own
 
 _ROOT = Path(__file__).parent
-_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
+_CLASS = re.compile(r"^class (\w+)\((.*)\):", re.MULTILINE)
 
 
 def members(family: str) -> list[str]:
@@ -122,15 +123,18 @@ def _takes_anything(function: Callable[..., Any]) -> bool:
 
 
 def _files(family: str) -> dict[str, str]:
-    """File name -> class name, from the text of the files alone."""
+    """File name -> class name, from the text of the files alone.
+
+    A class that names no base, or ``ABC`` among its bases, is there for its neighbours and not to be chosen.
+    """
     contract, suffix = FAMILIES[family]
     found = {}
     for path in sorted((_ROOT / family).glob("*.py")):
-        if path.stem.startswith("_") or path.stem in {contract, *_NO_MEMBERS}:
+        if path.stem.startswith("_") or path.stem in {contract, *_CONTAINERS}:
             continue
         folded = path.stem.replace("_", "")
-        for class_name in _CLASS.findall(path.read_text(encoding="utf-8")):
-            if class_name.lower() in (folded, folded + suffix.lower()):
+        for class_name, bases in _CLASS.findall(path.read_text(encoding="utf-8")):
+            if class_name.lower() in (folded, folded + suffix.lower()) and "ABC" not in re.findall(r"\w+", bases):
                 found[path.stem] = class_name
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
+from envcli.action_gate import masked
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import SpecError
@@ -23,7 +24,7 @@ __all__ = ["Callback", "Policy", "Rollout"]
 Policy = Callable[[TensorDictBase], TensorDictBase]
 Callback = Callable[[Any, TensorDictBase], Any]
 
-_DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after a long stretch of Python costs 0.1 ms
+_DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after much Python costs 0.1 ms
 _TICK = 256  # rows between two calls of progress()
 
 
@@ -54,20 +55,34 @@ class Rollout:
         self.policy = policy
         self.at_end = at_end
         self.progress = progress
-        buffer.filled = 0
         env._attach(buffer)
         self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
+        self._wipe_flags()
         self._done = env._done_test()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
         self._callback = callback
+        self._masked = [
+            (leaf, buffer[path], buffer[env._action_masks()[path]])
+            for path, leaf in leaf_specs(env.full_action_spec).items()
+            if path in env._action_masks()
+        ]
+        self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in env._row_carries()]
         self._sort_moves()
         self._view = RowViews(buffer, list(buffer), env.device) if callback is not None else None
 
+    def _wipe_flags(self) -> None:
+        """Lower the flags of an earlier rollout into the same buffer: envs write them only where they are true."""
+        for following, root in self._flags:
+            following[: self.buffer.filled + 1] = False
+            root[: self.buffer.filled + 2] = False
+        self.buffer.filled = 0
+
     def _sort_moves(self) -> None:
-        """Which entries must be in place before the next step reads them, and which can move later, many rows at once."""
+        """Which entries must be in place before the next step reads them, and which can move later, many at once."""
         env, buffer, policy = self.env, self.buffer, self.policy
-        everything = self._callback is not None or (policy is not None and policy.reads is None) or self.at_end == "wait"
+        everything = self._callback is not None or self.at_end == "wait"
+        everything = everything or (policy is not None and policy.reads is None)
         read = env._row_reads() | ((policy.reads or set()) if policy is not None else set())
         actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
         self._now: list[tuple[Array, Array]] = []
@@ -137,7 +152,12 @@ class Rollout:
         return False
 
     def _row(self, t: int) -> None:
-        if self.policy is not None and self.policy.write(t):
+        for root, following in self._presets:
+            following[t] = root[t]
+        if self.policy is None:
+            for leaf, actions, masks in self._masked:
+                actions[t] = masked(leaf, masks[t]).rand()
+        elif self.policy.write(t):
             self._sort_moves()
         self.env._step_row(t)
         if self._waiting is not None:
@@ -201,8 +221,11 @@ class Rollout:
 
 
 def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:
-    """Fill the actions of rows ``start`` to ``stop`` with random ones."""
+    """Fill the actions of rows ``start`` to ``stop`` with random ones, but for those that a mask in the row restricts."""
+    later = env._action_masks()
     for path, leaf in leaf_specs(env.full_action_spec).items():
+        if path in later:
+            continue
         buffer[path][start:stop] = leaf.rand(torch.Size([stop - start]))
 
 

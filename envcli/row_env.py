@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
@@ -42,14 +42,14 @@ class RowEnv(EnvSpecs, ABC):
     def _step_row(self, t: int) -> None:
         """Make the step that root ``[t]`` of action (and state) asks for: write next ``[t]``.
 
-        The action is a member of its spec. The flags of the row are false on entry: write them only where they are true.
+        The action is a member of its spec. The flags of the row are false on entry: write them only where true.
         """
 
     def _step_rows(self, start: int, stop: int) -> int:
-        """``_step_row`` for ``start``, ``start + 1``, ...: up to ``stop``, or until an env is done. Returns the row after the last.
+        """``_step_row`` for ``start``, ``start + 1``, ...: up to ``stop``, or until an env is done.
 
-        Actions of all these rows are in place. If a step raises, the bound buffer's ``filled`` says how many rows are whole.
-        A backend whose step is cheap may write a tighter loop than this one.
+        Returns the row after the last. Actions of all these rows are in place. If a step raises, the bound buffer's
+        ``filled`` says how many rows are whole. A backend whose step is cheap may write a tighter loop than this one.
         """
         step, done, t = self._step_row, self._done_test(), start
         try:
@@ -75,8 +75,26 @@ class RowEnv(EnvSpecs, ABC):
         """Let go of the simulator. Called once."""
 
     def _row_reads(self) -> set[Key]:
-        """The root entries, besides the action, that ``_step_row`` reads: whoever runs the rows keeps them up to date."""
+        """The root entries, besides the action, that ``_step_row`` reads: who runs the rows keeps them up to date."""
         return set(leaf_specs(self.state_spec))
+
+    def _row_leaves(self) -> set[Key]:
+        """The root entries that ``_step_row`` writes for the user to keep: an action as the simulator got it."""
+        return set()
+
+    def _row_carries(self) -> set[Key]:
+        """The entries that whoever acts may lead on by writing their ``next`` before the step: hidden states.
+
+        Where nobody does, ``next`` is what the root is; whoever runs the rows sees to that before the policy acts.
+        """
+        return set()
+
+    def _action_masks(self) -> Mapping[Key, Key]:
+        """Action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
+
+        Random actions of such an env are drawn row by row, and every action is held against its row's mask.
+        """
+        return {}
 
     # -- binding --------------------------------------------------------------------------------------------------
 

@@ -1,18 +1,18 @@
 """Gymnasium's spaces: as specs, and as the moves between native values and rows of a buffer.
 
-A leaf of a space is one entry of the buffer. ``Dict`` spaces nest by their keys, ``Tuple`` spaces by ``"0"``, ``"1"``, ...
+A leaf of a space is one entry of the buffer. ``Dict`` spaces nest by their keys, ``Tuple`` by ``"0"``, ``"1"``, ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from envcli.buffer import Array, RolloutBuffer
+from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.errors import ConfigError, SpecError
 from envcli.keys import Key
 from envcli.specs import (
@@ -27,17 +27,19 @@ from envcli.specs import (
     Unbounded,
 )
 
-__all__ = ["check_native", "row_reader", "row_writer", "rows_reader", "space_to_spec"]
+__all__ = ["check_native", "is_image", "row_reader", "row_writer", "rows_reader", "space_to_spec"]
 
 Space = spaces.Space[Any]
 
 
-def space_to_spec(space: Space, *, categorical: bool = False, device: torch.device | None = None, where: str = "") -> TensorSpec:
+def space_to_spec(
+    space: Space, *, categorical: bool = False, device: torch.device | None = None, where: str = ""
+) -> TensorSpec:
     """The spec of ``space``: a leaf, or a Composite for ``Dict`` and ``Tuple``.
 
-    As in TorchRL, ``Discrete`` is one-hot int64 ``[n]`` unless ``categorical``, a ``Discrete`` that starts elsewhere than
-    at 0 is counted from 0, and a ``Box`` of shape ``()`` becomes ``[1]``. Beyond TorchRL, ``Tuple`` and a ``MultiBinary``
-    of several dimensions are taken too.
+    As in TorchRL, ``Discrete`` is one-hot int64 ``[n]`` unless ``categorical``, a ``Discrete`` that starts elsewhere
+    than at 0 is counted from 0, and a ``Box`` of shape ``()`` becomes ``[1]``. Beyond TorchRL, ``Tuple`` and a
+    ``MultiBinary`` of several dimensions are taken too.
 
     Raises:
         ConfigError: ``Text``, ``Graph``, ``Sequence``, ``OneOf`` or another space without a fixed shape; names it.
@@ -86,7 +88,14 @@ def _multi_discrete_spec(space: spaces.MultiDiscrete, categorical: bool, device:
     return MultiOneHot(counts.tolist(), device=device, dtype=torch.int64)
 
 
-def _children(space: spaces.Dict | spaces.Tuple) -> Iterator[tuple[str, Space]]:
+def is_image(space: Space) -> bool:
+    """Whether values of ``space`` are coloured images: uint8 ``[height, width, 3]`` from 0 to 255."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3 or space.shape[-1] != 3:
+        return False
+    return bool((space.low == 0).all() and (space.high == 255).all())
+
+
+def _children(space: spaces.Dict | spaces.Tuple[Any]) -> Iterator[tuple[str, Space]]:
     if isinstance(space, spaces.Dict):
         yield from space.spaces.items()
     else:
@@ -94,12 +103,6 @@ def _children(space: spaces.Dict | spaces.Tuple) -> Iterator[tuple[str, Space]]:
 
 
 # -- native value -> row ----------------------------------------------------------------------------------------------
-
-
-class Rows(Protocol):
-    """What takes native values row by row: ``rows[t] = value``. A numpy array is one."""
-
-    def __setitem__(self, t: int, value: Any, /) -> None: ...
 
 
 def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
@@ -120,7 +123,7 @@ def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
 
 
 class _NestedRows:
-    def __init__(self, space: spaces.Dict | spaces.Tuple, path: Key, buffer: RolloutBuffer) -> None:
+    def __init__(self, space: spaces.Dict | spaces.Tuple[Any], path: Key, buffer: RolloutBuffer) -> None:
         keyed = isinstance(space, spaces.Dict)
         self._inner = [
             (name if keyed else int(name), row_writer(child, (*path, name), buffer)) for name, child in _children(space)
@@ -174,7 +177,7 @@ def row_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int]
 def _discrete_reader(space: spaces.Discrete, rows: Array) -> Callable[[int], Any]:
     start = int(space.start)
     if rows.ndim == 1:
-        numbers = memoryview(rows)
+        numbers = rows.data
         return lambda t: numbers[t] + start
     if start == 0:  # tolist().index() takes 0.2 us on a small row, argmax 0.7
         return lambda t: rows[t].tolist().index(1)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from typing_extensions import Self
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env import Env
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import EnvcliError, TransformError
-from envcli.keys import Key
+from envcli.keys import Key, under_next
 from envcli.specs import Composite
+from envcli.stages import Stages
 from envcli.transforms.compose import Compose
+from envcli.transforms.inside import Inside
 from envcli.transforms.tensordict_rows import TensorDictRows, speaks_tensordict
 from envcli.transforms.transform import Transform
 
@@ -24,8 +25,8 @@ __all__ = ["TransformedEnv"]
 class TransformedEnv(Env):
     """``env`` with ``transform`` between it and the user.
 
-    What no transform touches is the same memory inside and outside; nothing is copied for it. A ``TransformedEnv`` given
-    as ``env`` is taken apart: its transforms come first. Attributes that are not our own are the base env's.
+    What no transform touches is the same memory inside and outside; nothing is copied for it. A ``TransformedEnv``
+    given as ``env`` is taken apart: its transforms come first. Attributes that are not our own are the base env's.
 
     Args:
         env: it belongs to the new env from here on, and is closed with it.
@@ -35,7 +36,12 @@ class TransformedEnv(Env):
         TransformError: a transform does not fit where it stands.
     """
 
-    def __init__(self, env: Env, transform: Transform | None = None, *, device: torch.device | str | None = None) -> None:
+    base_env: Env
+    _private: dict[tuple[int, Key], Array]  # stage and path -> rows that a step reads and nobody outside sees
+
+    def __init__(
+        self, env: Env, transform: Transform | None = None, *, device: torch.device | str | None = None
+    ) -> None:
         if not isinstance(env, Env):
             raise TransformError(f"TransformedEnv: expected an env, found a {type(env).__name__}")
         super().__init__(device=env.device, batch_size=env.batch_size)
@@ -43,7 +49,9 @@ class TransformedEnv(Env):
         if not isinstance(chain, Transform):
             raise TransformError(f"TransformedEnv: expected a transform, found a {type(chain).__name__}")
         if isinstance(env, TransformedEnv):
-            chain = Compose(*(t.clone() for t in env._chain()), *(chain.flat() if isinstance(chain, Compose) else [chain]))
+            chain = Compose(
+                *(t.clone() for t in env._chain()), *(chain.flat() if isinstance(chain, Compose) else [chain])
+            )
             env = env.base_env
         chain.set_container(self)
         self.base_env = env
@@ -70,6 +78,7 @@ class TransformedEnv(Env):
         """
         if not isinstance(transform, Transform):
             raise TransformError(f"expected a transform, found a {type(transform).__name__}")
+        transform._added_later()
         self._chain_list().insert(index, transform)
         return self
 
@@ -91,11 +100,10 @@ class TransformedEnv(Env):
 
     def _changed(self) -> None:
         """Work out what every stage of the chain shows, from the base env outwards."""
-        stages: list[EnvSpecs] = [self.base_env]
-        for transform in self._chain():
-            stages.append(_after(stages[-1], transform))
-        self._stages = stages
-        self._specs = dict(stages[-1]._specs) if len(stages) > 1 else {}
+        self._stages = stages = Stages(self.base_env, self._chain())
+        self._specs = dict(stages.specs[-1]._specs) if stages.chain else {}
+        self._device = stages.specs[-1].device
+        self._private = {}
         self._specs_changed()
 
     def _default(self, family: str) -> Composite:
@@ -104,45 +112,95 @@ class TransformedEnv(Env):
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        chain = self._chain()
+        stages = self._stages
+        buffers = stages.buffers(buffer)
+        self._before_reset = [t._begin_reset for t in stages.chain if type(t)._begin_reset is not Transform._begin_reset]
         self._before_step: list[Callable[[int], None]] = []
         self._after_step: list[Callable[[int], None]] = []
         self._after_reset: list[Callable[[int, Array | None], None]] = []
-        outer = buffer
-        for stage, transform in zip(reversed(self._stages[:-1]), reversed(chain), strict=True):
-            inner = outer.behind(stage._row_layout(), transform._rewrites())
+        entered: list[Callable[[], None]] = []
+        for stage, transform, inner, outer in _fused(stages.chain, buffers):
+            if type(transform)._enter is not Transform._enter:
+                entered.append(self._inside(stage, transform, inner))
             self._place(transform, inner, outer)
-            outer = inner
-        self._inner = outer
-        self._private_moves = [
-            (outer.array(("next", *path)), outer.array(path))
-            for path in self.base_env._row_reads()
-            if path in outer and ("next", *path) in outer and outer[path] is not buffer.tensors.get(path)
-        ]
-        self.base_env._attach(outer)
+        self._inner = buffers[0]
+        self._bind_private(buffers)
+        self.base_env._attach(self._inner)
         self._base_step = self.base_env._step_row
+        for enter in entered:
+            enter()
+        self._idle = not (self._before_step or self._after_step or self._private_moves or self._private_flags)
 
     def _place(self, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        """Bind one transform between two buffers; the chain is walked from the user inwards."""
-        if speaks_tensordict(transform):
+        """Bind one transform between two buffers; the chain is walked from the base env outwards."""
+        speaks = speaks_tensordict(transform)
+        kind = type(transform)
+        if speaks:
             rows = TensorDictRows(transform, inner, outer, self.device)
             step, reset, inverse = rows.step_row, rows.reset_row, rows.inv_row
         else:
-            transform._bind(inner, outer)
+            transform._attach(inner, outer)
             step, reset, inverse = transform._step_row, transform._reset_row, transform._inv_row
-        self._after_step.insert(0, step)
-        self._after_reset.insert(0, reset)
-        if transform.in_keys_inv or speaks_tensordict(transform) or type(transform)._inv_row is not Transform._inv_row:
-            self._before_step.append(inverse)
+        if not speaks and transform._is_idle():
+            return
+        if speaks or kind._step_row is not Transform._step_row or transform._next_moves:
+            self._after_step.append(step)
+        if speaks or kind._reset_row is not Transform._reset_row or transform._root_moves:
+            self._after_reset.append(reset)
+        if speaks or kind._inv_row is not Transform._inv_row or transform._inverse_moves:
+            self._before_step.insert(0, inverse)
+
+    def _inside(self, stage: int, transform: Transform, rows: RolloutBuffer) -> Callable[[], None]:
+        """Lets ``transform`` step what stands before it, once that is bound."""
+        before, after, resets = list(self._before_step), list(self._after_step), list(self._after_reset)
+
+        def step(t: int) -> None:
+            self._run(t, before, after)
+
+        def reset(t: int, where: Array | None) -> None:
+            self.base_env._reset_row(t, where)
+            for hook in resets:
+                hook(t, where)
+
+        def enter() -> None:
+            specs, reads = self._stages.specs[stage], self._stages.reads_of(stage)
+            transform._enter(Inside(specs, self.base_env, rows, step, reset, reads))
+            transform._of_rows.add("_inside")
+
+        return enter
+
+    def _bind_private(self, buffers: list[RolloutBuffer]) -> None:
+        """What nobody outside sees is moved and cleared here; what a step reads of it goes along to new memory."""
+        reads = {(i, path): buffers[i].array(path) for i, path in self._stages.private_reads}
+        for place, rows in self._private.items():
+            if place in reads and reads[place][0].shape == rows[0].shape:
+                reads[place][0] = rows[0]
+        self._private = reads
+        self._private_moves = [(buffers[i].array(under_next(path)), rows) for (i, path), rows in reads.items()]
+        self._private_flags = [
+            (buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in self._stages.private_flags
+        ]
 
     def _is_attached(self, buffer: RolloutBuffer) -> bool:
         return super()._is_attached(buffer) and self.base_env._is_attached(self._inner)
 
     def _row_reads(self) -> set[Key]:
-        own = set(self._row_layout())
-        return super()._row_reads() | {path for path in self.base_env._row_reads() if path in own}
+        return self._stages.reads
+
+    def _row_leaves(self) -> set[Key]:
+        return self._stages.leaves
+
+    def _row_carries(self) -> set[Key]:
+        return self._stages.carries
+
+    def _action_masks(self) -> Mapping[Key, Key]:
+        return self._stages.masks
 
     def _reset_row(self, t: int, where: Array | None) -> None:
+        for flags, _ in self._private_flags:
+            flags[t][... if where is None else where] = False
+        for begin in self._before_reset:
+            begin()
         self.base_env._reset_options = self._reset_options
         try:
             self.base_env._reset_row(t, where)
@@ -152,16 +210,32 @@ class TransformedEnv(Env):
             reset(t, where)
 
     def _step_row(self, t: int) -> None:
-        for inverse in self._before_step:
+        self._run(t, self._before_step, self._after_step)
+
+    def _run(self, t: int, before: list[Callable[[int], None]], after: list[Callable[[int], None]]) -> None:
+        for _, flags in self._private_flags:
+            flags[t] = False
+        for inverse in before:
             inverse(t)
         self._base_step(t)
-        for step in self._after_step:
+        for step in after:
             step(t)
         for source, target in self._private_moves:
             target[t] = source[t]
 
+    def _step_rows(self, start: int, stop: int) -> int:
+        if not self._idle:
+            return super()._step_rows(start, stop)
+        try:  # nothing happens between the base env and the user: its own loop is the tightest
+            return self.base_env._step_rows(start, stop)
+        except BaseException:
+            self._stopped_in(self._inner.filled)
+            raise
+
     def _set_seed(self, seed: int | None) -> None:
         self.base_env._set_seed(seed)
+        for transform in self._chain():
+            transform._set_seed(seed)
 
     # -- the whole ------------------------------------------------------------------------------------------------
 
@@ -186,28 +260,15 @@ class TransformedEnv(Env):
         return f"{type(self).__name__}(\n    env={self.base_env!r},\n    transform={indented})"
 
 
-def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
-    """What ``transform`` makes of the specs of the stage before it."""
-    try:
-        output = transform.transform_output_spec(before.output_spec)
-        inputs = transform.transform_input_spec(before.input_spec)
-    except EnvcliError:
-        raise
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        shown = {".".join(path): list(leaf.shape) for path, leaf in leaf_specs(before.observation_spec).items()}
-        raise TransformError(f"{transform!r} does not fit an env that shows {shown}: {error}") from error
-    _require_keys(before, transform)
-    after = EnvSpecs(before.device, before.batch_size)
-    for family, spec in (("observation", output), ("reward", output), ("done", output), ("action", inputs), ("state", inputs)):
-        after._assign(family, cast(Composite, spec[f"full_{family}_spec"]))
-    return after
-
-
-def _require_keys(before: EnvSpecs, transform: Transform) -> None:
-    shown = {path for family in ("observation", "reward", "done") for path in before._leaves(family)}
-    taken = {path for family in ("action", "state") for path in before._leaves(family)}
-    for name, keys, known in (("in_keys", transform.in_keys, shown), ("in_keys_inv", transform.in_keys_inv, taken)):
-        missing = [key for key in keys if ((key,) if isinstance(key, str) else key) not in known]
-        if missing:
-            have = [".".join(path) for path in sorted(known)]
-            raise TransformError(f"{type(transform).__name__}: {name} {missing} are not there. The env has: {', '.join(have)}")
+def _fused(
+    chain: list[Transform], buffers: list[RolloutBuffer]
+) -> list[tuple[int, Transform, RolloutBuffer, RolloutBuffer]]:
+    """Stage, transform, memory on its two sides: neighbours that can run as one are one."""
+    placed: list[tuple[int, Transform, RolloutBuffer, RolloutBuffer]] = []
+    for stage, (transform, inner, outer) in enumerate(zip(chain, buffers, buffers[1:], strict=False)):
+        if placed and (one := placed[-1][1]._fused(transform)) is not None:
+            first, _, before, _ = placed.pop()
+            placed.append((first, one, before, outer))
+        else:
+            placed.append((stage, transform, inner, outer))
+    return placed

@@ -52,10 +52,13 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 
     def run(*words: str) -> Outcome:
         capfd.readouterr()
+        for name in ("envcli", "hydra", "hydra_plugins"):  # as in a fresh process
+            logging.getLogger(name).setLevel(logging.NOTSET)
         code = envcli.cli.main(words)
         return Outcome(code, *capfd.readouterr())
 
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield run
-    root.handlers[:], root.level = handlers, level  # Hydra configures logging for the process
+    root.handlers[:] = handlers  # Hydra configures logging for the process
+    root.setLevel(level)

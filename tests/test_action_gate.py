@@ -153,7 +153,10 @@ def test_a_mask_that_changes_is_followed() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["bounded", "bounded per element", "half-bounded"]), st.lists(st.floats(width=32), min_size=2, max_size=2))
+@given(
+    st.sampled_from(["bounded", "bounded per element", "half-bounded"]),
+    st.lists(st.floats(width=32), min_size=2, max_size=2),
+)
 def test_gate_and_spec_always_agree(name: str, numbers: list[float]) -> None:
     spec = SPECS[name]
     value = torch.tensor(numbers[: spec.shape[0]], dtype=torch.float32)

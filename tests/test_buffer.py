@@ -35,7 +35,9 @@ def test_torch_and_numpy_see_the_same_memory(buffer: RolloutBuffer) -> None:
     assert buffer["observation",][3, 1].tolist() == [7, 7, 7]
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float16, torch.bfloat16, torch.float64, torch.complex64])
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.float16, torch.bfloat16, torch.float64, torch.complex64]
+)
 def test_every_dtype(dtype: torch.dtype) -> None:
     made = in_memory(("x",), (4, 2), dtype)
     assert (made.dtype, made.shape, bool(made.any())) == (dtype, (4, 2), False)

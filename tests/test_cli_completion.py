@@ -17,7 +17,7 @@ from tests.conftest import ROOT, Command
     [
         (["ro"], ["rollout"]),
         (["rollout", "env=pen"], ["env=pendulum"]),
-        (["rollout", "env=pendulum,acro"], ["env=pendulum,acrobot"]),
+        (["rollout", "env=pendulum,froz"], ["env=pendulum,frozen_lake"]),
         (["rollout", "transforms=[step_counter,dtype"], ["transforms=[step_counter,dtype_cast"]),
         (["rollout", "+transforms=step"], ["+transforms=step_counter"]),
         (["rollout", "max_"], ["max_steps="]),
@@ -53,7 +53,7 @@ def test_a_script_for_every_shell(shell_name: str, cli: Command) -> None:
     [
         ("envcli ro", ["rollout"]),
         ("envcli rollout env=pen", ["pendulum"]),
-        ("envcli rollout env=", ["acrobot", "blackjack"]),
+        ("envcli rollout env=", ["acrobot"]),
         ("envcli rollout transforms.step_counter.max", ["transforms.step_counter.max_steps="]),
         ("envcli rollout ", ["--"]),
     ],

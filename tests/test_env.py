@@ -36,8 +36,8 @@ def test_step_updates_what_it_is_given(env: Any) -> None:
     assert td["observation"] == 0
     assert td["next", "observation"] == 1
     assert td["note"] == 1
-    assert "note" not in td["next"].keys()
-    assert "action" not in td["next"].keys()
+    assert "note" not in td["next"]
+    assert "action" not in td["next"]
 
 
 def test_reset_updates_what_it_is_given(env: Any) -> None:
@@ -52,7 +52,7 @@ def test_a_whole_mask_is_a_reset_and_is_taken_away(env: Any) -> None:
     td["_reset"] = torch.tensor([True])
     env.reset(td)
     assert td["observation"] == 0
-    assert "_reset" not in td.keys()
+    assert "_reset" not in td
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_refused_action_moves_nothing(env: Any) -> None:
     td = env.reset().set("action", torch.full((3,), 7))
     with pytest.raises(ActionError):
         env.step(td)
-    assert "next" not in td.keys()
+    assert "next" not in td
     assert env.rand_step(env.reset())["next", "observation"] == 1
 
 
@@ -104,8 +104,8 @@ def test_rand_step_is_a_step_with_a_random_action(env: Any) -> None:
 
 def test_step_mdp_keeps_the_action_as_torchrl_does(env: Any) -> None:
     moved = env.step_mdp(env.rand_step(env.reset()))
-    assert "action" in moved.keys()
-    assert "reward" not in moved.keys()
+    assert "action" in moved
+    assert "reward" not in moved
 
 
 def test_step_and_maybe_reset(env: Any) -> None:
@@ -115,7 +115,7 @@ def test_step_and_maybe_reset(env: Any) -> None:
         stepped, td = env.step_and_maybe_reset(env.rand_action(td))
         shown.append((int(stepped["next", "observation"]), int(td["observation"])))
         assert not td["done"].any()
-        assert "_reset" not in td.keys()
+        assert "_reset" not in td
     assert shown == [*((i, i) for i in range(1, limit)), (limit, 0), (1, 1)]
 
 
@@ -153,7 +153,7 @@ def test_closed_is_closed(env: Any) -> None:
     td = env.reset()
     env.close()
     env.close()
-    with pytest.raises(RuntimeError, match="was closed. Build a new one"):
+    with pytest.raises(RuntimeError, match=r"was closed\. Build a new one"):
         env.reset()
     with pytest.raises(ClosedError, match="closed already"):
         env.close(raise_if_closed=True)

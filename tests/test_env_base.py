@@ -105,7 +105,7 @@ def test_what_a_step_must_return(result: Any, kind: type[Exception], said: str) 
 def test_a_step_must_not_return_its_input() -> None:
     env = Own()
     env.result = lambda td: td.update({"reward": torch.ones(1)})
-    with pytest.raises(EnvError, match="returned its input. Return a new TensorDict"):
+    with pytest.raises(EnvError, match=r"returned its input\. Return a new TensorDict"):
         env.rand_step(env.reset())
 
 

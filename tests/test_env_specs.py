@@ -62,7 +62,9 @@ def test_nested_keys() -> None:
 
 
 def test_the_only_key_must_be_the_only_one() -> None:
-    with pytest.raises(KeyError, match=r"CountingEnv has 3 done keys: \['done', 'terminated', 'truncated'\]. Use done_keys"):
+    with pytest.raises(
+        KeyError, match=r"CountingEnv has 3 done keys: \['done', 'terminated', 'truncated'\]. Use done_keys"
+    ):
         _ = CountingEnv().done_key
     with pytest.raises(KeyError, match="has 0 action keys"):
         _ = EnvSpecs().action_key
@@ -80,7 +82,11 @@ def test_a_mask_for_each_done() -> None:
     [
         ("observation_spec", Unbounded([2]), "must be a Composite, got Unbounded.*Composite\\(observation=spec"),
         ("observation_spec", Composite(shape=[]), r"has shape \[\], but the env's batch_size is \[2\]"),
-        ("action_spec", OneHot(3), r"has shape \[3\], which does not begin with .*batch_size \[2\].*expand\(\[2, 3\]\)"),
+        (
+            "action_spec",
+            OneHot(3),
+            r"has shape \[3\], which does not begin with .*batch_size \[2\].*expand\(\[2, 3\]\)",
+        ),
         ("reward_spec", Unbounded([1]), r"reward_spec has shape \[1\]"),
         ("state_spec", Composite(shape=[3]), r"state_spec has shape \[3\]"),
     ],

@@ -52,7 +52,9 @@ def test_by_rows_a_missing_state_is_named() -> None:
     front = Front(env)
     td = front.reset(None)
     del td["goal"]
-    with pytest.raises(SpecError, match=r"no 'goal' in the TensorDict, which this env's step reads. Start from env\.reset"):
+    with pytest.raises(
+        SpecError, match=r"no 'goal' in the TensorDict, which this env's step reads. Start from env\.reset"
+    ):
         front.step(env.rand_action(td))
 
 

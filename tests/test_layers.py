@@ -16,17 +16,21 @@ PACKAGE = ROOT / "envcli"
 STOREYS = [
     ["envcli"],  # only the version, and names that are loaded when asked for
     ["envcli.errors", "envcli.seeding"],
-    ["envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
+    ["envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
     [
         "envcli.action_gate",
+        "envcli.dm_suite",
         "envcli.env_specs",
+        "envcli.gym_registry",
         "envcli.info_reader",
         "envcli.memmap",
+        "envcli.pixels",
         "envcli.row_views",
         "envcli.spaces",
     ],
-    ["envcli.row_env", "envcli.transforms"],
+    ["envcli.dm_specs", "envcli.physics_camera", "envcli.row_env", "envcli.transforms"],
+    ["envcli.stages"],
     ["envcli.front"],
     ["envcli.policy_rows"],
     ["envcli.rollout"],

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
 
-from envcli.mdp import leaf_paths, step_mdp, user_keys
+from envcli.mdp import leaf_paths, step_mdp
 
 
 def step(**root: torch.Tensor) -> TensorDict:
@@ -94,7 +94,3 @@ def test_the_root_gives_way_to_next(root: set[str], following: set[str]) -> None
     after = step_mdp(before)
     assert set(after.keys()) == root | following
     assert all(after[name] == (name in following) for name in root | following)
-
-
-def test_user_keys() -> None:
-    assert user_keys([("a",), ("next", "a")]) == ["a", ("next", "a")]

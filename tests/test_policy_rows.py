@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import NonTensorData, TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 
 from envcli.errors import ActionError, SpecError
@@ -120,9 +120,7 @@ def test_extra_entries_get_rows_from_the_first_step_on() -> None:
 
 
 def test_a_module_may_write_extra_entries_too() -> None:
-    module = TensorDictModule(
-        lambda x: (torch.zeros(1), x + 1), in_keys=["observation"], out_keys=["action", "value"]
-    )
+    module = TensorDictModule(lambda x: (torch.zeros(1), x + 1), in_keys=["observation"], out_keys=["action", "value"])
     data = CountingEnv(4).rollout(4, module)
     assert data["value"].squeeze(-1).tolist() == [1, 2, 3, 4]
 
@@ -196,7 +194,16 @@ def test_one_tensor_for_every_row_is_copied() -> None:
         (lambda td: td.set("action", torch.zeros(2)), ActionError, r"found shape \[2\]"),
         (lambda td: td.set("action", torch.tensor([1.5])), ActionError, r"found \[1\.5\]"),
         (lambda td: td.set("action", torch.tensor([float("nan")])), ActionError, r"found \[nan\]"),
-        (lambda td: td.set("action", torch.zeros(1, dtype=torch.complex64)), ActionError, "found dtype torch.complex64"),
+        (
+            lambda td: td.set("action", torch.zeros(1, dtype=torch.complex64)),
+            ActionError,
+            "found dtype torch.complex64",
+        ),
+        (
+            lambda td: half(td).set("note", NonTensorData("text")),
+            SpecError,
+            "wrote note, a NonTensorData; a rollout holds",
+        ),
         (3, TypeError, "policy: expected a callable that takes a TensorDict, found a int"),
     ],
 )

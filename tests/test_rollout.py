@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.backends.gym import GymWrapper
 from envcli.buffer import RolloutBuffer
 from envcli.env_base import EnvBase
 from envcli.errors import ActionError, EnvError, SpecError
 from envcli.specs import Bounded, Categorical, Composite
+from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import BrokenEnv, CountingEnv, NestedEnv, StatelessEnv
 
 
@@ -117,6 +119,15 @@ def test_what_is_done_there_begins_anew() -> None:
     assert not data["done"].any()
 
 
+def test_a_native_env_that_is_done_there_begins_anew() -> None:
+    env = GymWrapper(CountingGym(limit=1))
+    state = env.step_mdp(env.rand_step(env.reset()))
+    assert state["done"].all()
+    data = env.rollout(3, auto_reset=False, tensordict=state, break_when_any_done=False)
+    assert data["observation"].squeeze(-1).tolist() == [0, 0, 0]
+    assert not data["done"].any()
+
+
 def test_without_a_reset_it_must_be_told_where_to_begin() -> None:
     with pytest.raises(RuntimeError, match="tensordict must be provided when auto_reset is False"):
         CountingEnv().rollout(3, auto_reset=False)
@@ -151,7 +162,9 @@ def test_the_end_can_be_marked_as_truncated() -> None:
 
 
 def test_marking_needs_a_flag() -> None:
-    with pytest.raises(SpecError, match=r"set_truncated=True needs a 'truncated' flag, but StatelessEnv has \['done', 'term"):
+    with pytest.raises(
+        SpecError, match=r"set_truncated=True needs a 'truncated' flag, but StatelessEnv has \['done', 'term"
+    ):
         StatelessEnv().rollout(3, set_truncated=True)
 
 
@@ -207,6 +220,18 @@ def test_it_can_be_written_into_memory_of_ones_own() -> None:
     assert data["observation"][2] == 50
     assert counts(env.rollout(2)) == [0, 1, 2], "the env has let go of it"
     assert data["observation"][2] == 50
+
+
+def test_memory_that_is_used_again_shows_nothing_of_the_first_time() -> None:
+    toy = CountingGym(limit=3)
+    env = GymWrapper(toy)
+    buffer = RolloutBuffer.allocate(env._row_layout(), 8, env.batch_size)
+    env.rollout(8, break_when_any_done=False, out=buffer)
+    toy.limit = 4
+    data = env.rollout(8, break_when_any_done=False, out=buffer)
+    for key in ("done", "terminated"):
+        assert data["next", key].squeeze(-1).tolist() == [False, False, False, True] * 2
+    assert not data["done"].any()
 
 
 class FailsAt(CountingEnv):

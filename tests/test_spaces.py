@@ -173,7 +173,12 @@ def test_a_wrong_shape_is_not_stretched(space: Any, value: Any, said: str) -> No
 
 
 def test_a_real_space_of_every_env_family() -> None:
-    for name in ("CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3"):
+    for name in (
+        "CartPole-v1",
+        "Pendulum-v1",
+        "FrozenLake-v1",
+        "Taxi-v4" if "Taxi-v4" in gymnasium.registry else "Taxi-v3",
+    ):
         env = gymnasium.make(name)
         spec = space_to_spec(env.observation_space)
         assert spec.shape == (env.observation_space.shape or (int(env.observation_space.n),))

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
 from envcli.configuration import composition, reading
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, EnvcliError
 from envcli.run_folder import RunFolder, read_json, versions
 
 __all__ = ["Failure", "run"]
@@ -40,7 +40,8 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
         return _run(cfg, hydra)
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:
-            raise
+            # Launchers pickle it, and one that cannot be rebuilt would take the other jobs down with it.
+            raise EnvcliError(str(error)) from error
         raise Failure(error) from error
 
 

@@ -28,8 +28,8 @@ class Finding:
 def check_env(env: Env) -> list[Finding]:
     """Try every promise that an env makes. The env is reset, stepped and seeded, and left open.
 
-    Nothing is raised: what goes wrong in a check, whatever it is, is its finding. Random actions come from torch's global
-    generator, whose state is put back at the end.
+    Nothing is raised: what goes wrong in a check, whatever it is, is its finding. Random actions come from torch's
+    global generator, whose state is put back at the end.
     """
     device = env.device
     devices = [device] if device is not None and device.type == "cuda" else []
@@ -88,7 +88,13 @@ class EnvContract:
         env = self.make_env()
         action = env.rand_action(env.reset())
         env.close()
-        for use in (env.reset, lambda: env.step(action), env.rand_step, lambda: env.rollout(2), lambda: env.set_seed(0)):
+        for use in (
+            env.reset,
+            lambda: env.step(action),
+            env.rand_step,
+            lambda: env.rollout(2),
+            lambda: env.set_seed(0),
+        ):
             _assert_closed(use)
 
     def test_with_closes(self) -> None:

@@ -20,7 +20,8 @@ class CountingEnv(EnvBase):
     """Counts its steps.
 
     ``observation`` is the number of steps of this episode, ``start`` a number that the episode drew from the seed, and
-    ``reward`` the action. An env of the batch is ``terminated`` after ``limit`` steps, ``truncated`` after ``time_limit``.
+    ``reward`` the action. An env of the batch is ``terminated`` after ``limit`` steps, ``truncated`` after
+    ``time_limit``.
 
     Args:
         limit: steps of an episode, one number or one for each env of the batch.
@@ -144,7 +145,11 @@ class StatelessEnv(EnvBase):
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
         position = tensordict["position"] + tensordict["action"]
         return TensorDict(
-            {"position": position, "reward": tensordict["action"].clone(), "terminated": position >= tensordict["goal"]},
+            {
+                "position": position,
+                "reward": tensordict["action"].clone(),
+                "terminated": position >= tensordict["goal"],
+            },
             batch_size=self.batch_size,
         )
 

@@ -27,7 +27,9 @@ def speaks_tensordict(transform: Transform) -> bool:
 class TensorDictRows:
     """The row hooks of one such transform: rows become TensorDicts, and what comes back is written into rows."""
 
-    def __init__(self, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer, device: torch.device | None) -> None:
+    def __init__(
+        self, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer, device: torch.device | None
+    ) -> None:
         self._transform = transform
         self._inner, self._outer = inner, outer
         inner_root, inner_next = _split(inner)
@@ -68,8 +70,8 @@ class TensorDictRows:
                 if full in source:  # an entry of the other side that passed through
                     continue
                 raise SpecError(
-                    f"{type(self._transform).__name__} wrote {as_user_key(path)!r}, which its specs do not announce. Name it "
-                    "in out_keys, or add it in transform_observation_spec"
+                    f"{type(self._transform).__name__} wrote {as_user_key(path)!r}, which its specs do not announce. "
+                    "Name it in out_keys, or add it in transform_observation_spec"
                 )
             rows = target[full]
             if before.get(as_user_key(path), None) is value and full in source and source[full] is rows:

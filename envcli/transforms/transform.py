@@ -11,10 +11,11 @@ from tensordict import TensorDictBase
 from typing_extensions import Self
 
 from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
+from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, under_next
 from envcli.specs import Composite, TensorSpec, Unbounded
+from envcli.transforms.inside import Inside
 
 __all__ = ["Transform"]
 
@@ -22,12 +23,12 @@ __all__ = ["Transform"]
 class Transform(torch.nn.Module):
     """One change of some entries.
 
-    A subclass writes ``_apply_transform`` (value to value, on any leading dimensions); everything else follows: the rows,
-    the specs, the use on a TensorDict. Towards the simulator it is ``_inv_apply_transform`` and ``transform_input_spec``.
+    A subclass writes ``_apply_transform`` (value to value, on any leading dimensions); everything else follows: rows,
+    specs, the use on a TensorDict. Towards the simulator it is ``_inv_apply_transform`` and ``transform_input_spec``.
 
-    A transform that needs more than one value at a time writes the row hooks ``_bind``, ``_step_row``, ``_reset_row`` and
-    ``_inv_row``, or, as for TorchRL, the TensorDict hooks ``_call``, ``_step``, ``_reset`` and ``_inv_call``, which cost
-    some TensorDicts a step.
+    A transform that needs more than one value at a time writes the row hooks ``_bind``, ``_step_row``, ``_reset_row``
+    and ``_inv_row``, or, as for TorchRL, the TensorDict hooks ``_call``, ``_step``, ``_reset`` and ``_inv_call``, which
+    cost some TensorDicts a step.
 
     Args:
         in_keys: what is read on the way to the user.
@@ -38,6 +39,12 @@ class Transform(torch.nn.Module):
     Raises:
         TransformError: ``in_keys_inv`` and ``out_keys_inv`` are not equally many.
     """
+
+    # What ``_bind`` finds to do; a subclass that binds its own rows leaves them empty.
+    _root_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+    _next_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+    _inverse_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+    _container: Any  # the Compose or TransformedEnv that holds this; a floor above
 
     def __init__(
         self,
@@ -51,7 +58,8 @@ class Transform(torch.nn.Module):
         self.out_keys = list(self.in_keys if out_keys is None else out_keys)
         self.in_keys_inv = list(in_keys_inv or [])
         self.out_keys_inv = list(self.in_keys_inv if out_keys_inv is None else out_keys_inv)
-        self._container: Any = None  # the Compose or TransformedEnv that holds this; a floor above
+        self._of_rows: set[str] = set()
+        self._hold(None)
         if len(self.in_keys_inv) != len(self.out_keys_inv):
             raise TransformError(
                 f"{type(self).__name__}: in_keys_inv {self.in_keys_inv} and out_keys_inv {self.out_keys_inv} "
@@ -62,7 +70,9 @@ class Transform(torch.nn.Module):
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         """``[*lead, *value]`` -> ``[*lead, *new value]``, for one pair of ``in_keys`` and ``out_keys``."""
-        raise TransformError(f"{type(self).__name__} works on the steps of an env only; it cannot be applied to a value")
+        raise TransformError(
+            f"{type(self).__name__} works on the steps of an env only; it cannot be applied to a value"
+        )
 
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
         """The user's ``[*lead, *value]`` -> the simulator's, for one pair of ``in_keys_inv`` and ``out_keys_inv``."""
@@ -71,7 +81,7 @@ class Transform(torch.nn.Module):
     # -- TensorDicts, as in TorchRL -------------------------------------------------------------------------------
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """The transform on its own, on a TensorDict ``[*lead]`` of any origin, in place; what is missing is left out."""
+        """The transform on its own, on any TensorDict ``[*lead]``, in place; what is missing is left out."""
         return self._call(tensordict)
 
     def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
@@ -89,7 +99,7 @@ class Transform(torch.nn.Module):
         return self._call(next_tensordict)
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
-        """What a reset shows. As in TorchRL, a subclass that writes ``_call`` says here whether a reset calls it too."""
+        """What a reset shows. As in TorchRL, a subclass that writes ``_call`` says here if a reset calls it too."""
         return self._call(tensordict_reset) if type(self)._call is Transform._call else tensordict_reset
 
     def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
@@ -135,7 +145,22 @@ class Transform(torch.nn.Module):
         """The state before this transform."""
         return state_spec
 
+    def _meets(self, before: EnvSpecs) -> None:
+        """Look at the env before, when the chain is built; the methods that change specs are called next."""
+
+    def _is_idle(self) -> bool:
+        """After ``_bind``: is there nothing to do at a step or reset, so that the row hooks need not be called?"""
+        return False
+
+    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+        """The entries that the env before must show, and those that it must take."""
+        return self.in_keys, self.in_keys_inv
+
     def _derived(self, spec: Composite) -> Composite:
+        if (
+            type(self)._apply_transform is Transform._apply_transform
+        ):  # written on TensorDicts: the same, unless it says
+            return spec
         present = leaf_specs(spec)
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
             leaf = present.get(as_path(in_key))
@@ -148,12 +173,45 @@ class Transform(torch.nn.Module):
         value = self._apply_transform(leaf.zero())
         return Unbounded(value.shape, device=leaf.device, dtype=value.dtype)
 
+    def transform_env_device(self, device: torch.device | None) -> torch.device | None:
+        """Where tensors are handed out after this transform, if it is ``device`` before it."""
+        return device
+
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _rewrites(self) -> set[Key]:
         """The paths whose memory on the two sides of this transform must not be the same."""
         shown = [as_path(key) for key in self.out_keys]
         return {*shown, *map(under_next, shown), *map(as_path, self.in_keys_inv)}
+
+    def _renames(self) -> dict[Key, Key]:
+        """The simulator's path -> the user's, of entries that are the same memory under two names."""
+        return {}
+
+    def _row_reads(self) -> set[Key]:
+        """The root entries on the user's side that ``_step_row`` reads besides the state: they are kept up to date."""
+        return set()
+
+    def _row_leaves(self) -> set[Key]:
+        """The root entries on the user's side that ``_inv_row`` writes. See ``RowEnv``."""
+        return set()
+
+    def _row_carries(self) -> set[Key]:
+        """The entries that a policy may lead on. See ``RowEnv``."""
+        return set()
+
+    def _action_masks(self) -> dict[Key, Key]:
+        """Action -> the mask beside it. See ``RowEnv``."""
+        return {}
+
+    def _attach(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
+        before = set(self.__dict__)
+        self._bind(inner, outer)
+        self._of_rows |= set(self.__dict__) - before
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self._of_rows}
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         """Remember the rows towards the simulator (``inner``) and towards the user (``outer``)."""
@@ -164,7 +222,9 @@ class Transform(torch.nn.Module):
             for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True)
         ]
 
-    def _moves(self, inner: RolloutBuffer, outer: RolloutBuffer, prefix: Key) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _moves(
+        self, inner: RolloutBuffer, outer: RolloutBuffer, prefix: Key
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         pairs = [
             ((*prefix, *as_path(i)), (*prefix, *as_path(o))) for i, o in zip(self.in_keys, self.out_keys, strict=False)
         ]
@@ -181,10 +241,31 @@ class Transform(torch.nn.Module):
         for source, target in self._root_moves:
             target[t][mask] = self._apply_transform(source[t])[mask]
 
+    def _begin_reset(self) -> None:
+        """Before a reset, whichever env it is for."""
+
     def _inv_row(self, t: int) -> None:
         """Before the step: from ``outer`` root ``[t]`` to ``inner`` root ``[t]``."""
         for source, target in self._inverse_moves:
             target[t] = self._inv_apply_transform(source[t])
+
+    # -- beyond its own rows --------------------------------------------------------------------------------------
+
+    def _enter(self, inside: Inside) -> None:
+        """Remember the env before this transform, to step and reset it from the row hooks. Called after ``_bind``."""
+
+    def _set_seed(self, seed: int | None) -> None:
+        """Make what is drawn here after the next reset follow from ``seed``, that of the env."""
+
+    def _fused(self, following: Transform) -> Transform | None:
+        """One transform that gives what this one and then ``following`` give, and costs less; None: there is none.
+
+        Only rows are run by it, and what stands between the two is then not written: nobody else may see it.
+        """
+        return None
+
+    def _added_later(self) -> None:
+        """Called before the transform is added to a chain that stands already, as ``append_transform`` does."""
 
     # -- its place ------------------------------------------------------------------------------------------------
 
@@ -195,22 +276,29 @@ class Transform(torch.nn.Module):
 
     @property
     def parent(self) -> Any:
-        """The env that this transform acts on: the base env with the transforms before this one. None outside an env."""
+        """The env that this transform acts on: the base env with the transforms before it. None outside an env."""
         return None if self._container is None else self._container._env_before(self)
 
     def set_container(self, container: Any) -> None:
         """Say who holds this transform. Raises TransformError if another does already."""
         if self._container is not None and container is not None and self._container is not container:
-            raise TransformError(f"{type(self).__name__} is part of another chain already. Use a copy: transform.clone()")
-        self._container = container
+            raise TransformError(
+                f"{type(self).__name__} is part of another chain already. Use a copy: transform.clone()"
+            )
+        self._hold(container)
+
+    def _hold(self, container: Any) -> None:
+        # Past torch's __setattr__: a Compose would become a submodule of its own transforms, and `to` would never end.
+        self.__dict__["_container"] = container
 
     def clone(self) -> Self:
         """A copy with memory of its own that stands alone."""
-        container, self._container = self._container, None
+        container = self._container
+        self._hold(None)
         try:
             return copy.deepcopy(self)
         finally:
-            self._container = container
+            self._hold(container)
 
     def extra_repr(self) -> str:
         """The keys, for ``repr``."""
@@ -218,4 +306,3 @@ class Transform(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
-

@@ -148,7 +148,9 @@ def test_nothing_is_closed_and_no_generator_is_left_moved() -> None:
 
 def test_check_env_specs_names_all_that_is_wrong() -> None:
     check_env_specs(CountingEnv())
-    with pytest.raises(ContractError, match=r"BrokenEnv breaks \d+ of \d+ promises:\n- reset keeps to the specs: .*float64"):
+    with pytest.raises(
+        ContractError, match=r"BrokenEnv breaks \d+ of \d+ promises:\n- reset keeps to the specs: .*float64"
+    ):
         check_env_specs(BrokenEnv("wrong_dtype"))
     with pytest.raises(AssertionError):
         check_env_specs(BrokenEnv("shares_memory"))

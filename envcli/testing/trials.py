@@ -1,0 +1,62 @@
+"""What a promise is tried with: an env at a known start, actions that come again, and actions that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+
+from envcli.env import Env
+from envcli.errors import SpecError
+from envcli.specs import TensorSpec
+
+__all__ = ["any_done", "drawn_seed", "fixed_actions", "refuses", "replay", "started", "wrong_values"]
+
+
+def drawn_seed() -> int:
+    """A seed from torch's global generator."""
+    return int(torch.randint(2**31 - 1, ()))
+
+
+def started(env: Env, seed: int = 7) -> TensorDictBase:
+    """A reset after ``set_seed(seed)``."""
+    env.set_seed(seed)
+    return env.reset()
+
+
+def fixed_actions(env: Env, steps: int, seed: int = 11) -> list[TensorDictBase]:
+    """The same random actions in every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return [env.rand_action() for _ in range(steps)]
+
+
+def replay(actions: list[TensorDictBase]) -> Callable[[TensorDictBase], TensorDictBase]:
+    """A policy that takes ``actions`` one after the other."""
+    left = iter(actions)
+    return lambda tensordict: tensordict.update(next(left))
+
+
+def any_done(env: Env, shown: TensorDictBase) -> torch.Tensor:
+    """``[time, *batch]`` bool."""
+    flags = [shown.get(key).reshape(*shown.batch_size, -1).any(-1) for key in env.done_keys]
+    return torch.stack(flags).any(0)
+
+
+def wrong_values(leaf: TensorSpec, lead: int) -> list[torch.Tensor]:
+    """Values that ``leaf`` does not hold: another shape, and whichever extremes of its dtype lie outside."""
+    right = leaf.rand()
+    extremes: list[Any] = [float("nan"), float("inf")] if right.dtype.is_floating_point else [2, -1, 127]
+    outside = [right.clone().fill_(extreme) for extreme in extremes if right.dtype != torch.bool]
+    return [torch.stack([right, right], lead), *(value for value in outside if not leaf.is_in(value))]
+
+
+def refuses(env: Env, tensordict: TensorDictBase) -> bool:
+    """Does ``step`` refuse ``tensordict``?"""
+    try:
+        env.step(tensordict)
+    except SpecError:
+        return True
+    return False
