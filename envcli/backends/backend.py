@@ -66,9 +66,17 @@ class Backend(Env):
     def available_names(cls) -> list[str]:
         """The names that ``from_name`` takes, sorted."""
 
+    @property
+    def step_seconds(self) -> float | None:
+        """How long a step takes in the simulator's own time, in seconds; None where it has no clock."""
+        return None
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "_env" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return self._native_attribute(name)
+
+    def _native_attribute(self, name: str) -> Any:
         return getattr(self._env, name)
 
     def __repr__(self) -> str:

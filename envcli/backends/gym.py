@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import gymnasium
 import torch
-from gymnasium import error as gym_error
 from typing_extensions import Self
 
+from envcli import gym_registry
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer
-from envcli.errors import ConfigError, UnknownName
+from envcli.errors import ConfigError
 from envcli.info_reader import InfoReader
 from envcli.keys import Key
-from envcli.spaces import check_native, row_reader, row_writer, rows_reader, space_to_spec
+from envcli.pixels import Pixels, Unwritten
+from envcli.spaces import check_native, is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper"]
@@ -35,15 +35,22 @@ class GymWrapper(Backend):
     Observations that are not a ``Dict`` are called ``"observation"``, actions that are not a ``Dict`` ``"action"``. The
     reward is ``[1]`` float32. A time limit is ``truncated`` and not ``terminated``; ``done`` is either.
 
+    An observation that is an image, uint8 ``[height, width, 3]``, is called ``"pixels"``, and ``from_pixels`` is true
+    by itself. Any other env can be drawn: ``"pixels"`` then holds the frame of the moment, and an observation that is
+    not a ``Dict`` and is kept beside it is called ``"state"``.
+
     Args:
         env: a ``gymnasium.Env``; it is closed with this one. Its ``reset`` and ``step`` must not be called from outside
             while this one is in use.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
+        from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
+        pixels_only: with ``from_pixels``: leave the state out.
         frame_skip: see :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.env.Env`.
 
     Raises:
-        ConfigError: a space without a fixed shape (``Text``, ``Graph``, ``Sequence``), or not a gymnasium env at all.
+        ConfigError: a space without a fixed shape (``Text``, ``Graph``, ``Sequence``), no frames where they are wanted,
+            or not a gymnasium env at all.
     """
 
     library: ClassVar[str] = "gymnasium"
@@ -54,6 +61,8 @@ class GymWrapper(Backend):
         env: gymnasium.Env[Any, Any],
         *,
         categorical_action_encoding: bool = False,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
         frame_skip: int | None = None,
         device: torch.device | str | None = None,
     ) -> None:
@@ -67,7 +76,14 @@ class GymWrapper(Backend):
         self._seed: int | None = None
         self._info: InfoReader | None = None
         self._categorical = categorical_action_encoding
+        image = is_image(env.observation_space)
+        self.from_pixels, self.pixels_only = from_pixels or image, pixels_only
+        self._pixels = self._camera() if from_pixels and not image else None
         self._make_specs()
+
+    def _camera(self) -> Pixels:
+        self._env.reset()  # nothing can be drawn before
+        return Pixels(self._env.render, f"{self._native_name()}, which must be made with render_mode='rgb_array'")
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -88,7 +104,13 @@ class GymWrapper(Backend):
     @classmethod
     def available_names(cls) -> list[str]:
         """Every id in gymnasium's registry."""
-        return sorted(gymnasium.registry)
+        return gym_registry.names()
+
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` frames at the rate that the env's ``metadata`` gives."""
+        rate = self._env.metadata.get("render_fps")
+        return self._repeat / rate if rate else None
 
     def set_info_dict_reader(self, info_dict_reader: InfoReader) -> Self:
         """Show entries of the simulator's ``info`` beside the observation. Returns the env itself."""
@@ -101,8 +123,13 @@ class GymWrapper(Backend):
         observation = space_to_spec(
             native.observation_space, categorical=self._categorical, device=device, where="observation_space"
         )
-        self._observed: Key = () if isinstance(native.observation_space, gymnasium.spaces.Dict) else ("observation",)
-        shown = Composite(observation=observation, device=device) if self._observed else observation
+        name = "pixels" if is_image(native.observation_space) else "observation" if self._pixels is None else "state"
+        self._observed: Key = () if isinstance(native.observation_space, gymnasium.spaces.Dict) else (name,)
+        shown = Composite({name: observation}, device=device)
+        if isinstance(observation, Composite) and not self._observed:
+            shown = observation
+        if self._pixels is not None:
+            shown = self._pixels.added_to(shown, self.pixels_only)
         if self._info is not None:
             shown = shown.clone()
             shown.update(self._info.info_spec.to(device) if device is not None else self._info.info_spec)
@@ -116,6 +143,9 @@ class GymWrapper(Backend):
         self.full_done_spec = Composite(flags, device=device)
         self._row_layout()  # a Dict space may use a name of ours, or both spaces the same: say so now
 
+    def _native_attribute(self, name: str) -> Any:
+        return self._env.get_wrapper_attr(name)  # gymnasium's wrappers do not pass attributes on by themselves
+
     def _native_name(self) -> str:
         spec = self._env.spec
         return spec.id if spec is not None else type(self._env.unwrapped).__name__
@@ -124,8 +154,11 @@ class GymWrapper(Backend):
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         space = self._env.observation_space
-        self._first = row_writer(space, self._observed, buffer)
-        self._following = row_writer(space, ("next", *self._observed), buffer)
+        hidden = self._pixels is not None and self.pixels_only
+        self._first = Unwritten() if hidden else row_writer(space, self._observed, buffer)
+        self._following = Unwritten() if hidden else row_writer(space, ("next", *self._observed), buffer)
+        if self._pixels is not None:
+            self._pixels.bind(buffer)
         self._action = row_reader(self._env.action_space, self._acted, buffer)
         self._actions = rows_reader(self._env.action_space, self._acted, buffer)
         self._reward = buffer.flags(("next", "reward"))
@@ -148,6 +181,8 @@ class GymWrapper(Backend):
         self._first[t] = observation
         if self._first_info is not None:
             self._first_info(t, info)
+        if self._pixels is not None:
+            self._pixels.show_first(t)
 
     def _step_row(self, t: int) -> None:
         self._following[t], self._reward[t], terminated, truncated, info = self._native_step(self._action(t))
@@ -157,9 +192,11 @@ class GymWrapper(Backend):
             self._done[t] = self._truncated[t] = True
         if self._next_info is not None:
             self._next_info(t, info)
+        if self._pixels is not None:
+            self._pixels.show_next(t)
 
     def _step_rows(self, start: int, stop: int) -> int:
-        if self._next_info is not None:
+        if self._next_info is not None or self._pixels is not None:
             return super()._step_rows(start, stop)
         step, observations, rewards, t = self._native_step, self._following, self._reward, start
         try:
@@ -193,13 +230,15 @@ class GymEnv(GymWrapper):
     Args:
         env_name: an id of ``gymnasium.registry``; ``envcli list`` shows them.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
-        frame_skip: see :class:`~envcli.backends.backend.Backend`.
+        from_pixels: show frames, under ``"pixels"``; true by itself where the observation is an image, as Atari's is.
+        pixels_only: with ``from_pixels``: leave the state out.
+        frame_skip: see :class:`~envcli.backends.backend.Backend`; Atari's own repetition is then switched off.
         device: see :class:`~envcli.env.Env`.
         options: for ``gymnasium.make``.
 
     Raises:
         UnknownName: there is no such id; says the nearest.
-        ConfigError: the env does not take an option, or needs a library that is not installed.
+        ConfigError: the env does not take an option, needs a library that is not installed, or cannot be drawn here.
     """
 
     def __init__(
@@ -213,13 +252,11 @@ class GymEnv(GymWrapper):
         device: torch.device | str | None = None,
         **options: Any,
     ) -> None:
-        if from_pixels:
-            raise ConfigError("from_pixels: gymnasium's envs show their state only, so far. Type: from_pixels=false")
-        self.from_pixels = from_pixels
-        self.pixels_only = pixels_only
         super().__init__(
-            _made(env_name, options),
+            gym_registry.make(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip),
             categorical_action_encoding=categorical_action_encoding,
+            from_pixels=from_pixels,
+            pixels_only=pixels_only,
             frame_skip=frame_skip,
             device=device,
         )
@@ -246,26 +283,3 @@ class GymEnv(GymWrapper):
             device=device,
             **options,
         )
-
-
-def _made(name: str, options: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-    try:
-        return gymnasium.make(name, **options)
-    except ImportError as error:
-        raise ConfigError(f"{name} needs a library that is not installed: {error}") from error
-    except gym_error.Error as error:
-        if name in gymnasium.registry:  # DependencyNotInstalled, DeprecatedEnv, ...: gymnasium says it in one line
-            raise ConfigError(f"{name} cannot be made: {error}") from error
-        known = sorted(gymnasium.registry)
-        raise UnknownName("gymnasium env", name, _same_family(name, known) or known, "`envcli list` shows all") from None
-    except TypeError as error:
-        if not options:
-            raise
-        raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from None
-
-
-def _same_family(name: str, known: list[str]) -> list[str]:
-    """The ids that differ from ``name`` in the version only, or in letters that ``difflib`` finds close."""
-    stem = name.rpartition("-v")[0] or name
-    versions = [k for k in known if k.rpartition("-v")[0].lower() == stem.lower()]
-    return versions or difflib.get_close_matches(name, known, n=3, cutoff=0.6)

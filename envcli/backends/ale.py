@@ -1,0 +1,288 @@
+"""Atari games, straight from the Arcade Learning Environment (ALE)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from typing_extensions import Self
+
+from envcli.backends.ale_console import Console, Reader, game_names, rom_of
+from envcli.backends.backend import Backend
+from envcli.buffer import Array, RolloutBuffer
+from envcli.errors import ConfigError
+from envcli.keys import Key
+from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
+
+__all__ = ["ALEEnv"]
+
+_FRAME_SKIP = 4  # of every ALE/...-v5
+_OBS_TYPES = ("rgb", "grayscale", "ram")
+
+Shown = list[tuple[Reader, Array]]
+"""What fills a row, and the rows ``[time, *value]`` it fills."""
+
+
+class ALEEnv(Backend):
+    """An Atari game by its name: ``ALEEnv("Pong")``.
+
+    The defaults are those of gymnasium's ``ALE/<name>-v5``, and with them (or any other settings that both have) the
+    same seed and actions give the same frames, rewards and ends, bit for bit. The screen is written into the rollout's
+    own memory; there is no wrapper in between.
+
+    ``pixels`` is ``[height, width, 3]`` uint8, for gray frames ``[height, width, 1]``, so that image transforms find a
+    channel; most games are 210 by 160. The RAM is ``observation``, ``[128]`` uint8. The reward is ``[1]`` float32, the
+    sum over the frames of the step. ``terminated`` is the end of a game, ``truncated`` that of its time.
+
+    Args:
+        game: ``"Pong"``, ``"pong"`` or ``"ALE/Pong-v5"``; ``envcli list query=pong`` finds it.
+        frame_skip: frames that an action is held; None: 4, as in ``-v5``.
+        max_pool: show the larger value of each pixel of the last two frames: some games draw their sprites in every
+            other frame only (Mnih et al., Nature 2015). Needs a ``frame_skip`` of at least 2.
+        repeat_action_probability: how likely each frame keeps the action of the frame before, whatever is asked for
+            ("sticky actions", Machado et al., 2018).
+        full_action_space: all 18 actions, and not those alone that do something in this game.
+        difficulty, mode: the console's switches; None: as the game comes. A message lists what a game has.
+        noop_max: begin a game with 1 to so many frames of no-op, drawn from the seed; 0: with none.
+        obs_type: ``"rgb"``, ``"grayscale"`` (ALE's own luminance) or ``"ram"``.
+        episodic_life: a lost life is ``terminated``, in the frame it is lost. The game goes on: the reset that follows
+            begins with the next life, and only after the end of the game, or a seed, with a new game.
+        lives: show the lives that are left as ``lives``, ``[1]`` int64. Games without lives show 0.
+        max_num_frames_per_episode: a game is truncated after so many frames, skipped ones included; None: never.
+        categorical_action_encoding: actions as numbers and not as one-hot vectors.
+        from_pixels: with ``obs_type="ram"``, show the RGB frame too; otherwise frames are shown anyway.
+        pixels_only: with ``from_pixels``, leave the RAM out.
+        device: see :class:`~envcli.env.Env`.
+
+    Raises:
+        UnknownName: there is no such game; says the nearest.
+        ConfigError: an option is out of its range, two do not fit, or the game has no such difficulty or mode.
+        MissingDependency: ale-py is not installed.
+    """
+
+    library: ClassVar[str] = "ale_py"
+
+    def __init__(
+        self,
+        game: str,
+        *,
+        frame_skip: int | None = None,
+        max_pool: bool = False,
+        repeat_action_probability: float = 0.25,
+        full_action_space: bool = False,
+        difficulty: int | None = None,
+        mode: int | None = None,
+        noop_max: int = 0,
+        obs_type: str = "rgb",
+        episodic_life: bool = False,
+        lives: bool = False,
+        max_num_frames_per_episode: int | None = 108_000,
+        categorical_action_encoding: bool = False,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(None, frame_skip=frame_skip, device=device)
+        self.game = rom_of(game)
+        self.obs_type = obs_type
+        self.from_pixels = from_pixels or obs_type != "ram"
+        self.pixels_only = pixels_only
+        self._max_pool = max_pool
+        _require("obs_type", obs_type, f"one of {', '.join(_OBS_TYPES)}", obs_type in _OBS_TYPES)
+        _require("repeat_action_probability", repeat_action_probability, "0 to 1", 0 <= repeat_action_probability <= 1)
+        _require("noop_max", noop_max, "a whole number of at least 0", noop_max >= 0)
+        limit = max_num_frames_per_episode
+        _require("max_num_frames_per_episode", limit, "at least 1, or null for none", limit is None or limit >= 1)
+        if max_pool:
+            _require("max_pool", max_pool, "false where no frame is shown: the RAM has none", self.from_pixels)
+            _require("frame_skip", frame_skip, "at least 2 with max_pool, which takes two frames", frame_skip != 1)
+        self._console = Console(
+            self.game,
+            frame_skip=frame_skip or _FRAME_SKIP,
+            max_pool=max_pool,
+            noop_max=noop_max,
+            stop_at_life_loss=episodic_life,
+            repeat_action_probability=repeat_action_probability,
+            difficulty=difficulty,
+            mode=mode,
+            max_num_frames=limit,
+        )
+        self._env = self._console.ale
+        self._legal = self._env.getLegalActionSet() if full_action_space else self._env.getMinimalActionSet()
+        self._codes = np.array([action.value for action in self._legal])
+        self._make_specs(lives, categorical_action_encoding)
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        max_pool: bool = False,
+        repeat_action_probability: float = 0.25,
+        full_action_space: bool = False,
+        difficulty: int | None = None,
+        mode: int | None = None,
+        noop_max: int = 0,
+        obs_type: str = "rgb",
+        episodic_life: bool = False,
+        lives: bool = False,
+        max_num_frames_per_episode: int | None = 108_000,
+        categorical_action_encoding: bool = False,
+        **options: Any,
+    ) -> Self:
+        """The same as the constructor; the name that every backend has. There are no other ``options``."""
+        if options:
+            raise ConfigError(f"ALEEnv takes no {', '.join(options)}. `envcli rollout --help` lists what it takes")
+        return cls(
+            name,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            pixels_only=pixels_only,
+            device=device,
+            max_pool=max_pool,
+            repeat_action_probability=repeat_action_probability,
+            full_action_space=full_action_space,
+            difficulty=difficulty,
+            mode=mode,
+            noop_max=noop_max,
+            obs_type=obs_type,
+            episodic_life=episodic_life,
+            lives=lives,
+            max_num_frames_per_episode=max_num_frames_per_episode,
+            categorical_action_encoding=categorical_action_encoding,
+        )
+
+    @classmethod
+    def available_names(cls) -> list[str]:
+        """The games for one player, sorted."""
+        return game_names()
+
+    @property
+    def ale(self) -> Any:  # Any: whatever version of ale_py.ALEInterface is installed
+        """The ``ALEInterface``, as gymnasium's env has it. Acting on it moves this env."""
+        return self._env
+
+    def get_action_meanings(self) -> list[str]:
+        """What each action is called, in the order of the action spec; by gymnasium's name.
+
+        >>> with ALEEnv("Pong") as env:
+        ...     env.get_action_meanings()
+        ['NOOP', 'FIRE', 'RIGHT', 'LEFT', 'RIGHTFIRE', 'LEFTFIRE']
+        """
+        return [action.name for action in self._legal]
+
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` frames of an Atari, which shows 60 a second."""
+        return (self.frame_skip or _FRAME_SKIP) / 60
+
+    def _native_name(self) -> str:
+        return self.game
+
+    def _make_specs(self, lives: bool, categorical: bool) -> None:
+        device, one = self.device, torch.Size([1])
+        height, width = self._env.getScreenDims()
+        shown: dict[str, TensorSpec] = {}
+        if self.from_pixels:
+            shape = torch.Size([height, width, 1 if self.obs_type == "grayscale" else 3])
+            shown["pixels"] = Bounded(0, 255, shape, device=device, dtype=torch.uint8)
+        if self.obs_type == "ram" and not (self.from_pixels and self.pixels_only):
+            size = torch.Size([self._env.getRAMSize()])
+            shown["observation"] = Bounded(0, 255, size, device=device, dtype=torch.uint8)
+        if lives:  # the console counts them in bytes
+            shown["lives"] = Bounded(0, 255, one, device=device, dtype=torch.int64)
+        self.observation_spec = Composite(shown, device=device)
+        n = len(self._codes)
+        self.action_spec = Categorical(n, device=device) if categorical else OneHot(n, device=device, dtype=torch.int64)
+        self.reward_spec = Unbounded(one, device=device)
+        flag = Categorical(2, shape=one, dtype=torch.bool, device=device)
+        flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
+        self.full_done_spec = Composite(flags, device=device)
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        self._first = self._shown(buffer, ())
+        self._following = self._shown(buffer, ("next",))
+        self._action = buffer.array(("action",))
+        self._reward = buffer.flags(("next", "reward"))
+        self._done, self._terminated, self._truncated = (
+            buffer.flags(("next", name)) for name in ("done", "terminated", "truncated")
+        )
+
+    def _shown(self, buffer: RolloutBuffer, root: Key) -> Shown:
+        readers: dict[str, Callable[[Array], tuple[Reader, Array]]] = {
+            "pixels": self._frames,
+            "observation": lambda rows: (self._env.getRAM, rows),
+            "lives": lambda rows: (self._read_lives, rows),
+        }
+        return [readers[key](buffer.array((*root, key))) for key in map(str, self.observation_keys)]
+
+    def _frames(self, rows: Array) -> tuple[Reader, Array]:
+        if self.obs_type == "grayscale":
+            read, rows = self._env.getScreenGrayscale, rows[..., 0]  # ALE writes gray frames without a channel
+        else:
+            read = self._env.getScreenRGB
+        return (self._console.pooled(read, rows.shape[1:]) if self._max_pool else read), rows
+
+    def _read_lives(self, row: Array) -> None:
+        row[0] = self._env.lives()
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        if self._reset_options:
+            found = ", ".join(self._reset_options)
+            raise ConfigError(f"reset: ALE takes no options, found {found}. To seed it: env.set_seed(seed)")
+        self._console.begin()
+        for read, rows in self._first:
+            read(rows[t])
+
+    def _step_row(self, t: int) -> None:
+        self._step_rows(t, t + 1)
+
+    def _step_rows(self, start: int, stop: int) -> int:
+        hold, over = self._console.hold, self._console.over
+        rewards, following, t = self._reward, self._following, start
+        try:
+            for t, action in enumerate(self._native_actions(start, stop), start):
+                rewards[t] = hold(action)
+                for read, rows in following:
+                    read(rows[t])
+                if over():
+                    self._mark_end(t)
+                    return t + 1
+        except BaseException:
+            self._stopped_in(t)
+            raise
+        return stop
+
+    def _native_actions(self, start: int, stop: int) -> list[int]:
+        chosen = self._action[start:stop]
+        numbers = chosen if chosen.ndim == 1 else chosen.argmax(-1)
+        codes: list[int] = self._codes[numbers].tolist()
+        return codes
+
+    def _mark_end(self, t: int) -> None:
+        self._done[t] = True
+        self._truncated[t] = self._env.game_truncated()
+        self._terminated[t] = self._console.life_lost or self._env.game_over(with_truncation=False)
+
+    def _set_seed(self, seed: int | None) -> None:
+        if seed is not None:
+            self._console.seed(seed)
+
+    def _close(self) -> None:
+        self._first, self._following = [], []
+        del self._console, self._env
+
+
+def _require(name: str, found: object, expected: str, holds: bool) -> None:
+    if not holds:
+        raise ConfigError(f"{name}: expected {expected}, found {found!r}")

@@ -1,0 +1,227 @@
+"""The Atari 2600 and its cartridges, as the Arcade Learning Environment (ALE) emulates them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from envcli.buffer import Array
+from envcli.errors import ConfigError, MissingDependency, UnknownName
+
+try:
+    from ale_py import ALEInterface, LoggerMode, roms
+except ModuleNotFoundError as missing:
+    raise MissingDependency("ale-py", "backend=ale", "atari") from missing
+
+__all__ = ["Console", "Reader", "game_names", "rom_of"]
+
+Reader = Callable[[Array], None]
+"""Fills one row, in place, with what the console shows now."""
+
+_TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})  # ALE ends the process that loads one
+
+_NOOP = 0  # ALE's own number; not every game has it among its minimal actions, but every game takes it
+
+
+def game_names() -> list[str]:
+    """The games for one player, sorted and spelled as in ``ALE/<name>-v5``. No ROM is read for this.
+
+    >>> game_names()[:3]
+    ['Adventure', 'AirRaid', 'Alien']
+    """
+    return sorted(_titled(rom) for rom in roms.get_all_rom_ids() if rom not in _TWO_PLAYERS)
+
+
+def rom_of(name: str) -> str:
+    """ALE's own name of a game, however it is spelled: ``AirRaid``, ``air_raid`` or ``ALE/AirRaid-v5``.
+
+    Raises:
+        UnknownName: there is no such game; says the nearest.
+        ConfigError: the game is for two players, which ALE's interface for one cannot play.
+
+    >>> rom_of("ALE/AirRaid-v5")
+    'air_raid'
+    """
+    stem = name.removeprefix("ALE/").removesuffix("-v5")
+    rom = {_folded(rom): rom for rom in roms.get_all_rom_ids()}.get(_folded(stem))
+    if rom is None:
+        cure = "Other ids, such as PongNoFrameskip-v4, are gymnasium's: backend=gymnasium" if "-v" in stem else ""
+        raise UnknownName("Atari game", stem, game_names(), cure)
+    if rom in _TWO_PLAYERS:
+        raise ConfigError(f"{_titled(rom)} needs two players, and ALE plays with one. Choose another: envcli list")
+    return rom
+
+
+def _titled(rom: str) -> str:
+    return rom.title().replace("_", "")  # as ale_py's registration does it: tic_tac_toe_3d is TicTacToe3D
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").replace(" ", "").lower()
+
+
+class Console:
+    """One game in one emulator: seeds, new games, and actions held down for some frames.
+
+    There are two ways to hold an action. ALE's own repetition is the cheaper one, and bit for bit a loop over ``act``.
+    Where something must happen between two frames, the loop is ours and ends with the frame that ends the game (or
+    loses a life), as that of ``gymnasium.wrappers.AtariPreprocessing`` does.
+
+    Args:
+        rom: ALE's own name of the game, see :func:`rom_of`.
+        frame_skip: frames that an action is held.
+        max_pool: let :meth:`pooled` give the larger of the last two frames.
+        noop_max: hold the no-op for 1 to so many frames when a game begins; 0: not at all.
+        stop_at_life_loss: end the repetition, and be over, when a life is lost and another is left.
+        repeat_action_probability: how likely a frame keeps the action of the frame before ("sticky actions").
+        difficulty, mode: the console's switches; None: as the game comes.
+        max_num_frames: a game is truncated after so many frames, skipped ones included; None: never.
+
+    Raises:
+        ConfigError: the game has no such difficulty or mode, or its ROM cannot be read.
+    """
+
+    def __init__(
+        self,
+        rom: str,
+        *,
+        frame_skip: int,
+        max_pool: bool,
+        noop_max: int,
+        stop_at_life_loss: bool,
+        repeat_action_probability: float,
+        difficulty: int | None,
+        mode: int | None,
+        max_num_frames: int | None,
+    ) -> None:
+        ALEInterface.setLoggerMode(LoggerMode.Error)  # for the whole process; otherwise a banner for each game
+        self.ale = ALEInterface()
+        self._path = _rom_path(rom)
+        self._difficulty, self._mode = difficulty, mode
+        self._frame_skip, self._max_pool, self._noop_max = frame_skip, max_pool, noop_max
+        by_frame = max_pool or noop_max > 0 or stop_at_life_loss
+        self.ale.setInt("frame_skip", 1 if by_frame else frame_skip)
+        self.ale.setInt("max_num_frames_per_episode", max_num_frames or 0)
+        self.ale.setFloat("repeat_action_probability", repeat_action_probability)
+        self.hold: Callable[[int], int] = self._hold_by_frame if by_frame else self.ale.act
+        self.over: Callable[[], bool] = self._game_or_life_over if stop_at_life_loss else self.ale.game_over
+        self.life_lost = self._pooling = False
+        self._lives = 0
+        self._seed_with(np.random.SeedSequence())
+        self._load()
+        self._frame_before = np.zeros(0, dtype=np.uint8)
+        self._read_frame: Reader = self.ale.getScreenRGB
+        self._seeds: np.random.SeedSequence | None = None
+
+    # -- seeds and games ------------------------------------------------------------------------------------------
+
+    def seed(self, seed: int) -> None:
+        """Let the next game begin as that of a console just switched on, with ``seed``.
+
+        Raises:
+            ConfigError: a negative seed.
+        """
+        if seed < 0:
+            raise ConfigError(f"seed: expected a whole number of at least 0, found {seed}")
+        self._seeds = np.random.SeedSequence(seed)
+
+    def begin(self) -> None:
+        """Begin an episode: with the next life after one was lost, otherwise (and after a seed) with a new game.
+
+        Games after the first of a seed draw on from where the last one ended.
+        """
+        if self._seeds is not None or not self.life_lost:
+            self._new_game()
+        self.life_lost = self._pooling = False
+        self._lives = self.ale.lives()
+
+    def _new_game(self) -> None:
+        if self._seeds is not None:
+            self._seed_with(self._seeds)
+            self._load()  # 90 ms: ALE reads its seed, and clears the console's memory, nowhere else
+            self._seeds = None
+        self.ale.reset_game()
+        if self._noop_max:
+            self._wait(int(self._random.integers(1, self._noop_max + 1)))
+
+    def _wait(self, frames: int) -> None:
+        for _ in range(frames):
+            self.ale.act(_NOOP)
+            if self.ale.game_over():
+                self.ale.reset_game()
+
+    def _seed_with(self, seeds: np.random.SeedSequence) -> None:
+        """As ``ale_py.env.AtariEnv.seed_game``: the first word for Python's draws, the second for ALE's."""
+        ours, ales = (int(word) for word in seeds.generate_state(2))
+        self._random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(ours)))
+        self.ale.setInt("random_seed", ales - 2**32 if ales >= 2**31 else ales)
+
+    def _load(self) -> None:
+        ale = self.ale
+        ale.loadROM(self._path)
+        for name, wanted, known, turn in (
+            ("mode", self._mode, ale.getAvailableModes(), ale.setMode),
+            ("difficulty", self._difficulty, ale.getAvailableDifficulties(), ale.setDifficulty),
+        ):
+            if wanted is None:
+                continue
+            if wanted not in known:
+                raise ConfigError(f"{name}: {self._path.stem} has {', '.join(map(str, known))}, found {wanted!r}")
+            turn(wanted)
+
+    # -- one step -------------------------------------------------------------------------------------------------
+
+    def _hold_by_frame(self, action: int) -> int:
+        """Hold ``action`` frame by frame. Returns the sum of the rewards."""
+        act, over, reward = self.ale.act, self.over, 0
+        self._pooling = self.life_lost = False
+        for left in range(self._frame_skip - 1, -1, -1):
+            reward += act(action)
+            if over():
+                break
+            if left == 1 and self._max_pool:
+                self._read_frame(self._frame_before)
+                self._pooling = True
+        return reward
+
+    def _game_or_life_over(self) -> bool:
+        """Is the game over, or was a life lost since the episode began, and another is left?
+
+        The life that leaves none is not counted: some games (Qbert) show 0 lives for a few frames before they are over,
+        which would make an episode of these frames (as in OpenAI baselines' ``EpisodicLifeEnv``).
+        """
+        if self.ale.game_over():
+            return True
+        lives = self.ale.lives()
+        self.life_lost = self.life_lost or 0 < lives < self._lives
+        self._lives = lives
+        return self.life_lost
+
+    def pooled(self, read: Reader, shape: tuple[int, ...]) -> Reader:
+        """``read``, a frame ``shape``, but the larger value of each pixel of the last two frames of the step.
+
+        A game that ends before the second to last frame, or is only just begun, shows its last frame alone.
+        """
+        self._frame_before = np.zeros(shape, dtype=np.uint8)
+        self._read_frame = read
+        return self._read_pooled
+
+    def _read_pooled(self, row: Array) -> None:
+        self._read_frame(row)
+        if self._pooling:
+            np.maximum(row, self._frame_before, out=row)
+
+
+def _rom_path(rom: str) -> Path:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # with ALE_ROMS_DIR set it says so, on stdout
+            path = roms.get_rom_path(rom)
+    except OSError as error:
+        cure = "Unset ALE_ROMS_DIR, or install ale-py again"
+        raise ConfigError(f"the ROM of {rom} cannot be read: {error}. {cure}") from error
+    assert path is not None  # only of a name that is not in its list
+    return Path(path)

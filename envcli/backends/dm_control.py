@@ -1,0 +1,300 @@
+"""DeepMind Control: the suite's tasks, and any other ``dm_env`` environment."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from typing_extensions import Self
+
+from envcli.backends.backend import Backend
+from envcli.buffer import Array, RolloutBuffer
+from envcli.errors import ConfigError, EnvError, MissingDependency
+from envcli.keys import Key
+from envcli.physics_camera import PhysicsCamera, release
+from envcli.pixels import FrameSize, Unwritten
+from envcli.specs import Categorical, Composite, TensorSpec
+
+try:
+    import dm_env
+
+    from envcli import dm_suite
+    from envcli.dm_specs import check_value, dm_spec_to_spec, is_nested, row_reader, row_writer
+except ModuleNotFoundError as error:
+    raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
+
+__all__ = ["DMControlEnv", "DMControlWrapper"]
+
+
+class _AvailableEnvs:
+    """``DMControlEnv.available_envs`` and ``env.available_envs``, as TorchRL has them: no call."""
+
+    def __get__(self, instance: object, owner: type[DMControlWrapper]) -> list[tuple[str, list[str]]]:
+        return dm_suite.tasks()
+
+
+class DMControlWrapper(Backend):
+    """An existing ``dm_env.Environment``, from dm_control or elsewhere.
+
+    Each entry of the observation is one key, nested ones are nested; an observation that is a bare array is called
+    ``"observation"``, and a bare action ``"action"``. Numbers keep their dtype, usually float64, and a scalar is
+    ``[1]``. The last step of an episode is ``terminated`` where its discount is 0, and ``truncated`` where anything of
+    the future still counts.
+
+    Args:
+        env: it is closed with this one. Its ``reset`` and ``step`` must not be called from outside meanwhile.
+        from_pixels: show frames of ``env.physics``, uint8 ``[height, width, 3]``, under ``"pixels"``.
+        pixels_only: with ``from_pixels``: leave the other observations out.
+        camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.physics_camera.PhysicsCamera`.
+        categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
+        frame_skip: see :class:`~envcli.backends.backend.Backend`.
+        device: see :class:`~envcli.env.Env`.
+
+    Raises:
+        ConfigError: not a ``dm_env.Environment``, a spec without a fixed shape, or pixels of an env that cannot draw.
+    """
+
+    library: ClassVar[str] = "dm_control"
+    available_envs = _AvailableEnvs()
+
+    def __init__(
+        self,
+        env: dm_env.Environment,
+        *,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        camera_id: int | str = 0,
+        render_kwargs: Mapping[str, Any] | None = None,
+        pixel_size: FrameSize | None = None,
+        render_quality: str = "full",
+        categorical_action_encoding: bool = False,
+        frame_skip: int | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        if not isinstance(env, dm_env.Environment):
+            raise ConfigError(
+                f"DMControlWrapper: expected a dm_env.Environment, found {type(env).__module__}.{type(env).__name__}. "
+                "Build one with dm_control.suite.load(domain, task)"
+            )
+        super().__init__(env, frame_skip=frame_skip, device=device)
+        self.from_pixels, self.pixels_only = from_pixels, pixels_only
+        self._camera = PhysicsCamera(camera_id, pixel_size, render_quality, render_kwargs)
+        self.render_kwargs, self.render_quality = self._camera.options, render_quality
+        self._categorical = categorical_action_encoding
+        self._take(env)
+        self._make_specs()
+
+    def _take(self, env: dm_env.Environment) -> None:
+        self._env = env
+        # Also where close() is forgotten: a context that outlives its library prints a traceback when the process ends.
+        self._release = weakref.finalize(self, release, env)
+        self._pixels = self._camera.aim(env, self._native_name()) if self.from_pixels else None
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> Self:
+        """The task called ``name``, as :class:`DMControlEnv` builds it."""
+        raise NotImplementedError
+
+    @classmethod
+    def available_names(cls) -> list[str]:
+        """Every task of the suite, as ``domain-task``: ``"acrobot-swingup"``."""
+        return sorted(f"{domain}-{task}" for domain, tasks in dm_suite.tasks() for task in tasks)
+
+    def _make_specs(self) -> None:
+        native, device, categorical = self._env, self.device, self._categorical
+        self._shown, self._taken = native.observation_spec(), native.action_spec()
+        shown: TensorSpec = dm_spec_to_spec(
+            self._shown, categorical=categorical, device=device, where="observation_spec"
+        )
+        self._observed: Key = () if is_nested(self._shown) else ("observation",)
+        if not isinstance(shown, Composite):
+            shown = Composite(observation=shown, device=device)
+        if self._pixels is not None:
+            shown = self._pixels.added_to(shown, self.pixels_only)
+        self.observation_spec = shown
+        self._acted: Key = () if is_nested(self._taken) else ("action",)
+        action = dm_spec_to_spec(self._taken, categorical=categorical, device=device, where="action_spec")
+        self.action_spec = Composite(action=action, device=device) if self._acted else action
+        if is_nested(native.reward_spec()):
+            raise ConfigError(f"{self._native_name()} pays several rewards at once. Wrap it so that it pays one")
+        self.reward_spec = dm_spec_to_spec(native.reward_spec(), device=device, where="reward_spec")
+        flag = Categorical(2, shape=torch.Size([1]), dtype=torch.bool, device=device)
+        flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
+        self.full_done_spec = Composite(flags, device=device)
+        self._row_layout()  # an observation may use a name of ours: say so now
+
+    def _native_name(self) -> str:
+        return type(getattr(self._env, "task", self._env)).__name__
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        hidden = self._pixels is not None and self.pixels_only
+        self._first = Unwritten() if hidden else row_writer(self._shown, self._observed, buffer)
+        self._following = Unwritten() if hidden else row_writer(self._shown, ("next", *self._observed), buffer)
+        self._action = row_reader(self._taken, self._acted, buffer)
+        self._reward = buffer.array(("next", "reward"))
+        self._done, self._terminated, self._truncated = (
+            buffer.flags(("next", name)) for name in ("done", "terminated", "truncated")
+        )
+        if self._pixels is not None:
+            self._pixels.bind(buffer)
+        self._native_step = self._env.step if self.frame_skip in (None, 1) else self._repeated_step
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        observation = self._env.reset(**self._reset_options).observation
+        check_value(self._shown, observation, f"{self._native_name()} reset: observation")
+        self._first[t] = observation
+        if self._pixels is not None:
+            self._pixels.show_first(t)
+
+    def _step_row(self, t: int) -> None:
+        step = self._native_step(self._action(t))
+        if step.reward is None:  # the first moment of the next episode: dm_env resets by itself
+            raise EnvError(f"{self._native_name()}: the episode is over, or has not begun. Call reset() before step()")
+        self._reward[t], self._following[t] = step.reward, step.observation
+        if step.last():
+            self._done[t] = True
+            over = not np.any(step.discount)
+            self._terminated[t], self._truncated[t] = over, not over
+        if self._pixels is not None:
+            self._pixels.show_next(t)
+
+    def _repeated_step(self, action: Any) -> dm_env.TimeStep:
+        step = self._env.step(action)
+        total = step.reward
+        for _ in range((self.frame_skip or 1) - 1):
+            if step.reward is None or step.last():
+                break
+            step = self._env.step(action)
+            total = total + step.reward
+        return step._replace(reward=total)
+
+    def _set_seed(self, seed: int | None) -> None:
+        if callable(own := getattr(self._env, "seed", None)):
+            own(seed)
+            return
+        task = getattr(self._env, "task", None)
+        generator = getattr(task, "random", None) or getattr(self._env, "random_state", None)
+        if not isinstance(generator, np.random.RandomState):
+            raise EnvError(f"{self._native_name()} shows no generator to seed. Give it a method seed(seed)")
+        try:
+            generator.seed(seed)
+        except ValueError as error:
+            raise ConfigError(f"seed: found {seed}. {error}") from error
+
+    def _close(self) -> None:
+        self._release()
+
+
+class DMControlEnv(DMControlWrapper):
+    """A task of the DeepMind Control suite: ``DMControlEnv("cheetah", "run")``.
+
+    After ``set_seed(s)`` the next ``reset`` begins the episode that ``suite.load(domain, task, {"random": s})`` begins
+    with.
+
+    Args:
+        env_name, task_name: the domain and its task; ``envcli list`` shows them as ``domain-task``.
+        visualize_reward: colour what is drawn by the reward.
+        environment_kwargs: for ``dm_control.rl.control.Environment``.
+        task_kwargs: for the task, such as ``random`` (a seed) and ``time_limit`` (seconds).
+
+    The other arguments are those of :class:`DMControlWrapper`.
+
+    Raises:
+        UnknownName: there is no such task; says the nearest.
+        MissingDependency: dm_control is not installed.
+        ConfigError: the task does not take an option, or pixels are wanted and nothing here can draw them.
+    """
+
+    def __init__(
+        self,
+        env_name: str,
+        task_name: str,
+        *,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        frame_skip: int | None = None,
+        camera_id: int | str = 0,
+        render_kwargs: Mapping[str, Any] | None = None,
+        pixel_size: FrameSize | None = None,
+        render_quality: str = "full",
+        device: torch.device | str | None = None,
+        visualize_reward: bool = False,
+        environment_kwargs: Mapping[str, Any] | None = None,
+        **task_kwargs: Any,
+    ) -> None:
+        self.env_name, self.task_name, self.from_pixels = env_name, task_name, from_pixels
+        self._options = {"visualize_reward": visualize_reward, "environment_kwargs": environment_kwargs}
+        self._task_kwargs = task_kwargs
+        super().__init__(
+            self._loaded(),
+            from_pixels=from_pixels,
+            pixels_only=pixels_only,
+            camera_id=camera_id,
+            render_kwargs=render_kwargs,
+            pixel_size=pixel_size,
+            render_quality=render_quality,
+            frame_skip=frame_skip,
+            device=device,
+        )
+
+    def _loaded(self, **drawn: Any) -> dm_env.Environment:
+        kwargs = {**self._task_kwargs, **drawn}
+        return dm_suite.load(self.env_name, self.task_name, kwargs, self.from_pixels, **self._options)
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        camera_id: int | str = 0,
+        pixel_size: FrameSize | None = None,
+        render_quality: str = "full",
+        visualize_reward: bool = False,
+        **options: Any,
+    ) -> Self:
+        """The task called ``domain-task``; ``options`` are the constructor's other arguments."""
+        domain, _, task = name.partition("-")
+        return cls(
+            domain,
+            task,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            pixels_only=pixels_only,
+            device=device,
+            camera_id=camera_id,
+            pixel_size=pixel_size,
+            render_quality=render_quality,
+            visualize_reward=visualize_reward,
+            **options,
+        )
+
+    def _native_name(self) -> str:
+        return f"{self.env_name}, task={self.task_name}"
+
+    def _set_seed(self, seed: int | None) -> None:
+        if not dm_suite.draws_its_model(self.env_name):
+            super()._set_seed(seed)
+            return
+        self._release()
+        self._take(self._loaded(random=seed))
+        self._bound = None  # the hooks are those of the old native env

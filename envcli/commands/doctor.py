@@ -1,0 +1,74 @@
+"""Say what is installed, what can draw, and what to type for the rest.
+
+envcli doctor
+envcli doctor json=true
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import envcli
+from envcli import gl
+from envcli.answer import answer
+from envcli.installation import Part, parts
+from envcli.schema import Answer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["Config", "run"]
+
+
+@dataclass
+class Config(Answer):
+    """What ``envcli doctor`` reads."""
+
+
+def run(cfg: Config) -> None:
+    """Print two tables: the parts of envcli, and the ways of drawing that MuJoCo has."""
+    found, ways = parts(), gl.survey()
+    data = {
+        "envcli": envcli.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "parts": [{**asdict(part), "cure": part.cure} for part in found],
+        "gl": [{**asdict(way), "cure": _cure(way)} for way in ways],
+        "MUJOCO_GL": os.environ.get("MUJOCO_GL"),
+    }
+    answer(data, lambda: _drawing(data, found, ways), cfg.json)
+
+
+def _cure(way: gl.GL) -> str:
+    packages = gl.PACKAGES[way.name]
+    return f"apt-get install --no-install-recommends {packages}" if packages and not way.works else ""
+
+
+def _drawing(data: dict[str, Any], found: list[Part], ways: list[gl.GL]) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    libraries = Table("", "part", "what was found", "what to type", title="Libraries", title_justify="left")
+    for part in found:
+        there = ", ".join(f"{name} {version}" for name, version in part.found.items())
+        said = "; ".join([*part.lacking, there] if there else part.lacking)
+        libraries.add_row(_mark(not part.lacking), Text(part.name or "always"), Text(said), Text(part.cure))
+    drawing = Table("", "MUJOCO_GL", "what was found", "what to type", title="Frames of MuJoCo", title_justify="left")
+    usable = any(way.works for way in ways)
+    for way in ways:
+        cure = "" if usable else _cure(way)  # one way is enough
+        drawing.add_row(_mark(way.works), Text(way.name), Text(way.reason or "it draws"), Text(cure))
+    chosen = data["MUJOCO_GL"]
+    told = f"MUJOCO_GL={chosen} is set, and wins" if chosen is not None else "the first that works is taken"
+    head = Text(f"envcli {data['envcli']}, Python {data['python']}, {data['platform']}")
+    return Group(head, libraries, drawing, Text(told))
+
+
+def _mark(works: bool) -> Any:  # Any: rich is imported late
+    from rich.text import Text
+
+    return Text("ok", "green") if works else Text("missing", "yellow")

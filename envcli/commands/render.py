@@ -1,0 +1,195 @@
+"""Film an env, or a rollout that was saved with its pixels.
+
+Writes the film, a poster and a contact sheet into a folder of its own. The first frame of an episode is what its reset
+shows; each step adds the frame it led to, at the pace of the env's own clock.
+
+  envcli render env=cheetah_run max_steps=300
+  envcli render env=pong format=gif max_steps=200
+  envcli render env=pendulum preview=true
+  envcli render env=pong transforms=atari compare=true
+  envcli render rollout=outputs/rollout/Pong/2025-01-31_12-00-00-000000
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envcli import registry
+from envcli.answer import answer, number
+from envcli.errors import ConfigError
+from envcli.progress import Progress
+from envcli.run_folder import RunFolder, near
+from envcli.schema import EnvConfig, at_least, key
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from tensordict import TensorDictBase
+
+    from envcli.env import Env
+    from envcli.frames.scene import Frame, Scene
+    from envcli.keys import NestedKey
+
+__all__ = ["Config", "run"]
+
+_CHUNK = 100  # steps filmed at a time: so many frames are held in memory, whatever the length of the film
+_RAW = "raw_pixels"
+
+
+@dataclass
+class Config(EnvConfig):
+    """What ``envcli render`` reads."""
+
+    format: str | None = key(None, "mp4, gif, webp or png; null: mp4 if its library is installed, else gif")
+    fps: float | None = key(None, "frames a second; null: the env's own clock, or 30")
+    episodes: int | None = key(None, "stop after so many ended; null: after max_steps")
+    compare: bool = key(False, "beside each frame, what the transforms make of it")
+    preview: bool = key(False, "also play it in the terminal")
+    rollout: str | None = key(None, "a run folder to film instead: the rollout in it must hold pixels")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("episodes", self.episodes, 1)
+        if self.fps is not None and self.fps <= 0:
+            raise ConfigError(f"fps: found {self.fps}, expected a number above 0.")
+
+
+def run(cfg: Config, folder: RunFolder) -> None:
+    """Film, write, report."""
+    if cfg.rollout is not None:
+        _film(cfg, folder, _saved(cfg.rollout), cfg.fps or 30.0)
+        return
+    import torch
+
+    from envcli.builder import build
+
+    assert cfg.seed is not None  # drawn by then
+    torch.manual_seed(cfg.seed)
+    with build(vars(cfg)) as env:
+        step_seconds = getattr(env, "step_seconds", None)
+        _film(cfg, folder, _live(cfg, env), cfg.fps or (1 / step_seconds if step_seconds else 30.0))
+
+
+def _live(cfg: Config, env: Env) -> Iterator[tuple[Scene, TensorDictBase]]:
+    """The rollout of ``env`` in pieces that continue each other."""
+    from envcli.frames.scene import Scene
+
+    keys = _keys(cfg, env)
+    policy = registry.construct("policies", cfg.policy, "policy", cfg.allow_imports).bind(env)
+    scene, last, done = Scene(keys), None, 0
+    while done < cfg.max_steps:
+        steps = min(_CHUNK, cfg.max_steps - done)
+        piece = env.rollout(steps, policy, break_when_any_done=False, auto_reset=last is None, tensordict=last)
+        yield scene, piece
+        last = env.step_mdp(piece[..., -1])
+        done += steps
+
+
+def _keys(cfg: Config, env: Env) -> list[NestedKey]:
+    """What is shown: the frames as the simulator drew them, and, to compare, as the transforms leave them."""
+    from envcli.keys import as_path
+    from envcli.transformed_env import TransformedEnv
+
+    transformed = isinstance(env, TransformedEnv)
+    drawn = env.base_env if isinstance(env, TransformedEnv) else env
+    if "pixels" not in drawn.observation_keys:
+        raise ConfigError(f"{drawn!r} shows no pixels. Type: from_pixels=true")
+    if not transformed:
+        if cfg.compare:
+            raise ConfigError(
+                "compare: there are no transforms to compare with. Type: transforms=[...] or compare=false"
+            )
+        return ["pixels"]
+    assert isinstance(env, TransformedEnv)
+    _keep_raw(env)
+    if not cfg.compare:
+        return [_RAW]
+    if as_path("pixels") not in {as_path(shown) for shown in env.observation_keys}:
+        raise ConfigError("compare: the transforms leave no 'pixels' to compare with. Type: compare=false")
+    return [_RAW, "pixels"]
+
+
+def _keep_raw(env: Any) -> None:  # Any: a TransformedEnv, whose import is heavy
+    transform = registry.find("transforms", "rename")
+    env.insert_transform(0, transform(in_keys=["pixels"], out_keys=[_RAW], create_copy=True))
+
+
+def _saved(path: str) -> Iterator[tuple[Scene, TensorDictBase]]:
+    from envcli.frames.scene import Scene
+    from envcli.memmap import load_rollout
+
+    rollout = load_rollout(path)
+    shown = list(map(str, rollout["next"].keys()))
+    if "pixels" not in shown:
+        raise ConfigError(f"rollout: {path} holds no pixels, but {', '.join(shown)}. Record it with from_pixels=true")
+    scene, steps = Scene(["pixels"]), rollout.batch_size[-1]
+    for start in range(0, steps, _CHUNK):
+        yield scene, rollout[..., start : start + _CHUNK]
+
+
+def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDictBase]], fps: float) -> None:
+    from PIL import Image as Pillow
+
+    from envcli.frames.contact_sheet import ContactSheet
+    from envcli.frames.image import zoomed
+    from envcli.frames.preview import Preview
+
+    film = registry.construct("films", {"type": cfg.format or _best_format()}, "format", folder=folder.path, fps=fps)
+    sheet, count, last = ContactSheet(), 0, None
+    preview = Preview(sys.stderr, fps) if cfg.preview and sys.stderr.isatty() else None
+    try:
+        with Progress(cfg.max_steps, folder.command) if preview is None else contextlib.nullcontext(None) as progress:
+            for last in _frames(cfg, pieces):
+                film.add(zoomed(last.image))
+                sheet.add(last)
+                count += 1
+                if preview is not None:
+                    preview.show(last)
+                elif progress is not None:
+                    progress(count)
+    finally:
+        if last is not None:  # also after Ctrl-C: what was filmed by then
+            written = film.finish()
+            Pillow.fromarray(zoomed(sheet.poster())).save(folder.path / "poster.png")
+            Pillow.fromarray(sheet.drawn()).save(folder.path / "contact_sheet.png")
+    assert last is not None
+    metrics = {"frames": count, "fps": fps, "seconds": count / fps, "film": str(written), "seed": cfg.seed}
+    folder.write_metrics({**metrics, "folder": str(folder.path)})
+    if not folder.part_of_sweep:
+        answer(metrics, lambda: _table(metrics, last, folder), cfg.json)
+
+
+def _frames(cfg: Config, pieces: Iterator[tuple[Scene, TensorDictBase]]) -> Iterator[Frame]:
+    for scene, piece in pieces:
+        for frame in scene.frames(piece):
+            yield frame
+            if scene.over == cfg.episodes:
+                return
+
+
+def _best_format() -> str:
+    if util.find_spec("imageio_ffmpeg") is not None:
+        return "mp4"
+    print("For MP4, type: pip install 'envcli[video]'", file=sys.stderr)
+    return "gif"
+
+
+def _table(metrics: dict[str, Any], last: Frame, folder: RunFolder) -> Table:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row(
+        "frames", f"{number(metrics['frames'])}, {number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
+    )
+    table.add_row("episodes", f"{last.episode + 1}, the last at {last.caption}")
+    table.add_row("film", near(Path(metrics["film"])))
+    table.add_row("poster", near(folder.path / "poster.png"))
+    table.add_row("sheet", near(folder.path / "contact_sheet.png"))
+    return table

@@ -1,0 +1,145 @@
+"""dm_env's specs: as specs of ours, and as the moves between native values and rows of a buffer.
+
+A leaf is one entry of the buffer. Mappings nest by their keys, lists and tuples by ``"0"``, ``"1"``, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from dm_env import specs
+
+from envcli.buffer import RolloutBuffer, Rows
+from envcli.errors import ConfigError, SpecError
+from envcli.keys import Key
+from envcli.pixels import image_spec
+from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
+
+__all__ = ["check_value", "dm_spec_to_spec", "is_nested", "row_reader", "row_writer"]
+
+# A native spec is a leaf or a mapping or a sequence of them, and so is its value: hence Any throughout this file.
+
+
+def is_nested(native: Any) -> bool:
+    """Whether ``native`` holds several entries, and is not one itself."""
+    return isinstance(native, Mapping | list | tuple)
+
+
+def dm_spec_to_spec(
+    native: Any, *, categorical: bool = False, device: torch.device | None = None, where: str = ""
+) -> TensorSpec:
+    """The spec of ``native``: a leaf, or a Composite of what is nested.
+
+    As in TorchRL, a ``DiscreteArray`` is one-hot int64 ``[n]`` unless ``categorical``, shape ``()`` becomes ``[1]``,
+    and the native dtype stays. Beyond TorchRL, images are 0..255 and two infinite bounds are none.
+
+    Raises:
+        ConfigError: text, or something that is no spec.
+    """
+    if is_nested(native):
+        leaves = {
+            name: dm_spec_to_spec(inner, categorical=categorical, device=device, where=f"{where}.{name}".strip("."))
+            for name, inner in _children(native)
+        }
+        return Composite(leaves, device=device)
+    if not isinstance(native, specs.Array) or isinstance(native, specs.StringArray):
+        raise ConfigError(f"{where or 'spec'}: {native!r} cannot live in tensors. Wrap the env so that it shows arrays")
+    dtype = torch.from_numpy(np.empty((), native.dtype)).dtype
+    if isinstance(native, specs.DiscreteArray):
+        n = native.num_values
+        return (
+            Categorical(n, device=device, dtype=dtype) if categorical else OneHot(n, device=device, dtype=torch.int64)
+        )
+    shape = torch.Size(native.shape) or torch.Size([1])
+    if isinstance(native, specs.BoundedArray):
+        return _bounded(native, shape, dtype, device)
+    if dtype == torch.uint8 and len(shape) == 3:
+        return image_spec(shape, device)
+    return Unbounded(shape, device=device, dtype=dtype)
+
+
+def _bounded(
+    native: specs.BoundedArray, shape: torch.Size, dtype: torch.dtype, device: torch.device | None
+) -> TensorSpec:
+    low, high = (np.broadcast_to(bound, native.shape).reshape(shape) for bound in (native.minimum, native.maximum))
+    if np.isneginf(low).all() and np.isposinf(high).all():
+        return Unbounded(shape, device=device, dtype=dtype)
+    return Bounded(torch.from_numpy(low.copy()), torch.from_numpy(high.copy()), shape=shape, device=device, dtype=dtype)
+
+
+def _children(native: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(native, Mapping):
+        yield from native.items()
+    else:
+        yield from ((str(i), inner) for i, inner in enumerate(native))
+
+
+def _places(native: Any) -> Iterator[tuple[Any, str, Any]]:
+    """How to index the value, what the entry is called, and its spec."""
+    for name, inner in _children(native):
+        yield (name if isinstance(native, Mapping) else int(name)), name, inner
+
+
+# -- native value -> row ----------------------------------------------------------------------------------------------
+
+
+def row_writer(native: Any, path: Key, buffer: RolloutBuffer) -> Rows:
+    """``rows[t] = value``: a native value becomes row ``t`` of ``path`` (and of what is nested under it)."""
+    if is_nested(native):
+        return _NestedRows(native, path, buffer)
+    rows = buffer.array(path)
+    if isinstance(native, specs.DiscreteArray) and rows.ndim > 1:
+        return _OneHotRows(native.num_values, rows)
+    return rows
+
+
+class _NestedRows:
+    def __init__(self, native: Any, path: Key, buffer: RolloutBuffer) -> None:
+        self._inner = [(at, row_writer(inner, (*path, name), buffer)) for at, name, inner in _places(native)]
+
+    def __setitem__(self, t: int, value: Any, /) -> None:
+        for at, rows in self._inner:
+            rows[t] = value[at]
+
+
+class _OneHotRows:
+    def __init__(self, n: int, rows: Any) -> None:
+        self._unit, self._rows = np.eye(n, dtype=rows.dtype), rows
+
+    def __setitem__(self, t: int, value: Any, /) -> None:
+        self._rows[t] = self._unit[int(value)]
+
+
+# -- row -> native value ----------------------------------------------------------------------------------------------
+
+
+def row_reader(native: Any, path: Key, buffer: RolloutBuffer) -> Callable[[int], Any]:
+    """``read(t)``: row ``t`` of ``path`` as the native action. Arrays are copies: a simulator may keep its action."""
+    if is_nested(native):
+        inner = [(at, row_reader(child, (*path, name), buffer)) for at, name, child in _places(native)]
+        if isinstance(native, Mapping):
+            return lambda t: {at: read(t) for at, read in inner}
+        return lambda t: [read(t) for _, read in inner]
+    rows = buffer.array(path)
+    if isinstance(native, specs.DiscreteArray):
+        kind = native.dtype.type
+        return (lambda t: kind(rows[t].argmax())) if rows.ndim > 1 else lambda t: kind(rows[t])
+    if native.shape == ():
+        return lambda t: rows[t].reshape(()).copy()
+    return lambda t: rows[t].copy()
+
+
+def check_value(native: Any, value: Any, where: str) -> None:
+    """Raise SpecError unless ``value`` has the shape that ``native`` says: numpy would stretch a wrong one silently."""
+    if is_nested(native):
+        for at, name, inner in _places(native):
+            try:
+                child = value[at]
+            except (KeyError, IndexError, TypeError):
+                raise SpecError(f"{where}: expected an entry {name!r}, found {value!r}") from None
+            check_value(inner, child, f"{where}.{name}")
+    elif np.shape(value) != native.shape:
+        raise SpecError(f"{where}: expected shape {native.shape} as the env's spec says, found {np.shape(value)}")

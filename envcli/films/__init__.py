@@ -1,0 +1,1 @@
+"""What a film is written to: one file a format, found by name."""

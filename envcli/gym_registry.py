@@ -1,0 +1,104 @@
+"""Gymnasium's ids: which there are, and how one is made. Those of Atari are registered when they are asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from typing import Any
+
+import gymnasium
+from gymnasium import error as gym_error
+
+from envcli import gl
+from envcli.errors import ConfigError, MissingDependency, UnknownName
+
+__all__ = ["make", "names"]
+
+Options = dict[str, Any]  # Any: arguments of a foreign constructor
+
+
+def names() -> list[str]:
+    """Every id, sorted; Atari's too where ale-py is installed."""
+    _register_atari()
+    return sorted(gymnasium.registry)
+
+
+def make(
+    name: str, options: Options, *, from_pixels: bool = False, frame_skip: int | None = None
+) -> gymnasium.Env[Any, Any]:
+    """The env of an id.
+
+    Args:
+        name: the id.
+        options: for ``gymnasium.make``; they win over what the other arguments imply.
+        from_pixels: frames will be asked for: it is made to draw into memory, with or without a display.
+        frame_skip: how often its user will repeat each action. Atari's ids repeat by themselves, four times as a rule:
+            if this is given, they do not, so that frames are not skipped twice.
+
+    Raises:
+        UnknownName: there is no such id; says the nearest.
+        MissingDependency: an id of Atari, and ale-py is not installed.
+        ConfigError: the env does not take an option, needs another library, or nothing here can draw it.
+    """
+    if name not in gymnasium.registry:
+        _register_atari()
+    if from_pixels or options.get("render_mode"):
+        _prepare_drawing(name)
+    options = {**_implied(name, from_pixels, frame_skip, options), **options}
+    try:
+        return gymnasium.make(name, **options)
+    except ImportError as error:
+        raise ConfigError(f"{name} needs a library that is not installed: {error}") from error
+    except gym_error.Error as error:
+        if name in gymnasium.registry:  # DependencyNotInstalled, DeprecatedEnv, ...: gymnasium says it in one line
+            raise ConfigError(f"{name} cannot be made: {error}") from error
+        raise _unknown(name) from None
+    except TypeError as error:
+        if not options:
+            raise
+        raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from None
+
+
+def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:
+    implied: Options = {}
+    atari = _entry_point(name).startswith("ale_py")
+    if atari and frame_skip is not None:
+        implied["frameskip"] = 1
+    if from_pixels and not (atari and options.get("obs_type", "rgb") == "rgb"):  # there the observation is the frame
+        implied["render_mode"] = "rgb_array"
+    return implied
+
+
+def _prepare_drawing(name: str) -> None:
+    gl.prepare_sdl()
+    if "mujoco" in _entry_point(name):
+        gl.prepare_mujoco(pixels=True)
+
+
+def _entry_point(name: str) -> str:
+    spec = gymnasium.registry.get(name)
+    return spec.entry_point if spec is not None and isinstance(spec.entry_point, str) else ""
+
+
+def _register_atari() -> None:
+    if importlib.util.find_spec("ale_py") is None:
+        return
+    import ale_py
+
+    if "ALE/Pong-v5" not in gymnasium.registry:
+        gymnasium.register_envs(ale_py)
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # otherwise a banner for each game
+
+
+def _unknown(name: str) -> ConfigError:
+    if name.startswith("ALE/") and importlib.util.find_spec("ale_py") is None:
+        return MissingDependency("ale-py", name, "atari")
+    known = sorted(gymnasium.registry)
+    return UnknownName("gymnasium env", name, _same_family(name, known) or known, "`envcli list` shows all")
+
+
+def _same_family(name: str, known: list[str]) -> list[str]:
+    """The ids that differ from ``name`` in the version only, or in letters that ``difflib`` finds close."""
+    stem = name.rpartition("-v")[0] or name
+    versions = [k for k in known if k.rpartition("-v")[0].lower() == stem.lower()]
+    return versions or difflib.get_close_matches(name, known, n=3, cutoff=0.6)

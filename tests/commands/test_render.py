@@ -1,0 +1,100 @@
+"""``envcli render``: what it writes, opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+pytest.importorskip("pygame", reason="gymnasium draws CartPole and Pendulum with pygame")
+
+Command = Callable[..., Any]
+
+
+def picture(path: Path) -> np.ndarray:
+    with Pillow.open(path) as image:
+        return np.asarray(image)
+
+
+def folder_of(tmp_path: Path) -> Path:
+    (found,) = (tmp_path / "outputs" / "render").glob("*/*")
+    return found
+
+
+def test_a_film_a_poster_and_a_sheet(cli: Command, tmp_path: Path) -> None:
+    done = cli("render", "env=pendulum", "max_steps=20", "format=gif", "seed=0", "json=true")
+    assert done.code == 0, done.err
+    answer = json.loads(done.out)
+    assert answer["frames"] == 21
+    assert answer["fps"] == 30
+    folder = folder_of(tmp_path)
+    with Pillow.open(folder / "video.gif") as film:
+        assert film.n_frames == 21
+        assert film.size == (500, 500)
+    assert picture(folder / "poster.png").shape == (500, 500, 3)
+    assert picture(folder / "contact_sheet.png").shape[1] == 4 * 240 + 3 * 8
+    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+
+
+def test_episodes_end_the_film(cli: Command) -> None:
+    done = cli("render", "env=cartpole", "max_steps=500", "episodes=2", "format=gif", "seed=0")
+    assert done.code == 0, done.err
+    assert "episodes  2, the last at step" in done.out
+
+
+def test_the_pace_is_the_envs_own(cli: Command) -> None:
+    done = cli("render", "env=pendulum", "frame_skip=3", "max_steps=4", "format=gif", "json=true")
+    assert json.loads(done.out)["fps"] == 10
+
+
+def test_a_saved_rollout_is_filmed_as_it_was(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "env=cartpole", "from_pixels=true", "max_steps=12", "seed=1").code == 0
+    (run,) = (tmp_path / "outputs" / "rollout").glob("*/*")
+    done = cli("render", f"rollout={run}", "format=png", "json=true")
+    assert done.code == 0, done.err
+    frames = sorted(Path(json.loads(done.out)["film"]).iterdir())
+    assert len(frames) == 13
+    import envcli
+
+    saved = envcli.load_rollout(run)
+    assert (picture(frames[5]) == saved["next", "pixels"][4].numpy()).all()
+
+
+def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:
+    cli("rollout", "env=cartpole", "max_steps=3")
+    (run,) = (tmp_path / "outputs" / "rollout").glob("*/*")
+    done = cli("render", f"rollout={run}")
+    assert done.code == 2
+    assert "holds no pixels, but" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["format=mp5"], "Did you mean 'mp4'"),
+        (["compare=true"], "no transforms to compare with"),
+        (["from_pixels=false"], "from_pixels=true"),
+        (["fps=0"], "fps: found 0"),
+        (["rollout=nowhere"], "no rollout here"),
+    ],
+)
+def test_what_cannot_be_filmed_is_one_line(cli: Command, words: list[str], message: str) -> None:
+    done = cli("render", *words)
+    assert done.code != 0
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_compare_shows_both(cli: Command) -> None:
+    words = ("transforms=[to_tensor_image,gray_scale]", "compare=true", "max_steps=3", "format=png", "json=true")
+    done = cli("render", "env=pendulum", *words)
+    assert done.code == 0, done.err
+    frame = picture(sorted(Path(json.loads(done.out)["film"]).iterdir())[0])
+    assert frame.shape == (500, 1004, 3)
+    assert (frame[:, 504:, 0] == frame[:, 504:, 1]).all()
+    assert not (frame[:, :500, 0] == frame[:, :500, 1]).all()

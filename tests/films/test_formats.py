@@ -1,0 +1,72 @@
+"""Every film format, opened again with a foreign library."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from envcli import registry
+from envcli.errors import UnknownName
+
+FRAMES = [np.full((31, 41, 3), value, dtype=np.uint8) for value in range(0, 250, 10)]
+
+
+def film(name: str, folder: Path, fps: float = 25.0) -> Path:
+    written = registry.construct("films", {"type": name}, "format", folder=folder, fps=fps)
+    for frame in FRAMES:
+        written.add(frame)
+    path = written.finish()
+    assert isinstance(path, Path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["gif", "webp"])
+def test_an_animation_plays_all_frames_at_its_pace_again_and_again(name: str, tmp_path: Path) -> None:
+    with Pillow.open(film(name, tmp_path)) as shown:
+        assert shown.n_frames == len(FRAMES)
+        assert shown.size == (41, 31)
+        assert shown.info["loop"] == 0
+        shown.seek(3)
+        shown.load()
+        assert shown.info["duration"] == 40
+        assert abs(int(np.asarray(shown.convert("RGB"))[5, 5, 0]) - 30) <= 8
+
+
+def test_a_fast_gif_leaves_frames_out_and_keeps_its_pace(tmp_path: Path) -> None:
+    with Pillow.open(film("gif", tmp_path, fps=100.0)) as shown:
+        assert shown.n_frames == 13
+        shown.seek(1)
+        assert shown.info["duration"] == 20
+
+
+def test_png_loses_nothing(tmp_path: Path) -> None:
+    folder = film("png", tmp_path)
+    files = sorted(folder.iterdir())
+    assert len(files) == len(FRAMES)
+    with Pillow.open(files[7]) as image:
+        assert (np.asarray(image) == FRAMES[7]).all()
+
+
+def test_mp4_is_padded_to_even_sizes_and_every_player_shows_it(tmp_path: Path) -> None:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    path = film("mp4", tmp_path)
+    told = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert re.search(r"h264.*yuv420p.*42x32.*25 fps", told), told
+    assert re.findall(r"frame=\s*(\d+)", told)[-1] == str(len(FRAMES))
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_typo_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="mp4"):
+        registry.construct("films", {"type": "mp5"}, "format", folder=tmp_path, fps=1.0)

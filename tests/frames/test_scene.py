@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import torch
+from tensordict import TensorDict
+
+from envcli.frames.scene import Frame, Scene
+
+
+def rollout(count: int, done: list[int], batch: int | None = None, start: int = 0) -> TensorDict:
+    """Frames that say in every pixel which step they are: t at the root, t + 1 under next."""
+    times = torch.arange(start, start + count + 1, dtype=torch.uint8)
+    pixels = times[:, None, None, None].expand(count + 1, 4, 6, 3)
+    flags = torch.zeros(count, 1, dtype=torch.bool)
+    flags[done] = True
+    td = TensorDict(
+        {"pixels": pixels[:-1], "next": {"pixels": pixels[1:], "reward": torch.ones(count, 1) * 0.5, "done": flags}},
+        batch_size=[count],
+    )
+    return td if batch is None else td.expand(batch, count)
+
+
+def seen(frames: list[Frame]) -> list[tuple[int, int, int, float]]:
+    return [(int(f.image[0, 0, 0]), f.episode, f.step, f.total) for f in frames]
+
+
+def test_an_episode_begins_with_its_reset() -> None:
+    frames = list(Scene(["pixels"]).frames(rollout(3, done=[1])))
+    assert seen(frames) == [(0, 0, 0, 0.0), (1, 0, 1, 0.5), (2, 0, 2, 1.0), (2, 1, 0, 0.0), (3, 1, 1, 0.5)]
+    assert [frame.caption for frame in frames[:2]] == ["step 0", "step 1  reward 0.5  return 0.5"]
+
+
+def test_pieces_continue_each_other() -> None:
+    scene = Scene(["pixels"])
+    frames = [*scene.frames(rollout(2, done=[])), *scene.frames(rollout(2, done=[1], start=2))]
+    assert [frame.step for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[-1].total == 2.0
+    assert scene.over == 1
+
+
+def test_of_a_batch_all_are_shown() -> None:
+    frame = next(iter(Scene(["pixels"]).frames(rollout(2, done=[], batch=4))))
+    assert frame.image.shape == (4 + 4 + 4, 6 + 4 + 6, 3)
+
+
+def test_several_keys_stand_side_by_side() -> None:
+    td = rollout(1, done=[])
+    td["raw"], td["next", "raw"] = td["pixels"] + 100, td["next", "pixels"] + 100
+    first, second = Scene(["raw", "pixels"]).frames(td)
+    assert first.image.shape == (4, 6 + 4 + 6, 3)
+    assert [second.image[0, 0, 0], second.image[0, -1, 0]] == [101, 1]
