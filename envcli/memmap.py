@@ -25,8 +25,8 @@ class MemmapFolder:
     """A folder of memory-mapped rows, in the layout that ``TensorDict.load_memmap`` reads.
 
     One file an entry, ``next/observation.memmap`` for ``("next", "observation")``, rows one after the other. A rollout
-    is written straight into the files; saving it afterwards is cutting the unused rows off and writing the manifest, so
-    the manifest never lists what is not there.
+    is written straight into the files; saving it afterwards is cutting the unused rows off and writing the manifest,
+    so the manifest never lists what is not there.
 
     Args:
         folder: is made; must not hold a rollout yet.
@@ -61,8 +61,8 @@ class MemmapFolder:
     def place(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Zeros ``[time, *batch, *value]`` in a file of their own.
 
-        The file is reserved on disk first: writing through a mapping of a sparse file kills the process with SIGBUS where
-        the disk runs full.
+        The file is reserved on disk first: writing through a mapping of a sparse file kills the process with SIGBUS
+        where the disk runs full.
         """
         size = math.prod(shape) * dtype.itemsize
         self._sizes[path] = math.prod(shape[1:]) * dtype.itemsize
@@ -154,7 +154,7 @@ def load_rollout(path: Path | str) -> TensorDictBase:
 
 
 def _check_files(folder: Path) -> None:
-    """Every file that the manifest lists is there and whole: ``TensorDict.load_memmap`` passes over those that are not."""
+    """Every file that the manifest lists is there and whole: ``TensorDict.load_memmap`` passes over one that is not."""
     for name, entry in json.loads((folder / _MANIFEST).read_text()).items():
         if not isinstance(entry, dict):
             continue
@@ -165,9 +165,10 @@ def _check_files(folder: Path) -> None:
         expected = math.prod(entry["shape"]) * getattr(torch, entry["dtype"].removeprefix("torch.")).itemsize
         found = file.stat().st_size if file.is_file() else None
         if found != expected:
-            raise StoreError(f"{file}: expected {expected:,} bytes, found {'no file' if found is None else f'{found:,}'}")
+            raise StoreError(
+                f"{file}: expected {expected:,} bytes, found {'no file' if found is None else f'{found:,}'}"
+            )
 
 
 def _full(where: Path, needed: int, free: int) -> str:
     return f"{where}: needs {needed:,} bytes, the disk has {free:,} free. Make room, or lower max_steps"
-

@@ -86,14 +86,17 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
             known = [k for k in taken if k not in given]
             raise ConfigError(f"{where}.{name}: no such key. {nearest(name, known)}")
     for name, parameter in taken.items():
-        if parameter.default is parameter.empty and name not in node and name not in given:
+        optional = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL
+        if not optional and name not in node and name not in given:
             raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
     for name, value in node.items():
         if value == "???":
             raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
     given = {name: value for name, value in given.items() if name in taken}
+    several = [name for name, parameter in taken.items() if parameter.kind is parameter.VAR_POSITIONAL]
+    spread = [value for name in several for value in node.pop(name, None) or ()]
     try:
-        return function(**node, **extra, **given)
+        return function(*spread, **node, **extra, **given)
     except EnvcliError:
         raise
     except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
@@ -101,12 +104,15 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
 
 
 def arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The arguments that ``function`` takes by name, in order.
+    """The arguments that ``function`` takes by name, in order; the first ``*keys`` of a function are a list named ``keys``.
 
-    >>> list(arguments(lambda a, *, b=1, **rest: None))
-    ['a', 'b']
+    >>> list(arguments(lambda a, *, b=1, **rest: None)), list(arguments(lambda *keys, b=1: None))
+    (['a', 'b'], ['keys', 'b'])
     """
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = list(inspect.signature(function).parameters.values())
+    named: list[Any] = [inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY]  # Any: literals
+    if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        named.append(inspect.Parameter.VAR_POSITIONAL)
     return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind in named}
 
 

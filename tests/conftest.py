@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,13 @@ import pytest
 import envcli.cli
 
 ROOT = Path(__file__).parent.parent
+
+with suppress(
+    ImportError
+):  # dm_control logs by absl, whose handler closes the stderr that it found when it was imported
+    from absl import logging as absl_logging  # as soon as logging is configured anew, and that would be pytest's own
+
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "envcli"
 # From the ground up. The longest entry that fits a module decides; the files of one entry may import each other.
 STOREYS = [
     ["envcli"],  # only the version, and names that are loaded when asked for
-    ["envcli.errors", "envcli.seeding"],
+    ["envcli.errors", "envcli.installation", "envcli.seeding"],
     ["envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
     [

@@ -35,9 +35,9 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 class ModulePolicy(Policy):
     """A network that maps observations to an action.
 
-    Three kinds of files are taken, none of which can run Python code when it is read: TorchScript (``torch.jit.save``), an
-    exported program (``torch.export.save``, ``.pt2``), and a state dict (``torch.save(module.state_dict())``) of a stack of
-    ``Linear`` layers, which are put one after the other with ``activation`` between them.
+    Three kinds of files are taken, none of which can run Python code when it is read: TorchScript (``torch.jit.save``),
+    an exported program (``torch.export.save``, ``.pt2``), and a state dict (``torch.save(module.state_dict())``) of a
+    stack of ``Linear`` layers, which are put one after the other with ``activation`` between them.
 
     What the network gives is projected on the action spec: scores become the one-hot vector of the highest, numbers are
     clamped to their bounds.
@@ -75,9 +75,9 @@ class ModulePolicy(Policy):
             network(*zeros)
         except (EnvcliError, RuntimeError, TypeError, ValueError) as error:
             shapes = ", ".join(f"{'.'.join(as_path(k))} {list(z.shape)}" for k, z in zip(keys, zeros, strict=True))
-            reason = str(error).strip().splitlines()[0]
+            reason, wanted = str(error).strip().splitlines()[0], list(env.action_spec.shape)
             raise ConfigError(
-                f"{self._path}: does not fit this env, which shows {shapes} and takes {list(env.action_spec.shape)}: {reason}"
+                f"{self._path}: does not fit this env, which shows {shapes} and takes {wanted}: {reason}"
             ) from error
         return TensorDictModule(network, in_keys=keys, out_keys=[action])
 
@@ -132,7 +132,9 @@ def _stack(path: Path, state: Any, activation: type[nn.Module]) -> nn.Sequential
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ConfigError(f"{path}: expected a state dict (name -> tensor), found a {type(state).__name__}")
     weights = {name.removesuffix("weight"): value for name, value in state.items() if name.endswith("weight")}
-    strange = [name for name in state if name.rpartition(".")[0] + "." not in weights and name not in ("weight", "bias")]
+    strange = [
+        name for name in state if name.rpartition(".")[0] + "." not in weights and name not in ("weight", "bias")
+    ]
     strange += [f"{name}weight" for name, value in weights.items() if value.ndim != 2]
     if strange or not weights:
         raise ConfigError(

@@ -54,7 +54,9 @@ def test_more_than_ten_layers_stay_in_order(tmp_path: Path) -> None:
     widths = [4, *range(5, 16), 2]
     network = nn.Sequential(*(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)))
     env = GymEnv("CartPole-v1")
-    env.rollout(5, ModulePolicy(save(network, "state dict", tmp_path)).bind(env))  # a wrong order could not be multiplied
+    env.rollout(
+        5, ModulePolicy(save(network, "state dict", tmp_path)).bind(env)
+    )  # a wrong order could not be multiplied
     with pytest.raises(UnknownName, match="tanh"):
         ModulePolicy(save(network, "state dict", tmp_path), activation="tahn")
 
