@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -112,7 +113,8 @@ class MemmapFolder:
         return mapped
 
     def _file(self, path: Key) -> Path:
-        return self.folder.joinpath(*path[:-1], f"{path[-1]}.memmap")
+        *folders, name = map(_file_name, path)
+        return self.folder.joinpath(*folders, f"{name}.memmap")
 
 
 def load_rollout(path: Path | str) -> TensorDictBase:
@@ -159,15 +161,20 @@ def _check_files(folder: Path) -> None:
         if not isinstance(entry, dict):
             continue
         if "dtype" not in entry:
-            _check_files(folder / name)
+            _check_files(folder / _file_name(name))
             continue
-        file = folder / f"{name}.memmap"
+        file = folder / f"{_file_name(name)}.memmap"
         expected = math.prod(entry["shape"]) * getattr(torch, entry["dtype"].removeprefix("torch.")).itemsize
         found = file.stat().st_size if file.is_file() else None
         if found != expected:
             raise StoreError(
                 f"{file}: expected {expected:,} bytes, found {'no file' if found is None else f'{found:,}'}"
             )
+
+
+def _file_name(name: str) -> str:
+    """A part of a key as tensordict spells it on disk: dm_control's composer has keys such as ``walker/joints``."""
+    return quote(name, safe="")
 
 
 def _full(where: Path, needed: int, free: int) -> str:

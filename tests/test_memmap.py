@@ -19,6 +19,7 @@ LAYOUT = {
     ("next", "done"): (torch.Size([1]), torch.bool),
     ("next", "deep", "half"): (torch.Size([2]), torch.bfloat16),
     ("nothing",): (torch.Size([0]), torch.int16),
+    ("walker/joints", "50%"): (torch.Size([2]), torch.int16),
 }
 
 
@@ -42,6 +43,7 @@ def test_what_was_written_is_read_back_by_us_and_by_tensordict(tmp_path: Path) -
         assert (read["next", "deep", "half"] == 1.5).all()
         assert not read["next", "done"].any()
         assert read["nothing"].shape == (10, 0)
+        assert read["walker/joints", "50%"].shape == (10, 2)
 
 
 def test_rows_that_were_not_made_are_not_kept(tmp_path: Path) -> None:
