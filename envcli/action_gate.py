@@ -49,8 +49,10 @@ class ActionGate:
             self._refuse(f"a {type(value).__name__}")
         if value.shape != self._shape:
             self._refuse(f"shape {list(value.shape)}")
-        if value.dtype != self._dtype and not torch.can_cast(value.dtype, self._dtype):
-            self._refuse(f"dtype {value.dtype}")
+        if value.dtype != self._dtype:
+            if not torch.can_cast(value.dtype, self._dtype):
+                self._refuse(f"dtype {value.dtype}")
+            value = value.to(self._dtype)
         row = self._rows[t, ...]
         row[...] = as_array(value)
         if not self._holds(row):
@@ -98,6 +100,8 @@ def _refusal(name: str, spec: TensorSpec, found: str) -> ActionError:
 
 def _membership(spec: TensorSpec) -> Callable[[Array], bool]:
     """The cheapest test that a row of the right shape and dtype lies in ``spec``."""
+    if spec.dtype == torch.bfloat16:  # whose rows numpy sees as bits
+        return lambda row: bool(spec.is_in(torch.from_numpy(row).view(torch.bfloat16)))
     if getattr(spec, "mask", None) is not None:
         return lambda row: bool(spec.is_in(torch.from_numpy(row)))
     if isinstance(spec, OneHot):

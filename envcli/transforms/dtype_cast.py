@@ -94,8 +94,13 @@ class DTypeCastTransform(Transform):
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        def arrays(pairs: list[tuple[Key, Key]]) -> list[tuple[Array, Array]]:
-            return [(inner.array(i), outer.array(o)) for i, o in pairs if i in inner and o in outer]
+        by_torch = torch.bfloat16 in (self.dtype_in, self.dtype_out)  # numpy has no such type
+
+        def rows(buffer: RolloutBuffer, path: Key) -> Any:  # Any: both convert as they copy, row by row
+            return buffer[path] if by_torch else buffer.array(path)
+
+        def arrays(pairs: list[tuple[Key, Key]]) -> list[tuple[Any, Any]]:
+            return [(rows(inner, i), rows(outer, o)) for i, o in pairs if i in inner and o in outer]
 
         shown = [(as_path(i), as_path(o)) for i, o in zip(self.in_keys, self.out_keys, strict=True)]
         self._shown = arrays(shown)
