@@ -157,8 +157,8 @@ class RolloutBuffer:
     ) -> RolloutBuffer:
         """The buffer of an env one stage further in.
 
-        An entry that this buffer holds too, under the same name or as ``renamed`` says (inner -> outer), and that is not
-        ``rewritten`` on the way, is the same memory; any other is private, one row that stands for every time.
+        An entry that this buffer holds too, under the same name or as ``renamed`` says (inner -> outer), and that is
+        not ``rewritten`` on the way, is the same memory; any other is private, one row that stands for every time.
         """
         tensors = {}
         ours = rewritten | set(renamed.values())

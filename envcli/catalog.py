@@ -90,7 +90,7 @@ def node_keys(group: str) -> Iterator[NodeKey]:
 
 def _keys(path: Path, group: str) -> Iterator[NodeKey]:
     text = path.read_text(encoding="utf-8")
-    if "@package _global_" in text:  # a preset: it sets keys that have their own line elsewhere
+    if "@package _global_" in text or "\ndefaults:" in text:  # it sets keys that have their own line elsewhere
         return
     above: list[str] = []
     for line in text.splitlines():

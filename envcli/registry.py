@@ -20,7 +20,7 @@ from typing import Any
 
 from envcli.errors import ConfigError, EnvcliError, MissingDependency, UnknownName, nearest
 
-__all__ = ["FAMILIES", "arguments", "call", "construct", "find", "members"]
+__all__ = ["FAMILIES", "arguments", "call", "construct", "find", "listed", "members"]
 
 FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
     "backends": ("backend", "Env"),
@@ -80,21 +80,19 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     """
     taken = arguments(function)
     node = dict(node)
+    spread = [value for name in listed(function) for value in node.pop(name, None) or ()]
     extra = dict(node.pop("options", None) or {}) if "options" not in taken and _takes_anything(function) else {}
     for name in node:
         if name not in taken or name in given:
             known = [k for k in taken if k not in given]
             raise ConfigError(f"{where}.{name}: no such key. {nearest(name, known)}")
     for name, parameter in taken.items():
-        optional = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL
-        if not optional and name not in node and name not in given:
+        if parameter.default is parameter.empty and name not in node and name not in given:
             raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
     for name, value in node.items():
         if value == "???":
             raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
     given = {name: value for name, value in given.items() if name in taken}
-    several = [name for name, parameter in taken.items() if parameter.kind is parameter.VAR_POSITIONAL]
-    spread = [value for name in several for value in node.pop(name, None) or ()]
     try:
         return function(*spread, **node, **extra, **given)
     except EnvcliError:
@@ -104,16 +102,23 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
 
 
 def arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The arguments that ``function`` takes by name, in order; the first ``*keys`` of a function are a list named ``keys``.
+    """The arguments that ``function`` takes by name, in order.
 
-    >>> list(arguments(lambda a, *, b=1, **rest: None)), list(arguments(lambda *keys, b=1: None))
-    (['a', 'b'], ['keys', 'b'])
+    >>> list(arguments(lambda a, *, b=1, **rest: None))
+    ['a', 'b']
+    """
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind in named}
+
+
+def listed(function: Callable[..., Any]) -> list[str]:
+    """The name of the ``*keys`` that ``function`` begins with, if it does: a node gives them as a list.
+
+    >>> listed(lambda *keys, b=1: None), listed(lambda a, *keys: None)
+    (['keys'], [])
     """
     parameters = list(inspect.signature(function).parameters.values())
-    named: list[Any] = [inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY]  # Any: literals
-    if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
-        named.append(inspect.Parameter.VAR_POSITIONAL)
-    return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind in named}
+    return [p.name for p in parameters[:1] if p.kind is p.VAR_POSITIONAL]
 
 
 def type_of(node: Mapping[str, Any], where: str) -> str:

@@ -221,7 +221,7 @@ class Rollout:
 
 
 def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:
-    """Fill the actions of rows ``start`` to ``stop`` with random ones, but for those that a mask in the row restricts."""
+    """Fill the actions of rows ``start`` to ``stop`` with random ones, but those that a mask in the row restricts."""
     later = env._action_masks()
     for path, leaf in leaf_specs(env.full_action_spec).items():
         if path in later:

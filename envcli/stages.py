@@ -19,8 +19,8 @@ __all__ = ["Stages"]
 class Stages:
     """Stage 0 is the base env, stage ``i`` what the first ``i`` transforms make of it.
 
-    An entry of a stage either has the user's memory, under the same name or another, or is private to the chain: one row
-    that stands for every time.
+    An entry of a stage either has the user's memory, under the same name or another, or is private to the chain: one
+    row that stands for every time.
 
     Attributes:
         specs: what each stage shows and takes.
@@ -48,7 +48,8 @@ class Stages:
         self.carries = self._outside((i, path) for i, holder in holders for path in holder._row_carries())
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
-        self.reads = (self._outside(self._reads()) | set(self.masks.values())) - self.leaves
+        reads = self._outside(self._reads()) | set(self.masks.values())
+        self.reads = reads - self.leaves - set(leaf_specs(self.specs[-1].full_action_spec))
 
     def outside(self, stage: int, path: Key) -> Key | None:
         """The user's name for the memory that is ``path`` at ``stage``; None: it is private."""
@@ -80,7 +81,9 @@ class Stages:
         return [(stage, path) for stage, path in sorted(found) if under_next(path) in self.layouts[stage]]
 
     def _private_flags(self) -> list[tuple[int, Key]]:
-        flags = ((i, under_next(path)) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.full_done_spec))
+        flags = (
+            (i, under_next(path)) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.full_done_spec)
+        )
         found = {self._innermost(stage, path) for stage, path in flags if self.outside(stage, path) is None}
         return [(stage, path[1:]) for stage, path in sorted(found)]
 
@@ -115,7 +118,8 @@ class Stages:
                 if outer_action is None or outer_mask is None:
                     lost = as_user_key(action if outer_action is None else mask)
                     raise TransformError(
-                        f"ActionMask: a later transform rewrites or drops {lost!r}, so random and checked actions cannot "
+                        f"ActionMask: a later transform rewrites or drops {lost!r}, so random and checked "
+                        f"actions cannot "
                         "be masked. Put ActionMask after it"
                     )
                 found[outer_action] = outer_mask
@@ -138,7 +142,19 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
     for family in ("observation", "reward", "done", "action", "state"):
         source = inputs if family in ("action", "state") else output
         after._assign(family, cast(Composite, source[f"full_{family}_spec"]))
+    _require_one_value(after, transform)
     return after
+
+
+def _require_one_value(after: EnvSpecs, transform: Transform) -> None:
+    shown = after._leaves("observation")
+    for path, (shape, dtype) in after._leaves("state").items():
+        if shown.get(path, (shape, dtype)) != (shape, dtype):
+            raise TransformError(
+                f"{type(transform).__name__}: shows {as_user_key(path)!r} as {shown[path][1]} "
+                f"{list(shown[path][0])}, but the "
+                f"next step reads it as {dtype} {list(shape)}. Show it under another name: out_keys"
+            )
 
 
 def _require_keys(before: EnvSpecs, transform: Transform) -> None:

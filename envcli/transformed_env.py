@@ -114,7 +114,8 @@ class TransformedEnv(Env):
     def _bind(self, buffer: RolloutBuffer) -> None:
         stages = self._stages
         buffers = stages.buffers(buffer)
-        self._before_reset = [t._begin_reset for t in stages.chain if type(t)._begin_reset is not Transform._begin_reset]
+        timed = [t for t in stages.chain if type(t)._begin_reset is not Transform._begin_reset]
+        self._before_reset = [transform._begin_reset for transform in timed]
         self._before_step: list[Callable[[int], None]] = []
         self._after_step: list[Callable[[int], None]] = []
         self._after_reset: list[Callable[[int, Array | None], None]] = []

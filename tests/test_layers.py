@@ -22,6 +22,7 @@ STOREYS = [
         "envcli.action_gate",
         "envcli.dm_suite",
         "envcli.env_specs",
+        "envcli.frames",
         "envcli.gym_registry",
         "envcli.info_reader",
         "envcli.memmap",
@@ -29,7 +30,7 @@ STOREYS = [
         "envcli.row_views",
         "envcli.spaces",
     ],
-    ["envcli.dm_specs", "envcli.physics_camera", "envcli.row_env", "envcli.transforms"],
+    ["envcli.dm_specs", "envcli.films", "envcli.physics_camera", "envcli.row_env", "envcli.transforms"],
     ["envcli.stages"],
     ["envcli.front"],
     ["envcli.policy_rows"],
@@ -47,7 +48,7 @@ STOREYS = [
 FLOORS = {room: floor for floor, rooms in enumerate(STOREYS) for room in rooms}
 
 # Chosen by a YAML, so reached by name only.
-CHOSEN = ("envcli.backends", "envcli.policies", "envcli.recorders")
+CHOSEN = ("envcli.backends", "envcli.films", "envcli.policies", "envcli.recorders")
 
 
 def modules() -> dict[str, Path]:

@@ -113,3 +113,11 @@ def test_what_is_given_is_passed_only_where_it_is_taken() -> None:
     assert registry.call(lambda a, b: (a, b), {"a": 1}, "x", b=2, c=3) == (1, 2)
     with pytest.raises(ConfigError, match=r"x.b: no such key"):
         registry.call(lambda a, b: (a, b), {"a": 1, "b": 5}, "x", b=2)
+
+
+def test_the_first_keys_of_a_constructor_are_a_list() -> None:
+    node = {"type": "exclude", "excluded_keys": ["observation", "reward"], "inverse": True}
+    made = registry.construct("transforms", node, "transforms.exclude")
+    assert (made.excluded_keys, made.inverse) == (["observation", "reward"], True)
+    assert registry.construct("transforms", {"type": "exclude"}, "transforms.exclude").excluded_keys == []
+    assert registry.construct("transforms", {**node, "excluded_keys": None}, "transforms.exclude").excluded_keys == []

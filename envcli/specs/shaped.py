@@ -86,12 +86,12 @@ class Shaped(ABC):
     def expand(self, *shape: Any) -> Self:
         """With the shape ``shape`` (-1 keeps a dimension), as ``torch.Tensor.expand``; takes no memory."""
         batch = self._batch_of(shape)
-        return self._moved(lambda t: t.expand(*batch, *t.shape[self._batch_dims :]))
+        return self._moved(lambda t: t.expand((*batch, *t.shape[self._batch_dims :])))
 
     def reshape(self, *shape: Any) -> Self:
         """With the same elements in ``shape``, in row-major order."""
         batch = self._batch_of(shape)
-        return self._moved(lambda t: t.reshape(*batch, *t.shape[self._batch_dims :]))
+        return self._moved(lambda t: t.reshape((*batch, *t.shape[self._batch_dims :])))
 
     def view(self, *shape: Any) -> Self:
         """:meth:`reshape` by its other name."""

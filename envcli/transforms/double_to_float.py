@@ -16,7 +16,7 @@ class DoubleToFloat(DTypeCastTransform):
     """float64 values become float32 for the user; float32 actions become float64 again.
 
     Args:
-        in_keys, out_keys, in_keys_inv, out_keys_inv: see :class:`DTypeCastTransform`; left out, everything that is float64.
+        in_keys, out_keys, in_keys_inv, out_keys_inv: see :class:`DTypeCastTransform`; left out: all that is float64.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from tensordict import TensorDictBase
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import SpecError
-from envcli.keys import Key, as_user_key
+from envcli.keys import Key, as_path, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.row_views import RowViews
 from envcli.transforms.transform import Transform
@@ -32,6 +32,7 @@ class TensorDictRows:
     ) -> None:
         self._transform = transform
         self._inner, self._outer = inner, outer
+        self._taken = set(map(as_path, transform.in_keys_inv))
         inner_root, inner_next = _split(inner)
         outer_root, _ = _split(outer)
         self._inner_root = RowViews(inner, inner_root, device)
@@ -74,8 +75,9 @@ class TensorDictRows:
                     "Name it in out_keys, or add it in transform_observation_spec"
                 )
             rows = target[full]
-            if before.get(as_user_key(path), None) is value and full in source and source[full] is rows:
-                continue
+            if before.get(as_user_key(path), None) is value and full in source:
+                if source[full] is rows or (target is self._inner and full not in self._taken):
+                    continue  # the same memory; or, on the way in, what the simulator knows better
             rows[t][mask] = value[mask].detach().to(rows.device)
 
 

@@ -81,7 +81,15 @@ class Transform(torch.nn.Module):
     # -- TensorDicts, as in TorchRL -------------------------------------------------------------------------------
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """The transform on its own, on any TensorDict ``[*lead]``, in place; what is missing is left out."""
+        """The transform on its own, on any TensorDict ``[*lead]``, in place; what is missing is left out.
+
+        Of a rollout the entries under ``"next"`` are changed too, as in an env (TorchRL: only if ``in_keys`` name them;
+        then it is only these here).
+        """
+        following = tensordict.get("next", None)
+        named = any(as_path(key)[0] == "next" for key in self.in_keys)
+        if following is not None and not named and type(self)._call is Transform._call:
+            self._call(following)
         return self._call(tensordict)
 
     def inv(self, tensordict: TensorDictBase) -> TensorDictBase:

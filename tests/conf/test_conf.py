@@ -10,11 +10,35 @@ import yaml
 from envcli import catalog, commands, registry
 from envcli.builder import build
 from envcli.configuration.reading import read
+from envcli.errors import EnvcliError
 
 CONF = catalog.folder()
 COMMANDS = [name for name in commands.names() if hasattr(commands.find(name), "Config")]
 CHOICES = [(group.name, choice) for group in catalog.groups("rollout") for choice in catalog.choices(group.name)]
 NEEDS = {("policy", "module"): ["policy.path=x"]}  # what a choice leaves to the user
+for images in (
+    "atari",
+    "cat_frames",
+    "center_crop",
+    "crop",
+    "gray_scale",
+    "permute",
+    "pixels",
+    "resize",
+    "to_tensor_image",
+):
+    NEEDS["transforms", images] = ["env=pong"]
+NEEDS["transforms", "action_discretizer"] = NEEDS["transforms", "action_scaling"] = ["env=pendulum"]
+NEEDS["transforms", "flatten_action"] = ["env=pendulum", "transforms.flatten_action.first_dim=-1"]
+NEEDS["transforms", "module_transform"] = ["transforms.module_transform.module=net.pt"]
+REFUSED = {
+    "action_mask": "'action_mask'. are not there",
+    "module_transform": "no file net.pt",
+}  # by every env that is here
+NEEDS["transforms", "unsqueeze"] = ["transforms.unsqueeze.in_keys=[observation]"]
+NEEDS["transforms", "squeeze"] = ["env=pong", "transforms.squeeze.dim=-1", "backend.obs_type=grayscale"]
+NEEDS["transforms", "frame_skip"] = ["env=pendulum"]  # long enough
+NEEDS["transforms", "end_of_life"] = ["env=pong", "backend.lives=true"]
 FAMILIES = {"transforms": "transforms", "policy": "policies", "recorder": "recorders"}
 GIVEN = {"recorders": {"folder"}}  # what the program and not the YAML says
 
@@ -42,9 +66,16 @@ def test_every_experiment_builds_and_steps(preset: str) -> None:
         assert env.rollout(3).shape[-1] > 0
 
 
-@pytest.mark.parametrize("transform", catalog.choices("transforms"))
+@pytest.mark.parametrize("transform", REFUSED)
+def test_a_transform_that_fits_none_of_these_envs_says_so(transform: str) -> None:
+    cfg = vars(read("rollout", [f"transforms=[{transform}]", *NEEDS.get(("transforms", transform), [])]))
+    with pytest.raises(EnvcliError, match=REFUSED[transform]):
+        build(cfg)
+
+
+@pytest.mark.parametrize("transform", [name for name in catalog.choices("transforms") if name not in REFUSED])
 def test_every_transform_builds(transform: str) -> None:
-    with build(vars(read("rollout", [f"transforms=[{transform}]"]))) as env:
+    with build(vars(read("rollout", [f"transforms=[{transform}]", *NEEDS.get(("transforms", transform), [])]))) as env:
         assert env.rollout(3).shape[-1] == 3
 
 
@@ -54,9 +85,12 @@ def test_a_node_lists_exactly_the_arguments_of_its_class(group: str) -> None:
     family = FAMILIES[group]
     for choice in catalog.choices(group):
         content = yaml.safe_load((CONF / group / f"{choice}.yaml").read_text())
+        if "defaults" in content:  # a bundle of nodes that are spelled out in files of their own
+            continue
         for node in content.values() if group == "transforms" else [content]:
-            arguments = set(registry.arguments(registry.find(family, node["type"]))) - GIVEN.get(family, set())
-            assert set(node) - {"type"} == arguments, f"conf/{group}/{choice}.yaml"
+            cls = registry.find(family, node["type"])
+            arguments = set(registry.arguments(cls)) - GIVEN.get(family, set())
+            assert set(node) - {"type", *registry.listed(cls)} == arguments, f"conf/{group}/{choice}.yaml"
 
 
 @pytest.mark.parametrize("group", FAMILIES)

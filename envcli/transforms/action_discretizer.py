@@ -1,0 +1,144 @@
+"""Choices for continuous actions."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+import torch
+
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, TransformError
+from envcli.keys import Key, NestedKey, as_path
+from envcli.specs import Bounded, Composite, MultiCategorical, MultiOneHot, TensorSpec
+from envcli.transforms.action_transform import ActionTransform, one_of
+
+__all__ = ["ActionDiscretizer"]
+
+
+class Sampling(enum.IntEnum):
+    """Which number of an interval the simulator gets."""
+
+    MEDIAN = 0
+    LOW = 1
+    HIGH = 2
+    RANDOM = 3
+
+
+class ActionDiscretizer(ActionTransform):
+    """Each element of a bounded action is cut into intervals of equal length, and the user chooses one for each.
+
+    The user gives int64 ``[*batch, n]``, the numbers of the intervals from the lowest, or their one-hot vectors one
+    after the other, bool ``[*batch, sum]``. Interval ``i`` of ``k`` in [low, high] begins at ``low + i * (high - low) /
+    k``.
+
+    Args:
+        num_intervals: how many, one number or one for each element of the action.
+        action_key: the simulator's action.
+        out_action_key: the user's; None: the same. With another name, the simulator's action is left in the TensorDict
+            as a state that each step writes, so that it is recorded.
+        sampling: which number of its interval stands for it: ``"median"`` (its middle; the default), ``"low"``,
+            ``"high"`` or ``"random"`` (from torch's global generator, uniform).
+        categorical: numbers; False: one-hot vectors.
+
+    Raises:
+        ConfigError: no such sampling, or an interval count below 1.
+        TransformError: in an env: the action is not bounded, has no element, or another number of them.
+    """
+
+    SamplingStrategy = Sampling
+
+    def __init__(
+        self,
+        num_intervals: int | Sequence[int] | torch.Tensor,
+        action_key: NestedKey = "action",
+        out_action_key: NestedKey | None = None,
+        sampling: Sampling | str | int | None = None,
+        categorical: bool = True,
+    ) -> None:
+        out_action_key = action_key if out_action_key is None else out_action_key
+        super().__init__([action_key], [out_action_key], in_keys=[])
+        self.num_intervals = torch.as_tensor(num_intervals)
+        if bool((self.num_intervals < 1).any()) or self.num_intervals.is_floating_point():
+            raise ConfigError(f"num_intervals: expected whole numbers of at least 1, found {num_intervals}")
+        self.action_key, self.out_action_key = action_key, out_action_key
+        self.sampling = _strategy(sampling)
+        self.categorical = categorical
+        self._nvec: list[int] = []
+        self._kept = as_path(action_key) != as_path(out_action_key)
+
+    # -- values ---------------------------------------------------------------------------------------------------
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        if not self._nvec:
+            raise TransformError("ActionDiscretizer: the bounds of the action are not known. Put it into an env first")
+        if not self.categorical:
+            parts = torch.split(state.to(torch.uint8), self._nvec, -1)
+            state = torch.stack([part.argmax(-1) for part in parts], -1)
+        if self.sampling is Sampling.RANDOM:
+            offset = torch.rand(state.shape, dtype=self._low.dtype, device=state.device)
+        else:
+            offset = self._low.new_tensor({"MEDIAN": 0.5, "LOW": 0.0, "HIGH": 1.0}[self.sampling.name])
+        value = self._low + (state + offset) * self._length
+        return value.clamp(self._low, self._high)  # by rounding, the last interval may end behind the bound
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def _leaf_before(self, leaf: TensorSpec, lead: int, which: int) -> TensorSpec:
+        if not isinstance(leaf, Bounded) or not bool((leaf.low.isfinite() & leaf.high.isfinite()).all()):
+            raise TransformError(
+                f"ActionDiscretizer cuts bounded actions, but {self.action_key!r} is {type(leaf).__name__} "
+                f"{list(leaf.shape)}. "
+                "Leave it out"
+            )
+        if len(leaf.shape) <= lead:
+            raise TransformError(f"ActionDiscretizer: {self.action_key!r} {list(leaf.shape)} has no element to cut")
+        counts = self.num_intervals.flatten().tolist()
+        elements = leaf.shape[-1]
+        if self.num_intervals.ndim and len(counts) != elements:
+            raise TransformError(
+                f"ActionDiscretizer: num_intervals {counts} is for {len(counts)} elements, but {self.action_key!r} has "
+                f"{elements} {list(leaf.shape)}. Give one number, or {elements}"
+            )
+        self._nvec = counts if self.num_intervals.ndim else counts * elements
+        self._low, self._high = (one_of(bound, lead) for bound in (leaf.low, leaf.high))
+        self._length = (self._high - self._low) / torch.tensor(self._nvec, device=leaf.device)
+        if self.categorical:
+            return MultiCategorical(self._nvec, shape=leaf.shape, device=leaf.device)
+        return MultiOneHot(self._nvec, shape=(*leaf.shape[:-1], sum(self._nvec)), device=leaf.device)
+
+    def transform_input_spec(self, input_spec: Composite) -> Composite:
+        """With choices; and, under another name, with the simulator's action as a state."""
+        simulators = leaf_specs(input_spec["full_action_spec"]).get(as_path(self.action_key))
+        input_spec = super().transform_input_spec(input_spec)
+        if self._kept and simulators is not None:
+            state = input_spec["full_state_spec"]
+            state[self.action_key] = simulators
+            input_spec["full_state_spec"] = state
+        return input_spec
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _rewrites(self) -> set[Key]:
+        return set() if self._kept else super()._rewrites()
+
+    def _row_leaves(self) -> set[Key]:
+        return {as_path(self.action_key)} if self._kept else set()
+
+    def extra_repr(self) -> str:
+        """What is cut how, for ``repr``."""
+        return (
+            f"num_intervals={self.num_intervals.tolist()}, action_key={self.action_key!r}, "
+            f"out_action_key={self.out_action_key!r}, sampling={self.sampling.name.lower()}, "
+            f"categorical={self.categorical}"
+        )
+
+
+def _strategy(sampling: Sampling | str | int | None) -> Sampling:
+    try:
+        if isinstance(sampling, str):
+            return Sampling[sampling.upper()]
+        return Sampling(0 if sampling is None else sampling)
+    except (KeyError, ValueError):
+        names = ", ".join(name.lower() for name in Sampling.__members__)
+        raise ConfigError(f"sampling: expected one of {names}, found {sampling!r}") from None

@@ -1,0 +1,64 @@
+"""Restricts actions to those that an observation allows."""
+
+from __future__ import annotations
+
+from envcli.action_gate import masked
+from envcli.env_specs import EnvSpecs, leaf_specs
+from envcli.errors import EnvcliError, TransformError
+from envcli.keys import Key, NestedKey, as_path
+from envcli.transforms.transform import Transform
+
+__all__ = ["ActionMask"]
+
+
+class ActionMask(Transform):
+    """Random actions are drawn from what ``mask_key`` allows, and a user's or a policy's action that it forbids is
+    refused.
+
+    The mask is an observation ``[*batch, n]``, true (or 1) where the choice is allowed; of several choices at once the
+    masks stand one after the other. A mask that forbids everything, as one does of a finished game, restricts nothing.
+
+    Unlike TorchRL's, ``env.action_spec`` stays as it is and holds every action of a rollout;
+    ``env.rand_action(tensordict)`` draws by the mask in ``tensordict``, or by the one that was shown last. Outside an
+    env it does nothing.
+
+    Args:
+        action_key: the action.
+        mask_key: its mask.
+
+    Raises:
+        TransformError: in an env: no such action or mask; an action that is no choice; a mask of another shape; or a
+            later transform that rewrites either.
+        ActionError: from ``step`` and ``rollout``: an action that the mask forbids.
+    """
+
+    def __init__(self, action_key: NestedKey = "action", mask_key: NestedKey = "action_mask") -> None:
+        super().__init__()
+        self.action_key, self.mask_key = action_key, mask_key
+
+    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+        return [self.mask_key], [self.action_key]
+
+    def _meets(self, before: EnvSpecs) -> None:
+        action = leaf_specs(before.full_action_spec).get(as_path(self.action_key))
+        mask = leaf_specs(before.observation_spec).get(as_path(self.mask_key))
+        if action is None or mask is None:
+            return  # said with what is there by whoever asks for _needs
+        try:
+            masked(action, mask.one())
+        except (EnvcliError, AttributeError, RuntimeError) as error:
+            raise TransformError(
+                f"ActionMask: {self.mask_key!r}, {list(mask.shape)}, is no mask for {self.action_key!r}, "
+                f"{type(action).__name__} {list(action.shape)}. It needs one entry for each choice, and the "
+                f"action must be one"
+            ) from error
+
+    def _action_masks(self) -> dict[Key, Key]:
+        return {as_path(self.action_key): as_path(self.mask_key)}
+
+    def _is_idle(self) -> bool:
+        return True
+
+    def extra_repr(self) -> str:
+        """The keys, for ``repr``."""
+        return f"action_key={self.action_key!r}, mask_key={self.mask_key!r}"

@@ -1,0 +1,100 @@
+"""What transforms of actions have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+from envcli.buffer import RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import TransformError
+from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.specs import Composite, TensorSpec
+from envcli.transforms.transform import Transform
+
+__all__ = ["ActionTransform", "one_of"]
+
+
+class ActionTransform(Transform, ABC):
+    """Actions that the user gives otherwise than the simulator takes them.
+
+    A subclass writes ``_inv_apply_transform`` (user to simulator), ``_apply_transform`` (simulator to user) and
+    ``_leaf_before`` (the spec of the user's action). In an env only the way to the simulator counts, and what the user
+    gave stays in the TensorDict. On a TensorDict alone, ``forward`` makes the user's action of the simulator's (of
+    ``in_keys``, which is how a recorded data set is read), and ``inv`` the simulator's of the user's.
+
+    Args:
+        in_keys_inv: the simulator's actions; None: ``["action"]``.
+        out_keys_inv: what the user calls them; None: the same.
+        in_keys: what ``forward`` reads; None: ``in_keys_inv``.
+        out_keys: where it writes; None: ``in_keys``.
+
+    Raises:
+        TransformError: keys that do not pair; in an env: no such action, or a name that is taken.
+    """
+
+    def __init__(
+        self,
+        in_keys_inv: Sequence[NestedKey] | None = None,
+        out_keys_inv: Sequence[NestedKey] | None = None,
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+    ) -> None:
+        taken: Sequence[NestedKey] = ["action"] if in_keys_inv is None else in_keys_inv
+        super().__init__(taken if in_keys is None else in_keys, out_keys, taken, out_keys_inv)
+        if len(self.in_keys) != len(self.out_keys):
+            raise TransformError(
+                f"{type(self).__name__}: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many"
+            )
+
+    @abstractmethod
+    def _leaf_before(self, leaf: TensorSpec, lead: int, which: int) -> TensorSpec:
+        """The spec of what the user gives where the simulator takes ``leaf``.
+
+        ``lead`` of its dimensions are the batch; it is number ``which`` of ``in_keys_inv``.
+        """
+
+    def transform_output_spec(self, output_spec: Composite) -> Composite:
+        """As it is."""
+        return output_spec
+
+    def transform_action_spec(self, action_spec: Composite) -> Composite:
+        """What the user gives."""
+        leaves = leaf_specs(action_spec)
+        changed = dict(zip(map(as_path, self.in_keys_inv), map(as_path, self.out_keys_inv), strict=True))
+        for old, new in changed.items():
+            if old not in leaves:
+                have = [as_user_key(path) for path in leaves]
+                raise TransformError(f"{type(self).__name__}: no action {as_user_key(old)!r}. The env takes: {have}")
+            if new in leaves.keys() - changed.keys():
+                raise TransformError(f"{type(self).__name__}: there is an action {as_user_key(new)!r} already")
+        spec = action_spec.empty()
+        for path, leaf in leaves.items():
+            if path in changed:
+                which = list(changed).index(path)
+                spec[as_user_key(changed[path])] = self._leaf_before(leaf, len(action_spec.shape), which)
+            else:
+                spec[as_user_key(path)] = leaf
+        return spec
+
+    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+        return [], self.in_keys_inv
+
+    def _rewrites(self) -> set[Key]:
+        return set(map(as_path, self.in_keys_inv))
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        super()._bind(inner, outer)
+        self._root_moves = self._next_moves = ()
+
+    def extra_repr(self) -> str:
+        """The actions, for ``repr``."""
+        return f"actions={self.in_keys_inv}"
+
+
+def one_of(bounds: torch.Tensor, lead: int) -> torch.Tensor:
+    """``[*value]`` where the bounds ``[*batch, *value]`` are those of every env, so that any leading dimensions fit."""
+    rows = bounds.reshape(-1, *bounds.shape[lead:])
+    return rows[0].clone() if len(rows) and bool((rows == rows[0]).all()) else bounds

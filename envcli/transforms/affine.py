@@ -1,0 +1,132 @@
+"""Transforms that scale and shift."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from envcli.buffer import Array
+from envcli.errors import ConfigError
+from envcli.keys import NestedKey
+from envcli.specs import TensorSpec
+from envcli.transforms.elementwise import ArrayRule, Elementwise
+
+__all__ = ["Affine", "Numbers"]
+
+Numbers = float | Sequence[float] | torch.Tensor
+"""A number, or numbers that broadcast against the trailing dimensions of a value."""
+
+
+class Affine(Elementwise, ABC):
+    """``x * scale + loc``, or ``(x - loc) / scale`` if ``standard_normal``; towards the simulator the other way round.
+
+    Floats keep their dtype, whatever that of ``loc`` and ``scale`` is; other numbers get the dtype of ``loc``. Both are
+    buffers: they are in ``state_dict`` and move with ``to``. They are None until they are known.
+
+    Args:
+        loc, scale: numbers, or as many as a value has; both or neither.
+        in_keys, out_keys, in_keys_inv, out_keys_inv: see :class:`Transform`.
+        standard_normal: which of the two.
+        least: a ``scale`` nearer to zero than this is taken for this much, where it divides.
+
+    Raises:
+        ConfigError: only one of ``loc`` and ``scale`` is given, or one of them is not made of numbers.
+    """
+
+    loc: torch.Tensor | None
+    scale: torch.Tensor | None
+
+    def __init__(
+        self,
+        loc: Numbers | None,
+        scale: Numbers | None,
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+        in_keys_inv: Sequence[NestedKey] | None = None,
+        out_keys_inv: Sequence[NestedKey] | None = None,
+        standard_normal: bool = False,
+        least: float = 0.0,
+    ) -> None:
+        super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
+        if (loc is None) != (scale is None):
+            raise ConfigError(f"{type(self).__name__}: loc={loc!r} and scale={scale!r}. Give both, or neither")
+        self.standard_normal = standard_normal
+        self._least = least
+        self.register_buffer("loc", self._as_buffer("loc", loc))
+        self.register_buffer("scale", self._as_buffer("scale", scale))
+
+    def _as_buffer(self, name: str, numbers: Numbers | None) -> torch.Tensor | None:
+        if numbers is None or isinstance(numbers, torch.Tensor):
+            return None if numbers is None else numbers.detach().clone()
+        try:
+            return torch.tensor(numbers, dtype=torch.get_default_dtype())
+        except (TypeError, ValueError):
+            raise ConfigError(f"{type(self).__name__}: {name} is {numbers!r}, expected numbers") from None
+
+    # -- values ---------------------------------------------------------------------------------------------------
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        loc, scale = self._known(obs)
+        value = obs.to(loc.dtype)
+        return (value - loc) / scale if self.standard_normal else value * scale + loc
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        loc, scale = self._known(state)
+        value = state.to(loc.dtype)
+        return value * scale + loc if self.standard_normal else (value - loc) / scale
+
+    def _array_rule(self, dtype: np.dtype[Any]) -> ArrayRule | None:
+        loc, scale = (part.cpu().numpy() for part in self._known(torch.from_numpy(np.empty(0, dtype))))
+        first, second = (np.subtract, np.divide) if self.standard_normal else (np.multiply, np.add)
+        one, other = (loc, scale) if self.standard_normal else (scale, loc)
+
+        def rule(source: Array, target: Array) -> None:
+            with np.errstate(all="ignore"):  # infinity times zero is no news to torch
+                second(first(source, one, out=target), other, out=target)
+
+        return rule
+
+    def _known(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``loc`` and ``scale`` where ``value`` is, in the dtype of the result."""
+        loc, scale = self._require_known()
+        dtype = value.dtype if value.is_floating_point() else loc.dtype
+        loc, scale = loc.to(value.device, dtype), scale.to(value.device, dtype)
+        if self.standard_normal and self._least:
+            scale = torch.where(scale.abs() < self._least, self._least, scale).to(dtype)
+        return loc, scale
+
+    def _require_known(self) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.loc is not None
+        assert self.scale is not None
+        return self.loc, self.scale
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def _leaf_outside(self, leaf: TensorSpec) -> TensorSpec:
+        return self._leaf_after(leaf)
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def _learn(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
+        """These from now on; the env that holds this works out its specs again."""
+        self.loc, self.scale = loc, scale
+        if self._container is not None:
+            self._container._changed()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:  # Any: torch's own hook
+        loc, scale = state_dict.get(f"{prefix}loc"), state_dict.get(f"{prefix}scale")
+        if loc is not None and scale is not None:
+            self.loc, self.scale = torch.empty_like(loc), torch.empty_like(scale)  # of another shape, perhaps, or None
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if self.loc is not None and self.scale is not None:
+            self._learn(self.loc, self.scale)
+
+    def extra_repr(self) -> str:
+        """The numbers, if they are few, and the keys, for ``repr``."""
+        if self.loc is None or self.scale is None or self.loc.numel() * self.scale.numel() != 1:
+            return super().extra_repr()
+        return f"loc={self.loc.item():.4f}, scale={self.scale.item():.4f}, {super().extra_repr()}"

@@ -1,0 +1,172 @@
+"""Transforms that carry one value for each reward along an episode."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+
+from envcli.buffer import Array, RolloutBuffer, as_numbers
+from envcli.env_specs import leaf_specs
+from envcli.errors import TransformError
+from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.specs import Composite, Unbounded
+from envcli.transforms.episode_starts import done_before
+from envcli.transforms.transform import Transform
+from envcli.transforms.windows import time_axis
+
+__all__ = ["AlongEpisode"]
+
+
+class AlongEpisode(Transform, ABC):
+    """A value that begins anew with each episode, and that each reward moves on.
+
+    It is an observation of the shape and dtype of the reward, and state: a step goes on from what the root says. A
+    subclass says where it begins, and writes ``_following``.
+
+    On a finished rollout (``transform(rollout)``) it gives what the env would have given: it begins with what the
+    root's first row says of it, or else anew, and again after each row that is done.
+
+    Args:
+        start: its value after a reset.
+        in_keys: which rewards; None: all that the env has, ``"reward"`` outside an env.
+        out_keys: its names; None: the rewards', renamed by ``_name``.
+
+    Raises:
+        TransformError: ``in_keys`` and ``out_keys`` are not equally many, or two of ``out_keys`` are the same.
+    """
+
+    def __init__(self, start: float, in_keys: Sequence[NestedKey] | None, out_keys: Sequence[NestedKey] | None) -> None:
+        self._finds, self._names = in_keys is None, out_keys
+        super().__init__(["reward"] if in_keys is None else in_keys)
+        self._start = start
+        self._kept: dict[Key, torch.Tensor] = {}  # values that nobody outside carries along
+        self._pair()
+
+    @abstractmethod
+    def _following(self, before: Any, reward: Any) -> Any:  # Any: floats, arrays and tensors alike
+        """The value after ``reward``, where it was ``before``."""
+
+    @abstractmethod
+    def _name(self, reward: str) -> str:
+        """What it is called beside a reward of this name."""
+
+    def _pair(self) -> None:
+        named = [(*path[:-1], self._name(path[-1])) for path in map(as_path, self.in_keys)]
+        self.out_keys = [as_user_key(path) for path in named] if self._names is None else list(self._names)
+        if len(self.in_keys) != len(self.out_keys) or len(set(self.out_keys)) != len(self.out_keys):
+            raise TransformError(
+                f"{type(self).__name__}: expected one name of its own for each of in_keys {self.in_keys}, "
+                f"found out_keys {self.out_keys}"
+            )
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def transform_output_spec(self, output_spec: Composite) -> Composite:
+        """With the values beside the observations."""
+        rewards = leaf_specs(output_spec["full_reward_spec"])
+        if self._finds:
+            self.in_keys = [as_user_key(path) for path in rewards]
+            self._pair()
+        self._leaves = {
+            key: Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)
+            for in_key, key in zip(self.in_keys, self.out_keys, strict=True)
+            if (leaf := rewards.get(as_path(in_key))) is not None
+        }
+        output_spec[self._family()] = self._with_values(output_spec[self._family()])
+        return output_spec
+
+    def transform_state_spec(self, state_spec: Composite) -> Composite:
+        """With the values: a step reads them, so that a TensorDict can be taken up where it was left.
+
+        Not those that are rewards: a reward is not carried over to the next step.
+        """
+        return self._with_values(state_spec) if self._family() == "full_observation_spec" else state_spec
+
+    def _family(self) -> str:
+        return "full_observation_spec"
+
+    def _with_values(self, spec: Composite) -> Composite:
+        for key, leaf in self._leaves.items():
+            spec[key] = leaf
+        return spec
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        pairs = [(under_next(as_path(i)), as_path(o)) for i, o in zip(self.in_keys, self.out_keys, strict=True)]
+        roots = [outer[own] if own in outer else self._keep(own, outer) for _, own in pairs]
+        self._steps = [
+            self._step_of(inner[reward], root, outer[under_next(own)], own not in outer)
+            for (reward, own), root in zip(pairs, roots, strict=True)
+        ]
+        self._roots = roots
+
+    def _keep(self, own: Key, outer: RolloutBuffer) -> torch.Tensor:
+        """One row that stands for all times, and outlives the buffer."""
+        rows = outer[under_next(own)]
+        if own not in self._kept or self._kept[own].shape != rows[0].shape:
+            self._kept[own] = torch.full_like(rows[0], self._start)
+        return self._kept[own].expand_as(rows)
+
+    def _step_of(
+        self, reward: torch.Tensor, root: torch.Tensor, following: torch.Tensor, kept: bool
+    ) -> Callable[[int], None]:
+        rows = (reward, root, following)
+        moved: Sequence[Any] = [as_numbers(row) for row in rows]  # Any: views of floats, arrays or tensors
+        if None in moved:
+            moved = rows
+        if moved is rows and torch.bfloat16 not in {row.dtype for row in rows}:  # numpy has no such type
+            moved = [row.numpy() for row in rows]
+        rewards, before, after = moved
+
+        def step(t: int) -> None:
+            after[t] = self._following(before[t], rewards[t])
+
+        def step_and_keep(t: int) -> None:
+            before[t] = after[t] = self._following(before[t], rewards[t])
+
+        return step_and_keep if kept else step
+
+    def _step_row(self, t: int) -> None:
+        for step in self._steps:
+            step(t)
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        mask: Any = ... if where is None else torch.from_numpy(where)
+        for root in self._roots:
+            root[t][mask] = self._start
+
+    # -- a finished rollout ---------------------------------------------------------------------------------------
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """The values of a rollout ``[*batch, time]``, in place, at the root and under ``"next"``.
+
+        Raises TransformError where there is no time, or no reward or done under ``"next"``.
+        """
+        time = time_axis(tensordict, type(self).__name__)
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
+            self._along(tensordict, time, under_next(as_path(in_key)), as_path(out_key))
+        return tensordict
+
+    def _along(self, tensordict: TensorDictBase, time: int, reward_path: Key, own: Key) -> None:
+        rewards = tensordict.get(reward_path, None)
+        if rewards is None:
+            raise TransformError(f"{type(self).__name__}: a rollout has {reward_path}; this TensorDict has not")
+        begins = done_before(tensordict, time, reward_path[1:-1], type(self).__name__).movedim(time, 0)
+        rewards = rewards.movedim(time, 0)
+        begins = begins.reshape(*begins.shape, *[1] * (rewards.ndim - begins.ndim))
+        given = tensordict.get(own, None)
+        start = torch.full_like(rewards[0], self._start)
+        value = start if given is None else given.movedim(time, 0)[0]
+        root, following = [], []
+        for reward, begin in zip(rewards, begins, strict=True):
+            value = torch.where(begin, start, value)
+            root.append(value)
+            value = self._following(value, reward)
+            following.append(value)
+        tensordict.set(own, torch.stack(root, time))
+        tensordict.set(under_next(own), torch.stack(following, time))

@@ -1,0 +1,109 @@
+"""Keeps numbers within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from envcli.errors import ConfigError, TransformError
+from envcli.keys import NestedKey
+from envcli.specs import Bounded, TensorSpec, Unbounded
+from envcli.specs.space import ContinuousBox
+from envcli.transforms.elementwise import ArrayRule, Elementwise, NumberRule
+
+__all__ = ["ClipTransform"]
+
+
+class ClipTransform(Elementwise):
+    """What is less than ``low`` becomes ``low``, what is more than ``high`` becomes ``high``; NaN stays NaN.
+
+    Towards the simulator (``in_keys_inv``) the user may give any number on a side that is clipped, as with gymnasium's
+    ``ClipAction``. (TorchRL leaves the spec as it is there, and does not check actions; here one that lies outside its
+    spec is refused, so that a clip would have nothing to do.)
+
+    Args:
+        in_keys, out_keys, in_keys_inv, out_keys_inv: see :class:`Transform`.
+        low, high: the limits, both included; None: no limit on that side.
+
+    Raises:
+        ConfigError: there is no limit, or ``low`` exceeds ``high``.
+        TransformError: actions would be clipped to what the simulator does not take.
+    """
+
+    def __init__(
+        self,
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+        in_keys_inv: Sequence[NestedKey] | None = None,
+        out_keys_inv: Sequence[NestedKey] | None = None,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+    ) -> None:
+        super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
+        self.low, self.high = low, high
+        self._check("low", "high")
+
+    def _check(self, low: str, high: str) -> None:
+        """The limits, by the names that the user knows them by."""
+        if self.low is None and self.high is None:
+            raise ConfigError(f"{type(self).__name__}: found no limit. Give {low}, {high} or both")
+        if self.low is not None and self.high is not None and not self.low <= self.high:
+            raise ConfigError(f"{type(self).__name__}: {low} must not exceed {high}, found {self.low} and {self.high}")
+
+    # -- values ---------------------------------------------------------------------------------------------------
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        return torch.clamp(obs, _held(self.low, obs.dtype), _held(self.high, obs.dtype))
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        return self._apply_transform(state)
+
+    def _array_rule(self, dtype: np.dtype[Any]) -> ArrayRule | None:
+        low = None if self.low is None else np.asarray(self.low, dtype)
+        high = None if self.high is None else np.asarray(self.high, dtype)
+        if low is None:
+            return lambda source, target: np.minimum(source, high, out=target)  # type: ignore[arg-type]  # never None
+        if high is None:
+            return lambda source, target: np.maximum(source, low, out=target)
+        return lambda source, target: np.minimum(np.maximum(source, low, out=target), high, out=target)
+
+    def _number_rule(self) -> NumberRule | None:
+        low = -float("inf") if self.low is None else self.low
+        high = float("inf") if self.high is None else self.high
+        return lambda number: low if number < low else high if number > high else number
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def _leaf_outside(self, leaf: TensorSpec) -> TensorSpec:
+        box = leaf.space
+        if not isinstance(box, ContinuousBox) or not leaf.dtype.is_floating_point:
+            raise TransformError(
+                f"{type(self).__name__} clips numbers, but in_keys_inv names a {type(leaf).__name__} of {leaf.dtype}"
+            )
+        for name, limit in (("low", self.low), ("high", self.high)):
+            if limit is not None and bool(((limit < box.low) | (limit > box.high)).any()):
+                raise TransformError(
+                    f"{type(self).__name__}: {name}={limit} is not in what the simulator takes, "
+                    f"{box.low.min().item():g} to {box.high.max().item():g}. Clip to that, or less"
+                )
+        low = box.low if self.low is None else torch.full_like(box.low, -float("inf"))
+        high = box.high if self.high is None else torch.full_like(box.high, float("inf"))
+        if low.isinf().all() and high.isinf().all():
+            return Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)
+        return Bounded(low, high, leaf.shape, device=leaf.device, dtype=leaf.dtype)
+
+    def extra_repr(self) -> str:
+        """Limits and keys, for ``repr``."""
+        return f"low={self.low}, high={self.high}, {super().extra_repr()}"
+
+
+def _held(limit: float | None, dtype: torch.dtype) -> float | None:
+    """``limit`` as ``dtype`` can hold it: torch would turn -1 into 255 for uint8."""
+    if limit is None or dtype.is_floating_point or int(limit) != limit or dtype == torch.bool:
+        return limit
+    ends = torch.iinfo(dtype)
+    return min(max(int(limit), ends.min), ends.max)

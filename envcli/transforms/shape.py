@@ -1,0 +1,67 @@
+"""What transforms agree on that change the shape of values and nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC
+
+import torch
+
+from envcli.env_specs import leaf_specs
+from envcli.errors import TransformError
+from envcli.keys import as_path
+from envcli.specs import Binary, Bounded, Categorical, Composite, TensorSpec, Unbounded
+from envcli.transforms.transform import Transform
+
+__all__ = ["ShapeTransform"]
+
+
+class ShapeTransform(Transform, ABC):
+    """A transform that moves or adds dimensions: bounds move along, and an action goes the same way back."""
+
+    def _derived(self, spec: Composite) -> Composite:
+        present = leaf_specs(spec)
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
+            leaf = present.get(as_path(in_key))
+            if leaf is not None:
+                spec[out_key] = self._checked(leaf, in_key, spec.ndim)
+        return spec
+
+    def transform_input_spec(self, input_spec: Composite) -> Composite:
+        """Actions and states as the user gives them."""
+        for family in ("full_action_spec", "full_state_spec"):
+            spec = input_spec[family]
+            present = leaf_specs(spec)
+            for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
+                leaf = present.get(as_path(in_key))
+                if leaf is not None:
+                    if in_key != out_key:
+                        del spec[in_key]
+                    spec[out_key] = self._checked(leaf, in_key, spec.ndim)
+            input_spec[family] = spec
+        return input_spec
+
+    def _checked(self, leaf: TensorSpec, key: object, lead: int) -> TensorSpec:
+        try:
+            after = self._leaf_after(leaf)
+        except (TransformError, IndexError, RuntimeError) as error:
+            raise TransformError(f"{self!r} does not fit {key!r}, a {list(leaf.shape[lead:])}: {error}") from None
+        if after.shape[:lead] != leaf.shape[:lead]:
+            raise TransformError(f"{self!r} would change the batch dimensions {list(leaf.shape[:lead])} of {key!r}")
+        return after
+
+    def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        shape = self._apply_transform(torch.zeros(leaf.shape, dtype=torch.bool)).shape
+        if isinstance(leaf, Bounded):
+            low, high = self._apply_transform(leaf.low), self._apply_transform(leaf.high)
+            return Bounded(low, high, shape=shape, device=leaf.device, dtype=leaf.dtype)
+        if isinstance(leaf, Categorical):
+            return Categorical(leaf.n, shape=shape, device=leaf.device, dtype=leaf.dtype)
+        if isinstance(leaf, Binary):
+            return Binary(shape=shape, device=leaf.device, dtype=leaf.dtype)
+        if isinstance(leaf, Unbounded):
+            return Unbounded(shape, device=leaf.device, dtype=leaf.dtype)
+        if shape == leaf.shape:
+            return leaf
+        return Unbounded(
+            shape, device=leaf.device, dtype=leaf.dtype
+        )  # a one-hot vector is one along its last dimension

@@ -1,0 +1,40 @@
+"""Reduces numbers to their signs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from envcli.buffer import Array
+from envcli.transforms.elementwise import ArrayRule, Elementwise, NumberRule
+
+__all__ = ["SignTransform"]
+
+
+class SignTransform(Elementwise):
+    """-1 for what is negative, 1 for what is positive, 0 for zero and NaN (as ``torch.sign``); the dtype stays.
+
+    Towards the simulator (``in_keys_inv``) the sign of the user's action is what the simulator gets. A spec that knows
+    that its numbers are not negative becomes 0 to 1 (TorchRL: always -1 to 1).
+
+    Args:
+        in_keys, out_keys, in_keys_inv, out_keys_inv: see :class:`Transform`; none are taken unless they are named.
+    """
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        return torch.sign(obs)
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        return torch.sign(state)
+
+    def _array_rule(self, dtype: np.dtype[Any]) -> ArrayRule | None:
+        def rule(source: Array, target: Array) -> None:  # np.sign would keep NaN
+            np.greater(source, 0, out=target)
+            np.subtract(target, np.less(source, 0), out=target)
+
+        return rule
+
+    def _number_rule(self) -> NumberRule | None:
+        return lambda number: (number > 0) - (number < 0)

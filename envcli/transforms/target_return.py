@@ -1,0 +1,55 @@
+"""Says which return is still to be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from envcli.errors import ConfigError
+from envcli.keys import NestedKey
+from envcli.transforms.along_episode import AlongEpisode
+
+__all__ = ["TargetReturn"]
+
+
+class TargetReturn(AlongEpisode):
+    """``target_return``: ``target_return`` after a reset, less each reward from there on (Decision Transformer).
+
+    It has the shape and dtype of the reward, stands at the root and under ``"next"``, and is state: a step goes on from
+    what the root says. On a finished rollout, see :class:`AlongEpisode` (TorchRL cannot do that).
+
+    Args:
+        target_return: the return that an episode is to reach.
+        mode: ``"reduce"`` takes each reward off, ``"constant"`` does not.
+        in_keys: which rewards; None: all that the env has, ``"reward"`` outside an env.
+        out_keys: the names of the targets; None: each reward's, its last part replaced by ``"target_return"``.
+        reset_key: kept for TorchRL's sake; what is reset is known here.
+
+    Raises:
+        ConfigError: there is no such mode.
+        TransformError: ``in_keys`` and ``out_keys`` are not equally many, or two targets have one name.
+    """
+
+    def __init__(
+        self,
+        target_return: float,
+        mode: str = "reduce",
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+        reset_key: NestedKey | None = None,
+    ) -> None:
+        if mode not in ("reduce", "constant"):
+            raise ConfigError(f"TargetReturn: mode is {mode!r}, expected reduce or constant")
+        super().__init__(float(target_return), in_keys, out_keys)
+        self.target_return, self.mode = target_return, mode
+        self._reduces = mode == "reduce"
+
+    def _following(self, before: Any, reward: Any) -> Any:
+        return before - reward if self._reduces else before
+
+    def _name(self, reward: str) -> str:
+        return "target_return"
+
+    def extra_repr(self) -> str:
+        """Target, mode and keys, for ``repr``."""
+        return f"target_return={self.target_return}, mode={self.mode!r}, {super().extra_repr()}"

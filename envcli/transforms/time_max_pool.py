@@ -1,0 +1,102 @@
+"""Shows the largest of the last few values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tensordict import TensorDictBase
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError
+from envcli.keys import NestedKey, as_path, under_next
+from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
+from envcli.transforms.stacked_rollout import StackedRollout
+from envcli.transforms.transform import Transform
+from envcli.transforms.windows import Ring
+
+__all__ = ["TimeMaxPool"]
+
+
+class TimeMaxPool(Transform):
+    """Element by element, the largest of the last ``T`` values of the episode (of fewer, at its beginning).
+
+    With ``T=2`` and a frame skip of 1 behind it, it takes away the flicker of Atari games, which draw some things in
+    every other frame only. On a finished rollout (``[*batch, time]``) the same comes out.
+
+    Args:
+        in_keys: None: ``["observation"]``.
+        out_keys: None: the same.
+        T: how many steps.
+        reset_key: taken for TorchRL's sake; an env says by itself who is reset.
+
+    Raises:
+        ConfigError: ``T`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        in_keys: Sequence[NestedKey] | None = None,
+        out_keys: Sequence[NestedKey] | None = None,
+        T: int = 1,
+        reset_key: NestedKey | None = None,
+    ) -> None:
+        super().__init__(["observation"] if in_keys is None else in_keys, out_keys)
+        if T < 1:
+            raise ConfigError(f"T: expected at least 1 step, found {T}")
+        self.T, self.reset_key = T, reset_key
+        self._rings: dict[NestedKey, Ring] = {}
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """The maxima of a whole rollout ``[*batch, time]``, in place; what is missing is left out."""
+        rollout = StackedRollout(tensordict, self.T, "done", None)
+        found = [(out, rollout.windows(key)) for key, out in zip(self.in_keys, self.out_keys, strict=True)]
+        for out_key, windows in found:
+            if windows is not None:
+                tensordict.set(out_key, rollout.unflat(windows.amax(2)))
+        return tensordict
+
+    # -- specs ----------------------------------------------------------------------------------------------------
+
+    def _derived(self, spec: Composite) -> Composite:
+        present = leaf_specs(spec)
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
+            if leaf := present.get(as_path(in_key)):
+                spec[out_key] = self._leaf_after(leaf)
+        return spec
+
+    def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        if isinstance(leaf, Bounded):
+            return leaf.clone()
+        return Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)  # the largest of one-hot vectors is none
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        self._shown: list[tuple[Ring, Array, Array, Array, Array]] = []
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
+            path, out = as_path(in_key), as_path(out_key)
+            root, following = inner.array(path)[:, None], inner.array(under_next(path))
+            # Values stand side by side along a new first axis, before the batch.
+            layout = (self.T, root.shape[1:], -(root.ndim - 1), root.dtype)
+            ring = self._rings.get(in_key)
+            if ring is None or ring.layout != layout:
+                ring = self._rings[in_key] = Ring(*layout)
+            self._shown.append((ring, root, outer.array(out), following, outer.array(under_next(out))))
+
+    def _step_row(self, t: int) -> None:
+        for ring, _, _, source, target in self._shown:
+            ring.push(source[t])
+            np.maximum.reduce(ring.window, axis=0, out=target[t, ...])
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        mask: Any = ... if where is None else where
+        for ring, source, target, _, _ in self._shown:
+            ring.fill(source[t], None, None if where is None else where[None])
+            target[t][mask] = ring.window.max(axis=0)[mask]
+
+    def extra_repr(self) -> str:
+        """How many, and the keys."""
+        return f"T={self.T}, {super().extra_repr()}"

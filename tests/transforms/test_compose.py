@@ -1,0 +1,137 @@
+"""Compose: a sequence of transforms that is one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from envcli.errors import TransformError
+from envcli.testing.toys import CountingEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.transform import Transform
+
+
+class Times(Transform):
+    """Multiplies the observation, and divides the action."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__(["observation"], in_keys_inv=["action"])
+        self.factor = factor
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        return obs * self.factor
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        return state / self.factor
+
+
+class Plus(Transform):
+    """Adds to the observation, and takes from the action."""
+
+    def __init__(self, term: float) -> None:
+        super().__init__(["observation"], in_keys_inv=["action"])
+        self.term = term
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        return obs + self.term
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        return state - self.term
+
+
+def names(chain: Compose) -> list[str]:
+    return [type(transform).__name__ for transform in chain]
+
+
+def test_the_first_is_nearest_to_the_env() -> None:
+    chain = Compose(Times(10), Plus(1))
+    td = TensorDict({"observation": torch.ones(1), "action": torch.tensor([1.0])})
+    assert chain(td.clone())["observation"] == 11
+    assert chain.inv(td)["action"] == 0, "and the last is the first on the way back"
+    env = TransformedEnv(CountingEnv(), Compose(Times(10), Plus(1)))
+    data = env.rollout(3, lambda td: td.set("action", torch.tensor([1.0])))
+    assert data["observation"].squeeze(-1).tolist() == [1, 11, 21]
+    assert data["next", "reward"].squeeze(-1).tolist() == [0, 0, 0]
+
+
+def test_chains_within_chains() -> None:
+    inner = Compose(Times(10), Plus(1))
+    env = TransformedEnv(CountingEnv(), Compose(inner, Compose(Times(2))))
+    assert [type(t).__name__ for t in env.transform.flat()] == ["Times", "Plus", "Times"]  # type: ignore[operator]
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [22, 42]
+
+
+def test_it_reads_like_a_list() -> None:
+    chain = Compose(Times(1), Plus(2), StepCounter())
+    assert len(chain) == 3
+    assert names(chain) == ["Times", "Plus", "StepCounter"]
+    assert isinstance(chain[1], Plus)
+    assert isinstance(chain[-1], StepCounter)
+    assert names(chain[:2]) == ["Times", "Plus"]
+    assert chain[:2][0] is not chain[0], "a slice stands alone"
+    with pytest.raises(IndexError, match="no transform 3 among 3"):
+        chain[3]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (0, ["StepCounter", "Times", "Plus"]),
+        (1, ["Times", "StepCounter", "Plus"]),
+        (-1, ["Times", "StepCounter", "Plus"]),
+    ],
+)
+def test_insert_goes_before(index: int, expected: list[str]) -> None:
+    chain = Compose(Times(1), Plus(1))
+    chain.insert(index, StepCounter())
+    assert names(chain) == expected
+
+
+def test_what_cannot_be_inserted() -> None:
+    chain = Compose(Times(1))
+    with pytest.raises(TransformError, match="expected a transform, found a int"):
+        chain.append(3)  # type: ignore[arg-type]  # the point of the test
+    with pytest.raises(TransformError, match="no place 5 in a chain of 1"):
+        chain.insert(5, Plus(1))
+    with pytest.raises(TransformError, match="part of another chain"):
+        Compose(chain[0])
+
+
+def test_what_does_not_fit_leaves_the_chain_as_it_was() -> None:
+    env = TransformedEnv(CountingEnv(), Compose(Times(10)))
+
+    class Lost(Plus):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.in_keys = ["nowhere"]
+
+    lost = Lost()
+    with pytest.raises(TransformError, match=r"Lost: in_keys \['nowhere'\] are not there. The env has: "):
+        env.transform.append(lost)  # type: ignore[operator]  # a Compose
+    assert lost.container is None
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [10, 20]
+
+
+def test_parent_is_the_env_before() -> None:
+    env = TransformedEnv(CountingEnv(), Compose(Times(10), Plus(1), StepCounter()))
+    first, second, third = env.transform  # type: ignore[misc]  # a Compose is iterable
+    assert len(first.parent.transform) == 0
+    assert second.parent.rollout(2)["next", "observation"].squeeze(-1).tolist() == [10, 20]
+    assert third.parent.rollout(2)["next", "observation"].squeeze(-1).tolist() == [11, 21]
+    assert third.parent.base_env is env.base_env
+
+
+def test_a_copy_has_copies() -> None:
+    chain = Compose(Times(10))
+    copied = chain.clone()
+    copied[0].factor = 3  # type: ignore[assignment]  # Module's attribute types
+    assert chain[0].factor == 10
+    assert copied.container is None
+
+
+def test_repr() -> None:
+    assert repr(Compose()) == "Compose()"
+    assert repr(Compose(Times(1))) == "Compose(\n        Times(keys=['observation']))"

@@ -1,0 +1,99 @@
+"""FrameSkipTransform."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from envcli.env import Env
+from envcli.errors import ConfigError
+from envcli.testing import EnvContract
+from envcli.testing.toys import CountingEnv, StatelessEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.frame_skip import FrameSkipTransform
+from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.time_max_pool import TimeMaxPool
+from tests.transforms.image_toy import FramesEnv, frame
+
+
+class TestOfOne(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv(7), FrameSkipTransform(3))
+
+
+class TestOfABatch(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv([5, 8], [2]), Compose(StepCounter(), FrameSkipTransform(3)))
+
+
+class TestOfABatchWithoutMemory(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(StatelessEnv(2.5, [3]), FrameSkipTransform(2))
+
+
+def ones(env: Env) -> torch.Tensor:
+    return torch.ones_like(env.action_spec.rand())
+
+
+def test_rewards_are_summed_up_to_the_end_of_the_episode() -> None:
+    base = FramesEnv(7)
+    rollout = TransformedEnv(base, FrameSkipTransform(3)).rollout(3)
+    assert rollout["next", "reward"].flatten().tolist() == [1 + 2 + 3, 4 + 5 + 6, 7]
+    assert rollout["next", "done"].flatten().tolist() == [False, False, True]
+    assert torch.equal(rollout["next", "pixels"][0], frame(3, 12, 10))
+    assert torch.equal(torch.stack(base.actions)[:3], rollout["action"][[0, 0, 0]]), "the action is held"
+    assert len(base.actions) == 7
+
+
+def test_in_a_batch_an_env_that_is_done_waits() -> None:
+    env = TransformedEnv(FramesEnv([2, 9], [2]), FrameSkipTransform(4))
+    step = env.rand_step(env.reset())["next"]
+    assert step["reward"].tolist() == [[1 + 2], [1 + 2 + 3 + 4]]
+    assert step["done"].tolist() == [[True], [False]]
+    assert torch.equal(step["pixels"][0], frame(2, 12, 10))
+    assert torch.equal(step["pixels"][1], frame(4, 12, 10))
+
+
+def test_state_moves_along_and_the_root_stays() -> None:
+    env = TransformedEnv(StatelessEnv(10.0), FrameSkipTransform(3))
+    rollout = env.rollout(2, lambda td: td.set("action", torch.ones(1)))
+    assert rollout["position"].flatten().tolist() == [0, 3]
+    assert rollout["next", "position"].flatten().tolist() == [3, 6]
+
+
+def test_transforms_before_it_run_in_every_frame_and_those_after_it_once() -> None:
+    before = TransformedEnv(CountingEnv(99), Compose(StepCounter(), FrameSkipTransform(3))).rollout(2)
+    after = TransformedEnv(CountingEnv(99), Compose(FrameSkipTransform(3), StepCounter())).rollout(2)
+    assert before["next", "step_count"].flatten().tolist() == [3, 6]
+    assert before["step_count"].flatten().tolist() == [0, 3]
+    assert after["next", "step_count"].flatten().tolist() == [1, 2]
+    assert after["next", "observation"].flatten().tolist() == [3, 6]
+
+
+def test_a_count_before_it_may_end_the_episode() -> None:
+    env = TransformedEnv(CountingEnv(99), Compose(StepCounter(max_steps=5), FrameSkipTransform(3)))
+    assert env.rollout(9)["next", "step_count"].flatten().tolist() == [3, 5]
+
+
+def test_the_last_two_frames_are_pooled() -> None:
+    """As for Atari: TimeMaxPool in every frame, FrameSkipTransform behind it."""
+    env = TransformedEnv(FramesEnv(99), Compose(TimeMaxPool(["pixels"], T=2), FrameSkipTransform(4)))
+    rollout = env.rollout(2)
+    for step, last in ((0, 4), (1, 8)):
+        wanted = torch.maximum(frame(last - 1, 12, 10), frame(last, 12, 10))
+        assert torch.equal(rollout["next", "pixels"][step], wanted)
+
+
+def test_a_copy_stands_alone() -> None:
+    env = TransformedEnv(CountingEnv(99), FrameSkipTransform(3))
+    env.rollout(2)
+    other = TransformedEnv(CountingEnv(99), env.transform.clone())
+    assert other.rollout(2)["next", "observation"].flatten().tolist() == [3, 6]
+    assert env.transform.parent.rollout(2)["next", "observation"].flatten().tolist() == [1, 2]
+    assert env.rollout(2)["next", "observation"].flatten().tolist() == [3, 6]
+
+
+def test_less_than_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="frame_skip: expected a whole number of at least 1, found 0"):
+        FrameSkipTransform(0)

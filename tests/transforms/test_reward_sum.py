@@ -1,0 +1,54 @@
+"""RewardSum: the rewards of each episode added up."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from envcli.env import Env
+from envcli.specs import Composite, Unbounded
+from envcli.testing import EnvContract
+from envcli.testing.toys import CountingEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.reward_sum import RewardSum
+
+
+class TestSummed(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv([2, 5], [2]), RewardSum())
+
+
+@pytest.mark.parametrize("reward_spec", [False, True])
+def test_sums(reward_spec: bool) -> None:
+    env = TransformedEnv(CountingEnv(3), RewardSum(reward_spec=reward_spec))
+    data = env.rollout(5, lambda td: td.set("action", torch.ones(1)), break_when_any_done=False)
+    assert data["next", "episode_reward"].flatten().tolist() == [1, 2, 3, 1, 2]
+    if not reward_spec:
+        assert data["episode_reward"].flatten().tolist() == [0, 1, 2, 0, 1]
+        assert env.state_spec == Composite(episode_reward=Unbounded([1]))
+    assert ("episode_reward" in env.reward_keys) is reward_spec
+    assert ("episode_reward" in env.observation_keys) is not reward_spec
+
+
+def test_sums_as_rewards_keep_the_contract() -> None:
+    env = TransformedEnv(CountingEnv([2, 5], [2]), RewardSum(reward_spec=True))
+    td = env.reset()
+    for total in (1, 2):
+        td = env.step_mdp(env.step(td.set("action", torch.ones(2, 1))))
+        del total
+    stepped = env.step(env.reset(td.set("_reset", torch.tensor([[True], [False]]))).set("action", torch.ones(2, 1)))
+    assert stepped["next", "episode_reward"].tolist() == [[1], [3]]
+
+
+def test_a_partial_reset() -> None:
+    env = TransformedEnv(CountingEnv(99, [2]), RewardSum())
+    td = env.step_mdp(env.step(env.reset().set("action", torch.ones(2, 1))))
+    td = env.reset(td.set("_reset", torch.tensor([[False], [True]])))
+    assert td["episode_reward"].tolist() == [[1], [0]]
+    assert env.step(td.set("action", torch.ones(2, 1)))["next", "episode_reward"].tolist() == [[2], [1]]
+
+
+def test_by_steps_it_goes_on_from_what_it_is_given() -> None:
+    env = TransformedEnv(CountingEnv(), RewardSum())
+    td = env.reset().set("action", torch.ones(1)).set("episode_reward", torch.tensor([41.0]))
+    assert env.step(td)["next", "episode_reward"] == 42

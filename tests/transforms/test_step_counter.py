@@ -1,0 +1,107 @@
+"""StepCounter: counts the steps of each episode, and may end it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from envcli.env import Env
+from envcli.errors import ConfigError
+from envcli.specs import Bounded, Categorical, Composite
+from envcli.testing import EnvContract
+from envcli.testing.toys import CountingEnv, StatelessEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.step_counter import StepCounter
+
+
+class TestCounted(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv(5), StepCounter())
+
+
+class TestLimited(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv([9, 2], [2]), StepCounter(max_steps=4))
+
+
+class TestLimitedWithoutAFlagOfItsOwn(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(StatelessEnv(3.0, [2]), StepCounter(max_steps=4))
+
+
+def test_it_counts() -> None:
+    data = TransformedEnv(CountingEnv(3), StepCounter()).rollout(5, break_when_any_done=False)
+    assert data["step_count"].squeeze(-1).tolist() == [0, 1, 2, 0, 1]
+    assert data["next", "step_count"].squeeze(-1).tolist() == [1, 2, 3, 1, 2]
+    assert data["step_count"].dtype == torch.int64
+
+
+def test_it_counts_each_env_of_a_batch() -> None:
+    data = TransformedEnv(CountingEnv([2, 3], [2]), StepCounter()).rollout(4, break_when_any_done=False)
+    assert data["next", "step_count"].squeeze(-1).tolist() == [[1, 2, 1, 2], [1, 2, 3, 1]]
+
+
+@pytest.mark.parametrize("batch", [[], [2]])
+def test_it_truncates(batch: list[int]) -> None:
+    env = TransformedEnv(CountingEnv(100, batch), StepCounter(max_steps=3))
+    data = env.rollout(10)
+    assert data.batch_size[-1] == 3
+    last = data["next"][..., -1]
+    assert last["truncated"].all()
+    assert last["done"].all()
+    assert not last["terminated"].any()
+    again = env.rollout(7, break_when_any_done=False)
+    assert again["step_count"].reshape(-1, 7)[0].tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_it_adds_the_flag_where_there_is_none() -> None:
+    env = TransformedEnv(StatelessEnv(99.0), StepCounter(max_steps=2))
+    assert env.done_keys == ["done", "terminated", "truncated"]
+    assert env.full_done_spec["truncated"] == Categorical(2, shape=[1], dtype=torch.bool)
+    assert env.rollout(9)["next", "truncated"].squeeze(-1).tolist() == [False, True]
+    assert "truncated" not in TransformedEnv(StatelessEnv(), StepCounter()).done_keys
+
+
+def test_an_end_of_the_env_stays_an_end() -> None:
+    data = TransformedEnv(CountingEnv(2), StepCounter(max_steps=5)).rollout(9)
+    assert data["next", "terminated"].squeeze(-1).tolist() == [False, True]
+    assert not data["next", "truncated"].any()
+
+
+def test_done_may_be_left_alone() -> None:
+    env = TransformedEnv(CountingEnv(9), StepCounter(max_steps=2, update_done=False))
+    following = env.rollout(3)["next"]
+    assert following["truncated"].squeeze(-1).tolist() == [False, True, True]
+    assert not following["done"].any()
+
+
+def test_by_steps_it_goes_on_from_what_it_is_given() -> None:
+    env = TransformedEnv(CountingEnv(99), StepCounter())
+    td = env.rand_action(env.reset())
+    td["step_count"] = torch.tensor([41])
+    assert env.step(td)["next", "step_count"] == 42
+
+
+def test_its_spec() -> None:
+    env = TransformedEnv(CountingEnv(batch_size=[2]), StepCounter(max_steps=7, step_count_key="age"))
+    spec = Bounded(0, 7, shape=[2, 1], dtype=torch.int64)
+    assert env.observation_spec["age"] == spec
+    assert env.state_spec == Composite(age=spec, shape=[2])
+    assert TransformedEnv(CountingEnv(), StepCounter()).observation_spec["step_count"].is_in(torch.tensor([10**12]))
+
+
+def test_another_flag_may_say_so() -> None:
+    env = TransformedEnv(CountingEnv(9), StepCounter(max_steps=2, truncated_key="late"))
+    following = env.rollout(5)["next"]
+    assert following["late"].squeeze(-1).tolist() == [False, True]
+    assert following["done"].squeeze(-1).tolist() == [False, True]
+    assert not following["truncated"].any()
+
+
+def test_a_limit_must_let_one_step_pass() -> None:
+    with pytest.raises(ConfigError, match=r"max_steps: expected at least 1, found 0\. null counts without an end"):
+        StepCounter(0)
+
+
+def test_repr() -> None:
+    assert repr(StepCounter(5)) == "StepCounter(max_steps=5, key='step_count')"

@@ -1,0 +1,32 @@
+"""TargetReturn: the return that is still to be reached."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tensordict import TensorDictBase
+
+from envcli.env import Env
+from envcli.errors import ConfigError
+from envcli.testing import EnvContract
+from envcli.testing.toys import CountingEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.target_return import TargetReturn
+
+
+class TestTarget(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv(5), TargetReturn(3.0))
+
+
+def test_targets() -> None:
+    def policy(td: TensorDictBase) -> TensorDictBase:
+        return td.set("action", torch.ones(1))
+
+    data = TransformedEnv(CountingEnv(3), TargetReturn(10.0)).rollout(5, policy, break_when_any_done=False)
+    assert data["target_return"].flatten().tolist() == [10, 9, 8, 10, 9]
+    assert data["next", "target_return"].flatten().tolist() == [9, 8, 7, 9, 8]
+    data = TransformedEnv(CountingEnv(3), TargetReturn(10.0, "constant")).rollout(4, break_when_any_done=False)
+    assert data["next", "target_return"].flatten().tolist() == [10] * 4
+    with pytest.raises(ConfigError, match="TargetReturn: mode is 'grow', expected reduce or constant"):
+        TargetReturn(1.0, "grow")

@@ -1,0 +1,217 @@
+"""The contract of a transform: what one method gives, and what the others may change."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from envcli.buffer import Array
+from envcli.errors import TransformError
+from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
+from envcli.testing import check_env_specs
+from envcli.testing.toys import CountingEnv, NestedEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.transform import Transform
+
+
+class Pair(Transform):
+    """The least one can write: ``[x, -x]`` for ``[x]``."""
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        return torch.cat([obs, -obs], -1)
+
+
+class Tenfold(Transform):
+    """The user's action is ten times the simulator's."""
+
+    def __init__(self, key: Any = "action") -> None:
+        super().__init__(in_keys_inv=[key])
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        return state / 10
+
+    def transform_action_spec(self, action_spec: Composite) -> Composite:
+        key = self.in_keys_inv[0]
+        action_spec[key] = Bounded(-10, 10, shape=action_spec[key].shape, dtype=torch.float32)
+        return action_spec
+
+
+def test_one_method_is_a_transform() -> None:
+    env = TransformedEnv(CountingEnv([2, 3], [2]), Pair(["observation"]))
+    assert env.observation_spec["observation"] == Unbounded([2, 2])
+    check_env_specs(env)
+    data = env.rollout(4, break_when_any_done=False)
+    assert data["observation"][0].tolist() == [[0, 0], [1, -1], [0, 0], [1, -1]]
+    assert data["next", "observation"][1].tolist() == [[1, -1], [2, -2], [3, -3], [1, -1]]
+
+
+def test_out_keys_stand_beside() -> None:
+    env = TransformedEnv(CountingEnv(3), Pair(["observation"], ["pair"]))
+    check_env_specs(env)
+    data = env.rollout(3)
+    assert data["observation"].squeeze(-1).tolist() == [0, 1, 2]
+    assert data["pair"].tolist() == [[0, 0], [1, -1], [2, -2]]
+    assert env.observation_keys == ["observation", "start", "pair"]
+
+
+def test_rewards_and_nested_keys_are_entries_too() -> None:
+    env = TransformedEnv(NestedEnv(3, [2]), Pair([("agent", "observation"), ("agent", "reward")]))
+    check_env_specs(env)
+    data = env.rollout(3)
+    assert torch.equal(
+        data["next", "agent", "reward"], torch.cat([data["agent", "action"], -data["agent", "action"]], -1)
+    )
+    assert data["agent", "observation"][:, :, 0].tolist() == [[0, 1, 2]] * 2
+
+
+def test_actions_on_their_way_to_the_simulator() -> None:
+    env = TransformedEnv(CountingEnv(), Tenfold())
+    check_env_specs(env)
+    data = env.rollout(3, lambda td: td.set("action", torch.tensor([5.0])))
+    assert data["action"].squeeze(-1).tolist() == [5, 5, 5], "the user sees what the user gave"
+    assert data["next", "reward"].squeeze(-1).tolist() == [0.5, 0.5, 0.5]
+    td = env.step(env.reset().set("action", torch.tensor([10.0])))
+    assert td["next", "reward"] == 1
+    assert td["action"] == 10
+
+
+def test_a_spec_may_know_better_than_zeros_say() -> None:
+    class Known(Pair):
+        def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+            return Bounded(-99, 99, shape=[*leaf.shape[:-1], 2], dtype=leaf.dtype)
+
+    env = TransformedEnv(CountingEnv(), Known(["observation"]))
+    assert env.observation_spec["observation"] == Bounded(-99, 99, shape=[2], dtype=torch.float32)
+    check_env_specs(env)
+
+
+class Differences(Transform):
+    """Rows: how much the observation grew in this step."""
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        observation_spec["grown"] = Unbounded([*observation_spec.shape, 1])
+        return observation_spec
+
+    def _bind(self, inner: Any, outer: Any) -> None:
+        self._before, self._after = outer.array(("observation",)), outer.array(("next", "observation"))
+        self._root, self._next = outer.array(("grown",)), outer.array(("next", "grown"))
+
+    def _step_row(self, t: int) -> None:
+        self._next[t] = self._after[t] - self._before[t]
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        self._root[t][... if where is None else where] = 0
+
+
+def test_rows_may_be_written_straight() -> None:
+    class Knows(CountingEnv): ...
+
+    env = TransformedEnv(Knows(3), Differences())
+    data = env.rollout(5, break_when_any_done=False)
+    assert data["next", "grown"].squeeze(-1).tolist() == [1] * 5
+    assert data["grown"].squeeze(-1).tolist() == [0, 1, 1, 0, 1]
+
+
+# -- alone ------------------------------------------------------------------------------------------------------------
+
+
+def test_alone_it_works_on_any_tensordict() -> None:
+    td = TensorDict({"observation": torch.ones(4, 5, 1), "other": torch.ones(4, 5)}, batch_size=[4, 5])
+    out = Pair(["observation", "missing"])(td)
+    assert out is td
+    assert td["observation"].shape == (4, 5, 2)
+    assert set(td.keys()) == {"observation", "other"}
+
+
+def test_alone_on_a_rollout_it_changes_what_follows_too() -> None:
+    def rollout() -> TensorDict:
+        return TensorDict({"a": torch.ones(4, 1), "next": {"a": torch.zeros(4, 1), "b": torch.ones(4, 1)}}, [4])
+
+    out = Pair(["a", "b"])(rollout())
+    assert out["a"].shape == out["next", "a"].shape == out["next", "b"].shape == (4, 2)
+    named = Pair(["a", ("next", "a")])(rollout())
+    assert named["next", "a"].shape == (4, 2), "once, where it is named, as in TorchRL"
+    assert named["next", "b"].shape == (4, 1)
+
+
+def test_alone_the_way_back_changes_a_copy() -> None:
+    td = TensorDict({"action": torch.ones(1)})
+    assert Tenfold().inv(td)["action"] == pytest.approx(0.1)
+    assert td["action"] == 1
+
+
+def test_one_without_a_value_cannot_be_applied() -> None:
+    with pytest.raises(TransformError, match="Differences works on the steps of an env only"):
+        Differences(["observation"])(TensorDict({"observation": torch.ones(1)}))
+
+
+def test_as_many_ways_in_as_out() -> None:
+    with pytest.raises(TransformError, match=r"in_keys_inv \['a'\] and out_keys_inv \['b', 'c'\] must be equally many"):
+        Transform(in_keys_inv=["a"], out_keys_inv=["b", "c"])
+
+
+def test_keys_default_to_each_other() -> None:
+    transform = Pair(["a"], in_keys_inv=["b"])
+    assert (transform.out_keys, transform.out_keys_inv) == (["a"], ["b"])
+    assert repr(transform) == "Pair(keys=['a'])"
+
+
+def test_it_stands_in_one_place_only() -> None:
+    transform = Pair(["observation"])
+    assert (transform.container, transform.parent) == (None, None)
+    env = TransformedEnv(CountingEnv(), transform)
+    assert transform.container is env
+    with pytest.raises(TransformError, match=r"part of another chain already. Use a copy: transform\.clone\(\)"):
+        Compose(transform)
+    copied = transform.clone()
+    assert copied.container is None
+    assert transform.container is env
+    TransformedEnv(CountingEnv(), copied)
+
+
+def test_a_copy_of_one_in_use_goes_without_its_rows() -> None:
+    env = TransformedEnv(CountingEnv(3), Compose(Pair(["start"]), StepCounter(), Differences()))
+    data = env.rollout(3)
+    copies = [transform.clone() for transform in env.transform]  # type: ignore[union-attr]  # a Compose is iterable
+    assert not any("_root" in vars(copied) or "_root_moves" in vars(copied) for copied in copies)
+    copies = [pickle.loads(pickle.dumps(copied)) for copied in copies[:2]]
+    other = TransformedEnv(CountingEnv(3), Compose(*copies))
+    assert torch.equal(other.rollout(3)["step_count"], data["step_count"])
+    assert torch.equal(env.rollout(3)["observation"], data["observation"]), "the first one still has its rows"
+
+
+def test_state_of_a_copy_is_its_own() -> None:
+    class Counts(Pair):
+        def __init__(self) -> None:
+            super().__init__(["observation"])
+            self.register_buffer("calls", torch.zeros(()))
+
+    one = Counts()
+    other = one.clone()
+    other.calls += 1
+    assert one.calls == 0
+    assert "calls" in one.state_dict()
+
+
+def test_the_chain_that_holds_it_is_no_part_of_it() -> None:
+    transform = Pair(["observation"])
+    env = TransformedEnv(CountingEnv(), Compose(transform))
+    assert list(transform.children()) == []
+    assert transform.state_dict() == {}
+    assert env.to("cpu").reset().device == torch.device("cpu")
+
+
+def test_tensordict_hooks_are_called_for_a_reset_only_where_they_say_so() -> None:
+    class Marks(Transform):
+        def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+            return next_tensordict.set("mark", torch.ones(1))
+
+    td = TensorDict({"observation": torch.zeros(1)})
+    assert "mark" not in Marks()._reset(None, td)
+    assert "mark" in Marks()._step(td, td)

@@ -1,0 +1,228 @@
+"""VecNorm: by the running mean and deviation."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from tensordict import TensorDict
+
+from envcli.env import Env
+from envcli.errors import ConfigError, TransformError
+from envcli.specs import Unbounded
+from envcli.testing import EnvContract
+from envcli.testing.toys import CountingEnv, DoubleEnv, NestedEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.observation_norm import ObservationNorm
+from envcli.transforms.vec_norm import VecNorm
+
+
+class TestFrozen(EnvContract):
+    def make_env(self) -> Env:
+        env = TransformedEnv(CountingEnv([2, 5], [2]), VecNorm())
+        env.rollout(20, break_when_any_done=False)
+        env.transform.freeze()
+        return env
+
+
+def by_hand(values: list[np.ndarray], decay: float, eps: float = 1e-4) -> list[np.ndarray]:
+    """Each update ``[n, *shape]`` normalised by all up to it, with weights written out."""
+    shown = []
+    for last in range(len(values)):
+        weights = np.concatenate([np.full(len(v), decay ** (last - i)) for i, v in enumerate(values[: last + 1])])
+        seen = np.concatenate(values[: last + 1]).astype(float)
+        mean = np.average(seen, axis=0, weights=weights)
+        variance = np.average((seen - mean) ** 2, axis=0, weights=weights)
+        shown.append((values[last] - mean) / np.sqrt(np.maximum(variance, eps)))
+    return shown
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.9])
+@pytest.mark.parametrize("batch", [[], [3]])
+def test_in_an_env_by_hand(decay: float, batch: list[int]) -> None:
+    env = TransformedEnv(CountingEnv(99, batch), VecNorm(decay=decay))
+    data = env.rollout(6)
+    n = (batch or [1])[0]
+    counts = [np.full((n, 1), float(t)) for t in range(7)]
+    expected = by_hand(counts, decay)
+    for t in range(6):
+        np.testing.assert_allclose(data["next", "observation"].reshape(n, 6)[:, t], expected[t + 1][:, 0], atol=1e-5)
+    rewards = [np.asarray(data["action"].reshape(n, 6)[:, t : t + 1]) for t in range(6)]
+    shown = np.concatenate(by_hand(rewards, decay), 1)
+    np.testing.assert_allclose(data["next", "reward"].reshape(n, 6), shown, atol=1e-4)
+
+
+def test_a_stream_far_from_zero() -> None:
+    """Where float32 sums leave nothing, and where TorchRL's newer VecNorm is off tenfold."""
+    drawn = torch.distributions.Normal(10.0, 1.0).sample((4000, 1))
+    for values, tolerance in ((drawn, 0.05), (drawn + 1e4, 0.05)):
+        norm = VecNorm(["x"], decay=1.0)
+        for part in values.split(40):
+            norm(TensorDict({"x": part}, [40]))
+        assert norm.loc["x"].item() == pytest.approx(values.double().mean().item(), rel=1e-6)
+        assert norm.scale["x"].item() == pytest.approx(values.double().std().item(), rel=tolerance / 10)
+        shown = norm.freeze()(TensorDict({"x": values}, [4000]))["x"]
+        assert abs(shown.mean().item()) < tolerance
+        assert shown.std().item() == pytest.approx(1, abs=tolerance)
+
+
+def test_sums_are_live_state() -> None:
+    env = TransformedEnv(CountingEnv(99), VecNorm(decay=1.0))
+    env.rollout(5)
+    sums = env.transform.state_dict()["_extra_state"]["td"]
+    assert sums["observation_count"].tolist() == [6], "one reset and five steps"
+    assert sums["reward_count"].tolist() == [5]
+    assert sums["observation_sum"].tolist() == [15]
+    assert sums["observation_ssq"].tolist() == [55]
+    for name in ("count", "sum", "ssq"):
+        sums[f"observation_{name}"].fill_(0.0)
+    env.rollout(3)
+    assert sums["observation_count"].tolist() == [4]
+
+
+def test_state_of_another_and_of_torchrl() -> None:
+    source = TransformedEnv(CountingEnv(99), VecNorm())
+    source.rollout(5)
+    state = copy.deepcopy(source.transform.state_dict())
+    expected = source.transform.freeze()
+    flat = {"_extra_state": {name: tensor.float() for name, tensor in state["_extra_state"]["td"].items()}}
+    for loaded in (state, flat):
+        for first in (VecNorm(), TransformedEnv(CountingEnv(99), VecNorm()).transform):
+            first.load_state_dict(loaded)
+            env = TransformedEnv(CountingEnv(99), first) if first.container is None else first.container
+            first.freeze()
+            torch.testing.assert_close(env.rollout(3)["observation"], expected.container.rollout(3)["observation"])
+
+
+def test_a_partial_reset_learns_from_whom_it_names() -> None:
+    env = TransformedEnv(CountingEnv([2, 3], [2]), VecNorm(decay=1.0))
+    env.rollout(4, break_when_any_done=False)
+    sums = env.transform.state_dict()["_extra_state"]["td"]
+    assert sums["observation_count"].item() == 2 + 4 * 2 + 2, "the first reset, four steps, and two resets of one env"
+    assert sums["observation_sum"].item() == (1 + 2 + 1 + 2) + (1 + 2 + 3 + 1)
+
+
+def test_frozen_and_eval_learn_nothing() -> None:
+    env = TransformedEnv(CountingEnv(99), VecNorm())
+    env.rollout(5)
+    before = env.transform.loc.clone()
+    env.transform.freeze()
+    env.rollout(5)
+    assert (env.transform.loc == before).all()
+    env.transform.unfreeze().eval()
+    env.rollout(5)
+    assert (env.transform.loc == before).all()
+    env.transform.train()
+    env.rollout(5)
+    assert (env.transform.loc != before).any()
+
+
+def test_a_frozen_copy_and_an_observation_norm() -> None:
+    env = TransformedEnv(CountingEnv(99), VecNorm())
+    env.rollout(5)
+    frozen = env.transform.frozen_copy()
+    fixed = env.transform.to_observation_norm()
+    assert isinstance(fixed, Compose)
+    assert all(isinstance(norm, ObservationNorm) for norm in fixed)
+    one, other = TransformedEnv(CountingEnv(99), frozen), TransformedEnv(CountingEnv(99), fixed)
+    env.rollout(5)
+    torch.testing.assert_close(one.rollout(4)["observation"], other.rollout(4)["observation"])
+    single = VecNorm(["x"])
+    single(TensorDict({"x": torch.tensor([[1.0], [3.0]])}, [2]))
+    norm = single.to_observation_norm()
+    assert isinstance(norm, ObservationNorm)
+    assert norm(TensorDict({"x": torch.tensor([3.0])}))["x"].item() == pytest.approx(1)
+
+
+def test_afterwards_the_frozen_one_gives_the_same() -> None:
+    env = TransformedEnv(CountingEnv(99, [2]), VecNorm())
+    env.rollout(5)
+    env.transform.freeze()
+    torch.manual_seed(0)
+    there = env.rollout(4)
+    torch.manual_seed(0)
+    again = env.transform.clone()(CountingEnv(99, [2]).rollout(4))
+    for key in ("observation", ("next", "observation"), ("next", "reward")):
+        assert torch.equal(again[key], there[key])
+
+
+def test_shared_sums() -> None:
+    one, other = (TransformedEnv(CountingEnv(99), VecNorm(decay=1.0)) for _ in range(2))
+    one.rollout(2)
+    shared = one.transform.shared_sums()
+    assert all(tensor.is_shared() for tensor in shared.values())
+    other.reset()
+    other.transform.adopt(shared)
+    third = TransformedEnv(CountingEnv(99), VecNorm(decay=1.0, shared_td=shared))
+    for env in (one, other, third):
+        env.rollout(2)
+    assert shared["observation_count"].item() == 3 * 4
+    with pytest.raises(TransformError, match=r"expected sum as torch.float64 \[1\] on cpu, found torch.float32 \[2\]"):
+        other.transform.adopt({name: torch.zeros(2) for name in shared})
+
+
+def test_the_lock_is_held_and_let_go_of() -> None:
+    class Lock:
+        held = taken = 0
+
+        def __enter__(self) -> None:
+            self.held += 1
+            self.taken += 1
+
+        def __exit__(self, *error: object) -> None:
+            self.held -= 1
+
+    lock = Lock()
+    norm = VecNorm(["x"], lock=lock)  # type: ignore[arg-type]  # all that is needed of one
+    norm(TensorDict({"x": torch.zeros(2, 3)}, [2]))
+    assert (lock.taken, lock.held) == (1, 0)
+    norm._sums["x"].update = None  # type: ignore[method-assign,assignment]  # fails when it is called
+    with pytest.raises(TypeError):
+        norm(TensorDict({"x": torch.zeros(2, 3)}, [2]))
+    assert (lock.taken, lock.held) == (2, 0)
+    assert norm.lock is lock
+    assert norm.clone().lock is None
+
+
+def test_copies_and_pickles_have_sums_of_their_own() -> None:
+    env = TransformedEnv(CountingEnv(99), VecNorm())
+    env.rollout(3)
+    for other in (env.transform.clone(), pickle.loads(pickle.dumps(env.transform.clone()))):
+        assert (other.loc == env.transform.loc).all()
+        other._sums["observation"].tensors["count"].fill_(0)
+    assert env.transform.state_dict()["_extra_state"]["td"]["observation_count"] > 0
+
+
+def test_shapes_say_what_is_averaged_over() -> None:
+    env = TransformedEnv(NestedEnv(9, [2]), VecNorm([("agent", "observation")], shapes=[[]]))
+    env.rollout(2)
+    assert env.transform._sums["agent", "observation"].shape == ()
+    assert list(env.transform.state_dict()["_extra_state"]["td"]) == [
+        f"agent.observation_{p}" for p in ("sum", "ssq", "count")
+    ]
+    norm = VecNorm(["a"], decay=1.0, shapes=[[3]])
+    norm(TensorDict({"a": torch.randn(5, 4, 3)}, [5]))
+    assert norm._tensors()["a_count"] == 20
+    with pytest.raises(TransformError, match=r"'observation' has shape \[1\], which does not end with \[2\]"):
+        TransformedEnv(CountingEnv(), VecNorm(["observation"], shapes=[[2]]))
+
+
+def test_specs_and_dtypes() -> None:
+    env = TransformedEnv(DoubleEnv(), VecNorm())
+    assert env.observation_spec["observation"] == Unbounded([1], dtype=torch.float64)
+    assert env.rollout(2)["next", "reward"].dtype == torch.float64
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="expected 0 < decay <= 1 and eps > 0, found decay=0"):
+        VecNorm(decay=0)
+    with pytest.raises(ConfigError, match=r"VecNorm: 1 shapes for in_keys \['observation', 'reward'\]"):
+        VecNorm(shapes=[[1]])
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+        TransformedEnv(CountingEnv(), VecNorm(["pixels"]))
+    with pytest.raises(TransformError, match="must be equally many"):
+        VecNorm(["a"], ["b", "c"])
