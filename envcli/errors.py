@@ -68,7 +68,9 @@ class UnknownName(ConfigError, LookupError):
         super().__init__(f"no {what} {name!r}. {nearest(name, self.known)}{' ' + cure if cure else ''}".rstrip())
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[object, ...]]:
-        return type(self), self._made_of  # launchers and workers pickle errors; by default only the message would go along
+        return type(
+            self
+        ), self._made_of  # launchers and workers pickle errors; by default only the message would go along
 
 
 class MissingDependency(ConfigError, ImportError):

@@ -91,9 +91,9 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
     out = cli("rollout", "--help").out
     for text in (
         "env=cartpole",
-        "pendulum ",
+        " pendulum,",
         "transforms=[none]",
-        "step_counter ",
+        " step_counter,",
         "max_steps=1000",
         "frame_skip=null",
     ):

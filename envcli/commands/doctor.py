@@ -1,7 +1,9 @@
-"""Say what is installed, what can draw, and what to type for the rest.
+"""Say what is installed, what can draw, what to type.
 
-envcli doctor
-envcli doctor json=true
+A line for each part of envcli and for each GL that MuJoCo can draw with; whatever is missing comes with its cure.
+
+  envcli doctor
+  envcli doctor json=true
 """
 
 from __future__ import annotations

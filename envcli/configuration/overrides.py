@@ -109,9 +109,9 @@ class Checker:
 def check(command: str, overrides: Iterable[str], multirun: bool, folders: Iterable[Path] = ()) -> list[str]:
     """The overrides as Hydra is to get them. Raises `ConfigError` at the first that cannot be meant.
 
-    >>> check("rollout", ["env=pendulm"], multirun=False)
+    >>> check("rollout", ["env=blackjak"], multirun=False)
     Traceback (most recent call last):
-    envcli.errors.ConfigError: env: no choice 'pendulm'. Did you mean 'pendulum'? ...
+    envcli.errors.ConfigError: env: no choice 'blackjak'. Did you mean 'blackjack'? ...
     """
     checker = Checker(command, multirun, folders)
     checked = [checker.check(override) for override in overrides]

@@ -16,7 +16,7 @@ BoundPolicy: TypeAlias = Callable[[TensorDictBase], TensorDictBase]
 
 
 class Policy(ABC):
-    """A policy that does not know its env yet. In Python, any callable goes straight into ``env.rollout(n, policy)``."""
+    """A policy that does not know its env yet. In Python, ``env.rollout(n, policy)`` takes any callable."""
 
     @abstractmethod
     def bind(self, env: Env) -> BoundPolicy | None:

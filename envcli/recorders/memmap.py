@@ -13,7 +13,7 @@ __all__ = ["MemmapRecorder"]
 
 
 class MemmapRecorder(Recorder):
-    """The rollout is written straight into files; ``envcli.load_rollout(folder)`` and ``TensorDict.load_memmap`` read it."""
+    """The rollout is written straight into files that ``envcli.load_rollout`` and ``TensorDict.load_memmap`` read."""
 
     def buffer(self, env: RowEnv, steps: int) -> RolloutBuffer:
         """See :class:`Recorder`. The files take the room of all ``steps`` at once; what is not used is given back."""

@@ -29,7 +29,11 @@ class Recorder(ABC):
 
     @abstractmethod
     def buffer(self, env: RowEnv, steps: int) -> RolloutBuffer:
-        """Memory for ``steps`` steps of ``env``: what ``env.rollout(out=...)`` takes. Raises StoreError if there is no room."""
+        """Memory for ``steps`` steps of ``env``: what ``env.rollout(out=...)`` takes.
+
+        Raises:
+            StoreError: there is no room.
+        """
 
     @abstractmethod
     def finish(self) -> Path | None:

@@ -80,8 +80,8 @@ class Resize(ImageTransform):
     def _takes_whole_numbers(self, images: torch.Tensor) -> bool:
         """Does torch resize them as they are, faster and as well?
 
-        One channel is slower in whole numbers than in floats. The bicubic method is cut to 0..255 between its two passes
-        there, and up to 4 away from what it should be.
+        One channel is slower in whole numbers than in floats. The bicubic method is cut to 0..255 between its two
+        passes there, and up to 4 away from what it should be.
         """
         if images.dtype != torch.uint8 or not images.is_cpu:
             return False

@@ -75,9 +75,9 @@ class TensorDictRows:
                     "Name it in out_keys, or add it in transform_observation_spec"
                 )
             rows = target[full]
-            if before.get(as_user_key(path), None) is value and full in source:
-                if source[full] is rows or (target is self._inner and full not in self._taken):
-                    continue  # the same memory; or, on the way in, what the simulator knows better
+            known_better = source.tensors.get(full) is rows or (target is self._inner and full not in self._taken)
+            if full in source and known_better and before.get(as_user_key(path), None) is value:
+                continue  # the same memory; or, on the way in, what the simulator knows better
             rows[t][mask] = value[mask].detach().to(rows.device)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import warnings
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_numbers_are_clamped_to_their_bounds(tmp_path: Path) -> None:
 
 def test_more_than_ten_layers_stay_in_order(tmp_path: Path) -> None:
     widths = [4, *range(5, 16), 2]
-    network = nn.Sequential(*(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+    network = nn.Sequential(*(nn.Linear(a, b) for a, b in itertools.pairwise(widths)))
     env = GymEnv("CartPole-v1")
     env.rollout(
         5, ModulePolicy(save(network, "state dict", tmp_path)).bind(env)
