@@ -47,6 +47,7 @@ class PolicyRows:
         self._buffer = buffer
         self._device = env.device if device is None else device
         self._gates: dict[Key, ActionGate] = {as_path(key): gate for key, gate in gates(env, buffer)}
+        self._writers: dict[Key, ActionGate | _Entry] = dict(self._gates)
         root = [path for path in buffer if path[0] != "next" and path not in self._gates]
         self.reads = self._wanted(root)
         self._read_now(root)
@@ -69,34 +70,31 @@ class PolicyRows:
     def _store(self, t: int, result: TensorDictBase, before: dict[str, Any], prefix: Key) -> bool:
         grown = False
         for name, value in result.items():
-            path = (*prefix, name)
-            if type(value) is torch.Tensor and before.get(name) is value and path not in self._gates:
+            if type(value) is torch.Tensor and before.get(name) is value:
                 continue  # what was read and left alone: most entries of most policies
-            if isinstance(value, TensorDictBase):
+            path = (*prefix, name)
+            writer = self._writers.get(path)
+            if writer is not None:
+                writer.write(t, value)
+            elif isinstance(value, TensorDictBase):
                 old = before.get(name)
                 grown |= self._store(t, value, dict(old.items()) if old is not None and old is not value else {}, path)
-            elif path in self._gates:
-                self._gates[path].write(t, value)
-            elif not isinstance(value, torch.Tensor):
+            elif isinstance(value, torch.Tensor):
+                grown |= self._begin(path, value)
+                self._writers[path].write(t, value)
+            else:
                 raise SpecError(f"the policy wrote {'.'.join(path)}, a {type(value).__name__}; a rollout holds tensors")
-            elif before.get(name) is not value:
-                grown |= self._keep(t, path, value)
         return grown
 
-    def _keep(self, t: int, path: Key, value: torch.Tensor) -> bool:
+    def _begin(self, path: Key, value: torch.Tensor) -> bool:
+        """``path`` is written for the first time. True if it gets rows for that."""
         grown = path not in self._buffer
         if grown:
             self._buffer.add(path, value.detach().cpu())
             if path[0] == "next" and path[1:] not in self._buffer:  # a hidden state: the next step begins with it
                 self._buffer.add(path[1:], value.detach().cpu())
             self._read_now([path for path in self._buffer if path[0] != "next" and path not in self._gates])
-        rows = self._buffer[path]
-        if value.shape != rows.shape[1:]:
-            raise SpecError(
-                f"the policy wrote {'.'.join(path)} of shape {list(value.shape)} in row {t}, after "
-                f"{list(rows.shape[1:])} before: an entry must keep its shape for a whole rollout"
-            )
-        self._buffer.array(path)[t] = as_array(value)  # numpy: 0.5 us less than torch
+        self._writers[path] = _Entry(path, self._buffer)
         return grown
 
     def _wanted(self, root: Sequence[Key]) -> set[Key] | None:
@@ -109,6 +107,25 @@ class PolicyRows:
     def _read_now(self, root: Sequence[Key]) -> None:
         paths = [path for path in root if self.reads is None or path in self.reads]
         self._views = RowViews(self._buffer, paths, self._device)
+
+
+class _Entry:
+    """The rows of an entry that a policy writes besides the action."""
+
+    def __init__(self, path: Key, buffer: RolloutBuffer) -> None:
+        self._name = ".".join(path)
+        self._rows = buffer.array(path)
+        self._shape, self._dtype = buffer[path].shape[1:], buffer[path].dtype
+
+    def write(self, t: int, value: Any) -> None:  # Any: a tensor, and whatever else a TensorDict gives out
+        if value.shape != self._shape:
+            raise SpecError(
+                f"the policy wrote {self._name} of shape {list(value.shape)} in row {t}, after {list(self._shape)} "
+                "before: an entry must keep its shape for a whole rollout"
+            )
+        if value.dtype != self._dtype:
+            value = value.to(self._dtype)
+        self._rows[t] = as_array(value)  # numpy: 0.5 us less than torch
 
 
 def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorDictBase], TensorDictBase]:
