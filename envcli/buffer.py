@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
-from envcli.errors import EnvError
+from envcli.errors import EnvError, SpecError
 from envcli.keys import Key, nest
 
 __all__ = [
@@ -125,6 +125,14 @@ class RolloutBuffer:
         """A buffer of ``steps`` rows of ``layout``, all zero, in the memory that ``place`` gives."""
         tensors = {path: place(path, (steps, *shape), dtype) for path, (shape, dtype) in layout.items()}
         return cls(steps, batch_size, tensors, place)
+
+    def require(self, layout: Layout) -> None:
+        """Raise SpecError unless the rows hold all of ``layout``."""
+        for path, (shape, dtype) in layout.items():
+            tensor = self.tensors.get(path)
+            found = "no such entry" if tensor is None else f"{tensor.dtype} {list(tensor.shape[1:])}"
+            if found != f"{dtype} {list(shape)}":
+                raise SpecError(f"the buffer: {'.'.join(path)}: expected {dtype} {list(shape)}, found {found}")
 
     def __getitem__(self, path: Key) -> torch.Tensor:
         return self.tensors[path]

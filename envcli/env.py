@@ -180,7 +180,7 @@ class Env(RowEnv):
             tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given.
             set_truncated: mark the last step as truncated (and done).
             trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
-            out: a buffer of at least one step of this env's rows to write into; the result is a view of it. Its length
+            out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its length
                 takes the place of ``max_steps`` if it is shorter.
             progress: called with the number of steps made, every few hundred steps.
 
@@ -191,6 +191,7 @@ class Env(RowEnv):
         Raises:
             RuntimeError: ``auto_reset=False`` without a ``tensordict``.
             ActionError: the policy's action is not in ``action_spec``.
+            SpecError: ``out`` lacks an entry, or holds another one by its name.
         """
         self._require_open()
         if max_steps < 1:
@@ -199,14 +200,17 @@ class Env(RowEnv):
             raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
         if set_truncated:
             check_truncatable(self)
-        buffer = RolloutBuffer.allocate(self._row_layout(), max_steps, self.batch_size) if out is None else out
+        layout = self._row_layout()
+        buffer = RolloutBuffer.allocate(layout, max_steps, self.batch_size) if out is None else out
+        buffer.require(layout)
         try:
             self._attach(buffer)
             rows = None
             if policy is not None:
                 device = _device_of(policy) if auto_cast_to_device else None
                 rows = PolicyRows(self, buffer, on_tensordicts(policy, self), device)
-            loop = Rollout(self, buffer, rows, callback, _at_end(break_when_any_done, break_when_all_done), progress)
+            at_end = _at_end(break_when_any_done, break_when_all_done)
+            loop = Rollout(self, buffer, min(max_steps, buffer.steps), rows, callback, at_end, progress)
             loop.begin(tensordict, reset=auto_reset)
             loop.run()
         finally:

@@ -33,7 +33,8 @@ class Rollout:
 
     Args:
         env: any env; it is bound to ``buffer`` here.
-        buffer: memory for as many steps as are wanted.
+        buffer: memory for the steps.
+        steps: how many to make, at most as many as the buffer has rows.
         policy: writes actions, row by row; None: random ones, drawn from the action spec by torch's global generator.
         callback: called with the env and a view of the row after each step but the last.
         at_end: what happens when an episode ends before the last row: ``"reset"`` begins the next one, ``"stop"`` ends
@@ -45,6 +46,7 @@ class Rollout:
         self,
         env: RowEnv,
         buffer: RolloutBuffer,
+        steps: int,
         policy: PolicyRows | None = None,
         callback: Callback | None = None,
         at_end: str = "reset",
@@ -52,6 +54,7 @@ class Rollout:
     ) -> None:
         self.env = env
         self.buffer = buffer
+        self.steps = steps
         self.policy = policy
         self.at_end = at_end
         self.progress = progress
@@ -122,8 +125,8 @@ class Rollout:
         ``buffer.filled`` says the same, also after an exception: what was done before it is whole.
         """
         try:
-            for first in range(start, self.buffer.steps, _DRAW):
-                last = min(first + _DRAW, self.buffer.steps)
+            for first in range(start, self.steps, _DRAW):
+                last = min(first + _DRAW, self.steps)
                 if self.policy is None:
                     draw_actions(self.env, self.buffer, first, last)
                 for tick in range(first, last, _TICK):
@@ -132,7 +135,7 @@ class Rollout:
                     if self.progress is not None:
                         self.progress(self.buffer.filled)
         finally:
-            self._carry(min(self.buffer.filled, self.buffer.steps - 1))
+            self._carry(min(self.buffer.filled, self.steps - 1))
         return self.buffer.filled
 
     def _rows(self, start: int, stop: int) -> bool:
@@ -162,7 +165,7 @@ class Rollout:
         self.env._step_row(t)
         if self._waiting is not None:
             self._hold_waiting(t)
-        if t + 1 == self.buffer.steps:
+        if t + 1 == self.steps:
             return
         if self._view is not None and self._callback is not None:
             self._callback(self.env, self._view(t))
@@ -173,7 +176,7 @@ class Rollout:
 
     def _episode_over(self, t: int) -> bool:
         """An env is done in row ``t``. True if that ends the rollout."""
-        if self.at_end == "stop" or t + 1 == self.buffer.steps:
+        if self.at_end == "stop" or t + 1 == self.steps:
             return self.at_end == "stop"
         where = None
         if self.env.batch_size:

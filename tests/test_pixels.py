@@ -55,4 +55,6 @@ def test_a_size_that_is_none_is_refused(size: Any) -> None:
 
 
 def test_what_is_not_wanted_is_not_written() -> None:
-    Unwritten()[3] = object()
+    rows = Unwritten()
+    rows[3] = object()
+    assert vars(rows) == {}

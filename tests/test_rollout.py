@@ -16,7 +16,7 @@ from envcli.env_base import EnvBase
 from envcli.errors import ActionError, EnvError, SpecError
 from envcli.specs import Bounded, Categorical, Composite
 from envcli.testing.gym_toys import CountingGym
-from envcli.testing.toys import BrokenEnv, CountingEnv, NestedEnv, StatelessEnv
+from envcli.testing.toys import BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
 
 
 def counts(data: TensorDictBase) -> list[Any]:
@@ -339,3 +339,19 @@ def test_nested_flags() -> None:
     assert data["observation"][:, 0].tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert data["next", "player", "done"][:, 0].tolist() == [False, False, True, False, False, True, False]
     assert not data["player", "done"].any()
+
+
+def test_a_longer_buffer_is_filled_from_its_first_row_and_no_further() -> None:
+    env = CountingEnv()
+    buffer = RolloutBuffer.allocate(env._row_layout(), 10, env.batch_size)
+    data = env.rollout(4, break_when_any_done=False, out=buffer)
+    assert data.batch_size == torch.Size([4])
+    assert buffer.filled == 4
+    assert not buffer[("next", "observation")][4:].any()
+
+
+def test_a_buffer_that_does_not_fit_is_refused() -> None:
+    env = CountingEnv()
+    other = RolloutBuffer.allocate(DoubleEnv()._row_layout(), 4, env.batch_size)
+    with pytest.raises(SpecError, match=r"the buffer: \S+: expected .* found"):
+        env.rollout(4, out=other)
