@@ -180,8 +180,8 @@ class Env(RowEnv):
             tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given.
             set_truncated: mark the last step as truncated (and done).
             trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
-            out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its length
-                takes the place of ``max_steps`` if it is shorter.
+            out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its
+                length takes the place of ``max_steps`` if it is shorter.
             progress: called with the number of steps made, every few hundred steps.
 
         Returns:
