@@ -16,6 +16,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {  # public name -> the module of the package it lives in
+    "ALEEnv": "backends.ale",
     "ActionDiscretizer": "transforms.action_discretizer",
     "ActionError": "errors",
     "ActionMask": "transforms.action_mask",
@@ -33,7 +34,10 @@ _HOME = {  # public name -> the module of the package it lives in
     "Compose": "transforms.compose",
     "Composite": "specs",
     "ConfigError": "errors",
+    "ContractError": "errors",
     "Crop": "transforms.crop",
+    "DMControlEnv": "backends.dm_control",
+    "DMControlWrapper": "backends.dm_control",
     "DTypeCastTransform": "transforms.dtype_cast",
     "DeviceCastTransform": "transforms.device_cast",
     "DiscreteActionProjection": "transforms.discrete_action_projection",
@@ -41,6 +45,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "EndOfLifeTransform": "transforms.end_of_life",
     "Env": "env",
     "EnvBase": "env_base",
+    "EnvContract": "testing.contract",
     "EnvError": "errors",
     "EnvcliError": "errors",
     "ExcludeTransform": "transforms.exclude",
@@ -92,7 +97,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "check_env_specs": "testing.contract",
     "default_info_dict_reader": "info_reader",
     "load_rollout": "memmap",
-    "make_env": "make_env",
+    "make_env": "make",
     "next_seed": "seeding",
     "seed_chain": "seeding",
     "step_mdp": "mdp",

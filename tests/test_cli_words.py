@@ -60,6 +60,8 @@ def test_importing_envcli_imports_nothing() -> None:
 
 def test_the_public_names_are_listed_sorted_and_load() -> None:
     assert envcli.__all__ == sorted(envcli.__all__)
+    rooms = {path.stem for path in Path(envcli.__file__).parent.iterdir()}
+    assert not rooms & set(envcli.__all__), "importing that room would hide the name behind a module"
     for name in envcli.__all__:
         assert getattr(envcli, name) is not None
     assert "make_env" in dir(envcli)

@@ -42,7 +42,7 @@ STOREYS = [
     ["envcli.answer", "envcli.builder", "envcli.progress"],
     ["envcli.commands"],
     ["envcli.configuration"],
-    ["envcli.cli", "envcli.make_env"],
+    ["envcli.cli", "envcli.make"],
     ["envcli.__main__"],
 ]
 FLOORS = {room: floor for floor, rooms in enumerate(STOREYS) for room in rooms}

@@ -19,7 +19,7 @@ from tensordict import TensorDictBase
 
 from envcli.env import Env
 from envcli.errors import ConfigError, MissingDependency, UnknownName
-from envcli.make_env import make_env
+from envcli.make import make_env
 from envcli.specs import Bounded, Categorical, OneHot
 from envcli.testing import EnvContract
 
