@@ -52,7 +52,10 @@ class ActionGate:
         if value.dtype != self._dtype:
             if not torch.can_cast(value.dtype, self._dtype):
                 self._refuse(f"dtype {value.dtype}")
-            value = value.to(self._dtype)
+            cast = value.to(self._dtype)
+            if not self._dtype.is_floating_point and not torch.equal(cast.to(value.dtype), value):
+                self._refuse(_abridged(value))  # a number too large for a smaller integer wraps around
+            value = cast
         row = self._rows[t, ...]
         row[...] = as_array(value)
         if not self._holds(row):

@@ -31,10 +31,10 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
         unlimited = console.options.update(max_width=10_000)
         console.width = max(console.width, console.measure(drawing, options=unlimited).maximum)
         with console.capture() as capture:
-            console.print(drawing)
+            console.print(drawing, crop=False)
         print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
         return
-    console.print(drawing)
+    console.print(drawing, crop=False)
 
 
 def number(value: float | int | None) -> str:

@@ -119,6 +119,8 @@ class RolloutBuffer:
         self.tensors = dict(tensors)
         self.filled = 0
         self._place = place
+        self._added: set[Key] = set()
+        self._spare: dict[Key, torch.Tensor] = {}
 
     @classmethod
     def allocate(cls, layout: Layout, steps: int, batch_size: torch.Size, place: Place = in_memory) -> RolloutBuffer:
@@ -157,8 +159,18 @@ class RolloutBuffer:
 
     def add(self, path: Key, row: torch.Tensor) -> torch.Tensor:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""
-        self.tensors[path] = self._place(path, (self.steps, *row.shape), row.dtype)
-        return self.tensors[path]
+        rows = self._spare.pop(path, None)
+        if rows is None or (rows.shape[1:], rows.dtype) != (row.shape, row.dtype):
+            rows = self._place(path, (self.steps, *row.shape), row.dtype)
+        self._added.add(path)
+        self.tensors[path] = rows
+        return rows
+
+    def drop_added(self) -> None:
+        """Leave out the entries that ``add`` made: they were those of one rollout, and another one may follow."""
+        for path in self._added:
+            self._spare[path] = self.tensors.pop(path).zero_()
+        self._added.clear()
 
     def behind(
         self, layout: Layout, rewritten: set[Key], renamed: Mapping[Key, Key] = MappingProxyType({})

@@ -70,7 +70,10 @@ def _device(name: str | None) -> torch.device | None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ConfigError(f"device.name: found {name!r}, which cannot be used here: {reason}") from error
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "meta":
+        raise ConfigError("device.name: found 'meta', whose tensors hold no values")
+    return device
 
 
 def _transformed(env: Env, cfg: Mapping[str, Any]) -> Env:

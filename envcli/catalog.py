@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envcli.errors import StoreError
+from envcli.errors import ConfigError, StoreError
 
-__all__ = ["Group", "choices", "extra_folders", "folder", "group_names", "groups", "node_keys"]
+__all__ = ["Group", "choices", "existing_folder", "extra_folders", "folder", "group_names", "groups", "node_keys"]
 
 _DEFAULT = re.compile(r"  - (?P<group>[\w/]+): (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
 _KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?:\s+# (?P<help>.*))?$")
@@ -54,7 +54,16 @@ def folder() -> Path:
 
 def extra_folders() -> list[Path]:
     """Folders of the user's own, from ``ENVCLI_CONFIG_PATH=a:b``; they win over ours."""
-    return [Path(place).absolute() for place in os.environ.get("ENVCLI_CONFIG_PATH", "").split(os.pathsep) if place]
+    places = os.environ.get("ENVCLI_CONFIG_PATH", "").split(os.pathsep)
+    return [existing_folder(place, "ENVCLI_CONFIG_PATH") for place in places if place]
+
+
+def existing_folder(place: str, where: str) -> Path:
+    """``place`` as an absolute path. Raises `ConfigError` if there is no such folder: Hydra would pass over it."""
+    path = Path(place).absolute()
+    if not path.is_dir():
+        raise ConfigError(f"{where}: no folder {place}")
+    return path
 
 
 def groups(command: str) -> list[Group]:

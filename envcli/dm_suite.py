@@ -45,7 +45,7 @@ def load(domain: str, task: str, task_kwargs: Mapping[str, Any], pixels: bool, *
     suite = _suite(pixels)
     if (domain, task) not in suite.ALL_TASKS:
         known = [f"{d}-{t}" for d, t in suite.ALL_TASKS]
-        raise UnknownName("dm_control task", f"{domain}-{task}", known, "`envcli list` shows all")
+        raise UnknownName("dm_control task", f"{domain}-{task}".strip("-"), known, "`envcli list` shows all")
     try:
         with _without_hints():
             env: dm_env.Environment = suite.load(domain, task, task_kwargs=dict(task_kwargs), **options)

@@ -13,12 +13,12 @@ from typing_extensions import Self
 from envcli.action_gate import masked
 from envcli.buffer import RolloutBuffer
 from envcli.env_specs import leaf_specs
-from envcli.errors import ClosedError, EnvError, SpecError
-from envcli.front import Front
+from envcli.errors import ClosedError, EnvError
+from envcli.front import Front, begin_from
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import step_mdp
 from envcli.policy_rows import PolicyRows, on_tensordicts
-from envcli.rollout import Callback, Rollout, check_truncatable, mark_truncated
+from envcli.rollout import Callback, Rollout, check_truncatable, end_rule, mark_truncated
 from envcli.row_env import RowEnv
 from envcli.seeding import next_seed
 
@@ -43,6 +43,7 @@ class Env(RowEnv):
         super().__init__(device, batch_size)
         self._front: Front | None = None
         self._reset_options: dict[str, Any] = {}
+        self._reset_given: TensorDictBase | None = None  # what a reset of all envs was given, while it lasts
         self.is_closed = False
 
     # -- one step -------------------------------------------------------------------------------------------------
@@ -73,11 +74,11 @@ class Env(RowEnv):
             SpecError: ``"_reset"`` has the wrong shape or names no env.
         """
         self._require_open()
-        self._reset_options = options
+        self._reset_options, self._reset_given = options, tensordict
         try:
             fresh = self._desk().reset(tensordict)
         finally:
-            self._reset_options = {}
+            self._reset_options, self._reset_given = {}, None
         return _updated(tensordict, fresh, self.reset_keys)
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
@@ -177,7 +178,8 @@ class Env(RowEnv):
             break_when_all_done: end when all envs are done; those that are done earlier repeat their last values and
                 earn nothing.
             return_contiguous: copy a batch's result into ``[*batch, time]`` order. The result is dense either way.
-            tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given.
+            tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given. Entries
+                that the env does not know, such as a policy's hidden state, are led on.
             set_truncated: mark the last step as truncated (and done).
             trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
             out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its
@@ -191,7 +193,8 @@ class Env(RowEnv):
         Raises:
             RuntimeError: ``auto_reset=False`` without a ``tensordict``.
             ActionError: the policy's action is not in ``action_spec``.
-            SpecError: ``out`` lacks an entry, or holds another one by its name.
+            SpecError: ``out`` lacks an entry, or holds another one by its name; or ``tensordict`` lacks one that the
+                env begins from, or has another batch size.
         """
         self._require_open()
         if max_steps < 1:
@@ -203,17 +206,25 @@ class Env(RowEnv):
         layout = self._row_layout()
         buffer = RolloutBuffer.allocate(layout, max_steps, self.batch_size) if out is None else out
         buffer.require(layout)
+        if tensordict is not None:
+            tensordict = tensordict.clone()  # it may be of rows that ``out`` is about to use again
+        buffer.drop_added()
         try:
             self._attach(buffer)
+            if tensordict is not None:
+                begin_from(self, buffer, tensordict, auto_reset)
             rows = None
             if policy is not None:
                 device = _device_of(policy) if auto_cast_to_device else None
                 rows = PolicyRows(self, buffer, on_tensordicts(policy, self), device)
-            at_end = _at_end(break_when_any_done, break_when_all_done)
+            at_end = end_rule(break_when_any_done, break_when_all_done)
             loop = Rollout(self, buffer, min(max_steps, buffer.steps), rows, callback, at_end, progress)
+            self._reset_given = tensordict if auto_reset else None
             loop.begin(tensordict, reset=auto_reset)
+            self._reset_given = None  # later episodes begin by themselves
             loop.run()
         finally:
+            self._reset_given = None
             self._attach(self._desk().buffer)  # let go of the rollout's memory
         if set_truncated:
             mark_truncated(self, buffer)
@@ -284,14 +295,6 @@ def _updated(tensordict: TensorDictBase | None, fresh: TensorDict, masks: list[A
         if key in tensordict.keys(include_nested=True):
             del tensordict[key]
     return tensordict
-
-
-def _at_end(any_done: bool | None, all_done: bool | None) -> str:
-    if all_done:
-        if any_done:
-            raise SpecError("rollout: break_when_any_done and break_when_all_done exclude each other. Give one of them")
-        return "wait"
-    return "reset" if any_done is False else "stop"
 
 
 def _device_of(policy: Any) -> torch.device | None:

@@ -64,7 +64,7 @@ class EnvBase(Env):
         """See :meth:`envcli.Env.reset`. Here ``_reset`` gets ``tensordict`` and ``options`` as they are."""
         self._require_open()
         where = None if tensordict is None else reset_mask(self, tensordict)
-        fresh = self._checked_reset(self._reset(tensordict, **options))
+        fresh = self._checked_reset(self._reset(tensordict, **options), where)
         if tensordict is None:
             return fresh
         if where is not None:
@@ -96,7 +96,8 @@ class EnvBase(Env):
     # -- on rows --------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        self._root_views = RowViews(buffer, [path for path in buffer if path[0] != "next"], self.device)
+        root = [path for path in buffer if path[0] != "next"]
+        self._root_views = RowViews(buffer, root, self.device, lasting=True)  # a user's env may keep its last action
         self._root_rows = {path: buffer[path] for path in self._shown(("observation", "state", "done"))}
         self._next_rows = {path: buffer[under_next(path)] for path in self._shown(("observation", "reward", "done"))}
         self._keys_seen = False
@@ -108,14 +109,14 @@ class EnvBase(Env):
         return set(self._shown(("observation", "state", "done")))  # _step is given them all, and may read any
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        given = None
+        given = self._reset_given
         mask: Any = ...
         if where is not None:
             mask = torch.from_numpy(where)
             given = self._root_views(t)
             for key in self.reset_keys:
                 given.set(key, mask.reshape(*self.batch_size, 1).to(self.device or "cpu"))
-        result = self._checked_reset(self._reset(given, **self._reset_options))
+        result = self._checked_reset(self._reset(given, **self._reset_options), where)
         for path, rows in self._root_rows.items():
             value = result.get(as_user_key(path), None)
             if value is not None:
@@ -141,11 +142,12 @@ class EnvBase(Env):
 
     # -- what a user's methods return ------------------------------------------------------------------------------
 
-    def _checked_reset(self, result: TensorDictBase) -> TensorDictBase:
+    def _checked_reset(self, result: TensorDictBase, where: Array | None) -> TensorDictBase:
         self._check_type(result, "_reset")
         self._complete_flags(result)
         self._check_values(result, ("observation", "done"), "_reset")
-        if not self._allow_done_after_reset and any(result.get(key).any() for key in self.done_keys):
+        begun: Any = ... if where is None else torch.from_numpy(where)
+        if not self._allow_done_after_reset and any(result.get(key)[begun].any() for key in self.done_keys):
             raise EnvError(
                 f"{type(self).__name__} is done right after its reset. Reset it to a state in which an episode can go "
                 "on, or build it with allow_done_after_reset=True"
@@ -170,11 +172,15 @@ class EnvBase(Env):
                 where = f"{type(self).__name__}.{method}: {as_user_key(path)!r}"
                 if value is None:
                     raise SpecError(f"{where} is missing; {family}_spec declares it")
-                if value.shape[result.batch_dims :] != leaf.shape[lead:]:
+                if value.shape[result.batch_dims :] != leaf.shape[lead:] or (
+                    self.batch_locked and result.batch_size != self.batch_size
+                ):
                     raise SpecError(
                         f"{where} has shape {list(value.shape)}, {family}_spec says {list(leaf.shape)} "
                         f"for batch_size {list(self.batch_size)}"
                     )
+                if not torch.can_cast(value.dtype, leaf.dtype):
+                    raise SpecError(f"{where} has dtype {value.dtype}, {family}_spec says {leaf.dtype}")
                 if self.run_type_checks:
                     leaf.assert_is_in(value)
 

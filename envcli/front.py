@@ -11,10 +11,11 @@ from envcli.action_gate import ActionGate
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import SpecError
-from envcli.keys import Key, as_user_key, nest, under_next
+from envcli.keys import Key, as_path, as_user_key, nest, under_next
+from envcli.mdp import leaf_paths
 from envcli.row_env import RowEnv
 
-__all__ = ["Front", "gates", "load_row", "reset_mask"]
+__all__ = ["Front", "begin_from", "gates", "load_row", "reset_mask"]
 
 
 class Front:
@@ -129,6 +130,33 @@ def load_row(buffer: RolloutBuffer, t: int, tensordict: TensorDictBase, paths: I
         value = tensordict.get(as_user_key(path), None)
         if value is not None:
             buffer[path][t].copy_(value)
+
+
+def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, reset: bool) -> None:
+    """Rows for what ``tensordict`` holds besides the entries of ``env``: a policy's hidden state, say.
+
+    All rows show the value, until somebody writes another.
+
+    Raises:
+        SpecError: ``tensordict`` is of another batch size, or lacks what ``env`` shows although not all is ``reset``.
+    """
+    if tensordict.batch_size != env.batch_size:
+        raise SpecError(
+            f"rollout: tensordict has batch_size {list(tensordict.batch_size)}, the env {list(env.batch_size)}"
+        )
+    shown = _shown_by_reset(env) - env._row_leaves() - set(leaf_specs(env.full_done_spec))
+    held = set(leaf_paths(tensordict))
+    goes_on = not reset or reset_mask(env, tensordict) is not None
+    if goes_on and (missing := shown - held):
+        raise SpecError(
+            f"rollout: no {', '.join(map(repr, map(as_user_key, sorted(missing))))} in the tensordict to begin from. "
+            "Start from env.reset() or env.step_mdp(tensordict)"
+        )
+    foreign = {*leaf_specs(env.full_reward_spec), *map(as_path, env.reset_keys), *buffer}
+    for path in sorted(held - foreign):
+        value = tensordict.get(as_user_key(path))
+        if path[0] != "next" and isinstance(value, torch.Tensor):
+            buffer.add(path, value)[:] = value.detach().cpu()
 
 
 def _shown_by_reset(env: EnvSpecs) -> set[Key]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -12,7 +14,7 @@ from gymnasium import error as gym_error
 from envcli import gl
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 
-__all__ = ["make", "names"]
+__all__ = ["make", "named_libraries", "names"]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
 
@@ -48,15 +50,24 @@ def make(
     try:
         return gymnasium.make(name, **options)
     except ImportError as error:
-        raise ConfigError(f"{name} needs a library that is not installed: {error}") from error
+        raise ConfigError(f"{name} needs a library that is not installed: {error}.{_cure(name)}") from error
     except gym_error.Error as error:
         if name in gymnasium.registry:  # DependencyNotInstalled, DeprecatedEnv, ...: gymnasium says it in one line
-            raise ConfigError(f"{name} cannot be made: {error}") from error
+            raise ConfigError(f"{name} cannot be made: {error}.{_cure(name)}") from error
         raise _unknown(name) from None
     except TypeError as error:
         if not options:
             raise
         raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from None
+
+
+@contextmanager
+def named_libraries(name: str) -> Iterator[None]:
+    """Say which extra brings the library that the env ``name`` turns out to miss when it draws."""
+    try:
+        yield
+    except (ImportError, gym_error.DependencyNotInstalled) as error:
+        raise ConfigError(f"{name} cannot be drawn: {error}.{_cure(name)}") from error
 
 
 def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:
@@ -73,6 +84,14 @@ def _prepare_drawing(name: str) -> None:
     gl.prepare_sdl()
     if "mujoco" in _entry_point(name):
         gl.prepare_mujoco(pixels=True)
+
+
+def _cure(name: str) -> str:
+    """What to type for the library that an env of gymnasium's own needs, where an extra of ours brings it."""
+    for part, extra in (("mujoco", "mujoco"), ("classic_control", "classic"), ("toy_text", "classic")):
+        if part in _entry_point(name):
+            return f" Type: pip install 'envcli[{extra}]'"
+    return ""
 
 
 def _entry_point(name: str) -> str:

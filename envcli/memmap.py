@@ -51,13 +51,18 @@ class MemmapFolder:
         """A buffer of ``steps`` rows of ``layout`` in files.
 
         Raises:
-            StoreError: the disk has too little room for all of it; says how much is needed and how much is free.
+            StoreError: the disk has too little room for all of it; says how much is needed and how much is free. No
+                folder is left then.
         """
         needed = steps * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise StoreError(_full(self.folder, needed, free))
-        return RolloutBuffer.allocate(layout, steps, batch_size, self.place)
+        try:
+            return RolloutBuffer.allocate(layout, steps, batch_size, self.place)
+        except BaseException:
+            self.discard()  # what was reserved by then is of no use
+            raise
 
     def place(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Zeros ``[time, *batch, *value]`` in a file of their own.
@@ -90,11 +95,13 @@ class MemmapFolder:
             StoreError: the files cannot be written.
         """
         steps = buffer.filled
-        shapes = {path: torch.Size([steps, *buffer[path].shape[1:]]) for path in self._sizes}
         try:
+            for path in self._sizes.keys() - set(buffer):  # of an earlier rollout in the same memory
+                self._file(path).unlink()
+                del self._sizes[path]
             for path, size in self._sizes.items():
                 os.truncate(self._file(path), steps * size)
-            leaves = {path: self._mapped(path, shape, buffer[path].dtype) for path, shape in shapes.items()}
+            leaves = {path: self._mapped(path, buffer[path][:steps].shape, buffer[path].dtype) for path in self._sizes}
             kept = TensorDict(nest(leaves), batch_size=[steps, *buffer.batch_size])
             kept.names = ["time", *[None] * len(buffer.batch_size)]
             kept.memmap(str(self.folder))

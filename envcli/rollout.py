@@ -36,7 +36,8 @@ class Rollout:
         buffer: memory for the steps.
         steps: how many to make, at most as many as the buffer has rows.
         policy: writes actions, row by row; None: random ones, drawn from the action spec by torch's global generator.
-        callback: called with the env and a view of the row after each step but the last.
+        callback: called with the env and a view of the row after each step but the last. Like the policy, it may use
+            the env itself.
         at_end: what happens when an episode ends before the last row: ``"reset"`` begins the next one, ``"stop"`` ends
             the rollout, ``"wait"`` lets the other envs of the batch finish.
         progress: called with the number of rows done, now and then.
@@ -72,7 +73,6 @@ class Rollout:
         ]
         self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in env._row_carries()]
         self._sort_moves()
-        self._view = RowViews(buffer, list(buffer), env.device) if callback is not None else None
 
     def _wipe_flags(self) -> None:
         """Lower the flags of an earlier rollout into the same buffer: envs write them only where they are true."""
@@ -98,6 +98,7 @@ class Rollout:
                 self._now.append((buffer.array(source), buffer.array(path)))
             elif source != path:
                 self._later.append((buffer.array(source), buffer.array(path)))
+        self._view = RowViews(buffer, list(buffer), env.device) if self._callback is not None else None
 
     # -- the first row --------------------------------------------------------------------------------------------
 
@@ -162,13 +163,16 @@ class Rollout:
                 actions[t] = masked(leaf, masks[t]).rand()
         elif self.policy.write(t):
             self._sort_moves()
+        if self.policy is not None:
+            self.env._attach(self.buffer)  # the policy may have made steps of its own
         self.env._step_row(t)
         if self._waiting is not None:
             self._hold_waiting(t)
         if t + 1 == self.steps:
             return
-        if self._view is not None and self._callback is not None:
+        if self._view is not None and self._callback is not None and not self._ends(t):
             self._callback(self.env, self._view(t))
+            self.env._attach(self.buffer)
         for source, target in self._now:
             target[t + 1] = source[t]
 
@@ -191,6 +195,12 @@ class Rollout:
             self._clear_root_flags(t + 1, where)
         self.env._reset_row(t + 1, where)
         return False
+
+    def _ends(self, t: int) -> bool:
+        """Is row ``t`` the last because of what happened in it?"""
+        if self.at_end == "reset" or not self._done(t):
+            return False
+        return self.at_end == "stop" or bool(self._any_flag(row_of_next=True, t=t).all())
 
     def _hold_waiting(self, t: int) -> None:
         """An env that is done while others are not repeats its last row, and earns nothing."""
@@ -221,6 +231,15 @@ class Rollout:
             for source, target in self._later:
                 target[self._carried + 1 : stop + 1] = source[self._carried : stop]
             self._carried = stop
+
+
+def end_rule(any_done: bool | None, all_done: bool | None) -> str:
+    """``at_end`` of a :class:`Rollout` for ``break_when_any_done`` and ``break_when_all_done``."""
+    if all_done:
+        if any_done:
+            raise SpecError("rollout: break_when_any_done and break_when_all_done exclude each other. Give one of them")
+        return "wait"
+    return "reset" if any_done is False else "stop"
 
 
 def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:

@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from envcli.buffer import RolloutBuffer
 from envcli.keys import Key, nest
 
-__all__ = ["RowViews"]
+__all__ = ["RowViews", "is_passing"]
 
 _SPLIT = 256  # rows made into views at a time: unbind costs 0.3 us a row, indexing one by one 1.5
 
@@ -26,10 +26,16 @@ class RowViews:
         paths: which entries.
         device: where the TensorDict is wanted; another place than the host means copies.
         prefix: left out of the keys: with ``("next",)`` the rows of the next step stand at the root.
+        lasting: copy what stands in memory that the next step writes again, so that whoever keeps a value keeps it.
     """
 
     def __init__(
-        self, buffer: RolloutBuffer, paths: Sequence[Key], device: torch.device | None, prefix: Key = ()
+        self,
+        buffer: RolloutBuffer,
+        paths: Sequence[Key],
+        device: torch.device | None,
+        prefix: Key = (),
+        lasting: bool = False,
     ) -> None:
         self._buffer = buffer
         self._device = device
@@ -38,6 +44,7 @@ class RowViews:
         self._entries: list[tuple[Any, torch.Tensor]] = [
             (key[0] if self._flat else key, buffer[path]) for key, path in zip(keys, paths, strict=True)
         ]
+        self._passing = [key for key, rows in self._entries if lasting and is_passing(rows)]
         self._first = self._stop = 0
         self._views: list[tuple[Any, tuple[torch.Tensor, ...]]] = []
 
@@ -47,9 +54,16 @@ class RowViews:
             self._split(t)
         i = t - self._first
         values = {key: views[i] for key, views in self._views}
+        for key in self._passing:
+            values[key] = values[key].clone()
         row = TensorDict(values if self._flat else nest(values), batch_size=self._buffer.batch_size)
         return row if self._device is None else row.to(self._device)
 
     def _split(self, t: int) -> None:
         self._first, self._stop = t, min(t + _SPLIT, self._buffer.steps)
         self._views = [(key, tensor[t : self._stop].unbind(0)) for key, tensor in self._entries]
+
+
+def is_passing(rows: torch.Tensor) -> bool:
+    """Is every row of ``rows``, ``[time, ...]``, the same memory, which the next step writes again?"""
+    return len(rows) == 1 or rows.stride(0) == 0

@@ -45,7 +45,14 @@ class Stages:
         self.masks = self._masks()
         holders: list[tuple[int, RowEnv | Transform]] = list(enumerate([self.base, *self.chain]))
         self.leaves = self._outside((i, path) for i, holder in holders for path in holder._row_leaves())
-        self.carries = self._outside((i, path) for i, holder in holders for path in holder._row_carries())
+        carries = [(i, path) for i, holder in holders for path in holder._row_carries()]
+        for stage, path in carries:
+            if self.outside(stage, path) is None and path in self.layouts[-1]:
+                raise TransformError(
+                    f"{type(self.chain[stage - 1]).__name__}: a later transform rewrites {as_user_key(path)!r}, "
+                    "and what a policy writes there would be lost. Put that one before it, or name its keys"
+                )
+        self.carries = self._outside(iter(carries))
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
         reads = self._outside(self._reads()) | set(self.masks.values())
@@ -166,5 +173,6 @@ def _require_keys(before: EnvSpecs, transform: Transform) -> None:
         if missing:
             have = [".".join(path) for path in sorted(known)]
             raise TransformError(
-                f"{type(transform).__name__}: {name} {missing} are not there. The env has: {', '.join(have)}"
+                f"{type(transform).__name__}: {name} {missing} are not there. The env has: {', '.join(have)}."
+                + (" For pixels, type: from_pixels=true" if "pixels" in missing else "")
             )

@@ -66,11 +66,11 @@ class TransformedEnv(Env):
 
     # -- the chain ------------------------------------------------------------------------------------------------
 
-    def append_transform(self, transform: Transform | Callable[[Any], Any]) -> Self:
+    def append_transform(self, transform: Transform) -> Self:
         """Add ``transform`` nearest to the user. Returns the env itself."""
         return self.insert_transform(len(self._chain_list()), transform)
 
-    def insert_transform(self, index: int, transform: Transform | Callable[[Any], Any]) -> Self:
+    def insert_transform(self, index: int, transform: Transform) -> Self:
         """Put ``transform`` at ``index`` in the chain. Returns the env itself.
 
         Raises:
@@ -202,11 +202,12 @@ class TransformedEnv(Env):
             flags[t][... if where is None else where] = False
         for begin in self._before_reset:
             begin()
-        self.base_env._reset_options = self._reset_options
+        base = self.base_env
+        base._reset_options, base._reset_given = self._reset_options, self._reset_given
         try:
-            self.base_env._reset_row(t, where)
+            base._reset_row(t, where)
         finally:
-            self.base_env._reset_options = {}
+            base._reset_options, base._reset_given = {}, None
         for reset in self._after_reset:
             reset(t, where)
 

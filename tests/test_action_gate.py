@@ -167,3 +167,12 @@ def test_gate_and_spec_always_agree(name: str, numbers: list[float]) -> None:
         assert not spec.is_in(value)
     else:
         assert spec.is_in(value)
+
+
+@pytest.mark.parametrize("number", [-1, 256, 257])
+def test_an_integer_that_would_wrap_around_is_refused(number: int) -> None:
+    enter, rows = gate(Bounded(0, 255, shape=[1], dtype=torch.uint8))
+    with pytest.raises(ActionError, match=rf"found \[{number}\]"):
+        enter.write(0, torch.tensor([number]))
+    enter.write(0, torch.tensor([255]))
+    assert rows[0].tolist() == [255]

@@ -108,3 +108,15 @@ def test_shared_memory_is_shared() -> None:
 def test_too_much_says_how_much() -> None:
     with pytest.raises(EnvError, match=r"next\.pixels need 4,000,000,000,000,000,000 bytes"):
         in_memory(("next", "pixels"), (10**9, 10**9), torch.float32)
+
+
+def test_what_was_added_is_for_one_rollout(buffer: RolloutBuffer) -> None:
+    first = buffer.add(("hidden",), torch.zeros(2))
+    first.fill_(3)
+    buffer.drop_added()
+    assert set(buffer) == set(LAYOUT)
+    again = buffer.add(("hidden",), torch.zeros(2))
+    assert again.data_ptr() == first.data_ptr()
+    assert not again.any()
+    buffer.drop_added()
+    assert buffer.add(("hidden",), torch.zeros(3)).shape == (5, 3)

@@ -134,3 +134,8 @@ def test_make_env_works_inside_a_hydra_application_of_the_users_own(tmp_path: Pa
         [sys.executable, "my_app.py"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.stdout.split("\n")[:2] == ["torch.Size([5])", "my_app"], done.stderr
+
+
+def test_a_device_without_values_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"device\.name: found 'meta'"):
+        build({"backend": {"type": "gym", "name": "CartPole-v1"}, "device": {"name": "meta"}})

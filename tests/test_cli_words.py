@@ -155,7 +155,7 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout +backend.options.x=inf", "backend.options.x: found inf"),
         ("rollout replay=nowhere", "replay: found no nowhere/config.yaml"),
         ("rollout backend.name=${nowhere}", "Interpolation key 'nowhere' not found"),
-        ("rollout --config-dir nowhere", "nowhere' not found"),
+        ("rollout --config-dir nowhere", "--config-dir: no folder nowhere"),
         ("rollout backend.name=???", "backend.name: nothing found, expected a value."),
     ],
 )

@@ -13,6 +13,8 @@ from envcli.errors import ActionError, EnvError, SpecError
 from envcli.specs import Bounded, Categorical, Composite, Unbounded
 from envcli.testing import check_env_specs
 from envcli.testing.toys import BrokenEnv, CountingEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.step_counter import StepCounter
 
 
 class Own(EnvBase):
@@ -157,3 +159,73 @@ def test_partial_reset_merges() -> None:
 def test_it_is_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         EnvBase()  # type: ignore[abstract]  # the point of the test
+
+
+def test_what_a_step_returns_has_the_batch_size_of_the_env() -> None:
+    class Stretched(CountingEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return super()._step(tensordict)[0]
+
+    env = Stretched(3, [2])
+    with pytest.raises(SpecError, match=r"'observation' has shape \[1\], observation_spec says \[2, 1\]"):
+        env.rollout(2)
+
+
+def test_a_value_that_its_spec_would_cut_off_is_refused() -> None:
+    env = Own()
+    env.reward_spec = Unbounded([1], dtype=torch.int64)
+    with pytest.raises(SpecError, match=r"'reward' has dtype torch.float32, reward_spec says torch.int64"):
+        env.rollout(2)
+
+
+class Differing(Own):
+    """Pays how much the action differs from the one before, which it keeps as it was given."""
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        self.last: torch.Tensor | None = None
+        return super()._reset(tensordict, **options)
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        action = tensordict["action"]
+        reward = torch.zeros(1) if self.last is None else (action - self.last).float().reshape(1)
+        self.last = action
+        return TensorDict({"observation": torch.zeros(1), "reward": reward})
+
+
+def test_an_env_may_keep_the_action_it_was_given() -> None:
+    env = TransformedEnv(Differing(), StepCounter())
+    td, paid = env.reset(), []
+    for action in (0, 1, 1, 0):
+        td = env.step(td.set("action", torch.tensor(action)))
+        paid.append(int(td["next", "reward"]))
+        td = env.step_mdp(td)
+    assert paid == [0, 1, 0, -1]
+
+
+def test_a_reset_from_farther_out_hands_over_what_it_was_given() -> None:
+    td = TensorDict({"note": torch.ones(1)})
+    bare, inner = Own(), Own()
+    wrapped = TransformedEnv(inner, StepCounter())
+    wrapped.reset(td, speed=3)
+    assert inner.given[-1] == (td, {"speed": 3})
+    for own, env in ((bare, bare), (inner, wrapped)):
+        own.given.clear()
+        env.rollout(5, lambda row: row.set("action", torch.tensor(1)), tensordict=td, break_when_any_done=False)
+        first, second = (given for given, _ in own.given)
+        assert first["note"].tolist() == [1]
+        assert second is None, "the second episode begins by itself"
+
+
+def test_who_is_not_reset_may_be_done() -> None:
+    class Keeping(CountingEnv):
+        def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+            result = super()._reset(tensordict, **options)
+            if tensordict is not None:
+                for key in ("done", "terminated"):
+                    result[key] = tensordict[key] & ~tensordict["_reset"]
+            return result
+
+    env = Keeping(2, [2])
+    td = env.step_mdp(env.rollout(2)[..., -1])
+    td = env.reset(td.set("_reset", torch.tensor([[True], [False]])))
+    assert td["done"].tolist() == [[False], [True]]

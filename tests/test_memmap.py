@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv
 from envcli.buffer import RolloutBuffer
@@ -132,3 +132,34 @@ def test_discard_leaves_nothing(tmp_path: Path) -> None:
     place, _ = filled(tmp_path / "r", 0)
     place.discard()
     assert not (tmp_path / "r").exists()
+
+
+def test_what_an_earlier_rollout_added_is_not_kept(tmp_path: Path) -> None:
+    env, place = CountingEnv(), MemmapFolder(tmp_path / "rollout")
+    buffer = place.allocate(env._row_layout(), 3, env.batch_size)
+
+    def noting(td: TensorDictBase) -> TensorDictBase:
+        return env.rand_action(td).set("note", torch.ones(1))
+
+    env.rollout(3, noting, out=buffer)
+    env.rollout(3, noting, out=buffer)
+    assert ("note",) in buffer
+    env.rollout(3, out=buffer)
+    place.finish(buffer)
+    assert "note" not in set(load_rollout(tmp_path).keys())
+    assert not (tmp_path / "rollout" / "note.memmap").exists()
+
+
+def test_a_reservation_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve, calls = os.posix_fallocate, []
+
+    def failing(descriptor: int, start: int, size: int) -> None:
+        calls.append(size)
+        if len(calls) == 3:
+            raise OSError(122, "Disk quota exceeded")
+        reserve(descriptor, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", failing)
+    with pytest.raises(StoreError, match="Disk quota exceeded"):
+        MemmapFolder(tmp_path / "rollout").allocate(LAYOUT, 10, torch.Size([]))
+    assert not (tmp_path / "rollout").exists()

@@ -174,6 +174,44 @@ def test_the_callback_sees_every_step_but_the_last() -> None:
     assert seen == [(True, n, torch.Size([])) for n in (1, 2, 3)]
 
 
+def test_the_callback_is_not_told_of_the_end_of_the_rollout() -> None:
+    seen: list[int] = []
+
+    def note(env: Any, td: TensorDictBase) -> None:
+        seen.append(int(td["next", "observation"].max()))
+
+    CountingEnv(3).rollout(10, callback=note)
+    assert seen == [1, 2]
+    seen.clear()
+    CountingEnv([2, 3], [2]).rollout(10, callback=note, break_when_any_done=False, break_when_all_done=True)
+    assert seen == [1, 2]
+    seen.clear()
+    CountingEnv(3).rollout(5, callback=note, break_when_any_done=False)
+    assert seen == [1, 2, 3, 1]
+
+
+def test_the_callback_sees_what_the_policy_added() -> None:
+    env, seen = CountingEnv(30), []
+
+    def noting(td: TensorDictBase) -> TensorDictBase:
+        return env.rand_action(td).set("note", td["observation"] * 2)
+
+    env.rollout(4, noting, callback=lambda e, td: seen.append(int(td["note"])))
+    assert seen == [0, 2, 4]
+
+
+def test_policy_and_callback_may_use_the_env() -> None:
+    def looking(td: TensorDictBase) -> TensorDictBase:
+        env.rand_step(env.reset())
+        return env.rand_action(td)
+
+    for options in ({"policy": looking}, {"callback": lambda e, td: e.rollout(2)}):
+        env = GymWrapper(CountingGym(limit=30))
+        data = env.rollout(4, break_when_any_done=False, **options)
+        assert data.batch_size == (4,)
+        assert counts(data)[-1] > 0
+
+
 def test_progress_is_told_now_and_then() -> None:
     told: list[int] = []
     CountingEnv(10_000).rollout(600, progress=told.append)
@@ -355,3 +393,59 @@ def test_a_buffer_that_does_not_fit_is_refused() -> None:
     other = RolloutBuffer.allocate(DoubleEnv()._row_layout(), 4, env.batch_size)
     with pytest.raises(SpecError, match=r"the buffer: \S+: expected .* found"):
         env.rollout(4, out=other)
+
+
+# -- one rollout after another ----------------------------------------------------------------------------------------
+
+
+def counting(td: TensorDictBase) -> TensorDictBase:
+    """A policy with a hidden state: how often it was called."""
+    td["next", "calls"] = td.get("calls", torch.zeros(1)) + 1
+    return td.set("action", torch.ones(1))
+
+
+def test_a_hidden_state_goes_on_in_the_next_rollout() -> None:
+    env = CountingEnv(30)
+    first = env.rollout(3, counting)
+    last = env.step_mdp(first[..., -1])
+    data = env.rollout(3, counting, auto_reset=False, tensordict=last)
+    assert data["calls"].squeeze(-1).tolist() == [3, 4, 5]
+    assert env.rollout(2, auto_reset=False, tensordict=last)["calls"].squeeze(-1).tolist() == [3, 3]
+
+
+def test_a_buffer_used_again_has_forgotten_what_a_policy_added() -> None:
+    env = CountingEnv(30)
+    out = RolloutBuffer.allocate(env._row_layout(), 3, env.batch_size)
+
+    def summing(td: TensorDictBase) -> TensorDictBase:
+        return td.set("calls", td.get("calls", torch.zeros(1)) + 1).set("action", torch.ones(1))
+
+    for _ in range(2):
+        assert env.rollout(3, summing, out=out)["calls"].squeeze(-1).tolist() == [1, 2, 3]
+    assert "calls" not in set(env.rollout(3, out=out).keys())
+
+
+def test_a_buffer_may_go_on_from_its_own_last_row() -> None:
+    env = CountingEnv(3)
+    out = RolloutBuffer.allocate(env._row_layout(), 3, env.batch_size)
+    last = env.step_mdp(env.rollout(3, out=out)[..., -1])
+    assert last["done"].all()
+    data = env.rollout(3, out=out, auto_reset=False, tensordict=last)
+    assert counts(data) == [0, 1, 2, 3], "who was done begins anew"
+
+
+def test_it_does_not_begin_from_nothing() -> None:
+    env = StatelessEnv()
+    with pytest.raises(SpecError, match=r"no 'goal' in the tensordict to begin from"):
+        env.rollout(3, auto_reset=False, tensordict=TensorDict({"position": torch.zeros(1)}))
+    with pytest.raises(SpecError, match=r"tensordict has batch_size \[\], the env \[2\]"):
+        CountingEnv(3, [2]).rollout(3, auto_reset=False, tensordict=CountingEnv().reset())
+
+
+def test_who_is_not_reset_begins_where_it_stands() -> None:
+    env = CountingEnv(9, [2])
+    last = env.step_mdp(env.rollout(3)[..., -1])
+    mask = torch.tensor([[True], [False]])
+    assert counts(env.rollout(1, tensordict=last.set("_reset", mask))) == [[0, 1], [3, 4]]
+    with pytest.raises(SpecError, match=r"no 'observation', 'start' in the tensordict to begin from"):
+        env.rollout(1, tensordict=TensorDict({"_reset": mask}, batch_size=[2]))

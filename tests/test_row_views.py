@@ -49,3 +49,15 @@ def test_only_what_was_asked_for() -> None:
     row = RowViews(buffer(3), [("agent", "b")], torch.device("cpu"))(0)
     assert list(row.keys(True, True)) == [("agent", "b")]
     assert row.device == torch.device("cpu")
+
+
+def test_lasting_values_stay_what_they_were() -> None:
+    desk, private = buffer(1), buffer(5).behind({("a",): (torch.Size([2, 1]), torch.float32)}, {("a",)})
+    for rows in (desk, private):
+        kept = RowViews(rows, [("a",)], None, lasting=True)(0)["a"]
+        before = kept.tolist()
+        rows[("a",)][0] = 7
+        assert kept.tolist() == before
+    timed = buffer(5)
+    kept = RowViews(timed, [("a",)], None, lasting=True)(1)["a"]
+    assert kept.data_ptr() == timed[("a",)][1].data_ptr(), "a row with a time of its own is not copied"

@@ -34,7 +34,8 @@ class Backend(Env):
 
     def __init__(self, native: Any, *, frame_skip: int | None = None, device: torch.device | str | None = None) -> None:
         super().__init__(device=device)
-        if frame_skip is not None and (not isinstance(frame_skip, int) or frame_skip < 1):
+        whole = isinstance(frame_skip, int) and not isinstance(frame_skip, bool)
+        if frame_skip is not None and (not whole or frame_skip < 1):
             raise ConfigError(
                 f"frame_skip: expected a whole number of at least 1, found {frame_skip!r}. 1 makes every step its own; "
                 "null leaves it to the simulator"

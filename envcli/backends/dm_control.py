@@ -140,6 +140,12 @@ class DMControlWrapper(Backend):
     def _native_name(self) -> str:
         return type(getattr(self._env, "task", self._env)).__name__
 
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` control steps; None for a ``dm_env`` that does not say how long one is."""
+        clock = getattr(self._env, "control_timestep", None)
+        return float(clock()) * (self.frame_skip or 1) if callable(clock) else None
+
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:

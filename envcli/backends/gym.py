@@ -12,7 +12,7 @@ from typing_extensions import Self
 from envcli import gym_registry
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, SpecError
 from envcli.info_reader import InfoReader
 from envcli.keys import Key
 from envcli.pixels import Pixels, Unwritten
@@ -82,8 +82,10 @@ class GymWrapper(Backend):
         self._make_specs()
 
     def _camera(self) -> Pixels:
+        name = self._native_name()
         self._env.reset()  # nothing can be drawn before
-        return Pixels(self._env.render, f"{self._native_name()}, which must be made with render_mode='rgb_array'")
+        with gym_registry.named_libraries(name):
+            return Pixels(self._env.render, f"{name}, which must be made with render_mode='rgb_array'")
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -113,9 +115,14 @@ class GymWrapper(Backend):
         return self._repeat / rate if rate else None
 
     def set_info_dict_reader(self, info_dict_reader: InfoReader) -> Self:
-        """Show entries of the simulator's ``info`` beside the observation. Returns the env itself."""
-        self._info = info_dict_reader
-        self._make_specs()
+        """Show entries of the simulator's ``info`` beside the observation; a name that is taken is a SpecError."""
+        before, self._info = self._info, info_dict_reader
+        try:
+            self._make_specs()
+        except SpecError:
+            self._info = before
+            self._make_specs()
+            raise
         return self
 
     def _make_specs(self) -> None:
@@ -131,6 +138,8 @@ class GymWrapper(Backend):
         if self._pixels is not None:
             shown = self._pixels.added_to(shown, self.pixels_only)
         if self._info is not None:
+            if taken := sorted(map(str, set(self._info.info_spec.keys()) & set(shown.keys()))):
+                raise SpecError(f"info reader: the observation has {taken} of its own. Read other keys")
             shown = shown.clone()
             shown.update(self._info.info_spec.to(device) if device is not None else self._info.info_spec)
         self.observation_spec = shown
@@ -252,14 +261,19 @@ class GymEnv(GymWrapper):
         device: torch.device | str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            gym_registry.make(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip),
-            categorical_action_encoding=categorical_action_encoding,
-            from_pixels=from_pixels,
-            pixels_only=pixels_only,
-            frame_skip=frame_skip,
-            device=device,
-        )
+        native = gym_registry.make(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)
+        try:
+            super().__init__(
+                native,
+                categorical_action_encoding=categorical_action_encoding,
+                from_pixels=from_pixels,
+                pixels_only=pixels_only,
+                frame_skip=frame_skip,
+                device=device,
+            )
+        except BaseException:
+            native.close()  # nobody else ever sees it
+            raise
 
     @classmethod
     def from_name(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from envcli.catalog import existing_folder
 from envcli.errors import ConfigError, nearest
 
 __all__ = ["FLAGS", "Arguments", "parse"]
@@ -64,7 +65,7 @@ class Arguments:
         for i, word in enumerate(self.flags):
             name, _, value = word.partition("=")
             if name in _BY_NAME["--config-dir"].names:
-                found.append(Path(value or self.flags[i + 1]))
+                found.append(existing_folder(value or self.flags[i + 1], "--config-dir"))
         return found
 
 

@@ -1,7 +1,9 @@
 """List every env of every installed backend.
 
-envcli list query=pend
-envcli list json=true
+With the preset that runs it, where there is one; any other runs by its name.
+
+  envcli list query=pend
+  envcli list json=true
 """
 
 from __future__ import annotations

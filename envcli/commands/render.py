@@ -24,7 +24,7 @@ from envcli import registry
 from envcli.answer import answer, number
 from envcli.errors import ConfigError
 from envcli.progress import Progress
-from envcli.run_folder import RunFolder, near
+from envcli.run_folder import RunFolder, near, read_json
 from envcli.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = ["Config", "run"]
 
 _CHUNK = 100  # steps filmed at a time: so many frames are held in memory, whatever the length of the film
 _RAW = "raw_pixels"
+_FPS = 30.0  # of an env that has no clock
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Config(EnvConfig):
 def run(cfg: Config, folder: RunFolder) -> None:
     """Film, write, report."""
     if cfg.rollout is not None:
-        _film(cfg, folder, _saved(cfg.rollout), cfg.fps or 30.0)
+        _film(cfg, folder, _saved(cfg.rollout), _fps(cfg, _recorded_clock(Path(cfg.rollout))))
         return
     import torch
 
@@ -71,8 +72,18 @@ def run(cfg: Config, folder: RunFolder) -> None:
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)
     with build(vars(cfg)) as env:
-        step_seconds = getattr(env, "step_seconds", None)
-        _film(cfg, folder, _live(cfg, env), cfg.fps or (1 / step_seconds if step_seconds else 30.0))
+        _film(cfg, folder, _live(cfg, env), _fps(cfg, getattr(env, "step_seconds", None)))
+
+
+def _fps(cfg: Config, step_seconds: float | None) -> float:
+    return cfg.fps or (1 / step_seconds if step_seconds else _FPS)
+
+
+def _recorded_clock(run: Path) -> float | None:
+    """How long a step of a saved rollout took in the simulator's time, if its run folder says so."""
+    metrics = read_json(run / "metrics.json")
+    seconds: float | None = metrics.get("step_seconds")
+    return seconds
 
 
 def _live(cfg: Config, env: Env) -> Iterator[tuple[Scene, TensorDictBase]]:
@@ -152,6 +163,8 @@ def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDi
                     preview.show(last)
                 elif progress is not None:
                     progress(count)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted after {count} frames, kept in {near(folder.path)}") from None
     finally:
         if last is not None:  # also after Ctrl-C: what was filmed by then
             written = film.finish()
@@ -184,7 +197,7 @@ def _table(metrics: dict[str, Any], last: Frame, folder: RunFolder) -> Table:
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table.add_column(overflow="ignore", no_wrap=True)  # a broken path cannot be copied
     table.add_row(
         "frames", f"{number(metrics['frames'])}, {number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
     )

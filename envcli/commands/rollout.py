@@ -48,11 +48,12 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
     with build(vars(cfg)) as env:
+        step_seconds = getattr(env, "step_seconds", None)
         start = time.perf_counter()
         rollout = _record(env, cfg, folder)
         seconds = time.perf_counter() - start
     steps = rollout.numel()
-    speed = {"steps": steps, "seconds": seconds, "steps_per_second": steps / seconds}
+    speed = {"steps": steps, "seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": step_seconds}
     metrics: dict[str, Any] = {**speed, **Episodes.of(rollout).metrics(), "seed": cfg.seed, "folder": str(folder.path)}
     folder.write_metrics(metrics)
     if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
@@ -88,7 +89,7 @@ def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table.add_column(overflow="ignore", no_wrap=True)  # a broken path cannot be copied
     unfinished = metrics["unfinished_episodes"]
     cut = f" and {number(unfinished)} cut off by the end" if unfinished else ""
     table.add_row("steps", number(metrics["steps"]))

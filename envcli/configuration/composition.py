@@ -55,10 +55,10 @@ def task_name(cfg: Mapping[str, Any]) -> str:
     >>> task_name({"backend": {"name": "ALE/Pong-v5"}})
     'ALE-Pong-v5'
     """
-    if replayed := cfg.get("replay"):
+    if earlier := cfg.get("replay") or cfg.get("rollout"):
         from omegaconf import OmegaConf
 
-        saved = Path(replayed) / "config.yaml"
+        saved = Path(earlier) / "config.yaml"
         cfg = OmegaConf.load(saved) if saved.is_file() else {}  # type: ignore[assignment]  # a DictConfig is a mapping
     backend = cfg.get("backend") or {}
     missing = "name" not in backend or backend.get("name") is None  # "in" is False for OmegaConf's ???

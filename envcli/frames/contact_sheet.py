@@ -15,12 +15,13 @@ class ContactSheet:
     """Collects frames evenly spread over a film of unknown length.
 
     Every frame is kept at first; whenever there are twice as many as fit, every second one goes, and from then on only
-    every second one is taken. So the first frame, the reset, is always there.
+    every second one is taken. So the first frame, the reset, is always there, and the last is added.
     """
 
     def __init__(self) -> None:
         self._kept: list[Frame] = []
         self._stride, self._seen = 1, 0
+        self._last: Frame | None = None
 
     def add(self, frame: Frame) -> None:
         """Look at the next frame."""
@@ -30,6 +31,7 @@ class ContactSheet:
                 self._kept = self._kept[::2]
                 self._stride *= 2
         self._seen += 1
+        self._last = frame
 
     def drawn(self) -> Image:
         """The sheet: up to 16 frames in order, step, reward and return under each."""
@@ -47,6 +49,7 @@ class ContactSheet:
         return self._kept[len(self._kept) // 2].image
 
     def _chosen(self) -> list[Frame]:
-        if len(self._kept) <= _CELLS:
-            return self._kept
-        return [self._kept[round(i * (len(self._kept) - 1) / (_CELLS - 1))] for i in range(_CELLS)]
+        kept = self._kept if self._kept[-1] is self._last or self._last is None else [*self._kept, self._last]
+        if len(kept) <= _CELLS:
+            return kept
+        return [kept[round(i * (len(kept) - 1) / (_CELLS - 1))] for i in range(_CELLS)]

@@ -75,12 +75,14 @@ class ActionDiscretizer(ActionTransform):
         if not self.categorical:
             parts = torch.split(state.to(torch.uint8), self._nvec, -1)
             state = torch.stack([part.argmax(-1) for part in parts], -1)
+        # Rows are on the host, whatever the device of the specs that the bounds come from.
+        low, high, length = (part.to(state.device) for part in (self._low, self._high, self._length))
         if self.sampling is Sampling.RANDOM:
-            offset = torch.rand(state.shape, dtype=self._low.dtype, device=state.device)
+            offset = torch.rand(state.shape, dtype=low.dtype, device=state.device)
         else:
-            offset = self._low.new_tensor({"MEDIAN": 0.5, "LOW": 0.0, "HIGH": 1.0}[self.sampling.name])
-        value = self._low + (state + offset) * self._length
-        return value.clamp(self._low, self._high)  # by rounding, the last interval may end behind the bound
+            offset = low.new_tensor({"MEDIAN": 0.5, "LOW": 0.0, "HIGH": 1.0}[self.sampling.name])
+        value = low + (state + offset) * length
+        return value.clamp(low, high)  # by rounding, the last interval may end behind the bound
 
     # -- specs ----------------------------------------------------------------------------------------------------
 

@@ -24,8 +24,8 @@ __all__ = ["AlongEpisode"]
 class AlongEpisode(Transform, ABC):
     """A value that begins anew with each episode, and that each reward moves on.
 
-    It is an observation of the shape and dtype of the reward, and state: a step goes on from what the root says. A
-    subclass says where it begins, and writes ``_following``.
+    It is an observation of the shape and dtype of the reward (int64 of whole numbers), and state: a step goes on from
+    what the root says. A subclass says where it begins, and writes ``_following``.
 
     On a finished rollout (``transform(rollout)``) it gives what the env would have given: it begins with what the
     root's first row says of it, or else anew, and again after each row that is done.
@@ -72,7 +72,7 @@ class AlongEpisode(Transform, ABC):
             self.in_keys = [as_user_key(path) for path in rewards]
             self._pair()
         self._leaves = {
-            key: Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)
+            key: Unbounded(leaf.shape, device=leaf.device, dtype=_roomy(leaf.dtype))
             for in_key, key in zip(self.in_keys, self.out_keys, strict=True)
             if (leaf := rewards.get(as_path(in_key))) is not None
         }
@@ -160,7 +160,7 @@ class AlongEpisode(Transform, ABC):
         rewards = rewards.movedim(time, 0)
         begins = begins.reshape(*begins.shape, *[1] * (rewards.ndim - begins.ndim))
         given = tensordict.get(own, None)
-        start = torch.full_like(rewards[0], self._start)
+        start = torch.full_like(rewards[0], self._start, dtype=_roomy(rewards.dtype))
         value = start if given is None else given.movedim(time, 0)[0]
         root, following = [], []
         for reward, begin in zip(rewards, begins, strict=True):
@@ -170,3 +170,8 @@ class AlongEpisode(Transform, ABC):
             following.append(value)
         tensordict.set(own, torch.stack(root, time))
         tensordict.set(under_next(own), torch.stack(following, time))
+
+
+def _roomy(dtype: torch.dtype) -> torch.dtype:
+    """What a sum of ``dtype`` is kept in: 128 rewards of int8 are more than int8 holds."""
+    return dtype if dtype.is_floating_point else torch.int64

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
+from envcli.buffer import Array, RolloutBuffer, as_array
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
-from envcli.transforms.stacked_rollout import StackedRollout
+from envcli.transforms.stacked_rollout import StackedRollout, both_sides
 from envcli.transforms.transform import Transform
 from envcli.transforms.windows import Ring
 
@@ -27,8 +27,8 @@ class CatFrames(Transform):
     ``padding_value`` does (``"constant"``). A window never reaches into another episode.
 
     In an env the frames are remembered here and not in the TensorDict: step on from where the env is. On a finished
-    rollout (``cat_frames(rollout)``, ``[*batch, time]``) the same comes out, for the keys in ``in_keys``; name
-    ``("next", "pixels")`` beside ``"pixels"`` to have both.
+    rollout (``cat_frames(rollout)``, ``[*batch, time]``) the same comes out, under ``"next"`` as well, unless
+    ``in_keys`` names entries there: then it is only what they name (in TorchRL always).
 
     Args:
         N: how many.
@@ -94,7 +94,7 @@ class CatFrames(Transform):
 
     def _stacked(self, tensordict: TensorDictBase) -> TensorDictBase:
         rollout = StackedRollout(tensordict, self.N, self.done_key or "done", self._earlier, self.future)
-        found = [(out, rollout.stacked(key, self.dim)) for key, out in zip(self.in_keys, self.out_keys, strict=True)]
+        found = [(out, rollout.stacked(key, self.dim)) for key, out in both_sides(self.in_keys, self.out_keys)]
         for out_key, value in found:  # all are read before one is written, which may be one of those read
             if value is not None:
                 tensordict.set(out_key, value)
@@ -137,9 +137,12 @@ class CatFrames(Transform):
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._shown: list[tuple[Ring, Array, Array, Array, Array]] = []
+        self._padding: list[Array | None] = []
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             path, out = as_path(in_key), as_path(out_key)
             root, following = inner.array(path), inner.array(under_next(path))
+            earlier, dtype = self._earlier, inner[path].dtype
+            self._padding.append(None if earlier is None else as_array(torch.full((), earlier, dtype=dtype)))
             layout = (self.N, root.shape[1:], self.dim, root.dtype)
             ring = self._rings.get(in_key)
             if ring is None or ring.layout != layout:
@@ -153,8 +156,8 @@ class CatFrames(Transform):
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         mask: Any = ... if where is None else where
-        for ring, source, target, _, _ in self._shown:
-            ring.fill(source[t], self._earlier, where)
+        for (ring, source, target, _, _), earlier in zip(self._shown, self._padding, strict=True):
+            ring.fill(source[t], earlier, where)
             target[t][mask] = ring.window[mask]
 
     def extra_repr(self) -> str:

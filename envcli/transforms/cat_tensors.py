@@ -129,6 +129,9 @@ class CatTensors(Transform):
         self.in_keys = _sorted(found) if self.sort else found
 
     def _result(self, leaves: list[TensorSpec], lead: int) -> TensorSpec:
+        if len({leaf.dtype for leaf in leaves}) > 1:
+            for leaf in leaves:
+                self._require_numbers(leaf)
         zero = self._joined([leaf.zero() for leaf in leaves], lead)
         boxes = [leaf.space for leaf in leaves]
         if all(isinstance(leaf, Bounded) and isinstance(leaf.space, ContinuousBox) for leaf in leaves):

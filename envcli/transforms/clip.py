@@ -103,7 +103,8 @@ class ClipTransform(Elementwise):
 
 def _held(limit: float | None, dtype: torch.dtype) -> float | None:
     """``limit`` as ``dtype`` can hold it: torch would turn -1 into 255 for uint8."""
-    if limit is None or dtype.is_floating_point or int(limit) != limit or dtype == torch.bool:
+    if limit is None or dtype.is_floating_point or dtype == torch.bool:
         return limit
     ends = torch.iinfo(dtype)
-    return min(max(int(limit), ends.min), ends.max)
+    held = min(max(limit, ends.min), ends.max)
+    return int(held) if int(held) == held else limit

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from tensordict import TensorDictBase
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.mdp import leaf_paths
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
 
@@ -44,6 +46,7 @@ class DTypeCastTransform(Transform):
         self.dtype_in, self.dtype_out = _dtype("dtype_in", dtype_in), _dtype("dtype_out", dtype_out)
         self._finds = in_keys is None
         self._finds_inv = in_keys_inv is None and in_keys is None
+        self._in_env = False  # which knows the keys that were not given
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         return obs.to(self.dtype_out)
@@ -51,10 +54,23 @@ class DTypeCastTransform(Transform):
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
         return state.to(self.dtype_in)
 
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """See :class:`Transform`; where no keys are known, everything of ``dtype_in`` is cast, as in TorchRL."""
+        if self._finds and not self._in_env:
+            return _cast(tensordict, self.dtype_in, self.dtype_out)
+        return super().forward(tensordict)
+
+    def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """See :class:`Transform`; where no keys are known, everything of ``dtype_out`` is cast back."""
+        if self._finds_inv and not self._in_env:
+            return _cast(tensordict.copy(), self.dtype_out, self.dtype_in)
+        return super().inv(tensordict)
+
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With ``dtype_out`` for ``dtype_in``."""
+        self._in_env = True
         if self._finds:
             self.in_keys = [
                 as_user_key(path)
@@ -121,6 +137,14 @@ class DTypeCastTransform(Transform):
     def _inv_row(self, t: int) -> None:
         for source, target in self._taken:
             source[t] = target[t]
+
+
+def _cast(tensordict: TensorDictBase, before: torch.dtype, after: torch.dtype) -> TensorDictBase:
+    for path in leaf_paths(tensordict):
+        value = tensordict.get(as_user_key(path))
+        if value.dtype == before:
+            tensordict.set(as_user_key(path), value.to(after))
+    return tensordict
 
 
 def _dtype(where: str, name: torch.dtype | str) -> torch.dtype:

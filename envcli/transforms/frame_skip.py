@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
+from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError
 from envcli.keys import under_next
 from envcli.transforms.inside import Inside, put_back
@@ -36,6 +36,10 @@ class FrameSkipTransform(Transform):
             raise ConfigError(f"frame_skip: expected a whole number of at least 1, found {frame_skip!r}")
         self.frame_skip = frame_skip
 
+    def _meets(self, before: EnvSpecs) -> None:
+        for leaf in leaf_specs(before.full_reward_spec).values():
+            self._require_numbers(leaf)
+
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._rewards: list[Array] = []
 
@@ -54,12 +58,13 @@ class FrameSkipTransform(Transform):
             done = inside.done(t)
             if done.all():
                 break
+            on = ~done[None]
             ended = inside.saved_next(t) if done.any() else None
             inside.step_on(t)
             if ended is not None:
                 put_back(ended, done)
             for total, reward in zip(totals, self._rewards, strict=True):
-                total[0][~done] += reward[t][~done]
+                total[on] += reward[t : t + 1][on]
         for total, reward in zip(totals, self._rewards, strict=True):
             reward[t] = total[0]
         put_back(root)

@@ -35,8 +35,8 @@ class RenameTransform(Transform):
             as in TorchRL, the one in ``out_keys_inv`` counts.
 
     Raises:
-        TransformError: not as many new names as old ones; in an env: no such entry, a name that is taken, or a state
-            that is renamed one way only.
+        TransformError: not as many new names as old ones, or one of them twice; in an env: no such entry, a name that
+            is taken, or a state that is renamed one way only.
     """
 
     def __init__(
@@ -53,6 +53,14 @@ class RenameTransform(Transform):
                 f"RenameTransform: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many, "
                 "one pair for each entry"
             )
+        for name, keys in (
+            ("in_keys", self.in_keys),
+            ("out_keys", self.out_keys),
+            ("in_keys_inv", self.in_keys_inv),
+            ("out_keys_inv", self.out_keys_inv),
+        ):
+            if len(set(map(as_path, keys))) != len(keys):
+                raise TransformError(f"RenameTransform: {name} {keys} name an entry twice")
         self.create_copy = create_copy
         self._pairs: _Pairs = [(as_path(i), as_path(o)) for i, o in zip(self.in_keys, self.out_keys, strict=True)]
         inverse = zip(self.in_keys_inv, self.out_keys_inv, strict=True)

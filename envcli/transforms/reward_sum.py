@@ -14,8 +14,9 @@ __all__ = ["RewardSum"]
 class RewardSum(AlongEpisode):
     """``episode_reward``: the sum of the rewards of this episode so far, 0 after a reset.
 
-    It has the shape and dtype of the reward, stands at the root and under ``"next"``, and is state: a step adds to what
-    the root says. On a finished rollout, see :class:`AlongEpisode` (TorchRL needs a parent env or a named time there).
+    It has the shape and dtype of the reward (int64 of whole numbers), stands at the root and under ``"next"``, and is
+    state: a step adds to what the root says. On a finished rollout, see :class:`AlongEpisode` (TorchRL needs a parent
+    env or a named time there).
 
     Args:
         in_keys: which rewards; None: all that the env has, ``"reward"`` outside an env.

@@ -34,9 +34,15 @@ class ShapeTransform(Transform, ABC):
             for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
                 leaf = present.get(as_path(in_key))
                 if leaf is not None:
+                    after = self._checked(leaf, in_key, spec.ndim)
+                    if isinstance(after, Unbounded) and not isinstance(leaf, Unbounded):
+                        raise TransformError(
+                            f"{self!r} would lose what {in_key!r} is, a {type(leaf).__name__} {list(leaf.shape)}. "
+                            "Let the env take categories"
+                        )
                     if in_key != out_key:
                         del spec[in_key]
-                    spec[out_key] = self._checked(leaf, in_key, spec.ndim)
+                    spec[out_key] = after
             input_spec[family] = spec
         return input_spec
 
@@ -45,7 +51,9 @@ class ShapeTransform(Transform, ABC):
             after = self._leaf_after(leaf)
         except (TransformError, IndexError, RuntimeError) as error:
             raise TransformError(f"{self!r} does not fit {key!r}, a {list(leaf.shape[lead:])}: {error}") from None
-        if after.shape[:lead] != leaf.shape[:lead]:
+        odd = [max(leaf.shape, default=0) + 1] * lead  # a size that no dimension of a value has: nothing can hide
+        moved = self._apply_transform(torch.zeros([*odd, *leaf.shape[lead:]], dtype=torch.bool, device="meta"))
+        if after.shape[:lead] != leaf.shape[:lead] or list(moved.shape[:lead]) != odd:
             raise TransformError(f"{self!r} would change the batch dimensions {list(leaf.shape[:lead])} of {key!r}")
         return after
 

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 
 from envcli.buffer import Array
+from envcli.errors import TransformError
+from envcli.specs import TensorSpec
+from envcli.specs.space import ContinuousBox
 from envcli.transforms.elementwise import ArrayRule, Elementwise, NumberRule
 
 __all__ = ["SignTransform"]
@@ -21,6 +24,9 @@ class SignTransform(Elementwise):
 
     Args:
         in_keys, out_keys, in_keys_inv, out_keys_inv: see :class:`Transform`; none are taken unless they are named.
+
+    Raises:
+        TransformError: in an env: an action whose sign its own bounds do not hold.
     """
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
@@ -28,6 +34,17 @@ class SignTransform(Elementwise):
 
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
         return torch.sign(state)
+
+    def _leaf_outside(self, leaf: TensorSpec) -> TensorSpec:
+        box = leaf.space
+        if isinstance(box, ContinuousBox) and bool(
+            ((box.low > -1) & (box.low < 0) | (box.high < 1) & (box.high > 0)).any()
+        ):
+            raise TransformError(
+                f"SignTransform: the simulator takes {box.low.min().item():g} to {box.high.max().item():g}, which "
+                "leaves signs out. Put ActionScaling before it"
+            )
+        return leaf
 
     def _array_rule(self, dtype: np.dtype[Any]) -> ArrayRule | None:
         def rule(source: Array, target: Array) -> None:  # np.sign would keep NaN

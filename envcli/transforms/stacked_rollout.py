@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
-from envcli.keys import NestedKey, as_path, as_user_key
+from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.transforms.windows import done_of, first_rows, last_rows, time_axis, window_rows
 
-__all__ = ["StackedRollout"]
+__all__ = ["StackedRollout", "both_sides"]
 
 
 class StackedRollout:
@@ -92,3 +94,12 @@ class StackedRollout:
         if self._earlier is not None:
             windows[~there.to(values.device)] = self._earlier
         return windows
+
+
+def both_sides(in_keys: Sequence[NestedKey], out_keys: Sequence[NestedKey]) -> list[tuple[NestedKey, NestedKey]]:
+    """What is read and written in a rollout: the entries, and, unless some are named, those under ``"next"``."""
+    pairs = list(zip(in_keys, out_keys, strict=True))
+    if any(as_path(key)[0] == "next" for key in in_keys):
+        return pairs
+    following = [tuple(as_user_key(under_next(as_path(key))) for key in pair) for pair in pairs]
+    return [*pairs, *((i, o) for i, o in following)]

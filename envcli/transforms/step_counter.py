@@ -7,7 +7,7 @@ import torch
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.specs import Bounded, Categorical, Composite
 from envcli.transforms.transform import Transform
@@ -26,6 +26,7 @@ class StepCounter(Transform):
 
     Raises:
         ConfigError: ``max_steps`` is less than 1.
+        TransformError: in an env: its ``done`` flags stand elsewhere than beside ``truncated_key``.
     """
 
     def __init__(
@@ -60,6 +61,13 @@ class StepCounter(Transform):
         if self.max_steps is not None and as_path(self.truncated_key) not in leaf_specs(done_spec):
             shape = torch.Size([*done_spec.shape, 1])
             done_spec[self.truncated_key] = Categorical(2, shape=shape, dtype=torch.bool, device=done_spec.device)
+        dones = [path for path in leaf_specs(done_spec) if path[-1] == "done"]
+        group = as_path(self.truncated_key)[:-1]
+        if self.max_steps is not None and self.update_done and dones and (*group, "done") not in dones:
+            raise TransformError(
+                f"StepCounter: there is no 'done' beside {self.truncated_key!r}, so that no episode would end. The env "
+                f"has {[as_user_key(path) for path in dones]}: put truncated_key beside one of them"
+            )
         return done_spec
 
     def _count_spec(self, beside: Composite) -> Bounded:

@@ -15,8 +15,9 @@ __all__ = ["TargetReturn"]
 class TargetReturn(AlongEpisode):
     """``target_return``: ``target_return`` after a reset, less each reward from there on (Decision Transformer).
 
-    It has the shape and dtype of the reward, stands at the root and under ``"next"``, and is state: a step goes on from
-    what the root says. On a finished rollout, see :class:`AlongEpisode` (TorchRL cannot do that).
+    It has the shape and dtype of the reward (int64 of whole numbers), stands at the root and under ``"next"``, and is
+    state: a step goes on from what the root says. On a finished rollout, see :class:`AlongEpisode` (TorchRL cannot do
+    that).
 
     Args:
         target_return: the return that an episode is to reach.

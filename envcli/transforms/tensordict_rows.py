@@ -11,7 +11,7 @@ from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import SpecError
 from envcli.keys import Key, as_path, as_user_key
 from envcli.mdp import leaf_paths
-from envcli.row_views import RowViews
+from envcli.row_views import RowViews, is_passing
 from envcli.transforms.transform import Transform
 
 __all__ = ["TensorDictRows", "speaks_tensordict"]
@@ -35,9 +35,11 @@ class TensorDictRows:
         self._taken = set(map(as_path, transform.in_keys_inv))
         inner_root, inner_next = _split(inner)
         outer_root, _ = _split(outer)
-        self._inner_root = RowViews(inner, inner_root, device)
-        self._inner_next = RowViews(inner, inner_next, device, prefix=("next",))
-        self._outer_root = RowViews(outer, outer_root, device)
+        # A transform may keep what it was shown, such as the observation before.
+        self._inner_root = RowViews(inner, inner_root, device, lasting=True)
+        self._inner_next = RowViews(inner, inner_next, device, prefix=("next",), lasting=True)
+        self._outer_root = RowViews(outer, outer_root, device, lasting=True)
+        self._asked = RowViews(outer, outer_root, device)
 
     def step_row(self, t: int) -> None:
         """See ``Transform._step_row``."""
@@ -57,7 +59,7 @@ class TensorDictRows:
 
     def inv_row(self, t: int) -> None:
         """See ``Transform._inv_row``."""
-        before = self._outer_root(t)
+        before = self._asked(t)
         self._store(self._inner, t, before, self._transform._inv_call(before.copy()), (), ...)
 
     def _store(
@@ -75,7 +77,9 @@ class TensorDictRows:
                     "Name it in out_keys, or add it in transform_observation_spec"
                 )
             rows = target[full]
-            known_better = source.tensors.get(full) is rows or (target is self._inner and full not in self._taken)
+            inwards = target is self._inner
+            shared = source.tensors.get(full) is rows and (inwards or not is_passing(rows))
+            known_better = shared or (inwards and full not in self._taken)
             if full in source and known_better and before.get(as_user_key(path), None) is value:
                 continue  # the same memory; or, on the way in, what the simulator knows better
             rows[t][mask] = value[mask].detach().to(rows.device)

@@ -13,7 +13,7 @@ from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey, as_path, under_next
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
-from envcli.transforms.stacked_rollout import StackedRollout
+from envcli.transforms.stacked_rollout import StackedRollout, both_sides
 from envcli.transforms.transform import Transform
 from envcli.transforms.windows import Ring
 
@@ -24,7 +24,8 @@ class TimeMaxPool(Transform):
     """Element by element, the largest of the last ``T`` values of the episode (of fewer, at its beginning).
 
     With ``T=2`` and a frame skip of 1 behind it, it takes away the flicker of Atari games, which draw some things in
-    every other frame only. On a finished rollout (``[*batch, time]``) the same comes out.
+    every other frame only. On a finished rollout (``[*batch, time]``) the same comes out, see
+    :class:`CatFrames`.
 
     Args:
         in_keys: None: ``["observation"]``.
@@ -52,7 +53,7 @@ class TimeMaxPool(Transform):
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """The maxima of a whole rollout ``[*batch, time]``, in place; what is missing is left out."""
         rollout = StackedRollout(tensordict, self.T, "done", None)
-        found = [(out, rollout.windows(key)) for key, out in zip(self.in_keys, self.out_keys, strict=True)]
+        found = [(out, rollout.windows(key)) for key, out in both_sides(self.in_keys, self.out_keys)]
         for out_key, windows in found:
             if windows is not None:
                 tensordict.set(out_key, rollout.unflat(windows.amax(2)))
@@ -68,6 +69,7 @@ class TimeMaxPool(Transform):
         return spec
 
     def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        self._require_numbers(leaf)
         if isinstance(leaf, Bounded):
             return leaf.clone()
         return Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)  # the largest of one-hot vectors is none

@@ -28,7 +28,7 @@ class ToTensorImage(ImageTransform):
         shape_tolerant: leave an image alone whose last dimension is not 3 long, instead of moving it.
 
     Raises:
-        ConfigError: no such dtype.
+        ConfigError: no such dtype, or whole numbers without ``from_int=False``.
         TransformError: not an image.
     """
 
@@ -48,6 +48,8 @@ class ToTensorImage(ImageTransform):
         if dtype is not None and not isinstance(named, torch.dtype):
             raise ConfigError(f"dtype: expected a dtype of torch such as float32 or uint8, found {dtype!r}")
         self.dtype: torch.dtype | None = named
+        if named is not None and not named.is_floating_point and from_int is not False:
+            raise ConfigError(f"dtype: {dtype} does not hold 0 to 1. from_int=False only moves the channels")
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         return self._scaled(self._moved(obs))
@@ -70,8 +72,6 @@ class ToTensorImage(ImageTransform):
         dtype = self.dtype or torch.get_default_dtype()
         if not self._divides(image):
             return image.to(dtype)
-        if not dtype.is_floating_point:
-            return image.div(255).to(dtype)
         return image.to(dtype, copy=True).div_(255)
 
     def _makes_unit_floats(self) -> bool:

@@ -93,7 +93,7 @@ class Transform(torch.nn.Module):
         return self._call(tensordict)
 
     def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """The way to the simulator on its own, on a shallow copy of ``tensordict``."""
+        """The way to the simulator on its own, on a shallow copy of ``tensordict``; what is missing is left out."""
         return self._inv_call(tensordict.copy())
 
     def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
@@ -112,7 +112,9 @@ class Transform(torch.nn.Module):
 
     def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
         for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
-            tensordict.set(in_key, self._inv_apply_transform(tensordict.get(out_key)))
+            value = tensordict.get(out_key, None)
+            if value is not None:
+                tensordict.set(in_key, self._inv_apply_transform(value))
         return tensordict
 
     # -- specs ----------------------------------------------------------------------------------------------------
@@ -180,6 +182,14 @@ class Transform(torch.nn.Module):
         """The spec of ``_apply_transform`` of a value of ``leaf``. Unbounded, unless a subclass knows better."""
         value = self._apply_transform(leaf.zero())
         return Unbounded(value.shape, device=leaf.device, dtype=value.dtype)
+
+    def _require_numbers(self, leaf: TensorSpec) -> None:
+        """For rows that are computed with as arrays: raise TransformError if ``leaf`` is bfloat16.
+
+        numpy has no such type. Its rows are bits there, which can be moved and nothing else.
+        """
+        if leaf.dtype == torch.bfloat16:
+            raise TransformError(f"{type(self).__name__} cannot compute with bfloat16. Put it before the cast")
 
     def transform_env_device(self, device: torch.device | None) -> torch.device | None:
         """Where tensors are handed out after this transform, if it is ``device`` before it."""

@@ -221,6 +221,7 @@ class VecNorm(Transform):
         return super().transform_output_spec(output_spec)
 
     def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        self._require_numbers(leaf)
         dtype = leaf.dtype if leaf.dtype.is_floating_point else torch.float32
         return Unbounded(leaf.shape, device=leaf.device, dtype=dtype)
 

@@ -117,7 +117,7 @@ def test_frame_skip_sums_and_stops_at_the_end() -> None:
     assert len(toy.actions) == 5
 
 
-@pytest.mark.parametrize("skip", [0, -1, 1.5, "2"])
+@pytest.mark.parametrize("skip", [0, -1, 1.5, "2", True])
 def test_frame_skip_must_count(skip: Any) -> None:
     with pytest.raises(ConfigError, match="frame_skip: expected a whole number of at least 1"):
         GymWrapper(CountingGym(), frame_skip=skip)
@@ -319,3 +319,26 @@ def test_an_exception_inside_a_step_leaves_whole_rows() -> None:
     data = buffer.tensordict()
     assert data["observation"].squeeze(-1).tolist() == [0, 1, 2]
     assert data["next", "observation"].squeeze(-1).tolist() == [1, 2, 3]
+
+
+def test_an_info_key_that_is_taken_is_refused_and_changes_nothing() -> None:
+    with GymWrapper(CountingGym(limit=3)) as env:
+        shown = env.observation_spec.clone()
+        for key, message in (
+            ("observation", "has .'observation'. of its own"),
+            ("done", "the name of the observation"),
+        ):
+            with pytest.raises(SpecError, match=message):
+                env.set_info_dict_reader(InfoReader([key]))
+            assert env.observation_spec == shown
+        env.rollout(2)
+
+
+def test_what_cannot_be_wrapped_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gymnasium.envs.classic_control import CartPoleEnv
+
+    closed: list[bool] = []
+    monkeypatch.setattr(CartPoleEnv, "close", lambda self: closed.append(True))
+    with pytest.raises(ConfigError, match="frame_skip"):
+        GymEnv("CartPole-v1", frame_skip=0)
+    assert closed == [True]

@@ -115,3 +115,12 @@ def test_repr() -> None:
         "ActionDiscretizer(num_intervals=3, action_key='action', out_action_key='action', sampling=median, "
         "categorical=True)"
     )
+
+
+def test_rows_on_the_host_meet_bounds_on_another_device() -> None:
+    choices = ActionDiscretizer(4)
+    TransformedEnv(CountingEnv(), choices)
+    for name in ("_low", "_high", "_length"):
+        setattr(choices, name, getattr(choices, name).to("meta"))
+    with pytest.raises(NotImplementedError, match="meta"):  # which has no data; a GPU's would be copied
+        choices._inv_apply_transform(torch.zeros(1, dtype=torch.int64))

@@ -16,6 +16,7 @@ from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.cat_frames import CatFrames
 from envcli.transforms.compose import Compose
+from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.to_tensor_image import ToTensorImage
 from tests.transforms.image_toy import FramesEnv
 
@@ -142,3 +143,20 @@ def test_misfits_are_named() -> None:
         TransformedEnv(CountingEnv(), CatFrames(4, -1, ["observation"], future=True))
     with pytest.raises(TransformError, match=r"needs a rollout \[\*batch, time\]"):
         CatFrames(4, -1, ["observation"])(CountingEnv().reset())
+
+
+def test_padding_is_a_number_in_bfloat16_too() -> None:
+    cast = DTypeCastTransform("float32", "bfloat16", ["observation"])
+    padded = CatFrames(2, -1, ["observation"], padding="constant", padding_value=7.0)
+    env = TransformedEnv(CountingEnv(), Compose(cast, padded))
+    assert env.rollout(2)["observation"].tolist() == [[7, 0], [0, 1]]
+
+
+def test_a_chain_gives_a_rollout_what_the_env_gives() -> None:
+    def chain() -> Compose:
+        return Compose(ToTensorImage(), CatFrames(3, -3))
+
+    seen = TransformedEnv(FramesEnv(3), chain()).rollout(7, break_when_any_done=False)
+    replayed = chain()(FramesEnv(3).rollout(7, break_when_any_done=False))
+    for key in ("pixels", ("next", "pixels")):
+        assert torch.equal(replayed[key], seen[key])

@@ -14,6 +14,7 @@ from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.cat_tensors import CatTensors
 from envcli.transforms.compose import Compose
+from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.squeeze import SqueezeTransform
 from envcli.transforms.step_counter import StepCounter
@@ -125,3 +126,12 @@ def test_what_cannot_be() -> None:
         TransformedEnv(CountingEnv(), CatTensors(["observation"], dim=-2))
     with pytest.raises(TransformError, match="shapes differ elsewhere than in dimension -1"):
         CatTensors(["a", "b"])(TensorDict({"a": torch.zeros(2, 3, 1), "b": torch.zeros(2, 4, 1)}, [2]))
+
+
+def test_bfloat16_is_joined_with_its_like_only() -> None:
+    copied = DTypeCastTransform("float32", "bfloat16", ["observation"], ["short"])
+    with pytest.raises(TransformError, match="cannot compute with bfloat16"):
+        TransformedEnv(CountingEnv(), Compose(copied, CatTensors(["observation", "short"])))
+    twice = DTypeCastTransform("float32", "bfloat16", ["observation", "start"])
+    env = TransformedEnv(CountingEnv(), Compose(twice, CatTensors(["observation", "start"], del_keys=False)))
+    assert env.rollout(3)["observation_vector"][:, 0].tolist() == [0, 1, 2]

@@ -70,3 +70,8 @@ def test_what_cannot_be() -> None:
         TransformedEnv(CountingEnv(), ClipTransform(in_keys_inv=["action"], low=-1, high=5))
     with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
         TransformedEnv(CountingEnv(), ClipTransform(["pixels"], low=0))
+
+
+def test_whole_numbers_can_have_an_infinite_limit() -> None:
+    clip = ClipTransform(["x"], low=-float("inf"), high=3)
+    assert clip(TensorDict({"x": torch.arange(6, dtype=torch.uint8)}, []))["x"].tolist() == [0, 1, 2, 3, 3, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv
 from envcli.env import Env
@@ -109,3 +110,20 @@ def test_a_type_that_numpy_lacks() -> None:
     assert env.step(env.reset().set("action", action))["next", "reward"].dtype == torch.bfloat16
     with pytest.raises(ActionError, match="found"):
         env.step(env.reset().set("action", action * 2))
+
+
+def test_outside_an_env_everything_is_cast() -> None:
+    cast = DTypeCastTransform(torch.float64, torch.float32)
+    given = TensorDict(
+        {"x": torch.ones(2).double(), "n": torch.ones(2).int(), "next": {"x": torch.ones(2).double()}}, [2]
+    )
+    found = cast(given)
+    assert found["x"].dtype == found["next", "x"].dtype == torch.float32
+    assert found["n"].dtype == torch.int32
+    assert cast.inv(found)["x"].dtype == torch.float64
+    assert found["x"].dtype == torch.float32
+
+
+def test_the_way_back_leaves_out_what_is_missing() -> None:
+    cast = DTypeCastTransform("float64", "float32", in_keys=[], in_keys_inv=["action"])
+    assert set(cast.inv(TensorDict({"x": torch.ones(2)}, [2])).keys()) == {"x"}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tensordict import TensorDictBase
 
 from envcli.env import Env
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, TransformError
+from envcli.specs import Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
+from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.frame_skip import FrameSkipTransform
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.time_max_pool import TimeMaxPool
@@ -97,3 +100,25 @@ def test_a_copy_stands_alone() -> None:
 def test_less_than_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="frame_skip: expected a whole number of at least 1, found 0"):
         FrameSkipTransform(0)
+
+
+def test_rewards_that_numpy_does_not_know_are_refused() -> None:
+    cast = DTypeCastTransform("float32", "bfloat16", ["reward"])
+    with pytest.raises(TransformError, match="cannot compute with bfloat16"):
+        TransformedEnv(CountingEnv(), Compose(cast, FrameSkipTransform(2)))
+
+
+class PaysOne(CountingEnv):
+    """A reward without a dimension."""
+
+    def _make_specs(self) -> None:
+        super()._make_specs()
+        self.full_reward_spec = Composite(reward=Unbounded(()))
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return super()._step(tensordict).set("reward", torch.ones(()))
+
+
+def test_a_reward_without_a_dimension_is_summed_too() -> None:
+    env = TransformedEnv(PaysOne(6), FrameSkipTransform(4))
+    assert env.rollout(9)["next", "reward"].tolist() == [4, 2]

@@ -85,3 +85,8 @@ def test_misfits_are_named() -> None:
         TransformedEnv(CountingEnv(), PermuteTransform(ORDER, ["observation"]))
     with pytest.raises(TransformError, match="would change the batch dimensions"):
         TransformedEnv(CountingEnv([3, 4], [2]), PermuteTransform((-1, -2), ["observation"]))
+
+
+def test_a_batch_as_long_as_a_value_is_not_mixed_up_with_it() -> None:
+    with pytest.raises(TransformError, match="would change the batch dimensions"):
+        TransformedEnv(CountingEnv(5, [1]), PermuteTransform([-1, -2], ["observation"]))

@@ -144,3 +144,9 @@ def test_what_does_not_fit() -> None:
 
 def test_repr() -> None:
     assert repr(RenameTransform(["a"], [("n", "b")])) == "RenameTransform('a' -> ('n', 'b'))"
+
+
+@pytest.mark.parametrize("names", [(["a", "b"], ["c", "c"]), (["a", "a"], ["c", "d"])])
+def test_an_entry_is_named_once(names: tuple[list[str], list[str]]) -> None:
+    with pytest.raises(TransformError, match="name an entry twice"):
+        RenameTransform(*names)

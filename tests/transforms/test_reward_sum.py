@@ -10,6 +10,8 @@ from envcli.specs import Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
+from envcli.transforms.binarize_reward import BinarizeReward
+from envcli.transforms.compose import Compose
 from envcli.transforms.reward_sum import RewardSum
 
 
@@ -52,3 +54,13 @@ def test_by_steps_it_goes_on_from_what_it_is_given() -> None:
     env = TransformedEnv(CountingEnv(), RewardSum())
     td = env.reset().set("action", torch.ones(1)).set("episode_reward", torch.tensor([41.0]))
     assert env.step(td)["next", "episode_reward"] == 42
+
+
+def test_many_small_whole_numbers_are_summed_in_large_ones() -> None:
+    """int8 would be at -128 after 128 of them."""
+    env = TransformedEnv(CountingEnv(300), Compose(BinarizeReward(), RewardSum()))
+    rollout = env.rollout(300, lambda td: td.set("action", torch.ones(1)))
+    assert rollout["next", "episode_reward"][-1].item() == 300
+    again = RewardSum()(rollout.exclude("episode_reward", ("next", "episode_reward")))
+    assert again["next", "episode_reward"].dtype == rollout["next", "episode_reward"].dtype == torch.int64
+    assert torch.equal(again["next", "episode_reward"], rollout["next", "episode_reward"])

@@ -13,6 +13,7 @@ from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.sign import SignTransform
+from tests.transforms.test_action_scaling import Takes
 
 
 class TestSigned(EnvContract):
@@ -49,3 +50,9 @@ def test_nothing_is_taken_unless_named() -> None:
     assert SignTransform().in_keys == []
     with pytest.raises(TransformError, match=r"SignTransform: in_keys \['x'\] are not there"):
         TransformedEnv(CountingEnv(), SignTransform(["x"]))
+
+
+def test_a_sign_that_the_simulator_does_not_take_is_refused() -> None:
+    env = Takes(Bounded(-0.5, 0.5, shape=(1,)))
+    with pytest.raises(TransformError, match="which leaves signs out"):
+        TransformedEnv(env, SignTransform(in_keys_inv=["action"]))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tensordict import TensorDictBase
 
 from envcli.env import Env
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Categorical, Composite
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, StatelessEnv
@@ -105,3 +106,23 @@ def test_a_limit_must_let_one_step_pass() -> None:
 
 def test_repr() -> None:
     assert repr(StepCounter(5)) == "StepCounter(max_steps=5, key='step_count')"
+
+
+class DoneInAGroup(CountingEnv):
+    """Its only flags stand under ``"agent"``."""
+
+    def __init__(self) -> None:
+        super().__init__(9)
+        flag = Categorical(2, shape=(1,), dtype=torch.bool)
+        self.full_done_spec = Composite(agent=Composite(done=flag, terminated=flag))
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        made = super()._step(tensordict)
+        return made.exclude("truncated", "terminated").set(("agent", "terminated"), made["terminated"])
+
+
+def test_a_flag_that_would_end_nothing_is_refused() -> None:
+    with pytest.raises(TransformError, match="there is no 'done' beside 'truncated'"):
+        TransformedEnv(DoneInAGroup(), StepCounter(3))
+    env = TransformedEnv(DoneInAGroup(), StepCounter(3, ("agent", "truncated")))
+    assert len(env.rollout(9)) == 3

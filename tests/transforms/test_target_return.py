@@ -11,6 +11,8 @@ from envcli.errors import ConfigError
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
+from envcli.transforms.binarize_reward import BinarizeReward
+from envcli.transforms.compose import Compose
 from envcli.transforms.target_return import TargetReturn
 
 
@@ -30,3 +32,9 @@ def test_targets() -> None:
     assert data["next", "target_return"].flatten().tolist() == [10] * 4
     with pytest.raises(ConfigError, match="TargetReturn: mode is 'grow', expected reduce or constant"):
         TargetReturn(1.0, "grow")
+
+
+def test_a_target_is_larger_than_the_dtype_of_its_reward() -> None:
+    env = TransformedEnv(CountingEnv(), Compose(BinarizeReward(), TargetReturn(1000.0)))
+    rollout = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
+    assert rollout["target_return"].flatten().tolist() == [1000, 999, 998]

@@ -16,6 +16,7 @@ from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
+from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.tensordict_primer import TensorDictPrimer
 
@@ -169,3 +170,9 @@ def test_what_does_not_fit() -> None:
         TransformedEnv(CountingEnv(), TensorDictPrimer(reward=Unbounded(1)))
     with pytest.raises(TransformError, match=r"no reset_key 'mine'. The env has \['_reset'\]"):
         TransformedEnv(CountingEnv(), TensorDictPrimer(h=Unbounded(1), reset_key="mine"))
+
+
+def test_a_value_that_a_policy_could_not_lead_on_is_refused() -> None:
+    primer = TensorDictPrimer(hidden=Unbounded((2,), dtype=torch.float64))
+    with pytest.raises(TransformError, match="a later transform rewrites 'hidden'"):
+        TransformedEnv(CountingEnv(), Compose(primer, DoubleToFloat()))

@@ -104,3 +104,30 @@ def test_who_speaks_tensordict() -> None:
 
     assert speaks_tensordict(Summed())
     assert not speaks_tensordict(Value())
+
+
+class Differences(Transform):
+    """The observation less the one before, which it keeps as it was shown."""
+
+    last: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__(in_keys=["observation"])
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        before, self.last = self.last, next_tensordict["observation"]
+        return next_tensordict.set("observation", self.last - before)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        self.last = tensordict_reset["observation"]
+        return tensordict_reset
+
+
+def test_a_transform_may_keep_what_it_was_shown() -> None:
+    env = TransformedEnv(CountingEnv(4), Differences())
+    assert env.rollout(4)["next", "observation"].squeeze(-1).tolist() == [1, 1, 1, 1]
+    td = env.reset()
+    for _ in range(4):
+        td = env.rand_step(td)
+        assert td["next", "observation"].tolist() == [1]
+        td = env.step_mdp(td)

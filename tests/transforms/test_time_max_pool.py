@@ -11,6 +11,7 @@ from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
+from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.time_max_pool import TimeMaxPool
 from envcli.transforms.transform import Transform
 from tests.transforms.image_toy import FramesEnv
@@ -80,3 +81,16 @@ def test_misfits_are_named() -> None:
         TimeMaxPool(T=0)
     with pytest.raises(TransformError, match=r"\['observation'\] are not there. The env has: done, pixels"):
         TransformedEnv(FramesEnv(), TimeMaxPool())
+
+
+def test_numbers_that_numpy_does_not_know_are_refused() -> None:
+    cast = DTypeCastTransform("float32", "bfloat16", ["observation"])
+    with pytest.raises(TransformError, match="cannot compute with bfloat16"):
+        TransformedEnv(CountingEnv(), Compose(cast, TimeMaxPool(T=2)))
+
+
+def test_a_rollout_is_changed_under_next_too() -> None:
+    pool = TimeMaxPool(["pixels"], T=2)
+    seen = TransformedEnv(FramesEnv(3), pool).rollout(7, break_when_any_done=False)
+    replayed = pool.clone()(FramesEnv(3).rollout(7, break_when_any_done=False))
+    assert torch.equal(replayed["next", "pixels"], seen["next", "pixels"])

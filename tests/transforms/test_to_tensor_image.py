@@ -88,3 +88,8 @@ def test_misfits_are_named() -> None:
         TransformedEnv(CountingEnv(), ToTensorImage(in_keys=["observation"]))
     with pytest.raises(TransformError, match=r"\['pixels'\] are not there. The env has: done, observation"):
         TransformedEnv(CountingEnv(), ToTensorImage())
+
+
+def test_whole_numbers_do_not_hold_0_to_1() -> None:
+    with pytest.raises(ConfigError, match="uint8 does not hold 0 to 1"):
+        ToTensorImage(dtype="uint8")

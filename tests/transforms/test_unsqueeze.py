@@ -6,6 +6,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from envcli.backends.gym import GymEnv
 from envcli.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.testing import EnvContract
@@ -68,3 +69,9 @@ def test_misfits_are_named() -> None:
         TransformedEnv(CountingEnv(), UnsqueezeTransform(-4, in_keys=["observation"]))
     with pytest.raises(TransformError, match=r"\['pixels'\] are not there"):
         TransformedEnv(CountingEnv(), UnsqueezeTransform(-1, in_keys=["pixels"]))
+
+
+def test_an_action_stays_what_it_is() -> None:
+    """Unbounded booleans would be drawn, of which the simulator understands few."""
+    with pytest.raises(TransformError, match="would lose what 'action' is, a OneHot"):
+        TransformedEnv(GymEnv("CartPole-v1"), UnsqueezeTransform(-1, in_keys_inv=["action"]))

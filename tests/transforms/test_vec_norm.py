@@ -17,6 +17,7 @@ from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, DoubleEnv, NestedEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
+from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.vec_norm import VecNorm
 
@@ -226,3 +227,9 @@ def test_what_cannot_be() -> None:
         TransformedEnv(CountingEnv(), VecNorm(["pixels"]))
     with pytest.raises(TransformError, match="must be equally many"):
         VecNorm(["a"], ["b", "c"])
+
+
+def test_numbers_that_numpy_does_not_know_are_refused() -> None:
+    cast = DTypeCastTransform("float32", "bfloat16", ["observation"])
+    with pytest.raises(TransformError, match="cannot compute with bfloat16"):
+        TransformedEnv(CountingEnv(), Compose(cast, VecNorm(["observation"])))
