@@ -69,7 +69,7 @@ class Front:
             self.buffer[under_next(path)][0].copy_(self.buffer[path][0] if given is None else given)
         self._env._step_row(0)
         for key, row in self._left:
-            tensordict.set(key, self._moved(row))
+            tensordict.set(key, row.to(self._env.device or "cpu", copy=True))
         self._note_masks(("next",))
         return self._handed_out(self._next)
 
@@ -87,13 +87,12 @@ class Front:
         return [(path[1:] if path[0] == "next" else path, self.buffer[path][0]) for path in paths]
 
     def _handed_out(self, rows: list[tuple[Key, torch.Tensor]]) -> TensorDict:
-        values = {path: self._moved(row) for path, row in rows}
-        return TensorDict(nest(values), batch_size=self._env.batch_size, device=self._env.device)
-
-    def _moved(self, row: torch.Tensor) -> torch.Tensor:
-        """``row`` in fresh memory on the env's device."""
         device = self._env.device
-        return row.clone() if device is None or device.type == "cpu" else row.to(device)
+        if device is None or device.type == "cpu":
+            values = {path: row.clone() for path, row in rows}
+        else:
+            values = {path: row.to(device) for path, row in rows}
+        return TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
 
 
 def gates(env: RowEnv, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:
