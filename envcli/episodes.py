@@ -16,12 +16,14 @@ __all__ = ["Episodes"]
 class Episodes:
     """Returns and lengths (in steps) of the episodes that ended, one row each, env by env in order of time.
 
-    ``unfinished`` counts the episodes that the rollout cut off: they are in neither array.
+    ``unfinished`` counts the episodes that the rollout cut off: they are in neither array. ``total`` is the sum of all
+    rewards, theirs too.
     """
 
     returns: npt.NDArray[np.float64]
     lengths: npt.NDArray[np.int64]
     unfinished: int
+    total: float
 
     @classmethod
     def of(cls, rollout: TensorDictBase) -> Episodes:
@@ -31,7 +33,7 @@ class Episodes:
         # float64: a million float32 rewards summed in float32 lose the third digit.
         reward = rollout.get(("next", "reward")).reshape(-1, steps).cpu().numpy().astype(np.float64)
         if done.size == 0:
-            return cls(np.zeros(0), np.zeros(0, np.int64), 0)
+            return cls(np.zeros(0), np.zeros(0, np.int64), 0, 0.0)
         starts = np.zeros_like(done)
         starts[:, 0] = True
         starts[:, 1:] = done[:, :-1]
@@ -39,11 +41,12 @@ class Episodes:
         last = np.append(first[1:], done.size) - 1
         ended = done.reshape(-1)[last]
         returns = np.add.reduceat(reward.reshape(-1), first)
-        return cls(returns[ended], (last - first + 1)[ended], int((~ended).sum()))
+        return cls(returns[ended], (last - first + 1)[ended], int((~ended).sum()), float(reward.sum()))
 
     def metrics(self) -> dict[str, Any]:
         """Counts, and mean, min and max of return and length; None where no episode ended."""
         found: dict[str, Any] = {"episodes": len(self.returns), "unfinished_episodes": self.unfinished}
+        found["reward_sum"] = self.total
         for name, values in (("return", self.returns), ("length", self.lengths)):
             for kind in ("mean", "min", "max"):
                 found[f"{name}_{kind}"] = getattr(values, kind)().item() if len(values) else None

@@ -249,6 +249,10 @@ class TransformedEnv(Env):
         self._changed()
         return self
 
+    def _require_open(self) -> None:
+        super()._require_open()
+        self.base_env._require_open()
+
     def _close(self) -> None:
         self.base_env.close()
 

@@ -46,6 +46,7 @@ def test_metrics_without_an_episode_are_empty() -> None:
     assert metrics["episodes"] == 0
     assert metrics["unfinished_episodes"] == 1
     assert metrics["return_mean"] is None
+    assert metrics["reward_sum"] == 3
 
 
 def test_metrics() -> None:
@@ -53,6 +54,7 @@ def test_metrics() -> None:
     assert metrics == {
         "episodes": 2,
         "unfinished_episodes": 0,
+        "reward_sum": 15.0,
         "return_mean": 7.5,
         "return_min": 3.0,
         "return_max": 12.0,

@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
-from envcli.errors import TransformError
+from envcli.errors import ClosedError, TransformError
 from envcli.testing import EnvContract
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, DoubleEnv, StatelessEnv
@@ -322,3 +322,10 @@ def test_an_empty_chain_costs_less_than_a_microsecond_a_step() -> None:
         env.rollout(steps, break_when_any_done=False)
         best[name] = min(best.get(name, 1e9), time.process_time() - start)
     assert (best["wrapped"] - best["bare"]) / steps < 1e-6
+
+
+def test_a_base_that_was_closed_by_itself_is_noticed() -> None:
+    env = TransformedEnv(CountingEnv(), StepCounter())
+    env.base_env.close()
+    with pytest.raises(ClosedError, match="CountingEnv was closed"):
+        env.reset()

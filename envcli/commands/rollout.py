@@ -98,6 +98,8 @@ def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
         if metrics[f"{name}_mean"] is not None:
             mean, low, high = (number(metrics[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
             table.add_row(name, f"mean {mean}, from {low} to {high}{unit}")
+    if not metrics["episodes"]:
+        table.add_row("rewards", f"{number(metrics['reward_sum'])} so far")
     table.add_row("speed", f"{number(round(metrics['steps_per_second']))} steps/s")
     table.add_row("seed", str(metrics["seed"]))
     table.add_row("kept in", near(folder.path))

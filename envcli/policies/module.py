@@ -70,6 +70,8 @@ class ModulePolicy(Policy):
         except KeyError:
             raise ConfigError(f"policy=module gives one action, this env takes {env.action_keys}") from None
         network = _Projected(self._module, leaf_specs(env.full_action_spec)[as_path(action)])
+        if env.device is not None:
+            network.to(env.device)
         zeros = [shown[as_path(key)].zero() for key in keys]
         try:
             network(*zeros)
