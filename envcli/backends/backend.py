@@ -44,7 +44,6 @@ class Backend(Env):
         self.frame_skip = frame_skip
 
     @classmethod
-    @abstractmethod
     def from_name(
         cls,
         name: str,
@@ -55,12 +54,14 @@ class Backend(Env):
         device: torch.device | str | None = None,
         **options: Any,
     ) -> Self:
-        """The env called ``name``. ``options`` go to the native constructor.
+        """The env called ``name``. ``options`` go to the native constructor. What a YAML chooses must write this.
 
         Raises:
             UnknownName: there is no such env; says the nearest.
-            ConfigError: the native constructor does not take an option, or misses a library.
+            ConfigError: the native constructor does not take an option, or misses a library; or this class wraps an env
+                that exists already.
         """
+        raise ConfigError(f"{cls.__name__} wraps an env that exists already, and cannot make {name!r}")
 
     @classmethod
     @abstractmethod

@@ -96,20 +96,6 @@ class DMControlWrapper(Backend):
     # -- what it is -----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> Self:
-        """The task called ``name``, as :class:`DMControlEnv` builds it."""
-        raise NotImplementedError
-
-    @classmethod
     def available_names(cls) -> list[str]:
         """Every task of the suite, as ``domain-task``: ``"acrobot-swingup"``."""
         return sorted(f"{domain}-{task}" for domain, tasks in dm_suite.tasks() for task in tasks)

@@ -90,20 +90,6 @@ class GymWrapper(Backend):
     # -- what it is -----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> Self:
-        """The env called ``name``, wrapped; ``options`` go to ``gymnasium.make``."""
-        raise NotImplementedError
-
-    @classmethod
     def available_names(cls) -> list[str]:
         """Every id in gymnasium's registry."""
         return gym_registry.names()

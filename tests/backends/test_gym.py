@@ -342,3 +342,8 @@ def test_what_cannot_be_wrapped_is_closed(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ConfigError, match="frame_skip"):
         GymEnv("CartPole-v1", frame_skip=0)
     assert closed == [True]
+
+
+def test_a_wrapper_is_not_made_from_a_name() -> None:
+    with pytest.raises(ConfigError, match="GymWrapper wraps an env that exists already"):
+        GymWrapper.from_name("CartPole-v1")
