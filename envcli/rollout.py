@@ -19,9 +19,8 @@ from envcli.policy_rows import PolicyRows
 from envcli.row_env import RowEnv
 from envcli.row_views import RowViews
 
-__all__ = ["Callback", "Policy", "Rollout"]
+__all__ = ["Callback", "Rollout", "check_truncatable", "end_rule", "mark_truncated"]
 
-Policy = Callable[[TensorDictBase], TensorDictBase]
 Callback = Callable[[Any, TensorDictBase], Any]
 
 _DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after much Python costs 0.1 ms
@@ -120,24 +119,20 @@ class Rollout:
 
     # -- the others -----------------------------------------------------------------------------------------------
 
-    def run(self, start: int = 0) -> int:
-        """Make the steps of the rows from ``start`` on. Returns the number of rows that are complete.
-
-        ``buffer.filled`` says the same, also after an exception: what was done before it is whole.
-        """
+    def run(self) -> None:
+        """Make the steps. ``buffer.filled`` says how many rows are complete, also after an exception."""
         try:
-            for first in range(start, self.steps, _DRAW):
+            for first in range(0, self.steps, _DRAW):
                 last = min(first + _DRAW, self.steps)
                 if self.policy is None:
                     draw_actions(self.env, self.buffer, first, last)
                 for tick in range(first, last, _TICK):
                     if self._rows(tick, min(tick + _TICK, last)):
-                        return self.buffer.filled
+                        return
                     if self.progress is not None:
                         self.progress(self.buffer.filled)
         finally:
             self._carry(min(self.buffer.filled, self.steps - 1))
-        return self.buffer.filled
 
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
