@@ -13,7 +13,7 @@ from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbounded
 
-__all__ = ["ActionGate", "masked", "require_action"]
+__all__ = ["ActionGate", "as_member", "masked"]
 
 _SMALL = 16  # up to so many numbers, a Python loop over a list is faster than numpy's start-up cost
 
@@ -50,12 +50,7 @@ class ActionGate:
         if value.shape != self._shape:
             self._refuse(f"shape {list(value.shape)}")
         if value.dtype != self._dtype:
-            if not torch.can_cast(value.dtype, self._dtype):
-                self._refuse(f"dtype {value.dtype}")
-            cast = value.to(self._dtype)
-            if not self._dtype.is_floating_point and not torch.equal(cast.to(value.dtype), value):
-                self._refuse(_abridged(value))  # a number too large for a smaller integer wraps around
-            value = cast
+            value = _in_kind(self._name, self._spec, value)
         row = self._rows[t, ...]
         row[...] = as_array(value)
         if not self._holds(row):
@@ -80,17 +75,30 @@ def masked(spec: TensorSpec, mask: torch.Tensor) -> TensorSpec:
     return found
 
 
-def require_action(path: Key, spec: TensorSpec, value: Any) -> None:  # Any: see ActionGate.write
-    """Raise ActionError unless ``value`` is of the shape and dtype of ``spec`` and in it: for actions without rows."""
+def as_member(path: Key, spec: TensorSpec, value: Any) -> torch.Tensor:  # Any: see ActionGate.write
+    """``value`` in the dtype of ``spec``, itself where it has that: for actions without rows.
+
+    Raises ActionError for what :class:`ActionGate` refuses.
+    """
     name = ".".join(path)
     if not isinstance(value, torch.Tensor):
         raise _refusal(name, spec, f"a {type(value).__name__}")
     if value.shape != spec.shape:
         raise _refusal(name, spec, f"shape {list(value.shape)}")
-    if value.dtype != spec.dtype:
-        raise _refusal(name, spec, f"dtype {value.dtype}")
-    if not spec.is_in(value):
+    member = value if value.dtype == spec.dtype else _in_kind(name, spec, value)
+    if not spec.is_in(member):
         raise _refusal(name, spec, _abridged(value))
+    return member
+
+
+def _in_kind(name: str, spec: TensorSpec, value: torch.Tensor) -> torch.Tensor:
+    """``value`` in the dtype of ``spec``. Raises ActionError where that is of another kind, or changes an integer."""
+    if not torch.can_cast(value.dtype, spec.dtype):
+        raise _refusal(name, spec, f"dtype {value.dtype}")
+    cast = value.to(spec.dtype)
+    if not spec.dtype.is_floating_point and not torch.equal(cast.to(value.dtype), value):
+        raise _refusal(name, spec, _abridged(value))  # a number too large for a smaller integer wraps around
+    return cast
 
 
 def _refusal(name: str, spec: TensorSpec, found: str) -> ActionError:

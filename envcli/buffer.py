@@ -23,7 +23,6 @@ __all__ = [
     "as_array",
     "as_numbers",
     "in_memory",
-    "in_shared_memory",
 ]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -59,13 +58,6 @@ def in_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Te
         ) from None
 
 
-def in_shared_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """Zeros in memory that other processes can be handed."""
-    rows = torch.zeros(shape, dtype=dtype)
-    rows.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
-    return rows
-
-
 def as_array(tensor: torch.Tensor) -> Array:
     """``tensor`` as numpy, without its graph; over the same memory if that is on the host."""
     if tensor.requires_grad:
@@ -89,9 +81,9 @@ def as_numbers(rows: torch.Tensor) -> memoryview | None:
     return memoryview(array)
 
 
-def _repeated(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+def _repeated(path: Key, shape: tuple[int, ...], dtype: torch.dtype, place: Place) -> torch.Tensor:
     """One row of zeros that stands for all of them: the time axis has stride 0."""
-    row = in_memory(path, shape[1:], dtype)
+    row = place(path, shape[1:], dtype)
     return row.as_strided(shape, (0, *row.stride()))
 
 
@@ -109,24 +101,47 @@ class RolloutBuffer:
         batch_size: ``[*batch]``, the shape of the env.
         tensors: path -> ``[time, *batch, *value]``, on the host.
         place: where rows live that are added later.
+        time_first: how memory that comes from ``place`` is laid out: row after row, or env after env, so that a
+            rollout of a batch, ``[*batch, time]``, is dense, and what one env writes lies together.
     """
 
     def __init__(
-        self, steps: int, batch_size: torch.Size, tensors: Mapping[Key, torch.Tensor], place: Place = in_memory
+        self,
+        steps: int,
+        batch_size: torch.Size,
+        tensors: Mapping[Key, torch.Tensor],
+        place: Place = in_memory,
+        time_first: bool = False,
     ) -> None:
         self.steps = steps
         self.batch_size = batch_size
         self.tensors = dict(tensors)
         self.filled = 0
         self._place = place
+        self._time_first = time_first
         self._added: set[Key] = set()
         self._spare: dict[Key, torch.Tensor] = {}
 
     @classmethod
-    def allocate(cls, layout: Layout, steps: int, batch_size: torch.Size, place: Place = in_memory) -> RolloutBuffer:
+    def allocate(
+        cls,
+        layout: Layout,
+        steps: int,
+        batch_size: torch.Size,
+        place: Place = in_memory,
+        time_first: bool = False,
+    ) -> RolloutBuffer:
         """A buffer of ``steps`` rows of ``layout``, all zero, in the memory that ``place`` gives."""
-        tensors = {path: place(path, (steps, *shape), dtype) for path, (shape, dtype) in layout.items()}
-        return cls(steps, batch_size, tensors, place)
+        buffer = cls(steps, batch_size, {}, place, time_first)
+        for path, (shape, dtype) in layout.items():
+            buffer.tensors[path] = buffer._rows(path, shape, dtype)
+        return buffer
+
+    def _rows(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        lead = len(self.batch_size)
+        if self._time_first or not lead:
+            return self._place(path, (self.steps, *shape), dtype)
+        return self._place(path, (*shape[:lead], self.steps, *shape[lead:]), dtype).movedim(lead, 0)
 
     def require(self, layout: Layout) -> None:
         """Raise SpecError unless the rows hold all of ``layout``."""
@@ -161,7 +176,7 @@ class RolloutBuffer:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""
         rows = self._spare.pop(path, None)
         if rows is None or (rows.shape[1:], rows.dtype) != (row.shape, row.dtype):
-            rows = self._place(path, (self.steps, *row.shape), row.dtype)
+            rows = self._rows(path, row.shape, row.dtype)
         self._added.add(path)
         self.tensors[path] = rows
         return rows
@@ -172,13 +187,24 @@ class RolloutBuffer:
             self._spare[path] = self.tensors.pop(path).zero_()
         self._added.clear()
 
+    def of_envs(self, which: int | slice) -> RolloutBuffer:
+        """The rows of one env of the batch, or of several: views of the same memory."""
+        tensors = {path: tensor[:, which] for path, tensor in self.tensors.items()}
+        batch_size = torch.empty(self.batch_size, device="meta")[which].shape
+        return RolloutBuffer(self.steps, batch_size, tensors)
+
     def behind(
-        self, layout: Layout, rewritten: set[Key], renamed: Mapping[Key, Key] = MappingProxyType({})
+        self,
+        layout: Layout,
+        rewritten: set[Key],
+        renamed: Mapping[Key, Key] = MappingProxyType({}),
+        place: Place = in_memory,
     ) -> RolloutBuffer:
         """The buffer of an env one stage further in.
 
         An entry that this buffer holds too, under the same name or as ``renamed`` says (inner -> outer), and that is
-        not ``rewritten`` on the way, is the same memory; any other is private, one row that stands for every time.
+        not ``rewritten`` on the way, is the same memory; any other is private, one row that stands for every time, in
+        the memory that ``place`` gives.
         """
         tensors = {}
         ours = rewritten | set(renamed.values())
@@ -188,8 +214,8 @@ class RolloutBuffer:
             elif path in self.tensors and path not in ours:
                 tensors[path] = self.tensors[path]
             else:
-                tensors[path] = _repeated(path, (self.steps, *shape), dtype)
-        return RolloutBuffer(self.steps, self.batch_size, tensors)
+                tensors[path] = _repeated(path, (self.steps, *shape), dtype, place)
+        return RolloutBuffer(self.steps, self.batch_size, tensors, place)
 
     def tensordict(self, steps: int | None = None, device: torch.device | None = None) -> TensorDict:
         """The first ``steps`` rows as a TensorDict ``[*batch, time]``: views, nothing is copied unless ``device`` asks.
@@ -205,10 +231,12 @@ class RolloutBuffer:
         return tensordict if device is None else tensordict.to(device)
 
     def compact(self) -> RolloutBuffer:
-        """The filled rows alone, in memory of their own where that sets at least half of the old memory free."""
-        if self.filled > self.steps // 2:
+        """The filled rows alone, in memory of their own where that sets half of the old free or makes a batch dense."""
+        if self.filled == self.steps or (self.filled > self.steps // 2 and not self.batch_size):
             return self
-        rows = {path: tensor[: self.filled].clone() for path, tensor in self.tensors.items()}
-        kept = RolloutBuffer(self.filled, self.batch_size, rows)
+        layout = {path: (tensor.shape[1:], tensor.dtype) for path, tensor in self.tensors.items()}
+        kept = RolloutBuffer.allocate(layout, self.filled, self.batch_size)
+        for path, tensor in self.tensors.items():
+            kept.tensors[path].copy_(tensor[: self.filled])
         kept.filled = self.filled
         return kept

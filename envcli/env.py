@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from envcli.mdp import step_mdp
 from envcli.policy_rows import PolicyRows, on_tensordicts
 from envcli.rollout import Callback, Rollout, check_truncatable, end_rule, mark_truncated
 from envcli.row_env import RowEnv
-from envcli.seeding import next_seed
+from envcli.seeding import seed_chain
 
 __all__ = ["Env"]
 
@@ -56,14 +56,15 @@ class Env(RowEnv):
         """
         self._require_open()
         self._set_seed(seed)
-        return seed if static_seed or seed is None else next_seed(seed)
+        return seed if static_seed or seed is None else seed_chain(seed, self._seeds_taken)[-1]
 
     def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
         """Begin a new episode.
 
         Args:
             tensordict: if given, it is updated and returned. Its entry ``"_reset"``, ``[*batch, 1]`` bool, says which
-                envs of a batch begin anew; the others keep what the TensorDict holds.
+                envs of a batch begin anew; the others keep what the TensorDict holds, and of what it lacks, what they
+                showed last.
             options: passed on to the simulator's own ``reset``.
 
         Returns:
@@ -71,7 +72,8 @@ class Env(RowEnv):
 
         Raises:
             ClosedError: after ``close()``.
-            SpecError: ``"_reset"`` has the wrong shape or names no env.
+            SpecError: ``"_reset"`` has the wrong shape or names no env; or an env that is not reset has shown nothing
+                yet.
         """
         self._require_open()
         self._reset_options, self._reset_given = options, tensordict
@@ -93,6 +95,7 @@ class Env(RowEnv):
         Raises:
             ActionError: the action is not in ``action_spec``; nothing has been stepped.
             ClosedError: after ``close()``.
+            SpecError: an entry that the step reads is not there, or shows a moment that the env cannot go back to.
         """
         self._require_open()
         tensordict.set("next", self._desk().step(tensordict))
@@ -177,7 +180,8 @@ class Env(RowEnv):
             break_when_any_done: end as soon as any env is done (the default). If False, done envs are reset and go on.
             break_when_all_done: end when all envs are done; those that are done earlier repeat their last values and
                 earn nothing.
-            return_contiguous: copy a batch's result into ``[*batch, time]`` order. The result is dense either way.
+            return_contiguous: make the result contiguous, in ``[*batch, time]`` order. It is already, unless ``out``
+                says where it lives; and it is dense either way.
             tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given. Entries
                 that the env does not know, such as a policy's hidden state, are led on.
             set_truncated: mark the last step as truncated (and done).
@@ -203,9 +207,8 @@ class Env(RowEnv):
             raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
         if set_truncated:
             check_truncatable(self)
-        layout = self._row_layout()
-        buffer = RolloutBuffer.allocate(layout, max_steps, self.batch_size) if out is None else out
-        buffer.require(layout)
+        buffer = self._buffer(max_steps) if out is None else out
+        buffer.require(self._row_layout())
         if tensordict is not None:
             tensordict = tensordict.clone()  # it may be of rows that ``out`` is about to use again
         buffer.drop_added()
@@ -213,6 +216,7 @@ class Env(RowEnv):
             self._attach(buffer)
             if tensordict is not None:
                 begin_from(self, buffer, tensordict, auto_reset)
+                self._desk().require_here(tensordict, auto_reset)
             rows = None
             if policy is not None:
                 device = _device_of(policy) if auto_cast_to_device else None
@@ -225,7 +229,7 @@ class Env(RowEnv):
             loop.run()
         finally:
             self._reset_given = None
-            self._attach(self._desk().buffer)  # let go of the rollout's memory
+            self._desk().take_over(buffer)  # and let go of the rollout's memory
         if set_truncated:
             mark_truncated(self, buffer)
         result = (buffer.compact() if out is None else buffer).tensordict(device=self.device)
@@ -250,6 +254,13 @@ class Env(RowEnv):
             self._specs[family] = self._spec(family).to(self._device)
         self._specs_changed()
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the env has learnt, for ``load_state_dict``: that of its transforms; nothing for an env without."""
+        return {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """From ``state_dict()``."""
 
     def close(self, *, raise_if_closed: bool = False) -> None:
         """Let go of the simulator. A second call does nothing, unless ``raise_if_closed``."""
@@ -278,7 +289,13 @@ class Env(RowEnv):
             self._front = Front(self)
         return self._front
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy stands where the env does, without the rows that it was bound to."""
+        gone = {*self._of_rows, "_bound", "_done_of", "_is_done"}
+        return {name: value for name, value in self.__dict__.items() if name not in gone} | {"_front": None}
+
     def _specs_changed(self) -> None:
+        super()._specs_changed()
         self._front = None
         self._bound = None
 

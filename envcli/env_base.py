@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.action_gate import require_action
+from envcli.action_gate import as_member
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
@@ -75,8 +75,12 @@ class EnvBase(Env):
         return tensordict.update(fresh)
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied."""
+        """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied.
+
+        If the action is of another dtype than ``action_spec`` says, a shallow copy with the action in the right one.
+        """
         self._require_open()
+        given = tensordict
         for path, leaf in leaf_specs(self.full_action_spec).items():
             value = tensordict.get(as_user_key(path), None)
             if value is None:
@@ -84,9 +88,11 @@ class EnvBase(Env):
                     f"step: no {as_user_key(path)!r} in the TensorDict. env.rand_action(tensordict) writes one"
                 )
             if self.batch_locked:
-                require_action(path, leaf, value)
-        result = self._step(tensordict)
-        if result is tensordict:
+                member = as_member(path, leaf, value)
+                if member is not value:
+                    given = given.copy().set(as_user_key(path), member)
+        result = self._step(given)
+        if result is given or result is tensordict:
             raise EnvError(
                 f"{type(self).__name__}._step returned its input. Return a new TensorDict, without the action"
             )

@@ -19,7 +19,12 @@ class EnvSpecs:
     ``batch_size``. An env assigns them in its constructor; a bare leaf gets the standard key (``"action"``,
     ``"reward"``, ``"done"``). What is not assigned is: no observation, no action, no state, a reward
     ``[*batch, 1]`` of float32, and the flags ``done`` and ``terminated``, ``[*batch, 1]`` of bool.
+
+    Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. A
+    composite that is changed in place is not noticed.
     """
+
+    _specs_version = 0  # counts the changes, for whoever derived something from the specs
 
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         self._device = None if device is None else torch.device(device)
@@ -37,25 +42,25 @@ class EnvSpecs:
     @property
     def shape(self) -> torch.Size:
         """The same as ``batch_size``."""
-        return self._batch_size
+        return self.batch_size
 
     @property
     def ndim(self) -> int:
         """The number of batch dimensions."""
-        return len(self._batch_size)
+        return len(self.batch_size)
 
     @property
     def batch_dims(self) -> int:
         """The same as ``ndim``."""
-        return len(self._batch_size)
+        return len(self.batch_size)
 
     def ndimension(self) -> int:
         """The same as ``ndim``."""
-        return len(self._batch_size)
+        return len(self.batch_size)
 
     def numel(self) -> int:
         """How many envs this is."""
-        return self._batch_size.numel()
+        return self.batch_size.numel()
 
     @property
     def device(self) -> torch.device | None:
@@ -141,7 +146,7 @@ class EnvSpecs:
 
     @state_spec.setter
     def state_spec(self, spec: Composite | None) -> None:
-        self._assign("state", Composite(shape=self._batch_size) if spec is None else spec)
+        self._assign("state", Composite(shape=self.batch_size) if spec is None else spec)
 
     full_state_spec = state_spec
 
@@ -160,8 +165,8 @@ class EnvSpecs:
         """``input_spec`` and ``output_spec`` in one; a copy."""
         return Composite(
             {"input_spec": self.input_spec, "output_spec": self.output_spec},
-            shape=self._batch_size,
-            device=self._device,
+            shape=self.batch_size,
+            device=self.device,
         )
 
     # -- the keys -------------------------------------------------------------------------------------------------
@@ -243,6 +248,27 @@ class EnvSpecs:
         leaves = leaf_specs(self._spec(family))
         return {path: (leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
 
+    # -- what entries are for -------------------------------------------------------------------------------------
+
+    def _row_carries(self) -> set[Key]:
+        """The entries that whoever acts may lead on by writing their ``next`` before the step: hidden states.
+
+        Where nobody does, ``next`` is what the root is; whoever runs the rows sees to that before the policy acts.
+        """
+        return set()
+
+    def _row_marks(self) -> set[Key]:
+        """The root entries that speak of the reset itself: steps that are made within a reset leave them alone."""
+        return set()
+
+    def _row_totals(self) -> set[Key]:
+        """The rewards that are sums of an episode so far: where several steps become one, the last one stands."""
+        return set()
+
+    def _row_sealed(self) -> set[Key]:
+        """The observations whose original is state that is kept inside: the env goes on from where it stands only."""
+        return set()
+
     # -- the private side -----------------------------------------------------------------------------------------
 
     def _spec(self, family: str) -> Composite:
@@ -252,37 +278,38 @@ class EnvSpecs:
         return spec
 
     def _default(self, family: str) -> Composite:
-        shape = torch.Size([*self._batch_size, 1])
+        shape = torch.Size([*self.batch_size, 1])
         leaves: dict[str, TensorSpec] = {}
         if family == "reward":
-            leaves = {"reward": Unbounded(shape, device=self._device)}
+            leaves = {"reward": Unbounded(shape, device=self.device)}
         elif family == "done":
             leaves = {
-                name: Categorical(2, shape=shape, dtype=torch.bool, device=self._device)
+                name: Categorical(2, shape=shape, dtype=torch.bool, device=self.device)
                 for name in ("done", "terminated")
             }
-        return Composite(leaves, shape=self._batch_size, device=self._device)
+        return Composite(leaves, shape=self.batch_size, device=self.device)
 
     def _assign(self, family: str, spec: TensorSpec, standard: list[str] | None = None) -> None:
         if not isinstance(spec, Composite):
             names = standard or [family]
-            if spec.shape[: len(self._batch_size)] != self._batch_size:
+            if spec.shape[: len(self.batch_size)] != self.batch_size:
                 raise SpecError(
                     f"{type(self).__name__}.{family}_spec has shape {list(spec.shape)}, which does not begin with the "
-                    f"env's batch_size {list(self._batch_size)}. "
-                    f"Expand it: spec.expand({[*self._batch_size, *spec.shape]})"
+                    f"env's batch_size {list(self.batch_size)}. "
+                    f"Expand it: spec.expand({[*self.batch_size, *spec.shape]})"
                 )
-            spec = Composite(dict.fromkeys(names, spec), shape=self._batch_size, device=self._device)
-        elif spec.shape != self._batch_size:
+            spec = Composite(dict.fromkeys(names, spec), shape=self.batch_size, device=self.device)
+        elif spec.shape != self.batch_size:
             raise SpecError(
                 f"{type(self).__name__}.{family}_spec has shape {list(spec.shape)}, but the env's batch_size is "
-                f"{list(self._batch_size)}. Write: Composite(..., shape=self.batch_size)"
+                f"{list(self.batch_size)}. Write: Composite(..., shape=self.batch_size)"
             )
         self._specs[family] = spec
         self._specs_changed()
 
     def _specs_changed(self) -> None:
-        """Called after a spec was assigned, for whoever keeps memory laid out by it."""
+        """Called after a spec was assigned: who keeps memory laid out by it lets go of that here."""
+        self._specs_version += 1
 
     def _keys(self, family: str) -> list[NestedKey]:
         return [as_user_key(path) for path in leaf_specs(self._spec(family))]
@@ -295,7 +322,7 @@ class EnvSpecs:
 
     def _gather(self, *families: str) -> Composite:
         parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
-        return Composite(parts, shape=self._batch_size, device=self._device)
+        return Composite(parts, shape=self.batch_size, device=self.device)
 
 
 def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:

@@ -23,8 +23,12 @@ class Front:
 
     def __init__(self, env: RowEnv) -> None:
         self._env = env
-        self.buffer = RolloutBuffer.allocate(env._row_layout(), 1, env.batch_size)
+        self.buffer = env._buffer(1)
         self._gates = gates(env, self.buffer)
+        self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
+        self._sealed = env._row_sealed()
+        self._state = set(leaf_specs(env.state_spec))
+        self._flag_paths = set(leaf_specs(env.full_done_spec))
         self._reads = [(as_user_key(path), path) for path in env._row_reads()]
         self._root = self._rows(path for path in self.buffer if path in _shown_by_reset(env) - env._row_leaves())
         self._left = [(as_user_key(path), self.buffer[path][0]) for path in env._row_leaves()]
@@ -33,6 +37,7 @@ class Front:
         self._seen_masks: dict[Key, torch.Tensor] = {}  # action -> the mask that was shown last
         self._next = self._rows(path for path in self.buffer if path[0] == "next")
         self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
+        self._remembers = bool(env.batch_size or self._sealed or env._row_reads() - self._state)
         self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
 
     def reset(self, tensordict: TensorDictBase | None) -> TensorDict:
@@ -40,22 +45,29 @@ class Front:
         self._env._attach(self.buffer)
         where = None if tensordict is None else reset_mask(self._env, tensordict)
         if where is not None and tensordict is not None:
+            self.require_here(tensordict, reset=True)
+            self._show_last(tensordict)
             load_row(self.buffer, 0, tensordict, (path for path, _ in self._root))
         for flags in self._root_flags:
             flags[0][... if where is None else where] = False
         self._env._reset_row(0, where)
+        self._last = ()
         self._note_masks(())
         return self._handed_out(self._root)
 
     def step(self, tensordict: TensorDictBase) -> TensorDict:
         """What the step that ``tensordict`` asks for leads to: a new TensorDict ``[*batch]``, the future ``"next"``."""
         self._env._attach(self.buffer)
+        if self._sealed:
+            self.require_here(tensordict, reset=False)
         for key, path in self._reads:
             value = tensordict.get(key, None)
             if value is None:
-                raise SpecError(
-                    f"step: no {key!r} in the TensorDict, which this env's step reads. Start from env.reset()"
-                )
+                if path in self._state or self._last is None:
+                    raise SpecError(
+                        f"step: no {key!r} in the TensorDict, which this env's step reads. Start from env.reset()"
+                    )
+                value = self._latest(path)
             self.buffer[path][0].copy_(value)
         for key, gate in self._gates:
             value = tensordict.get(key, None)
@@ -67,11 +79,70 @@ class Front:
         for path in self._carried:
             given = tensordict.get(as_user_key(under_next(path)), None)
             self.buffer[under_next(path)][0].copy_(self.buffer[path][0] if given is None else given)
+        self._last = ()
         self._env._step_row(0)
+        self._last = ("next",)
         for key, row in self._left:
             tensordict.set(key, row.to(self._env.device or "cpu", copy=True))
         self._note_masks(("next",))
         return self._handed_out(self._next)
+
+    # -- where the env stands -------------------------------------------------------------------------------------
+
+    def take_over(self, rows: RolloutBuffer) -> None:
+        """Bind the env here again after a rollout in ``rows``, and remember where that left it."""
+        if rows.filled and self._remembers:
+            for path in self.buffer:
+                self.buffer.array(path)[0] = rows.array(path)[rows.filled - 1]
+            self._last = ("next",)
+            self._note_masks(("next",))
+        self._env._attach(self.buffer)
+
+    def require_here(self, tensordict: TensorDictBase, reset: bool) -> None:
+        """Raise SpecError if ``tensordict`` shows another moment than the env's, and the env cannot go there.
+
+        With ``reset``, those that ``"_reset"`` names (all, if it is not there) may be anywhere.
+        """
+        if self._last is None or not self._sealed:
+            return
+        where = torch.zeros(self._env.batch_size, dtype=torch.bool)
+        if reset:
+            mask = reset_mask(self._env, tensordict)
+            where = torch.ones_like(where) if mask is None else torch.from_numpy(mask)
+        for path in self._sealed:
+            given = tensordict.get(as_user_key(path), None)
+            if given is None:
+                continue
+            shown = self._latest(path)
+            given = given.to(shown.device)
+            same = (given == shown) | ((given != given) & (shown != shown))
+            if not (same.reshape(*where.shape, -1).all(-1) | where).all():
+                raise SpecError(
+                    f"{as_user_key(path)!r} is not what the env showed last. A transform makes it of a state that is "
+                    "kept inside, so that the env can only go on from where it stands. To go back, leave the state as "
+                    "it is: give that transform out_keys"
+                )
+
+    def _latest(self, path: Key) -> torch.Tensor:
+        """What the env showed last as ``path``, ``[*batch, *value]``: a view."""
+        assert self._last is not None
+        latest = (*self._last, *path)
+        return self.buffer[latest if latest in self.buffer else path][0]
+
+    def _show_last(self, tensordict: TensorDictBase) -> None:
+        """The root shows where the env stands. Raises SpecError if that is unknown and ``tensordict`` lacks it too."""
+        if self._last is None:
+            missing = sorted({path for path, _ in self._root} - set(leaf_paths(tensordict)) - self._flag_paths)
+            if missing:
+                raise SpecError(
+                    f"reset: no {as_user_key(missing[0])!r} in the TensorDict, for the envs that '_reset' does not "
+                    "name. Reset all of them first, or pass what env.step_mdp() gives"
+                )
+            return
+        for path, row in self._root:
+            row.copy_(self._latest(path))
+
+    # -- masks ----------------------------------------------------------------------------------------------------
 
     def mask(self, action: Key, tensordict: TensorDictBase | None) -> torch.Tensor | None:
         """``[*batch, n]``: which choices are allowed where ``tensordict`` stands, or the env itself; None: any."""

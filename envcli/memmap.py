@@ -16,6 +16,7 @@ from tensordict import MemoryMappedTensor, TensorDict, TensorDictBase
 from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
+from envcli.shared_memory import remember
 
 __all__ = ["MemmapFolder", "load_rollout"]
 
@@ -59,7 +60,7 @@ class MemmapFolder:
         if needed > free:
             raise StoreError(_full(self.folder, needed, free))
         try:
-            return RolloutBuffer.allocate(layout, steps, batch_size, self.place)
+            return RolloutBuffer.allocate(layout, steps, batch_size, self.place, time_first=True)
         except BaseException:
             self.discard()  # what was reserved by then is of no use
             raise
@@ -86,6 +87,7 @@ class MemmapFolder:
             return torch.zeros(shape, dtype=dtype)
         bits = np.dtype(f"u{dtype.itemsize}") if dtype.itemsize <= 8 else np.dtype("c16")
         mapped = np.memmap(file, dtype=bits, mode="r+", shape=shape)
+        remember(mapped, file)  # so that workers write into it too
         return torch.from_numpy(mapped).view(dtype)
 
     def finish(self, buffer: RolloutBuffer) -> Path:

@@ -60,7 +60,7 @@ class Rollout:
         self.progress = progress
         env._attach(buffer)
         self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
-        self._wipe_flags()
+        self._led = env._leads and at_end == "reset" and callback is None
         self._done = env._done_test()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
@@ -73,12 +73,11 @@ class Rollout:
         self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in env._row_carries()]
         self._sort_moves()
 
-    def _wipe_flags(self) -> None:
-        """Lower the flags of an earlier rollout into the same buffer: envs write them only where they are true."""
+    def _wipe_flags(self, start: int, stop: int) -> None:
+        """Lower the flags that an earlier rollout left in these rows: envs write them only where they are true."""
         for following, root in self._flags:
-            following[: self.buffer.filled + 1] = False
-            root[: self.buffer.filled + 2] = False
-        self.buffer.filled = 0
+            following[start:stop] = False
+            root[start : stop + 1] = False
 
     def _sort_moves(self) -> None:
         """Which entries must be in place before the next step reads them, and which can move later, many at once."""
@@ -89,8 +88,9 @@ class Rollout:
         actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
         self._now: list[tuple[Array, Array]] = []
         self._later: list[tuple[Array, Array]] = []
+        led = set(env._row_layout()) if self._led else set()  # what the env leads on by itself
         for path in buffer:
-            if path[0] == "next" or path in actions or path in flags:
+            if path[0] == "next" or path in actions or path in flags or path in led:
                 continue
             source = under_next(path) if under_next(path) in buffer else path
             if everything or path in read:
@@ -103,6 +103,8 @@ class Rollout:
 
     def begin(self, tensordict: TensorDictBase | None, reset: bool) -> None:
         """Fill the first row: from a reset, or from where ``tensordict`` stands (and a reset of what is done there)."""
+        self._wipe_flags(0, self.buffer.filled + 1)
+        self.buffer.filled = 0
         where: Array | None = None
         if tensordict is not None:
             paths = [path for path in self.buffer if path[0] != "next"]
@@ -132,11 +134,23 @@ class Rollout:
                     if self.progress is not None:
                         self.progress(self.buffer.filled)
         finally:
+            if self._waiting is not None:
+                self.env._pause(None)
             self._carry(min(self.buffer.filled, self.steps - 1))
+
+    def lead(self, start: int, stop: int, onward: bool) -> None:
+        """Rows ``start`` to ``stop``, whose actions are in place; ``onward``: the root of row ``stop`` too."""
+        self.steps = stop + onward
+        self.buffer.filled = self._carried = start
+        self._rows(start, stop)
+        self._carry(self.steps - 1)
 
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
         buffer, done = self.buffer, self._done
+        if self._led and self.policy is None and not self._masked and not self._now:
+            self._led_rows(start, stop)
+            return False
         if self.policy is None and self._callback is None and not self._now:
             while buffer.filled < stop:
                 buffer.filled = self.env._step_rows(buffer.filled, stop)
@@ -146,9 +160,17 @@ class Rollout:
         for t in range(start, stop):
             self._row(t)
             buffer.filled = t + 1
-            if done(t) and self._episode_over(t):
+            if not self._led and done(t) and self._episode_over(t):
                 return True
         return False
+
+    def _led_rows(self, start: int, stop: int) -> None:
+        try:
+            self.env._lead_rows(start, stop, stop < self.steps)
+        except BaseException:  # some envs of the batch may have gone farther than others
+            self._wipe_flags(start, stop)
+            raise
+        self.buffer.filled = stop
 
     def _row(self, t: int) -> None:
         for root, following in self._presets:
@@ -160,7 +182,10 @@ class Rollout:
             self._sort_moves()
         if self.policy is not None:
             self.env._attach(self.buffer)  # the policy may have made steps of its own
-        self.env._step_row(t)
+        if self._led:
+            self._led_rows(t, t + 1)
+        else:
+            self.env._step_row(t)
         if self._waiting is not None:
             self._hold_waiting(t)
         if t + 1 == self.steps:
@@ -184,6 +209,7 @@ class Rollout:
             where = self._any_flag(row_of_next=True, t=t)
         if self.at_end == "wait":
             self._waiting = where
+            self.env._pause(where)
             return where is None or bool(where.all())
         self._carry(t + 1)
         if where is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
-from envcli.buffer import Array, RolloutBuffer
+from envcli.buffer import Array, Place, RolloutBuffer, in_memory
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.keys import Key, under_next
+from envcli.spare_memory import SpareMemory
 
 __all__ = ["RowEnv"]
 
@@ -19,9 +20,12 @@ class RowEnv(EnvSpecs, ABC):
     observation, state, action and done family; the same row of ``next`` holds what the action led to.
     """
 
+    _seeds_taken = 1  # of the chain of seeds
+    _leads = False  # can many envs make many rows at a time, each beginning its own episodes? See _lead_rows
     _bound: RolloutBuffer | None = None
     _done_of: RolloutBuffer | None = None
     _is_done: Callable[[int], bool]
+    _of_rows: Set[str] = frozenset()  # what _bind made: rows belong to one rollout, and a copy of the env goes without
 
     @abstractmethod
     def _bind(self, buffer: RolloutBuffer) -> None:
@@ -62,10 +66,21 @@ class RowEnv(EnvSpecs, ABC):
             raise
         return stop
 
+    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+        """``_step_row`` for ``start`` to ``stop``, and a new episode in the row after wherever an env is done.
+
+        Only where ``_leads``. Actions of all these rows are in place, and the root of row ``start``; the others follow
+        here. With ``onward`` that of row ``stop`` is made too.
+        """
+        raise NotImplementedError
+
     def _stopped_in(self, t: int) -> None:
         """Row ``t`` was left by an exception: those before it are whole."""
         if self._bound is not None:
             self._bound.filled = t
+
+    def _pause(self, where: Array | None) -> None:
+        """``[*batch]`` bool: envs that need not be stepped until the next reset, whatever their action; None: none."""
 
     @abstractmethod
     def _set_seed(self, seed: int | None) -> None:
@@ -82,13 +97,6 @@ class RowEnv(EnvSpecs, ABC):
         """The root entries that ``_step_row`` writes for the user to keep: an action as the simulator got it."""
         return set()
 
-    def _row_carries(self) -> set[Key]:
-        """The entries that whoever acts may lead on by writing their ``next`` before the step: hidden states.
-
-        Where nobody does, ``next`` is what the root is; whoever runs the rows sees to that before the policy acts.
-        """
-        return set()
-
     def _action_masks(self) -> Mapping[Key, Key]:
         """Action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
 
@@ -98,10 +106,24 @@ class RowEnv(EnvSpecs, ABC):
 
     # -- binding --------------------------------------------------------------------------------------------------
 
+    def _place(self) -> Place:
+        """The memory that this env can be bound to."""
+        return in_memory
+
+    def _buffer(self, steps: int) -> RolloutBuffer:
+        """New rows of this env. Flags are down; other rows, if they are large, hold anything until they are written."""
+        layout, place = self._row_layout(), self._place()
+        if place is in_memory:
+            flags = set(leaf_specs(self.full_done_spec))
+            place = SpareMemory(set(layout) - flags - set(map(under_next, flags)))
+        return RolloutBuffer.allocate(layout, steps, self.batch_size, place)
+
     def _attach(self, buffer: RolloutBuffer) -> None:
         """Bind to ``buffer`` unless that is where we are bound already."""
         if not self._is_attached(buffer):
+            before = set(self.__dict__)
             self._bind(buffer)
+            self._of_rows = self._of_rows | (set(self.__dict__) - before)
             self._bound = buffer
 
     def _done_test(self) -> Callable[[int], bool]:

@@ -27,6 +27,7 @@ class Stages:
         reads: the user's names of the root entries that a step reads, besides the action.
         leaves: those that a step writes at the root.
         carries: those that whoever acts may lead on, such as hidden states.
+        sealed: the observations that a transform made of a state, which is kept inside.
         private_reads: (stage, path) of what a step reads and nobody outside keeps up to date, each memory once.
         private_flags: (stage, path) of flags of the done family whose ``next`` nobody outside clears before a step.
         masks: action -> the entry that says which choices are allowed.
@@ -53,6 +54,10 @@ class Stages:
                     "and what a policy writes there would be lost. Put that one before it, or name its keys"
                 )
         self.carries = self._outside(iter(carries))
+        states = ((i, path) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.state_spec))
+        hidden = {path for stage, path in states if self.outside(stage, path) is None}
+        hidden |= {self.outside(0, path) or path for path in base._row_sealed()}
+        self.sealed = hidden & set(leaf_specs(self.specs[-1].observation_spec))
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
         reads = self._outside(self._reads()) | set(self.masks.values())
@@ -73,9 +78,10 @@ class Stages:
 
     def buffers(self, outer: RolloutBuffer) -> list[RolloutBuffer]:
         """The memory of every stage, where ``outer`` is that of the last."""
-        found = [outer]
+        found, place = [outer], self.base._place()
         for i, transform in reversed(list(enumerate(self.chain))):
-            found.insert(0, found[0].behind(self.layouts[i], transform._rewrites(), transform._renames()))
+            rewritten, renamed = transform._rewrites(), transform._renames()
+            found.insert(0, found[0].behind(self.layouts[i], rewritten, renamed, place))
         return found
 
     def reads_of(self, stage: int) -> set[Key]:
@@ -133,6 +139,31 @@ class Stages:
         return found
 
 
+class _Stage(EnvSpecs):
+    """What ``transform`` makes of what is said of the entries before it."""
+
+    def __init__(self, before: EnvSpecs, transform: Transform) -> None:
+        super().__init__(transform.transform_env_device(before.device), before.batch_size)
+        renamed = transform._renames()
+        self._said = [
+            {*(renamed.get(path, path) for path in earlier), *own}
+            for earlier, own in (
+                (before._row_carries(), transform._row_carries()),
+                (before._row_marks(), transform._row_marks()),
+                (before._row_totals(), transform._row_totals()),
+            )
+        ]
+
+    def _row_carries(self) -> set[Key]:
+        return self._said[0]
+
+    def _row_marks(self) -> set[Key]:
+        return self._said[1]
+
+    def _row_totals(self) -> set[Key]:
+        return self._said[2]
+
+
 def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
     """What ``transform`` makes of the specs of the stage before it."""
     try:
@@ -145,7 +176,7 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
         shown = {".".join(path): list(leaf.shape) for path, leaf in leaf_specs(before.observation_spec).items()}
         raise TransformError(f"{transform!r} does not fit an env that shows {shown}: {error}") from error
     _require_keys(before, transform)
-    after = EnvSpecs(transform.transform_env_device(before.device), before.batch_size)
+    after = _Stage(before, transform)
     for family in ("observation", "reward", "done", "action", "state"):
         source = inputs if family in ("action", "state") else output
         after._assign(family, cast(Composite, source[f"full_{family}_spec"]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from typing_extensions import Self
 
-from envcli.buffer import Array, RolloutBuffer
+from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, under_next
@@ -26,7 +26,12 @@ class TransformedEnv(Env):
     """``env`` with ``transform`` between it and the user.
 
     What no transform touches is the same memory inside and outside; nothing is copied for it. A ``TransformedEnv``
-    given as ``env`` is taken apart: its transforms come first. Attributes that are not our own are the base env's.
+    given as ``env`` is taken apart: its transforms come first. Attributes that are not our own are the base env's, and
+    when its specs change, so do ours.
+
+    A state that a transform rewrites or drops is kept inside, where a TensorDict cannot say what it is: such an env
+    goes on from where it stands, and refuses to step from an earlier moment that shows another value. With
+    ``out_keys`` of its own the transform leaves the state as it is, and one can go back.
 
     Args:
         env: it belongs to the new env from here on, and is closed with it.
@@ -101,10 +106,20 @@ class TransformedEnv(Env):
     def _changed(self) -> None:
         """Work out what every stage of the chain shows, from the base env outwards."""
         self._stages = stages = Stages(self.base_env, self._chain())
+        self._base_version = self.base_env._specs_version
         self._specs = dict(stages.specs[-1]._specs) if stages.chain else {}
         self._device = stages.specs[-1].device
         self._private = {}
         self._specs_changed()
+
+    def _notice(self) -> None:
+        """Work it out anew if the base env has other specs than before."""
+        if self._base_version != self.base_env._specs_version:
+            self._changed()
+
+    def _spec(self, family: str) -> Composite:
+        self._notice()
+        return super()._spec(family)
 
     def _default(self, family: str) -> Composite:
         return self.base_env._spec(family)
@@ -123,7 +138,7 @@ class TransformedEnv(Env):
         for stage, transform, inner, outer in _fused(stages.chain, buffers):
             if type(transform)._enter is not Transform._enter:
                 entered.append(self._inside(stage, transform, inner))
-            self._place(transform, inner, outer)
+            self._bind_one(transform, inner, outer)
         self._inner = buffers[0]
         self._bind_private(buffers)
         self.base_env._attach(self._inner)
@@ -132,7 +147,7 @@ class TransformedEnv(Env):
             enter()
         self._idle = not (self._before_step or self._after_step or self._private_moves or self._private_flags)
 
-    def _place(self, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+    def _bind_one(self, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         """Bind one transform between two buffers; the chain is walked from the base env outwards."""
         speaks = speaks_tensordict(transform)
         kind = type(transform)
@@ -182,6 +197,9 @@ class TransformedEnv(Env):
             (buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in self._stages.private_flags
         ]
 
+    def _place(self) -> Place:
+        return self.base_env._place()
+
     def _is_attached(self, buffer: RolloutBuffer) -> bool:
         return super()._is_attached(buffer) and self.base_env._is_attached(self._inner)
 
@@ -193,6 +211,15 @@ class TransformedEnv(Env):
 
     def _row_carries(self) -> set[Key]:
         return self._stages.carries
+
+    def _row_marks(self) -> set[Key]:
+        return self._stages.specs[-1]._row_marks()
+
+    def _row_totals(self) -> set[Key]:
+        return self._stages.specs[-1]._row_totals()
+
+    def _row_sealed(self) -> set[Key]:
+        return self._stages.sealed
 
     def _action_masks(self) -> Mapping[Key, Key]:
         return self._stages.masks
@@ -234,8 +261,32 @@ class TransformedEnv(Env):
             self._stopped_in(self._inner.filled)
             raise
 
+    @property
+    def _leads(self) -> bool:  # type: ignore[override]  # it changes with the chain
+        return self.base_env._leads and self._idle and not (self._before_reset or self._after_reset)
+
+    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+        self.base_env._lead_rows(start, stop, onward)
+
+    def _pause(self, where: Array | None) -> None:
+        self.base_env._pause(where)
+
+    @property
+    def _seeds_taken(self) -> int:  # type: ignore[override]  # as many as the base env
+        return self.base_env._seeds_taken
+
+    def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:
+        """See :meth:`Env.set_seed`, or that of the base env, which may take a list."""
+        self._require_open()
+        following = self.base_env.set_seed(seed, static_seed)
+        self._seed_transforms(seed[0] if isinstance(seed, Sequence) else seed)
+        return following
+
     def _set_seed(self, seed: int | None) -> None:
         self.base_env._set_seed(seed)
+        self._seed_transforms(seed)
+
+    def _seed_transforms(self, seed: int | None) -> None:
         for transform in self._chain():
             transform._set_seed(seed)
 
@@ -249,9 +300,22 @@ class TransformedEnv(Env):
         self._changed()
         return self
 
+    def state_dict(self) -> dict[str, Any]:
+        """That of the transform, or of the chain, and under ``"base_env"`` that of the base env if it has any."""
+        found: dict[str, Any] = self.transform.state_dict()
+        inner = self.base_env.state_dict()
+        return {**found, "base_env": inner} if inner else found
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See :meth:`state_dict`."""
+        self.transform.load_state_dict({key: value for key, value in state_dict.items() if key != "base_env"})
+        if "base_env" in state_dict:
+            self.base_env.load_state_dict(state_dict["base_env"])
+
     def _require_open(self) -> None:
         super()._require_open()
         self.base_env._require_open()
+        self._notice()
 
     def _close(self) -> None:
         self.base_env.close()

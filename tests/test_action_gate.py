@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envcli.action_gate import ActionGate, require_action
+from envcli.action_gate import ActionGate, as_member
 from envcli.buffer import RolloutBuffer
 from envcli.errors import ActionError
 from envcli.specs import (
@@ -93,7 +93,7 @@ def test_what_lies_outside_is_refused(name: str, value: list[float]) -> None:
         writes.write(0, tensor)
     assert writes.written == -1
     with pytest.raises(ActionError):
-        require_action(("action",), spec, tensor)
+        as_member(("action",), spec, tensor)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_lies_outside_is_refused(name: str, value: list[float]) -> None:
     ],
 )
 def test_a_refusal_says_what_was_found(spec: TensorSpec, value: torch.Tensor, found: str) -> None:
-    for refuse in (lambda: gate(spec)[0].write(0, value), lambda: require_action(("action",), spec, value)):
+    for refuse in (lambda: gate(spec)[0].write(0, value), lambda: as_member(("action",), spec, value)):
         with pytest.raises(ActionError, match=re.escape(found)):
             refuse()
 
@@ -176,3 +176,11 @@ def test_an_integer_that_would_wrap_around_is_refused(number: int) -> None:
         enter.write(0, torch.tensor([number]))
     enter.write(0, torch.tensor([255]))
     assert rows[0].tolist() == [255]
+
+
+def test_without_rows_a_member_comes_in_the_dtype_of_the_spec() -> None:
+    spec = SPECS["bounded"]
+    value = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    assert as_member(("action",), spec, value).dtype == spec.dtype
+    same = value.to(spec.dtype)
+    assert as_member(("action",), spec, same) is same

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envcli.buffer import RolloutBuffer, in_memory, in_shared_memory
+from envcli.buffer import RolloutBuffer, in_memory
 from envcli.errors import EnvError
 
 LAYOUT = {
@@ -90,7 +90,7 @@ def test_what_is_not_rewritten_is_the_same_memory_further_in(buffer: RolloutBuff
 
 def test_compact_frees_what_was_not_used(buffer: RolloutBuffer) -> None:
     buffer["observation",][:2] = 1
-    buffer.filled = 3
+    buffer.filled = 5
     assert buffer.compact() is buffer
     buffer.filled = 2
     kept = buffer.compact()
@@ -99,10 +99,22 @@ def test_compact_frees_what_was_not_used(buffer: RolloutBuffer) -> None:
     assert kept["observation",].untyped_storage().nbytes() < buffer["observation",].untyped_storage().nbytes()
 
 
-def test_shared_memory_is_shared() -> None:
-    buffer = RolloutBuffer.allocate(LAYOUT, 3, torch.Size([2]), in_shared_memory)
-    assert all(buffer[path].is_shared() for path in buffer)
-    assert not any(buffer[path].any() for path in buffer)
+def test_the_rows_of_some_envs_are_the_same_memory(buffer: RolloutBuffer) -> None:
+    buffer["observation",][:, 1] = 3
+    one, some = buffer.of_envs(1), buffer.of_envs(slice(1, 2))
+    assert (one.batch_size, some.batch_size) == (torch.Size([]), torch.Size([1]))
+    assert torch.equal(one["observation",], buffer["observation",][:, 1])
+    one["observation",][2] = 4
+    assert (buffer["observation",][2, 1] == 4).all()
+    assert (some["observation",][2] == 4).all()
+
+
+def test_compact_leaves_one_env_alone_where_little_would_be_freed() -> None:
+    buffer = RolloutBuffer.allocate({("x",): (torch.Size([2]), torch.float32)}, 5, torch.Size([]))
+    buffer.filled = 3
+    assert buffer.compact() is buffer
+    buffer.filled = 2
+    assert buffer.compact()["x",].untyped_storage().nbytes() == 16
 
 
 def test_too_much_says_how_much() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -229,3 +231,30 @@ def test_who_is_not_reset_may_be_done() -> None:
     td = env.step_mdp(env.rollout(2)[..., -1])
     td = env.reset(td.set("_reset", torch.tensor([[True], [False]])))
     assert td["done"].tolist() == [[False], [True]]
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [(torch.tensor([0.5], dtype=torch.float64), True), (torch.tensor([1]), True), (torch.tensor([2]), False)],
+)
+def test_a_step_takes_the_actions_that_a_rollout_takes(value: torch.Tensor, fits: bool) -> None:
+    env = CountingEnv()
+    td = env.reset().set("action", value)
+    if not fits:
+        with pytest.raises(ActionError):
+            env.step(td)
+        with pytest.raises(ActionError):
+            env.rollout(1, lambda td: td.set("action", value))
+        return
+    reward = env.step(td)["next", "reward"]
+    assert reward.dtype == torch.float32
+    assert torch.equal(reward, env.rollout(1, lambda td: td.set("action", value))["next", "reward"][0])
+    assert td["action"] is value, "the user's own is left alone"
+
+
+def test_a_copy_of_one_that_has_run_goes_on_alike() -> None:
+    env = CountingEnv(9, [2])
+    env.rollout(3)
+    for one in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
+        assert one.rand_step()["next", "observation"].flatten().tolist() == [4, 4]
+        assert len(one.rollout(20)[0]) == 9

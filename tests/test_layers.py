@@ -18,6 +18,7 @@ STOREYS = [
     ["envcli.errors", "envcli.installation", "envcli.seeding"],
     ["envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
+    ["envcli.shared_lock", "envcli.shared_memory"],
     [
         "envcli.action_gate",
         "envcli.dm_suite",
@@ -37,7 +38,8 @@ STOREYS = [
     ["envcli.rollout"],
     ["envcli.env"],
     ["envcli.env_base", "envcli.policies", "envcli.recorders"],
-    ["envcli.backends", "envcli.batch", "envcli.transformed_env"],
+    ["envcli.backends", "envcli.transformed_env"],
+    ["envcli.batch"],
     ["envcli.testing"],
     ["envcli.answer", "envcli.builder", "envcli.progress"],
     ["envcli.commands"],

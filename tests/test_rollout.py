@@ -243,10 +243,18 @@ def test_a_short_rollout_keeps_no_long_memory() -> None:
     assert data["observation"].untyped_storage().nbytes() < 100
 
 
-def test_a_batch_comes_contiguous_if_asked() -> None:
+@pytest.mark.parametrize("steps", [3, 12], ids=["whole", "cut short"])
+def test_a_batch_comes_contiguous(steps: int) -> None:
+    data = CountingEnv(9, [2]).rollout(steps)
+    assert data["observation"].is_contiguous()
+    assert data["next", "observation"].view(-1, 1).shape[0] == data.numel()
+
+
+def test_a_batch_in_rows_that_follow_time_comes_contiguous_if_asked() -> None:
     env = CountingEnv(9, [2])
-    assert env.rollout(3, return_contiguous=True)["observation"].is_contiguous()
-    assert not env.rollout(3)["observation"].is_contiguous(), "else it is the buffer, time first"
+    rows = RolloutBuffer.allocate(env._row_layout(), 3, env.batch_size, time_first=True)
+    assert not env.rollout(3, out=rows)["observation"].is_contiguous()
+    assert env.rollout(3, out=rows, return_contiguous=True)["observation"].is_contiguous()
 
 
 def test_it_can_be_written_into_memory_of_ones_own() -> None:

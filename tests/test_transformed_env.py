@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
 
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
-from envcli.errors import ClosedError, TransformError
+from envcli.errors import ClosedError, SpecError, TransformError
+from envcli.info_reader import InfoReader
+from envcli.specs import Composite
 from envcli.testing import EnvContract
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, DoubleEnv, StatelessEnv
@@ -22,6 +26,7 @@ from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.rename import RenameTransform
+from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -329,3 +334,137 @@ def test_a_base_that_was_closed_by_itself_is_noticed() -> None:
     env.base_env.close()
     with pytest.raises(ClosedError, match="CountingEnv was closed"):
         env.reset()
+
+
+# -- the base env changes ---------------------------------------------------------------------------------------------
+
+
+def test_a_base_whose_specs_change_is_noticed() -> None:
+    env = TransformedEnv(GymWrapper(CountingGym(limit=3)), Compose(StepCounter()))
+    env.rollout(2)
+    env.set_info_dict_reader(InfoReader(["steps"]))
+    assert "steps" in env.observation_spec
+    assert env.rollout(3)["next", "steps"].tolist() == [1, 2, 3]
+    for use in (env.reset, env.rollout, env.rand_action, env.fake_tensordict):
+        env.base_env.observation_spec = env.base_env.observation_spec.clone()
+        assert env._base_version != env.base_env._specs_version
+        use(*([2] if use == env.rollout else []))
+        assert env._base_version == env.base_env._specs_version
+    env.base_env.to("cpu")
+    assert env.reset().device == torch.device("cpu")
+
+
+def test_a_change_that_a_transform_cannot_take_is_said_at_the_next_call() -> None:
+    base = CountingEnv()
+    env = TransformedEnv(base, Shift(["start"]))
+    base.observation_spec = Composite(observation=base.observation_spec["observation"])
+    for _ in range(2):
+        with pytest.raises(TransformError, match=r"Shift: in_keys \['start'\] are not there"):
+            env.reset()
+
+
+# -- where it stands --------------------------------------------------------------------------------------------------
+
+
+def test_a_random_step_needs_no_tensordict() -> None:
+    env = TransformedEnv(CountingEnv(), Shift(["observation"]))
+    env.reset()
+    for count in (2, 3, 4):
+        assert env.rand_step()["next", "observation"] == count
+
+
+class Follows(CountingEnv):
+    """Shows one more than it was shown."""
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return super()._step(tensordict).set("observation", tensordict["observation"] + 1)
+
+
+def test_what_a_tensordict_lacks_is_what_was_shown_last() -> None:
+    env = TransformedEnv(Follows(99), StepCounter())
+    td = env.reset()
+    td = env.step_mdp(env.rand_step(td.set("observation", torch.tensor([40.0]))))
+    assert env.rand_step(td.exclude("observation"))["next", "observation"] == 42
+    env.rollout(3)
+    assert env.rand_step(td.exclude("observation"))["next", "observation"] == 4, "after a rollout as well"
+
+
+def mask(*where: bool) -> torch.Tensor:
+    return torch.tensor(where).unsqueeze(-1)
+
+
+def test_a_partial_reset_shows_the_others_as_they_were_last() -> None:
+    env = TransformedEnv(CountingEnv(9, [2]), Shift(["observation"]))
+    env.rand_step(env.reset())
+    only = TensorDict({"_reset": mask(True, False)}, [2])
+    assert env.reset(only.clone())["observation"].tolist() == [[1], [2]]
+    env.rollout(3)
+    shown = env.reset(only.clone())
+    assert shown["observation"].tolist() == [[1], [4]]
+    assert set(shown.keys()) == {"observation", "start", "done", "terminated", "truncated"}
+    held = only.clone().set("observation", torch.full((2, 1), 7.0))
+    assert env.reset(held)["observation"].tolist() == [[1], [7]], "what the TensorDict holds comes first"
+
+
+def test_a_partial_reset_of_an_env_that_has_shown_nothing() -> None:
+    env = TransformedEnv(CountingEnv(9, [2]), Shift(["observation"]))
+    with pytest.raises(
+        SpecError, match=r"no 'observation' in the TensorDict, for the envs that '_reset' does not name"
+    ):
+        env.reset(TensorDict({"_reset": mask(True, False)}, [2]))
+
+
+def stepped(env: Env, td: TensorDictBase) -> TensorDictBase:
+    return env.step(td.clone().set("action", torch.ones(env.action_spec.shape)))
+
+
+def test_a_state_that_is_kept_inside_cannot_be_set() -> None:
+    env = TransformedEnv(StatelessEnv(99), Shift(["position"]))
+    first = env.reset()
+    second = env.step_mdp(stepped(env, first))
+    assert second["position"] == 2
+    with pytest.raises(
+        SpecError, match=r"'position' is not what the env showed last\. A transform makes it of a state"
+    ):
+        stepped(env, first)
+    assert stepped(env, second)["next", "position"] == 3, "it goes on"
+    with pytest.raises(SpecError, match="'position' is not what the env showed last"):
+        env.rollout(2, auto_reset=False, tensordict=second)
+    data = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
+    onwards = env.rollout(2, auto_reset=False, tensordict=env.step_mdp(data[-1]))
+    assert onwards["position"][0] == 4
+    assert env.rollout(2, tensordict=second)["position"][0] == 1, "a reset may come from anywhere"
+
+
+def test_under_another_name_one_can_go_back() -> None:
+    env = TransformedEnv(StatelessEnv(99), Shift(["position"], ["shifted"]))
+    first = env.reset()
+    stepped(env, env.step_mdp(stepped(env, first)))
+    assert stepped(env, first)["next", "shifted"] == 2
+
+
+def test_of_a_batch_only_those_that_are_reset_may_have_been_elsewhere() -> None:
+    env = TransformedEnv(StatelessEnv(99, [2]), Shift(["position"]))
+    first = env.reset()
+    second = env.step_mdp(stepped(env, first))
+    with pytest.raises(SpecError, match="'position' is not what the env showed last"):
+        env.reset(first.clone().set("_reset", mask(True, False)))
+    mixed = second.clone().set("_reset", mask(True, False))
+    mixed["position"][0] = 77
+    assert env.reset(mixed)["position"].tolist() == [[1], [2]]
+
+
+# -- copies -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_an_env_that_has_run_goes_on_alike() -> None:
+    chain = Compose(StepCounter(), RewardSum(reward_spec=True), Shift(["position"]))
+    env = TransformedEnv(StatelessEnv(99, [2]), chain)
+    td = env.step_mdp(stepped(env, env.step_mdp(stepped(env, env.reset()))))
+    for one in (copy.deepcopy(env), pickle.loads(pickle.dumps(env)), env):
+        following = stepped(one, td)["next"]
+        assert following["position"].flatten().tolist() == [4, 4]
+        assert following["episode_reward"].flatten().tolist() == [3, 3]
+        assert following["step_count"].flatten().tolist() == [3, 3]
+        assert one.transform.container is one
+        assert one.rollout(3)["step_count"].flatten().tolist() == [0, 1, 2] * 2

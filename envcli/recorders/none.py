@@ -14,7 +14,7 @@ class NoneRecorder(Recorder):
 
     def buffer(self, env: RowEnv, steps: int) -> RolloutBuffer:
         """See :class:`Recorder`."""
-        self._buffer = RolloutBuffer.allocate(env._row_layout(), steps, env.batch_size)
+        self._buffer = env._buffer(steps)
         return self._buffer
 
     def finish(self) -> None:

@@ -35,6 +35,8 @@ class ActionTransform(Transform, ABC):
         TransformError: keys that do not pair; in an env: no such action, or a name that is taken.
     """
 
+    _keeps_values = False
+
     def __init__(
         self,
         in_keys_inv: Sequence[NestedKey] | None = None,

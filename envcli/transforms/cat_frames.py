@@ -13,6 +13,7 @@ from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
+from envcli.transforms.image import channel_axis
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
 from envcli.transforms.transform import Transform
 from envcli.transforms.windows import Ring
@@ -45,7 +46,8 @@ class CatFrames(Transform):
 
     Raises:
         ConfigError: no such padding, or ``N`` less than 1.
-        TransformError: ``dim`` is not negative; used where it cannot be.
+        TransformError: ``dim`` is not negative; it is -3 for frames as simulators draw them, uint8 ``[height, width,
+            channels]``, where that is the height; used where it cannot be.
     """
 
     def __init__(
@@ -94,6 +96,9 @@ class CatFrames(Transform):
 
     def _stacked(self, tensordict: TensorDictBase) -> TensorDictBase:
         rollout = StackedRollout(tensordict, self.N, self.done_key or "done", self._earlier, self.future)
+        for key in self.in_keys:
+            if (value := tensordict.get(key, None)) is not None:
+                self._require_channels(value, key, tensordict.batch_dims)
         found = [(out, rollout.stacked(key, self.dim)) for key, out in both_sides(self.in_keys, self.out_keys)]
         for out_key, value in found:  # all are read before one is written, which may be one of those read
             if value is not None:
@@ -124,6 +129,7 @@ class CatFrames(Transform):
                 f"CatFrames: {key!r} has the shape {list(leaf.shape[lead:])}, which has no dimension {self.dim}. Use "
                 f"dim={lead - leaf.ndim} or nearer to -1, or UnsqueezeTransform before it"
             )
+        self._require_channels(leaf.zero(), key, lead)
         if not isinstance(leaf, Bounded):
             shape = list(leaf.shape)
             shape[self.dim] *= self.N
@@ -132,6 +138,15 @@ class CatFrames(Transform):
         if self._earlier is not None:
             low, high = low.clamp(max=self._earlier), high.clamp(min=self._earlier)
         return Bounded(low, high, shape=low.shape, device=leaf.device, dtype=leaf.dtype)
+
+    def _require_channels(self, value: torch.Tensor, key: NestedKey, lead: int) -> None:
+        """``dim=-3`` says the channels of an image: raise TransformError where ``value`` has them last."""
+        is_frame = self.dim == -3 and value.ndim - lead == 3 and value.dtype == torch.uint8
+        if is_frame and channel_axis(value, "CatFrames") == -1:
+            raise TransformError(
+                f"CatFrames: dim=-3 of {key!r} {list(value.shape[lead:])} is its height: its channels are last. Put "
+                "ToTensorImage before it, or use dim=-1"
+            )
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

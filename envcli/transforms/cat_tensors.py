@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
+from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
@@ -23,8 +23,9 @@ class CatTensors(Transform):
     """Observations side by side in one tensor, in the dtype that holds them all; it is bounded where they are.
 
     Args:
-        in_keys: which observations; None: every float one with a single dimension ``[*batch, n]`` (TorchRL: integers
-            such as a step count too), and with ``unsqueeze_if_oor`` every float number ``[*batch]``.
+        in_keys: which observations; None: every float one with a single dimension ``[*batch, n]``, and with
+            ``unsqueeze_if_oor`` every float number ``[*batch]``, but no hidden state of a policy (TorchRL: those too,
+            and integers such as a step count).
         out_key: what the result is called.
         dim: along which dimension, counted from the end: -1 for the last.
         del_keys: the user sees the result alone, and no longer what it was made of.
@@ -54,6 +55,7 @@ class CatTensors(Transform):
             )
         super().__init__(_sorted(in_keys or []) if sort else in_keys, [out_key])
         self._finds = in_keys is None
+        self._carried: set[Key] = set()
         self.dim, self.del_keys, self.unsqueeze_if_oor, self.sort = dim, del_keys, unsqueeze_if_oor, sort
 
     # -- values ---------------------------------------------------------------------------------------------------
@@ -91,6 +93,9 @@ class CatTensors(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
+    def _meets(self, before: EnvSpecs) -> None:
+        self._carried = before._row_carries()
+
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With the result, and without its parts if ``del_keys``."""
         lead, leaves = len(observation_spec.shape), leaf_specs(observation_spec)
@@ -119,7 +124,7 @@ class CatTensors(Transform):
         found = [
             as_user_key(path)
             for path, leaf in leaves.items()
-            if leaf.dtype.is_floating_point and len(leaf.shape) - lead in sizes
+            if leaf.dtype.is_floating_point and len(leaf.shape) - lead in sizes and path not in self._carried
         ]
         if not found:
             shapes = {".".join(path): list(leaf.shape) for path, leaf in leaves.items()}

@@ -33,6 +33,8 @@ class DTypeCastTransform(Transform):
         TransformError: an entry of another dtype is named.
     """
 
+    _keeps_values = False
+
     def __init__(
         self,
         dtype_in: torch.dtype | str,

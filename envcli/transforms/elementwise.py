@@ -42,6 +42,8 @@ class Elementwise(Transform, ABC):
         TransformError: ``in_keys`` and ``out_keys`` are not equally many.
     """
 
+    _keeps_values = False
+
     _family: ClassVar[str | None] = None
     """Without ``in_keys``: every entry of this family that the env has, and outside an env the one of that name."""
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from tensordict import TensorDictBase
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.specs import Categorical, Composite, Unbounded
+from envcli.transforms.episode_starts import done_before
 from envcli.transforms.inside import Inside
 from envcli.transforms.transform import Transform
+from envcli.transforms.windows import time_axis
 
 __all__ = ["EndOfLifeTransform"]
 
@@ -26,6 +29,9 @@ class EndOfLifeTransform(Transform):
     life shall be an episode, while the game goes on. The lives that are left are shown beside it, ``[*batch, 1]``
     int64.
 
+    On a finished rollout that shows the lives (``transform(rollout)``; TorchRL cannot do that) it gives what the env
+    would have given.
+
     Args:
         eol_key: what it is called.
         lives_key: what the lives are called. If the env shows an entry of that name they are read from there.
@@ -33,7 +39,7 @@ class EndOfLifeTransform(Transform):
         eol_attribute: where else the lives are: an attribute of the base env, or a method of it without arguments.
 
     Raises:
-        TransformError: the env has no such flag, or, at the first reset, no such attribute.
+        TransformError: the env has no such flag, or, at the first reset, no such attribute; a rollout has no lives.
     """
 
     _inside: Inside
@@ -119,6 +125,27 @@ class EndOfLifeTransform(Transform):
             return reader
         owner, _, last = self.eol_attribute.rpartition(".")
         return lambda: _attribute(self._inside.base_env, owner, last)
+
+    # -- a finished rollout ---------------------------------------------------------------------------------------
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """The flags of a rollout ``[*batch, time]``, in place, at the root and under ``"next"``."""
+        time, lost = time_axis(tensordict, type(self).__name__), as_path(self.eol_key)
+        lives, done = as_path(self.lives_key), as_path(self.done_key)
+        before, after, ended = (tensordict.get(path, None) for path in (lives, under_next(lives), under_next(done)))
+        if before is None or after is None or ended is None:
+            raise TransformError(
+                f"EndOfLifeTransform: expected {as_user_key(lives)!r} and ('next', {self.lives_key!r}) and ('next', "
+                f"{self.done_key!r}) in a rollout. Lives that only the env knows cannot be found afterwards: let it be "
+                "part of the env"
+            )
+        following = (after < before) | ended
+        begins = done_before(tensordict, time, done[:-1], type(self).__name__).unsqueeze(-1)
+        root = following.roll(1, time) & ~begins
+        given = tensordict.get(lost, None)
+        root.select(time, 0).copy_(torch.tensor(False) if given is None else given.select(time, 0))
+        tensordict.set(lost, root)
+        return tensordict.set(under_next(lost), following)
 
     def extra_repr(self) -> str:
         """The keys."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tensordict import TensorDictBase
+
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, TransformError
 from envcli.keys import under_next
 from envcli.transforms.inside import Inside, put_back
 from envcli.transforms.transform import Transform
@@ -13,7 +15,8 @@ __all__ = ["FrameSkipTransform"]
 
 
 class FrameSkipTransform(Transform):
-    """Each step is ``frame_skip`` steps of what stands before it, with the same action; their rewards are summed.
+    """Each step is ``frame_skip`` steps of what stands before it, with the same action; their rewards are summed
+    (those that are sums of the episode already, as ``RewardSum``'s, are the last one's).
 
     The transforms before this one run in every such step, those after it in the last only: ``TimeMaxPool(T=2)``
     before it shows the larger of the last two frames. An episode that ends on the way ends the repetition. In a batch
@@ -26,6 +29,7 @@ class FrameSkipTransform(Transform):
 
     Raises:
         ConfigError: ``frame_skip`` is less than 1.
+        TransformError: called on a TensorDict: it makes steps, and a rollout is over.
     """
 
     _inside: Inside
@@ -36,6 +40,15 @@ class FrameSkipTransform(Transform):
             raise ConfigError(f"frame_skip: expected a whole number of at least 1, found {frame_skip!r}")
         self.frame_skip = frame_skip
 
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """``tensordict`` if ``frame_skip`` is 1; otherwise there is nothing that could be made of it."""
+        if self.frame_skip != 1:
+            raise TransformError(
+                "FrameSkipTransform makes steps of an env, and those of a TensorDict are made. Call the other "
+                "transforms of the chain"
+            )
+        return tensordict
+
     def _meets(self, before: EnvSpecs) -> None:
         for leaf in leaf_specs(before.full_reward_spec).values():
             self._require_numbers(leaf)
@@ -45,7 +58,7 @@ class FrameSkipTransform(Transform):
 
     def _enter(self, inside: Inside) -> None:
         self._inside = inside
-        rewards = leaf_specs(inside.specs.full_reward_spec)
+        rewards = leaf_specs(inside.specs.full_reward_spec).keys() - inside.specs._row_totals()
         self._rewards = [inside.rows.array(under_next(path)) for path in rewards]
 
     def _step_row(self, t: int) -> None:

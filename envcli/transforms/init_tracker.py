@@ -49,6 +49,9 @@ class InitTracker(Transform):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
+    def _row_marks(self) -> set[Key]:
+        return set(map(as_path, self.out_keys))
+
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._roots = [outer.array(as_path(key)) for key in self.out_keys]
 

@@ -44,7 +44,9 @@ class Inside:
         self.specs, self.base_env, self.rows = specs, base_env, rows
         self._step, self._reset = step, reset
         self._reads = self._moves(reads)
-        self._shown = self._moves([*leaf_specs(specs.observation_spec), *leaf_specs(specs.state_spec)])
+        shown = leaf_specs(specs.observation_spec).keys() | leaf_specs(specs.state_spec).keys()
+        self._shown = self._moves(shown - specs._row_marks())
+        self._carried = self._moves(specs._row_carries())
         self._flags = [rows.array(under_next(path)) for path in leaf_specs(specs.full_done_spec)]
         self._next = [rows.array(path) for path in rows if path[0] == "next"]
 
@@ -63,6 +65,8 @@ class Inside:
 
     def step(self, t: int) -> None:
         """A step in row ``t``, from what its root says."""
+        for following, root in self._carried:
+            following[t] = root[t]
         self.clear_flags(t)
         self._step(t)
 
@@ -71,7 +75,7 @@ class Inside:
         self._reset(t, where)
 
     def show_last(self, t: int) -> None:
-        """Root ``[t]`` shows what the last step led to: observations and state."""
+        """Root ``[t]`` shows what the last step led to: observations and state, but not what marks a reset."""
         for source, target in self._shown:
             target[t] = source[t]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from envcli.keys import NestedKey
+from envcli.keys import Key, NestedKey, as_path
 from envcli.transforms.along_episode import AlongEpisode
 
 __all__ = ["RewardSum"]
@@ -41,6 +41,9 @@ class RewardSum(AlongEpisode):
 
     def _family(self) -> str:
         return "full_reward_spec" if self.reward_spec else "full_observation_spec"
+
+    def _row_totals(self) -> set[Key]:
+        return set(map(as_path, self.out_keys)) if self.reward_spec else set()
 
     def _following(self, before: Any, reward: Any) -> Any:
         return before + reward

@@ -10,6 +10,7 @@ import torch
 
 from envcli.buffer import Array
 from envcli.errors import TransformError
+from envcli.shared_memory import SharedMemory, mapped
 
 __all__ = ["RunningSums"]
 
@@ -69,9 +70,12 @@ class RunningSums:
         return mean, np.sqrt(std, out=std)
 
     def share(self) -> None:
-        """Move the sums to memory that other processes can be handed."""
-        for tensor in self.tensors.values():
-            tensor.share_memory_()  # type: ignore[no-untyped-call]  # torch has no annotation here
+        """Move the sums to memory that other processes can map, unless they are in such already."""
+        if mapped(self.tensors["count"]) is not None:
+            return
+        self._place = SharedMemory()  # kept: who maps the sums later finds them by it
+        for part, tensor in self.tensors.items():
+            self.tensors[part] = self._place((part,), tuple(tensor.shape), tensor.dtype).copy_(tensor)
         self._view()
 
     def adopt(self, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -18,6 +18,8 @@ __all__ = ["ShapeTransform"]
 class ShapeTransform(Transform, ABC):
     """A transform that moves or adds dimensions: bounds move along, and an action goes the same way back."""
 
+    _keeps_values = False
+
     def _derived(self, spec: Composite) -> Composite:
         present = leaf_specs(spec)
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from tensordict import TensorDictBase
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.specs import Bounded, Categorical, Composite
+from envcli.transforms.episode_starts import done_before
 from envcli.transforms.transform import Transform
+from envcli.transforms.windows import time_axis
 
 __all__ = ["StepCounter"]
 
 
 class StepCounter(Transform):
     """``step_count``, ``[*batch, 1]`` int64: 0 after a reset, 1 after the first step.
+
+    On a finished rollout (``transform(rollout)``; TorchRL cannot do that) it gives what the env would have given: the
+    first row counts on from what the root says of it, or from 0, and each row after a ``done`` begins anew.
 
     Args:
         max_steps: when an episode has so many steps it is ``truncated`` (and ``done``); None: never.
@@ -26,7 +32,8 @@ class StepCounter(Transform):
 
     Raises:
         ConfigError: ``max_steps`` is less than 1.
-        TransformError: in an env: its ``done`` flags stand elsewhere than beside ``truncated_key``.
+        TransformError: in an env: its ``done`` flags stand elsewhere than beside ``truncated_key``. On a rollout: there
+            is no ``done``, or an episode is longer than ``max_steps``.
     """
 
     def __init__(
@@ -107,6 +114,41 @@ class StepCounter(Transform):
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         self._root[t][... if where is None else where] = 0
+
+    # -- a finished rollout ---------------------------------------------------------------------------------------
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """The counts, and with ``max_steps`` the flags, of a rollout ``[*batch, time]``, in place."""
+        time, path = time_axis(tensordict, type(self).__name__), as_path(self.step_count_key)
+        begins = done_before(tensordict, time, path[:-1], type(self).__name__).movedim(time, -1)
+        rows = torch.arange(begins.shape[-1], device=begins.device)
+        first = torch.where(begins, rows, 0).cummax(-1).values
+        counts = (rows - first).movedim(-1, time).unsqueeze(-1)
+        given = tensordict.get(path, None)
+        if given is not None:
+            goes_on = (first == 0).movedim(-1, time).unsqueeze(-1)
+            counts = counts + torch.where(goes_on, given.narrow(time, 0, 1), 0)
+        tensordict.set(path, counts)
+        tensordict.set(under_next(path), counts + 1)
+        if self.max_steps is not None:
+            self._raise_flags(tensordict, counts + 1, self.max_steps)
+        return tensordict
+
+    def _raise_flags(self, tensordict: TensorDictBase, counts: torch.Tensor, max_steps: int) -> None:
+        if (counts > max_steps).any():
+            raise TransformError(
+                f"StepCounter: an episode of this rollout has {int(counts.max())} steps, where max_steps={max_steps} "
+                "would have ended it. StepCounter() counts without an end"
+            )
+        flag = as_path(self.truncated_key)
+        over = counts == max_steps
+        for path in [flag, (*flag[:-1], "done")] if self.update_done else [flag]:
+            given = tensordict.get(under_next(path), None)
+            if given is None and path != flag:
+                continue
+            tensordict.set(under_next(path), over if given is None else given | over)
+            if tensordict.get(path, None) is None:
+                tensordict.set(path, torch.zeros_like(over))
 
     def extra_repr(self) -> str:
         """The limit and the key, for ``repr``."""

@@ -9,7 +9,7 @@ import torch
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import TransformError
-from envcli.keys import NestedKey, as_path, under_next
+from envcli.keys import Key, NestedKey, as_path, under_next
 from envcli.specs import Bounded, Composite
 from envcli.transforms.transform import Transform
 
@@ -55,6 +55,9 @@ class Timer(Transform):
                 dtype=torch.get_default_dtype(),
             )
         return observation_spec
+
+    def _row_marks(self) -> set[Key]:
+        return set(map(as_path, self.out_keys))
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         paths = [as_path(key) for key in self.out_keys]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from envcli.buffer import Array
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey
-from envcli.transforms.image import ImageTransform
+from envcli.transforms.image import ByteRule, ImageTransform
 
 __all__ = ["ToTensorImage"]
 
@@ -77,6 +78,12 @@ class ToTensorImage(ImageTransform):
     def _makes_unit_floats(self) -> bool:
         usual = self.from_int is not False and not self.unsqueeze and not self.shape_tolerant
         return usual and (self.dtype or torch.get_default_dtype()) == torch.float32
+
+    def _on_bytes(self, shape: tuple[int, ...]) -> ByteRule | None:
+        only_moves = self.from_int is False and self.dtype == torch.uint8 and not self.shape_tolerant
+        if not only_moves or self.unsqueeze:
+            return None
+        return lambda frame: np.moveaxis(frame, -1, -3)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

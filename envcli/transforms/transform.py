@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, under_next
+from envcli.row_views import is_passing
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.inside import Inside
 
@@ -44,6 +45,8 @@ class Transform(torch.nn.Module):
     _root_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
     _next_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
     _inverse_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+    _onwards: Callable[[torch.Tensor], torch.Tensor]  # what the row hooks do to a value, both ways
+    _inwards: Callable[[torch.Tensor], torch.Tensor]
     _container: Any  # the Compose or TransformedEnv that holds this; a floor above
 
     def __init__(
@@ -67,6 +70,13 @@ class Transform(torch.nn.Module):
             )
 
     # -- values ---------------------------------------------------------------------------------------------------
+
+    _keeps_values = True
+    """May a value be kept that was given to ``_apply_transform`` or ``_inv_apply_transform``?
+
+    Then an env gives copies of what stands in memory that the next step writes again. A class that never keeps one says
+    False and saves them.
+    """
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         """``[*lead, *value]`` -> ``[*lead, *new value]``, for one pair of ``in_keys`` and ``out_keys``."""
@@ -215,7 +225,15 @@ class Transform(torch.nn.Module):
         return set()
 
     def _row_carries(self) -> set[Key]:
-        """The entries that a policy may lead on. See ``RowEnv``."""
+        """The entries that a policy may lead on. See ``EnvSpecs``."""
+        return set()
+
+    def _row_marks(self) -> set[Key]:
+        """The root entries that speak of the reset itself. See ``EnvSpecs``."""
+        return set()
+
+    def _row_totals(self) -> set[Key]:
+        """The rewards that are sums of an episode so far. See ``EnvSpecs``."""
         return set()
 
     def _action_masks(self) -> dict[Key, Key]:
@@ -239,6 +257,10 @@ class Transform(torch.nn.Module):
             (outer[as_path(out_key)], inner[as_path(in_key)])
             for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True)
         ]
+        self._onwards, self._inwards = self._apply_transform, self._inv_apply_transform
+        moves = (*self._root_moves, *self._next_moves, *self._inverse_moves)
+        if self._keeps_values and any(is_passing(source) for source, _ in moves):
+            self._onwards, self._inwards = _of_copies(self._onwards), _of_copies(self._inwards)
 
     def _moves(
         self, inner: RolloutBuffer, outer: RolloutBuffer, prefix: Key
@@ -251,13 +273,13 @@ class Transform(torch.nn.Module):
     def _step_row(self, t: int) -> None:
         """After the step: from ``inner`` next ``[t]`` to ``outer`` next ``[t]``."""
         for source, target in self._next_moves:
-            target[t] = self._apply_transform(source[t])
+            target[t] = self._onwards(source[t])
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         """After a reset: from ``inner`` root ``[t]`` to ``outer`` root ``[t]``, in the envs ``where`` names."""
         mask: Any = ... if where is None else torch.from_numpy(where)
         for source, target in self._root_moves:
-            target[t][mask] = self._apply_transform(source[t])[mask]
+            target[t][mask] = self._onwards(source[t])[mask]
 
     def _begin_reset(self) -> None:
         """Before a reset, whichever env it is for."""
@@ -265,7 +287,7 @@ class Transform(torch.nn.Module):
     def _inv_row(self, t: int) -> None:
         """Before the step: from ``outer`` root ``[t]`` to ``inner`` root ``[t]``."""
         for source, target in self._inverse_moves:
-            target[t] = self._inv_apply_transform(source[t])
+            target[t] = self._inwards(source[t])
 
     # -- beyond its own rows --------------------------------------------------------------------------------------
 
@@ -324,3 +346,7 @@ class Transform(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+def _of_copies(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda value: change(value.clone())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -190,23 +190,20 @@ class VecNorm(Transform):
             found = [(value, path) for own, path in both if (value := tensordict.get(own, None)) is not None]
             if found:
                 sums = self._require_sums(i, found[0][0].shape[lead:])
-                self._learn(sums, found[0][0].detach().cpu().numpy())
+                with self._alone():
+                    self._learn(sums, found[0][0].detach().cpu().numpy())
+                    moments = sums.moments(self.eps)
                 for value, path in found:
-                    tensordict.set(path, self._normal(sums, value))
+                    tensordict.set(path, _normal(value, *moments))
         return tensordict
 
     def _learn(self, sums: RunningSums, values: Array) -> None:
         if self._learns():
-            values = values.reshape(-1, *sums.shape)
-            if self.lock is None:
-                sums.update(values, self.decay)
-                return
-            with self.lock:
-                sums.update(values, self.decay)
+            sums.update(values.reshape(-1, *sums.shape), self.decay)
 
-    def _normal(self, sums: RunningSums, value: torch.Tensor) -> torch.Tensor:
-        mean, std = (torch.from_numpy(part).to(value.device) for part in sums.moments(self.eps))
-        return ((value - mean) / std).to(value.dtype if value.is_floating_point() else torch.float32)
+    def _alone(self) -> AbstractContextManager[Any]:
+        """While it lasts, no other process changes the sums."""
+        return nullcontext() if self.lock is None else self.lock
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
@@ -253,13 +250,23 @@ class VecNorm(Transform):
 
     def _show(self, sums: RunningSums, source: Array, target: Array, mask: Any) -> None:  # Any: an index of numpy
         value = source[mask]
-        self._learn(sums, value)
-        mean, std = sums.moments(self.eps)
+        if self.lock is None:
+            self._learn(sums, value)
+            mean, std = sums.moments(self.eps)
+        else:
+            with self.lock:
+                self._learn(sums, value)
+                mean, std = sums.moments(self.eps)
         target[mask] = (value - mean) / std
 
     def extra_repr(self) -> str:
         """Decay, eps and keys, for ``repr``."""
         return f"decay={self.decay:.4f}, eps={self.eps}, in_keys={self.in_keys}, out_keys={self.out_keys}"
+
+
+def _normal(value: torch.Tensor, mean: Array, std: Array) -> torch.Tensor:
+    normal = (value - torch.from_numpy(mean).to(value.device)) / torch.from_numpy(std).to(value.device)
+    return normal.to(value.dtype if value.is_floating_point() else torch.float32)
 
 
 def _name(key: NestedKey, part: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import gymnasium
@@ -347,3 +349,15 @@ def test_what_cannot_be_wrapped_is_closed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_wrapper_is_not_made_from_a_name() -> None:
     with pytest.raises(ConfigError, match="GymWrapper wraps an env that exists already"):
         GymWrapper.from_name("CartPole-v1")
+
+
+def test_a_copy_of_one_that_has_run() -> None:
+    env = GymEnv("CartPole-v1")
+    env.set_seed(0)
+    env.rollout(5)
+    again = pickle.loads(pickle.dumps(env)), copy.deepcopy(env)
+    torch.manual_seed(1)
+    here = env.rollout(4)
+    for one in again:
+        torch.manual_seed(1)
+        assert (one.rollout(4) == here).all()

@@ -17,6 +17,7 @@ from envcli.transformed_env import TransformedEnv
 from envcli.transforms.cat_frames import CatFrames
 from envcli.transforms.compose import Compose
 from envcli.transforms.dtype_cast import DTypeCastTransform
+from envcli.transforms.gray_scale import GrayScale
 from envcli.transforms.to_tensor_image import ToTensorImage
 from tests.transforms.image_toy import FramesEnv
 
@@ -71,9 +72,9 @@ def test_a_rollout_gets_what_the_env_gets(n: int, padding: str, batch: list[int]
 
 def test_images_on_a_rollout_in_place() -> None:
     raw = FramesEnv([2, 4], [2]).rollout(7, break_when_any_done=False)
-    seen = TransformedEnv(FramesEnv([2, 4], [2]), CatFrames(2, -3)).rollout(7, break_when_any_done=False)
-    replayed = CatFrames(2, -3, ["pixels", ("next", "pixels")])(raw)
-    assert seen["pixels"].shape == (2, 7, 24, 10, 3)
+    seen = TransformedEnv(FramesEnv([2, 4], [2]), CatFrames(2, -1)).rollout(7, break_when_any_done=False)
+    replayed = CatFrames(2, -1, ["pixels", ("next", "pixels")])(raw)
+    assert seen["pixels"].shape == (2, 7, 12, 10, 6)
     assert torch.equal(replayed["pixels"], seen["pixels"])
     assert torch.equal(replayed["next", "pixels"], seen["next", "pixels"])
 
@@ -160,3 +161,15 @@ def test_a_chain_gives_a_rollout_what_the_env_gives() -> None:
     replayed = chain()(FramesEnv(3).rollout(7, break_when_any_done=False))
     for key in ("pixels", ("next", "pixels")):
         assert torch.equal(replayed[key], seen[key])
+
+
+def test_the_height_of_a_frame_is_not_taken_for_its_channels() -> None:
+    """Frames as simulators draw them have their channels last."""
+    cure = r"dim=-3 of 'pixels' \[12, 10, 1\] is its height: its channels are last. Put ToTensorImage before it, or use"
+    with pytest.raises(TransformError, match=cure):
+        TransformedEnv(FramesEnv(), Compose(GrayScale(), CatFrames(4, -3)))
+    env = TransformedEnv(FramesEnv(), Compose(GrayScale(), CatFrames(4, -1)))
+    assert env.reset()["pixels"].shape == (12, 10, 4)
+    with pytest.raises(TransformError, match=r"dim=-3 of 'pixels' \[12, 10, 3\] is its height"):
+        CatFrames(4, -3)(FramesEnv().rollout(3))
+    assert TransformedEnv(FramesEnv(), Compose(ToTensorImage(), CatFrames(4, -3))).reset()["pixels"].shape[0] == 12

@@ -15,9 +15,11 @@ from envcli.transformed_env import TransformedEnv
 from envcli.transforms.cat_tensors import CatTensors
 from envcli.transforms.compose import Compose
 from envcli.transforms.dtype_cast import DTypeCastTransform
+from envcli.transforms.rename import RenameTransform
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.squeeze import SqueezeTransform
 from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.tensordict_primer import TensorDictPrimer
 
 
 class TestJoined(EnvContract):
@@ -135,3 +137,14 @@ def test_bfloat16_is_joined_with_its_like_only() -> None:
     twice = DTypeCastTransform("float32", "bfloat16", ["observation", "start"])
     env = TransformedEnv(CountingEnv(), Compose(twice, CatTensors(["observation", "start"], del_keys=False)))
     assert env.rollout(3)["observation_vector"][:, 0].tolist() == [0, 1, 2]
+
+
+def test_the_hidden_state_of_a_policy_is_no_observation() -> None:
+    primer = TensorDictPrimer(hidden=Unbounded([3]))
+    env = TransformedEnv(
+        CountingEnv(), Compose(primer, RenameTransform(["hidden"], ["memory"], ["hidden"], ["memory"]), CatTensors())
+    )
+    assert env.observation_spec["observation_vector"].shape == (2,)
+    assert env.reset()["memory"].shape == (3,)
+    data = env.rollout(3, lambda td: td.set("action", torch.ones(1)).set(("next", "memory"), td["memory"] + 1))
+    assert data["memory"][:, 0].tolist() == [0, 1, 2]

@@ -71,3 +71,18 @@ def test_misfits_are_named() -> None:
         TransformedEnv(CountingEnv(), EndOfLifeTransform()).reset()
     with pytest.raises(TransformError, match="done_key 'over' is not there"):
         TransformedEnv(CountingEnv(), EndOfLifeTransform(done_key="over"))
+
+
+@pytest.mark.parametrize("batch", [[], [2]])
+def test_env_time_is_replay_time(batch: list[int]) -> None:
+    limit = [5, 3] if batch else 5
+    shown = TransformedEnv(FramesEnv(limit, batch, lives=True), EndOfLifeTransform())
+    data = shown.rollout(9, break_when_any_done=False)
+    replayed = EndOfLifeTransform()(data.exclude("end-of-life", ("next", "end-of-life")))
+    for key in ("end-of-life", ("next", "end-of-life")):
+        assert torch.equal(replayed[key], data[key]), key
+
+
+def test_a_rollout_without_lives_is_refused() -> None:
+    with pytest.raises(TransformError, match=r"expected 'lives' .* Lives that only the env knows cannot be found"):
+        EndOfLifeTransform()(FramesEnv(5).rollout(3))

@@ -15,6 +15,8 @@ from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.frame_skip import FrameSkipTransform
+from envcli.transforms.rename import RenameTransform
+from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.time_max_pool import TimeMaxPool
 from tests.transforms.image_toy import FramesEnv, frame
@@ -122,3 +124,18 @@ class PaysOne(CountingEnv):
 def test_a_reward_without_a_dimension_is_summed_too() -> None:
     env = TransformedEnv(PaysOne(6), FrameSkipTransform(4))
     assert env.rollout(9)["next", "reward"].tolist() == [4, 2]
+
+
+def test_what_is_a_sum_already_is_not_summed() -> None:
+    chain = Compose(RewardSum(reward_spec=True), RenameTransform(["episode_reward"], ["total"]), FrameSkipTransform(4))
+    env = TransformedEnv(CountingEnv(99), chain)
+    data = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
+    assert data["next", "reward"].flatten().tolist() == [4, 4, 4]
+    assert data["next", "total"].flatten().tolist() == [4, 8, 12]
+
+
+def test_a_finished_rollout_is_refused() -> None:
+    rollout = CountingEnv(9).rollout(4)
+    with pytest.raises(TransformError, match="makes steps of an env, and those of a TensorDict are made"):
+        FrameSkipTransform(2)(rollout)
+    assert FrameSkipTransform(1)(rollout) is rollout

@@ -10,7 +10,10 @@ from envcli.specs import Categorical
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
 from envcli.transforms.init_tracker import InitTracker
+from envcli.transforms.noop_reset_env import NoopResetEnv
+from envcli.transforms.rename import RenameTransform
 
 
 class TestMarked(EnvContract):
@@ -44,3 +47,15 @@ def test_afterwards_it_is_what_the_env_gave(batch: list[int]) -> None:
     assert torch.equal(again["next", "is_init"], data["next", "is_init"])
     piece = InitTracker()(data[..., 1:].clone())
     assert torch.equal(piece["is_init"], data["is_init"][..., 1:, :])
+
+
+def test_steps_within_a_reset_leave_the_mark() -> None:
+    """The user's first observation is the first, whatever was done before it. (TorchRL 0.14 says it is not.)"""
+    chain = Compose(InitTracker(), RenameTransform(["is_init"], ["begins"]), NoopResetEnv(3, random=False))
+    env = TransformedEnv(CountingEnv(5), chain)
+    first = env.reset()
+    assert first["begins"].item()
+    assert first["observation"] == 3
+    data = env.rollout(5, break_when_any_done=False)
+    assert data["begins"].flatten().tolist() == [True, False, True, False, True]
+    assert not data["next", "begins"].any()

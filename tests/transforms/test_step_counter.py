@@ -126,3 +126,41 @@ def test_a_flag_that_would_end_nothing_is_refused() -> None:
         TransformedEnv(DoneInAGroup(), StepCounter(3))
     env = TransformedEnv(DoneInAGroup(), StepCounter(3, ("agent", "truncated")))
     assert len(env.rollout(9)) == 3
+
+
+@pytest.mark.parametrize("batch", [[], [2]])
+@pytest.mark.parametrize("max_steps", [None, 4])
+def test_env_time_is_replay_time(batch: list[int], max_steps: int | None) -> None:
+    limit = [3, 4] if batch else 4
+    shown = TransformedEnv(CountingEnv(limit, batch), StepCounter(max_steps)).rollout(9, break_when_any_done=False)
+    bare = CountingEnv(limit, batch).rollout(9, break_when_any_done=False)
+    replayed = StepCounter(max_steps)(bare)
+    for key in ("step_count", ("next", "step_count"), ("next", "truncated"), ("next", "done")):
+        assert torch.equal(replayed[key], shown[key]), key
+    assert replayed["next", "step_count"].dtype == torch.int64
+
+
+def test_a_limit_is_said_of_a_rollout_that_was_made_without() -> None:
+    bare = CountingEnv(9).rollout(3).exclude("truncated", ("next", "truncated"))
+    replayed = StepCounter(3)(bare)
+    assert replayed["next", "truncated"].flatten().tolist() == [False, False, True]
+    assert replayed["next", "done"].flatten().tolist() == [False, False, True]
+    assert not replayed["truncated"].any()
+    quiet = StepCounter(3, update_done=False)(CountingEnv(9).rollout(3))
+    assert not quiet["next", "done"].any()
+
+
+def test_a_piece_of_a_rollout_counts_on() -> None:
+    env = TransformedEnv(CountingEnv(4), StepCounter())
+    whole = env.rollout(9, break_when_any_done=False)
+    piece = whole[2:].clone()
+    piece["step_count"][1:] = piece["next", "step_count"][:] = 99
+    assert torch.equal(StepCounter()(piece)["step_count"], whole["step_count"][2:])
+    assert torch.equal(piece["next", "step_count"], whole["next", "step_count"][2:])
+
+
+def test_a_rollout_that_it_would_have_ended_earlier_is_refused() -> None:
+    with pytest.raises(TransformError, match="an episode of this rollout has 5 steps, where max_steps=3 would have"):
+        StepCounter(3)(CountingEnv(9).rollout(5))
+    with pytest.raises(TransformError, match=r"StepCounter needs a rollout \[\*batch, time\]"):
+        StepCounter()(CountingEnv().reset())

@@ -17,6 +17,7 @@ from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.double_to_float import DoubleToFloat
+from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.tensordict_primer import TensorDictPrimer
 
@@ -176,3 +177,11 @@ def test_a_value_that_a_policy_could_not_lead_on_is_refused() -> None:
     primer = TensorDictPrimer(hidden=Unbounded((2,), dtype=torch.float64))
     with pytest.raises(TransformError, match="a later transform rewrites 'hidden'"):
         TransformedEnv(CountingEnv(), Compose(primer, DoubleToFloat()))
+
+
+def test_steps_within_a_reset_leave_the_first_value() -> None:
+    primer = TensorDictPrimer(hidden=Unbounded([2]), default_value=7.0)
+    env = TransformedEnv(CountingEnv(9), Compose(primer, NoopResetEnv(3, random=False)))
+    assert env.reset()["hidden"].tolist() == [7, 7]
+    env.rand_step(env.reset().set(("next", "hidden"), torch.ones(2)))
+    assert env.rollout(3)["hidden"].tolist() == [[7, 7]] * 3

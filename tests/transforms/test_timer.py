@@ -11,6 +11,8 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.timer import Timer
 
 _NAP = 0.02
@@ -63,3 +65,10 @@ def test_names() -> None:
     assert Timer(["a", "b", "c"]).out_keys == ["a", "b", "c"]
     with pytest.raises(TransformError, match=r"expected names for step, policy and reset, found out_keys \['a'\]"):
         Timer(["a"])
+
+
+def test_steps_within_a_reset_leave_its_time() -> None:
+    env = TransformedEnv(CountingEnv(9), Compose(Timer(), NoopResetEnv(3, random=False)))
+    first = env.reset()
+    assert first["time_reset"] > 0
+    assert first["time_step"] == first["time_policy"] == 0

@@ -215,3 +215,33 @@ def test_tensordict_hooks_are_called_for_a_reset_only_where_they_say_so() -> Non
     td = TensorDict({"observation": torch.zeros(1)})
     assert "mark" not in Marks()._reset(None, td)
     assert "mark" in Marks()._step(td, td)
+
+
+class Keeps(Transform):
+    """Remembers what it was given, both ways."""
+
+    def __init__(self) -> None:
+        super().__init__(["observation"], in_keys_inv=["action"])
+        self.seen: list[torch.Tensor] = []
+        self.taken: list[torch.Tensor] = []
+
+    def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+        self.seen.append(obs)
+        return obs + 1
+
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        self.taken.append(state)
+        return state / 2
+
+
+def test_a_value_may_be_kept() -> None:
+    transform = Keeps()
+    env = TransformedEnv(CountingEnv(9), transform)
+    transform.seen.clear()
+    env.rollout(3)
+    assert torch.stack(transform.seen).flatten().tolist() == [0, 1, 2, 3]
+    td = env.reset()
+    transform.taken.clear()
+    for action in (0.0, 0.5, 1.0):
+        td = env.step_mdp(env.step(td.set("action", torch.tensor([action]))))
+    assert torch.stack(transform.taken).flatten().tolist() == [0, 0.5, 1]

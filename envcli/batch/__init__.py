@@ -1,0 +1,1 @@
+"""Many envs as one."""

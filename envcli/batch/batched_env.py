@@ -1,0 +1,300 @@
+"""Many envs as one, whoever runs them."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+from typing_extensions import Self
+
+from envcli.batch.outline import Outline
+from envcli.buffer import Array
+from envcli.env import Env
+from envcli.errors import ConfigError, EnvError
+from envcli.keys import Key
+from envcli.seeding import seed_chain
+from envcli.specs import Composite
+
+__all__ = ["BatchedEnv", "Gathered"]
+
+Maker = Callable[..., Env]
+Kwargs = Mapping[str, Any]
+
+
+class BatchedEnv(Env):
+    """``num_envs`` envs as one of shape ``[num_envs, *batch]``.
+
+    Nothing is built before it is needed: ``start()``, ``reset``, ``step``, ``rollout`` and ``set_seed`` start it, and
+    ``close()`` brings it back to where it was. Attributes and methods that are not our own are those of the envs, all
+    at once: ``env.foo`` is a lazy list, ``env.method(x)`` a list of results; before the start they raise RuntimeError,
+    and start nothing.
+
+    Args:
+        num_envs: how many.
+        create_env_fn: what makes an env; or a list of such, one for each.
+        create_env_kwargs: arguments for it, by name; or a list of such, one for each.
+        device: where tensors are handed out; None: where the envs' are.
+
+    Raises:
+        ConfigError: not as many makers or arguments as envs, or no makers.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        create_env_fn: Maker | Sequence[Maker],
+        create_env_kwargs: Kwargs | Sequence[Kwargs] | None = None,
+        *,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self._outline: Outline | None = None
+        self._device_given = device is not None
+        super().__init__(device=device)
+        self.is_closed = True
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+            raise ConfigError(f"num_envs: found {num_envs!r}, expected a whole number of at least 1.")
+        self.num_envs = num_envs
+        self.create_env_fn = self._one_each(create_env_fn, "create_env_fn", callable, "what makes an env")
+        self.create_env_kwargs: list[Kwargs] = [{}] * num_envs
+        self.update_kwargs({} if create_env_kwargs is None else create_env_kwargs)
+
+    def _one_each(self, given: Any, name: str, fits: Callable[[Any], bool], what: str) -> list[Any]:
+        each = list(given) if isinstance(given, Sequence) else [given] * self.num_envs
+        if len(each) != self.num_envs:
+            raise ConfigError(f"{name}: found {len(each)} for num_envs={self.num_envs}, expected one for each env.")
+        for i, one in enumerate(each):
+            if not fits(one):
+                raise ConfigError(f"{name}[{i}]: found a {type(one).__name__}, expected {what}.")
+        return each
+
+    def update_kwargs(self, kwargs: Kwargs | Sequence[Kwargs]) -> None:
+        """Change the arguments of the makers, of all alike or of each, before the start.
+
+        Raises:
+            EnvError: the envs are built already.
+        """
+        if not self.is_closed:
+            raise EnvError("update_kwargs: the envs are built already. Call close() first")
+        each = self._one_each(kwargs, "create_env_kwargs", lambda one: isinstance(one, Mapping), "arguments by name")
+        self.create_env_kwargs = [{**old, **new} for old, new in zip(self.create_env_kwargs, each, strict=True)]
+        self._forget()
+
+    def _makers(self) -> list[Callable[[], Env]]:
+        pairs = zip(self.create_env_fn, self.create_env_kwargs, strict=True)
+        return [functools.partial(make, **kwargs) for make, kwargs in pairs]
+
+    # -- from nothing to envs and back ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Build the envs, unless that is done already.
+
+        Raises:
+            SpecError: their specs differ; names the env, the key and both specs.
+            EnvError: one of them cannot be built.
+        """
+        if self.is_closed:
+            self.is_closed = False
+            try:
+                self._start()
+            except BaseException:
+                self.close()
+                raise
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Build the envs, and call :meth:`_describe_as` with what they are."""
+
+    def _probe(self) -> Outline:
+        """What the first of the envs is, before the start: it is built, and closed again."""
+        env = self._makers()[0]()
+        try:
+            return Outline.of(env)
+        finally:
+            env.close()
+
+    def _describe_as(self, outline: Outline) -> None:
+        if self._outline is not None:
+            self._outline.require_same(outline, "env 0, built a second time,")
+            return
+        self._outline = outline
+        lead = torch.Size([self.num_envs])
+        self._batch_size = torch.Size([*lead, *outline.batch_size])
+        if not self._device_given:
+            self._device = outline.device
+        for family, spec in outline.specs.items():
+            batched = spec.expand(*lead, *spec.shape)
+            self._specs[family] = batched if self._device is None else batched.to(self._device)
+        self._specs_changed()
+
+    def _described(self) -> Outline:
+        if self._outline is None:
+            self._describe_as(self._probe())
+        assert self._outline is not None
+        return self._outline
+
+    def _forget(self) -> None:
+        self._outline = None
+        self._specs.clear()
+        self._specs_changed()
+
+    def _require_open(self) -> None:
+        self.start()
+
+    def close(self, *, raise_if_closed: bool = False) -> None:
+        """Close all envs. See :meth:`envcli.Env.close`; afterwards the batch can be started anew."""
+        super().close(raise_if_closed=raise_if_closed)
+        self._front = None
+        self._bound = None
+
+    @property
+    def batch_size(self) -> torch.Size:
+        """``[num_envs, *batch]``."""
+        self._described()
+        return self._batch_size
+
+    @property
+    def device(self) -> torch.device | None:
+        """See :class:`~envcli.env_specs.EnvSpecs`."""
+        if not self._device_given:
+            self._described()
+        return self._device
+
+    def to(self, device: torch.device | str) -> Self:
+        """See :meth:`envcli.Env.to`."""
+        self._described()
+        self._device_given = True
+        return super().to(device)
+
+    def _spec(self, family: str) -> Composite:
+        self._described()
+        return self._specs[family]
+
+    # -- what the envs say of their entries -----------------------------------------------------------------------
+
+    def _row_reads(self) -> set[Key]:
+        return self._described().reads
+
+    def _row_leaves(self) -> set[Key]:
+        return self._described().leaves
+
+    def _row_carries(self) -> set[Key]:
+        return self._described().carries
+
+    def _row_marks(self) -> set[Key]:
+        return self._described().marks
+
+    def _row_totals(self) -> set[Key]:
+        return self._described().totals
+
+    def _row_sealed(self) -> set[Key]:
+        return self._described().sealed
+
+    def _action_masks(self) -> Mapping[Key, Key]:
+        return self._described().masks
+
+    # -- seeds ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _seeds_taken(self) -> int:  # type: ignore[override]  # known once an env is
+        return self.num_envs * self._described().seeds
+
+    def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
+        """Seed every env, by its place in the batch: whoever runs it, it draws the same.
+
+        Args:
+            seed: of the first env; the others follow in the chain of :mod:`envcli.seeding`. A list: one for each.
+            static_seed: give all envs the same seed.
+
+        Returns:
+            The seed that follows the last one. With ``static_seed`` ``seed`` itself; after a list, or None: None.
+        """
+        self._require_open()
+        if seed is None:
+            self._set_seeds([None] * self.num_envs)
+            return None
+        if not isinstance(seed, int):
+            if len(seed) != self.num_envs:
+                raise ConfigError(f"set_seed: found {len(seed)} seeds for {self.num_envs} envs, expected one for each.")
+            self._set_seeds(seed)
+            return None
+        if static_seed:
+            self._set_seeds([seed] * self.num_envs)
+            return seed
+        each = self._described().seeds
+        chain = seed_chain(seed, self.num_envs * each)
+        self._set_seeds(chain[:-1:each])
+        return chain[-1]
+
+    def _set_seed(self, seed: int | None) -> None:
+        self.set_seed(seed)
+
+    @abstractmethod
+    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
+        """One seed for each env."""
+
+    # -- all envs at once -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _get(self, name: str) -> list[Any]:
+        """The attribute ``name`` of each env."""
+
+    @abstractmethod
+    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs) -> list[Any]:
+        """What the method ``name`` of each env returns."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "num_envs" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if self.is_closed:
+            raise EnvError(f"{type(self).__name__}.{name}: the envs are not built yet. Call start() or reset() first")
+        return Gathered(self, name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"worker0": the state_dict of the first env, ...}``, as TorchRL names them."""
+        self._require_open()
+        return {f"worker{i}": state for i, state in enumerate(self._call("state_dict", (), {}))}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """From :meth:`state_dict`."""
+        self._require_open()
+        self._load_state_dicts([state_dict[f"worker{i}"] for i in range(self.num_envs)])
+
+    @abstractmethod
+    def _load_state_dicts(self, states: Sequence[Any]) -> None:
+        """One ``state_dict`` for each env."""
+
+    def _given(self, where: Array | None) -> list[TensorDictBase | None] | None:
+        """What a reset of all envs was given, one for each; None: nothing."""
+        if where is not None or self._reset_given is None:
+            return None
+        return list(self._reset_given.unbind(0))
+
+    def __repr__(self) -> str:
+        state = "not started" if self.is_closed else "started"
+        return f"{type(self).__name__}(num_envs={self.num_envs}, {state})"
+
+
+class Gathered(Sequence[Any]):
+    """An attribute of all envs of a batch: looked up when it is looked at; called, it calls that of each env."""
+
+    def __init__(self, env: BatchedEnv, name: str) -> None:
+        self._env, self._name = env, name
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._env._get(self._name)[index]
+
+    def __len__(self) -> int:
+        return self._env.num_envs
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._env._get(self._name))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> list[Any]:
+        return self._env._call(self._name, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{self._name} of {self._env!r}: list(...) shows the values>"

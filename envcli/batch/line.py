@@ -1,0 +1,66 @@
+"""The line between the main process and one worker: numbers and two bells for what is frequent, words for the rest."""
+
+from __future__ import annotations
+
+import pickle
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle  # by value, so that a worker needs no module of the main script's
+import torch
+
+from envcli.batch.bell import Bell
+from envcli.errors import EnvError
+
+__all__ = [
+    "FAILED", "HALT", "IDLE", "LEAD", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "RESET", "SOME", "START",
+    "STATE", "STEP", "STOP", "WORDS", "WORKING", "Line",
+]  # fmt: skip
+
+# The numbers, one place each. The first three are the share's note: env, phase, row.
+NOTE, PHASE = slice(0, 3), 1
+ORDER, START, STOP, ONWARD, SOME, STATE, HALT = range(3, 10)
+NUMBERS = 16  # a cache line or two for each worker, so that they do not share one
+
+# What ORDER says. All but WORDS are done without a word.
+STEP, LEAD, RESET, PAUSE, WORDS = range(5)
+
+# What STATE says.
+IDLE, WORKING, FAILED = range(3)
+
+
+class Line:
+    """One end of it.
+
+    The main process writes an order into the numbers and rings; the worker does it, says in ``STATE`` how it went, and
+    rings back. Words are pickles of the main process's own making; what the worker sends is what was asked for, or a
+    report made of text alone.
+
+    Args:
+        numbers: ``[NUMBERS]`` int64 in shared memory.
+        call: rung by the main process.
+        answer: rung by the worker.
+        words: a socket.
+    """
+
+    def __init__(self, numbers: torch.Tensor, call: Bell, answer: Bell, words: Connection) -> None:
+        self.numbers = numbers.numpy().data  # an item costs 40 ns to read or write
+        self.call, self.answer, self.words = call, answer, words
+
+    def send(self, thing: Any) -> None:
+        """``thing`` in words. Raises EnvError if it cannot be pickled."""
+        try:
+            text = cloudpickle.dumps(thing)
+        except Exception as error:  # whatever a user's __reduce__ raises
+            raise EnvError(f"what goes to a worker must be picklable: {type(error).__name__}: {error}") from error
+        self.words.send_bytes(text)
+
+    def receive(self) -> Any:
+        """The next thing in words. Raises EOFError when the other side is gone."""
+        return pickle.loads(self.words.recv_bytes())
+
+    def close(self) -> None:
+        """Let go of the file descriptors."""
+        self.call.close()
+        self.answer.close()
+        self.words.close()

@@ -1,0 +1,140 @@
+"""The nursery: a small process from which workers are born, and with which they die.
+
+A worker cannot be forked from the main process (after an EGL context or a thread pool was made there a child
+deadlocks), and a fresh interpreter needs seconds to import torch. So torch is imported once, here, where nothing else
+ever happens, and workers are forked from here, in 20 ms each. They ask the kernel to be killed when this process ends,
+even when they hang or are stopped; and it ends when the main process does, however that ended.
+
+Run as a program, with one end of a socket. Light: nothing but the standard library is imported before a worker is born.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
+from socket import socket
+from typing import NoReturn
+
+__all__ = ["FDS", "die_with_parent", "main", "run_worker"]
+
+FDS = ("words", "call", "answer", "stack", "stdout", "stderr")  # what a worker is given, in this order
+
+_LINGER = 5.0  # seconds without a worker until the nursery ends; the main process asks for a new one when it needs it
+_LOOK = 0.25  # seconds between two looks for whether the main process is still there
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_NAME = 15
+
+
+def main(fd: int, parent: int) -> None:
+    """Wait for orders on ``fd`` until the main process, ``parent``, ends, or there is nothing to do any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _name(b"envcli-nursery")
+    ears, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+    signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    channel, children, last = Connection(fd), 0, time.monotonic()
+    while os.getppid() == parent and (children or time.monotonic() - last < _LINGER):
+        ready, _, _ = select.select([fd, ears], [], [], _LOOK)
+        if ears in ready:
+            os.read(ears, 4096)
+        children -= _bury(channel)
+        if fd in ready:
+            try:
+                order = json.loads(channel.recv_bytes())
+            except (EOFError, OSError):
+                return
+            with socket(fileno=os.dup(fd)) as line:
+                fds = reduction.recvfds(line, len(FDS))
+            pid = _birth(order["method"], fds, [fd, ears, mouth])
+            children += 1
+            channel.send_bytes(json.dumps({"born": pid}).encode())
+        if children:
+            last = time.monotonic()
+
+
+def _bury(channel: Connection) -> int:
+    """Tell of each child that has ended, how. Returns how many."""
+    count = 0
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            count += 1
+            with contextlib.suppress(OSError):  # nobody is left to be told
+                channel.send_bytes(json.dumps({"dead": found[0], "status": found[1]}).encode())
+    return count
+
+
+def _birth(method: str, fds: list[int], ours: list[int]) -> int:
+    if method == "forkserver":
+        import envcli.batch.worker  # noqa: F401  # torch with it, once for all workers
+    nursery = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for fd in ours:
+                os.close(fd)
+            die_with_parent(nursery)
+            if method == "spawn":
+                for fd in fds:
+                    os.set_inheritable(fd, True)
+                program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.batch.nursery import run_worker; "
+                os.execv(sys.executable, [sys.executable, "-c", program + f"run_worker({fds!r})"])
+            run_worker(fds)
+        finally:
+            os._exit(1)
+    for fd in fds:
+        os.close(fd)
+    return pid
+
+
+def run_worker(fds: list[int]) -> NoReturn:
+    """Be a worker from here on, in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of the terminal; the main process sees to us
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _name(b"envcli-worker")
+    given = dict(zip(FDS, fds, strict=True))
+    for name, own in (("stdout", 1), ("stderr", 2)):
+        os.dup2(given[name], own)
+        os.close(given[name])
+    from envcli.batch.worker import work
+
+    try:
+        work(given["words"], given["call"], given["answer"], given["stack"])
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(0)  # what the parent had at exit is not ours to do
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when ``parent`` ends, by the kernel where it can be asked to, which reaches a stopped process too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it was quicker
+        os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
+
+
+def _name(name: bytes) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)

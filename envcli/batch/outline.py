@@ -1,0 +1,66 @@
+"""What an env says of itself, without the env: what a batch of such envs needs to know beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.errors import SpecError
+from envcli.keys import Key
+from envcli.specs import Composite
+
+__all__ = ["Outline"]
+
+_FAMILIES = ("observation", "action", "reward", "done", "state")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Specs, shape and device of an env, and what it says of its entries (see :class:`~envcli.row_env.RowEnv`)."""
+
+    specs: dict[str, Composite]
+    batch_size: torch.Size
+    device: torch.device | None
+    seeds: int  # of the chain that it takes
+    reads: set[Key]
+    leaves: set[Key]
+    carries: set[Key]
+    marks: set[Key]
+    totals: set[Key]
+    sealed: set[Key]
+    masks: Mapping[Key, Key]
+
+    @classmethod
+    def of(cls, env: Env) -> Outline:
+        """What ``env`` says of itself."""
+        return cls(
+            specs={family: env._spec(family) for family in _FAMILIES},
+            batch_size=env.batch_size,
+            device=env.device,
+            seeds=env._seeds_taken,
+            reads=env._row_reads(),
+            leaves=env._row_leaves(),
+            carries=env._row_carries(),
+            marks=env._row_marks(),
+            totals=env._row_totals(),
+            sealed=env._row_sealed(),
+            masks=dict(env._action_masks()),
+        )
+
+    def require_same(self, other: Outline, who: str) -> None:
+        """Raise SpecError unless ``other``, of the env called ``who``, has the same specs: only such make a batch."""
+        if other.batch_size != self.batch_size:
+            raise SpecError(f"{who} has batch_size {list(other.batch_size)}, env 0 has {list(self.batch_size)}")
+        for family in _FAMILIES:
+            ours, theirs = leaf_specs(self.specs[family]), leaf_specs(other.specs[family])
+            for path in [*ours, *(path for path in theirs if path not in ours)]:
+                if ours.get(path) != theirs.get(path):
+                    own, first = theirs.get(path, "not there"), ours.get(path, "not there")
+                    raise SpecError(
+                        f"{who} does not fit the batch: {family} {'.'.join(path)!r} is {own}, for env 0 it is {first}. "
+                        "Give the envs transforms that make them equal"
+                    )

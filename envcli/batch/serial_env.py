@@ -1,0 +1,97 @@
+"""Many envs in this process, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.outline import Outline
+from envcli.batch.share import PHASES, Share
+from envcli.buffer import Array, Place, RolloutBuffer, in_memory
+
+__all__ = ["SerialEnv"]
+
+
+class SerialEnv(BatchedEnv):
+    """Envs that run in this process, one after the other; the arguments are those of :class:`BatchedEnv`.
+
+    >>> from envcli import GymEnv, SerialEnv
+    >>> with SerialEnv(2, lambda: GymEnv("CartPole-v1")) as env:
+    ...     env.rollout(5)["observation"].shape
+    torch.Size([2, 5, 4])
+    """
+
+    _leads = True
+    _share: Share | None = None
+
+    def _start(self) -> None:
+        self._share = share = Share(self._makers())
+        outlines = [Outline.of(env) for env in share.envs]
+        for i, outline in enumerate(outlines):
+            outlines[0].require_same(outline, f"env {i}")
+        self._describe_as(outlines[0])
+
+    def _close(self) -> None:
+        share, self._share = self._share, None
+        if share is not None:
+            share.close()
+
+    def _envs(self) -> Share:
+        assert self._share is not None
+        return self._share
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _place(self) -> Place:
+        return self._envs().envs[0]._place() if self._share is not None else in_memory
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        self._envs().bind(buffer)
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        share, given = self._envs(), self._given(where)
+        if given is None and not self._reset_options:
+            self._run("reset_row", t, where)
+            return
+        share.give(self._reset_options, given)
+        try:
+            self._run("reset_row", t, where)
+        finally:
+            share.give({}, None)
+
+    def _step_row(self, t: int) -> None:
+        self._run("step_row", t)
+
+    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+        if stop == start + 1:
+            self._run("lead_row", start, onward)
+        else:
+            self._run("lead_rows", start, stop, onward)
+
+    def _pause(self, where: Array | None) -> None:
+        self._envs().pause(where)
+
+    def _run(self, name: str, *args: Any) -> None:
+        share = self._envs()
+        try:
+            getattr(share, name)(*args)
+        except Exception as error:
+            index, phase, row = share.note
+            error.add_note(f"in env {index} of the batch, {PHASES[phase]}, row {row}")
+            raise
+
+    # -- all envs at once -----------------------------------------------------------------------------------------
+
+    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
+        self._envs().set_seeds(seeds)
+
+    def _get(self, name: str) -> list[Any]:
+        return self._envs().get(name)
+
+    def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        return self._envs().call(name, args, kwargs)
+
+    def _load_state_dicts(self, states: Sequence[Any]) -> None:
+        for env, state in zip(self._envs().envs, states, strict=True):
+            env.load_state_dict(state)

@@ -1,0 +1,184 @@
+"""A share of a batch: some envs that stand side by side, and the rows they live in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from typing import Any
+
+from tensordict import TensorDictBase
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.keys import under_next
+from envcli.rollout import Rollout
+
+__all__ = ["PHASES", "Share"]
+
+PHASES = ("build", "reset", "step", "call", "close")
+
+_LONGEST = 256  # rows an env makes in one go
+_GO = 0.02  # seconds that one go may take before it is made shorter: after each, somebody looks up
+
+
+class Share:
+    """Envs ``[n]`` that are made, stepped and reset together, one after the other.
+
+    A batch in one process is one share; each worker of a batch in many has one. What envs do is the same in both, so
+    their trajectories are too.
+
+    Args:
+        makers: what makes each env.
+        note: three numbers that say what goes on, for who watches from outside: the env, the phase, the row.
+    """
+
+    def __init__(
+        self, makers: Sequence[Callable[[], Env]], note: MutableSequence[int] | memoryview | None = None
+    ) -> None:
+        self.note: Any = [0, 0, 0] if note is None else note
+        self.stops_early: Callable[[], bool] = lambda: False
+        self.envs: list[Env] = []
+        self._paused: Array | None = None
+        self._leads: dict[int, Rollout] = {}
+        self._go = 1
+        try:
+            for i, make in enumerate(makers):
+                self._mark(i, "build", 0)
+                self.envs.append(make())
+        except BaseException:
+            self.close()
+            raise
+
+    def _mark(self, index: int, phase: str, row: int) -> None:
+        self.note[0], self.note[1], self.note[2] = index, PHASES.index(phase), row
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def bind(self, buffer: RolloutBuffer) -> None:
+        """Bind every env to its rows of ``buffer``, whose batch begins with ``[n]``."""
+        first = self.envs[0]
+        self._buffer = buffer
+        self._rows = [buffer.of_envs(i) for i in range(len(self.envs))]
+        for env, rows in zip(self.envs, self._rows, strict=True):
+            env._attach(rows)
+        self._steps = [env._step_row for env in self.envs]
+        actions, flags = set(leaf_specs(first.full_action_spec)), list(leaf_specs(first.full_done_spec))
+        self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in flags]
+        self._moves = [
+            (buffer.array(under_next(path) if under_next(path) in buffer else path), buffer.array(path))
+            for path in buffer
+            if path[0] != "next" and path not in actions and path not in flags
+        ]
+        self._leads.clear()
+
+    def reset_row(self, t: int, where: Array | None) -> None:
+        """``_reset_row`` of the envs in ``where``, ``[n, *batch]``; None: of all."""
+        self.note[1], self.note[2] = 1, t
+        for i, env in enumerate(self.envs):
+            mask = None
+            if where is not None:
+                mask = where[i]
+                if not mask.any():
+                    continue
+                mask = None if mask.all() else mask
+            self.note[0] = i
+            env._reset_row(t, mask)
+        if self._paused is not None:
+            self._paused &= False if where is None else ~where
+
+    def step_row(self, t: int) -> None:
+        """``_step_row`` of all envs but those that wait."""
+        note = self.note
+        note[1], note[2] = 2, t
+        if self._paused is None:
+            for i, step in enumerate(self._steps):
+                note[0] = i
+                step(t)
+            return
+        for i, env in enumerate(self.envs):
+            paused = self._paused[i]
+            if not paused.all():
+                note[0] = i
+                env._pause(paused if paused.any() else None)
+                env._step_row(t)
+
+    def pause(self, where: Array | None) -> None:
+        """Let the envs in ``where``, ``[n, *batch]``, wait until they are reset; None: let all go on."""
+        self._paused = None if where is None else where.copy()
+
+    def lead_row(self, t: int, onward: bool) -> None:
+        """``step_row``, and ``onward`` what the next row begins with: a new episode where an env is done."""
+        self.step_row(t)
+        if not onward:
+            return
+        for source, target in self._moves:
+            target[t + 1] = source[t]
+        where = None
+        for following, _ in self._flags:
+            done = following[t]
+            if done.any():
+                lead = (len(self.envs), *self.envs[0].batch_size)
+                done = done.reshape(*lead, -1).any(-1)
+                where = done if where is None else where | done
+        if where is not None:
+            self.reset_row(t + 1, None if where.all() else where)
+
+    def lead_rows(self, start: int, stop: int, onward: bool) -> None:
+        """``lead_row`` for ``start`` to ``stop``, each env for itself: as fast as one alone."""
+        self.note[1] = 2
+        for i, env in enumerate(self.envs):
+            lead = self._leads.get(i)
+            if lead is None:
+                lead = self._leads[i] = Rollout(env, self._rows[i], self._buffer.steps)
+            self.note[0] = i
+            t = start
+            while t < stop:
+                self.note[2] = t
+                began, end = time.perf_counter(), min(t + self._go, stop)
+                lead.lead(t, end, onward or end < stop)
+                slow = time.perf_counter() - began > _GO
+                t, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, _LONGEST)
+                if self.stops_early():
+                    return
+
+    # -- other words ----------------------------------------------------------------------------------------------
+
+    def set_seeds(self, seeds: Sequence[int | None]) -> None:
+        """One seed for each env."""
+        for env, seed in zip(self.envs, seeds, strict=True):
+            env.set_seed(seed)
+
+    def give(self, options: Mapping[str, Any], given: Sequence[TensorDictBase | None] | None) -> None:
+        """What the next resets are given: options for the simulators, and a TensorDict for each env."""
+        for i, env in enumerate(self.envs):
+            env._reset_options = dict(options)
+            env._reset_given = None if given is None else given[i]
+
+    def call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """What the method ``name`` of each env returns."""
+        found = []
+        for i, env in enumerate(self.envs):
+            self._mark(i, "call", 0)
+            found.append(getattr(env, name)(*args, **kwargs))
+        return found
+
+    def get(self, name: str) -> list[Any]:
+        """The attribute ``name`` of each env."""
+        found = []
+        for i, env in enumerate(self.envs):
+            self._mark(i, "call", 0)
+            found.append(getattr(env, name))
+        return found
+
+    def close(self) -> None:
+        """Close every env, also where one of them fails; the first failure is raised at the end."""
+        failures = []
+        for i, env in enumerate(self.envs):
+            self._mark(i, "close", 0)
+            try:
+                env.close()
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]

@@ -1,0 +1,166 @@
+"""What a worker does: it waits to be called, does as the numbers say to its share of the envs, and answers."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import torch
+
+from envcli.batch.bell import Bell
+from envcli.batch.line import (
+    FAILED,
+    HALT,
+    IDLE,
+    LEAD,
+    NOTE,
+    ONWARD,
+    ORDER,
+    PAUSE,
+    PHASE,
+    RESET,
+    SOME,
+    START,
+    STATE,
+    STEP,
+    STOP,
+    Line,
+)
+from envcli.batch.outline import Outline
+from envcli.batch.share import PHASES, Share
+from envcli.buffer import Array, RolloutBuffer
+from envcli.keys import Key
+from envcli.shared_memory import Mapped, open_mapped
+
+__all__ = ["work"]
+
+
+def work(words: int, call: int, answer: int, stack: int) -> None:
+    """Serve until the main process says to close, given the file descriptors of a line and of a file for stacks."""
+    faulthandler.enable(stack)
+    faulthandler.register(signal.SIGUSR1, stack, all_threads=False)
+    connection = Connection(words)
+    setting = _settle_in(connection)
+    line = Line(open_mapped(setting["numbers"]), Bell(listen=call), Bell(ring=answer), connection)
+    _Worker(line, setting["first"]).serve()
+
+
+def _settle_in(connection: Connection) -> dict[str, Any]:
+    """Be at home where the main process is: its paths, its environment; but with one thread, and luck of our own."""
+    setting: dict[str, Any] = pickle.loads(connection.recv_bytes())
+    sys.path[:] = setting["path"]
+    os.chdir(setting["folder"])
+    os.environ.clear()
+    os.environ.update(setting["environ"])
+    torch.set_num_threads(1)
+    torch.seed()
+    np.random.seed()
+    return setting
+
+
+class _Worker:
+    def __init__(self, line: Line, first: int) -> None:
+        self.line = line
+        self.first = first  # of our envs in the whole batch
+        self.share: Share
+        self.masks: dict[str, Array] = {}
+        self.open = True
+
+    def serve(self) -> None:
+        numbers, call, answer = self.line.numbers, self.line.call, self.line.answer
+        while self.open:
+            call.wait()
+            try:
+                reply = self._do(numbers)
+            except BaseException as error:  # SystemExit and the like too: whatever it is, the main process hears of it
+                numbers[STATE] = FAILED
+                answer.ring()
+                self.line.words.send_bytes(_report(error))
+                continue
+            numbers[STATE] = IDLE
+            answer.ring()
+            if reply is not None:
+                self.line.words.send_bytes(reply)
+
+    def _do(self, numbers: Any) -> bytes | None:
+        order, start, onward = numbers[ORDER], numbers[START], bool(numbers[ONWARD])
+        if order == LEAD:
+            if numbers[STOP] == start + 1:
+                self.share.lead_row(start, onward)
+            else:
+                self.share.lead_rows(start, numbers[STOP], onward)
+        elif order == STEP:
+            self.share.step_row(start)
+        elif order == RESET:
+            where = self.masks["reset"] if numbers[SOME] else None
+            if where is None or where.any():
+                self.share.reset_row(start, where)
+        elif order == PAUSE:
+            self.share.pause(self.masks["pause"] if numbers[SOME] else None)
+        else:
+            return self._say()
+        return None
+
+    def _say(self) -> bytes:
+        name, args = self.line.receive()
+        if name != "build":
+            self.line.numbers[PHASE] = PHASES.index("call")
+        answer: bytes = cloudpickle.dumps((True, getattr(self, f"_{name}")(*args)))
+        return answer
+
+    # -- words ----------------------------------------------------------------------------------------------------
+
+    def _build(self, makers: Any) -> list[Outline]:
+        numbers = self.line.numbers
+        self.share = Share(makers, numbers[NOTE])
+        self.share.stops_early = lambda: bool(numbers[HALT])
+        outlines = [Outline.of(env) for env in self.share.envs]
+        for i, outline in enumerate(outlines):
+            outlines[0].require_same(outline, f"env {self.first + i}")
+        return outlines[:1]
+
+    def _bind(self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped]) -> None:
+        ours = slice(self.first, self.first + len(self.share.envs))
+        self.masks = {name: open_mapped(mask)[ours].numpy() for name, mask in masks.items()}
+        tensors = {path: open_mapped(row)[:, ours] for path, row in rows.items()}
+        batch_size = torch.Size([len(self.share.envs), *self.share.envs[0].batch_size])
+        self.share.bind(RolloutBuffer(steps, batch_size, tensors))
+
+    def _set_seeds(self, seeds: Any) -> None:
+        self.share.set_seeds(seeds)
+
+    def _give(self, options: Any, given: Any) -> None:
+        self.share.give(options, given)
+
+    def _get(self, name: str) -> list[Any]:
+        return self.share.get(name)
+
+    def _call(self, name: str, args: Any, kwargs: Any) -> list[Any]:
+        return self.share.call(name, args, kwargs)
+
+    def _load(self, states: Any) -> None:
+        for env, state in zip(self.share.envs, states, strict=True):
+            env.load_state_dict(state)
+
+    def _close(self) -> None:
+        self.open = False
+        self.share.close()
+
+
+def _report(error: BaseException) -> bytes:
+    """``error`` as text alone: it may be of a class that cannot be pickled, or not be made again."""
+    try:
+        message = str(error)
+    except Exception as other:  # a user's __str__
+        message = f"(its message raises {type(other).__name__})"
+    trace = "".join(traceback.format_exception(error))
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    return pickle.dumps((False, {"kinds": kinds, "message": message, "traceback": trace}))

@@ -1,0 +1,141 @@
+"""Memory that several processes map: where it comes from, and how another process finds it."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from envcli.buffer import Array
+from envcli.errors import EnvError
+from envcli.keys import Key
+
+__all__ = ["Mapped", "SharedMemory", "mapped", "open_mapped", "remember"]
+
+_ALWAYS_FREE = 2**24  # bytes: below that, asking costs more than it tells
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+class Mapped(NamedTuple):
+    """A tensor as another process can have it: plain values, so that it can be sent as text."""
+
+    file: str
+    offset: int  # bytes from the start of the file
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # in elements
+    dtype: str
+
+
+_FILES: dict[int, tuple[str, int]] = {}  # address of a mapping -> the file, and where in it the mapping begins
+
+
+class SharedMemory:
+    """A ``Place`` (see :mod:`envcli.buffer`): rows in memory that other processes of this user can map.
+
+    It has no name in the file system, is not counted against ``/dev/shm``, and is gone with the last process that maps
+    it, however that ends. One file descriptor, let go of with this object; the rows themselves live on as long as
+    somebody holds them, but can be handed to no further process then.
+    """
+
+    def __init__(self) -> None:
+        if hasattr(os, "memfd_create"):
+            self._fd = os.memfd_create("envcli")
+            self.file = f"/proc/{os.getpid()}/fd/{self._fd}"
+        else:
+            self._fd, self.file = tempfile.mkstemp(prefix="envcli-")
+        self._size = 0
+        weakref.finalize(self, _release, self._fd, self.file)
+
+    def __call__(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Zeros; see ``Place``. Raises EnvError where the machine has too little memory left."""
+        size = math.prod(shape) * dtype.itemsize
+        if not size:
+            return torch.zeros(shape, dtype=dtype)
+        free = _free_memory() if self._size + size > _ALWAYS_FREE else None
+        if free is not None and self._size + size > free:
+            raise EnvError(
+                f"{shape[0]} steps of {'.'.join(path)} in shared memory need {size:,} bytes "
+                f"({self._size:,} are taken already), this machine has {free:,} free. "
+                "Make fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
+            )
+        offset = self._size
+        self._size += -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        os.ftruncate(self._fd, self._size)
+        rows = _map(self._fd, size, offset)
+        remember(rows, self.file, offset)
+        return torch.from_numpy(rows).view(dtype).view(shape)
+
+
+def remember(rows: Array, file: Path | str, offset: int = 0) -> None:
+    """``rows`` map ``file`` from byte ``offset`` on: :func:`mapped` of their tensors says so, as long as they live."""
+    address = rows.ctypes.data
+    _FILES[address] = (str(file), offset)
+    weakref.finalize(rows, _FILES.pop, address, None).atexit = False
+
+
+def mapped(tensor: torch.Tensor) -> Mapped | None:
+    """How another process can have ``tensor``, or any view of it; None: its memory is this process's own."""
+    start = tensor.untyped_storage().data_ptr()
+    if start not in _FILES:
+        return None
+    file, offset = _FILES[start]
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return Mapped(file, offset + tensor.data_ptr() - start, tuple(tensor.shape), tensor.stride(), dtype)
+
+
+def open_mapped(source: Mapped) -> torch.Tensor:
+    """The tensor that ``source`` describes, over the same memory as that of the process that described it."""
+    dtype: torch.dtype = getattr(torch, source.dtype)
+    if 0 in source.shape:
+        return torch.zeros(source.shape, dtype=dtype)
+    items = 1 + sum((n - 1) * stride for n, stride in zip(source.shape, source.strides, strict=True))
+    start = source.offset // mmap.PAGESIZE * mmap.PAGESIZE  # only whole pages can be mapped
+    skipped = source.offset - start
+    fd = os.open(source.file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        rows = _map(fd, skipped + items * dtype.itemsize, start)
+    finally:
+        os.close(fd)
+    remember(rows, source.file, start)
+    return torch.from_numpy(rows)[skipped:].view(dtype).as_strided(source.shape, source.strides)
+
+
+def _map(fd: int, size: int, offset: int) -> Array:
+    """``[size]`` bytes of the file, shared. Not by ``mmap.mmap``, which keeps a file descriptor for each mapping."""
+    address = _LIBC.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, offset)
+    if address in (None, ctypes.c_void_p(-1).value):
+        raise EnvError(f"{size:,} bytes of shared memory cannot be mapped ({os.strerror(ctypes.get_errno())})")
+    memory = (ctypes.c_uint8 * size).from_address(address)
+    weakref.finalize(memory, _LIBC.munmap, address, size).atexit = False  # at exit others may still read it
+    return np.frombuffer(memoryview(memory), dtype=np.uint8)
+
+
+def _release(fd: int, file: str) -> None:
+    os.close(fd)
+    if not file.startswith("/proc/"):
+        Path(file).unlink(missing_ok=True)
+
+
+def _free_memory() -> int | None:
+    """Bytes that can still be had, without swapping, by the machine's account and by the container's; None: unknown."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
+        found += [int(limit) - int(used)] if limit.strip() != "max" else []
+    except OSError:  # not Linux, or no such account: what was found by then counts
+        pass
+    return min(found, default=None)
