@@ -13,7 +13,7 @@ from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbounded
 
-__all__ = ["ActionGate", "as_member", "masked"]
+__all__ = ["ActionGate", "as_member", "described", "masked"]
 
 _SMALL = 16  # up to so many numbers, a Python loop over a list is faster than numpy's start-up cost
 
@@ -103,7 +103,7 @@ def _in_kind(name: str, spec: TensorSpec, value: torch.Tensor) -> torch.Tensor:
 
 def _refusal(name: str, spec: TensorSpec, found: str) -> ActionError:
     return ActionError(
-        f"{name}: expected {_described(spec)}, found {found}. "
+        f"{name}: expected {described(spec)}, found {found}. "
         "env.rand_action() gives a valid one; env.action_spec.encode(value) turns plain numbers into one; "
         "env.action_spec.project(value) gives the nearest"
     )
@@ -154,7 +154,8 @@ def _bounded_membership(spec: Bounded) -> Callable[[Array], bool]:
     return few
 
 
-def _described(spec: TensorSpec) -> str:
+def described(spec: TensorSpec) -> str:
+    """``spec`` in a few words: ``"float32 [3] within [-1, 1]"``."""
     kind = f"{str(spec.dtype).removeprefix('torch.')} {list(spec.shape)}"
     if isinstance(spec, OneHot):
         return f"{kind}, one-hot (a single 1 among {spec.shape[-1]})"

@@ -44,7 +44,8 @@ class Env(RowEnv):
         self._front: Front | None = None
         self._reset_options: dict[str, Any] = {}
         self._reset_given: TensorDictBase | None = None  # what a reset of all envs was given, while it lasts
-        self.is_closed = False
+        self._under_way: TensorDictBase | None = None  # what a step was sent with that is not yet received
+        self._closed = False
 
     # -- one step -------------------------------------------------------------------------------------------------
 
@@ -99,6 +100,32 @@ class Env(RowEnv):
         """
         self._require_open()
         tensordict.set("next", self._desk().step(tensordict))
+        return tensordict
+
+    def async_step_send(self, tensordict: TensorDictBase) -> None:
+        """Begin a step and do not wait for it: what follows in the program runs beside the workers of a batch.
+
+        ``async_step_recv`` ends it; until then the env does nothing else. See :meth:`step`.
+        """
+        self._require_open()
+        self._desk().take(tensordict)
+        self._send_row(0)
+        self._under_way = tensordict
+
+    def async_step_recv(self) -> TensorDictBase:
+        """Wait for the step that ``async_step_send`` has begun.
+
+        Returns:
+            The TensorDict that was sent, as :meth:`step` returns it.
+
+        Raises:
+            EnvError: no step is under way; or the step failed.
+        """
+        tensordict, self._under_way = self._under_way, None
+        if tensordict is None:
+            raise EnvError("async_step_recv: no step is under way. Call async_step_send(tensordict) first")
+        self._receive_row(0)
+        tensordict.set("next", self._desk().show(tensordict))
         return tensordict
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
@@ -262,13 +289,18 @@ class Env(RowEnv):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """From ``state_dict()``."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Has it been closed? A batch is so before its start, too."""
+        return self._closed
+
     def close(self, *, raise_if_closed: bool = False) -> None:
         """Let go of the simulator. A second call does nothing, unless ``raise_if_closed``."""
         if self.is_closed:
             if raise_if_closed:
                 raise ClosedError(f"{type(self).__name__} is closed already")
             return
-        self.is_closed = True
+        self._closed, self._under_way = True, None
         self._close()
 
     def __enter__(self) -> Self:
@@ -302,6 +334,11 @@ class Env(RowEnv):
     def _require_open(self) -> None:
         if self.is_closed:
             raise ClosedError(f"{type(self).__name__} was closed. Build a new one")
+        self._require_rest()
+
+    def _require_rest(self) -> None:
+        if self._under_way is not None:
+            raise EnvError("a step is under way. Call async_step_recv() first")
 
 
 def _updated(tensordict: TensorDictBase | None, fresh: TensorDict, masks: list[Any]) -> TensorDictBase:

@@ -57,6 +57,12 @@ class Front:
 
     def step(self, tensordict: TensorDictBase) -> TensorDict:
         """What the step that ``tensordict`` asks for leads to: a new TensorDict ``[*batch]``, the future ``"next"``."""
+        self.take(tensordict)
+        self._env._step_row(0)
+        return self.show(tensordict)
+
+    def take(self, tensordict: TensorDictBase) -> None:
+        """Write into the row what the step that ``tensordict`` asks for needs."""
         self._env._attach(self.buffer)
         if self._sealed:
             self.require_here(tensordict, reset=False)
@@ -80,7 +86,9 @@ class Front:
             given = tensordict.get(as_user_key(under_next(path)), None)
             self.buffer[under_next(path)][0].copy_(self.buffer[path][0] if given is None else given)
         self._last = ()
-        self._env._step_row(0)
+
+    def show(self, tensordict: TensorDictBase) -> TensorDict:
+        """What the step has led to, and in ``tensordict`` what it left at the root."""
         self._last = ("next",)
         for key, row in self._left:
             tensordict.set(key, row.to(self._env.device or "cpu", copy=True))

@@ -49,6 +49,13 @@ class RowEnv(EnvSpecs, ABC):
         The action is a member of its spec. The flags of the row are false on entry: write them only where true.
         """
 
+    def _send_row(self, t: int) -> None:
+        """Begin ``_step_row``; ``_receive_row`` ends it. Who cannot do anything else meanwhile does all of it here."""
+        self._step_row(t)
+
+    def _receive_row(self, t: int) -> None:
+        """Wait for what ``_send_row`` has begun."""
+
     def _step_rows(self, start: int, stop: int) -> int:
         """``_step_row`` for ``start``, ``start + 1``, ...: up to ``stop``, or until an env is done.
 

@@ -252,6 +252,20 @@ class TransformedEnv(Env):
         for source, target in self._private_moves:
             target[t] = source[t]
 
+    def _send_row(self, t: int) -> None:
+        for _, flags in self._private_flags:
+            flags[t] = False
+        for inverse in self._before_step:
+            inverse(t)
+        self.base_env._send_row(t)
+
+    def _receive_row(self, t: int) -> None:
+        self.base_env._receive_row(t)
+        for step in self._after_step:
+            step(t)
+        for source, target in self._private_moves:
+            target[t] = source[t]
+
     def _step_rows(self, start: int, stop: int) -> int:
         if not self._idle:
             return super()._step_rows(start, stop)
@@ -312,9 +326,14 @@ class TransformedEnv(Env):
         if "base_env" in state_dict:
             self.base_env.load_state_dict(state_dict["base_env"])
 
+    @property
+    def is_closed(self) -> bool:
+        """Is the base env?"""
+        return self.base_env.is_closed
+
     def _require_open(self) -> None:
-        super()._require_open()
         self.base_env._require_open()
+        self._require_rest()
         self._notice()
 
     def _close(self) -> None:

@@ -54,7 +54,7 @@ class BatchedEnv(Env):
         self._outline: Outline | None = None
         self._device_given = device is not None
         super().__init__(device=device)
-        self.is_closed = True
+        self._closed = True
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ConfigError(f"num_envs: found {num_envs!r}, expected a whole number of at least 1.")
         self.num_envs = num_envs
@@ -97,7 +97,7 @@ class BatchedEnv(Env):
             EnvError: one of them cannot be built.
         """
         if self.is_closed:
-            self.is_closed = False
+            self._closed = False
             try:
                 self._start()
             except BaseException:
@@ -116,9 +116,12 @@ class BatchedEnv(Env):
         finally:
             env.close()
 
-    def _describe_as(self, outline: Outline) -> None:
-        if self._outline is not None:
-            self._outline.require_same(outline, "env 0, built a second time,")
+    def _describe_as(self, outlines: Mapping[int, Outline]) -> None:
+        """``outlines``: of the envs, or of those among them that may differ."""
+        known, outline = self._outline, outlines[0]
+        for i, other in outlines.items():
+            (known or outline).require_same(other, f"env {i}")
+        if known is not None:
             return
         self._outline = outline
         lead = torch.Size([self.num_envs])
@@ -132,7 +135,7 @@ class BatchedEnv(Env):
 
     def _described(self) -> Outline:
         if self._outline is None:
-            self._describe_as(self._probe())
+            self._describe_as({0: self._probe()})
         assert self._outline is not None
         return self._outline
 
@@ -143,6 +146,7 @@ class BatchedEnv(Env):
 
     def _require_open(self) -> None:
         self.start()
+        self._require_rest()
 
     def close(self, *, raise_if_closed: bool = False) -> None:
         """Close all envs. See :meth:`envcli.Env.close`; afterwards the batch can be started anew."""

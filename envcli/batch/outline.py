@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
+from envcli.action_gate import described
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import SpecError
 from envcli.keys import Key
-from envcli.specs import Composite
+from envcli.specs import Composite, TensorSpec
 
 __all__ = ["Outline"]
 
@@ -53,14 +54,27 @@ class Outline:
 
     def require_same(self, other: Outline, who: str) -> None:
         """Raise SpecError unless ``other``, of the env called ``who``, has the same specs: only such make a batch."""
+        for what, own, first in self._differences(other):
+            raise SpecError(
+                f"{who} does not fit the batch: {what} is {own}, for env 0 it is {first}. "
+                "Give the envs transforms that make them equal"
+            )
+
+    def fits(self, other: Outline) -> bool:
+        """Has ``other`` the same specs?"""
+        return not any(self._differences(other))
+
+    def _differences(self, other: Outline) -> Iterator[tuple[str, str, str]]:
+        """What differs, as it is in ``other``, and as it is here."""
         if other.batch_size != self.batch_size:
-            raise SpecError(f"{who} has batch_size {list(other.batch_size)}, env 0 has {list(self.batch_size)}")
+            yield "batch_size", str(list(other.batch_size)), str(list(self.batch_size))
         for family in _FAMILIES:
             ours, theirs = leaf_specs(self.specs[family]), leaf_specs(other.specs[family])
-            for path in [*ours, *(path for path in theirs if path not in ours)]:
-                if ours.get(path) != theirs.get(path):
-                    own, first = theirs.get(path, "not there"), ours.get(path, "not there")
-                    raise SpecError(
-                        f"{who} does not fit the batch: {family} {'.'.join(path)!r} is {own}, for env 0 it is {first}. "
-                        "Give the envs transforms that make them equal"
-                    )
+            for path in dict.fromkeys([*ours, *theirs]):
+                own, first = theirs.get(path), ours.get(path)
+                if own != first:
+                    yield f"{family} {'.'.join(path)!r}", _in_words(own), _in_words(first)
+
+
+def _in_words(leaf: TensorSpec | None) -> str:
+    return "not there" if leaf is None else described(leaf)

@@ -75,7 +75,7 @@ class ParallelEnv(BatchedEnv):
             raise ConfigError(f"num_workers: found {num_workers}, expected a whole number of at least 1.")
         if start_method not in METHODS:
             raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
-        self.num_workers = min(num_workers or len(os.sched_getaffinity(0)), self.num_envs)
+        self.num_workers = min(num_workers or _cores(), self.num_envs)
         self.start_method = start_method
         for name, seconds in (("step", step_timeout), ("start", start_timeout), ("close", close_timeout)):
             if not seconds >= 0:
@@ -90,10 +90,8 @@ class ParallelEnv(BatchedEnv):
         shares = [range(start, stop) for start, stop in itertools.pairwise(bounds)]
         self._crew = crew = Crew(shares, self.start_method, self._patience)
         self._at_exit = weakref.finalize(self, crew.close)
-        outlines = [found[0] for found in crew.ask("build", lambda envs: ([makers[i] for i in envs],))]
-        for envs, outline in zip(shares, outlines, strict=True):
-            outlines[0].require_same(outline, f"env {envs.start}")
-        self._describe_as(outlines[0])
+        found = crew.ask("build", lambda envs: ([makers[i] for i in envs],))
+        self._describe_as({i: outline for outlines in found for i, outline in outlines.items()})
         memory = SharedMemory()
         names = ("reset", "pause")
         masks = {name: memory((name,), tuple(self.batch_size), torch.bool) for name in names}
@@ -161,6 +159,12 @@ class ParallelEnv(BatchedEnv):
     def _step_row(self, t: int) -> None:
         self._do("order", STEP, t)
 
+    def _send_row(self, t: int) -> None:
+        self._do("post", STEP, t)
+
+    def _receive_row(self, t: int) -> None:
+        self._do("wait")
+
     def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
         self._do("order", LEAD, start, stop, onward)
 
@@ -183,3 +187,8 @@ class ParallelEnv(BatchedEnv):
 
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
         self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

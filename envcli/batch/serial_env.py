@@ -27,10 +27,7 @@ class SerialEnv(BatchedEnv):
 
     def _start(self) -> None:
         self._share = share = Share(self._makers())
-        outlines = [Outline.of(env) for env in share.envs]
-        for i, outline in enumerate(outlines):
-            outlines[0].require_same(outline, f"env {i}")
-        self._describe_as(outlines[0])
+        self._describe_as({i: Outline.of(env) for i, env in enumerate(share.envs)})
 
     def _close(self) -> None:
         share, self._share = self._share, None

@@ -46,6 +46,7 @@ class Share:
             for i, make in enumerate(makers):
                 self._mark(i, "build", 0)
                 self.envs.append(make())
+                self.envs[-1]._require_open()  # a batch is not started before it is needed
         except BaseException:
             self.close()
             raise

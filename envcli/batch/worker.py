@@ -118,14 +118,15 @@ class _Worker:
 
     # -- words ----------------------------------------------------------------------------------------------------
 
-    def _build(self, makers: Any) -> list[Outline]:
+    def _build(self, makers: Any) -> dict[int, Outline]:
+        """The outline of the first env, and of the first one that is not like it, by their places in the batch."""
         numbers = self.line.numbers
         self.share = Share(makers, numbers[NOTE])
         self.share.stops_early = lambda: bool(numbers[HALT])
-        outlines = [Outline.of(env) for env in self.share.envs]
-        for i, outline in enumerate(outlines):
-            outlines[0].require_same(outline, f"env {self.first + i}")
-        return outlines[:1]
+        outlines = {self.first + i: Outline.of(env) for i, env in enumerate(self.share.envs)}
+        first = outlines[self.first]
+        other = next((i for i, outline in outlines.items() if not first.fits(outline)), self.first)
+        return {self.first: first, other: outlines[other]}
 
     def _bind(self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped]) -> None:
         ours = slice(self.first, self.first + len(self.share.envs))

@@ -1,0 +1,370 @@
+"""What every batch does, whoever runs its envs."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tensordict import TensorDictBase
+
+from envcli.backends.gym import GymEnv
+from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.parallel_env import ParallelEnv
+from envcli.batch.serial_env import SerialEnv
+from envcli.env import Env
+from envcli.errors import ActionError, ConfigError, EnvError, SpecError
+from envcli.seeding import seed_chain
+from envcli.testing.toys import CountingEnv, StatelessEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.reward_sum import RewardSum
+from envcli.transforms.step_counter import StepCounter
+
+KINDS = [SerialEnv, functools.partial(ParallelEnv, num_workers=2)]
+LIMITS = [2, 3, 5]
+
+
+def counting(limit: int = 5, **options: Any) -> Env:
+    return CountingEnv(limit, **options)
+
+
+@pytest.fixture(params=KINDS, ids=["serial", "parallel"])
+def kind(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=["serial", "parallel"])
+def batch(request: pytest.FixtureRequest) -> Iterator[BatchedEnv]:
+    """Envs whose episodes are 2, 3 and 5 steps long."""
+    with request.param(3, counting, [{"limit": limit} for limit in LIMITS]) as env:
+        yield env
+
+
+def equal(one: TensorDictBase, other: TensorDictBase) -> bool:
+    keys = set(one.keys(True, True))
+    return keys == set(other.keys(True, True)) and all(torch.equal(one[key], other[key]) for key in keys)
+
+
+# -- how it is built ----------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_built_before_it_is_needed(kind: Any) -> None:
+    def never() -> Env:
+        raise AssertionError("built")
+
+    env = kind(2, never)
+    assert env.is_closed
+    assert "not started" in repr(env)
+    env.close()
+
+
+def test_the_forms_of_the_constructor(kind: Any) -> None:
+    for env in (
+        kind(2, [counting, counting], [{"limit": 1}, {"limit": 4}]),
+        kind(2, counting, create_env_kwargs=[{"limit": 1}, {"limit": 4}]),
+        kind(2, [functools.partial(counting, 1), functools.partial(counting, 4)]),
+    ):
+        with env:
+            assert env.rollout(4, break_when_any_done=False)["next", "done"].sum(1).flatten().tolist() == [4, 1]
+
+
+def test_arguments_can_be_given_later(kind: Any) -> None:
+    env = kind(2, counting, {"limit": 1})
+    env.update_kwargs([{}, {"limit": 3}])
+    with env:
+        assert env.rollout(3, break_when_any_done=False)["next", "done"].sum(1).flatten().tolist() == [3, 1]
+        with pytest.raises(EnvError, match="are built already"):
+            env.update_kwargs({"limit": 2})
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((0, counting), "num_envs: found 0"),
+        ((True, counting), "num_envs: found True"),
+        ((2, [counting]), "create_env_fn: found 1 for num_envs=2"),
+        ((2, counting, [{}]), "create_env_kwargs: found 1 for num_envs=2"),
+        ((2, [counting, 3]), r"create_env_fn\[1\]: found a int"),
+        ((2, counting, [{}, 3]), r"create_env_kwargs\[1\]: found a int"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_at_once(kind: Any, args: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(*args)
+
+
+def test_an_unstarted_batch_can_be_pickled(kind: Any) -> None:
+    env = pickle.loads(pickle.dumps(kind(2, CountingEnv)))
+    with env:
+        assert env.rollout(2).shape == (2, 2)
+
+
+def test_specs_are_known_before_the_start(kind: Any) -> None:
+    env = kind(3, counting)
+    assert env.batch_size == (3,)
+    assert env.action_spec.shape == (3, 1)
+    assert env.observation_keys == ["observation", "start"]
+    assert env.is_closed
+
+
+def test_specs_that_differ_are_refused(kind: Any) -> None:
+    env = kind(3, counting, [{}, {}, {"dtype": torch.float64}])
+    with pytest.raises(
+        SpecError, match=r"^env 2 does not fit the batch: observation 'observation' is float64 .* 0 .* float32"
+    ):
+        env.start()
+    assert env.is_closed
+
+
+def test_specs_made_equal_by_transforms_are_accepted(kind: Any) -> None:
+    from envcli.transforms.double_to_float import DoubleToFloat
+
+    def make(dtype: torch.dtype) -> Env:
+        return TransformedEnv(CountingEnv(dtype=dtype), DoubleToFloat())
+
+    with kind(2, make, [{"dtype": torch.float64}, {"dtype": torch.float32}]) as env:
+        assert env.rollout(2)["observation"].dtype == torch.float32
+
+
+# -- reset, step, rollout -----------------------------------------------------------------------------------------
+
+
+def test_results_are_batch_and_time(batch: BatchedEnv) -> None:
+    data = batch.rollout(2)
+    assert data.shape == (3, 2)
+    assert data.names == [None, "time"]
+    assert data["observation"].tolist() == [[[0.0], [1.0]]] * 3
+    assert data["observation"].is_contiguous()
+
+
+def test_the_first_end_of_an_episode_ends_the_rollout(batch: BatchedEnv) -> None:
+    assert batch.rollout(10).shape == (3, 2)
+
+
+def test_each_env_begins_its_own_episodes(batch: BatchedEnv) -> None:
+    counts = batch.rollout(8, break_when_any_done=False)["observation"].squeeze(-1).int().tolist()
+    assert counts == [[t % limit for t in range(8)] for limit in LIMITS]
+
+
+def test_envs_that_wait_repeat_their_end_and_are_not_stepped(batch: BatchedEnv) -> None:
+    made = list(batch.steps_made)
+    data = batch.rollout(10, break_when_all_done=True)
+    assert data.shape == (3, 5)
+    assert data["next", "observation"].squeeze(-1).int().tolist() == [[1, 2, 2, 2, 2], [1, 2, 3, 3, 3], [1, 2, 3, 4, 5]]
+    assert data["next", "done"].squeeze(-1).tolist() == [[t >= limit - 1 for t in range(5)] for limit in LIMITS]
+    assert [after - before for before, after in zip(made, batch.steps_made, strict=True)] == LIMITS
+    assert batch.rollout(3, break_when_any_done=False).shape == (3, 3), "and go on when all go on"
+
+
+def test_a_policy_gives_the_same_as_the_same_actions_known_beforehand(batch: BatchedEnv) -> None:
+    batch.set_seed(3)
+    torch.manual_seed(1)
+    known = batch.rollout(20, break_when_any_done=False)
+    actions = iter(known["action"].unbind(1))
+    batch.set_seed(3)
+    asked = batch.rollout(20, lambda td: td.set("action", next(actions)), break_when_any_done=False)
+    assert equal(asked, known)
+
+
+def test_a_hidden_state_of_a_policy_is_led_on(batch: BatchedEnv) -> None:
+    def policy(td: TensorDictBase) -> TensorDictBase:
+        hidden = td.get("hidden", torch.zeros(3, 1))
+        return td.update({"action": torch.zeros(3, 1), "hidden": hidden, ("next", "hidden"): hidden + 1})
+
+    data = batch.rollout(6, policy, break_when_any_done=False)
+    assert data["hidden"].squeeze(-1).tolist() == [[0, 1, 2, 3, 4, 5]] * 3
+
+
+def test_a_callback_sees_every_row(batch: BatchedEnv) -> None:
+    seen: list[list[float]] = []
+    batch.rollout(
+        4, callback=lambda env, td: seen.append(td["observation"].flatten().tolist()), break_when_any_done=False
+    )
+    assert seen == [[0, 0, 0], [1, 1, 1], [0, 2, 2]]
+
+
+def test_a_rollout_can_go_on_where_another_one_ended(batch: BatchedEnv) -> None:
+    first = batch.rollout(4, break_when_any_done=False)
+    second = batch.rollout(3, auto_reset=False, tensordict=batch.step_mdp(first[:, -1]), break_when_any_done=False)
+    counts = torch.cat([first["observation"], second["observation"]], 1).squeeze(-1).int().tolist()
+    assert counts == [[t % limit for t in range(7)] for limit in LIMITS]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(masks=st.lists(st.lists(st.booleans(), min_size=3, max_size=3).filter(any), min_size=1, max_size=6))
+def test_some_can_be_reset(batch: BatchedEnv, masks: list[list[bool]]) -> None:
+    td = batch.reset()
+    expected = [0, 0, 0]
+    for mask in masks:
+        td = batch.step_mdp(batch.step(td.set("action", torch.zeros(3, 1))))
+        expected = [0 if reset else count + 1 for count, reset in zip(expected, mask, strict=True)]
+        td = batch.reset(td.set("_reset", torch.tensor(mask).unsqueeze(-1)))
+        assert td["observation"].flatten().tolist() == expected
+        assert "_reset" not in td
+
+
+def test_step_and_maybe_reset(batch: BatchedEnv) -> None:
+    td, counts = batch.reset(), []
+    for _ in range(6):
+        counts.append(td["observation"].flatten().int().tolist())
+        _, td = batch.step_and_maybe_reset(batch.rand_action(td))
+    assert counts == [[t % limit for limit in LIMITS] for t in range(6)]
+
+
+def test_a_step_can_be_sent_and_received(batch: BatchedEnv) -> None:
+    td = batch.rand_action(batch.reset())
+    batch.async_step_send(td)
+    for use in (batch.reset, lambda: batch.step(td), lambda: batch.rollout(2), lambda: batch.async_step_send(td)):
+        with pytest.raises(EnvError, match="a step is under way"):
+            use()
+    assert batch.async_step_recv() is td
+    assert td["next", "observation"].flatten().tolist() == [1, 1, 1]
+    assert torch.equal(td["next", "reward"], td["action"])
+    with pytest.raises(EnvError, match="no step is under way"):
+        batch.async_step_recv()
+
+
+def test_actions_are_checked_before_they_reach_an_env(batch: BatchedEnv) -> None:
+    td, made = batch.reset(), list(batch.steps_made)
+    bad = torch.zeros(3, 1)
+    bad[1] = 2
+    for wrong in (bad, bad * torch.nan, torch.zeros(3, 2), torch.zeros(3, 1, dtype=torch.complex64)):
+        with pytest.raises(ActionError):
+            batch.step(td.clone().set("action", wrong))
+    assert list(batch.steps_made) == made
+
+
+def test_what_a_reset_is_given_reaches_the_envs(kind: Any) -> None:
+    with kind(2, StatelessEnv) as env:
+        state = env.reset()
+        key = env.state_keys[0]
+        state[key][1] += 3
+        following = env.step(env.rand_action(state))["next"]
+        alone = StatelessEnv()
+        one = alone.step(alone.reset().update(state[1]))["next"]
+        assert torch.equal(following[1][key], one[key])
+
+
+def test_options_of_a_reset_reach_the_simulators(kind: Any) -> None:
+    with kind(2, lambda: GymEnv("CartPole-v1")) as env:
+        low = env.reset(options={"low": -1e-6, "high": 1e-6})
+        assert low["observation"].abs().max() <= 1e-6
+        assert env.reset()["observation"].abs().max() > 1e-6
+
+
+# -- seeds --------------------------------------------------------------------------------------------------------
+
+
+def test_seeds_follow_the_chain(batch: BatchedEnv) -> None:
+    assert batch.set_seed(10) == 3288080526
+    starts = batch.reset()["start"]
+    for i, seed in enumerate(seed_chain(10, 3)[:-1]):
+        alone = CountingEnv()
+        alone.set_seed(seed)
+        assert torch.equal(alone.reset()["start"], starts[i])
+
+
+def test_seeds_can_be_listed_or_be_all_the_same(batch: BatchedEnv) -> None:
+    assert batch.set_seed([1, 2, 1]) is None
+    starts = batch.reset()["start"].flatten().tolist()
+    assert starts[0] == starts[2] != starts[1]
+    assert batch.set_seed(7, static_seed=True) == 7
+    assert len(set(batch.reset()["start"].flatten().tolist())) == 1
+    with pytest.raises(ConfigError, match="found 2 seeds for 3 envs"):
+        batch.set_seed([1, 2])
+
+
+def test_a_batch_of_batches_takes_as_many_seeds_as_it_has_envs(kind: Any) -> None:
+    with kind(2, lambda: SerialEnv(3, CountingEnv)) as env, SerialEnv(6, CountingEnv) as flat:
+        assert env.set_seed(5) == flat.set_seed(5)
+        assert torch.equal(env.reset()["start"].flatten(), flat.reset()["start"].flatten())
+        assert env.rollout(7, break_when_any_done=False).shape == (2, 3, 7)
+
+
+# -- all envs at once ---------------------------------------------------------------------------------------------
+
+
+def named(name: str) -> Env:
+    env = CountingEnv()
+    env.foo = name
+    env.get_something = lambda r, by=1: r + by
+    return env
+
+
+def test_attributes_and_methods_are_those_of_all(kind: Any) -> None:
+    env = kind(3, named, [{"name": name} for name in "abc"])
+    with pytest.raises(RuntimeError, match=r"foo: the envs are not built yet"):
+        _ = env.foo
+    assert env.is_closed, "asking starts nothing"
+    with env:
+        env.start()
+        foo = env.foo
+        assert list(foo) == ["a", "b", "c"]
+        assert foo[1] == "b"
+        assert len(foo) == 3
+        assert env.get_something(0) == [1, 1, 1]
+        assert env.get_something(1, by=2) == [3, 3, 3]
+
+
+def test_what_the_envs_do_not_have_is_named(kind: Any) -> None:
+    with kind(2, CountingEnv) as env:
+        env.start()
+        with pytest.raises(Exception, match="nonsense"):
+            list(env.nonsense)
+
+
+def test_state_is_that_of_all(kind: Any) -> None:
+    def make() -> Env:
+        from envcli.transforms.vec_norm import VecNorm
+
+        return TransformedEnv(CountingEnv(), VecNorm(["observation"], decay=1.0))
+
+    with kind(2, make) as env:
+        env.rollout(3)
+        state = env.state_dict()
+        assert list(state) == ["worker0", "worker1"]
+        assert state["worker1"]["_extra_state"]["td"]["observation_count"].item() == 4
+    with kind(2, make) as other:
+        other.load_state_dict(state)
+        other.rollout(3)
+        assert other.state_dict()["worker0"]["_extra_state"]["td"]["observation_count"].item() == 8
+
+
+# -- transforms on either side ------------------------------------------------------------------------------------
+
+
+def test_transforms_inside_and_outside_do_the_same(kind: Any) -> None:
+    def chain() -> Compose:
+        return Compose(StepCounter(max_steps=3), RewardSum())
+
+    inside = kind(3, lambda: TransformedEnv(CountingEnv(), chain()))
+    outside = TransformedEnv(kind(3, CountingEnv), chain())
+    data = []
+    for env in (inside, outside):
+        with env:
+            env.set_seed(1)
+            torch.manual_seed(0)
+            data.append(env.rollout(10, break_when_any_done=False))
+    assert equal(*data)
+    assert data[0]["next", "step_count"].max() == 3
+
+
+def test_an_outer_env_follows_its_batch_from_start_to_start(kind: Any) -> None:
+    env = TransformedEnv(kind(2, CountingEnv), StepCounter())
+    for _ in range(2):
+        assert env.is_closed
+        assert env.set_seed(10) == seed_chain(10, 2)[-1]
+        assert env.rollout(3)["step_count"].shape == (2, 3, 1)
+        env.close()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_batch_on_a_gpu(kind: Any) -> None:
+    with kind(2, CountingEnv, device="cuda") as env:
+        assert env.rollout(3)["observation"].device.type == "cuda"

@@ -1,0 +1,184 @@
+"""Many envs in several processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from envcli.batch.parallel_env import ParallelEnv
+from envcli.batch.serial_env import SerialEnv
+from envcli.buffer import RolloutBuffer
+from envcli.env import Env
+from envcli.errors import ConfigError, EnvError, SpecError
+from envcli.memmap import MemmapFolder, load_rollout
+from envcli.testing.contract import EnvContract
+from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.reward_sum import RewardSum
+from envcli.transforms.step_counter import StepCounter
+
+
+def transformed() -> Env:
+    return TransformedEnv(CountingEnv(4), Compose(StepCounter(max_steps=3), RewardSum()))
+
+
+class BatchContract(EnvContract):
+    """A batch is open from its first use on, and after close() it can be started anew, as TorchRL's can."""
+
+    def test_with_closes(self) -> None:
+        with self.make_env() as env:
+            assert env.is_closed
+            env.reset()
+            assert not env.is_closed
+        assert env.is_closed
+
+    def test_use_after_close_is_refused(self) -> None:
+        env = self.make_env()
+        env.reset()
+        env.close()
+        assert env.is_closed
+        try:
+            assert env.rollout(2).shape == (*env.batch_size, 2)
+        finally:
+            env.close()
+
+
+class TestSerial(BatchContract):
+    def make_env(self) -> Env:
+        return SerialEnv(3, CountingEnv)
+
+
+class TestParallel(BatchContract):
+    def make_env(self) -> Env:
+        return ParallelEnv(3, CountingEnv, num_workers=2)
+
+
+class TestBatches(BatchContract):
+    def make_env(self) -> Env:
+        return ParallelEnv(3, lambda: SerialEnv(2, CountingEnv), num_workers=2)
+
+
+class TestNested(BatchContract):
+    def make_env(self) -> Env:
+        return ParallelEnv(2, NestedEnv, num_workers=2)
+
+
+class TestStateless(BatchContract):
+    def make_env(self) -> Env:
+        return ParallelEnv(2, StatelessEnv, num_workers=2)
+
+
+class TestTransformsInside(BatchContract):
+    def make_env(self) -> Env:
+        return ParallelEnv(3, transformed, num_workers=2)
+
+
+class TestTransformsOutside(BatchContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(
+            ParallelEnv(3, CountingEnv, num_workers=2), Compose(StepCounter(max_steps=3), RewardSum())
+        )
+
+
+def test_workers_write_straight_into_files(tmp_path: Path) -> None:
+    with SerialEnv(3, transformed) as env:
+        env.set_seed(3)
+        torch.manual_seed(0)
+        expected = env.rollout(30, break_when_any_done=False)
+    folder = MemmapFolder(tmp_path / "rollout")
+    with ParallelEnv(3, transformed, num_workers=2) as env:
+        env.set_seed(3)
+        torch.manual_seed(0)
+        rows = folder.allocate(env._row_layout(), 40, env.batch_size)
+        env.rollout(30, break_when_any_done=False, out=rows)
+        folder.finish(rows)
+    saved = load_rollout(tmp_path / "rollout")
+    assert saved.shape == (3, 30)
+    assert all(torch.equal(saved[key], expected[key]) for key in expected.keys(True, True))
+
+
+def test_rows_can_be_used_again() -> None:
+    with ParallelEnv(3, transformed, num_workers=2) as env:
+        rows = env._buffer(20)
+        for _ in range(3):
+            env.set_seed(3)
+            torch.manual_seed(0)
+            again = env.rollout(20, break_when_any_done=False, out=rows).clone()
+            env.set_seed(3)
+            torch.manual_seed(0)
+            fresh = env.rollout(20, break_when_any_done=False)
+            assert all(torch.equal(again[key], fresh[key]) for key in fresh.keys(True, True))
+            env.rollout(7, break_when_any_done=False, out=rows)
+
+
+def test_rows_that_workers_cannot_reach_are_refused() -> None:
+    with ParallelEnv(2, CountingEnv, num_workers=2) as env:
+        rows = RolloutBuffer.allocate(env._row_layout(), 4, env.batch_size)
+        with pytest.raises(SpecError, match="in memory of this process alone"):
+            env.rollout(4, out=rows)
+        assert env.rollout(4).shape == (2, 4)
+
+
+def test_a_result_outlives_its_batch() -> None:
+    with ParallelEnv(2, CountingEnv, num_workers=2) as env:
+        data = env.rollout(4)
+    assert data["observation"].flatten().tolist() == [0, 1, 2, 3] * 2
+    assert pickle.loads(pickle.dumps(data))["observation"].shape == (2, 4, 1)
+
+
+def test_the_number_of_envs_may_be_given_by_the_name_it_has_elsewhere() -> None:
+    env = ParallelEnv(num_workers=3, create_env_fn=CountingEnv)
+    assert env.num_envs == 3
+    assert env.num_workers <= 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_workers": 0}, "num_workers: found 0"),
+        ({"start_method": "frok"}, "start_method: found 'frok', expected one of forkserver, spawn, fork"),
+        ({"step_timeout": -1}, "step_timeout: found -1"),
+        ({"start_timeout": float("nan")}, "start_timeout: found nan"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ParallelEnv(2, CountingEnv, **options)
+
+
+def test_a_started_one_cannot_be_pickled() -> None:
+    with ParallelEnv(2, CountingEnv, num_workers=1) as env:
+        env.start()
+        with pytest.raises(EnvError, match="cannot be pickled"):
+            pickle.dumps(env)
+
+
+def test_a_worker_has_one_thread_and_the_environment_of_its_maker(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(CountingEnv):
+        def told(self) -> tuple[int, str | None]:
+            return torch.get_num_threads(), os.environ.get("TOLD_LATE")
+
+    with ParallelEnv(1, CountingEnv) as env:  # there is a nursery now
+        env.start()
+        monkeypatch.setenv("TOLD_LATE", "yes")
+        with ParallelEnv(2, Asked, num_workers=2) as other:
+            other.start()
+            assert other.told() == [(1, "yes")] * 2
+
+
+def test_unseeded_workers_do_not_repeat_each_other() -> None:
+    class Lucky(CountingEnv):
+        def luck(self) -> tuple[float, float]:
+            return torch.rand(()).item(), float(np.random.random())
+
+    with ParallelEnv(4, Lucky, num_workers=4) as env:
+        env.start()
+        luck = env.luck()
+    assert len({number for pair in luck for number in pair}) == 8
