@@ -94,6 +94,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "UnboundedContinuous": "specs",
     "UnboundedDiscrete": "specs",
     "UnknownName": "errors",
+    "UnstartedError": "errors",
     "UnsqueezeTransform": "transforms.unsqueeze",
     "VecNorm": "transforms.vec_norm",
     "build": "builder",

@@ -30,7 +30,7 @@ Layout: TypeAlias = Mapping[Key, tuple[torch.Size, torch.dtype]]
 """What one row holds: path -> (shape ``[*batch, *value]``, dtype). Paths of the next step begin with ``"next"``."""
 
 Place: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], torch.Tensor]
-"""Where rows live: (path, ``[time, *batch, *value]``, dtype) -> a tensor of zeros in host memory."""
+"""Where rows live: (path, ``[time, *batch, *value]``, dtype) -> a tensor in host memory, of zeros unless said."""
 
 
 class Rows(Protocol):
@@ -94,7 +94,7 @@ class RolloutBuffer:
     reward, done family). An env is bound to a buffer once and then writes row after row; the rollout that the user gets
     is a view of the same memory, and a saved rollout is the same memory again, in files.
 
-    Rows start at zero. ``filled`` counts the rows, from the first, that hold complete steps.
+    Rows start at zero, or as ``place`` gives them. ``filled`` counts those, from the first, that hold complete steps.
 
     Args:
         steps: rows, the length of the time axis.
@@ -131,7 +131,7 @@ class RolloutBuffer:
         place: Place = in_memory,
         time_first: bool = False,
     ) -> RolloutBuffer:
-        """A buffer of ``steps`` rows of ``layout``, all zero, in the memory that ``place`` gives."""
+        """A buffer of ``steps`` rows of ``layout``, in the memory that ``place`` gives."""
         buffer = cls(steps, batch_size, {}, place, time_first)
         for path, (shape, dtype) in layout.items():
             buffer.tensors[path] = buffer._rows(path, shape, dtype)

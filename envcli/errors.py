@@ -10,7 +10,8 @@ Each is also a built-in kind, so that code written against another library (``ex
     │   ├── UnknownName (LookupError)     no such env, key, group, choice or command; says the nearest
     │   └── MissingDependency (ImportError)   an extra is not installed; says how to install it
     ├── EnvError (RuntimeError)           a simulator failed or broke its contract
-    │   └── ClosedError                   used after ``close()`` or before the start
+    │   └── ClosedError                   used after ``close()``
+    │       └── UnstartedError (AttributeError)   an attribute of envs that are not built yet
     ├── TransformError (ValueError)       a transform does not fit its place in the chain
     └── StoreError (OSError)              a run folder or a saved rollout cannot be read or written
 
@@ -34,6 +35,7 @@ __all__ = [
     "StoreError",
     "TransformError",
     "UnknownName",
+    "UnstartedError",
     "nearest",
 ]
 
@@ -90,7 +92,11 @@ class EnvError(EnvcliError, RuntimeError):
 
 
 class ClosedError(EnvError):
-    """The env was used after ``close()``, or before it was started."""
+    """The env was used after ``close()``."""
+
+
+class UnstartedError(ClosedError, AttributeError):
+    """An attribute of the envs of a batch was asked for before its start. ``hasattr`` says no."""
 
 
 class TransformError(EnvcliError, ValueError):

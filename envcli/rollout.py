@@ -148,7 +148,7 @@ class Rollout:
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
         buffer, done = self.buffer, self._done
-        if self._led and self.policy is None and not self._masked and not self._now:
+        if self._led and self.policy is None and not (self._masked or self._presets or self._now):
             self._led_rows(start, stop)
             return False
         if self.policy is None and self._callback is None and not self._now:

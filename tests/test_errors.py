@@ -18,6 +18,7 @@ BUILT_IN = {
     "StoreError": OSError,
     "TransformError": ValueError,
     "UnknownName": LookupError,
+    "UnstartedError": AttributeError,
 }
 
 

@@ -18,7 +18,8 @@ STOREYS = [
     ["envcli.errors", "envcli.installation", "envcli.seeding"],
     ["envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
-    ["envcli.shared_lock", "envcli.shared_memory"],
+    ["envcli.announced", "envcli.shared_lock", "envcli.shared_memory"],
+    ["envcli.strict_rows"],
     [
         "envcli.action_gate",
         "envcli.dm_suite",
@@ -30,6 +31,7 @@ STOREYS = [
         "envcli.pixels",
         "envcli.row_views",
         "envcli.spaces",
+        "envcli.spare_memory",
     ],
     ["envcli.dm_specs", "envcli.films", "envcli.physics_camera", "envcli.row_env", "envcli.transforms"],
     ["envcli.stages"],

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from envcli.batch.outline import Outline
 from envcli.buffer import Array
 from envcli.env import Env
-from envcli.errors import ConfigError, EnvError
+from envcli.errors import ConfigError, EnvError, UnstartedError
 from envcli.keys import Key
 from envcli.seeding import seed_chain
 from envcli.specs import Composite
@@ -254,7 +254,9 @@ class BatchedEnv(Env):
         if name.startswith("_") or "num_envs" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if self.is_closed:
-            raise EnvError(f"{type(self).__name__}.{name}: the envs are not built yet. Call start() or reset() first")
+            raise UnstartedError(
+                f"{type(self).__name__}.{name}: the envs are not built yet. Call start() or reset() first"
+            )
         return Gathered(self, name)
 
     def state_dict(self) -> dict[str, Any]:

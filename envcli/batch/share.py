@@ -65,7 +65,8 @@ class Share:
             env._attach(rows)
         self._steps = [env._step_row for env in self.envs]
         actions, flags = set(leaf_specs(first.full_action_spec)), list(leaf_specs(first.full_done_spec))
-        self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in flags]
+        ends = [path for path in flags if path[-1] == "done"] or flags
+        self._done = [buffer.array(under_next(path)) for path in ends]
         self._moves = [
             (buffer.array(under_next(path) if under_next(path) in buffer else path), buffer.array(path))
             for path in buffer
@@ -75,16 +76,16 @@ class Share:
 
     def reset_row(self, t: int, where: Array | None) -> None:
         """``_reset_row`` of the envs in ``where``, ``[n, *batch]``; None: of all."""
-        self.note[1], self.note[2] = 1, t
+        note = self.note
+        note[1], note[2] = 1, t
+        some = whole = [True] * len(self.envs)
+        if where is not None:
+            flat = where.reshape(len(self.envs), -1)
+            some, whole = flat.any(1).tolist(), flat.all(1).tolist()
         for i, env in enumerate(self.envs):
-            mask = None
-            if where is not None:
-                mask = where[i]
-                if not mask.any():
-                    continue
-                mask = None if mask.all() else mask
-            self.note[0] = i
-            env._reset_row(t, mask)
+            if some[i]:
+                note[0] = i
+                env._reset_row(t, None if whole[i] or where is None else where[i])
         if self._paused is not None:
             self._paused &= False if where is None else ~where
 
@@ -116,11 +117,10 @@ class Share:
         for source, target in self._moves:
             target[t + 1] = source[t]
         where = None
-        for following, _ in self._flags:
-            done = following[t]
+        for flags in self._done:
+            done = flags[t]
             if done.any():
-                lead = (len(self.envs), *self.envs[0].batch_size)
-                done = done.reshape(*lead, -1).any(-1)
+                done = done.reshape(*self._buffer.batch_size, -1).any(-1)
                 where = done if where is None else where | done
         if where is not None:
             self.reset_row(t + 1, None if where.all() else where)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from envcli.buffer import Array
 from envcli.errors import TransformError
 from envcli.keys import NestedKey
-from envcli.transforms.image import ImageTransform, channel_axis
+from envcli.transforms.image import ByteRule, ImageTransform, channel_axis
 
 __all__ = ["GrayScale"]
 
@@ -49,20 +50,48 @@ class GrayScale(ImageTransform):
                 "where the channels are last"
             )
         if obs.dtype == torch.uint8:
-            return gray_of(obs, axis, offset=_HALF_A_STEP).to(torch.uint8)
+            return gray_bytes(obs, axis)
         red, green, blue = obs.unbind(axis)
         return (red * WEIGHTS[0]).add_(green, alpha=WEIGHTS[1]).add_(blue, alpha=WEIGHTS[2]).unsqueeze(axis)
 
     def _of_frame(self, frame: torch.Tensor) -> torch.Tensor | None:
         return gray_of(frame, -1, scale=1 / 255).movedim(-1, -3)
 
+    def _on_bytes(self, shape: tuple[int, ...]) -> ByteRule | None:
+        if channel_axis(torch.empty(shape, dtype=torch.uint8), "GrayScale") != -1 or shape[-1] == 4:
+            return None
+        if shape[-1] == 1:
+            return lambda frame: frame
+        colours, gray = np.empty(shape, np.float32), np.empty((*shape[:-1], 1), np.float32)
 
-def gray_of(frame: torch.Tensor, axis: int, scale: float = 1.0, offset: float = 0.0) -> torch.Tensor:
-    """``scale * gray + offset`` of uint8 ``frame``, in float32; its channels, at ``axis``, become one."""
+        def rule(frame: Array) -> Array:
+            np.copyto(colours, frame)
+            np.matmul(colours, _WEIGHTS, out=gray[..., 0])
+            np.add(gray, _HALF_A_STEP, out=gray)
+            return np.floor(gray, out=gray)
+
+        return rule
+
+
+def gray_of(frame: torch.Tensor, axis: int, scale: float = 1.0) -> torch.Tensor:
+    """``scale * gray`` of uint8 ``frame``, in float32; its channels, at ``axis``, become one."""
     if frame.is_cpu and axis == -1:  # 31 us for a frame of Atari where torch takes 66
-        weights = _WEIGHTS * np.float32(scale)
-        gray = torch.from_numpy(frame.numpy().astype(np.float32) @ weights)
-    else:
-        red, green, blue = frame.unbind(axis)
-        gray = (red * (WEIGHTS[0] * scale)).add_(green, alpha=WEIGHTS[1] * scale).add_(blue, alpha=WEIGHTS[2] * scale)
-    return (gray.add_(offset) if offset else gray).unsqueeze(axis)
+        return torch.from_numpy(_weighted(frame, scale)).unsqueeze(-1)
+    red, green, blue = frame.unbind(axis)
+    gray = (red * (WEIGHTS[0] * scale)).add_(green, alpha=WEIGHTS[1] * scale).add_(blue, alpha=WEIGHTS[2] * scale)
+    return gray.unsqueeze(axis)
+
+
+def gray_bytes(frame: torch.Tensor, axis: int) -> torch.Tensor:
+    """The gray of uint8 ``frame``, cut off below the point; its channels, at ``axis``, become one."""
+    if not frame.is_cpu or axis != -1:
+        return gray_of(frame, axis).add_(_HALF_A_STEP).to(torch.uint8)
+    gray = _weighted(frame)
+    cut = np.empty(gray.shape, np.uint8)
+    np.add(gray, _HALF_A_STEP, out=cut, casting="unsafe")  # 6 us where torch's add and cast take 30
+    return torch.from_numpy(cut).unsqueeze(-1)
+
+
+def _weighted(frame: torch.Tensor, scale: float = 1.0) -> Array:
+    gray: Array = frame.numpy().astype(np.float32) @ (_WEIGHTS * np.float32(scale))
+    return gray

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from envcli.buffer import Array, as_array
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey
-from envcli.transforms.image import ImageTransform, channel_axis, height_and_width
+from envcli.transforms.image import ByteRule, ImageTransform, channel_axis, height_and_width
 from envcli.transforms.shrinking import Shrinking
 
 __all__ = ["Resize"]
@@ -71,10 +73,12 @@ class Resize(ImageTransform):
 
     def _resized(self, images: torch.Tensor) -> torch.Tensor:
         """``[n, channels, height, width]`` -> ``[n, channels, h, w]`` of the same dtype."""
+        if self._is_shrunk(images):
+            return self._shrunk(images)
         if images.dtype.is_floating_point or self._takes_whole_numbers(images):
-            return self._of_floats(images)
+            return self._interpolated(images)
         limits = torch.iinfo(images.dtype)
-        floats = self._of_floats(images.float())
+        floats = self._interpolated(images.float())
         return floats.round_().clamp_(limits.min, limits.max).to(images.dtype)
 
     def _takes_whole_numbers(self, images: torch.Tensor) -> bool:
@@ -87,17 +91,40 @@ class Resize(ImageTransform):
             return False
         return self.interpolation.startswith("nearest") or (self.interpolation == "bilinear" and images.shape[1] > 1)
 
-    def _of_floats(self, images: torch.Tensor) -> torch.Tensor:
+    def _interpolated(self, images: torch.Tensor) -> torch.Tensor:
+        return interpolate(images, [self.h, self.w], mode=self.interpolation, antialias=self.interpolation in _SMOOTH)
+
+    def _is_shrunk(self, images: torch.Tensor) -> bool:
+        """Is it made smaller on the host, and of a dtype that :class:`Shrinking` is fastest for?"""
+        _, channels, height, width = images.shape
+        fast = images.dtype == torch.float32 or (images.dtype == torch.uint8 and channels == 1)
+        return self.interpolation == "bilinear" and fast and images.is_cpu and self.h <= height and self.w <= width
+
+    def _shrunk(self, images: torch.Tensor) -> torch.Tensor:
         n, channels, height, width = images.shape
-        shrinks = self.h <= height and self.w <= width
-        if self.interpolation != "bilinear" or images.dtype != torch.float32 or not images.is_cpu or not shrinks:
-            return interpolate(
-                images, [self.h, self.w], mode=self.interpolation, antialias=self.interpolation in _SMOOTH
-            )
         shrinking = self._shrinkings.get((height, width))
         if shrinking is None:
             shrinking = self._shrinkings[height, width] = Shrinking(height, width, self.h, self.w)
-        return shrinking(images.reshape(n * channels, height, width)).view(n, channels, self.h, self.w)
+        planes = as_array(images).reshape(n * channels, height, width)
+        small = shrinking(np.ascontiguousarray(planes, dtype=np.float32))
+        if images.dtype == torch.uint8:  # means of bytes: no rounding carries them past 0 or 255
+            small = np.rint(small, out=small).astype(np.uint8)
+        return torch.from_numpy(small).view(n, channels, self.h, self.w)
+
+    def _on_bytes(self, shape: tuple[int, ...]) -> ByteRule | None:
+        *lead, height, width, channels = shape
+        frame = torch.empty(shape, dtype=torch.uint8)
+        gray = channels == 1 and channel_axis(frame, "Resize") == -1
+        if not gray or not self._is_shrunk(frame.view(-1, 1, height, width)):
+            return None
+        shrinking = Shrinking(height, width, self.h, self.w)
+        n = frame.numel() // (height * width)
+
+        def rule(frame: Array) -> Array:
+            small = shrinking(np.ascontiguousarray(frame.reshape(n, height, width), np.float32))
+            return np.rint(small, out=small).reshape(*lead, self.h, self.w, 1)
+
+        return rule
 
     def extra_repr(self) -> str:
         """Size, method and keys."""

@@ -301,6 +301,7 @@ def test_attributes_and_methods_are_those_of_all(kind: Any) -> None:
     env = kind(3, named, [{"name": name} for name in "abc"])
     with pytest.raises(RuntimeError, match=r"foo: the envs are not built yet"):
         _ = env.foo
+    assert not hasattr(env, "foo")
     assert env.is_closed, "asking starts nothing"
     with env:
         env.start()

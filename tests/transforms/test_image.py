@@ -27,6 +27,9 @@ CHAINS: list[Any] = [
     lambda: [ToTensorImage(from_int=False), Resize(6), GrayScale()],
     lambda: [GrayScale(), ToTensorImage(), Resize(6)],
     lambda: [Resize(6), GrayScale(), ToTensorImage(from_int=False, dtype="uint8")],
+    lambda: [GrayScale(), Resize(w=5, h=7), ToTensorImage(from_int=False, dtype="uint8")],
+    lambda: [GrayScale(), Resize(w=5, h=7)],
+    lambda: [GrayScale(), Resize(w=5, h=14), ToTensorImage(from_int=False, dtype="uint8")],
     lambda: [ToTensorImage(unsqueeze=True), Resize(6), GrayScale()],
     lambda: [ToTensorImage(dtype="float64"), Resize(6), GrayScale()],
 ]
@@ -62,6 +65,19 @@ def test_what_is_fused() -> None:
     assert _run_by(TransformedEnv(FramesEnv(), Compose(*other))) == [ToTensorImage, ImageSequence], "pixels are seen"
     beside = [ToTensorImage(out_keys=["image"]), Resize(6, in_keys=["image"])]
     assert _run_by(TransformedEnv(FramesEnv(), Compose(*beside))) == [ImageSequence]
+
+
+@pytest.mark.parametrize("batch", [[], [2]])
+def test_bytes_are_the_same_to_the_last_bit_in_arrays(batch: list[int]) -> None:
+    limit = [3, 4] if batch else 3
+    chain = Compose(GrayScale(), Resize(w=5, h=7), ToTensorImage(from_int=False, dtype="uint8"))
+    env = TransformedEnv(FramesEnv(limit, batch), chain)
+    seen = env.rollout(6, break_when_any_done=False)["next", "pixels"]
+    env.reset()
+    (sequence,) = (step.__self__ for step in env._after_step)  # type: ignore[attr-defined]  # bound methods
+    assert all(len(rules) == 3 for _, _, rules in sequence._in_bytes)
+    raw = FramesEnv(limit, batch).rollout(6, break_when_any_done=False)
+    assert torch.equal(seen, chain.clone()(raw)["next", "pixels"])
 
 
 def test_the_chain_itself_stays_as_it_is() -> None:
