@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from envcli.buffer import Array, RolloutBuffer, as_array
@@ -136,8 +137,11 @@ def _one_hot_membership(shape: torch.Size) -> Callable[[Array], bool]:
         values = row.tolist()
         return bool(values.count(1) == 1 and values.count(0) == zeros)
 
+    count = shape[:-1].numel()
+
     def many(row: Array) -> bool:
-        return bool(((row != 0).sum(-1) == 1).all() and ((row == 1).sum(-1) == 1).all())
+        """As many numbers besides 0 as there are vectors, and a sum of 1 in each: then each holds a single 1."""
+        return np.count_nonzero(row) == count == np.count_nonzero(row.sum(-1) == 1)
 
     return one if len(shape) == 1 and shape[0] <= _SMALL else many
 

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from dm_env import specs
 
+from envcli.announced import Announced, AnnouncedNest
 from envcli.buffer import RolloutBuffer, Rows
-from envcli.errors import ConfigError, SpecError
+from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.pixels import image_spec
 from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
+from envcli.strict_rows import NestedRows
 
-__all__ = ["check_value", "dm_spec_to_spec", "is_nested", "row_reader", "row_writer"]
+__all__ = ["announced", "dm_spec_to_spec", "is_nested", "row_reader", "row_writer"]
 
 # A native spec is a leaf or a mapping or a sequence of them, and so is its value: hence Any throughout this file.
 
@@ -70,6 +72,16 @@ def _bounded(
     return Bounded(torch.from_numpy(low.copy()), torch.from_numpy(high.copy()), shape=shape, device=device, dtype=dtype)
 
 
+def announced(native: Any) -> Announced | AnnouncedNest:
+    """What a value of ``native``, which :func:`dm_spec_to_spec` takes, looks like in the simulator's own form."""
+    if is_nested(native):
+        entries = [(at, name, announced(inner)) for at, name, inner in _places(native)]
+        return AnnouncedNest(entries, isinstance(native, Mapping))
+    if isinstance(native, specs.BoundedArray):
+        return Announced(native.shape, native.dtype, native.minimum, native.maximum)
+    return Announced(native.shape, native.dtype)
+
+
 def _children(native: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(native, Mapping):
         yield from native.items()
@@ -89,20 +101,11 @@ def _places(native: Any) -> Iterator[tuple[Any, str, Any]]:
 def row_writer(native: Any, path: Key, buffer: RolloutBuffer) -> Rows:
     """``rows[t] = value``: a native value becomes row ``t`` of ``path`` (and of what is nested under it)."""
     if is_nested(native):
-        return _NestedRows(native, path, buffer)
+        return NestedRows([(at, row_writer(inner, (*path, name), buffer)) for at, name, inner in _places(native)])
     rows = buffer.array(path)
     if isinstance(native, specs.DiscreteArray) and rows.ndim > 1:
         return _OneHotRows(native.num_values, rows)
     return rows
-
-
-class _NestedRows:
-    def __init__(self, native: Any, path: Key, buffer: RolloutBuffer) -> None:
-        self._inner = [(at, row_writer(inner, (*path, name), buffer)) for at, name, inner in _places(native)]
-
-    def __setitem__(self, t: int, value: Any, /) -> None:
-        for at, rows in self._inner:
-            rows[t] = value[at]
 
 
 class _OneHotRows:
@@ -130,16 +133,3 @@ def row_reader(native: Any, path: Key, buffer: RolloutBuffer) -> Callable[[int],
     if native.shape == ():
         return lambda t: rows[t].reshape(()).copy()
     return lambda t: rows[t].copy()
-
-
-def check_value(native: Any, value: Any, where: str) -> None:
-    """Raise SpecError unless ``value`` has the shape that ``native`` says: numpy would stretch a wrong one silently."""
-    if is_nested(native):
-        for at, name, inner in _places(native):
-            try:
-                child = value[at]
-            except (KeyError, IndexError, TypeError):
-                raise SpecError(f"{where}: expected an entry {name!r}, found {value!r}") from None
-            check_value(inner, child, f"{where}.{name}")
-    elif np.shape(value) != native.shape:
-        raise SpecError(f"{where}: expected shape {native.shape} as the env's spec says, found {np.shape(value)}")

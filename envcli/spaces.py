@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from envcli.announced import Announced, AnnouncedNest
 from envcli.buffer import Array, RolloutBuffer, Rows
-from envcli.errors import ConfigError, SpecError
+from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.specs import (
     Binary,
@@ -26,8 +27,9 @@ from envcli.specs import (
     TensorSpec,
     Unbounded,
 )
+from envcli.strict_rows import NestedRows
 
-__all__ = ["check_native", "is_image", "row_reader", "row_writer", "rows_reader", "space_to_spec"]
+__all__ = ["announced", "is_image", "row_reader", "row_writer", "rows_reader", "space_to_spec"]
 
 Space = spaces.Space[Any]
 
@@ -88,6 +90,24 @@ def _multi_discrete_spec(space: spaces.MultiDiscrete, categorical: bool, device:
     return MultiOneHot(counts.tolist(), device=device, dtype=torch.int64)
 
 
+def announced(space: Space) -> Announced | AnnouncedNest:
+    """What a member of ``space``, which :func:`space_to_spec` takes, looks like in the simulator's own form."""
+    match space:
+        case spaces.Dict() | spaces.Tuple():
+            keyed = isinstance(space, spaces.Dict)
+            entries = [(name if keyed else int(name), name, announced(inner)) for name, inner in _children(space)]
+            return AnnouncedNest(entries, keyed)
+        case spaces.Discrete():
+            return Announced((), np.int64, space.start, space.start + space.n - 1)
+        case spaces.MultiDiscrete():
+            return Announced(space.nvec.shape, space.dtype, space.start, space.start + space.nvec - 1)
+        case spaces.MultiBinary():
+            return Announced(space.shape, space.dtype, 0, 1)
+        case spaces.Box():
+            return Announced(space.shape, space.dtype, space.low, space.high)
+    raise ConfigError(f"{space} has no fixed shape")
+
+
 def is_image(space: Space) -> bool:
     """Whether values of ``space`` are coloured images: uint8 ``[height, width, 3]`` from 0 to 255."""
     if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3 or space.shape[-1] != 3:
@@ -111,7 +131,13 @@ def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
     For most spaces that is the array itself: an assignment to it costs 0.1 us less than a call of a function.
     """
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        return _NestedRows(space, path, buffer)
+        keyed = isinstance(space, spaces.Dict)
+        return NestedRows(
+            [
+                (name if keyed else int(name), row_writer(child, (*path, name), buffer))
+                for name, child in _children(space)
+            ]
+        )
     rows = buffer.array(path)
     if isinstance(space, spaces.Discrete):
         return _NumberRows(space, rows) if rows.ndim == 1 else _OneHotRows([int(space.n)], int(space.start), rows)
@@ -120,18 +146,6 @@ def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
             return _NumberRows(space, rows)
         return _OneHotRows(space.nvec.tolist(), np.asarray(space.start), rows)
     return rows
-
-
-class _NestedRows:
-    def __init__(self, space: spaces.Dict | spaces.Tuple[Any], path: Key, buffer: RolloutBuffer) -> None:
-        keyed = isinstance(space, spaces.Dict)
-        self._inner = [
-            (name if keyed else int(name), row_writer(child, (*path, name), buffer)) for name, child in _children(space)
-        ]
-
-    def __setitem__(self, t: int, value: Any) -> None:
-        for name, rows in self._inner:
-            rows[t] = value[name]
 
 
 class _NumberRows:
@@ -213,16 +227,3 @@ def rows_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int
             return lambda start, stop: (numbers[start:stop] + first).tolist()
         return lambda start, stop: (numbers[start:stop].argmax(-1) + first).tolist()
     return lambda start, stop: [one(t) for t in range(start, stop)]
-
-
-def check_native(space: Space, value: Any, where: str) -> None:
-    """Raise SpecError unless ``value`` has the shape that ``space`` says: numpy would stretch a wrong one silently."""
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        for name, child in _children(space):
-            try:
-                inner = value[name if isinstance(space, spaces.Dict) else int(name)]
-            except (KeyError, IndexError, TypeError):
-                raise SpecError(f"{where}: expected an entry {name!r} of {space}, found {value!r}") from None
-            check_native(child, inner, f"{where}.{name}")
-    elif np.shape(value) != space.shape:
-        raise SpecError(f"{where}: expected shape {space.shape} as the env's space says, found {np.shape(value)}")

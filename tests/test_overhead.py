@@ -83,3 +83,10 @@ def test_a_policy_costs_little_more_than_itself() -> None:
         alone = seconds(lambda: [module(td) for _ in range(steps)])
         ours = seconds(lambda: env.rollout(steps, module, break_when_any_done=False))
     assert ours - alone <= 12 * bare, f"{(ours - alone) / bare:.1f} bare steps beyond policy and env"
+
+
+def test_all_checks_cost_a_fraction_of_a_step() -> None:
+    with GymEnv("CartPole-v1", checks="off") as unchecked, GymEnv("CartPole-v1", checks="full") as checked:
+        runs = [lambda env=env: env.rollout(STEPS, break_when_any_done=False) for env in (unchecked, checked)]
+        none, full = seconds(runs[0]), seconds(runs[1])
+    assert full / none <= 1.3, f"{full / none:.2f} of the time without checks"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from envcli.buffer import RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, SpecError
-from envcli.spaces import check_native, row_reader, row_writer, rows_reader, space_to_spec
+from envcli.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.specs import (
     Binary,
     Bounded,
@@ -123,7 +123,7 @@ def test_a_value_survives_the_way_into_a_row_and_out(name: str, categorical: boo
     rows, read = row_writer(space, ("x",), buffer), row_reader(space, ("x",), buffer)
     values = [space.sample() for _ in range(4)]
     for t, value in enumerate(values):
-        check_native(space, value, "here")
+        announced(space).check(value, "here")
         rows[t] = value
     whole = rows_reader(space, ("x",), buffer)(1, 4)
     for t, value in enumerate(values):
@@ -158,18 +158,22 @@ def test_what_a_simulator_keeps_is_not_our_memory() -> None:
 @pytest.mark.parametrize(
     ("space", "value", "said"),
     [
-        (spaces.Box(0, 1, (2,)), np.zeros(3), r"here: expected shape \(2,\) as the env's space says, found \(3,\)"),
+        (spaces.Box(0, 1, (2,)), np.zeros(3), r"here: expected shape \(2,\) as the env announces, found \(3,\)"),
         (spaces.Box(0, 1, (2,)), 0.5, r"found \(\)"),
         (spaces.Discrete(2), np.zeros(1), r"expected shape \(\)"),
         (spaces.Dict(a=spaces.Discrete(2)), {"b": 1}, "here: expected an entry 'a'"),
         (spaces.Dict(a=spaces.Box(0, 1, (2,))), {"a": np.zeros(1)}, r"here\.a: expected shape"),
-        (spaces.Tuple((spaces.Discrete(2),)), (), "here: expected an entry '0'"),
-        (spaces.Tuple((spaces.Discrete(2),)), 3, "here: expected an entry '0'"),
+        (spaces.Tuple((spaces.Discrete(2),)), (), "here: expected 1 entries, found 0"),
+        (spaces.Tuple((spaces.Discrete(2),)), 3, "here: expected 1 entries, found 3"),
+        (spaces.Dict(a=spaces.Discrete(2)), {"a": 1, "b": 1}, "here: found 'b', which is not announced"),
+        (spaces.Discrete(3, start=-1), 2, "here: expected -1 to 1, found 2"),
+        (spaces.MultiDiscrete([2, 3], start=[5, 0]), np.array([5, 3]), r"expected 0 to 2, found 3 at \[1\]"),
+        (spaces.MultiBinary(2), np.array([0, 2], np.int8), r"expected 0 to 1, found 2 at \[1\]"),
     ],
 )
-def test_a_wrong_shape_is_not_stretched(space: Any, value: Any, said: str) -> None:
+def test_what_is_no_member_is_refused(space: Any, value: Any, said: str) -> None:
     with pytest.raises(SpecError, match=said):
-        check_native(space, value, "here")
+        announced(space).check(value, "here")
 
 
 def test_a_real_space_of_every_env_family() -> None:

@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from typing_extensions import Self
 
+from envcli.announced import CURE
 from envcli.backends.backend import Backend
-from envcli.buffer import Array, RolloutBuffer
-from envcli.errors import ConfigError, EnvError, MissingDependency
+from envcli.buffer import Array, RolloutBuffer, Rows
+from envcli.errors import ConfigError, EnvError, MissingDependency, SpecError
 from envcli.keys import Key
 from envcli.physics_camera import PhysicsCamera, release
 from envcli.pixels import FrameSize, Unwritten
 from envcli.specs import Categorical, Composite, TensorSpec
+from envcli.strict_rows import StrictRows, strict_rows
 
 try:
     import dm_env
 
     from envcli import dm_suite
-    from envcli.dm_specs import check_value, dm_spec_to_spec, is_nested, row_reader, row_writer
+    from envcli.dm_specs import announced, dm_spec_to_spec, is_nested, row_reader, row_writer
 except ModuleNotFoundError as error:
     raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
 
@@ -50,7 +52,7 @@ class DMControlWrapper(Backend):
         pixels_only: with ``from_pixels``: leave the other observations out.
         camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.physics_camera.PhysicsCamera`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
-        frame_skip: see :class:`~envcli.backends.backend.Backend`.
+        frame_skip, checks: see :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.env.Env`.
 
     Raises:
@@ -72,6 +74,7 @@ class DMControlWrapper(Backend):
         render_quality: str = "full",
         categorical_action_encoding: bool = False,
         frame_skip: int | None = None,
+        checks: str = "first",
         device: torch.device | str | None = None,
     ) -> None:
         if not isinstance(env, dm_env.Environment):
@@ -79,7 +82,7 @@ class DMControlWrapper(Backend):
                 f"DMControlWrapper: expected a dm_env.Environment, found {type(env).__module__}.{type(env).__name__}. "
                 "Build one with dm_control.suite.load(domain, task)"
             )
-        super().__init__(env, frame_skip=frame_skip, device=device)
+        super().__init__(env, frame_skip=frame_skip, checks=checks, device=device)
         self.from_pixels, self.pixels_only = from_pixels, pixels_only
         self._camera = PhysicsCamera(camera_id, pixel_size, render_quality, render_kwargs)
         self.render_kwargs, self.render_quality = self._camera.options, render_quality
@@ -117,6 +120,8 @@ class DMControlWrapper(Backend):
         self.action_spec = Composite(action=action, device=device) if self._acted else action
         if is_nested(native.reward_spec()):
             raise ConfigError(f"{self._native_name()} pays several rewards at once. Wrap it so that it pays one")
+        self._announced, self._announced_reward = announced(self._shown), announced(native.reward_spec())
+        self._in_reset, self._in_step = f"{self._native_name()} reset", f"{self._native_name()} step"
         self.reward_spec = dm_spec_to_spec(native.reward_spec(), device=device, where="reward_spec")
         flag = Categorical(2, shape=torch.Size([1]), dtype=torch.bool, device=device)
         flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
@@ -135,45 +140,99 @@ class DMControlWrapper(Backend):
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        hidden = self._pixels is not None and self.pixels_only
-        self._first = Unwritten() if hidden else row_writer(self._shown, self._observed, buffer)
-        self._following = Unwritten() if hidden else row_writer(self._shown, ("next", *self._observed), buffer)
+        self._hidden = self._pixels is not None and self.pixels_only
+        self._first: Rows = Unwritten() if self._hidden else row_writer(self._shown, self._observed, buffer)
+        self._following: Rows = (
+            Unwritten() if self._hidden else row_writer(self._shown, ("next", *self._observed), buffer)
+        )
         self._action = row_reader(self._taken, self._acted, buffer)
-        self._reward = buffer.array(("next", "reward"))
+        self._reward: Rows = buffer.array(("next", "reward"))
         self._done, self._terminated, self._truncated = (
             buffer.flags(("next", name)) for name in ("done", "terminated", "truncated")
         )
         if self._pixels is not None:
             self._pixels.bind(buffer)
         self._native_step = self._env.step if self.frame_skip in (None, 1) else self._repeated_step
+        self._bind_checks()
+
+    def _bind_checks(self) -> None:
+        self._new_reset = self._new_step = self.checks != "off"
+        self._strict_first: list[StrictRows] = []
+        self._strict_following: list[StrictRows] = []
+        if self.checks != "full":
+            return
+        self._reward = strict_rows(self._announced_reward, self._reward, f"{self._in_step}: reward")
+        self._strict_following.append(self._reward)
+        if not self._hidden:
+            self._first = strict_rows(self._announced, self._first, f"{self._in_reset}: observation")
+            self._following = strict_rows(self._announced, self._following, f"{self._in_step}: observation")
+            self._strict_first.append(self._first)
+            self._strict_following.append(self._following)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        observation = self._env.reset(**self._reset_options).observation
-        check_value(self._shown, observation, f"{self._native_name()} reset: observation")
+        try:
+            observation = self._env.reset(**self._reset_options).observation
+        except RuntimeError as error:
+            self._explain(error, self._in_reset)
+            raise
+        if self._new_reset:
+            self._announced.check(observation, f"{self._in_reset}: observation")
+            self._new_reset = False
         self._first[t] = observation
+        _look(self._strict_first, t)
         if self._pixels is not None:
             self._pixels.show_first(t)
 
     def _step_row(self, t: int) -> None:
-        step = self._native_step(self._action(t))
-        if step.reward is None:  # the first moment of the next episode: dm_env resets by itself
-            raise EnvError(f"{self._native_name()}: the episode is over, or has not begun. Call reset() before step()")
+        try:
+            step = self._native_step(self._action(t))
+        except RuntimeError as error:
+            self._explain(error, self._in_step)
+            raise
+        if step.reward is None:
+            raise self._unpaid(step)
+        if self._new_step:
+            self._announced_reward.check(step.reward, f"{self._in_step}: reward")
+            self._announced.check(step.observation, f"{self._in_step}: observation")
+            self._new_step = False
         self._reward[t], self._following[t] = step.reward, step.observation
+        _look(self._strict_following, t)
         if step.last():
+            if self.checks == "full":
+                self._check_discount(step.discount)
             self._done[t] = True
             over = not np.any(step.discount)
             self._terminated[t], self._truncated[t] = over, not over
         if self._pixels is not None:
             self._pixels.show_next(t)
 
+    def _unpaid(self, step: dm_env.TimeStep) -> EnvError | SpecError:
+        if step.first():  # the first moment of the next episode: dm_env resets by itself
+            return EnvError(f"{self._native_name()}: the episode is over, or has not begun. Call reset() before step()")
+        return SpecError(f"{self._in_step}: reward: expected {self._announced_reward}, found None. Mend the simulator")
+
+    def _check_discount(self, discount: Any) -> None:
+        numbers = np.asarray(discount)
+        if numbers.dtype.kind not in "biuf" or not np.isfinite(numbers).all():
+            raise SpecError(f"{self._in_step}: discount: expected a finite number, found {discount!r}. {CURE}")
+
+    def _explain(self, error: RuntimeError, where: str) -> None:
+        if type(error).__name__ == "PhysicsError":  # dm_control's; a dm_env from elsewhere comes without it
+            raise EnvError(f"{where}: the physics came apart: {error}") from error
+
     def _repeated_step(self, action: Any) -> dm_env.TimeStep:
         step = self._env.step(action)
         total = step.reward
         for _ in range((self.frame_skip or 1) - 1):
-            if step.reward is None or step.last():
+            if total is None or step.last():
                 break
             step = self._env.step(action)
-            total = total + step.reward
+            try:
+                total = None if step.reward is None else total + step.reward
+            except TypeError:
+                if self.checks == "full":
+                    self._announced_reward.check(step.reward, f"{self._in_step}: reward")
+                raise
         return step._replace(reward=total)
 
     def _set_seed(self, seed: int | None) -> None:
@@ -191,6 +250,12 @@ class DMControlWrapper(Backend):
 
     def _close(self) -> None:
         self._release()
+
+
+def _look(strict: list[StrictRows], t: int) -> None:
+    for rows in strict:
+        if rows.whole(t, t + 1) == t:
+            rows.check(t)
 
 
 class DMControlEnv(DMControlWrapper):
@@ -225,6 +290,7 @@ class DMControlEnv(DMControlWrapper):
         render_kwargs: Mapping[str, Any] | None = None,
         pixel_size: FrameSize | None = None,
         render_quality: str = "full",
+        checks: str = "first",
         device: torch.device | str | None = None,
         visualize_reward: bool = False,
         environment_kwargs: Mapping[str, Any] | None = None,
@@ -242,6 +308,7 @@ class DMControlEnv(DMControlWrapper):
             pixel_size=pixel_size,
             render_quality=render_quality,
             frame_skip=frame_skip,
+            checks=checks,
             device=device,
         )
 
@@ -262,6 +329,7 @@ class DMControlEnv(DMControlWrapper):
         pixel_size: FrameSize | None = None,
         render_quality: str = "full",
         visualize_reward: bool = False,
+        checks: str = "first",
         **options: Any,
     ) -> Self:
         """The task called ``domain-task``; ``options`` are the constructor's other arguments."""
@@ -277,6 +345,7 @@ class DMControlEnv(DMControlWrapper):
             pixel_size=pixel_size,
             render_quality=render_quality,
             visualize_reward=visualize_reward,
+            checks=checks,
             **options,
         )
 

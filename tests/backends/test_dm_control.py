@@ -350,6 +350,90 @@ def test_an_observation_that_is_not_as_announced_is_refused() -> None:
         env.reset()
 
 
+class Faulty(Counting):
+    """Shows, pays or discounts ``lie`` at step ``at``; 0 is the reset."""
+
+    def __init__(self, what: str, lie: Any, at: int, limit: int = 50) -> None:
+        super().__init__(limit=limit)
+        self.what, self.lie, self.at = what, lie, at
+
+    def observe(self) -> Any:
+        return self.lie if self.what == "observation" and self.count == self.at else super().observe()
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        step = super().step(action)
+        return step._replace(**{self.what: self.lie}) if self.what != "observation" and self.count == self.at else step
+
+
+@pytest.mark.parametrize(
+    ("what", "lie", "said"),
+    [
+        ("observation", np.zeros(2, np.float32), r"step: observation: expected shape \(1,\).*found \(2,\)"),
+        ("observation", np.float32(0), r"step: observation: expected shape \(1,\).*found \(\)"),
+        ("observation", None, "step: observation: expected float32 .* found None"),
+        ("observation", {"x": 1}, "step: observation: expected float32"),
+        ("observation", np.array([np.nan], np.float32), "step: observation: expected a finite number, found nan"),
+        ("observation", np.array([np.inf]), "step: observation: expected a finite number, found inf"),
+        ("reward", np.nan, "step: reward: expected a finite number, found nan"),
+        ("reward", None, "step: reward: expected a number, float64, found None"),
+        ("reward", "much", "step: reward: expected a number, float64, found 'much'"),
+        ("reward", np.zeros(2), r"step: reward: expected shape \(\).*found \(2,\)"),
+    ],
+)
+def test_a_fault_is_told_when_it_is_looked_for(what: str, lie: Any, said: str) -> None:
+    for checks, at, skip in (("first", 1, None), ("full", 1, None), ("full", 20, None), ("full", 20, 2)):
+        env = DMControlWrapper(Faulty(what, lie, at), checks=checks, frame_skip=skip)
+        with pytest.raises(SpecError, match=f"^Faulty {said}"):
+            env.rollout(30)
+    if what == "observation":
+        for checks in ("first", "full"):
+            env = DMControlWrapper(Faulty(what, lie, 0), checks=checks)
+            with pytest.raises(SpecError, match=f"^Faulty {said.replace('step', 'reset')}"):
+                env.reset()
+
+
+def test_a_fault_is_let_pass_where_nobody_looks() -> None:
+    for what, lie in (("observation", np.float32(0)), ("observation", np.float32([np.nan])), ("reward", np.nan)):
+        for checks, at in (("off", 1), ("off", 20), ("first", 20)):
+            with DMControlWrapper(Faulty(what, lie, at), checks=checks) as env:
+                assert len(env.rollout(30)) == 30
+
+
+def test_a_discount_is_a_number() -> None:
+    for lie in (None, np.nan):
+        env = DMControlWrapper(Faulty("discount", lie, 5, limit=5), checks="full")
+        with pytest.raises(SpecError, match=f"Faulty step: discount: expected a finite number, found {lie}"):
+            env.rollout(9)
+
+
+def test_keys_that_are_not_announced() -> None:
+    class Generous(Nested):
+        def observe(self) -> Any:
+            return {**super().observe(), "more": 1}
+
+    with DMControlWrapper(Generous()) as env, pytest.raises(SpecError, match="reset: observation: found 'more'"):
+        env.reset()
+
+
+def test_physics_that_come_apart_are_told_with_the_task() -> None:
+    with DMControlEnv("cartpole", "swingup") as env:
+        td = env.rand_action(env.reset())
+        env.physics.data.qvel[:] = np.nan
+        with pytest.raises(EnvError, match=r"^cartpole, task=swingup step: the physics came apart: Physics state is"):
+            env.step(td)
+
+
+@pytest.mark.parametrize("domain", ["cheetah", "humanoid"])
+def test_all_checks_change_nothing(domain: str) -> None:
+    rollouts = []
+    for checks in ("off", "full"):
+        with DMControlEnv(domain, "run", checks=checks) as env:
+            env.set_seed(0)
+            torch.manual_seed(0)
+            rollouts.append(env.rollout(20))
+    assert (rollouts[0] == rollouts[1]).all()
+
+
 def test_an_env_without_a_generator_says_what_it_needs() -> None:
     class Mute(Counting):
         seed = None  # type: ignore[assignment]  # no method of that name
