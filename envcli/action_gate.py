@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy as np
 import torch
 
 from envcli.buffer import Array, RolloutBuffer, as_array
@@ -42,6 +43,7 @@ class ActionGate:
         self._holds = _membership(spec)
         self._mask = mask
         self._masks = None if mask is None else buffer[mask]
+        self._batch = buffer.batch_size
         self.written = -1  # the last row that an action was written to
 
     def write(self, t: int, value: Any) -> None:  # Any: whatever a policy takes for an action
@@ -55,10 +57,21 @@ class ActionGate:
         row = self._rows[t, ...]
         row[...] = as_array(value)
         if not self._holds(row):
-            self._refuse(_abridged(value))
-        if self._masks is not None and not masked(self._spec, self._masks[t]).is_in(torch.from_numpy(row)):
-            self._refuse(f"{_abridged(value)}, which {'.'.join(self._mask or ())} forbids")
+            self._refuse(self._first_outside(self._spec, row, value))
+        if self._masks is not None:
+            allowed = masked(self._spec, self._masks[t])
+            if not allowed.is_in(torch.from_numpy(row)):
+                self._refuse(f"{self._first_outside(allowed, row, value)}, which {'.'.join(self._mask or ())} forbids")
         self.written = t
+
+    def _first_outside(self, spec: TensorSpec, row: Array, value: torch.Tensor) -> str:
+        """What to show of ``value``: in a batch that of the first env whose action is not in ``spec``, with its index."""
+        rows = torch.from_numpy(row)
+        rows = rows.view(torch.bfloat16) if spec.dtype == torch.bfloat16 else rows
+        for env in np.ndindex(*self._batch):
+            if self._batch and not spec[env].is_in(rows[env]):
+                return f"{_abridged(value[env])} for env {', '.join(map(str, env))}"
+        return _abridged(value)
 
     def _refuse(self, found: str) -> None:
         raise _refusal(self._name, self._spec, found)

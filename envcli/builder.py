@@ -1,61 +1,122 @@
-"""From a configuration to an env: native, then transforms, then the seed. Pure: nothing global, nothing printed."""
+"""From a configuration to an env, or a batch of them. Pure: nothing global, nothing printed.
+
+Native, then transforms, then the batch, then outer transforms, then the seed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from envcli import registry
+from envcli.batch.batched_env import BatchedEnv, Gathered
+from envcli.batch.env_creator import EnvCreator
+from envcli.batch.parallel_env import ParallelEnv
+from envcli.batch.serial_env import SerialEnv
 from envcli.env import Env
-from envcli.errors import ConfigError
-from envcli.schema import check_finite
+from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.schema import ONE_ENV, check_finite, settled_parallel
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.transform import Transform
 
-__all__ = ["build"]
+__all__ = ["build", "build_one", "step_seconds"]
+
+_BATCHES: dict[str, type[BatchedEnv]] = {"processes": ParallelEnv, "serial": SerialEnv}
 
 
 def build(cfg: Mapping[str, Any]) -> Env:
-    """The env that a resolved configuration describes.
+    """The env that a resolved configuration describes, or the batch.
 
     ``cfg`` has the keys of `envcli.schema.EnvConfig`, as plain dicts or an OmegaConf node; all but ``backend`` may be
-    left out. Every call makes a new env. With a ``seed`` the env is seeded with it; without, it seeds itself.
+    left out. Every call makes a new env. With a ``seed`` the env is seeded with it; without, it seeds itself. A batch
+    is started when it is seeded or has outer transforms, which need to know what they are given; else when it is used.
 
     Raises `ConfigError` that names the config path of what cannot be built.
     """
     plain = as_plain(cfg)
     check_finite(plain)
-    parallel = plain.get("parallel") or {"type": "none"}
-    if parallel.get("type") != "none":
-        raise ConfigError(
-            f"parallel.type: found {parallel.get('type')!r}, expected none; more than one env comes later."
-        )
-    env = _native(plain)
+    parallel = settled_parallel(plain.get("parallel") or {}, plain.get("env_list"))
+    device = _device((plain.get("device") or {}).get("name"))
+    single = parallel.get("type", "none") == "none"
+    env = build_one(plain, device) if single else _batch(plain, parallel, device)
     try:
-        env = _transformed(env, plain)
+        if not single:
+            env = _transformed(env, plain, "outer_transforms")
         if plain.get("seed") is not None:
             env.set_seed(plain["seed"])
-    except BaseException:
+    except BaseException as error:
         env.close()  # whoever starts it closes it; the caller never got to see it
+        if isinstance(error, SpecError) and plain.get("env_list"):
+            raise SpecError(f"env_list=[{','.join(plain['env_list'])}]: {error}") from error
         raise
     return env
 
 
-def as_plain(cfg: Mapping[str, Any]) -> dict[str, Any]:
+def build_one(cfg: Mapping[str, Any], device: torch.device | None = None) -> Env:
+    """A single env, its transforms and its outer ones, from a plain configuration: what a worker of a batch calls."""
+    env = _native(cfg, device)
+    try:
+        return _transformed(env, cfg, "transforms", "outer_transforms")
+    except BaseException:
+        env.close()
+        raise
+
+
+def step_seconds(env: Env) -> float | None:
+    """How long a step of ``env`` takes in the simulator's own time, in seconds; of a batch, the first env's."""
+    seconds = getattr(env, "step_seconds", None)
+    return seconds[0] if isinstance(seconds, Gathered) else seconds
+
+
+def as_plain(cfg: Any) -> Any:  # Any: a tree of whatever a configuration holds
     """``cfg`` as plain, resolved dicts: no interpolation survives in what workers are given."""
     if type(cfg).__module__.startswith("omegaconf"):
         from omegaconf import OmegaConf
 
-        cfg = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]  # a mapping gives a dict
-    return dict(cfg)
+        return OmegaConf.to_container(cfg, resolve=True)
+    if isinstance(cfg, Mapping):
+        return {name: as_plain(node) for name, node in cfg.items()}
+    return [as_plain(node) for node in cfg] if isinstance(cfg, list) else cfg
 
 
-def _native(cfg: Mapping[str, Any]) -> Env:
+def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.device | None) -> Env:
+    """The workers build on the host; the batch hands out on ``device``."""
+    kind = parallel["type"]
+    if kind not in _BATCHES:
+        raise UnknownName("batch", kind, ["none", *_BATCHES], "(parallel.type)")
+    parts = _parts(cfg)
+    make: Callable[..., Env] = build_one
+    if any(node.get("shared") for part in parts for node in (part.get("transforms") or {}).values() if node):
+        make = EnvCreator(build_one, {"cfg": parts[0]})
+    each = [{"cfg": parts[i % len(parts)]} for i in range(parallel["num_envs"])]
+    node = {name: value for name, value in parallel.items() if name != "type"}
+    given = {"create_env_fn": make, "create_env_kwargs": each, "device": device}
+    try:
+        batch: Env = registry.call(_BATCHES[kind], node, "parallel", **given)
+    except ConfigError as error:
+        where = "" if str(error).startswith("parallel") else "parallel."
+        raise ConfigError(f"{where}{error}") from error
+    return batch
+
+
+def _parts(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each env of a batch is built from, in turn."""
+    nodes = [cfg["envs"][name] for name in cfg["env_list"]] if cfg.get("env_list") else [cfg]
+    return [
+        {**{name: node[name] for name in ONE_ENV if name in node}, "allow_imports": bool(cfg.get("allow_imports"))}
+        for node in nodes
+    ]
+
+
+def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
     node = cfg.get("backend") or {}
     imports = bool(cfg.get("allow_imports"))
     backend = registry.find("backends", registry.type_of(node, "backend"), "backend.type", imports)
     given = {name: cfg[name] for name in ("frame_skip", "from_pixels", "pixels_only") if name in cfg}
-    given["device"] = _device((cfg.get("device") or {}).get("name"))
+    given["device"] = device
     node = {name: value for name, value in node.items() if name != "type"}
     env: Env = registry.call(backend.from_name, node, "backend", **given)
     return env
@@ -76,13 +137,17 @@ def _device(name: str | None) -> torch.device | None:
     return device
 
 
-def _transformed(env: Env, cfg: Mapping[str, Any]) -> Env:
-    nodes = {name: node for name, node in (cfg.get("transforms") or {}).items() if node is not None}
-    if not nodes:
-        return env
-    from envcli.transformed_env import TransformedEnv
-    from envcli.transforms.compose import Compose
-
+def _transformed(env: Env, cfg: Mapping[str, Any], *places: str) -> Env:
+    """``env`` with the transforms that ``cfg`` has in these places."""
     imports = bool(cfg.get("allow_imports"))
-    chain = [registry.construct("transforms", node, f"transforms.{name}", imports) for name, node in nodes.items()]
+    chain: list[Transform] = [
+        registry.construct("transforms", node, f"{place}.{name}", imports)
+        for place in places
+        for name, node in (cfg.get(place) or {}).items()
+        if node is not None
+    ]
+    if not chain:
+        return env
+    if isinstance(env, BatchedEnv):
+        env.start()  # or an env would be built here to see what it shows, and closed again
     return TransformedEnv(env, Compose(*chain))

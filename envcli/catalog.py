@@ -16,22 +16,28 @@ from envcli.errors import ConfigError, StoreError
 
 __all__ = ["Group", "choices", "existing_folder", "extra_folders", "folder", "group_names", "groups", "node_keys"]
 
-_DEFAULT = re.compile(r"  - (?P<group>[\w/]+): (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
+_DEFAULT = re.compile(r"  - (?P<source>[\w/]+)(?:@(?P<place>\w+))?: (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
 _KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?:\s+# (?P<help>.*))?$")
 
 
 @dataclass(frozen=True)
 class Group:
-    """A choice between files: ``env=pendulum``."""
+    """A choice between files: ``env=pendulum``. ``source`` is the folder they are in; two groups may share one."""
 
     name: str
     default: str
     help: str
+    source: str
 
     @property
     def many(self) -> bool:
         """Whether several can be chosen: ``transforms=[a,b]``."""
         return self.default.startswith("[")
+
+    @property
+    def override(self) -> str:
+        """What Hydra calls it: ``transforms@outer_transforms`` for transforms at a second place."""
+        return self.name if self.name == self.source else f"{self.source}@{self.name}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ def groups(command: str) -> list[Group]:
     """The groups that a command's primary YAML names, in its order."""
     text = (folder() / f"{command}.yaml").read_text(encoding="utf-8")
     found = (_DEFAULT.match(line) for line in text.splitlines())
-    return [Group(m["group"], m["default"], m["help"] or "") for m in found if m]
+    return [Group(m["place"] or m["source"], m["default"], m["help"] or "", m["source"]) for m in found if m]
 
 
 def group_names(command: str) -> list[str]:
@@ -78,20 +84,20 @@ def group_names(command: str) -> list[str]:
     return [group.name for group in groups(command)]
 
 
-def choices(group: str, extra: Sequence[Path] = ()) -> dict[str, str]:
-    """Choice -> its one line, sorted; those in folders of the user's own included."""
+def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
+    """Choice -> its one line, sorted, of the groups of a folder; those in folders of the user's own included."""
     found: dict[str, str] = {}
     for place in (*extra, *extra_folders(), folder()):
-        for path in (place / group).glob("*.yaml"):
+        for path in (place / source).glob("*.yaml"):
             found.setdefault(path.stem, _first_comment(path))
     return dict(sorted(found.items()))
 
 
-def node_keys(group: str) -> Iterator[NodeKey]:
+def node_keys(group: Group) -> Iterator[NodeKey]:
     """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out."""
     seen = set()
-    for path in sorted((folder() / group).glob("*.yaml")):
-        for key in _keys(path, group):
+    for path in sorted((folder() / group.source).glob("*.yaml")):
+        for key in _keys(path, group.name):
             if key.path not in seen:
                 seen.add(key.path)
                 yield key

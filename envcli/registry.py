@@ -24,6 +24,7 @@ __all__ = ["FAMILIES", "arguments", "call", "construct", "find", "listed", "memb
 
 FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
     "backends": ("backend", "Env"),
+    "contenders": ("contender", "Contender"),
     "films": ("film format", "Film"),
     "policies": ("policy", "Policy"),
     "recorders": ("recorder", "Recorder"),

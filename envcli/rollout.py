@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,9 @@ __all__ = ["Callback", "Rollout", "check_truncatable", "end_rule", "mark_truncat
 Callback = Callable[[Any, TensorDictBase], Any]
 
 _DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after much Python costs 0.1 ms
-_TICK = 256  # rows between two calls of progress()
+_TICK = 256  # rows between two calls of progress(), at most; if the envs of a batch are led, they are whole only then
+_FIRST_TICK = 16
+_TICK_IN = 0.5  # seconds that they may take before the next are fewer
 
 
 class Rollout:
@@ -123,14 +126,18 @@ class Rollout:
 
     def run(self) -> None:
         """Make the steps. ``buffer.filled`` says how many rows are complete, also after an exception."""
+        tick = _FIRST_TICK
         try:
             for first in range(0, self.steps, _DRAW):
                 last = min(first + _DRAW, self.steps)
                 if self.policy is None:
                     draw_actions(self.env, self.buffer, first, last)
-                for tick in range(first, last, _TICK):
-                    if self._rows(tick, min(tick + _TICK, last)):
+                while self.buffer.filled < last:
+                    began = time.perf_counter()
+                    if self._rows(self.buffer.filled, min(self.buffer.filled + tick, last)):
                         return
+                    slow = time.perf_counter() - began > _TICK_IN
+                    tick = max(tick // 4, 1) if slow else min(tick * 4, _TICK)
                     if self.progress is not None:
                         self.progress(self.buffer.filled)
         finally:

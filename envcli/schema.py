@@ -8,15 +8,19 @@ becomes an object. Nothing heavy is imported here: help and completion read thes
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from envcli.errors import ConfigError
 
-__all__ = ["MISSING", "Answer", "EnvConfig", "check_finite", "describe", "key"]
+__all__ = ["MISSING", "ONE_ENV", "Answer", "EnvConfig", "check_finite", "describe", "key", "settled_parallel"]
 
 MISSING: Any = "???"  # OmegaConf's mark for "must be given"; Any because it stands in for a value of every type
+
+ONE_ENV = ("backend", "transforms", "frame_skip", "from_pixels", "pixels_only")
+"""The keys that say what a single env of a batch is."""
 
 T = TypeVar("T")
 
@@ -52,8 +56,13 @@ class EnvConfig(Answer):
     backend: dict[str, Any] = field(default_factory=dict)
     transforms: dict[str, Any] = field(default_factory=dict)
     parallel: dict[str, Any] = field(default_factory=dict)
+    outer_transforms: dict[str, Any] = field(default_factory=dict)
     device: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
+    envs: dict[str, Any] = field(default_factory=dict)  # the ONE_ENV keys of each name in env_list
+    env_list: list[str] | None = key(  # noqa: RUF009  # key() makes a field, like the others
+        None, "different envs side by side, in turn: env_list=[air_raid,pong]"
+    )
     seed: int | None = key(None, "where all randomness comes from; null: drawn, and recorded")
     max_steps: int = key(1000, "length of a rollout in steps")
     frame_skip: int | None = key(None, "repeat each action as often, rewards summed; null: the simulator's own")
@@ -66,16 +75,56 @@ class EnvConfig(Answer):
         at_least("seed", self.seed, 0)
         at_least("max_steps", self.max_steps, 1)
         at_least("frame_skip", self.frame_skip, 1)
+        self.parallel = settled_parallel(self.parallel, self.env_list)
+
+    @property
+    def env_name(self) -> str:
+        """What the env, or each of them, is called; for people."""
+        return ", ".join(self.env_list) if self.env_list else str(self.backend.get("name"))
 
 
-def at_least(name: str, value: int | None, low: int) -> None:
-    """Refuse a whole number below ``low``; None passes.
+def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None = None) -> dict[str, Any]:
+    """``parallel`` with nothing left open: ``num_envs`` is one for each name, or else for each core, at least 2.
+
+    >>> settled_parallel({"type": "serial"}, ["air_raid", "pong"])
+    {'type': 'serial', 'num_envs': 2}
+    """
+    if env_list is not None and not env_list:
+        raise ConfigError("env_list: found [], expected names of envs: 'env_list=[air_raid,pong]'")
+    if parallel.get("type", "none") == "none":
+        if env_list:
+            raise ConfigError("env_list: envs side by side need a batch. Add parallel=processes or parallel=serial.")
+        return dict(parallel)
+    num_envs = parallel.get("num_envs")
+    if num_envs is None:
+        num_envs = len(env_list or ()) or max(2, _cores())
+    at_least("parallel.num_envs", num_envs, 1)
+    at_least("parallel.num_workers", parallel.get("num_workers"), 1)
+    for name in (name for name in parallel if name.endswith("_timeout")):
+        seconds = parallel[name]
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+            raise ConfigError(f"parallel.{name}: found {seconds!r}, expected seconds, or 0 for no limit.")
+    if env_list and num_envs % len(env_list):
+        raise ConfigError(
+            f"parallel.num_envs: found {num_envs}, expected a multiple of {len(env_list)}, one for each of env_list."
+        )
+    return {**parallel, "num_envs": num_envs}
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def at_least(name: str, value: object, low: int) -> None:
+    """Refuse what is no whole number from ``low`` on; None passes.
 
     >>> at_least("frame_skip", 0, 1)
     Traceback (most recent call last):
     envcli.errors.ConfigError: frame_skip: found 0, expected a whole number of at least 1.
     """
-    if value is not None and value < low:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and (not whole or value < low):  # type: ignore[operator]  # it is whole
         raise ConfigError(f"{name}: found {value}, expected a whole number of at least {low}.")
 
 

@@ -10,8 +10,8 @@ import torch
 from omegaconf import OmegaConf
 
 import envcli
-from envcli.builder import build
-from envcli.errors import ConfigError, UnknownName
+from envcli.builder import build, step_seconds
+from envcli.errors import ConfigError, SpecError, UnknownName
 
 PENDULUM = {"backend": {"type": "gym", "name": "Pendulum-v1"}}
 
@@ -72,7 +72,14 @@ def test_frame_skip_reaches_the_backend() -> None:
             "transforms.a.max_steps: found nan",
         ),
         ({**PENDULUM, "device": {"name": "abacus"}}, "device.name: found 'abacus', which cannot be used here"),
-        ({**PENDULUM, "parallel": {"type": "processes"}}, "parallel.type: found 'processes'"),
+        ({**PENDULUM, "parallel": {"type": "proceses"}}, r"no batch 'proceses'. Did you mean 'processes'\?"),
+        ({**PENDULUM, "parallel": {"type": "serial", "num_envs": 0}}, "parallel.num_envs: found 0"),
+        ({**PENDULUM, "parallel": {"type": "serial", "num_worker": 1}}, "parallel.num_worker: no such key"),
+        (
+            {**PENDULUM, "parallel": {"type": "processes", "start_method": "frok"}},
+            "parallel.start_method: found 'frok'",
+        ),
+        ({"env_list": ["a", "b"], "envs": {}}, "env_list: envs side by side need a batch"),
     ],
 )
 def test_a_mistake_names_its_place(cfg: dict[str, object], text: str) -> None:
@@ -139,3 +146,101 @@ def test_make_env_works_inside_a_hydra_application_of_the_users_own(tmp_path: Pa
 def test_a_device_without_values_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"device\.name: found 'meta'"):
         build({"backend": {"type": "gym", "name": "CartPole-v1"}, "device": {"name": "meta"}})
+
+
+THREE = {"type": "serial", "num_envs": 3}
+
+
+def different(*gravities: int) -> dict[str, object]:
+    """Pendulums that differ in their gravity alone."""
+    envs = {f"g{g}": {"backend": {**PENDULUM["backend"], "options": {"g": g}}} for g in gravities}
+    return {"env_list": list(envs), "envs": envs}
+
+
+def test_a_batch_is_built_when_it_is_used() -> None:
+    with build({**PENDULUM, "parallel": THREE}) as env:
+        assert isinstance(env, envcli.SerialEnv)
+        assert env.is_closed
+        assert env.rollout(4).shape == (3, 4)
+
+
+def test_a_batch_gives_the_same_bits_whoever_runs_it() -> None:
+    nodes = {"count": {"type": "step_counter", "max_steps": 7}}
+    cfg = {**PENDULUM, "seed": 3, "transforms": nodes, "outer_transforms": {"sum": {"type": "reward_sum"}}}
+    runs = []
+    for parallel in (THREE, {"type": "processes", "num_envs": 3, "num_workers": 2}):
+        torch.manual_seed(0)
+        with build({**cfg, "parallel": parallel}) as env:
+            runs.append(env.rollout(20, break_when_any_done=False))
+    assert (runs[0] == runs[1]).all()
+
+
+def test_the_envs_of_a_batch_are_seeded_by_the_chain() -> None:
+    with build({**PENDULUM, "seed": 3, "parallel": THREE}) as env:
+        shown = env.reset()["observation"]
+    for i, seed in enumerate(envcli.seeding.seed_chain(3, 2)):
+        with build({**PENDULUM, "seed": seed}) as single:
+            assert torch.equal(single.reset()["observation"], shown[i])
+
+
+def test_outer_transforms_see_the_batch_and_follow_the_inner_ones() -> None:
+    inner, outer = {"a": {"type": "step_counter"}}, {"a": {"type": "reward_sum"}}
+    with build({**PENDULUM, "parallel": THREE, "transforms": inner, "outer_transforms": outer}) as env:
+        assert isinstance(env, envcli.TransformedEnv)
+        assert [type(t).__name__ for t in env.transform] == ["RewardSum"]  # type: ignore[attr-defined]
+        assert isinstance(env.base_env, envcli.SerialEnv)
+        assert {"step_count", "episode_reward"} <= set(env.rollout(2)["next"].keys())
+    with build({**PENDULUM, "transforms": inner, "outer_transforms": outer}) as env:
+        assert [type(t).__name__ for t in env.transform] == ["StepCounter", "RewardSum"]  # type: ignore[attr-defined]
+
+
+def test_different_envs_stand_side_by_side_in_turn() -> None:
+    with build({**different(5, 10), "parallel": {"type": "serial", "num_envs": 4}, "seed": 0}) as env:
+        assert [unwrapped.g for unwrapped in env.unwrapped] == [5, 10, 5, 10]
+
+
+def test_envs_that_do_not_fit_are_named() -> None:
+    cartpole = {"backend": {"type": "gym", "name": "CartPole-v1"}}
+    cfg = {"env_list": ["p", "c"], "envs": {"p": PENDULUM, "c": cartpole}, "parallel": {"type": "serial"}, "seed": 0}
+    with pytest.raises(SpecError, match=r"env_list=\[p,c\]: env 1 .* observation 'observation' is"):
+        build(cfg)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_shared_statistics_are_one_set(several: bool) -> None:
+    norm = {"type": "vec_norm", "decay": 1.0, "shared": True}
+    cfg = {**(different(5, 10, 15) if several else PENDULUM), "parallel": THREE}
+    for node in [cfg, *cfg.get("envs", {}).values()]:
+        node["transforms"] = {"norm": norm}
+    with build(cfg) as env:
+        env.rollout(5)
+        states = env.state_dict().values()
+        counts = [value["td"]["observation_count"].item() for state in states for value in state.values()]
+    assert counts == [18, 18, 18]
+
+
+def test_a_worker_gets_plain_dicts() -> None:
+    cfg = OmegaConf.create({"n": 2, "parallel": {"type": "processes", "num_envs": "${n}"}, **PENDULUM})
+    with build({"parallel": cfg.parallel, "backend": cfg.backend}) as env:
+        assert env.rollout(2).shape == (2, 2)
+        text = repr(env.create_env_kwargs)
+    assert "DictConfig" not in text
+    assert type(env.create_env_kwargs[0]["cfg"]["backend"]) is dict
+
+
+def test_a_batch_hands_out_on_the_device() -> None:
+    with build({**PENDULUM, "parallel": THREE, "device": {"name": "cpu"}}) as env:
+        assert env.device == torch.device("cpu")
+        assert env.reset().device == torch.device("cpu")
+
+
+def test_the_clock_of_a_batch_is_that_of_its_envs() -> None:
+    for parallel in ({"type": "none"}, THREE):
+        with build({**PENDULUM, "parallel": parallel, "seed": 0}) as env:
+            assert step_seconds(env) == pytest.approx(1 / 30)
+
+
+def test_make_env_gives_the_batch() -> None:
+    with envcli.make_env("env=pendulum", "parallel=processes", "parallel.num_envs=2") as env:
+        assert isinstance(env, envcli.ParallelEnv)
+        assert env.rollout(3).shape == (2, 3)

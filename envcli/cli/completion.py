@@ -39,8 +39,8 @@ def _later(command: str, current: str) -> list[str]:
         return [name for flag in FLAGS for name in flag.names]
     key, equals, value = current.partition("=")
     groups = {group.name: group for group in catalog.groups(command)}
-    if equals and key.lstrip("+") in groups:
-        return _choices(key, value, list(catalog.choices(key.lstrip("+"))))
+    if equals and (group := groups.get("env" if key == "env_list" else key.lstrip("+"))):
+        return _choices(key, value, list(catalog.choices(group.source)))
     plain = list(schema.describe(module.Config))
     if equals:
         return [
@@ -50,7 +50,7 @@ def _later(command: str, current: str) -> list[str]:
             for word in ("false", "true")
         ]
     names = [*groups, *(name for name, _, _ in plain)]
-    names += [node.path for group in groups for node in catalog.node_keys(group)]
+    names += [node.path for group in groups.values() for node in catalog.node_keys(group)]
     return [f"{name}=" for name in names]
 
 

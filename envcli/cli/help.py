@@ -41,9 +41,11 @@ def command_help(command: str) -> str:
         return "\n".join(lines).rstrip()
     groups = catalog.groups(command)
     for group in groups:
-        lines += [_title(f"{group.name}={group.default}", group.help), *_choices(group.name), ""]
+        lines += [_title(f"{group.name}={group.default}", group.help), *_choices(group), ""]
     lines += ["Keys", *_rows((f"{n}={_yaml(d)}", h) for n, d, h in schema.describe(module.Config))]
-    lines += _rows((f"{key.path}={key.default}", key.help) for group in groups for key in catalog.node_keys(group.name))
+    firsts = [group for group in groups if group.name == group.source]
+    lines += _rows((f"{key.path}={key.default}", key.help) for group in firsts for key in catalog.node_keys(group))
+    lines += _rows((f"{group.name}...", f"as {group.source}...") for group in groups if group not in firsts)
     lines += ["", "Flags"]
     lines += _rows((f"{', '.join(f.names)} {f.value}".rstrip(), _flag_help(f.help, f.choices)) for f in FLAGS)
     return "\n".join(lines)
@@ -62,8 +64,10 @@ def _flag_help(text: str, choices: tuple[str, ...]) -> str:
     return f"{text}: {', '.join(choices)}" if choices else text
 
 
-def _choices(group: str) -> list[str]:
-    found = catalog.choices(group)
+def _choices(group: catalog.Group) -> list[str]:
+    if group.name != group.source:
+        return [f"  as {group.source}"]
+    found = catalog.choices(group.source)
     if len(found) > _MANY:
         return textwrap.wrap(", ".join(found), _width(), initial_indent="  ", subsequent_indent="  ")
     return _rows(found.items())

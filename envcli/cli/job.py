@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
-from envcli.configuration import composition, reading
+from envcli.configuration import composition, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
 from envcli.run_folder import RunFolder, read_json, versions
 
@@ -49,20 +49,21 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     command = hydra.job.config_name
     module = commands.find(command)
     if not commands.keeps(command):
-        return module.run(_settled(command, cfg))
+        return module.run(_settled(command, cfg, hydra))
     sweeping = hydra.mode == RunMode.MULTIRUN
     path = Path(hydra.runtime.output_dir)
-    with RunFolder(path, command, hydra.overrides.task, part_of_sweep=sweeping) as folder:
-        config = _settled(command, cfg)
+    with RunFolder(path, command, overrides.as_typed(hydra.overrides.task), part_of_sweep=sweeping) as folder:
+        config = _settled(command, cfg, hydra)
         folder.write_config(OmegaConf.to_yaml(OmegaConf.structured(config)), getattr(config, "seed", None))
         return module.run(config, folder)
 
 
-def _settled(command: str, cfg: DictConfig) -> Any:  # Any: each command has a Config of its own
+def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each command has a Config of its own
     """The command's configuration with nothing left open: a replay looked up, a seed drawn."""
     if replay := cfg.get("replay"):
         cfg = _replayed(command, Path(replay), cfg)
-    config = reading.finished(command, cfg)
+    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    config = reading.finished(command, cfg, hydra.overrides.task, folders)
     if getattr(config, "seed", 0) is None:
         config.seed = secrets.randbelow(2**32)
     return config

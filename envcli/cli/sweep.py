@@ -84,6 +84,7 @@ def _jobs(folder: Path) -> list[dict[str, Any]]:
 
 def _table(jobs: list[dict[str, Any]]) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     swept = [k for k in _keys(jobs) if len({job["overrides"].get(k) for job in jobs}) > 1]
     columns = {k: title for k, title in _COLUMNS.items() if any(k in job["metrics"] for job in jobs)}
@@ -92,7 +93,7 @@ def _table(jobs: list[dict[str, Any]]) -> Table:
         table.add_column(title, justify="right")
     for job in jobs:
         values = [number(job["metrics"].get(k)) for k in columns]
-        table.add_row(str(job["job"]), *(job["overrides"].get(k, "") for k in swept), job["state"], *values)
+        table.add_row(str(job["job"]), *(Text(job["overrides"].get(k, "")) for k in swept), job["state"], *values)
     return table
 
 

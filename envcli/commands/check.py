@@ -38,7 +38,7 @@ def run(cfg: Config) -> None:
     torch.manual_seed(cfg.seed)
     with build(vars(cfg)) as env:
         findings = check_env(env)
-    answer([asdict(finding) for finding in findings], lambda: _table(findings, str(cfg.backend.get("name"))), cfg.json)
+    answer([asdict(finding) for finding in findings], lambda: _table(findings, cfg.env_name), cfg.json)
     if broken := [finding for finding in findings if not finding.passed]:
         raise EnvError(
             f"{len(broken)} of {len(findings)} checks failed: {', '.join(f.name for f in broken)} (seed {cfg.seed})"

@@ -7,6 +7,7 @@ shows; each step adds the frame it led to, at the pace of the env's own clock.
   envcli render env=pong format=gif max_steps=200
   envcli render env=pendulum preview=true
   envcli render env=pong transforms=atari compare=true
+  envcli render env=cartpole parallel=processes parallel.num_envs=9
   envcli render rollout=outputs/rollout/Pong/2025-01-31_12-00-00-000000
 """
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "run"]
 
-_CHUNK = 100  # steps filmed at a time: so many frames are held in memory, whatever the length of the film
+_CHUNK = 100  # steps of all envs filmed at a time: so many frames are in memory, whatever the length of the film
 _RAW = "raw_pixels"
 _FPS = 30.0  # of an env that has no clock
 
@@ -67,12 +68,12 @@ def run(cfg: Config, folder: RunFolder) -> None:
         return
     import torch
 
-    from envcli.builder import build
+    from envcli.builder import build, step_seconds
 
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)
-    with build(vars(cfg)) as env:
-        _film(cfg, folder, _live(cfg, env), _fps(cfg, getattr(env, "step_seconds", None)))
+    with build(_keeping_raw(cfg)) as env:
+        _film(cfg, folder, _live(cfg, env), _fps(cfg, step_seconds(env)))
 
 
 def _fps(cfg: Config, step_seconds: float | None) -> float:
@@ -92,42 +93,48 @@ def _live(cfg: Config, env: Env) -> Iterator[tuple[Scene, TensorDictBase]]:
 
     keys = _keys(cfg, env)
     policy = registry.construct("policies", cfg.policy, "policy", cfg.allow_imports).bind(env)
-    scene, last, done = Scene(keys), None, 0
+    scene, last, done, chunk = Scene(keys), None, 0, max(1, _CHUNK // env.numel())
     while done < cfg.max_steps:
-        steps = min(_CHUNK, cfg.max_steps - done)
+        steps = min(chunk, cfg.max_steps - done)
         piece = env.rollout(steps, policy, break_when_any_done=False, auto_reset=last is None, tensordict=last)
         yield scene, piece
         last = env.step_mdp(piece[..., -1])
         done += steps
 
 
+def _keeping_raw(cfg: Config) -> dict[str, Any]:
+    """The configuration, with the frames kept as the simulator draws them, whatever transforms make of them."""
+    if not _keeps_raw(cfg):
+        return vars(cfg)
+    raw = {_RAW: {"type": "rename", "in_keys": ["pixels"], "out_keys": [_RAW], "create_copy": True}}
+    return {**vars(cfg), "transforms": {**raw, **cfg.transforms}}
+
+
+def _keeps_raw(cfg: Config) -> bool:
+    """Not of different envs side by side: it may be transforms that make their frames equally large."""
+    return bool(cfg.transforms or cfg.outer_transforms) and not cfg.env_list
+
+
 def _keys(cfg: Config, env: Env) -> list[NestedKey]:
     """What is shown: the frames as the simulator drew them, and, to compare, as the transforms leave them."""
     from envcli.keys import as_path
-    from envcli.transformed_env import TransformedEnv
 
-    transformed = isinstance(env, TransformedEnv)
-    drawn = env.base_env if isinstance(env, TransformedEnv) else env
-    if "pixels" not in drawn.observation_keys:
-        raise ConfigError(f"{drawn!r} shows no pixels. Type: from_pixels=true")
-    if not transformed:
+    shown = {as_path(key) for key in env.observation_keys}
+    if not _keeps_raw(cfg):
+        if ("pixels",) not in shown:
+            raise ConfigError(f"{env!r} shows no pixels. Type: from_pixels=true")
+        if cfg.compare and cfg.env_list:
+            raise ConfigError("compare: of different envs only what the transforms leave is shown. Type: compare=false")
         if cfg.compare:
             raise ConfigError(
                 "compare: there are no transforms to compare with. Type: transforms=[...] or compare=false"
             )
         return ["pixels"]
-    assert isinstance(env, TransformedEnv)
-    _keep_raw(env)
     if not cfg.compare:
         return [_RAW]
-    if as_path("pixels") not in {as_path(shown) for shown in env.observation_keys}:
+    if ("pixels",) not in shown:
         raise ConfigError("compare: the transforms leave no 'pixels' to compare with. Type: compare=false")
     return [_RAW, "pixels"]
-
-
-def _keep_raw(env: Any) -> None:  # Any: a TransformedEnv, whose import is heavy
-    transform = registry.find("transforms", "rename")
-    env.insert_transform(0, transform(in_keys=["pixels"], out_keys=[_RAW], create_copy=True))
 
 
 def _saved(path: str) -> Iterator[tuple[Scene, TensorDictBase]]:

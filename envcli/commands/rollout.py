@@ -6,6 +6,8 @@ what there is by then.
   envcli rollout env=pendulum max_steps=1000 seed=3 frame_skip=2
   envcli rollout backend.name=MountainCar-v0 transforms=[step_counter]
   envcli rollout -m env=pendulum,cartpole 'seed=range(0,3)'
+  envcli rollout env=cartpole parallel=processes parallel.num_envs=64
+  envcli rollout env_list=[air_raid,pong] transforms=pixels parallel=processes
   envcli rollout replay=outputs/rollout/Pendulum-v1/2025-01-31_12-00-00-000000
 """
 
@@ -42,19 +44,20 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     """Build, run, write, report. Returns the mean return of the episodes that ended."""
     import torch
 
-    from envcli.builder import build
+    from envcli.builder import build, step_seconds
     from envcli.episodes import Episodes
 
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
     with build(vars(cfg)) as env:
-        step_seconds = getattr(env, "step_seconds", None)
+        clock, envs = step_seconds(env), env.numel()
         start = time.perf_counter()
         rollout = _record(env, cfg, folder)
         seconds = time.perf_counter() - start
     steps = rollout.numel()
-    speed = {"steps": steps, "seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": step_seconds}
-    metrics: dict[str, Any] = {**speed, **Episodes.of(rollout).metrics(), "seed": cfg.seed, "folder": str(folder.path)}
+    speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
+    counts = {"envs": envs, "steps": steps, **speed}
+    metrics: dict[str, Any] = {**counts, **Episodes.of(rollout).metrics(), "seed": cfg.seed, "folder": str(folder.path)}
     folder.write_metrics(metrics)
     if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
         answer(metrics, lambda: _table(metrics, folder), cfg.json)
@@ -69,14 +72,18 @@ def _record(env: Env, cfg: Config, folder: RunFolder) -> TensorDictBase:
     policy = registry.construct("policies", cfg.policy, "policy", cfg.allow_imports).bind(env)
     buffer = recorder.buffer(env, cfg.max_steps)
     try:
-        with Progress(cfg.max_steps, folder.command) as progress:
+        with Progress(cfg.max_steps * env.numel(), folder.command) as progress:
             rollout = env.rollout(
-                cfg.max_steps, policy, break_when_any_done=cfg.break_when_any_done, out=buffer, progress=progress
+                cfg.max_steps,
+                policy,
+                break_when_any_done=cfg.break_when_any_done,
+                out=buffer,
+                progress=lambda steps: progress(steps * env.numel()),
             )
     except KeyboardInterrupt:
         saved = recorder.finish()
         kept = f"kept in {near(saved)}" if saved else "nothing kept"
-        raise KeyboardInterrupt(f"interrupted after {recorder.steps} steps, {kept}") from None
+        raise KeyboardInterrupt(f"interrupted after {recorder.steps * env.numel()} steps, {kept}") from None
     except BaseException:
         recorder.finish()
         raise
@@ -92,7 +99,8 @@ def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
     table.add_column(overflow="ignore", no_wrap=True)  # a broken path cannot be copied
     unfinished = metrics["unfinished_episodes"]
     cut = f" and {number(unfinished)} cut off by the end" if unfinished else ""
-    table.add_row("steps", number(metrics["steps"]))
+    each = f", {number(metrics['steps'] // metrics['envs'])} of each of {metrics['envs']} envs"
+    table.add_row("steps", number(metrics["steps"]) + (each if metrics["envs"] > 1 else ""))
     table.add_row("episodes", f"{number(metrics['episodes'])}{cut}")
     for name, unit in (("return", ""), ("length", " steps")):
         if metrics[f"{name}_mean"] is not None:

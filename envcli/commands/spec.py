@@ -1,8 +1,10 @@
 """Show what goes into an env, and what comes out.
 
-The specs as a tree; where transforms change them, before and after. In JSON, null is a bound that is not there.
+The specs as a tree; where transforms change them, before and after. Of a batch, the shapes begin with the number of
+envs. In JSON, null is a bound that is not there.
 
   envcli spec env=pendulum
+  envcli spec env=pendulum parallel=serial parallel.num_envs=3
   envcli spec env=cartpole transforms=[step_counter] json=true
 """
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "run"]
 
+_WHERE = {"processes": "in worker processes", "serial": "one after the other"}
 _KINDS = ("observation", "action", "state", "reward", "done")
 
 
@@ -34,41 +37,56 @@ def run(cfg: Config) -> None:
     from envcli.builder import build
 
     with build(vars(cfg)) as env:
-        specs = _specs(env)
-        base = getattr(env, "base_env", None)
         data: dict[str, Any] = {
-            "name": cfg.backend.get("name"),
+            "name": cfg.env_name,
             "backend": cfg.backend.get("type"),
             "batch_size": list(env.batch_size),
-            "transforms": {name: node["type"] for name, node in cfg.transforms.items() if node},
-            "specs": specs,
+            "parallel": cfg.parallel,
+            "transforms": _types(cfg.transforms),
+            "outer_transforms": _types(cfg.outer_transforms),
+            "specs": _specs(env),
         }
-        if base is not None and cfg.transforms:
-            data["specs_before_transforms"] = _specs(base)
+    if data["transforms"] or data["outer_transforms"]:
+        with build(_bare(cfg)) as env:
+            data["specs_before_transforms"] = _specs(env)
     answer(data, lambda: _tree(data), cfg.json)
+
+
+def _types(nodes: dict[str, Any]) -> dict[str, str]:
+    return {name: node["type"] for name, node in nodes.items() if node}
+
+
+def _bare(cfg: Config) -> dict[str, Any]:
+    """The configuration without transforms; without a seed too, so that a batch builds one env and not all."""
+    envs = {name: {**node, "transforms": {}} for name, node in cfg.envs.items()}
+    return {**vars(cfg), "transforms": {}, "outer_transforms": {}, "envs": envs, "seed": None}
 
 
 def _specs(env: Env) -> dict[str, Any]:  # Any: a leaf, or a dict of them, as deep as the spec
     full = {kind: getattr(env, f"full_{kind}_spec") for kind in _KINDS}
-    return {kind: _described(spec) for kind, spec in full.items() if spec is not None and len(list(spec.keys()))}
+    one = (0,) * env.ndim
+    return {kind: _described(spec, one) for kind, spec in full.items() if spec is not None and len(list(spec.keys()))}
 
 
-def _described(spec: Any) -> dict[str, Any]:  # Any: a Composite or a leaf
+def _described(spec: Any, one: tuple[int, ...]) -> dict[str, Any]:  # Any: a Composite or a leaf
     if hasattr(spec, "keys"):
-        return {str(name): _described(spec[name]) for name in spec.keys()}  # noqa: SIM118 - a spec is no dict
+        return {str(name): _described(spec[name], one) for name in spec.keys()}  # noqa: SIM118 - a spec is no dict
     dtype = str(spec.dtype).removeprefix("torch.")
     leaf = {"type": type(spec).__name__, "shape": list(spec.shape), "dtype": dtype, "device": str(spec.device)}
-    return {**leaf, **_limits(spec)}
+    return {**leaf, **_limits(spec, one)}
 
 
-def _limits(spec: Any) -> dict[str, Any]:  # Any: each kind of spec has limits of its own
-    """What a leaf allows, as short as it can be said: two numbers, a list of at most 16, or the widest range."""
+def _limits(spec: Any, one: tuple[int, ...]) -> dict[str, Any]:  # Any: each kind of spec has limits of its own
+    """What a leaf allows, as short as it can be said: two numbers, a list of at most 16, or the widest range.
+
+    Of a batch, that of its env ``one``: they are all alike.
+    """
     if (n := getattr(spec, "n", None)) is not None:
         return {"n": int(n)}
     if (counts := getattr(spec, "nvec", None)) is not None:
         return {"nvec": counts.tolist() if hasattr(counts, "tolist") else list(counts)}
     if hasattr(spec, "low"):
-        return {"low": _edge(spec.low, "min"), "high": _edge(spec.high, "max")}
+        return {"low": _edge(spec.low[one], "min"), "high": _edge(spec.high[one], "max")}
     return {}
 
 
@@ -84,11 +102,12 @@ def _tree(data: dict[str, Any]) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
-    title = Text.assemble((str(data["name"]), "bold"), f" (backend {data['backend']})")
-    tree = Tree(title)
+    several = f" x {data['batch_size'][0]}, {_WHERE[data['parallel']['type']]}" if data["batch_size"] else ""
+    tree = Tree(Text.assemble((data["name"], "bold"), f" (backend {data['backend']}){several}"))
     if before := data.get("specs_before_transforms"):
         _grow(tree.add("before transforms"), before)
-        tree = _grow(tree.add(f"after {', '.join(data['transforms'])}"), data["specs"], tree)
+        names = ", ".join([*data["transforms"], *data["outer_transforms"]])
+        tree = _grow(tree.add(f"after {names}"), data["specs"], tree)
     else:
         _grow(tree, data["specs"])
     return tree

@@ -30,8 +30,10 @@ def register(command: str) -> None:
         _search_first(extras)
 
 
-def compose(command: str, overrides: Iterable[str] = ()) -> DictConfig:
+def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path] = ()) -> DictConfig:
     """The configuration of ``envcli <command> <overrides>``, from any working directory.
+
+    ``folders`` are those that ``--config-dir`` names.
 
     Hydra's global state is left as it is: an application that itself runs under Hydra may call this.
     """
@@ -42,7 +44,10 @@ def compose(command: str, overrides: Iterable[str] = ()) -> DictConfig:
 
     register(command)
     # hydra.compose() would set the process-wide GlobalHydra and version base; the loader below it does not.
-    loader = ConfigLoaderImpl(create_config_search_path(str(catalog.folder())))
+    search_path = create_config_search_path(str(catalog.folder()))
+    for folder in folders:
+        search_path.append("command-line", f"file://{folder}")
+    loader = ConfigLoaderImpl(search_path)
     cfg = loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False)
     with flag_override(cfg, ["struct", "readonly"], [False, False]):
         del cfg["hydra"]
@@ -52,14 +57,16 @@ def compose(command: str, overrides: Iterable[str] = ()) -> DictConfig:
 def task_name(cfg: Mapping[str, Any]) -> str:
     """The name of what is run, fit for a folder: ``ALE/Pong-v5`` gives ``ALE-Pong-v5``.
 
-    >>> task_name({"backend": {"name": "ALE/Pong-v5"}})
-    'ALE-Pong-v5'
+    >>> task_name({"backend": {"name": "ALE/Pong-v5"}}), task_name({"env_list": ["pong", "qbert"]})
+    ('ALE-Pong-v5', 'pong-qbert')
     """
     if earlier := cfg.get("replay") or cfg.get("rollout"):
         from omegaconf import OmegaConf
 
         saved = Path(earlier) / "config.yaml"
         cfg = OmegaConf.load(saved) if saved.is_file() else {}  # type: ignore[assignment]  # a DictConfig is a mapping
+    if names := cfg.get("env_list"):
+        return "-".join(names[:3]) + (f"-and-{len(names) - 3}-more" if len(names) > 3 else "")
     backend = cfg.get("backend") or {}
     missing = "name" not in backend or backend.get("name") is None  # "in" is False for OmegaConf's ???
     return "env" if missing else re.sub(r"[^\w.-]+", "-", str(backend["name"])).strip("-.") or "env"

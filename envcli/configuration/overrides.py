@@ -14,7 +14,7 @@ from pathlib import Path
 from envcli import catalog, commands
 from envcli.errors import ConfigError, nearest
 
-__all__ = ["check"]
+__all__ = ["as_typed", "check", "require_preset"]
 
 _OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 _WORD = re.compile(r"[\w./:+-]+")
@@ -42,7 +42,10 @@ class Checker:
         if head == "hydra" or key.startswith("hydra/") or "@" in key:
             return override
         if key in self.groups:
-            self.check_choice(key, sign, value)
+            self.check_choice(self.groups[key], sign, value)
+            return sign + self.groups[key].override + (match["equals"] or "") + value
+        if key == "env_list":
+            self.check_env_list(value)
         elif head not in self.keys:
             raise ConfigError(self.unknown(key, head))
         elif not self.multirun and is_sweep(value):
@@ -51,41 +54,52 @@ class Checker:
             return "++" + override
         return override
 
-    def check_choice(self, group: str, sign: str, value: str) -> None:
+    def check_choice(self, group: catalog.Group, sign: str, value: str) -> None:
         """Refuse a choice that no file stands for."""
-        known = catalog.choices(group, self.folders)
+        known = catalog.choices(group.source, self.folders)
         if sign == "~" and not value:
             return
         bracketed = value.startswith("[") and value.endswith("]")
-        if bracketed and not self.groups[group].many:
-            raise ConfigError(
-                f"{group}: found {value}, expected one choice: {group}={value[1:-1].split(',')[0] or '...'}"
-            )
+        if bracketed and not group.many:
+            first = value[1:-1].split(",")[0] or "..."
+            cure = f". Or to have them side by side: 'env_list={value}'" if group.name == "env" else ""
+            raise ConfigError(f"{group.name}: found {value}, expected one choice: {group.name}={first}{cure}")
         several = not bracketed and "," in value
         if several and not self.multirun and not _SWEEP.match(value):
-            cure = f" Or to have them all at once: '{group}=[{value}]'." if self.groups[group].many else ""
-            raise ConfigError(f"{group}: found several choices, {value}. Add -m to run a job for each.{cure}")
+            cure = f" Or to have them all at once: '{group.name}=[{value}]'." if group.many else ""
+            raise ConfigError(f"{group.name}: found several choices, {value}. Add -m to run a job for each.{cure}")
         for name in (value[1:-1] if bracketed else value).split(","):
             name = name.strip()
-            if name in known or (name == "null" and self.groups[group].default == "null"):
+            if name in known or (name == "null" and group.default == "null"):
                 continue
             if name and not _WORD.fullmatch(name):
                 return  # quotes, glob(...), choice(...): Hydra reads them
             raise ConfigError(self.no_choice(group, name, known))
 
-    def no_choice(self, group: str, name: str, known: Iterable[str]) -> str:
+    def check_env_list(self, value: str) -> None:
+        """Refuse what is no list of presets."""
+        if value == "null" or self.multirun:  # in a multirun each job checks its own
+            return
+        if not (value.startswith("[") and value.endswith("]")):
+            raise ConfigError(f"env_list: found {value or 'nothing'}, expected a list: 'env_list=[{value or '...'}]'")
+        for name in words_in(value):
+            require_preset(name, self.folders)
+
+    def no_choice(self, group: catalog.Group, name: str, known: Iterable[str]) -> str:
         """The message for ``parallel=4`` and ``env=pendulm``."""
-        keys = {key.path.removeprefix(f"{group}.") for key in catalog.node_keys(group)}
         if not name or re.fullmatch(r"[\d.]+|true|false|null", name, re.IGNORECASE):
-            cure = f" Or set one of its keys: {group}.{min(keys)}=..." if keys and not self.groups[group].many else ""
+            keys = {key.path for key in catalog.node_keys(group)}
+            cure = f" Or set one of its keys: {min(keys)}=..." if keys and not group.many else ""
+            if group.name == "parallel":
+                cure = f" For the number of envs: parallel=processes parallel.num_envs={name or '...'}"
             found = f"found {name}" if name else "found nothing"
-            return f"{group} is a group: {found}, expected one of {', '.join(known)}.{cure}"
+            return f"{group.name} is a group: {found}, expected one of {', '.join(known)}.{cure}"
         cure = ""
-        if group == "env":
+        if group.name == "env":
             cure = f" Any env that a backend knows works without a preset: backend.name={name} (see envcli list)."
-        elif group == "device":
+        elif group.name == "device":
             cure = f" Any other device: device.name={name}."
-        return f"{group}: no choice {name!r}. {nearest(name, known)}{cure}"
+        return f"{group.name}: no choice {name!r}. {nearest(name, known)}{cure}"
 
     def unknown(self, key: str, head: str) -> str:
         """The message for a key, or a group, that this command does not have."""
@@ -98,9 +112,9 @@ class Checker:
 
     def no_override(self, word: str) -> str:
         """The message for a word without ``=``."""
-        for group in self.groups:
-            if word in catalog.choices(group, self.folders):
-                return f"found {word!r}, expected key=value. Did you mean '{group}={word}'?"
+        for group in self.groups.values():
+            if word in catalog.choices(group.source, self.folders):
+                return f"found {word!r}, expected key=value. Did you mean '{group.name}={word}'?"
         if word in self.keys:
             return f"{word}: found no value, expected {word}=value."
         return f"found {word!r}, expected key=value. See envcli {self.command} --help."
@@ -117,7 +131,35 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     checked = [checker.check(override) for override in overrides]
     _refuse_launcher_alone(overrides, multirun)
     _refuse_with_replay(overrides)
-    return checked
+    return [*checked, *_first_env(overrides)]
+
+
+def as_typed(overrides: Iterable[str]) -> list[str]:
+    """What :func:`check` was given, from what it gave.
+
+    >>> as_typed(["env_list=[pong,qbert]", "transforms@outer_transforms=[sign]", "env=pong"])
+    ['env_list=[pong,qbert]', 'outer_transforms=[sign]']
+    """
+    plain = [re.sub(r"^([+~]*)[\w/]+@(\w+)", r"\1\2", override) for override in overrides]
+    several = any(_key(override) == "env_list" for override in plain)
+    return [override for override in plain if not (several and _key(override) == "env")]
+
+
+def require_preset(name: str, folders: Iterable[Path] = ()) -> None:
+    """Refuse a name in ``env_list`` that no choice of ``env`` has."""
+    known = catalog.choices("env", list(folders))
+    if name not in known:
+        raise ConfigError(f"env_list: no env {name!r}. {nearest(name, known)} The names are those of env=...")
+
+
+def words_in(value: str) -> list[str]:
+    """The words of a plain list; none if it holds more than words, which is Hydra's to read.
+
+    >>> words_in("[pong, qbert]"), words_in("['a b']")
+    (['pong', 'qbert'], [])
+    """
+    words = [word.strip() for word in value[1:-1].split(",")]
+    return words if all(map(_WORD.fullmatch, words)) else []
 
 
 def is_sweep(value: str) -> bool:
@@ -138,6 +180,20 @@ def _names(command: str) -> set[str]:
     return {item.name for item in fields(config)} | set(catalog.group_names(command)) if config else set()
 
 
+def _key(override: str) -> str:
+    return re.split(r"[=@]", override.lstrip("+~"))[0]
+
+
+def _first_env(overrides: Iterable[str]) -> list[str]:
+    """With ``env_list``, what else is typed must fit the first of them, as it would beside ``env=``."""
+    values = {_key(override): override.partition("=")[2] for override in overrides}
+    if "env_list" not in values or values["env_list"] == "null":
+        return []
+    if "env" in values:
+        raise ConfigError(f"env={values['env']} and env_list={values['env_list']} exclude each other. Leave one out.")
+    return [f"env={name}" for name in words_in(values["env_list"])[:1]]
+
+
 def _refuse_launcher_alone(overrides: Iterable[str], multirun: bool) -> None:
     for override in overrides:
         if override.startswith("hydra/launcher=") and not multirun:  # Hydra would ignore it without a word
@@ -145,7 +201,7 @@ def _refuse_launcher_alone(overrides: Iterable[str], multirun: bool) -> None:
 
 
 def _refuse_with_replay(overrides: Iterable[str]) -> None:
-    names = [re.split(r"[=@]", override.lstrip("+~"))[0] for override in overrides]
+    names = [_key(override) for override in overrides]
     if "replay" not in names:
         return
     for name, override in zip(names, overrides, strict=True):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
 from envcli.configuration import composition, overrides, refusals
 from envcli.errors import ConfigError, UnknownName, nearest
-from envcli.schema import check_finite
+from envcli.schema import ONE_ENV, check_finite
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,13 +23,16 @@ def read(command: str, words: Sequence[str]) -> Any:  # Any: each command has a 
         raise UnknownName("command with a configuration", command, commands.names())
     checked = overrides.check(command, words, multirun=False)
     try:
-        return finished(command, composition.compose(command, checked))
+        return finished(command, composition.compose(command, checked), checked)
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, checked)) from error
 
 
-def finished(command: str, cfg: DictConfig) -> Any:
-    """The command's ``Config`` object: resolved, complete, finite, with nothing in it that it does not know."""
+def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: Iterable[Path] = ()) -> Any:
+    """The command's ``Config`` object: resolved, complete, finite, with nothing in it that it does not know.
+
+    ``words`` and ``folders`` (of ``--config-dir``) are what ``cfg`` was composed of; each of an ``env_list`` is again.
+    """
     from omegaconf import OmegaConf
 
     Config = commands.find(command).Config
@@ -37,6 +41,23 @@ def finished(command: str, cfg: DictConfig) -> Any:
             raise ConfigError(f"no key {str(name)!r} in {command}. {nearest(str(name), Config.__dataclass_fields__)}")
     for name in sorted(OmegaConf.missing_keys(cfg)):
         raise ConfigError(f"{name}: nothing found, expected a value. Add {name}=...")
-    config = OmegaConf.to_object(cfg)
+    config: Any = OmegaConf.to_object(cfg)
     check_finite(OmegaConf.to_container(cfg, resolve=True))
+    if getattr(config, "env_list", None) and not config.envs:  # a replay has them already
+        if typed := [word for word in overrides.as_typed(words) if word.startswith("env=")]:
+            raise ConfigError(f"{typed[0]} and env_list={config.env_list} exclude each other. Leave one out.")
+        config.envs = {name: _one_env(command, name, words, folders) for name in dict.fromkeys(config.env_list)}
     return config
+
+
+def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
+    """What ``env=<name>`` with the same other words makes of one env."""
+    overrides.require_preset(name, folders)
+    others = [word for word in overrides.as_typed(words) if not word.startswith("env_list=")]
+    checked = overrides.check(command, [*others, f"env={name}"], multirun=False, folders=folders)
+    mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
+    try:
+        config = finished(command, composition.compose(command, [*checked, "env_list=null"], folders))
+    except mistakes as error:
+        raise ConfigError(f"env_list, {name}: {refusals.explain(error, command, checked)}") from error
+    return {key: getattr(config, key) for key in ONE_ENV}

@@ -71,8 +71,10 @@ def _unknown(key: str, command: str, overrides: Iterable[str]) -> str:
     parent, known = _neighbours(key, command, overrides)
     below = key[len(parent) + 1 :] if parent else key
     name = below.split(".")[0]
+    if parent == "parallel" and known == ["type"]:
+        return f"no key {key!r}: one env has no such key. For several, choose parallel=processes or parallel=serial."
     if not known:
-        cure = " Choose one first, such as transforms=[step_counter]." if parent == "transforms" else ""
+        cure = f" Choose one first, such as {parent}=[step_counter]." if parent.endswith("transforms") else ""
         return f"no key {key!r}: {parent or command} is empty.{cure}"
     return f"no key {key!r}. {nearest(name, known)}" + (f" (in {parent})" if parent else "")
 

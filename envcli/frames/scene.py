@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from tensordict import TensorDictBase
 
-from envcli.frames.image import Image, as_image, side_by_side, tiled
+from envcli.frames.image import Image, as_image, narrowed, side_by_side, tiled
 from envcli.keys import NestedKey
 
 __all__ = ["Frame", "Scene"]
+
+_SCREEN = 1920  # pixels that the frames of all envs of a batch together are wide, at most
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ class Scene:
 
     def _drawn(self, rows: list[torch.Tensor], t: int) -> Image:
         per_env = [side_by_side([as_image(key[t, env]) for key in rows]) for env in range(rows[0].shape[1])]
-        return per_env[0] if len(per_env) == 1 else tiled(per_env)
+        if len(per_env) == 1:
+            return per_env[0]
+        width = _SCREEN // math.ceil(math.sqrt(len(per_env)))
+        return tiled([narrowed(image, width) for image in per_env])
 
 
 def _first(values: torch.Tensor, lead: int) -> torch.Tensor:

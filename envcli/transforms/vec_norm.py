@@ -44,6 +44,8 @@ class VecNorm(Transform):
         decay: the weight of an update in the next one, above 0, at most 1.
         eps: the least the variance is taken for. (TorchRL says the standard deviation, and does this.)
         shapes: of one value of each entry; None: all dimensions but the batch's. Those before it are averaged over.
+        shared: in a configuration: the envs of a batch, in whatever process, keep one set of sums, as
+            :class:`~envcli.EnvCreator` makes them. Of itself it does nothing, and a single env has nothing to share.
 
     Raises:
         ConfigError: ``decay`` or ``eps`` is out of range, or ``shapes`` are not as many as ``in_keys``.
@@ -59,6 +61,7 @@ class VecNorm(Transform):
         decay: float = 0.9999,
         eps: float = 1e-4,
         shapes: Sequence[Sequence[int]] | None = None,
+        shared: bool = False,
     ) -> None:
         super().__init__(["observation", "reward"] if in_keys is None else in_keys, out_keys)
         if not 0 < decay <= 1 or not eps > 0:
@@ -67,7 +70,7 @@ class VecNorm(Transform):
             raise ConfigError(f"VecNorm: {len(shapes)} shapes for in_keys {self.in_keys}, expected one for each")
         if len(self.in_keys) != len(self.out_keys):
             raise TransformError(f"VecNorm: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many")
-        self.decay, self.eps, self.lock = decay, eps, lock
+        self.decay, self.eps, self.lock, self.shared = decay, eps, lock, shared
         self.frozen = False
         self._shapes = None if shapes is None else [torch.Size(shape) for shape in shapes]
         self._sums: dict[NestedKey, RunningSums] = {}

@@ -14,11 +14,10 @@ from envcli.errors import EnvcliError
 
 CONF = catalog.folder()
 COMMANDS = [name for name in commands.names() if hasattr(commands.find(name), "Config")]
-CHOICES = [(group.name, choice) for group in catalog.groups("rollout") for choice in catalog.choices(group.name)]
+CHOICES = [(group.name, choice) for group in catalog.groups("rollout") for choice in catalog.choices(group.source)]
 NEEDS = {("policy", "module"): ["policy.path=x"]}  # what a choice leaves to the user
 for images in (
     "atari",
-    "cat_frames",
     "center_crop",
     "crop",
     "gray_scale",
@@ -36,6 +35,7 @@ REFUSED = {
     "module_transform": "no file net.pt",
 }  # by every env that is here
 NEEDS["transforms", "unsqueeze"] = ["transforms.unsqueeze.in_keys=[observation]"]
+NEEDS["transforms", "cat_frames"] = ["env=pong", "transforms.cat_frames.dim=-1"]
 NEEDS["transforms", "squeeze"] = ["env=pong", "transforms.squeeze.dim=-1", "backend.obs_type=grayscale"]
 NEEDS["transforms", "frame_skip"] = ["env=pendulum"]  # long enough
 NEEDS["transforms", "end_of_life"] = ["env=pong", "backend.lives=true"]
@@ -49,9 +49,15 @@ def test_every_command_has_a_yaml_that_composes(command: str) -> None:
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_choice_composes_and_is_explained(group: str, choice: str) -> None:
-    assert read("rollout", [f"{group}={choice}", *NEEDS.get((group, choice), [])])
-    assert catalog.choices(group)[choice], f"conf/{group}/{choice}.yaml needs a first line that says what it is"
+def test_every_choice_composes(group: str, choice: str) -> None:
+    needs = [word.replace("transforms.", f"{group}.") for word in NEEDS.get((group.removeprefix("outer_"), choice), [])]
+    assert read("rollout", [f"{group}={choice}", *needs])
+
+
+@pytest.mark.parametrize("group", catalog.groups("rollout"), ids=lambda group: group.name)
+def test_every_choice_is_explained(group: catalog.Group) -> None:
+    for choice, explained in catalog.choices(group.source).items():
+        assert explained, f"conf/{group.source}/{choice}.yaml needs a first line that says what it is"
 
 
 @pytest.mark.parametrize("preset", catalog.choices("env"))
