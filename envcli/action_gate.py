@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy as np
 import torch
 
 from envcli.buffer import Array, RolloutBuffer, as_array
@@ -65,7 +64,7 @@ class ActionGate:
         self.written = t
 
     def _first_outside(self, spec: TensorSpec, row: Array, value: torch.Tensor) -> str:
-        """What to show of ``value``: in a batch that of the first env whose action is not in ``spec``, with its index."""
+        """What to show of ``value``: in a batch that of the first env whose action is not in ``spec``, and its index."""
         rows = torch.from_numpy(row)
         rows = rows.view(torch.bfloat16) if spec.dtype == torch.bfloat16 else rows
         for env in np.ndindex(*self._batch):
@@ -154,7 +153,7 @@ def _one_hot_membership(shape: torch.Size) -> Callable[[Array], bool]:
 
     def many(row: Array) -> bool:
         """As many numbers besides 0 as there are vectors, and a sum of 1 in each: then each holds a single 1."""
-        return np.count_nonzero(row) == count == np.count_nonzero(row.sum(-1) == 1)
+        return bool(np.count_nonzero(row) == count == np.count_nonzero(row.sum(-1) == 1))
 
     return one if len(shape) == 1 and shape[0] <= _SMALL else many
 

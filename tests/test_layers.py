@@ -33,7 +33,7 @@ STOREYS = [
         "envcli.spaces",
         "envcli.spare_memory",
     ],
-    ["envcli.dm_specs", "envcli.films", "envcli.physics_camera", "envcli.row_env", "envcli.transforms"],
+    ["envcli.dm_specs", "envcli.gym_answers", "envcli.films", "envcli.physics_camera", "envcli.row_env", "envcli.transforms"],
     ["envcli.stages"],
     ["envcli.front"],
     ["envcli.policy_rows"],

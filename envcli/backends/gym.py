@@ -6,26 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import gymnasium
-import numpy as np
 import torch
 from typing_extensions import Self
 
 from envcli import gym_registry
-from envcli.announced import CURE, Announced, check_flag
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.errors import ConfigError, SpecError
+from envcli.gym_answers import GymAnswers
 from envcli.info_reader import InfoReader
 from envcli.keys import Key
 from envcli.pixels import Pixels, Unwritten
-from envcli.spaces import announced, is_image, row_reader, row_writer, rows_reader, space_to_spec
+from envcli.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
-from envcli.strict_rows import StrictRows, strict_rows
 
 __all__ = ["GymEnv", "GymWrapper"]
-
-_REWARD = Announced((), "float32")
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class _AvailableEnvs:
@@ -123,8 +118,7 @@ class GymWrapper(Backend):
         observation = space_to_spec(
             native.observation_space, categorical=self._categorical, device=device, where="observation_space"
         )
-        self._announced = announced(native.observation_space)
-        self._in_reset, self._in_step = f"{self._native_name()} reset", f"{self._native_name()} step"
+        self._answers = GymAnswers(native, self._native_name(), self.checks)
         name = "pixels" if is_image(native.observation_space) else "observation" if self._pixels is None else "state"
         self._observed: Key = () if isinstance(native.observation_space, gymnasium.spaces.Dict) else (name,)
         shown = Composite({name: observation}, device=device)
@@ -158,9 +152,13 @@ class GymWrapper(Backend):
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         space = self._env.observation_space
-        self._hidden = self._pixels is not None and self.pixels_only
-        self._first: Rows = Unwritten() if self._hidden else row_writer(space, self._observed, buffer)
-        self._following: Rows = Unwritten() if self._hidden else row_writer(space, ("next", *self._observed), buffer)
+        first: Rows | None = None
+        following: Rows | None = None
+        if self._pixels is None or not self.pixels_only:
+            first, following = (row_writer(space, (*prefix, *self._observed), buffer) for prefix in ((), ("next",)))
+        first, following = self._answers.bind(first, following, buffer.array(("next", "reward"))[:, 0])
+        self._first = Unwritten() if first is None else first
+        self._following = Unwritten() if following is None else following
         if self._pixels is not None:
             self._pixels.bind(buffer)
         self._action = row_reader(self._env.action_space, self._acted, buffer)
@@ -173,49 +171,30 @@ class GymWrapper(Backend):
         self._next_info: Callable[[int, Mapping[str, Any]], None] | None = None
         if self._info is not None:
             self._first_info, self._next_info = self._info.writer(buffer, ()), self._info.writer(buffer, ("next",))
-        self._bind_checks(buffer)
-
-    def _bind_checks(self, buffer: RolloutBuffer) -> None:
-        self._new_reset = self._new_step = self.checks != "off"
-        self._strict_following: StrictRows | None = None
-        self._rewards = buffer.array(("next", "reward"))[:, 0]
-        self._strict_first: StrictRows | None = None
-        if self.checks == "full" and not self._hidden:
-            self._first = self._strict_first = strict_rows(
-                self._announced, self._first, f"{self._in_reset}: observation"
-            )
-            self._following = self._strict_following = strict_rows(
-                self._announced, self._following, f"{self._in_step}: observation"
-            )
-        self._one_step = self._first_step if self._new_step else self._env.step
-        self._native_step = self._one_step if self._repeat == 1 else self._repeated_step
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         options = self._reset_options
         if self._seed is not None:
             options = {"seed": self._seed, **options}
             self._seed = None
-        result = self._env.reset(**options)
-        if self._new_reset:
-            self._check_reset(result)
-        observation, info = result
-        self._first[t] = observation
-        if self._strict_first is not None and self._strict_first.whole(t, t + 1) == t:
-            self._strict_first.check(t)
+        self._first[t], info = self._answers.reset(**options)
+        self._answers.check_first(t)
         if self._first_info is not None:
             self._first_info(t, info)
         if self._pixels is not None:
             self._pixels.show_first(t)
 
     def _step_row(self, t: int) -> None:
-        result = self._native_step(self._action(t))
+        answers = self._answers
+        result = (answers.step if self._repeat == 1 else self._repeated_step)(self._action(t))
         try:
             self._following[t], self._reward[t], terminated, truncated, info = result
         except (TypeError, OverflowError):  # the row of a reward takes numbers
-            self._check_reward(result)
+            answers.check_reward(result[1])
             raise
-        self._look(t, t + 1, result[1])
-        if (terminated is not False or truncated is not False) and self._is_end(terminated, truncated):
+        if answers.full:
+            answers.check(t, t + 1, result[1])
+        if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
             self._mark_end(t, terminated, truncated)
         if self._next_info is not None:
             self._next_info(t, info)
@@ -225,12 +204,13 @@ class GymWrapper(Backend):
     def _step_rows(self, start: int, stop: int) -> int:
         if self._next_info is not None or self._pixels is not None:
             return super()._step_rows(start, stop)
-        t, total = start, 0.0
-        if self._new_step:  # it is looked at by itself
+        answers, t, total = self._answers, start, 0.0
+        if answers.new_step:  # it is looked at by itself
             t = start = super()._step_rows(start, start + 1)
             if start == stop or self._done[start - 1]:
                 return start
-        step, observations, rewards = self._native_step, self._following, self._reward
+        step = answers.step if self._repeat == 1 else self._repeated_step
+        observations, rewards = self._following, self._reward
         try:
             for t, action in enumerate(self._actions(start, stop), start):
                 result = step(action)
@@ -238,108 +218,38 @@ class GymWrapper(Backend):
                     observations[t], rewards[t], terminated, truncated, _ = result
                     total += result[1]
                 except (TypeError, OverflowError):
-                    self._check_reward(result)
+                    answers.check_reward(result[1])
                     raise
                 # Only False itself goes on at once: that costs less than to ask for the truth, and None is seen.
-                if (terminated is not False or truncated is not False) and self._is_end(terminated, truncated):
-                    self._look(start, t + 1, total)
+                if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
+                    answers.check(start, t + 1, total)
                     self._mark_end(t, terminated, truncated)
                     return t + 1
-            self._look(start, stop, total)
+            answers.check(start, stop, total)
         except BaseException:
-            self._stopped_in(self._whole(start, t))
+            self._stopped_in(answers.whole(start, t))
             raise
         return stop
 
     def _repeated_step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        total = 0.0
+        answers, total = self._answers, 0.0
         for _ in range(self._repeat):
-            observation, reward, terminated, truncated, info = self._one_step(action)
+            observation, reward, terminated, truncated, info = answers.step(action)
             try:
                 total += float(reward)
             except (TypeError, ValueError):
-                self._check_reward((observation, reward))
+                answers.check_reward(reward)
                 raise
-            if (terminated is not False or truncated is not False) and self._is_end(terminated, truncated):
+            if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
                 break
         return observation, total, terminated, truncated, info
-
-    def _is_end(self, terminated: Any, truncated: Any) -> bool:
-        if self.checks == "full" and not terminated.__class__ is truncated.__class__ is bool:
-            self._check_flags(terminated, truncated)
-        return bool(terminated or truncated)
 
     def _mark_end(self, t: int, terminated: Any, truncated: Any) -> None:
         self._done[t] = True
         self._terminated[t], self._truncated[t] = bool(terminated), bool(truncated)
 
-    # -- what the simulator returned ------------------------------------------------------------------------------
-
-    def _first_step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """The native step in new memory: looked at as a whole, whatever it costs."""
-        result = self._env.step(action)
-        if not isinstance(result, tuple) or len(result) != 5:
-            raise SpecError(_not_a_tuple(self._in_step, "observation, reward, terminated, truncated, info", result))
-        observation, reward, terminated, truncated, info = result
-        self._announced.check(observation, f"{self._in_step}: observation")
-        _REWARD.check(reward, f"{self._in_step}: reward")
-        self._check_flags(terminated, truncated)
-        _check_info(info, self._in_step)
-        self._new_step = False
-        self._one_step = self._env.step
-        self._native_step = self._one_step if self._repeat == 1 else self._repeated_step
-        return observation, reward, terminated, truncated, info
-
-    def _check_reset(self, result: Any) -> None:
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise SpecError(_not_a_tuple(self._in_reset, "observation, info", result))
-        self._announced.check(result[0], f"{self._in_reset}: observation")
-        _check_info(result[1], self._in_reset)
-        self._new_reset = False
-
-    def _check_flags(self, terminated: Any, truncated: Any) -> None:
-        check_flag(terminated, f"{self._in_step}: terminated")
-        check_flag(truncated, f"{self._in_step}: truncated")
-
-    def _check_reward(self, result: Any) -> None:
-        if self.checks == "full":
-            _REWARD.check(result[1], f"{self._in_step}: reward")
-
-    def _look(self, start: int, stop: int, total: float) -> None:
-        """Raise SpecError if an observation or a reward of these rows is not as announced.
-
-        All at once: for twenty rows as for one that takes 2 us.
-
-        Args:
-            start, stop: the rows.
-            total: the sum of their rewards, which is a number of float32 unless one of them is none.
-        """
-        rows = self._strict_following
-        if rows is not None and (t := rows.whole(start, stop)) < stop:
-            rows.check(t)
-        if self.checks == "full" and not -_LARGEST <= total <= _LARGEST and (t := self._whole(start, stop)) < stop:
-            _REWARD.check(self._rewards[t], f"{self._in_step}: reward")
-
-    def _whole(self, start: int, stop: int) -> int:
-        """The first of these rows that is not as announced, or ``stop``."""
-        if self._strict_following is not None:
-            stop = self._strict_following.whole(start, stop)
-        if self.checks == "full" and (bad := ~np.isfinite(self._rewards[start:stop])).any():
-            stop = start + int(bad.argmax())
-        return stop
-
     def _set_seed(self, seed: int | None) -> None:
         self._seed = seed
-
-
-def _not_a_tuple(where: str, expected: str, found: Any) -> str:
-    shown = f"a tuple of {len(found)}" if isinstance(found, tuple) else f"a {type(found).__name__}"
-    return f"{where}: expected ({expected}), found {shown}. {CURE}"
-
-
-def _check_info(info: Any, where: str) -> None:
-    if not isinstance(info, Mapping):
-        raise SpecError(f"{where}: info: expected a dict, found a {type(info).__name__}. {CURE}")
 
 
 class GymEnv(GymWrapper):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tensordict import TensorDictBase
@@ -18,6 +19,7 @@ __all__ = ["PHASES", "Share"]
 
 PHASES = ("build", "reset", "step", "call", "close")
 
+_RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _LONGEST = 256  # rows an env makes in one go
 _GO = 0.02  # seconds that one go may take before it is made shorter: after each, somebody looks up
 
@@ -48,7 +50,10 @@ class Share:
                 self.envs.append(make())
                 self.envs[-1]._require_open()  # a batch is not started before it is needed
         except BaseException:
-            self.close()
+            failed = self.note[0]
+            with suppress(Exception):  # the first failure is the one to be told
+                self.close()
+            self._mark(failed, "build", 0)
             raise
 
     def _mark(self, index: int, phase: str, row: int) -> None:
@@ -78,16 +83,18 @@ class Share:
         """``_reset_row`` of the envs in ``where``, ``[n, *batch]``; None: of all."""
         note = self.note
         note[1], note[2] = 1, t
-        some = whole = [True] * len(self.envs)
-        if where is not None:
-            flat = where.reshape(len(self.envs), -1)
-            some, whole = flat.any(1).tolist(), flat.all(1).tolist()
-        for i, env in enumerate(self.envs):
-            if some[i]:
-                note[0] = i
-                env._reset_row(t, None if whole[i] or where is None else where[i])
+        if where is None:
+            for note[0], env in enumerate(self.envs):
+                env._reset_row(t, None)
+            self._paused = None
+            return
+        flat = where.reshape(len(self.envs), -1)
+        whole = flat.all(1).tolist()
+        for i in flat.any(1).nonzero()[0].tolist():
+            note[0] = i
+            self.envs[i]._reset_row(t, None if whole[i] else where[i])
         if self._paused is not None:
-            self._paused &= False if where is None else ~where
+            self._paused &= ~where
 
     def step_row(self, t: int) -> None:
         """``_step_row`` of all envs but those that wait."""
@@ -127,17 +134,22 @@ class Share:
 
     def lead_rows(self, start: int, stop: int, onward: bool) -> None:
         """``lead_row`` for ``start`` to ``stop``, each env for itself: as fast as one alone."""
-        self.note[1] = 2
+        self.note[1] = _STEP
         for i, env in enumerate(self.envs):
             lead = self._leads.get(i)
             if lead is None:
-                lead = self._leads[i] = Rollout(env, self._rows[i], self._buffer.steps)
+                lead = self._leads[i] = _Lead(env, self._rows[i], self._buffer.steps, self.note)
             self.note[0] = i
             t = start
             while t < stop:
                 self.note[2] = t
                 began, end = time.perf_counter(), min(t + self._go, stop)
-                lead.lead(t, end, onward or end < stop)
+                try:
+                    lead.lead(t, end, onward or end < stop)
+                except BaseException:
+                    if self.note[1] == _STEP:
+                        self.note[2] = max(t, self._rows[i].filled)
+                    raise
                 slow = time.perf_counter() - began > _GO
                 t, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, _LONGEST)
                 if self.stops_early():
@@ -147,7 +159,8 @@ class Share:
 
     def set_seeds(self, seeds: Sequence[int | None]) -> None:
         """One seed for each env."""
-        for env, seed in zip(self.envs, seeds, strict=True):
+        for i, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
+            self._mark(i, "call", 0)
             env.set_seed(seed)
 
     def give(self, options: Mapping[str, Any], given: Sequence[TensorDictBase | None] | None) -> None:
@@ -174,12 +187,28 @@ class Share:
 
     def close(self) -> None:
         """Close every env, also where one of them fails; the first failure is raised at the end."""
-        failures = []
+        failures: dict[int, BaseException] = {}
         for i, env in enumerate(self.envs):
             self._mark(i, "close", 0)
             try:
                 env.close()
-            except Exception as error:
-                failures.append(error)
+            except BaseException as error:  # a sys.exit too: the others are to be closed all the same
+                failures[i] = error
         if failures:
-            raise failures[0]
+            first = min(failures)
+            self._mark(first, "close", 0)
+            raise failures[first]
+
+
+class _Lead(Rollout):
+    """A rollout that notes when it is in a reset, and of which row."""
+
+    def __init__(self, env: Env, buffer: RolloutBuffer, steps: int, note: Any) -> None:
+        super().__init__(env, buffer, steps)
+        self._note = note
+
+    def _episode_over(self, t: int) -> bool:
+        self._note[1], self._note[2] = _RESET, t + 1
+        over = super()._episode_over(t)
+        self._note[1] = _STEP
+        return over

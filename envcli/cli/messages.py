@@ -22,5 +22,6 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message without its line breaks."""
-    return " ".join(str(error).split())
+    """The message without its line breaks, and what was noted on its way, where that is one line too."""
+    notes = [f"({note})" for note in getattr(error, "__notes__", ()) if "\n" not in note]
+    return " ".join([*str(error).split(), *notes])

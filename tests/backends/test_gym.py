@@ -351,8 +351,9 @@ def test_a_wrapper_is_not_made_from_a_name() -> None:
         GymWrapper.from_name("CartPole-v1")
 
 
-def test_a_copy_of_one_that_has_run() -> None:
-    env = GymEnv("CartPole-v1")
+@pytest.mark.parametrize("checks", ["first", "full"])
+def test_a_copy_of_one_that_has_run(checks: str) -> None:
+    env = GymEnv("CartPole-v1", checks=checks)
     env.set_seed(0)
     env.rollout(5)
     again = pickle.loads(pickle.dumps(env)), copy.deepcopy(env)

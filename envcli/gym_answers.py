@@ -1,0 +1,141 @@
+"""What a gymnasium env answers, held against what it announces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from envcli.announced import CURE, Announced, check_flag
+from envcli.buffer import Array, Rows
+from envcli.errors import SpecError
+from envcli.spaces import announced
+from envcli.strict_rows import StrictRows, strict_rows
+
+__all__ = ["GymAnswers", "Step"]
+
+Step = tuple[Any, Any, Any, Any, dict[str, Any]]
+
+_REWARD = Announced((), "float32")
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class GymAnswers:
+    """Resets and steps ``env``, and raises SpecError where the answer is not as its spaces say.
+
+    Args:
+        env: whose ``reset`` and ``step`` are called.
+        name: what to call it in a message.
+        checks: ``"first"``: the first answer of each kind after ``bind``, as a whole; ``"full"``: besides, the values
+            of all others once they are in their rows, and their flags; ``"off"``: none.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], name: str, checks: str) -> None:
+        self._env, self._made_of = env, (env, name, checks)
+        self._any, self.full = checks != "off", checks == "full"
+        self._announced = announced(env.observation_space)
+        self._in_reset, self._in_step = f"{name} reset", f"{name} step"
+        self.bind(None, None, np.zeros(0, np.float32))
+
+    def bind(self, first: Rows | None, following: Rows | None, rewards: Array) -> tuple[Rows | None, Rows | None]:
+        """The rows to write observations to, of resets and of steps: these, or the same and stricter.
+
+        Args:
+            first, following: the rows of observations; None: they are not shown.
+            rewards: ``[time]``.
+        """
+        self._rewards = rewards
+        self._first: StrictRows | None = None
+        self._following: StrictRows | None = None
+        self.new_reset = self.new_step = self._any
+        self.step: Callable[[Any], Step] = self._first_step if self._any else self._env.step
+        if not self.full or first is None or following is None:
+            return first, following
+        self._first = strict_rows(self._announced, first, f"{self._in_reset}: observation")
+        self._following = strict_rows(self._announced, following, f"{self._in_step}: observation")
+        return self._first, self._following
+
+    def __reduce__(self) -> tuple[type[GymAnswers], tuple[Any, ...]]:
+        return type(self), self._made_of  # the rows are not ours to copy
+
+    # -- as a whole -----------------------------------------------------------------------------------------------
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Observation and info."""
+        result = self._env.reset(**options)
+        if self.new_reset:
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise SpecError(_not_a_tuple(self._in_reset, "observation, info", result))
+            self._announced.check(result[0], f"{self._in_reset}: observation")
+            _check_info(result[1], self._in_reset)
+            self.new_reset = False
+        return result
+
+    def _first_step(self, action: Any) -> Step:
+        result = self._env.step(action)
+        if not isinstance(result, tuple) or len(result) != 5:
+            raise SpecError(_not_a_tuple(self._in_step, "observation, reward, terminated, truncated, info", result))
+        observation, reward, terminated, truncated, info = result
+        self._announced.check(observation, f"{self._in_step}: observation")
+        _REWARD.check(reward, f"{self._in_step}: reward")
+        self._check_flags(terminated, truncated)
+        _check_info(info, self._in_step)
+        self.new_step, self.step = False, self._env.step
+        return observation, reward, terminated, truncated, info
+
+    # -- piece by piece -------------------------------------------------------------------------------------------
+
+    def is_end(self, terminated: Any, truncated: Any) -> bool:
+        """Is the episode over?"""
+        if self.full and not terminated.__class__ is truncated.__class__ is bool:
+            self._check_flags(terminated, truncated)
+        return bool(terminated or truncated)
+
+    def _check_flags(self, terminated: Any, truncated: Any) -> None:
+        check_flag(terminated, f"{self._in_step}: terminated")
+        check_flag(truncated, f"{self._in_step}: truncated")
+
+    def check_reward(self, reward: Any) -> None:
+        """For a reward that its row does not take, or that cannot be added up."""
+        if self.full:
+            _REWARD.check(reward, f"{self._in_step}: reward")
+
+    # -- in their rows --------------------------------------------------------------------------------------------
+
+    def check_first(self, t: int) -> None:
+        """Look at the observation of a reset in row ``t``."""
+        if self._first is not None and self._first.whole(t, t + 1) == t:
+            self._first.check(t)
+
+    def check(self, start: int, stop: int, total: float) -> None:
+        """Look at what steps wrote into these rows; at all at once: twenty rows cost what one costs, 2 us.
+
+        Args:
+            start, stop: the rows.
+            total: the sum of their rewards, which is a number of float32 unless one of them is none.
+        """
+        rows = self._following
+        if rows is not None and (t := rows.whole(start, stop)) < stop:
+            rows.check(t)
+        if self.full and not -_LARGEST <= total <= _LARGEST and (t := self.whole(start, stop)) < stop:
+            _REWARD.check(self._rewards[t], f"{self._in_step}: reward")
+
+    def whole(self, start: int, stop: int) -> int:
+        """The first of these rows that is not as announced, or ``stop``."""
+        if self._following is not None:
+            stop = self._following.whole(start, stop)
+        if self.full and (bad := ~np.isfinite(self._rewards[start:stop])).any():
+            stop = start + int(bad.argmax())
+        return stop
+
+
+def _not_a_tuple(where: str, expected: str, found: Any) -> str:
+    shown = f"a tuple of {len(found)}" if isinstance(found, tuple) else f"a {type(found).__name__}"
+    return f"{where}: expected ({expected}), found {shown}. {CURE}"
+
+
+def _check_info(info: Any, where: str) -> None:
+    if not isinstance(info, Mapping):
+        raise SpecError(f"{where}: info: expected a dict, found a {type(info).__name__}. {CURE}")
