@@ -64,7 +64,7 @@ class ActionGate:
         self.written = t
 
     def _first_outside(self, spec: TensorSpec, row: Array, value: torch.Tensor) -> str:
-        """What to show of ``value``: in a batch that of the first env whose action is not in ``spec``, and its index."""
+        """What to show of ``value``: in a batch, of the first env whose action is not in ``spec``, with its index."""
         rows = torch.from_numpy(row)
         rows = rows.view(torch.bfloat16) if spec.dtype == torch.bfloat16 else rows
         for env in np.ndindex(*self._batch):

@@ -256,7 +256,8 @@ class Env(RowEnv):
             loop.run()
         finally:
             self._reset_given = None
-            self._desk().take_over(buffer)  # and let go of the rollout's memory
+            if not self.is_closed:  # as after a fault in a batch
+                self._desk().take_over(buffer)  # and let go of the rollout's memory
         if set_truncated:
             mark_truncated(self, buffer)
         result = (buffer.compact() if out is None else buffer).tensordict(device=self.device)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
-from socket import socketpair
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from envcli import errors
-from envcli.batch.bell import Bell
 from envcli.batch.line import (
     FAILED,
     HALT,
+    IDLE,
     NOTE,
     NUMBERS,
     ONWARD,
@@ -29,68 +26,20 @@ from envcli.batch.line import (
     START,
     STATE,
     STOP,
-    WORDS,
     WORKING,
-    Line,
 )
-from envcli.batch.process import Process, start_process
-from envcli.batch.share import PHASES
+from envcli.batch.patience import Patience
+from envcli.batch.process import end_nursery
+from envcli.batch.remote import Remote
+from envcli.batch.undisturbed import undisturbed
 from envcli.errors import EnvcliError, EnvError
-from envcli.shared_memory import SharedMemory, mapped
+from envcli.shared_memory import SharedMemory
 
-__all__ = ["Crew", "Patience"]
+__all__ = ["Crew"]
 
 _SLICE = 0.2  # seconds between two looks at who still works
-_HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C, or when another one has failed
-_STACK_IN = 0.3  # seconds that a hung worker has to write its stack
-_STACK = 2**16  # bytes of it that are read
-
-
-class Patience:
-    """How long the main process waits for a worker that shows no progress, in seconds; 0: for ever.
-
-    Args:
-        start: for an env to be built.
-        step: for a reset, a step, or an answer to a word.
-        close: for an env to close; then its process is killed.
-    """
-
-    def __init__(self, start: float = 60, step: float = 60, close: float = 5) -> None:
-        self.start, self.step, self.close = start, step, close
-
-
-class _Remote:
-    """One worker: its process, its line, its share of the envs."""
-
-    def __init__(self, index: int, envs: range, numbers: torch.Tensor, setting: dict[str, Any], method: str) -> None:
-        self.index, self.envs = index, envs
-        self.seeds: Sequence[int | None] = [None] * len(envs)
-        ours, theirs = socketpair()
-        call, answer = Bell(), Bell()
-        self.line = Line(numbers, call, answer, Connection(ours.detach()))
-        self.numbers = self.line.numbers
-        self.stack = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it is the worker's as long as that lives
-        fds = {"words": theirs.fileno(), "call": call.listen_fd, "answer": answer.ring_fd}
-        fds |= {"stack": self.stack.fileno(), "stdout": 1, "stderr": 2}
-        with theirs:
-            self.process: Process = start_process(method, fds)
-        self.line.send({**setting, "numbers": mapped(numbers), "first": envs.start})
-
-    def where(self) -> str:
-        """Which env does what at the moment: ``"env 5 (worker 1, seed 13) in step, row 17"``."""
-        place, phase, row = self.numbers[NOTE].tolist()
-        seed = self.seeds[place]
-        found = f"env {self.envs[place]} (worker {self.index}{'' if seed is None else f', seed {seed}'})"
-        return f"{found} in {PHASES[phase]}{f', row {row}' if PHASES[phase] in ('reset', 'step') else ''}"
-
-    def read_stack(self) -> str:
-        """What its faulthandler has written."""
-        return os.pread(self.stack.fileno(), _STACK, 0).decode(errors="replace").strip()
-
-    def end(self) -> None:
-        self.process.end()
-        self.line.close()
-        self.stack.close()
+_HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C
+_CLOSE_IN = 1.0  # seconds that it has to close its envs then
 
 
 class Crew:
@@ -107,16 +56,21 @@ class Crew:
     def __init__(self, shares: Sequence[range], method: str, patience: Patience) -> None:
         self.patience = patience
         self.owner = os.getpid()
-        self._memory = SharedMemory()
-        self._remotes: list[_Remote] = []
+        self.offset = 0  # what the number of a step is more than that of its row, for errors
+        self._remotes: list[Remote] = []
         self._poll = select.poll()
-        self._by_fd: dict[int, tuple[_Remote, bool]] = {}  # -> the worker, and whether this fd says that it ended
-        self._working: set[_Remote] = set()
-        numbers = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
+        self._by_fd: dict[int, tuple[Remote, bool]] = {}  # -> the worker, and whether this fd says that it ended
+        self._working: set[Remote] = set()
+        self._asking = False  # are there words on their way that nobody has read?
         setting = {"path": [p or os.getcwd() for p in sys.path], "folder": os.getcwd(), "environ": dict(os.environ)}
         try:
+            self._memory = SharedMemory()
+            numbers = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
             for index, envs in enumerate(shares):
-                self._hire(_Remote(index, envs, numbers[index], setting, method))
+                with undisturbed():
+                    self._remotes.append(Remote(index, envs, numbers[index], patience))
+                self._remotes[index].start(method, setting)
+                self._watch(self._remotes[index])
         except BaseException as error:
             self.end()
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -126,8 +80,8 @@ class Crew:
                 ) from error
             raise
 
-    def _hire(self, remote: _Remote) -> None:
-        self._remotes.append(remote)
+    def _watch(self, remote: Remote) -> None:
+        assert remote.process is not None
         for fd, ended in ((remote.line.answer.listen_fd, False), (remote.process.fd, True)):
             if fd is not None:
                 self._by_fd[fd] = remote, ended
@@ -159,47 +113,48 @@ class Crew:
 
     def ask(self, name: str, args: Callable[[range], tuple[Any, ...]] | None = None) -> list[Any]:
         """What each worker answers to ``name`` with ``args`` of its share of the envs."""
-        patience = self.patience.start if name == "build" else self.patience.step
+        self._asking = True
         for remote in self._remotes:
-            remote.numbers[ORDER], remote.numbers[STATE] = WORDS, WORKING
-            remote.line.call.ring()
+            remote.told(name)
             self._working.add(remote)
             try:
                 remote.line.send((name, () if args is None else args(remote.envs)))
             except EnvError:
                 self.end()  # it waits for words that cannot be said
                 raise
+            except BlockingIOError:
+                error = remote.hung(self.offset)
+                self.end()
+                raise error from None
             except OSError:  # it is gone: wait() finds out how
                 break
-        answers: dict[_Remote, Any] = {}
-        self.wait(patience, answers)
+        answers: dict[Remote, Any] = {}
+        self.wait(self.patience.of(name), answers)
+        self._asking = False
         return [answers[remote] for remote in self._remotes]
 
-    def wait(self, patience: float | None = None, answers: dict[_Remote, Any] | None = None) -> None:
+    def wait(self, patience: float | None = None, answers: dict[Remote, Any] | None = None) -> None:
         """Until all have answered; with ``answers``, in words."""
         try:
             self._hear_all(self.patience.step if patience is None else patience, answers)
         except EnvcliError:
             self.end()
             raise
-        except BaseException:  # a Ctrl-C, most of all
-            self._halt()
-            raise
 
-    def _hear_all(self, patience: float, answers: dict[_Remote, Any] | None) -> None:
-        seen: dict[_Remote, tuple[Any, float]] = {}
+    def _hear_all(self, patience: float, answers: dict[Remote, Any] | None) -> None:
+        seen: dict[Remote, tuple[Any, float]] = {}
         while self._working:
             ready = self._poll.poll(_SLICE * 1000)
             for fd, _ in ready:
                 remote, ended = self._by_fd[fd]
                 if ended:
-                    self._dead(remote)
+                    raise remote.death(self.offset)
                 remote.line.answer.wait()
                 self._hear(remote, answers)
             if not ready and patience:
                 self._look_for_progress(patience, seen)
 
-    def _hear(self, remote: _Remote, answers: dict[_Remote, Any] | None) -> None:
+    def _hear(self, remote: Remote, answers: dict[Remote, Any] | None) -> None:
         state = remote.numbers[STATE]
         if state == WORKING:
             return
@@ -207,70 +162,48 @@ class Crew:
         if state == FAILED or answers is not None:
             try:
                 fine, answer = remote.line.receive()
+            except BlockingIOError:
+                raise remote.hung(self.offset) from None
             except (EOFError, OSError):
-                self._dead(remote)
+                raise remote.death(self.offset) from None
             if not fine:
-                raise self._failure(remote, answer)
+                raise remote.failure(answer, self.offset)
             if answers is not None:
                 answers[remote] = answer
 
-    # -- what goes wrong ------------------------------------------------------------------------------------------
-
-    def _failure(self, remote: _Remote, report: dict[str, Any]) -> EnvcliError:
-        """What a worker reported, as an error of ours: of its own kind, if that is one of ours."""
-        kind = next((kind for kind in report["kinds"] if kind in errors.__all__), None)
-        plain = kind in ("SpecError", "ConfigError", "TransformError", "StoreError")  # made of a message alone
-        ours: type[EnvcliError] = getattr(errors, kind) if plain and kind else EnvError
-        said = report["message"] if kind else f"{report['kinds'][0]}: {report['message']}".rstrip(": ")
-        error = ours(f"{remote.where()}: {said}")
-        error.add_note(f"In the worker:\n{report['traceback']}")
-        return error
-
-    def _dead(self, remote: _Remote) -> None:
-        how, where = remote.process.how_it_ended(), remote.where()
-        if remote.numbers[STATE] != WORKING:
-            where = f"env {remote.envs[0]} to {remote.envs[-1]} (worker {remote.index}) at rest"
-        error = EnvError(f"{where}: the worker {how}")
-        if stack := remote.read_stack():
-            error.add_note(f"In the worker:\n{stack}")
-        raise error
-
-    def _look_for_progress(self, patience: float, seen: dict[_Remote, tuple[Any, float]]) -> None:
+    def _look_for_progress(self, patience: float, seen: dict[Remote, tuple[Any, float]]) -> None:
         now = time.monotonic()
         for remote in self._working:
             state = bytes(remote.numbers[NOTE])
             if seen.get(remote, (None, 0.0))[0] != state:
                 seen[remote] = state, now
             elif now - seen[remote][1] > patience - _SLICE:
-                raise self._hung(remote, patience)
-
-    def _hung(self, remote: _Remote, patience: float) -> EnvError:
-        if remote.process.is_stopped():
-            return EnvError(f"{remote.where()}: the worker is stopped (SIGSTOP), no answer in {patience:g} s")
-        remote.process.send(signal.SIGUSR1)
-        until = time.monotonic() + _STACK_IN
-        while not (stack := remote.read_stack()) and time.monotonic() < until:
-            time.sleep(0.01)
-        error = EnvError(
-            f"{remote.where()}: no answer in {patience:g} s. If it needs longer, raise step_timeout (0: no limit)"
-        )
-        error.add_note(f"In the worker:\n{stack or '(no Python code is reached: it hangs in native code)'}")
-        return error
-
-    def _halt(self) -> None:
-        """Bring to rest who still works; end all if one does not come to rest."""
-        for remote in self._remotes:
-            remote.numbers[HALT] = 1
-        until = time.monotonic() + _HALT_IN
-        while self._working and time.monotonic() < until:
-            self._working = {remote for remote in self._working if remote.numbers[STATE] == WORKING}
-            time.sleep(0.005)
-        if self._working:
-            self.end()
-        for remote in self._remotes:
-            remote.numbers[HALT] = 0
+                raise remote.hung(self.offset)
 
     # -- the end --------------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """After a Ctrl-C: be ready for other orders, where all workers come to rest soon, or be ended."""
+        try:
+            if self._asking or not self._come_to_rest(_HALT_IN):
+                self.end()
+        except BaseException:  # a second one
+            self.end()
+            raise
+
+    def _come_to_rest(self, patience: float) -> bool:
+        """Have who still works leave off. False: one of them does not, or has failed."""
+        for remote in self._remotes:
+            remote.numbers[HALT] = 1
+        until = time.monotonic() + patience
+        while time.monotonic() < until and any(
+            remote.numbers[STATE] == WORKING and not remote.is_dead() for remote in self._remotes
+        ):
+            time.sleep(0.005)
+        for remote in self._remotes:
+            remote.numbers[HALT] = 0
+        self._working.clear()
+        return all(remote.numbers[STATE] == IDLE for remote in self._remotes)
 
     @property
     def ended(self) -> bool:
@@ -278,46 +211,78 @@ class Crew:
         return not self._remotes
 
     def close(self) -> None:
-        """Have all envs closed, and end the workers. Raises what an env failed with; the workers are gone then too."""
+        """Have all envs closed, and end the workers. Raises what an env failed with; the workers are gone then too.
+
+        While a Ctrl-C is on its way through the program, it is quick and quiet.
+        """
         if os.getpid() != self.owner or self.ended:
             return
-        try:
-            self._halt()
-            if not self.ended:
-                self.ask_to_close()
-        finally:
+        if self._asking:  # it was interrupted in the middle of a word, and nothing can be said any more
             self.end()
+            return
+        hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
+        failures: list[EnvcliError] = []
+        try:
+            self._close_all(_CLOSE_IN if hasty else self.patience.close, failures)
+        finally:
+            self.end(fault=bool(failures))
+        if failures and not hasty:
+            raise failures[0]
 
-    def ask_to_close(self) -> None:
-        """Have all envs closed; who takes too long is not waited for."""
+    def abandon(self) -> None:
+        """``close`` for when there is nobody to be told: what nobody closed was forgotten, or the program ends."""
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def _close_all(self, patience: float, failures: list[EnvcliError]) -> None:
+        until = time.monotonic() + (patience or float("inf"))
+        if not self._come_to_rest(patience or float("inf")):
+            for remote in self._remotes:
+                with _into(failures):
+                    if remote.numbers[STATE] == WORKING:
+                        raise remote.death(self.offset) if remote.is_dead() else remote.hung(self.offset)
+                    self._hear(remote, None)
+            return
         for remote in self._remotes:
-            remote.numbers[ORDER], remote.numbers[STATE] = WORDS, WORKING
-            remote.line.call.ring()
-            remote.line.send(("close", ()))
+            remote.told("close")
+            with contextlib.suppress(OSError):  # it is gone, as is found out below
+                remote.line.send(("close", ()))
         self._working.update(self._remotes)
-        until = time.monotonic() + self.patience.close
-        self._hear_all_until(until)
-
-    def _hear_all_until(self, until: float) -> None:
-        while self._working and time.monotonic() < until:
-            for fd, _ in self._poll.poll(_SLICE * 1000):
+        while self._working and (left := until - time.monotonic()) > 0:
+            for fd, _ in self._poll.poll(min(left, _SLICE) * 1000):
                 remote, ended = self._by_fd[fd]
                 if ended:
-                    self._working.discard(remote)
                     self._poll.unregister(fd)
-                else:
-                    remote.line.answer.wait()
-                    self._hear(remote, {})
+                with _into(failures):
+                    if not ended:
+                        remote.line.answer.wait()
+                        self._hear(remote, {})
+                    elif remote in self._working:
+                        self._working.discard(remote)
+                        raise remote.death(self.offset)
+        failures += [remote.hung(self.offset) for remote in list(self._working)[:1]]
 
-    def end(self) -> None:
-        """Kill whatever is left."""
+    def end(self, fault: bool = True) -> None:
+        """Kill whatever is left, and with a ``fault`` leave nothing behind for a next batch either."""
         if os.getpid() != self.owner:  # a forked child's copy: the workers are not its own
             return
-        remotes, self._remotes = self._remotes, []
-        for remote in remotes:
-            remote.process.send(signal.SIGKILL)
-        for remote in remotes:
-            remote.end()
-        self._working.clear()
-        self._by_fd.clear()
-        self._poll = select.poll()
+        with undisturbed():
+            remotes, self._remotes = self._remotes, []
+            for remote in remotes:
+                if remote.process is not None:
+                    remote.process.send(signal.SIGKILL)
+            for remote in remotes:
+                remote.end()
+            self._working.clear()
+            self._by_fd.clear()
+            self._poll = select.poll()
+            if fault and remotes:
+                end_nursery()
+
+
+@contextlib.contextmanager
+def _into(failures: list[EnvcliError]) -> Iterator[None]:
+    try:
+        yield
+    except EnvcliError as error:
+        failures.append(error)

@@ -19,6 +19,8 @@ import signal
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Mapping
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from socket import socket
@@ -39,26 +41,36 @@ def main(fd: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _name(b"envcli-nursery")
+    if sys.platform == "linux":  # it may end while torch is being imported here, which takes seconds
+        die_with_parent(parent)
     ears, mouth = os.pipe()
     os.set_blocking(mouth, False)
     signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    channel, children, last = Connection(fd), 0, time.monotonic()
+    with contextlib.suppress(EOFError, OSError, RuntimeError):  # the main process is gone: so are we
+        _serve(Connection(fd), parent, ears, mouth)
+
+
+def _serve(channel: Connection, parent: int, ears: int, mouth: int) -> None:
+    fd, children, last = channel.fileno(), 0, time.monotonic()
     while os.getppid() == parent and (children or time.monotonic() - last < _LINGER):
         ready, _, _ = select.select([fd, ears], [], [], _LOOK)
         if ears in ready:
             os.read(ears, 4096)
         children -= _bury(channel)
         if fd in ready:
-            try:
-                order = json.loads(channel.recv_bytes())
-            except (EOFError, OSError):
-                return
+            order = json.loads(channel.recv_bytes())
             with socket(fileno=os.dup(fd)) as line:
                 fds = reduction.recvfds(line, len(FDS))
-            pid = _birth(order["method"], fds, [fd, ears, mouth])
-            children += 1
-            channel.send_bytes(json.dumps({"born": pid}).encode())
+            answer: dict[str, int | str]
+            try:
+                answer = {"born": _birth(order["method"], fds, [fd, ears, mouth])}
+                children += 1
+            except Exception as error:  # no more processes, or no torch to import
+                answer = {"failed": f"{type(error).__name__}: {error}"}
+            for given in fds:
+                os.close(given)
+            _say(channel, {"order": order["order"], **answer})
         if children:
             last = time.monotonic()
 
@@ -69,9 +81,12 @@ def _bury(channel: Connection) -> int:
     with contextlib.suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
             count += 1
-            with contextlib.suppress(OSError):  # nobody is left to be told
-                channel.send_bytes(json.dumps({"dead": found[0], "status": found[1]}).encode())
+            _say(channel, {"dead": found[0], "status": found[1]})
     return count
+
+
+def _say(channel: Connection, word: Mapping[str, int | str]) -> None:
+    channel.send_bytes(json.dumps(word).encode())
 
 
 def _birth(method: str, fds: list[int], ours: list[int]) -> int:
@@ -94,8 +109,6 @@ def _birth(method: str, fds: list[int], ours: list[int]) -> int:
             run_worker(fds)
         finally:
             os._exit(1)
-    for fd in fds:
-        os.close(fd)
     return pid
 
 
@@ -103,20 +116,26 @@ def run_worker(fds: list[int]) -> NoReturn:
     """Be a worker from here on, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of the terminal; the main process sees to us
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
     _name(b"envcli-worker")
     given = dict(zip(FDS, fds, strict=True))
     for name, own in (("stdout", 1), ("stderr", 2)):
         os.dup2(given[name], own)
         os.close(given[name])
-    from envcli.batch.worker import work
-
+    code = 1
     try:
+        from envcli.batch.worker import work
+
         work(given["words"], given["call"], given["answer"], given["stack"])
+        code = 0
+    except BaseException:  # the main process, if it is still there, looks for the reason where it looks for our stack
+        os.write(given["stack"], traceback.format_exc().encode())
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(0)  # what the parent had at exit is not ours to do
+        os._exit(code)  # what the parent had at exit is not ours to do
 
 
 def die_with_parent(parent: int) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from envcli.batch.batched_env import BatchedEnv
-from envcli.batch.crew import Crew, Patience
+from envcli.batch.crew import Crew
 from envcli.batch.line import LEAD, PAUSE, RESET, STEP
+from envcli.batch.patience import Patience
 from envcli.batch.process import METHODS
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
-from envcli.errors import ConfigError, EnvError, SpecError
+from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
 from envcli.keys import Key
 from envcli.shared_memory import Mapped, SharedMemory, mapped
 
@@ -54,6 +55,9 @@ class ParallelEnv(BatchedEnv):
 
     _leads = True
     _crew: Crew | None = None
+    _masks: dict[str, Array] = {}  # noqa: RUF012  # replaced at the start
+    _mask_memory: SharedMemory | None = None
+    _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
 
     def __init__(
         self,
@@ -89,20 +93,21 @@ class ParallelEnv(BatchedEnv):
         bounds = [self.num_envs * i // self.num_workers for i in range(self.num_workers + 1)]
         shares = [range(start, stop) for start, stop in itertools.pairwise(bounds)]
         self._crew = crew = Crew(shares, self.start_method, self._patience)
-        self._at_exit = weakref.finalize(self, crew.close)
+        self._at_exit = weakref.finalize(self, crew.abandon)
         found = crew.ask("build", lambda envs: ([makers[i] for i in envs],))
         self._describe_as({i: outline for outlines in found for i, outline in outlines.items()})
-        memory = SharedMemory()
+        self._mask_memory = memory = SharedMemory()  # others map it as long as this lives
         names = ("reset", "pause")
         masks = {name: memory((name,), tuple(self.batch_size), torch.bool) for name in names}
         self._masks = {name: mask.numpy() for name, mask in masks.items()}
-        self._mask_memory = memory  # others map it as long as this lives
         self._mapped_masks = {name: mapped(mask) for name, mask in masks.items()}
 
     def _close(self) -> None:
         crew, self._crew = self._crew, None
         if crew is not None:
             self._at_exit.detach()
+            self._masks.clear()
+            self._mask_memory = None
             crew.close()
 
     def _at_work(self) -> Crew:
@@ -115,7 +120,9 @@ class ParallelEnv(BatchedEnv):
         crew = self._at_work()
         try:
             return getattr(crew, method)(*args, **options)
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, EnvcliError):  # a Ctrl-C, most of all
+                crew.interrupt()
             if crew.ended:
                 self.close()
             raise
@@ -142,6 +149,8 @@ class ParallelEnv(BatchedEnv):
                     "Leave out= away, or use a recorder's buffer, or place=envcli.SharedMemory()"
                 )
             rows[path] = source
+        self._crew.offset = 0
+        self._single = int(buffer.steps == 1)
         self._do("ask", "bind", lambda _: (buffer.steps, rows, self._mapped_masks))
 
     def _reset_row(self, t: int, where: Array | None) -> None:
@@ -150,25 +159,33 @@ class ParallelEnv(BatchedEnv):
         if special:
             options = self._reset_options
             self._do("ask", "give", lambda envs: (options, given and given[envs.start : envs.stop]))
-        if where is not None:
+        if where is None:
+            self._at_work().offset = 0
+        else:
             self._masks["reset"][...] = where
-        self._do("order", RESET, t, some=where is not None)
-        if special:
-            self._do("ask", "give", lambda _: ({}, None))
+        try:
+            self._do("order", RESET, t, some=where is not None)
+        finally:
+            if special and self._crew is not None:
+                self._do("ask", "give", lambda _: ({}, None))
 
     def _step_row(self, t: int) -> None:
         self._do("order", STEP, t)
+        self._at_work().offset += self._single
 
     def _send_row(self, t: int) -> None:
         self._do("post", STEP, t)
 
     def _receive_row(self, t: int) -> None:
         self._do("wait")
+        self._at_work().offset += self._single
 
     def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
         self._do("order", LEAD, start, stop, onward)
 
     def _pause(self, where: Array | None) -> None:
+        if where is None and self._crew is None:  # closed while a rollout was under way: nobody waits any more
+            return
         if where is not None:
             self._masks["pause"][...] = where
         self._do("order", PAUSE, some=where is not None)

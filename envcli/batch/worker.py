@@ -25,7 +25,6 @@ from envcli.batch.line import (
     ONWARD,
     ORDER,
     PAUSE,
-    PHASE,
     RESET,
     SOME,
     START,
@@ -35,7 +34,7 @@ from envcli.batch.line import (
     Line,
 )
 from envcli.batch.outline import Outline
-from envcli.batch.share import PHASES, Share
+from envcli.batch.share import Share
 from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key
 from envcli.shared_memory import Mapped, open_mapped
@@ -111,8 +110,6 @@ class _Worker:
 
     def _say(self) -> bytes:
         name, args = self.line.receive()
-        if name != "build":
-            self.line.numbers[PHASE] = PHASES.index("call")
         answer: bytes = cloudpickle.dumps((True, getattr(self, f"_{name}")(*args)))
         return answer
 
@@ -153,7 +150,11 @@ class _Worker:
 
     def _close(self) -> None:
         self.open = False
-        self.share.close()
+        try:
+            self.share.close()
+        finally:
+            for stream in (sys.stdout, sys.stderr):  # whoever reads our answer may kill us
+                stream.flush()
 
 
 def _report(error: BaseException) -> bytes:

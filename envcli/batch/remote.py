@@ -1,0 +1,188 @@
+"""One worker as the main process sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from io import FileIO
+from multiprocessing.connection import Connection
+from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socketpair
+from typing import Any, TypeVar
+
+import torch
+
+from envcli import errors
+from envcli.batch.bell import Bell
+from envcli.batch.line import (
+    IDLE,
+    LEAD,
+    NOTE,
+    ORDER,
+    PHASE,
+    RESET,
+    START,
+    STATE,
+    STEP,
+    STOP,
+    WORDS,
+    WORKING,
+    Line,
+)
+from envcli.batch.patience import Patience
+from envcli.batch.process import Process, start_process
+from envcli.batch.share import PHASES
+from envcli.errors import EnvcliError, EnvError
+from envcli.shared_memory import mapped
+
+__all__ = ["Remote"]
+
+Error = TypeVar("Error", bound=EnvcliError)
+
+_STACK_IN = 0.3  # seconds that a hung worker has to write its stack
+_STACK = 2**16  # bytes of it that are read
+_DEVNULL = "/dev/null"
+
+
+class Remote:
+    """A worker: its process, its line, its share of the envs; and what to say when it fails.
+
+    Args:
+        index: which of the workers.
+        envs: which of the envs are its.
+        numbers: those of its line.
+        patience: how long to wait for it.
+    """
+
+    def __init__(self, index: int, envs: range, numbers: torch.Tensor, patience: Patience) -> None:
+        self.index, self.envs, self.patience = index, envs, patience
+        self.seeds: Sequence[int | None] = [None] * len(envs)
+        self.word = ""  # the last that was said to it
+        self.process: Process | None = None
+        self._mapped = mapped(numbers)
+        with ExitStack() as opened:
+            ours, theirs = map(opened.enter_context, socketpair())
+            for option in (SO_RCVTIMEO, SO_SNDTIMEO):  # a stopped worker may leave off in the middle of a word
+                ours.setsockopt(SOL_SOCKET, option, struct.pack("ll", int(patience.step), 0))
+            call, answer = (opened.enter_context(closing(Bell())) for _ in range(2))
+            words = opened.enter_context(closing(Connection(ours.detach())))
+            self.line = Line(numbers, call, answer, words)
+            self._theirs = theirs
+            self._stack = opened.enter_context(_scratch())
+            self._opened = opened.pop_all()
+        self.numbers = self.line.numbers
+
+    def start(self, method: str, setting: dict[str, Any]) -> None:
+        """Start its process; see :func:`~envcli.batch.process.start_process`."""
+        with ExitStack() as opened:
+            fds = {"words": self._theirs.fileno(), "stack": self._stack.fileno()}
+            fds |= {"call": self.line.call.listen_fd, "answer": self.line.answer.ring_fd}
+            for name, own in (("stdout", 1), ("stderr", 2)):
+                fds[name] = own if _is_open(own) else opened.enter_context(open(_DEVNULL, "wb")).fileno()
+            self.process = start_process(method, fds)
+        self._theirs.close()
+        self.line.send({**setting, "numbers": self._mapped, "first": self.envs.start})
+
+    def told(self, word: str) -> None:
+        """Call it to hear ``word``, which is yet to be sent."""
+        self.word = word
+        self.numbers[PHASE] = PHASES.index(word if word in PHASES else "call")
+        self.numbers[ORDER], self.numbers[STATE] = WORDS, WORKING
+        self.line.call.ring()
+
+    def is_dead(self) -> bool:
+        """Has its process ended?"""
+        return self.process is not None and self.process.status() is not None
+
+    def end(self) -> None:
+        """Kill it, wait until it is dead, and let go of everything."""
+        if self.process is not None:
+            self.process.end()
+        self._opened.close()
+
+    # -- what goes wrong ------------------------------------------------------------------------------------------
+
+    def where(self, offset: int = 0, exact: bool = True) -> str:
+        """Which env does what: ``"env 5 (worker 1, seed 13) in step 17"``.
+
+        Args:
+            offset: what the number of the step is more than that of the row.
+            exact: False: nobody knows the row, only where the worker looked up for the last time.
+        """
+        place, phase, row = self.numbers[NOTE].tolist()
+        order, start = self.numbers[ORDER], self.numbers[START]
+        doing = {STEP: "step", RESET: "reset"}.get(order, PHASES[phase])  # who was dead before has not noted it
+        if order == LEAD and row < start:
+            doing, row = "step", start
+        seed = self.seeds[place]
+        found = f"env {self.envs[place]} (worker {self.index}{'' if seed is None else f', seed {seed}'})"
+        if doing == "step":
+            vague = not exact and order == LEAD and self.numbers[STOP] > start + 1
+            return f"{found} in step {row + offset}{' or later' if vague else ''}"
+        if doing == "reset":
+            return f"{found} in reset before step {row + offset}"
+        return f"{found} in {self.word if doing == 'call' else doing}"
+
+    def failure(self, report: dict[str, Any], offset: int) -> EnvcliError:
+        """What it reported, as an error of ours: of its own kind, if that is one of ours."""
+        kind = next((kind for kind in report["kinds"] if kind in errors.__all__), None)
+        plain = kind in ("SpecError", "ConfigError", "TransformError", "StoreError")  # made of a message alone
+        ours: type[EnvcliError] = getattr(errors, kind) if plain and kind else EnvError
+        said = " ".join(report["message"].split())
+        said = said if kind else f"{report['kinds'][0]}: {said}".rstrip(": ")
+        return _noted(ours(f"{self.where(offset)}: {said}"), report["traceback"])
+
+    def death(self, offset: int) -> EnvError:
+        """It is dead."""
+        assert self.process is not None
+        how = self.process.how_it_ended()
+        if self.numbers[STATE] == IDLE:
+            first, last = self.envs[0], self.envs[-1]
+            envs = f"env {first}" if first == last else f"envs {first} to {last}"
+            return _noted(EnvError(f"{envs} (worker {self.index}) at rest: the worker {how}"), self._read_stack())
+        return _noted(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
+
+    def hung(self, offset: int) -> EnvError:
+        """It does not answer."""
+        assert self.process is not None
+        word = self.word if self.numbers[ORDER] == WORDS else ""
+        option = {"build": "start_timeout", "close": "close_timeout"}.get(word, "step_timeout")
+        silent = f"no answer in {self.patience.of(word):g} s"
+        where = self.where(offset, exact=False)
+        if self.process.is_stopped():
+            return EnvError(f"{where}: the worker is stopped (SIGSTOP), {silent}")
+        self.process.send(signal.SIGUSR1)
+        until = time.monotonic() + _STACK_IN
+        while not (stack := self._read_stack()) and time.monotonic() < until:
+            time.sleep(0.01)
+        cure = f"If it needs longer, raise {option} (0: no limit)"
+        return _noted(EnvError(f"{where}: {silent}. {cure}"), stack or "(it does not say where it is)")
+
+    def _read_stack(self) -> str:
+        """What its faulthandler has written, or what it left behind."""
+        return os.pread(self._stack.fileno(), _STACK, 0).decode(errors="replace").strip()
+
+
+def _noted(error: Error, trace: str) -> Error:
+    if trace:
+        error.add_note(f"In the worker:\n{trace}")
+    return error
+
+
+def _scratch() -> Any:  # Any: typeshed gives a temporary file a private name
+    """A file without a name."""
+    if hasattr(os, "memfd_create"):
+        return FileIO(os.memfd_create("envcli-stack"), "r+")
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
