@@ -5,6 +5,8 @@ Help, completion, typing mistakes and unknown commands are answered before Hydra
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C."""
+    atexit.register(gc.freeze)  # the interpreter's last collection would look at all of torch, for 0.8 s
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("HYDRA_FULL_ERROR"))
     try:

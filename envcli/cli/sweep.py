@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 
 from envcli.answer import answer, number
+from envcli.bench import plot
 from envcli.errors import EnvcliError
 from envcli.run_folder import near, read_json
 
@@ -62,8 +63,16 @@ def _show(as_json: bool) -> str:
         answer(jobs, lambda: _table(jobs), as_json)
         if not as_json:
             print(f"kept in {near(_seen[-1])}")
+        _draw(jobs, _seen[-1])
     failed = [job for job in jobs if job["state"] == "failed"]
     return _explain(failed, len(jobs)) if failed else ""
+
+
+def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
+    """A picture beside the jobs, if they were measurements that make a curve."""
+    if curve := plot.points(jobs):
+        title = f"{jobs[0]['metrics'].get('name', '')}: steps per second"
+        (folder / "bench.svg").write_text(plot.drawn(title, *curve), encoding="utf-8")
 
 
 def _jobs(folder: Path) -> list[dict[str, Any]]:

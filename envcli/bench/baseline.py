@@ -1,0 +1,65 @@
+"""An earlier run to compare with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from envcli.bench.sample import Sample, speeds, summary
+from envcli.errors import ConfigError, EnvcliError
+from envcli.run_folder import near, read_json
+
+__all__ = ["Baseline"]
+
+_SAME = ("subject", "clock", "workload", "settings.threads")  # or the numbers cannot be compared
+
+
+class Baseline:
+    """The ``bench.json`` of a run folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._then = read_json(folder / "bench.json")
+        if "contenders" not in self._then:
+            raise ConfigError(
+                f"baseline: found no {near(folder)}/bench.json of one workload, expected a folder of envcli bench"
+            )
+
+    def require_same(self, now: dict[str, Any]) -> None:  # Any: what JSON can hold
+        """Refuse to compare other work, or another way to count."""
+        for path in _SAME:
+            then, found = _at(self._then, path), _at(now, path)
+            if then != found:
+                keys = f": {', '.join(_different(then, found))}" if isinstance(then, dict) else f": {then}, now {found}"
+                raise ConfigError(f"baseline: {near(self.folder)} was of another {path.split('.')[-1]}{keys}")
+
+    def slowdown(self, now: dict[str, Any]) -> float:  # Any: see above
+        """How many times as long a step of the subject takes now: 1.1 is a tenth longer."""
+        return self._speed(self._then) / self._speed(now)
+
+    def judge(self, now: dict[str, Any], most: float) -> None:  # Any: see above
+        """Raise `EnvcliError` if the subject is more than ``most`` times as slow as then."""
+        slowdown = self.slowdown(now)
+        if slowdown > most:
+            raise EnvcliError(
+                f"{now['subject']} takes {slowdown:.3g} times as long as in {near(self.folder)}, "
+                f"which is beyond max_slowdown={most:g}"
+            )
+
+    def _speed(self, result: dict[str, Any]) -> float:  # Any: see above
+        samples = [Sample(**sample) for sample in result["contenders"][result["subject"]]["samples"]]
+        return summary(speeds(samples, result["clock"])).median
+
+
+def _at(data: Any, path: str) -> Any:  # Any: what JSON can hold
+    for name in path.split("."):
+        data = data.get(name)
+    return data
+
+
+def _different(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [name for name in {**then, **now} if then.get(name) != now.get(name)]

@@ -1,0 +1,153 @@
+"""A contender in a process of its own, seen from the process that measures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import types
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from envcli.bench.processes import family
+from envcli.bench.sample import Sample
+from envcli.bench.workload import Workload
+from envcli.errors import ConfigError, EnvcliError, EnvError
+
+__all__ = ["Lane", "Skipped"]
+
+_POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_GLANCE = 0.5  # seconds between two looks whether the process is still there
+_FAREWELL = 10.0  # seconds to close
+
+
+class Skipped(EnvcliError):
+    """A contender that cannot take part here; the message says why."""
+
+
+class Lane:
+    """Builds a contender in a new process, and has it run when it is its turn. Closes in a ``with``.
+
+    Args:
+        name: of the contender.
+        work: what it is to do.
+        log: the file that takes whatever it prints.
+        threads: that torch, numpy and the like may use for one operation.
+        timeout: seconds that building it, or a repetition, may take.
+
+    Raises:
+        Skipped: it is not installed, or cannot do this work.
+        ConfigError: the configuration describes nothing that can be built.
+        EnvError: it failed, took too long, or its process ended.
+    """
+
+    def __init__(self, name: str, work: Workload, log: Path, threads: int = 1, timeout: float = 600.0) -> None:
+        self.name, self.work = name, work
+        self._log, self._timeout = log, timeout
+        program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.bench.runner import main; main()"
+        with log.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, **dict.fromkeys(_POOLS, str(threads))},
+                start_new_session=True,  # a Ctrl-C is ours; and what it started can be ended with it
+            )
+        self._rest = b""
+        try:
+            self.start_seconds = float(self._ask("start", name=name, work=asdict(work))["seconds"])
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def actions(self, path: Path) -> Workload:
+        """The work with the actions that this contender takes, written to ``path``, if they can be said."""
+        known = self._ask("actions", path=str(path))["known"]
+        return replace(self.work, actions=str(path) if known else None)
+
+    def run(self, passes: int) -> Sample:
+        """Do the work ``passes`` times."""
+        return Sample(**self._ask("run", passes=passes))
+
+    def memory(self) -> dict[str, Any]:
+        """Peak resident bytes: ``main`` of its process, ``others`` of each that it started."""
+        return self._ask("memory")
+
+    def close(self) -> None:
+        """Have it close, and end what is left of it. Safe twice."""
+        process = self._process
+        if process.stdin is None or process.stdin.closed:
+            return
+        with contextlib.suppress(EnvcliError):
+            self._timeout = _FAREWELL
+            if process.poll() is None:
+                self._ask("close")
+                process.wait(_FAREWELL)
+        self._kill()
+        process.stdin.close()
+        assert process.stdout is not None
+        process.stdout.close()
+        if not self._log.stat().st_size:
+            self._log.unlink()
+
+    def __enter__(self) -> Lane:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self._kill()  # Ctrl-C: nobody waits for a farewell
+        self.close()
+
+    def _kill(self) -> None:
+        for pid in reversed(family(self._process.pid)):
+            if pid != self._process.pid or self._process.poll() is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # what it left behind when it ended
+        self._process.wait()
+
+    def _ask(self, word: str, **given: Any) -> dict[str, Any]:  # Any: what JSON can hold
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended: the silence that follows says so
+            self._process.stdin.write(json.dumps([word, given]).encode() + b"\n")
+            self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._line(word))
+        if "skip" in answer:
+            raise Skipped(answer["skip"])
+        if "mistake" in answer:
+            raise ConfigError(answer["mistake"])
+        if "error" in answer:
+            raise EnvError(f"{self.name}: {answer['error']} (all of it is in {self._log})")
+        return answer
+
+    def _line(self, word: str) -> bytes:
+        assert self._process.stdout is not None
+        fd, deadline = self._process.stdout.fileno(), time.monotonic() + self._timeout
+        while b"\n" not in self._rest:
+            if select.select([fd], [], [], _GLANCE)[0]:
+                found = os.read(fd, 65536)
+                self._rest += found
+                if found:
+                    continue
+            if self._process.poll() is not None:
+                raise EnvError(
+                    f"{self.name}: its process ended with {self._process.returncode} at {word!r} "
+                    f"(what it said is in {self._log})"
+                )
+            if time.monotonic() > deadline:
+                self._kill()  # it will not answer a farewell either
+                raise EnvError(
+                    f"{self.name}: no answer to {word!r} within {self._timeout:g} s. Give it timeout=SECONDS"
+                )
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line

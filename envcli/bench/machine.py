@@ -1,0 +1,60 @@
+"""What it is measured on: numbers without it say nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from envcli.run_folder import versions
+
+__all__ = ["describe", "line", "notes"]
+
+_PEERS = ("torchrl", "stable_baselines3", "envpool")
+
+
+def describe() -> dict[str, Any]:  # Any: what JSON can hold
+    """The machine, how busy it is now, and the versions of whatever takes part."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = versions()
+    for package in _PEERS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return {
+        "date": date.today().isoformat(),
+        "cpu": _cpu_model(),
+        "cores": cores,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "platform": platform.platform(),
+        "versions": found,
+    }
+
+
+def line(machine: dict[str, Any]) -> str:  # Any: see above
+    """``machine`` for people: one line, without what only configures."""
+    shown = {k: v for k, v in machine["versions"].items() if k not in ("envcli", "python", "hydra-core", "omegaconf")}
+    libraries = ", ".join(f"{name} {version}" for name, version in shown.items())
+    return (
+        f"{machine['date']}, {machine['cores']} cores of {machine['cpu']}, "
+        f"Python {machine['versions']['python']}, {libraries}"
+    )
+
+
+def notes(machine: dict[str, Any]) -> list[str]:  # Any: see above
+    """What speaks against measuring here and now."""
+    load, cores = machine["load"], machine["cores"]
+    if load is None or load <= 0.5 * cores:
+        return []
+    return [f"the machine was busy before the start: load {load:.1f} on {cores} cores"]
+
+
+def _cpu_model() -> str:
+    with contextlib.suppress(OSError):
+        for text in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if text.startswith("model name"):
+                return text.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,71 @@
+"""Repetitions in turn: A B C, A B C, ... so that a machine that drifts, or is busy for a while, hurts all alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from envcli.bench.sample import Sample
+from envcli.errors import EnvError
+
+__all__ = ["Runner", "enough_passes", "race"]
+
+
+class Runner(Protocol):
+    """Whatever can do its work some times over, and say how long that took."""
+
+    name: str
+
+    def run(self, passes: int) -> Sample:
+        """Do the work ``passes`` times."""
+
+
+def race(
+    runners: Sequence[Runner],
+    repetitions: int,
+    warm_up: int = 1,
+    seconds: float = 0.0,
+    tell: Callable[[str], None] = lambda text: None,
+    failed: dict[str, str] | None = None,
+) -> dict[str, list[Sample]]:
+    """Name -> a sample of each repetition; those of one index belong to one round.
+
+    Args:
+        runners: in the order of a round.
+        repetitions: rounds that count.
+        warm_up: rounds before them that do not.
+        seconds: a repetition is at least so long: the work is done as often as that takes.
+        tell: called with what is about to happen.
+        failed: gets name -> message of runners that fail on the way, and have no samples then. The first runner is
+            what everything is about: its failure is raised.
+    """
+    failed = {} if failed is None else failed
+    passes: dict[str, int] = {}
+    samples: dict[str, list[Sample]] = {runner.name: [] for runner in runners}
+    for i in range(-1, warm_up + repetitions):
+        for runner in [runner for runner in runners if runner.name not in failed]:
+            tell(f"{runner.name}, round {i + 1} of {warm_up + repetitions}")
+            try:
+                if i < 0:
+                    passes[runner.name] = enough_passes(runner, seconds)
+                    continue
+                sample = runner.run(passes[runner.name])
+            except EnvError as error:
+                if runner is runners[0]:
+                    raise
+                failed[runner.name] = str(error)
+                continue
+            if i >= warm_up:
+                samples[runner.name].append(sample)
+    return {name: found for name, found in samples.items() if name not in failed}
+
+
+def enough_passes(runner: Runner, seconds: float) -> int:
+    """How often ``runner`` must do its work to be busy for ``seconds``; found by trying, which also warms it up."""
+    passes, found = 1, runner.run(1)
+    while found.wall < seconds:
+        longer = math.ceil(passes * seconds / max(found.wall, 1e-6) * 1.1)
+        passes = min(max(longer, passes + 1), passes * 10)  # the first pass may be slow, or lucky
+        found = runner.run(passes)
+    return passes

@@ -1,0 +1,133 @@
+"""What a race gave: as data, and as a table for people."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from envcli.answer import number
+from envcli.bench import machine
+from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["compared", "notes", "percent", "table", "three_digits"]
+
+Data = dict[str, Any]  # Any: what JSON can hold
+
+
+def compared(
+    samples: Mapping[str, Sequence[Sample]], subject: str, clock: str, frames_per_step: int
+) -> dict[str, Data]:
+    """Name -> speed, cost of a step, and how many times as fast the subject is; the raw samples too."""
+    return {name: _one(found, samples[subject], clock, frames_per_step) for name, found in samples.items()}
+
+
+def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per_step: int) -> Data:
+    speed = summary(speeds(found, clock))
+    ratio = {name: _with_spread(ratios(ours, found, name)) for name in ("wall", "cpu")}
+    return {
+        "steps_per_second": _with_spread(speed),
+        "frames_per_second": speed.median * frames_per_step,
+        "wall_us_per_step": statistics.median(1e6 * s.wall / s.steps for s in found),
+        "cpu_us_per_step": statistics.median(1e6 * s.cpu / s.steps for s in found),
+        "subject_is": ratio,
+        "samples": [asdict(sample) for sample in found],
+    }
+
+
+def _with_spread(found: Summary) -> Data:
+    return {**asdict(found), "spread": found.spread}
+
+
+def notes(result: Data) -> list[str]:
+    """What the numbers do not carry."""
+    found, clock = [], result["clock"]
+    for name, data in result["contenders"].items():
+        ratio = data["subject_is"][clock]
+        if name != result["subject"] and not Summary(ratio["median"], ratio["low"], ratio["high"]).clear:
+            found.append(
+                f"{result['subject']} against {name}: the difference is smaller than the spread. The machine is too "
+                "noisy for it, or they are equally fast: more repetitions=, or a quieter moment"
+            )
+    return [*found, *machine.notes(result["machine"])]
+
+
+def table(result: Data) -> RenderableType:
+    """A row a contender; below it how it was measured, and on what."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    several = result["frames_per_step"] > 1
+    drawn = Table(title=_title(result), title_justify="left")
+    drawn.add_column("contender")
+    for column in ("steps/s", "±", *(["frames/s"] if several else []), "us/step", "CPU us/step"):
+        drawn.add_column(column, justify="right")
+    for column in (f"{result['subject']} is", "ready in", "memory"):
+        drawn.add_column(column, justify="right")
+    for name, data in result["contenders"].items():
+        speed = data["steps_per_second"]
+        cells = [number(round(speed["median"])), percent(speed["spread"])]
+        cells += [number(round(data["frames_per_second"]))] if several else []
+        cells += [three_digits(data[f"{name}_us_per_step"]) for name in ("wall", "cpu")]
+        cells += [_ratio(data, result) if name != result["subject"] else ""]
+        cells += [f"{data['start_seconds']:.1f} s", _memory(data["memory"])]
+        drawn.add_row(Text(name), *map(Text, cells))
+    return Group(drawn, *map(Text, _below(result)))
+
+
+def percent(share: float) -> str:
+    """A share for people.
+
+    >>> percent(0.0234), percent(0.2)
+    ('2.3 %', '20 %')
+    """
+    return f"{100 * share:.2g} %"
+
+
+def _ratio(data: Data, result: Data) -> str:
+    ratio = data["subject_is"][result["clock"]]
+    return f"{three_digits(ratio['median'])}x ±{percent(ratio['spread'])}"
+
+
+def three_digits(value: float) -> str:
+    """A number for people, whose fourth digit is noise.
+
+    >>> three_digits(1834.2), three_digits(0.8412)
+    ('1,830', '0.841')
+    """
+    return number(float(f"{value:.3g}"))
+
+
+def _memory(found: Data) -> str:
+    if found["main"] is None:
+        return "-"
+    others = [size for size in found["others"] if size is not None]
+    each = f" + {len(others)} x {max(others) / 1e6:.0f}" if others else ""
+    return f"{found['main'] / 1e6:.0f}{each} MB"
+
+
+def _title(result: Data) -> str:
+    name, envs = result["name"], result["envs"]
+    if result["parallel"] == "none":
+        return f"{name}, one env"
+    where = f"in {result['workers']} workers" if result["parallel"] == "processes" else "one after the other"
+    return f"{name}, {envs} envs {where}"
+
+
+def _below(result: Data) -> list[str]:
+    settings, threads = result["settings"], result["settings"]["threads"]
+    clock = "CPU time of all processes together" if result["clock"] == "cpu" else "wall time"
+    return [
+        f"{settings['repetitions']} repetitions in turn, each of {result['steps']:,} steps of each env, "
+        f"again and again for {settings['seconds']:g} s",
+        f"medians, ± half the distance between the quartiles; speeds and ratios by {clock}",
+        f"{threads} thread{'s' if threads > 1 else ''} for each operation; "
+        "memory: peak of the process + of each it started",
+        machine.line(result["machine"]),
+        *(f"note: {note}" for note in result["notes"]),
+    ]

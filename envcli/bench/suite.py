@@ -1,0 +1,109 @@
+"""Workloads with promises: each measured by a command of its own, all in one table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envcli.bench.report import percent, three_digits
+from envcli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["Entry", "Row", "entries", "measured", "table"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One workload: the words after ``envcli bench``, and peer -> the least ratio that is promised against it."""
+
+    name: str
+    words: Sequence[str]
+    against: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One promise, and what became of it; microseconds are of one env step.
+
+    ``ratio`` is None where it could not be measured, and ``reason`` says why.
+    """
+
+    workload: str
+    subject: str
+    peer: str
+    promised: float
+    ratio: float | None = None
+    spread: float | None = None
+    ours_us: float | None = None
+    theirs_us: float | None = None
+    clock: str = ""
+    reason: str = ""
+
+    @property
+    def kept(self) -> bool | None:
+        """None where it could not be measured."""
+        return None if self.ratio is None else self.ratio >= self.promised
+
+
+def entries(suite: Mapping[str, Any]) -> list[Entry]:  # Any: what a YAML holds
+    """The workloads of ``conf/suite/<name>.yaml``; those set to null are left out."""
+    found = []
+    for name, node in suite.items():
+        if node is None:
+            continue
+        if not isinstance(node, Mapping) or set(node) != {"words", "against"}:
+            raise ConfigError(
+                f"suite.{name}: found {node!r}, expected {{words: [env=..., ...], against: {{PEER: RATIO}}}}."
+            )
+        found.append(Entry(name, list(node["words"]), dict(node["against"])))
+    return found
+
+
+def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Row]:
+    """A row for each promise of ``entry``; the command's own run folder is below ``folder``."""
+    words = ["bench", *entry.words, *settings, f"peers=[{','.join(entry.against)}]", "json=true"]
+    program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.cli import main; sys.exit(main(sys.argv[1:]))"
+    place = f"hydra.run.dir='{folder / entry.name}'"
+    done = subprocess.run([sys.executable, "-c", program, *words, place], capture_output=True, text=True, check=False)
+    failed = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+    result = {} if failed else json.loads(done.stdout)
+    for peer, promised in entry.against.items():
+        data = result.get("contenders", {}).get(peer)
+        if data is None:
+            reason = failed[0] if failed else {**result["left_out"], **result["failed"]}.get(peer, "")
+            yield Row(entry.name, result.get("subject", ""), peer, promised, reason=reason)
+            continue
+        subject, clock = result["subject"], result["clock"]
+        ratio, cost = data["subject_is"][clock], f"{clock}_us_per_step"
+        each = (result["contenders"][subject][cost], data[cost])
+        yield Row(entry.name, subject, peer, promised, ratio["median"], ratio["spread"], *each, clock)
+
+
+def table(rows: Sequence[Row], below: Sequence[str] = ()) -> RenderableType:
+    """A line a promise; then the lines ``below``."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title="How many times as fast", title_justify="left")
+    for column in ("workload", "contender", "against", "by"):
+        drawn.add_column(column)
+    for column in ("us/step", "theirs", "ratio", "±", "at least"):
+        drawn.add_column(column, justify="right")
+    drawn.add_column("")
+    said = {True: ("ok", "green"), False: ("missed", "bold red"), None: ("left out", "yellow")}
+    for row in rows:
+        costs = ["" if cost is None else three_digits(cost) for cost in (row.ours_us, row.theirs_us)]
+        ratio = "" if row.ratio is None else three_digits(row.ratio)
+        spread = "" if row.spread is None else percent(row.spread)
+        mark = Text.assemble(said[row.kept], f": {row.reason}" if row.reason else "")
+        names = map(Text, (row.workload, row.subject, row.peer, row.clock, *costs, ratio, spread, f"{row.promised:g}"))
+        drawn.add_row(*names, mark)
+    return Group(drawn, *map(Text, below))

@@ -1,0 +1,85 @@
+"""What is to be done, the same for every contender."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from envcli.errors import ConfigError
+
+__all__ = ["Unfit", "Workload"]
+
+_ALE_FRAME_SKIP = 4  # the simulator's own, of every ALE/...-v5
+
+
+class Unfit(ConfigError):
+    """A contender has no way to do this work; it is left out, and the message says why."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Steps of one env or of a batch, episodes beginning anew where they end.
+
+    A value that can be sent as JSON: each contender gets it in a process of its own.
+
+    Args:
+        cfg: the keys of `envcli.schema.EnvConfig`, resolved, as plain dicts.
+        steps: of each env, in one pass.
+        seed: of the first env, and of the actions.
+        actions: a ``.npy`` file: ``[batch, time]`` numbers of discrete actions, or ``[batch, time, *value]``; None
+            where the subject cannot say them, and everybody draws its own.
+    """
+
+    cfg: Mapping[str, Any]
+    steps: int
+    seed: int
+    actions: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """``"none"`` for one env, ``"serial"`` or ``"processes"`` for a batch."""
+        return str(self._parallel.get("type", "none"))
+
+    @property
+    def envs(self) -> int:
+        """How many."""
+        return 1 if self.kind == "none" else int(self._parallel["num_envs"])
+
+    @property
+    def workers(self) -> int:
+        """How many processes, or threads, share the envs."""
+        if self.kind != "processes":
+            return 1
+        return min(int(self._parallel.get("num_workers") or _cores()), self.envs)
+
+    @property
+    def frames_per_step(self) -> int:
+        """Frames of the simulator that a step takes: its frame skip, and that of ``FrameSkipTransform``."""
+        own = _ALE_FRAME_SKIP if self.backend.get("type") == "ale" else 1
+        frames = int(self.cfg.get("frame_skip") or own)
+        for node in self.transforms:
+            if node["type"] == "frame_skip":
+                frames *= int(node.get("frame_skip") or 1)
+        return frames
+
+    @property
+    def backend(self) -> dict[str, Any]:
+        """Its node."""
+        return dict(self.cfg.get("backend") or {})
+
+    @property
+    def transforms(self) -> list[dict[str, Any]]:
+        """The nodes of all transforms, inner and outer, in order."""
+        places = ("transforms", "outer_transforms")
+        return [node for place in places for node in (self.cfg.get(place) or {}).values() if node]
+
+    @property
+    def _parallel(self) -> Mapping[str, Any]:
+        return self.cfg.get("parallel") or {}
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

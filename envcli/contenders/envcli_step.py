@@ -1,0 +1,68 @@
+"""Ourselves, one step after the other, as a policy makes us."""
+
+from __future__ import annotations
+
+import torch
+from tensordict import TensorDictBase
+
+from envcli.bench.workload import Workload
+from envcli.builder import build
+from envcli.contenders.contender import Array, Contender
+from envcli.specs import OneHot
+
+__all__ = ["EnvcliStepContender"]
+
+
+class EnvcliStepContender(Contender):
+    """envcli with a policy: each action is asked for when its step is due, so workers get one message per step.
+
+    Everything is stored, as in a rollout. The policy costs nothing but the call: it sets actions that were drawn when
+    it was built, which are checked like those of any policy. The peers that step in a loop do this same work, storing
+    nothing.
+    """
+
+    takes_different_envs = True
+
+    def __init__(self, work: Workload) -> None:
+        super().__init__(work)
+        self._env = build({**work.cfg, "seed": work.seed})
+        torch.manual_seed(work.seed)
+        drawn = self._env.rollout(work.steps, break_when_any_done=False).select(*self._env.action_keys)
+        self._drawn, self._time = drawn, len(self._env.batch_size)
+        self._policy = _Known(drawn, self._time)
+        self._env.set_seed(work.seed)
+
+    def run(self) -> None:
+        """One rollout with the policy."""
+        self._policy.t = 0
+        self._env.rollout(self.work.steps, self._policy, break_when_any_done=False)
+
+    def actions(self) -> Array | None:
+        """Those of the policy, as numbers where they are one-hot; None where a dict of them is taken."""
+        if list(self._env.action_keys) != ["action"]:
+            return None
+        taken = self._drawn["action"]
+        if isinstance(self._env.full_action_spec["action"], OneHot):
+            taken = taken.argmax(-1)
+        found: Array = taken.numpy(force=True)
+        return found if self._env.batch_size else found[None]
+
+    def close(self) -> None:
+        """Close the env."""
+        self._env.close()
+
+
+class _Known:
+    """A policy that knows its actions already."""
+
+    in_keys = ()  # it looks at nothing
+
+    def __init__(self, drawn: TensorDictBase, time: int) -> None:
+        self._rows = {key: drawn[key].unbind(time) for key in drawn.keys(True, True)}
+        self.t = 0
+
+    def __call__(self, td: TensorDictBase) -> TensorDictBase:
+        for key, rows in self._rows.items():
+            td.set(key, rows[self.t])
+        self.t += 1
+        return td

@@ -1,0 +1,111 @@
+"""One env of a workload as gymnasium's own API has it, for the contenders that step such envs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from envcli import gym_registry
+from envcli.bench.workload import Workload
+from envcli.contenders.contender import Array, Unfit, refuse_transforms
+
+__all__ = ["GymTask", "gym_actions", "task_of"]
+
+Env = gymnasium.Env[Any, Any]
+
+_ALE_OPTIONS = {  # of our node -> of ALE/...-v5
+    "obs_type": "obs_type",
+    "repeat_action_probability": "repeat_action_probability",
+    "full_action_space": "full_action_space",
+    "max_num_frames_per_episode": "max_num_frames_per_episode",
+}
+
+
+@dataclass(frozen=True)
+class GymTask:
+    """Makes the env; sent to workers as it is."""
+
+    name: str
+    options: dict[str, Any]
+    repeat: int | None = None
+    from_pixels: bool = False
+    pixels_only: bool = True
+
+    def bare(self) -> Env:
+        """A new env, actions repeated as the YAML asks for; one that can be drawn, if it asks for frames."""
+        env = gym_registry.make(self.name, self.options, from_pixels=self.from_pixels, frame_skip=self.repeat)
+        if self.repeat in (None, 1) or "frameskip" in self.options:
+            return env
+        return _Repeated(env, self.repeat)
+
+    def __call__(self) -> Env:
+        """The same, frames among the observations where they are asked for."""
+        env = self.bare()
+        if self.from_pixels:
+            from gymnasium.wrappers import AddRenderObservation
+
+            env = AddRenderObservation(env, render_only=self.pixels_only, render_key="pixels", obs_key="state")
+        return env
+
+
+class _Repeated(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Repeats each action, rewards summed, until the episode ends."""
+
+    def __init__(self, env: Env, repeat: int) -> None:
+        super().__init__(env)
+        self._repeat = repeat
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:  # Any: the env's own
+        """The last of the steps."""
+        total = 0.0
+        for _ in range(self._repeat):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return observation, total, terminated, truncated, info
+
+
+def task_of(work: Workload) -> GymTask:
+    """What the workload's YAML describes. Raises `Unfit` where gymnasium has nothing like it."""
+    refuse_transforms(work, "the peers that step gymnasium's own envs have no counterpart")
+    node, cfg = work.backend, work.cfg
+    repeat = cfg.get("frame_skip")
+    if node.get("type") == "gym":
+        return GymTask(
+            str(node["name"]),
+            dict(node.get("options") or {}),
+            repeat,
+            bool(cfg.get("from_pixels")),
+            bool(cfg.get("pixels_only", True)),
+        )
+    if node.get("type") == "ale":
+        return _atari(node, repeat)
+    raise Unfit(f"gymnasium has no env of backend {node.get('type')!r}")
+
+
+def _atari(node: dict[str, Any], repeat: int | None) -> GymTask:
+    others = [
+        name for name in ("max_pool", "noop_max", "episodic_life", "lives", "difficulty", "mode") if node.get(name)
+    ]
+    if others:
+        raise Unfit(f"gymnasium's Atari envs have no {', '.join(others)}")
+    stem = str(node["name"]).removeprefix("ALE/").removesuffix("-v5")
+    titled = stem if stem[:1].isupper() else "".join(word.title() for word in stem.split("_"))
+    options = {theirs: node[ours] for ours, theirs in _ALE_OPTIONS.items() if ours in node}
+    return GymTask(f"ALE/{titled}-v5", {**options, "frameskip": repeat or 4})
+
+
+def gym_actions(work: Workload, given: Array | None, space: gymnasium.Space[Any]) -> Array:
+    """``[batch, time, *value]``: the given actions where ``space`` has such; else drawn from it, with the same seed."""
+    if given is not None and given.shape == (work.envs, work.steps, *(space.shape or ())):
+        offset = np.asarray(getattr(space, "start", 0))
+        numbers = (given + offset).astype(space.dtype) if offset.any() else given.astype(space.dtype)
+        if space.contains(numbers[0, 0]):
+            return numbers
+    space.seed(work.seed)
+    drawn = [[space.sample() for _ in range(work.steps)] for _ in range(work.envs)]
+    return np.asarray(drawn)

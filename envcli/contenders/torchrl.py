@@ -1,0 +1,102 @@
+"""TorchRL. The only file that imports it, and only when it is asked for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from envcli import registry
+from envcli.bench.workload import Workload
+from envcli.contenders.contender import Contender, Unfit
+from envcli.errors import MissingDependency
+
+__all__ = ["TorchrlContender"]
+
+
+class TorchrlContender(Contender):
+    """TorchRL by the same YAML: ``GymEnv`` or ``DMControlEnv``, ``SerialEnv`` or ``ParallelEnv``, the same transforms.
+
+    The same: env, options, frame skip, pixels, transforms by their names and arguments (inner ones in the workers,
+    outer ones in the main process), everything stored; a pass is one ``env.rollout`` of random actions. Not the same:
+    it draws actions of its own, in each step; ``ParallelEnv`` has a process for each env, whatever ``num_workers``
+    says; Atari goes through gymnasium's ``ALE/...-v5``. A transform that it lacks, or builds otherwise, leaves it out.
+    """
+
+    def __init__(self, work: Workload) -> None:
+        super().__init__(work)
+        try:
+            import torch
+            import torchrl.envs
+        except ModuleNotFoundError as error:
+            raise MissingDependency("torchrl", "peers=[torchrl]", "peers") from error
+        make = partial(_one, work)
+        make().close()  # what it cannot build is said here, and not by a worker
+        batches = {"serial": torchrl.envs.SerialEnv, "processes": torchrl.envs.ParallelEnv}
+        env: Any = make() if work.kind == "none" else batches[work.kind](work.envs, make)  # Any: see above
+        self._env = _transformed(env, work, "outer_transforms")
+        torch.manual_seed(work.seed)
+        self._env.set_seed(work.seed)
+        self._env.reset()
+
+    def run(self) -> None:
+        """One rollout."""
+        self._env.rollout(self.work.steps, break_when_any_done=False)
+
+    def close(self) -> None:
+        """Close the envs, and with them their processes."""
+        self._env.close()
+
+
+def _one(work: Workload) -> Any:  # Any: of a library that is there for some only
+    """One env with the inner transforms; sent to workers by its name."""
+    from torchrl.envs import DMControlEnv, GymEnv
+
+    node, cfg = work.backend, work.cfg
+    common = {name: cfg[name] for name in ("from_pixels", "pixels_only") if cfg.get("from_pixels")}
+    common["frame_skip"] = int(cfg.get("frame_skip") or 1)
+    if node["type"] == "dm_control":
+        domain, _, task = str(node["name"]).partition("-")
+        env = DMControlEnv(domain, task, **common, **(node.get("options") or {}))
+    elif node["type"] == "ale":
+        import ale_py
+        import gymnasium
+
+        from envcli.contenders.gym_task import task_of
+
+        gymnasium.register_envs(ale_py)
+        task_of_game = task_of(Workload({**cfg, "transforms": {}, "outer_transforms": {}}, work.steps, work.seed))
+        env = GymEnv(task_of_game.name, **task_of_game.options)
+    elif node["type"] == "gym":
+        categorical = bool(node.get("categorical_action_encoding"))
+        env = GymEnv(node["name"], categorical_action_encoding=categorical, **common, **(node.get("options") or {}))
+    else:
+        raise Unfit(f"it has no backend {node['type']!r}")
+    return _transformed(env, work, "transforms")
+
+
+def _transformed(env: Any, work: Workload, place: str) -> Any:  # Any: see _one
+    import torchrl.envs.transforms as theirs
+
+    nodes = [node for node in (work.cfg.get(place) or {}).values() if node]
+    if not nodes:
+        return env
+    chain = []
+    for node in nodes:
+        ours = registry.find("transforms", node["type"])
+        cls = getattr(theirs, ours.__name__, None)
+        if cls is None:
+            raise Unfit(f"it has no {ours.__name__}")
+        try:
+            chain.append(cls(**_said(ours, node)))
+        except (TypeError, ValueError, ImportError) as error:
+            raise Unfit(f"its {ours.__name__} cannot be built like ours: {' '.join(str(error).split())}") from error
+    return theirs.TransformedEnv(env, theirs.Compose(*chain))
+
+
+def _said(ours: type[Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What a node says beyond the defaults, which are the same here and there."""
+    import torch
+
+    taken = registry.arguments(ours)
+    given = {name: value for name, value in node.items() if name in taken and value != taken[name].default}
+    return {name: getattr(torch, value) if name.startswith("dtype") else value for name, value in given.items()}

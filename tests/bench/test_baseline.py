@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envcli.bench.baseline import Baseline
+from envcli.errors import ConfigError, EnvcliError
+from envcli.run_folder import write_json
+
+
+def result(seconds: float, **other: Any) -> dict[str, Any]:  # Any: what JSON can hold
+    samples = [{"steps": 100, "wall": seconds, "cpu": seconds}] * 3
+    work = {"subject": "envcli", "clock": "wall", "workload": {"max_steps": 100}, "settings": {"threads": 1}}
+    return {**work, "contenders": {"envcli": {"samples": samples}}, **other}
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Baseline:
+    write_json(tmp_path / "bench.json", result(1.0))
+    return Baseline(tmp_path)
+
+
+def test_a_slowdown_is_how_many_times_as_long(baseline: Baseline) -> None:
+    assert baseline.slowdown(result(1.5)) == pytest.approx(1.5)
+    baseline.judge(result(1.5), most=1.6)
+    with pytest.raises(EnvcliError, match=r"envcli takes 1.5 times as long as in .*, which is beyond max_slowdown=1.4"):
+        baseline.judge(result(1.5), most=1.4)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"clock": "cpu"}, "of another clock: wall, now cpu"),
+        ({"workload": {"max_steps": 200}}, "of another workload: max_steps"),
+        ({"settings": {"threads": 2}}, "of another threads: 1, now 2"),
+    ],
+)
+def test_other_work_is_not_compared(baseline: Baseline, other: dict[str, Any], message: str) -> None:
+    baseline.require_same(result(9.0))
+    with pytest.raises(ConfigError, match=message):
+        baseline.require_same(result(1.0, **other))
+
+
+def test_a_folder_without_a_measurement_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"baseline: found no .*bench.json"):
+        Baseline(tmp_path / "nowhere")

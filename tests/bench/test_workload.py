@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from envcli.bench.workload import Workload
+
+
+def work(**cfg: Any) -> Workload:  # Any: what a YAML holds
+    return Workload(cfg, steps=10, seed=0)
+
+
+def test_one_env_is_one() -> None:
+    assert (work().kind, work().envs, work().workers) == ("none", 1, 1)
+
+
+def test_a_batch_has_its_numbers() -> None:
+    found = work(parallel={"type": "processes", "num_envs": 8, "num_workers": 2})
+    assert (found.kind, found.envs, found.workers) == ("processes", 8, 2)
+    assert work(parallel={"type": "processes", "num_envs": 1, "num_workers": None}).workers == 1
+    assert work(parallel={"type": "serial", "num_envs": 3}).workers == 1
+
+
+@pytest.mark.parametrize(
+    ("cfg", "frames"),
+    [
+        ({"backend": {"type": "gym"}}, 1),
+        ({"backend": {"type": "gym"}, "frame_skip": 3}, 3),
+        ({"backend": {"type": "ale"}}, 4),
+        ({"backend": {"type": "ale"}, "frame_skip": 2}, 2),
+        ({"backend": {"type": "ale"}, "transforms": {"skip": {"type": "frame_skip", "frame_skip": 2}}}, 8),
+    ],
+)
+def test_a_step_takes_frames(cfg: dict[str, Any], frames: int) -> None:
+    assert work(**cfg).frames_per_step == frames

@@ -1,0 +1,159 @@
+"""``envcli bench``: few steps, for what is said and kept; never for how fast."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envcli.bench.processes import family
+from tests.conftest import ROOT, Command
+
+QUICK = ("max_steps=20", "repetitions=2", "seconds=0")
+LIGHT = (*QUICK, "subject=native", "peers=[]")  # needs no torch, so it starts at once
+
+
+def only_run(root: Path) -> Path:
+    (found,) = root.glob("outputs/bench/*/*/bench.json")
+    return found.parent
+
+
+def read(path: Path) -> Any:  # Any: whatever the file holds
+    return json.loads(path.read_text())
+
+
+def test_ours_beside_others(cli: Command, tmp_path: Path) -> None:
+    done = cli("bench", "env=cartpole", "peers=[native,gymnasium_sync,ale_vector]", *QUICK)
+    assert done.code == 0, done.err
+    assert "left out: ale_vector: it plays Atari's games" in done.err
+    for text in (
+        "CartPole-v1, one env",
+        "envcli ",
+        "native",
+        "gymnasium_sync",
+        "envcli is",
+        "Python 3",
+        "1 thread for",
+    ):
+        assert text in done.out
+    folder = only_run(tmp_path)
+    assert str(folder.relative_to(tmp_path)) in done.out
+    result = read(folder / "bench.json")
+    assert list(result["contenders"]) == ["envcli", "native", "gymnasium_sync"]
+    for data in result["contenders"].values():
+        assert [sample["steps"] for sample in data["samples"]] == [20, 20]
+        assert data["memory"]["main"] > 1e6
+    assert read(folder / "metrics.json")["steps_per_second"] > 0
+    assert read(folder / "status.json")["state"] == "finished"
+    assert list((folder / "logs").iterdir()) == []
+
+
+def test_in_processes_each_step_a_message(cli: Command, tmp_path: Path) -> None:
+    words = ("parallel=processes", "parallel.num_envs=2", "subject=envcli_step", "peers=[]", *QUICK)
+    done = cli("bench", *words, "json=true")
+    assert (done.code, done.err) == (0, "")
+    result = json.loads(done.out)
+    assert (result["envs"], result["parallel"]) == (2, "processes")
+    assert result["contenders"]["envcli_step"]["samples"][0]["steps"] == 40
+    assert len(result["contenders"]["envcli_step"]["memory"]["others"]) >= 1
+
+
+def test_a_baseline_decides_about_the_exit_code(cli: Command, tmp_path: Path) -> None:
+    assert cli("bench", *LIGHT, "hydra.run.dir=then").code == 0
+    done = cli("bench", *LIGHT, "baseline=then", "max_slowdown=1000", "hydra.run.dir=now")
+    assert done.code == 0, done.err
+    assert "times as long as in then" in done.out
+    failed = cli("bench", *LIGHT, "baseline=then", "max_slowdown=0.0001")
+    assert failed.code == 1
+    assert "native takes" in failed.err
+    assert "beyond max_slowdown=0.0001" in failed.err
+    other = cli("bench", *LIGHT, "env=pendulum", "baseline=then")
+    assert other.code == 2
+    assert "then was of another workload: backend" in other.err
+
+
+def test_a_sweep_makes_the_speed_large(cli: Command) -> None:
+    done = cli("bench", "-m", "max_steps=10,20", *LIGHT[1:], "json=true")
+    assert done.code == 0, done.err
+    jobs = json.loads(done.out)
+    assert [job["overrides"]["max_steps"] for job in jobs] == ["10", "20"]
+    assert all(job["metrics"]["steps_per_second"] > 0 for job in jobs)
+    assert "max_steps" in (Path(jobs[0]["folder"]).parent / "bench.svg").read_text()
+
+
+def test_ctrl_c_ends_it_and_all_it_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "envcli", "bench", *LIGHT[:2], "seconds=60", *LIGHT[3:], "hydra.run.dir=run"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "run" / "logs" / "native.txt").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    started = family(process.pid)[1:]
+    assert started
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
+    assert read(tmp_path / "run" / "status.json")["state"] == "interrupted"
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+SUITE = """# @package _global_
+# Mine
+suite:
+  easy: {words: [subject=native, max_steps=50], against: {gymnasium_sync: 0.001, ale_vector: 1}}
+  hard: {words: [subject=native, max_steps=50], against: {gymnasium_sync: 1000}}
+  wrong: {words: [subject=native, backend.name=CartPoll-v1], against: {gymnasium_sync: 1}}
+"""
+
+
+def test_a_suite_is_a_table_of_promises(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine" / "suite").mkdir(parents=True)
+    (tmp_path / "mine" / "suite" / "mine.yaml").write_text(SUITE)
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(tmp_path / "mine"))
+    done = cli("bench", "suite=mine", "repetitions=1", "seconds=0", "strict=true", "hydra.run.dir=out")
+    assert done.code == 1
+    assert "1 of 4 promises missed: hard against gymnasium_sync" in done.err
+    rows = {(row["workload"], row["peer"]): row for row in read(tmp_path / "out" / "bench.json")["rows"]}
+    kept = {name: row["kept"] for name, row in rows.items()}
+    assert kept == {
+        ("easy", "gymnasium_sync"): True,
+        ("easy", "ale_vector"): None,
+        ("hard", "gymnasium_sync"): False,
+        ("wrong", "gymnasium_sync"): None,
+    }
+    assert "Did you mean 'CartPole-v1'" in rows["wrong", "gymnasium_sync"]["reason"]
+    assert (tmp_path / "out" / "easy" / "bench.json").is_file()
+    assert "missed" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["peers=[nativ]"], "no contender 'nativ'. Did you mean 'native'"),
+        (["subject=envcly"], "Did you mean 'envcli'"),
+        (["clock=sun"], "no clock 'sun'. There are: cpu, wall."),
+        (["repetitions=0"], "repetitions: found 0"),
+        (["seconds=-1"], "seconds: found -1.0"),
+        (["break_when_any_done=true"], "goes on after an end"),
+        (["baseline=nowhere"], "baseline: found no nowhere/bench.json"),
+        (["suite=readmi"], "suite: no choice 'readmi'. Did you mean 'readme'?"),
+        (["suite=readme", "env=pong"], "a suite says what is measured, so it takes no 'env=pong'"),
+        (["backend.name=CartPoll-v1", "subject=native"], "Did you mean 'CartPole-v1'"),
+        (["subject=ale_vector"], "ale_vector: it plays Atari's games"),
+    ],
+)
+def test_a_mistake_is_one_line(cli: Command, words: list[str], message: str) -> None:
+    done = cli("bench", *words)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert message in done.err

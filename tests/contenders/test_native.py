@@ -1,0 +1,119 @@
+"""The floor: as fast as a loop that is written by hand, and the very same work as ours."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from envcli.bench.workload import Workload
+from envcli.contenders.envcli import EnvcliContender
+from envcli.contenders.native import NativeContender
+from envcli.errors import ConfigError
+
+STEPS = 2000
+
+
+def work(steps: int = STEPS, actions: Path | None = None, **cfg: Any) -> Workload:  # Any: what a YAML holds
+    node = {"backend": {"type": "gym", "name": "CartPole-v1"}, **cfg}
+    return Workload(node, steps, 3, None if actions is None else str(actions))
+
+
+def cpu(done: Callable[[], object]) -> float:
+    start = time.process_time()
+    done()
+    return time.process_time() - start
+
+
+def test_it_is_as_fast_as_a_loop_by_hand(tmp_path: Path) -> None:
+    """Under 2 % by measurement in a quiet moment (``envcli bench``); a tenth is asked of any moment."""
+    actions = np.random.default_rng(0).integers(2, size=(1, STEPS))
+    np.save(tmp_path / "a.npy", actions)
+    native = NativeContender(work(actions=tmp_path / "a.npy"))
+    env, numbers = gymnasium.make("CartPole-v1"), actions[0].tolist()
+
+    def by_hand() -> None:
+        env.reset()
+        for action in numbers:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    pairs = [(cpu(native.run), cpu(by_hand)) for _ in range(25)]
+    native.close()
+    env.close()
+    assert statistics.median(ours / theirs for ours, theirs in pairs) < 1.1
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+def test_it_goes_where_ours_goes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same seed, same actions: after some passes both simulators are in the same state."""
+    backend = {"type": "gym", "name": name}
+    ours = EnvcliContender(work(500, backend=backend))
+    actions = ours.actions()
+    assert actions is not None
+    np.save(tmp_path / "a.npy", actions)
+    made: list[gymnasium.Env[Any, Any]] = []
+    make = gymnasium.make
+    monkeypatch.setattr(gymnasium, "make", lambda *args, **kwargs: made.append(make(*args, **kwargs)) or made[-1])
+    native = NativeContender(work(500, actions=tmp_path / "a.npy", backend=backend))
+    ours._env.reset()  # as it begins: the reset that takes the seed
+    for _ in range(3):
+        ours.run()
+        native.run()
+    state = np.asarray(made[0].unwrapped.state)  # type: ignore[attr-defined]  # of classic control
+    assert np.array_equal(np.asarray(ours._env.unwrapped.state), state)
+    ours.close()
+    native.close()
+
+
+def test_of_a_batch_it_runs_the_first_env() -> None:
+    native = NativeContender(work(10, parallel={"type": "serial", "num_envs": 4}))
+    assert native.env_steps == 10
+    native.close()
+
+
+def test_actions_that_do_not_fit_are_drawn(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((1, 5), dtype=np.float32))
+    native = NativeContender(work(5, actions=tmp_path / "a.npy", backend={"type": "gym", "name": "Pendulum-v1"}))
+    native.run()
+    native.close()
+
+
+def test_frames_are_skipped() -> None:
+    native = NativeContender(work(50, frame_skip=4, backend={"type": "gym", "name": "Pendulum-v1"}))
+    native.run()  # 200 frames are an episode
+    native.close()
+
+
+@pytest.mark.parametrize("from_pixels", [False, True])
+def test_frames_of_gymnasium(from_pixels: bool) -> None:
+    if from_pixels:
+        pytest.importorskip("pygame")
+    native = NativeContender(work(5, from_pixels=from_pixels))
+    native.run()
+    native.close()
+
+
+def test_dm_control(tmp_path: Path) -> None:
+    pytest.importorskip("dm_control")
+    for frame_skip in (None, 2):
+        native = NativeContender(work(5, backend={"type": "dm_control", "name": "cheetah-run"}, frame_skip=frame_skip))
+        native.run()
+        native.close()
+
+
+@pytest.mark.parametrize("obs_type", ["rgb", "grayscale", "ram"])
+def test_atari(obs_type: str) -> None:
+    pytest.importorskip("ale_py")
+    native = NativeContender(work(5, backend={"type": "ale", "name": "AirRaid", "obs_type": obs_type}))
+    native.run()
+    native.close()
+    with pytest.raises(ConfigError, match=r"bare loop has no max_pool"):
+        NativeContender(work(5, backend={"type": "ale", "name": "Pong", "max_pool": True}))
