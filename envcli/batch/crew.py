@@ -9,8 +9,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,13 +20,9 @@ from envcli.batch.line import (
     IDLE,
     NOTE,
     NUMBERS,
-    ONWARD,
-    ORDER,
-    SOME,
-    START,
     STATE,
-    STOP,
     WORKING,
+    in_words,
 )
 from envcli.batch.patience import Patience
 from envcli.batch.process import end_nursery
@@ -35,7 +31,7 @@ from envcli.batch.undisturbed import undisturbed
 from envcli.errors import EnvcliError, EnvError
 from envcli.shared_memory import SharedMemory
 
-__all__ = ["Crew"]
+__all__ = ["Crew", "Lost"]
 
 _SLICE = 0.2  # seconds between two looks at who still works
 _HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C
@@ -54,22 +50,27 @@ class Crew:
     """
 
     def __init__(self, shares: Sequence[range], method: str, patience: Patience) -> None:
-        self.patience = patience
+        self.method, self.patience = method, patience
         self.owner = os.getpid()
+        self.places = 1
         self.offset = 0  # what the number of a step is more than that of its row, for errors
         self._remotes: list[Remote] = []
         self._poll = select.poll()
         self._by_fd: dict[int, tuple[Remote, bool]] = {}  # -> the worker, and whether this fd says that it ended
         self._working: set[Remote] = set()
         self._asking = False  # are there words on their way that nobody has read?
-        setting = {"path": [p or os.getcwd() for p in sys.path], "folder": os.getcwd(), "environ": dict(os.environ)}
+        self._setting = {
+            "path": [p or os.getcwd() for p in sys.path],
+            "folder": os.getcwd(),
+            "environ": dict(os.environ),
+        }
         try:
             self._memory = SharedMemory()
-            numbers = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
+            self._numbers = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
             for index, envs in enumerate(shares):
                 with undisturbed():
-                    self._remotes.append(Remote(index, envs, numbers[index], patience))
-                self._remotes[index].start(method, setting)
+                    self._remotes.append(Remote(index, envs, self._numbers[index], patience))
+                self._remotes[index].start(method, self._setting)
                 self._watch(self._remotes[index])
         except BaseException as error:
             self.end()
@@ -90,10 +91,12 @@ class Crew:
             self._by_fd[remote.line.words.fileno()] = remote, True
             self._poll.register(remote.line.words.fileno(), select.POLLHUP)
 
-    def seeded(self, seeds: Sequence[int | None]) -> None:
-        """Remember what each env was seeded with: errors name it."""
+    def seeded(self, seeds: Sequence[int | None], places: int) -> None:
+        """Remember what each env was seeded with: errors name it. ``places``: of the chain that the batch takes."""
+        self.places = places
         for remote in self._remotes:
             remote.seeds = seeds[remote.envs.start : remote.envs.stop]
+            remote.restarts = 0
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -105,35 +108,49 @@ class Crew:
     def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
         """Have all workers do the same, and do not wait."""
         for remote in self._remotes:
-            numbers = remote.numbers
-            numbers[ORDER], numbers[START], numbers[STOP] = order, start, stop
-            numbers[ONWARD], numbers[SOME], numbers[STATE] = onward, some, WORKING
-            remote.line.call.ring()
+            remote.ordered(order, start, stop, onward, some)
         self._working.update(self._remotes)
 
     def ask(self, name: str, args: Callable[[range], tuple[Any, ...]] | None = None) -> list[Any]:
-        """What each worker answers to ``name`` with ``args`` of its share of the envs."""
+        """What each worker answers to ``name`` with ``args`` of its share of the envs.
+
+        Raises what one of them failed with; where it was but a question, the workers go on all the same.
+        """
+        texts = [in_words((name, () if args is None else args(remote.envs))) for remote in self._remotes]
         self._asking = True
-        for remote in self._remotes:
+        self._note_word(name, args)
+        for remote, text in zip(self._remotes, texts, strict=True):
             remote.told(name)
             self._working.add(remote)
             try:
-                remote.line.send((name, () if args is None else args(remote.envs)))
-            except EnvError:
-                self.end()  # it waits for words that cannot be said
-                raise
+                remote.line.send(text)
             except BlockingIOError:
-                error = remote.hung(self.offset)
-                self.end()
-                raise error from None
+                self._hangs(remote)
             except OSError:  # it is gone: wait() finds out how
-                break
-        answers: dict[Remote, Any] = {}
+                continue
+        answers: dict[int, Any] = {}
         self.wait(self.patience.of(name), answers)
         self._asking = False
-        return [answers[remote] for remote in self._remotes]
+        found = [answers[remote.index] for remote in self._remotes]
+        for answer in found:
+            if isinstance(answer, _Refusal):
+                raise answer.error
+        return found
 
-    def wait(self, patience: float | None = None, answers: dict[Remote, Any] | None = None) -> None:
+    def _note_word(self, name: str, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+        """``name`` is about to be said."""
+
+    def _hangs(self, remote: Remote) -> None:
+        """It does not even take what it is told."""
+        error = remote.hung(self.offset)
+        self.end()
+        raise error
+
+    def _replace(self, found: Lost) -> None:
+        """A worker is lost: put another one in its place, or raise."""
+        raise found.error
+
+    def wait(self, patience: float | None = None, answers: dict[int, Any] | None = None) -> None:
         """Until all have answered; with ``answers``, in words."""
         try:
             self._hear_all(self.patience.step if patience is None else patience, answers)
@@ -141,20 +158,38 @@ class Crew:
             self.end()
             raise
 
-    def _hear_all(self, patience: float, answers: dict[Remote, Any] | None) -> None:
+    def _hear_all(self, patience: float, answers: dict[int, Any] | None) -> None:
         seen: dict[Remote, tuple[Any, float]] = {}
         while self._working:
-            ready = self._poll.poll(_SLICE * 1000)
+            found = self._hear_some(self._poll, self._working, patience, answers, seen)
+            if found is not None:
+                self._replace(found)
+                seen.clear()  # of the others, who have answered meanwhile was not heard
+
+    def _hear_some(
+        self,
+        poll: select.poll,
+        working: Iterable[Remote],
+        patience: float,
+        answers: dict[int, Any] | None,
+        seen: dict[Remote, tuple[Any, float]],
+    ) -> Lost | None:
+        """Hear who answers now. Returns who never will."""
+        ready = poll.poll(_SLICE * 1000)
+        try:
             for fd, _ in ready:
                 remote, ended = self._by_fd[fd]
                 if ended:
-                    raise remote.death(self.offset)
+                    raise Lost(remote, remote.death(self.offset))
                 remote.line.answer.wait()
                 self._hear(remote, answers)
             if not ready and patience:
-                self._look_for_progress(patience, seen)
+                self._look_for_progress(patience, seen, working)
+        except Lost as lost:
+            return lost
+        return None
 
-    def _hear(self, remote: Remote, answers: dict[Remote, Any] | None) -> None:
+    def _hear(self, remote: Remote, answers: dict[int, Any] | None) -> None:
         state = remote.numbers[STATE]
         if state == WORKING:
             return
@@ -163,22 +198,27 @@ class Crew:
             try:
                 fine, answer = remote.line.receive()
             except BlockingIOError:
-                raise remote.hung(self.offset) from None
+                raise Lost(remote, remote.hung(self.offset)) from None
             except (EOFError, OSError):
-                raise remote.death(self.offset) from None
+                raise Lost(remote, remote.death(self.offset)) from None
             if not fine:
-                raise remote.failure(answer, self.offset)
+                failure = remote.failure(answer, self.offset)
+                if state == FAILED:
+                    raise failure
+                answer = _Refusal(failure)
             if answers is not None:
-                answers[remote] = answer
+                answers[remote.index] = answer
 
-    def _look_for_progress(self, patience: float, seen: dict[Remote, tuple[Any, float]]) -> None:
+    def _look_for_progress(
+        self, patience: float, seen: dict[Remote, tuple[Any, float]], working: Iterable[Remote]
+    ) -> None:
         now = time.monotonic()
-        for remote in self._working:
+        for remote in working:
             state = bytes(remote.numbers[NOTE])
             if seen.get(remote, (None, 0.0))[0] != state:
                 seen[remote] = state, now
             elif now - seen[remote][1] > patience - _SLICE:
-                raise remote.hung(self.offset)
+                raise Lost(remote, remote.hung(self.offset))
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -246,7 +286,7 @@ class Crew:
         for remote in self._remotes:
             remote.told("close")
             with contextlib.suppress(OSError):  # it is gone, as is found out below
-                remote.line.send(("close", ()))
+                remote.line.send(in_words(("close", ())))
         self._working.update(self._remotes)
         while self._working and (left := until - time.monotonic()) > 0:
             for fd, _ in self._poll.poll(min(left, _SLICE) * 1000):
@@ -280,9 +320,25 @@ class Crew:
                 end_nursery()
 
 
+class Lost(Exception):
+    """A worker will never answer: why, as an error for the user."""
+
+    def __init__(self, remote: Remote, error: EnvError) -> None:
+        super().__init__(error)
+        self.remote, self.error = remote, error
+
+
+class _Refusal(NamedTuple):
+    """What a worker answers to a question that its envs fail at; it is as well as before."""
+
+    error: Exception
+
+
 @contextlib.contextmanager
 def _into(failures: list[EnvcliError]) -> Iterator[None]:
     try:
         yield
     except EnvcliError as error:
         failures.append(error)
+    except Lost as lost:
+        failures.append(lost.error)

@@ -13,13 +13,13 @@ from envcli.batch.bell import Bell
 from envcli.errors import EnvError
 
 __all__ = [
-    "FAILED", "HALT", "IDLE", "LEAD", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "RESET", "SOME", "START",
-    "STATE", "STEP", "STOP", "WORDS", "WORKING", "Line",
+    "FAILED", "HALT", "IDLE", "LEAD", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "QUESTIONS",
+    "RESET", "SOME", "START", "STATE", "STEP", "STOP", "WORDS", "WORKING", "Line", "in_words",
 ]  # fmt: skip
 
-# The numbers, one place each. The first three are the share's note: env, phase, row.
-NOTE, PHASE = slice(0, 3), 1
-ORDER, START, STOP, ONWARD, SOME, STATE, HALT = range(3, 10)
+# The numbers, one place each. The first four are the share's note: env, phase, row, and whether the env has made one.
+NOTE, PHASE, MADE = slice(0, 4), 1, 3
+ORDER, START, STOP, ONWARD, SOME, STATE, HALT = range(4, 11)
 NUMBERS = 16  # a cache line or two for each worker, so that they do not share one
 
 # What ORDER says. All but WORDS are done without a word.
@@ -27,6 +27,19 @@ STEP, LEAD, RESET, PAUSE, WORDS = range(5)
 
 # What STATE says.
 IDLE, WORKING, FAILED = range(3)
+
+
+# The words that may fail without an end of the crew: what the envs are asked, and nothing that rows depend on.
+QUESTIONS = ("get", "call")
+
+
+def in_words(thing: Any) -> bytes:
+    """``thing``, ready to be sent. Raises EnvError if it cannot be pickled."""
+    try:
+        text: bytes = cloudpickle.dumps(thing)
+    except Exception as error:  # whatever a user's __reduce__ raises
+        raise EnvError(f"what goes to a worker must be picklable: {type(error).__name__}: {error}") from error
+    return text
 
 
 class Line:
@@ -47,12 +60,8 @@ class Line:
         self.numbers = numbers.numpy().data  # an item costs 40 ns to read or write
         self.call, self.answer, self.words = call, answer, words
 
-    def send(self, thing: Any) -> None:
-        """``thing`` in words. Raises EnvError if it cannot be pickled."""
-        try:
-            text = cloudpickle.dumps(thing)
-        except Exception as error:  # whatever a user's __reduce__ raises
-            raise EnvError(f"what goes to a worker must be picklable: {type(error).__name__}: {error}") from error
+    def send(self, text: bytes) -> None:
+        """Say what :func:`in_words` made."""
         self.words.send_bytes(text)
 
     def receive(self) -> Any:

@@ -10,18 +10,24 @@ from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.batched_env import BatchedEnv, at_least_one
 from envcli.batch.crew import Crew
+from envcli.batch.lasting_crew import LastingCrew
 from envcli.batch.line import LEAD, PAUSE, RESET, STEP
+from envcli.batch.loss import RESTARTED
+from envcli.batch.outline import Outline
 from envcli.batch.patience import Patience
 from envcli.batch.process import METHODS
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
+from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
-from envcli.keys import Key
+from envcli.keys import Key, under_next
 from envcli.shared_memory import Mapped, SharedMemory, mapped
 
 __all__ = ["ParallelEnv"]
+
+_ON_DEATH = ("raise", "restart")
 
 Maker = Callable[..., Env]
 Kwargs = Mapping[str, Any]
@@ -46,9 +52,20 @@ class ParallelEnv(BatchedEnv):
         step_timeout: seconds that a worker may take for a step or a reset without any progress; 0: no limit.
         start_timeout: the same for building an env.
         close_timeout: seconds that all envs together have to close.
+        on_worker_death: ``"raise"``; or ``"restart"``: a worker that dies, or hangs, is replaced by a new one with new
+            envs, and those of the other workers go on as if nothing had happened. The step in which the worker was lost
+            is written for each of its envs as one in which nothing moved and nothing was earned, with ``truncated``,
+            ``done`` and a flag of its own, ``restarted`` (beside each ``truncated``); a new episode follows, and the
+            rows before stay. Nothing is marked where the next thing was a reset. The new envs are seeded from the same
+            chain, farther on, so that two runs that lose the same worker in the same step are the same. What else the
+            envs had learnt (a ``VecNorm`` without :class:`EnvCreator`) begins anew from the last ``load_state_dict``;
+            what was done to them by calling their methods is not repeated. An exception in an env is raised as ever,
+            and so is the loss of a worker in the making, or for the second time before its envs have made a row.
+            ``restarts`` says what happened, one line each.
 
     Raises:
         ConfigError: an argument is out of range.
+        SpecError: from the start: ``"restart"`` with envs that have no ``truncated`` flag.
         EnvError: from any call: an env failed, or its worker died or hung; says which env, doing what. All workers are
             gone then, and the batch can be started anew.
     """
@@ -71,19 +88,23 @@ class ParallelEnv(BatchedEnv):
         step_timeout: float = 60,
         start_timeout: float = 60,
         close_timeout: float = 5,
+        on_worker_death: str = "raise",
     ) -> None:
         if num_envs is None:
             num_envs, num_workers = num_workers, None
         super().__init__(num_envs, create_env_fn, create_env_kwargs, device=device)  # type: ignore[arg-type]  # it says so
-        if num_workers is not None and num_workers < 1:
-            raise ConfigError(f"num_workers: found {num_workers}, expected a whole number of at least 1.")
         if start_method not in METHODS:
             raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
-        self.num_workers = min(num_workers or _cores(), self.num_envs)
+        most = _cores() if num_workers is None else at_least_one("num_workers", num_workers)
+        self.num_workers = min(most, self.num_envs)
         self.start_method = start_method
         for name, seconds in (("step", step_timeout), ("start", start_timeout), ("close", close_timeout)):
             if not seconds >= 0:
                 raise ConfigError(f"{name}_timeout: found {seconds}, expected seconds, or 0 for no limit.")
+        if on_worker_death not in _ON_DEATH:
+            raise ConfigError(f"on_worker_death: found {on_worker_death!r}, expected one of {', '.join(_ON_DEATH)}.")
+        self.on_worker_death = on_worker_death
+        self.restarts: list[str] = []
         self._patience = Patience(start_timeout, step_timeout, close_timeout)
 
     # -- from nothing to envs and back ----------------------------------------------------------------------------
@@ -92,15 +113,43 @@ class ParallelEnv(BatchedEnv):
         makers = self._makers()
         bounds = [self.num_envs * i // self.num_workers for i in range(self.num_workers + 1)]
         shares = [range(start, stop) for start, stop in itertools.pairwise(bounds)]
-        self._crew = crew = Crew(shares, self.start_method, self._patience)
+        self.restarts = []
+        lasts = self.on_worker_death == "restart"
+        crew = self._new_crew(shares)
+        self._crew = crew
         self._at_exit = weakref.finalize(self, crew.abandon)
-        found = crew.ask("build", lambda envs: ([makers[i] for i in envs],))
+        found = crew.ask("build", lambda envs: ([makers[i] for i in envs], lasts))
         self._describe_as({i: outline for outlines in found for i, outline in outlines.items()})
         self._mask_memory = memory = SharedMemory()  # others map it as long as this lives
         names = ("reset", "pause")
         masks = {name: memory((name,), tuple(self.batch_size), torch.bool) for name in names}
         self._masks = {name: mask.numpy() for name, mask in masks.items()}
         self._mapped_masks = {name: mapped(mask) for name, mask in masks.items()}
+
+    def _new_crew(self, shares: Sequence[range]) -> Crew:
+        if self.on_worker_death == "restart":
+            return LastingCrew(shares, self.start_method, self._patience, self.restarts)
+        return Crew(shares, self.start_method, self._patience)
+
+    def _describe_as(self, outlines: Mapping[int, Outline]) -> None:
+        super()._describe_as(outlines)
+        done = self._specs["done"]
+        flags = {path: leaf for path, leaf in leaf_specs(done).items() if path[-1] == "truncated"}
+        if self.on_worker_death == "raise" or any((*path[:-1], RESTARTED) in leaf_specs(done) for path in flags):
+            return
+        if not flags:
+            raise SpecError(
+                f"on_worker_death=restart needs a 'truncated' flag, but the envs have {self.done_keys}. "
+                "Give them a full_done_spec with 'truncated', or a StepCounter"
+            )
+        self._specs["done"] = done = done.clone()
+        for path, leaf in flags.items():
+            done.set((*path[:-1], RESTARTED), leaf.clone())
+        self._specs_changed()
+
+    def _row_reads(self) -> set[Key]:
+        reads = super()._row_reads()  # who is lost shows once more what it showed before
+        return reads if self.on_worker_death == "raise" else reads | set(leaf_specs(self.observation_spec))
 
     def _close(self) -> None:
         crew, self._crew = self._crew, None
@@ -149,9 +198,20 @@ class ParallelEnv(BatchedEnv):
                     "Leave out= away, or use a recorder's buffer, or place=envcli.SharedMemory()"
                 )
             rows[path] = source
+        flags = self._restart_flags()
+        restarted = {path: rows.pop(path) for path in list(rows) if path in flags and path[0] == "next"}
+        for path in flags & set(rows):
+            del rows[path]
         self._crew.offset = 0
         self._single = int(buffer.steps == 1)
-        self._do("ask", "bind", lambda _: (buffer.steps, rows, self._mapped_masks))
+        # by way of the buffer: its memory must still be there when a new worker is told the same
+        self._do("ask", "bind", lambda _: (buffer.steps, rows, self._mapped_masks, restarted))
+
+    def _restart_flags(self) -> set[Key]:
+        if self.on_worker_death == "raise":
+            return set()
+        roots = {path for path in leaf_specs(self.full_done_spec) if path[-1] == RESTARTED}
+        return roots | set(map(under_next, roots))
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         given = self._given(where)
@@ -163,6 +223,8 @@ class ParallelEnv(BatchedEnv):
             self._at_work().offset = 0
         else:
             self._masks["reset"][...] = where
+            if self.on_worker_death == "restart":  # a new worker is told who waits
+                self._masks["pause"] &= ~where
         try:
             self._do("order", RESET, t, some=where is not None)
         finally:
@@ -193,7 +255,7 @@ class ParallelEnv(BatchedEnv):
     # -- all envs at once -----------------------------------------------------------------------------------------
 
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
-        self._at_work().seeded(seeds)
+        self._at_work().seeded(seeds, self._seeds_taken)
         self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
 
     def _get(self, name: str) -> list[Any]:

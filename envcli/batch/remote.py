@@ -19,12 +19,15 @@ import torch
 from envcli import errors
 from envcli.batch.bell import Bell
 from envcli.batch.line import (
+    HALT,
     IDLE,
     LEAD,
     NOTE,
+    ONWARD,
     ORDER,
     PHASE,
     RESET,
+    SOME,
     START,
     STATE,
     STEP,
@@ -32,6 +35,7 @@ from envcli.batch.line import (
     WORDS,
     WORKING,
     Line,
+    in_words,
 )
 from envcli.batch.patience import Patience
 from envcli.batch.process import Process, start_process
@@ -41,11 +45,13 @@ from envcli.shared_memory import mapped
 
 __all__ = ["Remote"]
 
-Error = TypeVar("Error", bound=EnvcliError)
+Error = TypeVar("Error", bound=Exception)
 
+_RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _STACK_IN = 0.3  # seconds that a hung worker has to write its stack
 _STACK = 2**16  # bytes of it that are read
 _DEVNULL = "/dev/null"
+_KINDS = ("ConfigError", "EnvError", "SpecError", "StoreError", "TransformError")  # made of a message alone
 
 
 class Remote:
@@ -62,6 +68,8 @@ class Remote:
         self.index, self.envs, self.patience = index, envs, patience
         self.seeds: Sequence[int | None] = [None] * len(envs)
         self.word = ""  # the last that was said to it
+        self.restarts = 0  # of this share since it was seeded
+        self.is_first = True  # of this share
         self.process: Process | None = None
         self._mapped = mapped(numbers)
         with ExitStack() as opened:
@@ -85,7 +93,16 @@ class Remote:
                 fds[name] = own if _is_open(own) else opened.enter_context(open(_DEVNULL, "wb")).fileno()
             self.process = start_process(method, fds)
         self._theirs.close()
-        self.line.send({**setting, "numbers": self._mapped, "first": self.envs.start})
+        self.line.send(in_words({**setting, "numbers": self._mapped, "first": self.envs.start}))
+
+    def ordered(self, order: int, start: int, stop: int, onward: int, some: int) -> None:
+        """Call it to do something without a word."""
+        numbers = self.numbers
+        if order == LEAD:  # who dies before it begins has noted nothing of it
+            numbers[0], numbers[PHASE], numbers[2] = 0, _STEP, start
+        numbers[ORDER], numbers[START], numbers[STOP] = order, start, stop
+        numbers[ONWARD], numbers[SOME], numbers[STATE] = onward, some, WORKING
+        self.line.call.ring()
 
     def told(self, word: str) -> None:
         """Call it to hear ``word``, which is yet to be sent."""
@@ -93,6 +110,16 @@ class Remote:
         self.numbers[PHASE] = PHASES.index(word if word in PHASES else "call")
         self.numbers[ORDER], self.numbers[STATE] = WORDS, WORKING
         self.line.call.ring()
+
+    def unfinished(self) -> tuple[int, int, int, int, int] | None:
+        """What it was ordered without a word and has not done; of several rows, those from where it stands on."""
+        order, start, stop, onward, some, state = self.numbers[ORDER:HALT].tolist()
+        _, phase, row, _ = self.numbers[NOTE].tolist()
+        if state != WORKING or order == WORDS:
+            return None
+        if order == LEAD:
+            start = max(start, row - (phase == _RESET))
+        return order, start, stop, onward, some
 
     def is_dead(self) -> bool:
         """Has its process ended?"""
@@ -113,7 +140,7 @@ class Remote:
             offset: what the number of the step is more than that of the row.
             exact: False: nobody knows the row, only where the worker looked up for the last time.
         """
-        place, phase, row = self.numbers[NOTE].tolist()
+        place, phase, row, _ = self.numbers[NOTE].tolist()
         order, start = self.numbers[ORDER], self.numbers[START]
         doing = {STEP: "step", RESET: "reset"}.get(order, PHASES[phase])  # who was dead before has not noted it
         if order == LEAD and row < start:
@@ -127,12 +154,16 @@ class Remote:
             return f"{found} in reset before step {row + offset}"
         return f"{found} in {self.word if doing == 'call' else doing}"
 
-    def failure(self, report: dict[str, Any], offset: int) -> EnvcliError:
-        """What it reported, as an error of ours: of its own kind, if that is one of ours."""
-        kind = next((kind for kind in report["kinds"] if kind in errors.__all__), None)
-        plain = kind in ("SpecError", "ConfigError", "TransformError", "StoreError")  # made of a message alone
-        ours: type[EnvcliError] = getattr(errors, kind) if plain and kind else EnvError
+    def failure(self, report: dict[str, Any], offset: int) -> EnvcliError | AttributeError:
+        """What it reported, as an error of ours: of its own kind, or of what that is one of.
+
+        AttributeError where an attribute was asked for that the envs lack.
+        """
+        kind = next((kind for kind in report["kinds"] if kind in _KINDS), None)
+        ours: type[EnvcliError | AttributeError] = getattr(errors, kind) if kind else EnvError
         said = " ".join(report["message"].split())
+        if kind is None and self.word == "get" and "AttributeError" in report["kinds"]:
+            return _noted(AttributeError(f"{self.where(offset)}: {said}"), report["traceback"])
         said = said if kind else f"{report['kinds'][0]}: {said}".rstrip(": ")
         return _noted(ours(f"{self.where(offset)}: {said}"), report["traceback"])
 

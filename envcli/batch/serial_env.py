@@ -74,7 +74,7 @@ class SerialEnv(BatchedEnv):
         try:
             getattr(share, name)(*args)
         except Exception as error:
-            index, phase, row = share.note
+            index, phase, row = share.note[:3]
             error.add_note(f"in env {index} of the batch, {PHASES[phase]}, row {row}")
             raise
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from contextlib import suppress
+from itertools import compress
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import torch
 from tensordict import TensorDictBase
 
+from envcli.batch.loss import Loss
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
-from envcli.keys import under_next
+from envcli.keys import Key, under_next
 from envcli.rollout import Rollout
 
 __all__ = ["PHASES", "Share"]
@@ -32,18 +37,25 @@ class Share:
 
     Args:
         makers: what makes each env.
-        note: three numbers that say what goes on, for who watches from outside: the env, the phase, the row.
+        note: four numbers that say what goes on, for who watches from outside: the env, the phase, the row, and
+            whether all envs have made a row since they were built.
+        abreast: let no env run ahead of the others, so that another share can go on where this one dies.
     """
 
     def __init__(
-        self, makers: Sequence[Callable[[], Env]], note: MutableSequence[int] | memoryview | None = None
+        self,
+        makers: Sequence[Callable[[], Env]],
+        note: MutableSequence[int] | memoryview | None = None,
+        abreast: bool = False,
     ) -> None:
-        self.note: Any = [0, 0, 0] if note is None else note
+        self.note: Any = [0, 0, 0, 0] if note is None else note
         self.stops_early: Callable[[], bool] = lambda: False
         self.envs: list[Env] = []
         self._paused: Array | None = None
         self._leads: dict[int, Rollout] = {}
         self._go = 1
+        self._abreast = abreast
+        self._lost: set[int] = set()
         try:
             for i, make in enumerate(makers):
                 self._mark(i, "build", 0)
@@ -61,8 +73,11 @@ class Share:
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def bind(self, buffer: RolloutBuffer) -> None:
-        """Bind every env to its rows of ``buffer``, whose batch begins with ``[n]``."""
+    def bind(self, buffer: RolloutBuffer, restarted: Mapping[Key, torch.Tensor] = MappingProxyType({})) -> None:
+        """Bind every env to its rows of ``buffer``, whose batch begins with ``[n]``.
+
+        ``restarted``: flags ``[time, n, *batch, 1]`` that no env knows; see :meth:`lose`.
+        """
         first = self.envs[0]
         self._buffer = buffer
         self._rows = [buffer.of_envs(i) for i in range(len(self.envs))]
@@ -78,6 +93,7 @@ class Share:
             if path[0] != "next" and path not in actions and path not in flags
         ]
         self._leads.clear()
+        self._loss = Loss(first, buffer, restarted)
 
     def reset_row(self, t: int, where: Array | None) -> None:
         """``_reset_row`` of the envs in ``where``, ``[n, *batch]``; None: of all."""
@@ -87,30 +103,45 @@ class Share:
             for note[0], env in enumerate(self.envs):
                 env._reset_row(t, None)
             self._paused = None
+            self._lost.clear()
             return
         flat = where.reshape(len(self.envs), -1)
-        whole = flat.all(1).tolist()
-        for i in flat.any(1).nonzero()[0].tolist():
+        some: list[bool] = np.any(flat, axis=1).tolist()
+        whole: list[bool] = np.all(flat, axis=1).tolist()
+        for i in compress(range(len(some)), some):
             note[0] = i
-            self.envs[i]._reset_row(t, None if whole[i] else where[i])
+            if whole[i]:
+                self.envs[i]._reset_row(t, None)
+                self._lost.discard(i)
+            elif i in self._lost:
+                self._reset_part_of_lost(i, t, where[i])
+            else:
+                self.envs[i]._reset_row(t, where[i])
         if self._paused is not None:
             self._paused &= ~where
 
     def step_row(self, t: int) -> None:
-        """``_step_row`` of all envs but those that wait."""
+        """``_step_row`` of all envs but those that wait, or are lost."""
         note = self.note
         note[1], note[2] = 2, t
-        if self._paused is None:
+        if self._paused is None and not self._lost:
             for i, step in enumerate(self._steps):
                 note[0] = i
                 step(t)
+            note[3] = 1
             return
         for i, env in enumerate(self.envs):
-            paused = self._paused[i]
-            if not paused.all():
-                note[0] = i
+            paused = None if self._paused is None else self._paused[i]
+            if paused is not None and paused.all():
+                continue
+            note[0] = i
+            if i in self._lost:
+                self._loss.write(i, t)
+                continue
+            if paused is not None:
                 env._pause(paused if paused.any() else None)
-                env._step_row(t)
+            env._step_row(t)
+        note[3] = note[3] or not self._lost
 
     def pause(self, where: Array | None) -> None:
         """Let the envs in ``where``, ``[n, *batch]``, wait until they are reset; None: let all go on."""
@@ -133,7 +164,13 @@ class Share:
             self.reset_row(t + 1, None if where.all() else where)
 
     def lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        """``lead_row`` for ``start`` to ``stop``, each env for itself: as fast as one alone."""
+        """``lead_row`` for ``start`` to ``stop``, each env for itself, as fast as one alone; or all of them abreast."""
+        if self._abreast:
+            for t in range(start, stop):
+                self.lead_row(t, onward or t + 1 < stop)
+                if self.stops_early():
+                    return
+            return
         self.note[1] = _STEP
         for i, env in enumerate(self.envs):
             lead = self._leads.get(i)
@@ -154,6 +191,24 @@ class Share:
                 t, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, _LONGEST)
                 if self.stops_early():
                     return
+
+    # -- instead of another share ---------------------------------------------------------------------------------
+
+    def lose(self) -> None:
+        """All envs are as new, in the place of others that are lost, and the episodes of those cannot go on.
+
+        The next step of each, unless it is reset before, is not made: it is written as the end of the episode.
+        """
+        self._lost = set(range(len(self.envs)))
+
+    def _reset_part_of_lost(self, i: int, t: int, where: Array) -> None:
+        """Lost env ``i``, a batch itself, is reset in part: it has to be as a whole, and is lost still."""
+        env, rows = self.envs[i], self._rows[i]
+        shown = [rows.array(path)[t] for path in rows if path[0] != "next"]
+        before = [row.copy() for row in shown]
+        env._reset_row(t, None)
+        for row, old in zip(shown, before, strict=True):
+            row[~where] = old[~where]
 
     # -- other words ----------------------------------------------------------------------------------------------
 

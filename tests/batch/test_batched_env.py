@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import pickle
+import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -316,8 +318,47 @@ def test_attributes_and_methods_are_those_of_all(kind: Any) -> None:
 def test_what_the_envs_do_not_have_is_named(kind: Any) -> None:
     with kind(2, CountingEnv) as env:
         env.start()
-        with pytest.raises(Exception, match="nonsense"):
+        for look in (list, lambda found: found[0]):
+            with pytest.raises(AttributeError, match="'CountingEnv' object has no attribute 'nonsense'"):
+                look(env.nonsense)
+
+
+def test_what_the_envs_refuse_leaves_the_batch_as_it_was(kind: Any) -> None:
+    class Refuses(CountingEnv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()
+
+        def refuse(self, what: object) -> None:
+            raise ValueError(f"not {what}")
+
+    with kind(3, Refuses) as env:
+        env.set_seed(3)
+        td = env.reset()
+        processes = workers_of(env)
+        with pytest.raises((EnvError, ValueError), match="not this") as caught:
+            env.refuse("this")
+        if isinstance(env, ParallelEnv):
+            assert isinstance(caught.value, EnvError)
+            assert re.search(r"env 0 \(worker 0, seed 3\) in call: ValueError: not this", str(caught.value))
+            assert "in refuse" in "".join(caught.value.__notes__)
+            with pytest.raises(EnvError, match=r"env 0 .* in get: TypeError: cannot pickle"):
+                list(env.lock)
+            with pytest.raises(EnvError, match="must be picklable"):
+                env.refuse(threading.Lock())
+        with pytest.raises((EnvError, TypeError), match="refuse"):
+            env.refuse()
+        with pytest.raises(AttributeError, match="nonsense"):
             list(env.nonsense)
+        assert list(env.steps_made) == [0, 0, 0]
+        assert env.step(env.rand_action(td))["next", "observation"].flatten().tolist() == [1, 1, 1]
+        assert workers_of(env) == processes
+    assert env.is_closed
+
+
+def workers_of(env: BatchedEnv) -> list[int]:
+    crew = env._crew if isinstance(env, ParallelEnv) else None
+    return [remote.process.pid for remote in crew._remotes if remote.process is not None] if crew else []
 
 
 def test_state_is_that_of_all(kind: Any) -> None:

@@ -16,7 +16,16 @@ import pytest
 import torch
 
 from envcli.batch.parallel_env import ParallelEnv
-from envcli.errors import ActionError, EnvError
+from envcli.errors import (
+    ActionError,
+    ClosedError,
+    ConfigError,
+    EnvcliError,
+    EnvError,
+    MissingDependency,
+    SpecError,
+    UnknownName,
+)
 from envcli.memmap import load_rollout
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.testing.toys import CountingEnv
@@ -158,6 +167,25 @@ def test_public_steps_are_counted_from_the_reset() -> None:
     with told_within(SOON, r"^env 2 \(worker 1\) in step 3: ValueError"):
         while True:
             step = env.step_mdp(env.rand_step(step))
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (UnknownName("game", "pnog", ["pong"]), ConfigError),
+        (MissingDependency("ale_py", "Atari", "ale"), ConfigError),
+        (ActionError("no"), SpecError),
+        (ClosedError("no"), EnvError),
+    ],
+)
+def test_an_error_of_ours_stays_of_its_kind(error: EnvcliError, kind: type[EnvcliError]) -> None:
+    def make() -> CountingEnv:
+        raise error
+
+    with pytest.raises(kind) as caught:
+        ParallelEnv(2, make, num_workers=2).start()
+    assert re.search(f"in build: {re.escape(str(error))}$", str(caught.value))
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -143,6 +143,8 @@ def test_the_number_of_envs_may_be_given_by_the_name_it_has_elsewhere() -> None:
     ("options", "message"),
     [
         ({"num_workers": 0}, "num_workers: found 0"),
+        ({"num_workers": "3"}, "num_workers: found '3', expected a whole number"),
+        ({"num_workers": True}, "num_workers: found True"),
         ({"start_method": "frok"}, "start_method: found 'frok', expected one of forkserver, spawn, fork"),
         ({"step_timeout": -1}, "step_timeout: found -1"),
         ({"start_timeout": float("nan")}, "start_timeout: found nan"),

@@ -1,0 +1,118 @@
+"""Workers that are replaced when they are lost."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from envcli.batch.crew import Crew, Lost
+from envcli.batch.line import FAILED, HALT, IDLE, MADE, PAUSE, RESET, STATE, in_words
+from envcli.batch.patience import Patience
+from envcli.batch.remote import Remote
+from envcli.batch.testament import Testament, advanced
+from envcli.batch.undisturbed import undisturbed
+
+__all__ = ["LastingCrew"]
+
+
+class LastingCrew(Crew):
+    """A :class:`~envcli.batch.crew.Crew` that replaces a worker that dies, or has to be killed as it hangs.
+
+    Unless its envs have made no row since the last time, or are being built: then it ends like any other crew.
+
+    Args:
+        shares, method, patience: see there.
+        restarts: what happened to those that were replaced is added here.
+    """
+
+    def __init__(self, shares: Sequence[range], method: str, patience: Patience, restarts: list[str]) -> None:
+        self.restarts = restarts
+        self.testament = Testament()
+        self._word: tuple[str, Callable[[range], tuple[Any, ...]] | None] = ("", None)  # that is being asked
+        self._pausing = False
+        super().__init__(shares, method, patience)
+
+    def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
+        """Have all workers do the same, and do not wait."""
+        super().post(order, start, stop, onward, some)
+        if order == PAUSE or (order == RESET and not some):
+            self._pausing = order == PAUSE and some
+
+    def _note_word(self, name: str, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+        self._word = name, args
+        self.testament.keep(name, args)
+
+    def _hangs(self, remote: Remote) -> None:
+        assert remote.process is not None
+        remote.process.send(signal.SIGKILL)  # and is to be found dead
+
+    def _replace(self, found: Lost) -> None:
+        """Put a new worker in the place of a dead or hung one, and have it do what that did not finish.
+
+        Raises what happened to the old one, where it is not to be replaced; and whatever goes wrong with the new one.
+        """
+        lost, numbers = found.remote, found.remote.numbers
+        is_asked = self._asking and lost in self._working
+        word = self._word[0] if is_asked else ""
+        if numbers[STATE] == FAILED or word == "build":
+            raise found.error
+        if not lost.is_first and not numbers[MADE]:
+            found.error.add_note(f"It had been restarted, after: {self.restarts[-1]}")
+            raise found.error
+        unfinished = lost.unfinished()
+        self.restarts.append(str(found.error))
+        asking, self._asking = self._asking, True  # an interrupt must not take it for a worker like the others
+        new = self._successor(lost, word)
+        for name, args in self.testament.words(new.envs, new.restarts * self.places, but=word):
+            self._tell(new, name, args)
+        self._tell(new, "lose", ())
+        if self._pausing:
+            new.ordered(PAUSE, 0, 0, 0, 1)
+            self._hear_alone(new, self.patience.step)
+        self._asking = asking
+        if is_asked:
+            self._say(new, *self._word)
+        elif unfinished is not None:
+            new.ordered(*unfinished)
+        if is_asked or unfinished is not None:
+            self._working.add(new)
+
+    def _successor(self, lost: Remote, word: str) -> Remote:
+        with undisturbed():
+            self._working.discard(lost)
+            for fd in [fd for fd, (remote, _) in self._by_fd.items() if remote is lost]:
+                self._poll.unregister(fd)
+                del self._by_fd[fd]
+            lost.end()
+            lost.numbers[STATE], lost.numbers[HALT], lost.numbers[MADE] = IDLE, 0, 0
+            new = Remote(lost.index, lost.envs, self._numbers[lost.index], self.patience)
+            self._remotes[lost.index] = new
+        new.is_first, new.restarts = False, lost.restarts + (word != "set_seeds")
+        new.seeds = lost.seeds if word == "set_seeds" else advanced(lost.seeds, self.places)
+        new.start(self.method, self._setting)
+        self._watch(new)
+        return new
+
+    def _tell(self, remote: Remote, name: str, args: tuple[Any, ...]) -> None:
+        """Have one worker alone hear a word."""
+        self._say(remote, name, lambda _: args)
+        self._hear_alone(remote, self.patience.of(name), {})
+
+    def _say(self, remote: Remote, name: str, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+        remote.told(name)
+        with contextlib.suppress(OSError):  # it is gone, or will be found to hang
+            remote.line.send(in_words((name, () if args is None else args(remote.envs))))
+
+    def _hear_alone(self, remote: Remote, patience: float, answers: dict[int, Any] | None = None) -> None:
+        poll, seen = select.poll(), dict[Remote, tuple[Any, float]]()
+        for fd, (other, _) in self._by_fd.items():
+            if other is remote:
+                poll.register(fd, select.POLLIN)
+        self._working.add(remote)
+        while remote in self._working:
+            found = self._hear_some(poll, [remote], patience, answers, seen)
+            if found is not None:
+                raise found.error

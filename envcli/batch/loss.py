@@ -1,0 +1,47 @@
+"""What is written for an env whose simulator died with its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from envcli.buffer import RolloutBuffer, as_array
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.keys import Key, under_next
+
+__all__ = ["RESTARTED", "Loss"]
+
+RESTARTED = "restarted"  # the flag, beside each "truncated"
+
+
+class Loss:
+    """The end of the episodes of lost envs, in the rows of a share.
+
+    Args:
+        env: one of the share.
+        buffer: the rows of the share, ``[time, n, *batch, *value]``.
+        restarted: the flags that say of a row that its env was lost there.
+    """
+
+    def __init__(self, env: Env, buffer: RolloutBuffer, restarted: Mapping[Key, torch.Tensor]) -> None:
+        flags = leaf_specs(env.full_done_spec)
+        self._flags = [buffer.array(under_next(path)) for path in flags]
+        self._up = [buffer.array(under_next(path)) for path in flags if path[-1] in ("done", "truncated")]
+        self._up += [as_array(rows) for rows in restarted.values()]
+        self._rewards = [buffer.array(under_next(path)) for path in leaf_specs(env.full_reward_spec)]
+        self._stays = [
+            (buffer.array(under_next(path)), buffer.array(path))
+            for path in leaf_specs(env.observation_spec)
+            if path not in env._row_carries()
+        ]
+
+    def write(self, i: int, t: int) -> None:
+        """The step ``t`` that env ``i`` never made: nothing moved, nothing was earned, and the episode is cut."""
+        for following, root in self._stays:
+            following[t, i] = root[t, i]
+        for flags in (*self._rewards, *self._flags):
+            flags[t, i] = 0
+        for flags in self._up:
+            flags[t, i] = True
