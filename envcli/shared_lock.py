@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 import types
 import weakref
 from typing import Any
 
 from typing_extensions import Self
+
+from envcli.shared_memory import nameless_file
 
 __all__ = ["SharedLock"]
 
@@ -22,15 +23,7 @@ class SharedLock:
     """
 
     def __init__(self) -> None:
-        if hasattr(os, "memfd_create"):
-            self._made: int | None = os.memfd_create("envcli-lock")
-            self.file = f"/proc/{os.getpid()}/fd/{self._made}"
-            weakref.finalize(self, os.close, self._made)
-        else:
-            self._made = None
-            with tempfile.NamedTemporaryFile(prefix="envcli-", delete=False) as file:
-                self.file = file.name
-            weakref.finalize(self, os.unlink, self.file)
+        _, self.file = nameless_file(self)
         self._fd: int | None = None
         self._owner = 0  # the process that has opened it
 

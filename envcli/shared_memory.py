@@ -18,7 +18,7 @@ from envcli.buffer import Array
 from envcli.errors import EnvError
 from envcli.keys import Key
 
-__all__ = ["Mapped", "SharedMemory", "mapped", "open_mapped", "remember"]
+__all__ = ["Mapped", "SharedMemory", "mapped", "nameless_file", "open_mapped", "remember"]
 
 _ALWAYS_FREE = 2**24  # bytes: below that, asking costs more than it tells
 
@@ -50,13 +50,8 @@ class SharedMemory:
     """
 
     def __init__(self) -> None:
-        if hasattr(os, "memfd_create"):
-            self._fd = os.memfd_create("envcli")
-            self.file = f"/proc/{os.getpid()}/fd/{self._fd}"
-        else:
-            self._fd, self.file = tempfile.mkstemp(prefix="envcli-")
+        self._fd, self.file = nameless_file(self)
         self._size = 0
-        weakref.finalize(self, _release, self._fd, self.file)
 
     def __call__(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Zeros; see ``Place``. Raises EnvError where the machine has too little memory left."""
@@ -76,6 +71,17 @@ class SharedMemory:
         rows = _map(self._fd, size, offset)
         remember(rows, self.file, offset)
         return torch.from_numpy(rows).view(dtype).view(shape)
+
+
+def nameless_file(owner: object) -> tuple[int, str]:
+    """An empty file that is gone with ``owner``: its descriptor, and what another process of this user opens."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("envcli")
+        file = f"/proc/{os.getpid()}/fd/{fd}"
+    else:
+        fd, file = tempfile.mkstemp(prefix="envcli-")
+    weakref.finalize(owner, _release, fd, file)
+    return fd, file
 
 
 def remember(rows: Array, file: Path | str, offset: int = 0) -> None:

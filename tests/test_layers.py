@@ -18,8 +18,8 @@ STOREYS = [
     ["envcli.errors", "envcli.installation", "envcli.seeding"],
     ["envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
-    ["envcli.announced", "envcli.shared_lock", "envcli.shared_memory"],
-    ["envcli.strict_rows"],
+    ["envcli.announced", "envcli.shared_memory"],
+    ["envcli.shared_lock", "envcli.strict_rows"],
     [
         "envcli.action_gate",
         "envcli.dm_suite",

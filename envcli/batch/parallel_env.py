@@ -72,7 +72,6 @@ class ParallelEnv(BatchedEnv):
 
     _leads = True
     _crew: Crew | None = None
-    _masks: dict[str, Array] = {}  # noqa: RUF012  # replaced at the start
     _mask_memory: SharedMemory | None = None
     _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
 
@@ -105,6 +104,7 @@ class ParallelEnv(BatchedEnv):
             raise ConfigError(f"on_worker_death: found {on_worker_death!r}, expected one of {', '.join(_ON_DEATH)}.")
         self.on_worker_death = on_worker_death
         self.restarts: list[str] = []
+        self._masks: dict[str, Array] = {}  # made at the start
         self._patience = Patience(start_timeout, step_timeout, close_timeout)
 
     # -- from nothing to envs and back ----------------------------------------------------------------------------

@@ -61,10 +61,7 @@ class SerialEnv(BatchedEnv):
         self._run("step_row", t)
 
     def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        if stop == start + 1:
-            self._run("lead_row", start, onward)
-        else:
-            self._run("lead_rows", start, stop, onward)
+        self._run("lead_rows", start, stop, onward)
 
     def _pause(self, where: Array | None) -> None:
         self._envs().pause(where)

@@ -165,7 +165,7 @@ class Share:
 
     def lead_rows(self, start: int, stop: int, onward: bool) -> None:
         """``lead_row`` for ``start`` to ``stop``, each env for itself, as fast as one alone; or all of them abreast."""
-        if self._abreast:
+        if self._abreast or stop == start + 1:
             for t in range(start, stop):
                 self.lead_row(t, onward or t + 1 < stop)
                 if self.stops_early():

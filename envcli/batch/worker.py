@@ -110,10 +110,7 @@ class _Worker:
     def _do(self, numbers: Any) -> bytes | None:
         order, start, onward = numbers[ORDER], numbers[START], bool(numbers[ONWARD])
         if order == LEAD:
-            if numbers[STOP] == start + 1:
-                self.share.lead_row(start, onward)
-            else:
-                self.share.lead_rows(start, numbers[STOP], onward)
+            self.share.lead_rows(start, numbers[STOP], onward)
         elif order == STEP:
             self.share.step_row(start)
         elif order == RESET:

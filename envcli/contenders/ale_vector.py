@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from envcli.bench.workload import Workload
-from envcli.contenders.contender import Contender, Unfit, refuse_transforms
+from envcli.contenders.contender import Unfit, refuse_transforms
+from envcli.contenders.vector_contender import VectorContender
 from envcli.errors import MissingDependency
 
 __all__ = ["ATARI", "AleVectorContender"]
@@ -16,7 +17,7 @@ ATARI = ("noop_reset_env", "gray_scale", "resize", "to_tensor_image", "cat_frame
 """The types of the bundle ``transforms=atari``, which it does in C++."""
 
 
-class AleVectorContender(Contender):
+class AleVectorContender(VectorContender):
     """``ale_py.vector_env.AtariVectorEnv``, with as many threads as there are workers.
 
     The same: game, frame skip, sticky actions, max-pool, and what ``transforms=atari`` does: no-ops, gray, the size,
@@ -42,7 +43,7 @@ class AleVectorContender(Contender):
             raise MissingDependency("ale-py", "peers=[ale_vector]", "atari") from error
         stem = str(node["name"]).removeprefix("ALE/").removesuffix("-v5")
         game = "".join(f"_{c.lower()}" if c.isupper() else c for c in stem).strip("_")
-        self._envs: Any = AtariVectorEnv(  # Any: its annotations change with its version
+        envs: Any = AtariVectorEnv(  # Any: its annotations change with its version
             game,
             num_envs=work.envs,
             num_threads=work.workers,
@@ -60,20 +61,9 @@ class AleVectorContender(Contender):
             reward_clipping="reward_clipping" in nodes,
             use_fire_reset=False,
         )
-        self._envs.reset(seed=work.seed)
-        space: Any = self._envs.single_action_space  # Any: a Discrete, which its annotations do not say
+        envs.reset(seed=work.seed)
+        space: Any = envs.single_action_space  # Any: a Discrete, which its annotations do not say
         given = self.given_actions()
         if given is None or given.shape != (work.envs, work.steps):
             given = np.random.default_rng(work.seed).integers(int(space.n), size=(work.envs, work.steps))
-        self._actions = list(np.ascontiguousarray(given.T.astype(np.int64)))
-
-    def run(self) -> None:
-        """A loop over ``step``."""
-        self._envs.reset()
-        step = self._envs.step
-        for actions in self._actions:
-            step(actions)
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._envs.close()
+        self._take(envs, np.asfortranarray(given, dtype=np.int64))  # the actions of a step lie together

@@ -6,14 +6,15 @@ from typing import Any
 
 from envcli.bench.workload import Workload
 from envcli.contenders.ale_vector import ATARI
-from envcli.contenders.contender import Contender, Unfit, refuse_transforms
+from envcli.contenders.contender import Unfit, refuse_transforms
 from envcli.contenders.gym_task import gym_actions
+from envcli.contenders.vector_contender import VectorContender
 from envcli.errors import MissingDependency
 
 __all__ = ["EnvpoolContender"]
 
 
-class EnvpoolContender(Contender):
+class EnvpoolContender(VectorContender):
     """EnvPool's gymnasium interface, synchronous, with as many threads as there are workers.
 
     The same: task, number of envs and, where they can be known, actions; of Atari the preprocessing of
@@ -31,23 +32,11 @@ class EnvpoolContender(Contender):
             raise MissingDependency("envpool", "peers=[envpool]") from error
         if task not in envpool.list_all_envs():
             raise Unfit(f"it has no task {task}")
-        self._envs: Any = envpool.make_gymnasium(  # Any: it is there for some only
+        envs: Any = envpool.make_gymnasium(  # Any: it is there for some only
             task, num_envs=work.envs, num_threads=work.workers, seed=work.seed % 2**31, **options
         )
-        self._envs.reset()
-        numbers = gym_actions(work, self.given_actions(), self._envs.action_space)
-        self._actions = list(numbers.swapaxes(0, 1))
-
-    def run(self) -> None:
-        """A loop over ``step``."""
-        self._envs.reset()
-        step = self._envs.step
-        for actions in self._actions:
-            step(actions)
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._envs.close()
+        envs.reset()
+        self._take(envs, gym_actions(work, self.given_actions(), envs.action_space))
 
 
 def _task(work: Workload) -> tuple[str, dict[str, Any]]:
