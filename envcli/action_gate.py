@@ -17,6 +17,7 @@ from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbou
 __all__ = ["ActionGate", "as_member", "described", "masked"]
 
 _SMALL = 16  # up to so many numbers, a Python loop over a list is faster than numpy's start-up cost
+_FEW = 64  # and so many one-hot vectors: for 8 of them, 5 us instead of 12 after a step, when caches are cold
 
 
 class ActionGate:
@@ -151,11 +152,17 @@ def _one_hot_membership(shape: torch.Size) -> Callable[[Array], bool]:
 
     count = shape[:-1].numel()
 
+    def few(row: Array) -> bool:
+        vectors = row.reshape(count, -1).tolist()
+        return all(values.count(1) == 1 and values.count(0) == zeros for values in vectors)
+
     def many(row: Array) -> bool:
         """As many numbers besides 0 as there are vectors, and a sum of 1 in each: then each holds a single 1."""
         return bool(np.count_nonzero(row) == count == np.count_nonzero(row.sum(-1) == 1))
 
-    return one if len(shape) == 1 and shape[0] <= _SMALL else many
+    if zeros >= _SMALL or count > _FEW:
+        return many
+    return one if len(shape) == 1 else few
 
 
 def _bounded_membership(spec: Bounded) -> Callable[[Array], bool]:

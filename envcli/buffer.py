@@ -160,6 +160,11 @@ class RolloutBuffer:
     def __iter__(self) -> Iterator[Key]:
         return iter(self.tensors)
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory all rows take."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
     def array(self, path: Key) -> Array:
         """``[time, *batch, *value]`` as numpy, over the same memory."""
         return as_array(self.tensors[path])

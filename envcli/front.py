@@ -98,13 +98,13 @@ class Front:
     # -- where the env stands -------------------------------------------------------------------------------------
 
     def take_over(self, rows: RolloutBuffer) -> None:
-        """Bind the env here again after a rollout in ``rows``, and remember where that left it."""
+        """After a rollout in ``rows``: have the env let go of them, and remember where that left it."""
         if rows.filled and self._remembers:
             for path in self.buffer:
                 self.buffer.array(path)[0] = rows.array(path)[rows.filled - 1]
             self._last = ("next",)
             self._note_masks(("next",))
-        self._env._attach(self.buffer)
+        self._env._let_go(self.buffer)
 
     def require_here(self, tensordict: TensorDictBase, reset: bool) -> None:
         """Raise SpecError if ``tensordict`` shows another moment than the env's, and the env cannot go there.

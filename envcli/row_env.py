@@ -57,10 +57,11 @@ class RowEnv(EnvSpecs, ABC):
         """Wait for what ``_send_row`` has begun."""
 
     def _step_rows(self, start: int, stop: int) -> int:
-        """``_step_row`` for ``start``, ``start + 1``, ...: up to ``stop``, or until an env is done.
+        """``_step_row`` for ``start``, ``start + 1``, ...: at most up to ``stop``, and until an env is done.
 
-        Returns the row after the last. Actions of all these rows are in place. If a step raises, the bound buffer's
-        ``filled`` says how many rows are whole. A backend whose step is cheap may write a tighter loop than this one.
+        Returns the row after the last, at least ``start + 1``. Actions of all these rows are in place. If a step
+        raises, the bound buffer's ``filled`` says how many rows are whole. A backend whose step is cheap may write a
+        tighter loop than this one.
         """
         step, done, t = self._step_row, self._done_test(), start
         try:
@@ -132,6 +133,15 @@ class RowEnv(EnvSpecs, ABC):
             self._bind(buffer)
             self._of_rows = self._of_rows | (set(self.__dict__) - before)
             self._bound = buffer
+
+    def _let_go(self, spare: RolloutBuffer) -> None:
+        """Keep nothing of the memory that we are bound to; ``spare`` is there to be bound to instead."""
+        self._attach(spare)
+
+    def _unbind(self) -> None:
+        """Know no rows any more: the next to come are bound, also if we know them."""
+        self._bound = self._done_of = None
+        self.__dict__.pop("_is_done", None)  # it holds the rows too
 
     def _done_test(self) -> Callable[[int], bool]:
         """Is any env done in row ``t`` of next? For the usual single env, one look-up in a memoryview."""

@@ -38,7 +38,9 @@ class RowViews:
         lasting: bool = False,
     ) -> None:
         self._buffer = buffer
-        self._device = device
+        on_host = device is None or device.type == "cpu"
+        self._device = None if on_host else device
+        self._empty = TensorDict({}, batch_size=buffer.batch_size, device=device if on_host else None)
         keys = [path[len(prefix) :] for path in paths]
         self._flat = all(len(key) == 1 for key in keys)
         self._entries: list[tuple[Any, torch.Tensor]] = [
@@ -56,8 +58,18 @@ class RowViews:
         values = {key: views[i] for key, views in self._views}
         for key in self._passing:
             values[key] = values[key].clone()
-        row = TensorDict(values if self._flat else nest(values), batch_size=self._buffer.batch_size)
+        row = self._filled(values) if self._flat else self._empty.empty().update(nest(values))
         return row if self._device is None else row.to(self._device)
+
+    def _filled(self, values: dict[Any, torch.Tensor]) -> TensorDict:
+        """``TensorDict(values, batch_size, device)`` without the constructor's checks.
+
+        After a step of many envs caches are cold, and the constructor takes 30 us then; this takes 7.
+        """
+        row = self._empty.empty()
+        for key, value in values.items():
+            row._set_str(key, value, inplace=False, validated=True)
+        return row
 
     def _split(self, t: int) -> None:
         self._first, self._stop = t, min(t + _SPLIT, self._buffer.steps)

@@ -8,8 +8,9 @@ import mmap
 import os
 import tempfile
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from envcli.buffer import Array
 from envcli.errors import EnvError
 from envcli.keys import Key
 
-__all__ = ["Mapped", "SharedMemory", "mapped", "nameless_file", "open_mapped", "remember"]
+__all__ = ["Mapped", "SharedMemory", "mapped", "nameless_file", "open_all", "open_mapped", "remember"]
+
+K = TypeVar("K")
 
 _ALWAYS_FREE = 2**24  # bytes: below that, asking costs more than it tells
 
@@ -103,19 +106,35 @@ def mapped(tensor: torch.Tensor) -> Mapped | None:
 
 def open_mapped(source: Mapped) -> torch.Tensor:
     """The tensor that ``source`` describes, over the same memory as that of the process that described it."""
-    dtype: torch.dtype = getattr(torch, source.dtype)
-    if 0 in source.shape:
-        return torch.zeros(source.shape, dtype=dtype)
-    items = 1 + sum((n - 1) * stride for n, stride in zip(source.shape, source.strides, strict=True))
-    start = source.offset // mmap.PAGESIZE * mmap.PAGESIZE  # only whole pages can be mapped
-    skipped = source.offset - start
-    fd = os.open(source.file, os.O_RDWR | os.O_CLOEXEC)
+    return open_all({"": source})[""]
+
+
+def open_all(sources: Mapping[K, Mapped]) -> dict[K, torch.Tensor]:
+    """:func:`open_mapped` of each; a file that several of them lie in is mapped once."""
+    files: dict[str, torch.Tensor] = {}
+    found = {}
+    for name, source in sources.items():
+        dtype: torch.dtype = getattr(torch, source.dtype)
+        if 0 in source.shape:
+            found[name] = torch.zeros(source.shape, dtype=dtype)
+            continue
+        if source.file not in files:
+            files[source.file] = _opened(source.file)
+        whole = files[source.file][source.offset :]
+        whole = whole[: len(whole) // dtype.itemsize * dtype.itemsize]
+        found[name] = whole.view(dtype).as_strided(source.shape, source.strides)
+    return found
+
+
+def _opened(file: str) -> torch.Tensor:
+    """``[bytes]`` of all of a file, shared. One descriptor, and that for a moment."""
+    fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
-        rows = _map(fd, skipped + items * dtype.itemsize, start)
+        rows = _map(fd, os.fstat(fd).st_size, 0)
     finally:
         os.close(fd)
-    remember(rows, source.file, start)
-    return torch.from_numpy(rows)[skipped:].view(dtype).as_strided(source.shape, source.strides)
+    remember(rows, file)
+    return torch.from_numpy(rows)
 
 
 def _map(fd: int, size: int, offset: int) -> Array:

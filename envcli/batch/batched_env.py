@@ -157,8 +157,7 @@ class BatchedEnv(Env):
         """Close all envs. See :meth:`envcli.Env.close`; afterwards the batch can be started anew."""
         super().close(raise_if_closed=raise_if_closed)
         self._front = None
-        self._bound = self._done_of = None
-        self.__dict__.pop("_is_done", None)  # it holds the rows too
+        self._unbind()
 
     @property
     def batch_size(self) -> torch.Size:

@@ -28,6 +28,7 @@ from envcli.shared_memory import Mapped, SharedMemory, mapped
 __all__ = ["ParallelEnv"]
 
 _ON_DEATH = ("raise", "restart")
+_SMALL = 2**24  # bytes
 
 Maker = Callable[..., Env]
 Kwargs = Mapping[str, Any]
@@ -206,6 +207,14 @@ class ParallelEnv(BatchedEnv):
         self._single = int(buffer.steps == 1)
         # by way of the buffer: its memory must still be there when a new worker is told the same
         self._do("ask", "bind", lambda _: (buffer.steps, rows, self._mapped_masks, restarted))
+
+    def _let_go(self, spare: RolloutBuffer) -> None:
+        """To bind the workers takes milliseconds: small memory they may keep until the next rollout, or step."""
+        rows = self._bound
+        if rows is None or self.on_worker_death == "restart" or rows.nbytes > _SMALL:
+            super()._let_go(spare)
+        else:
+            self._unbind()
 
     def _restart_flags(self) -> set[Key]:
         if self.on_worker_death == "raise":

@@ -84,6 +84,7 @@ class Share:
         for env, rows in zip(self.envs, self._rows, strict=True):
             env._attach(rows)
         self._steps = [env._step_row for env in self.envs]
+        self._ended = [env._done_test() for env in self.envs]
         actions, flags = set(leaf_specs(first.full_action_spec)), list(leaf_specs(first.full_done_spec))
         ends = [path for path in flags if path[-1] == "done"] or flags
         self._done = [buffer.array(under_next(path)) for path in ends]
@@ -105,20 +106,22 @@ class Share:
             self._paused = None
             self._lost.clear()
             return
-        flat = where.reshape(len(self.envs), -1)
-        some: list[bool] = np.any(flat, axis=1).tolist()
-        whole: list[bool] = np.all(flat, axis=1).tolist()
-        for i in compress(range(len(some)), some):
-            note[0] = i
-            if whole[i]:
-                self.envs[i]._reset_row(t, None)
-                self._lost.discard(i)
-            elif i in self._lost:
-                self._reset_part_of_lost(i, t, where[i])
-            else:
-                self.envs[i]._reset_row(t, where[i])
+        asked: list[bool] = where.reshape(len(self.envs), -1).any(1).tolist()
+        for i in compress(range(len(asked)), asked):
+            self._reset_one(i, t, where[i])
         if self._paused is not None:
             self._paused &= ~where
+
+    def _reset_one(self, i: int, t: int, where: Array) -> None:
+        """Env ``i``, or where it is a batch itself, those in ``where``."""
+        self.note[0] = i
+        if where.all():
+            self.envs[i]._reset_row(t, None)
+            self._lost.discard(i)
+        elif i in self._lost:
+            self._reset_part_of_lost(i, t, where)
+        else:
+            self.envs[i]._reset_row(t, where)
 
     def step_row(self, t: int) -> None:
         """``_step_row`` of all envs but those that wait, or are lost."""
@@ -154,14 +157,12 @@ class Share:
             return
         for source, target in self._moves:
             target[t + 1] = source[t]
-        where = None
-        for flags in self._done:
-            done = flags[t]
-            if done.any():
-                done = done.reshape(*self._buffer.batch_size, -1).any(-1)
-                where = done if where is None else where | done
-        if where is not None:
-            self.reset_row(t + 1, None if where.all() else where)
+        ended = [i for i, is_done in enumerate(self._ended) if is_done(t)]
+        if ended:
+            self.note[1], self.note[2] = _RESET, t + 1
+        for i in ended:
+            done = [flags[t, i].reshape(*self.envs[i].batch_size, -1).any(-1) for flags in self._done]
+            self._reset_one(i, t + 1, np.logical_or.reduce(done))
 
     def lead_rows(self, start: int, stop: int, onward: bool) -> None:
         """``lead_row`` for ``start`` to ``stop``, each env for itself, as fast as one alone; or all of them abreast."""

@@ -41,7 +41,7 @@ from envcli.batch.outline import Outline
 from envcli.batch.share import Share
 from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key
-from envcli.shared_memory import Mapped, open_mapped
+from envcli.shared_memory import Mapped, open_all, open_mapped
 
 __all__ = ["work"]
 
@@ -149,11 +149,11 @@ class _Worker:
         self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped], restarted: dict[Key, Mapped]
     ) -> None:
         ours = slice(self.first, self.first + len(self.share.envs))
-        self.masks = {name: open_mapped(mask)[ours].numpy() for name, mask in masks.items()}
-        tensors = {path: open_mapped(row)[:, ours] for path, row in rows.items()}
+        self.masks = {name: mask[ours].numpy() for name, mask in open_all(masks).items()}
+        opened = open_all({**rows, **restarted})
         batch_size = torch.Size([len(self.share.envs), *self.share.envs[0].batch_size])
-        flags = {path: open_mapped(row)[:, ours] for path, row in restarted.items()}
-        self.share.bind(RolloutBuffer(steps, batch_size, tensors), flags)
+        buffer = RolloutBuffer(steps, batch_size, {path: opened[path][:, ours] for path in rows})
+        self.share.bind(buffer, {path: opened[path][:, ours] for path in restarted})
 
     def _lose(self) -> None:
         self.share.lose()
