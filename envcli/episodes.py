@@ -11,6 +11,8 @@ from tensordict import TensorDictBase
 
 __all__ = ["Episodes"]
 
+_QUANTILES = 101  # every percent: enough to draw a distribution, and few whatever the number of episodes
+
 
 @dataclass(frozen=True)
 class Episodes:
@@ -44,10 +46,16 @@ class Episodes:
         return cls(returns[ended], (last - first + 1)[ended], int((~ended).sum()), float(reward.sum()))
 
     def metrics(self) -> dict[str, Any]:
-        """Counts, and mean, min and max of return and length; None where no episode ended."""
+        """Counts, and mean, min, max and quantiles of return and length; None where no episode ended.
+
+        The quantiles are values that were seen, in order, at even distances from the least to the largest: up to 101
+        episodes all of them.
+        """
         found: dict[str, Any] = {"episodes": len(self.returns), "unfinished_episodes": self.unfinished}
         found["reward_sum"] = self.total
         for name, values in (("return", self.returns), ("length", self.lengths)):
             for kind in ("mean", "min", "max"):
                 found[f"{name}_{kind}"] = getattr(values, kind)().item() if len(values) else None
+            ranks = np.linspace(0, max(len(values) - 1, 0), min(len(values), _QUANTILES)).round().astype(int)
+            found[f"{name}_quantiles"] = np.sort(values)[ranks].tolist()
         return found

@@ -20,7 +20,7 @@ from typing import Any
 import envcli
 from envcli.errors import ConfigError, EnvcliError, StoreError
 
-__all__ = ["PACKAGES", "RunFolder", "near", "plain", "read_json", "versions", "write_json"]
+__all__ = ["PACKAGES", "RunFolder", "near", "plain", "read_json", "versions", "write_json", "write_text"]
 
 PACKAGES = ("torch", "tensordict", "numpy", "gymnasium", "hydra-core", "omegaconf", "dm_control", "mujoco", "ale-py")
 """Distributions whose version can change what a run gives; those not installed are left out."""
@@ -87,7 +87,7 @@ class RunFolder:
     def write_config(self, yaml: str, seed: int | None) -> None:
         """Record what is about to run: ``config.yaml`` and ``manifest.json``."""
         self._asked = True
-        _replace(self.path / "config.yaml", yaml)
+        write_text(self.path / "config.yaml", yaml)
         write_json(self.path / "manifest.json", self._manifest(seed))
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
@@ -123,6 +123,7 @@ class RunFolder:
             "started": self._started,
             "ended": None if state == "running" else _now(),
             "pid": os.getpid(),
+            "host": platform.node(),
         }
         write_json(self.path / "status.json", status)
 
@@ -133,7 +134,7 @@ def read_json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read, {error}.") from error
     if not isinstance(found, dict):
         raise StoreError(f"{path}: found {type(found).__name__}, expected a JSON object.")
@@ -147,10 +148,11 @@ def near(path: Path) -> str:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace ``path`` as a whole; nan and infinity, which JSON lacks, become null."""
-    _replace(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
 
 
-def _replace(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` as a whole; a link that stands there is replaced, not followed."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)

@@ -61,7 +61,18 @@ def test_metrics() -> None:
         "length_mean": 2.5,
         "length_min": 2,
         "length_max": 3,
+        "return_quantiles": [3.0, 12.0],
+        "length_quantiles": [2, 3],
     }
+
+
+def test_quantiles_are_few_and_reach_from_end_to_end() -> None:
+    metrics = Episodes.of(rollout([list(range(1000))], [[1] * 1000])).metrics()
+    assert len(metrics["return_quantiles"]) == 101
+    assert (metrics["return_quantiles"][0], metrics["return_quantiles"][-1]) == (0, 999)
+    assert metrics["return_quantiles"] == sorted(metrics["return_quantiles"])
+    assert metrics["length_quantiles"] == [1] * 101
+    assert Episodes.of(rollout([[1, 2]], [[0, 0]])).metrics()["return_quantiles"] == []
 
 
 def test_a_million_small_rewards_keep_their_digits() -> None:

@@ -51,7 +51,7 @@ STOREYS = [
     ["envcli.batch"],
     ["envcli.testing"],
     ["envcli.answer", "envcli.builder", "envcli.progress"],
-    ["envcli.bench"],
+    ["envcli.bench", "envcli.reports"],
     ["envcli.contenders"],
     ["envcli.commands"],
     ["envcli.configuration"],

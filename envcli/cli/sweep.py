@@ -1,8 +1,11 @@
-"""The table at the end of a multirun: a row a job, read from the run folders, so that any launcher will do."""
+"""What a multirun says: a line a job as they end, a table and a report when all have, however they ended.
+
+Read from the run folders, so that any launcher will do.
+"""
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,22 +15,18 @@ from hydra.experimental.callback import Callback
 
 from envcli.answer import answer, number
 from envcli.bench import plot
-from envcli.errors import EnvcliError
-from envcli.run_folder import near, read_json
+from envcli.errors import EnvcliError, StoreError
+from envcli.reports import report, table
+from envcli.reports.columns import present
+from envcli.reports.job import Job
+from envcli.reports.sweep import Sweep
+from envcli.run_folder import near
 
 if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
-    from rich.table import Table
 
 __all__ = ["SweepWatcher", "watched"]
-
-_COLUMNS = {
-    "steps": "steps",
-    "episodes": "episodes",
-    "return_mean": "return",
-    "length_mean": "length",
-    "steps_per_second": "steps/s",
-}
 
 _seen: list[Path] = []  # the folders of multiruns started in this process; Hydra hands them to nobody but a callback
 
@@ -37,6 +36,12 @@ class SweepWatcher(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # Any: Hydra's signature
         _seen.append(Path(config.hydra.sweep.dir).absolute())
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # Any: Hydra's signature
+        """On a terminal, say how the job went; in the process in which it ran, whatever the launcher."""
+        folder = Path(config.hydra.runtime.output_dir)
+        if str(config.hydra.mode).endswith("MULTIRUN") and sys.stderr.isatty() and (folder / "status.json").is_file():
+            print(f"\t{_line(Job.read(folder))}", file=sys.stderr)
 
 
 @contextmanager
@@ -57,65 +62,42 @@ def watched(as_json: bool) -> Iterator[None]:
 
 
 def _show(as_json: bool) -> str:
-    """Print what there is, and return a sentence about the jobs that failed, if any did."""
-    jobs = [job for folder in _seen for job in _jobs(folder)]
-    if jobs:
-        answer(jobs, lambda: _table(jobs), as_json)
-        if not as_json:
-            print(f"kept in {near(_seen[-1])}")
-        _draw(jobs, _seen[-1])
-    failed = [job for job in jobs if job["state"] == "failed"]
-    return _explain(failed, len(jobs)) if failed else ""
+    """Print and write what there is, and return a sentence about the jobs that failed, if any did."""
+    failures = ""
+    for sweep in map(Sweep.of, _seen):
+        if not sweep.jobs:
+            continue
+        answer([job.data() for job in sweep.jobs], lambda sweep=sweep: table.drawn(sweep), as_json)  # type: ignore[misc]
+        _keep(sweep, as_json)
+        failures = _explain(sweep) or failures
+    return failures
 
 
-def _draw(jobs: list[dict[str, Any]], folder: Path) -> None:
-    """A picture beside the jobs, if they were measurements that make a curve."""
-    if curve := plot.points(jobs):
-        title = f"{jobs[0]['metrics'].get('name', '')}: steps per second"
-        (folder / "bench.svg").write_text(plot.drawn(title, *curve), encoding="utf-8")
+def _keep(sweep: Sweep, as_json: bool) -> None:
+    """Write the report, and a curve beside it if the jobs were measurements that make one."""
+    try:
+        page = report.write(sweep)
+        if curve := plot.points([job.data() for job in sweep.jobs]):
+            title = f"{sweep.jobs[0].name}: steps per second"
+            (sweep.folder / "bench.svg").write_text(plot.drawn(title, *curve), encoding="utf-8")
+    except (OSError, StoreError) as error:  # the runs are whole, and a full disk no reason to hide how they went
+        print(f"no report: {error}", file=sys.stderr)
+        return
+    if not as_json:
+        print(f"kept in {near(sweep.folder)}\nreport  {near(page)}")
 
 
-def _jobs(folder: Path) -> list[dict[str, Any]]:
-    found = []
-    for path in sorted(folder.glob("*/status.json"), key=lambda path: _number(path.parent.name)):
-        status = read_json(path)
-        job = {
-            "job": _number(path.parent.name),
-            "folder": str(path.parent),
-            "state": status.get("state"),
-            "error": status.get("error"),
-        }
-        pairs = (word.lstrip("+").partition("=") for word in status.get("overrides", []))
-        job["overrides"] = {key: value for key, _, value in pairs}
-        found.append({**job, "metrics": read_json(path.with_name("metrics.json"))})
-    return found
+def _line(job: Job) -> str:
+    """``#3 finished: return 17.3, length 17.3, 21,122 steps/s``, or what went wrong."""
+    numbers = [f"{title} {number(job.metric(key))}" for key, title in present([job]).items() if key != "steps"]
+    said = job.error if job.error else ", ".join(numbers)
+    return f"#{job.number} {job.state}{': ' if said else ''}{said or ''}"
 
 
-def _table(jobs: list[dict[str, Any]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    swept = [k for k in _keys(jobs) if len({job["overrides"].get(k) for job in jobs}) > 1]
-    columns = {k: title for k, title in _COLUMNS.items() if any(k in job["metrics"] for job in jobs)}
-    table = Table("job", *swept, "state")
-    for title in columns.values():
-        table.add_column(title, justify="right")
-    for job in jobs:
-        values = [number(job["metrics"].get(k)) for k in columns]
-        table.add_row(str(job["job"]), *(Text(job["overrides"].get(k, "")) for k in swept), job["state"], *values)
-    return table
-
-
-def _keys(jobs: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for job in jobs for key in job["overrides"]))
-
-
-def _explain(failed: list[dict[str, Any]], count: int) -> str:
-    lines = [f"Job {job['job']}: {job['error']}" for job in failed[:3]]
+def _explain(sweep: Sweep) -> str:
+    failed = [job for job in sweep.jobs if job.state == "failed"]
+    if not failed:
+        return ""
+    lines = [f"Job {job.number}: {job.error}" for job in failed[:3]]
     more = f" And {len(failed) - 3} more." if len(failed) > 3 else ""
-    return f"{len(failed)} of {count} jobs failed. {' '.join(lines)}{more}"
-
-
-def _number(name: str) -> int:
-    match = re.match(r"\d+", name)
-    return int(match[0]) if match else -1
+    return f"{len(failed)} of {len(sweep.jobs)} jobs failed. {' '.join(lines)}{more}"

@@ -56,7 +56,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
         seconds = time.perf_counter() - start
     steps = rollout.numel()
     speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
-    counts = {"envs": envs, "steps": steps, **speed}
+    counts = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed}
     metrics: dict[str, Any] = {**counts, **Episodes.of(rollout).metrics(), "seed": cfg.seed, "folder": str(folder.path)}
     folder.write_metrics(metrics)
     if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs

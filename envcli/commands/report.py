@@ -1,0 +1,70 @@
+"""Make the report of a sweep again, or of any runs.
+
+The runs in and below a folder as a table here, and in the folder as report.html (one file, to be read offline and sent
+around), sweep.csv and sweep.json. A multirun makes its own at its end, also when jobs failed. Nothing of the runs is
+changed.
+
+  envcli report outputs/rollout/multirun/2025-01-31_12-00-00-000000
+  envcli report outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000
+  envcli report outputs
+  envcli report outputs json=true
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from envcli.errors import ConfigError, StoreError, nearest
+
+__all__ = ["WORDS", "main"]
+
+WORDS = ("json=true",)
+
+
+def main(words: Sequence[str]) -> int:
+    """Report on the folder that ``words`` name."""
+    folder, as_json = _parsed(words)
+    if not folder.is_dir():
+        raise StoreError(f"report: no folder {folder}. {_latest()}".rstrip())
+    from envcli.answer import answer
+    from envcli.reports import report, table
+    from envcli.reports.sweep import Sweep
+    from envcli.run_folder import near
+
+    sweep = Sweep.of(folder.absolute())
+    if not sweep.jobs:
+        raise StoreError(f"report: {folder} holds no runs: no status.json in it or below. {_latest()}".rstrip())
+    page = report.write(sweep)
+    answer(sweep.data(), lambda: table.drawn(sweep), as_json)
+    if not as_json:
+        print(f"report in {near(page)}")
+    return 0
+
+
+def _parsed(words: Sequence[str]) -> tuple[Path, bool]:
+    folders, as_json = [], False
+    for word in words:
+        key, equals, value = word.partition("=")
+        if word.startswith("-"):
+            raise ConfigError(f"report: no flag {word!r}. See envcli report --help.")
+        if not equals or Path(word).exists():
+            folders.append(word)
+        elif key != "json":
+            raise ConfigError(f"no key {key!r} in report. {nearest(key, ['json'])}")
+        elif value not in ("true", "false"):
+            raise ConfigError(f"json: found {value!r}, expected true or false.")
+        else:
+            as_json = value == "true"
+    if len(folders) != 1:
+        found = f"{len(folders)} folders" if folders else "no folder"
+        raise ConfigError(f"report: found {found}, expected one. {_latest()}".rstrip())
+    return Path(folders[0]), as_json
+
+
+def _latest() -> str:
+    """What may have been meant: the last sweep that ran from here."""
+    sweeps = sorted(Path("outputs").glob("*/multirun/*"), key=lambda path: path.name)
+    if sweeps:
+        return f"The last sweep: envcli report {sweeps[-1]}"
+    return "All runs: envcli report outputs" if Path("outputs").is_dir() else ""

@@ -1,0 +1,1 @@
+"""What run folders say together: one file a noun, none of them imports torch."""

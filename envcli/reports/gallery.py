@@ -1,0 +1,68 @@
+"""The posters of jobs that made any, each a link to its film."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from envcli.reports.job import Job, shown
+from envcli.reports.markup import Markup, tag
+from envcli.reports.sweep import Sweep
+
+__all__ = ["film_of", "gallery", "link"]
+
+_FILMS = ("video.mp4", "video.webp", "video.gif", "frames")  # what `envcli.films` writes
+_WIDTH = 240  # pixels
+_LARGEST = 64_000_000  # pixels of a poster: a small file can hold a huge picture
+_MOST = 200  # posters of about 5 KB each: a page of a megabyte
+
+
+def gallery(sweep: Sweep) -> Markup | None:
+    """Small posters inside the page; None where no job has one. What is no picture is passed over."""
+    items = []
+    for job in sweep.jobs[:_MOST]:
+        if (picture := _poster(job.folder / "poster.png")) is None:
+            continue
+        label = ", ".join(f"{k}={v}" for k, v in sweep.settings(job).items() if v) or job.name
+        label += f", seed {job.seed}" if sweep.several_seeds and job.seed else ""
+        image = tag("img", src=picture, alt=f"a frame of {label}", width=_WIDTH, loading="lazy")
+        film = film_of(job)
+        shown_as = image if film is None else tag("a", image, href=link(sweep.where(job) / film.name))
+        items.append(tag("li", tag("figure", shown_as, tag("figcaption", label, _kind(film)))))
+    return tag("ul", *items, class_="gallery") if items else None
+
+
+def film_of(job: Job) -> Path | None:
+    """The film of a job; found by its name, for its metrics may name any file."""
+    return next((job.folder / name for name in _FILMS if (job.folder / name).exists()), None)
+
+
+def link(path: Path) -> str:
+    """A relative path as an address, whatever it holds: a name like ``javascript:x`` stays a name."""
+    return "./" + quote(os.fsencode(path))
+
+
+def _kind(film: Path | None) -> str:
+    return f" ({shown(film.suffix.lstrip('.') or film.name)})" if film else ""
+
+
+def _poster(path: Path) -> str | None:
+    """A JPEG of the picture as a data: address."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    from PIL import Image, UnidentifiedImageError
+
+    file = io.BytesIO()
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.width * image.height > _LARGEST:
+                return None
+            small = image.convert("RGB")
+        small.thumbnail((_WIDTH * 2, _WIDTH * 2))
+        small.save(file, "JPEG", quality=80)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, UnidentifiedImageError):
+        return None  # not a picture, or half of one: the page is not the place to say so
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

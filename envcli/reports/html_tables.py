@@ -1,0 +1,80 @@
+"""The tables of a page: the groups with their means, and the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from envcli.answer import number
+from envcli.reports.chip import chip
+from envcli.reports.columns import present
+from envcli.reports.gallery import film_of, link
+from envcli.reports.job import Job
+from envcli.reports.markup import Markup, join, tag
+from envcli.reports.section import section
+from envcli.reports.sweep import Sweep
+
+__all__ = ["jobs", "means"]
+
+_OF_MEANS = ("return_mean", "length_mean", "steps_per_second")
+_FILES = ("config.yaml", "metrics.json", "log.txt")
+
+
+def means(sweep: Sweep) -> Markup | None:
+    """The settings with mean and spread over seeds; the jobs' own table says it all where seeds do not differ."""
+    if not sweep.repeated:
+        return None
+    columns = {key: title for key, title in present(sweep.jobs).items() if key in _OF_MEANS}
+    if not columns:
+        return None
+    rows = []
+    for group in sweep.groups:
+        cells = [tag("td", str(group.mean(key) or "-"), class_="number") for key in columns]
+        rows.append([*_settings(group.settings.values()), tag("td", str(len(group.jobs)), class_="number"), *cells])
+    table = _table("Means over seeds", list(sweep.settings(sweep.jobs[0])), ["seeds", *columns.values()], rows)
+    return section("Over seeds", tag("p", "Mean ± standard deviation over the seeds.", class_="faint"), table)
+
+
+def jobs(sweep: Sweep) -> Markup | None:
+    """A row a job, with links to what it left; None where there is none."""
+    if not sweep.jobs:
+        return None
+    columns = present(sweep.jobs)
+    seeds = ["seed"] if any(job.seed for job in sweep.jobs) else []
+    rows = []
+    for job in sweep.jobs:
+        values = [tag("td", number(job.metric(key)), class_="number") for key in columns]
+        settings = _settings(sweep.settings(job).values())
+        rows.append(
+            [
+                tag("th", tag("a", sweep.label(job), href=link(sweep.where(job))), scope="row"),
+                *settings,
+                *[tag("td", job.seed) for _ in seeds],
+                tag("td", chip(job.state), title=job.error),
+                *values,
+                tag("td", *_links(sweep, job), class_="links"),
+            ]
+        )
+    words = ["job", *sweep.settings(sweep.jobs[0]), *seeds, "state"]
+    title = "Jobs" if len(sweep.jobs) > 1 else "The run"
+    return section(title, _table(title, words, [*columns.values()], rows, ["files"]))
+
+
+def _links(sweep: Sweep, job: Job) -> list[Markup]:
+    film = film_of(job)
+    names = [name for name in _FILES if (job.folder / name).is_file()] + ([film.name] if film else [])
+    return [join(tag("a", Path(name).stem, href=link(sweep.where(job) / name)), " ") for name in names]
+
+
+def _settings(values: Iterable[str]) -> list[Markup]:
+    return [tag("td", value) if value else tag("td", "-", class_="faint", title="not given") for value in values]
+
+
+def _table(
+    name: str, words: list[str], numbers: list[str], rows: list[list[Markup]], after: Sequence[str] = ()
+) -> Markup:
+    head = [tag("th", word, scope="col") for word in words]
+    head += [tag("th", word, scope="col", class_="number") for word in numbers]
+    head += [tag("th", word, scope="col") for word in after]
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *(tag("tr", *row) for row in rows)))
+    return tag("div", table, class_="wide", role="region", aria_label=name, tabindex=0)  # it can be scrolled by keys

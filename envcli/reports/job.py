@@ -1,0 +1,121 @@
+"""One run folder, as a row of a report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from envcli.errors import StoreError
+from envcli.run_folder import read_json
+
+__all__ = ["Job", "shown"]
+
+_MOST = 1e100  # whatever is larger is no measurement, and its square no float
+
+_NUMBERED = re.compile(r"(\d+)_(.*)")  # what conf/command.yaml calls the folder of a sweep's job
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run and what is known of it. What its files hold may have been written by anybody: nothing here trusts it.
+
+    ``state`` is what ``status.json`` says (running, finished, failed, interrupted), or ``lost`` where it says running
+    but the process is gone from this machine, or ``unreadable`` where a file is broken; ``error`` then says how.
+    """
+
+    folder: Path
+    state: str
+    error: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # Any: what JSON can hold, here and below
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        """The run in ``folder``, in whatever state it is."""
+        try:
+            status, metrics, manifest = (read_json(folder / f"{n}.json") for n in ("status", "metrics", "manifest"))
+        except StoreError as error:
+            return cls(folder, "unreadable", shown(error))
+        said, words = status.get("error"), status.get("overrides")
+        overrides = dict(_setting(shown(word)) for word in words) if isinstance(words, list) else {}
+        return cls(folder, _state(status), said and shown(said), overrides, metrics, manifest, status)
+
+    @property
+    def number(self) -> int | None:
+        """Its number in a sweep; None outside of one."""
+        match = _NUMBERED.fullmatch(self.folder.name)
+        return int(match[1]) if match else None
+
+    @property
+    def name(self) -> str:
+        """What was run, such as ``Pendulum-v1``."""
+        if isinstance(name := self.metrics.get("name"), str):
+            return shown(name)
+        match = _NUMBERED.fullmatch(self.folder.name)  # one that failed has no metrics
+        return shown(match[2] if match else self.folder.parent.name)
+
+    @property
+    def command(self) -> str:
+        """The subcommand that ran; empty if it is not known."""
+        return shown(self.manifest.get("command") or "")
+
+    @property
+    def seed(self) -> str:
+        """Its seed, given or drawn; empty if it is not known."""
+        found = self.manifest.get("seed")
+        return self.overrides.get("seed", "") if found is None else shown(found)
+
+    def metric(self, key: str) -> float | None:
+        """A number of ``metrics.json``; None where there is none, or no finite one."""
+        return _finite(self.metrics.get(key))
+
+    def values(self, key: str) -> list[float]:
+        """A list of numbers of ``metrics.json``, sorted; empty where there is none."""
+        found = self.metrics.get(key)
+        numbers = map(_finite, found) if isinstance(found, list) else ()
+        return sorted(value for value in numbers if value is not None)
+
+    def data(self) -> dict[str, Any]:
+        """The row as JSON can hold it."""
+        found = {"job": self.number, "folder": str(self.folder), "state": self.state, "error": self.error}
+        return {**found, "seed": self.seed, "overrides": dict(self.overrides), "metrics": dict(self.metrics)}
+
+
+def shown(value: object) -> str:
+    """``value`` on one line, without what would move a terminal's cursor or not fit into UTF-8.
+
+    >>> shown("a\\n b \\x1b[2J")
+    'a b \ufffd[2J'
+    """
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(str(value).split()))
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < _MOST else None  # nan is in no order
+
+
+def _setting(word: str) -> tuple[str, str]:
+    key, _, value = word.partition("=")
+    return (key, "removed") if key.startswith("~") else (key.lstrip("+"), value)
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    state, pid = shown(status.get("state")), status.get("pid")
+    here = status.get("host") == platform.node()
+    if state == "running" and here and isinstance(pid, int) and pid > 0:
+        try:
+            os.kill(pid, 0)  # sends nothing: only asks whether it is there
+        except (ProcessLookupError, OverflowError):
+            return "lost"
+        except PermissionError:
+            pass  # it is there, and another user's
+    return state

@@ -1,0 +1,29 @@
+"""Writes what a sweep has to say into its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from envcli.errors import StoreError
+from envcli.reports.page import page
+from envcli.reports.spreadsheet import text
+from envcli.reports.sweep import Sweep
+from envcli.run_folder import write_json, write_text
+
+__all__ = ["write"]
+
+
+def write(sweep: Sweep) -> Path:
+    """``sweep.json``, ``sweep.csv`` and ``report.html``, each replaced as a whole. Returns the last of them.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    report = sweep.folder / "report.html"
+    try:
+        write_json(sweep.folder / "sweep.json", sweep.data())
+        write_text(sweep.folder / "sweep.csv", text(sweep))
+        write_text(report, page(sweep))
+    except OSError as error:
+        raise StoreError(f"{sweep.folder}: no report can be written there, {error.strerror or error}.") from error
+    return report

@@ -1,0 +1,58 @@
+"""A sweep as CSV: a row a job."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from envcli.reports.job import Job, shown
+from envcli.reports.sweep import Sweep
+
+__all__ = ["text"]
+
+_FORMULA = ("=", "+", "-", "@")
+
+
+def text(sweep: Sweep) -> str:
+    """The file: what differs, the state, then every metric that is a single value."""
+    metrics = dict.fromkeys(key for job in sweep.jobs for key, value in job.metrics.items() if _single(value))
+    for key in ("seed", "folder", *sweep.swept):
+        metrics.pop(key, None)
+    settings = list(sweep.settings(sweep.jobs[0])) if sweep.jobs else []
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(map(_cell, ("job", *settings, "seed", "state", "error", *metrics, "folder")))
+    for job in sweep.jobs:
+        writer.writerow(map(_cell, _row(sweep, job, list(metrics))))
+    return file.getvalue()
+
+
+def _row(sweep: Sweep, job: Job, metrics: list[str]) -> list[Any]:  # Any: what JSON can hold
+    values = [job.metrics.get(key) for key in metrics]
+    settings = sweep.settings(job).values()
+    return [job.number, *settings, job.seed, job.state, job.error, *values, sweep.where(job)]
+
+
+def _single(value: object) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _cell(value: object) -> object:
+    """Numbers as they are. A text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    >>> _cell(-1.5), _cell("-1.5"), _cell("=1+1")
+    (-1.5, '-1.5', "'=1+1")
+    """
+    if value is None or isinstance(value, int | float):
+        return value
+    line = shown(value) if _single(value) or not isinstance(value, list | dict) else ""
+    return f"'{line}" if line.startswith(_FORMULA) and not _is_number(line) else line
+
+
+def _is_number(line: str) -> bool:
+    try:
+        float(line)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""All the runs below a folder, and in what they differ."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import envcli
+from envcli.reports.group import Group
+from envcli.reports.job import Job, shown
+
+__all__ = ["Sweep"]
+
+_SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The jobs of a multirun, or a single run, or every run of a tree, in order."""
+
+    folder: Path
+    jobs: Sequence[Job]
+
+    @classmethod
+    def of(cls, folder: Path) -> Sweep:
+        """The runs in and below ``folder``, none of them inside another; links are not followed."""
+        found = sorted(_run_folders(folder), key=lambda path: _natural(str(path)))
+        return cls(folder, [Job.read(path) for path in found])
+
+    @cached_property
+    def swept(self) -> list[str]:
+        """The keys in which jobs differ, but the seed, in the order in which they were typed."""
+        keys = dict.fromkeys(key for job in self.jobs for key in job.overrides if key != _SEED)
+        return [key for key in keys if len({job.overrides.get(key) for job in self.jobs}) > 1]
+
+    @cached_property
+    def shared(self) -> dict[str, str]:
+        """The overrides that all jobs have in common."""
+        first = self.jobs[0].overrides if self.jobs else {}
+        return {k: v for k, v in first.items() if all(job.overrides.get(k) == v for job in self.jobs)}
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether seeds differ."""
+        return len({job.seed for job in self.jobs}) > 1
+
+    @property
+    def repeated(self) -> bool:
+        """Whether anything ran with several seeds."""
+        return self.several_seeds and len(self.groups) < len(self.jobs)
+
+    def settings(self, job: Job) -> dict[str, str]:
+        """In what the job differs from others, but the seed; a key that it does not give is empty.
+
+        In a tree also what ran: there a preset may be typed, or be the default.
+        """
+        found = {key: job.overrides.get(key, "") for key in self.swept}
+        return found if self._numbered else {**{k: getattr(job, k) for k in self._kinds}, **found}
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The jobs by their settings, those that differ in the seed alone together."""
+        found: dict[tuple[str, ...], list[Job]] = {}
+        for job in self.jobs:
+            found.setdefault(tuple(self.settings(job).values()), []).append(job)
+        return [Group(self.settings(jobs[0]), jobs) for jobs in found.values()]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many jobs are in which state."""
+        return Counter(job.state for job in self.jobs)
+
+    @property
+    def failed(self) -> list[Job]:
+        """The jobs that came to no good end of their own."""
+        return [job for job in self.jobs if job.state not in ("finished", "running", "interrupted")]
+
+    def where(self, job: Job) -> Path:
+        """The job's folder, seen from the sweep's."""
+        return job.folder.relative_to(self.folder)
+
+    def label(self, job: Job) -> str:
+        """What a job is called here: its number, or its folder where it has none."""
+        where = self.where(job)
+        if not where.parts:
+            return shown(job.folder.name)
+        return str(job.number) if job.number is not None and len(where.parts) == 1 else shown(where)
+
+    def data(self) -> dict[str, Any]:  # Any: what JSON can hold
+        """Everything, as JSON can hold it."""
+        return {
+            "folder": str(self.folder),
+            "envcli": envcli.__version__,
+            "states": dict(self.states),
+            "swept": self.swept,
+            "shared": self.shared,
+            "groups": [group.data() for group in self.groups],
+            "jobs": [job.data() for job in self.jobs],
+        }
+
+    @cached_property
+    def _numbered(self) -> bool:
+        return all(job.number is not None and job.folder.parent == self.folder for job in self.jobs)
+
+    @cached_property
+    def _kinds(self) -> list[str]:
+        return [kind for kind in ("command", "name") if len({getattr(job, kind) for job in self.jobs}) > 1]
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    for path, folders, files in os.walk(folder):
+        if "status.json" in files:
+            folders.clear()  # the data of a run are many files, and no runs
+            yield Path(path)
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Sorts 10_x after 9_x."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]

@@ -1,0 +1,78 @@
+"""A sweep in the terminal, narrow enough for 80 characters where its settings are short."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envcli.answer import number
+from envcli.reports.columns import present
+from envcli.reports.sweep import Sweep
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+__all__ = ["drawn"]
+
+_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
+
+
+def drawn(sweep: Sweep) -> RenderableType:
+    """A row a job; below, where seeds differ, their mean and spread. What all jobs have alike is said once."""
+    from rich.console import Group
+    from rich.text import Text
+
+    steps = {job.metric("steps") for job in sweep.jobs if job.state == "finished"}
+    alike = steps.pop() if len(steps) == 1 else None
+    parts: list[RenderableType] = [_jobs(sweep, alike is not None)]
+    if sweep.repeated:
+        parts += [Text(), _groups(sweep)]
+    if alike is not None and len(sweep.jobs) > 1:
+        parts.append(Text(f"each of {number(alike)} steps"))
+    return Group(*parts)
+
+
+def _jobs(sweep: Sweep, steps_alike: bool) -> Table:
+    from rich.text import Text
+
+    columns = present(sweep.jobs)
+    if steps_alike and len(sweep.jobs) > 1:
+        columns.pop("steps", None)
+    settings = list(sweep.settings(sweep.jobs[0]))
+    seeds = ["seed"] if sweep.several_seeds else []
+    table = _table(["job", *settings, *seeds, "state"], list(columns.values()))
+    for job in sweep.jobs:
+        values = [number(job.metric(key)) for key in columns]
+        state = Text(job.state, _STYLES.get(job.state, "red"))
+        table.add_row(
+            Text(sweep.label(job)),
+            *map(Text, sweep.settings(job).values()),
+            *[Text(job.seed) for _ in seeds],
+            state,
+            *values,
+        )
+    return table
+
+
+def _groups(sweep: Sweep) -> Table:
+    from rich.text import Text
+
+    columns = {k: title for k, title in present(sweep.jobs).items() if k not in ("steps", "episodes", "frames")}
+    table = _table([*sweep.settings(sweep.jobs[0])], ["seeds", *columns.values()])
+    for group in sweep.groups:
+        means = [str(group.mean(key) or "-") for key in columns]
+        table.add_row(*map(Text, group.settings.values()), str(len(group.jobs)), *means)
+    return table
+
+
+def _table(words: list[str], numbers: list[str]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for word in words:
+        table.add_column(Text(word), overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from envcli.reports import table
+from envcli.reports.sweep import Sweep
+from tests.reports.runs import EVIL, write_run, write_sweep
+
+
+def lines(folder: Path, width: int) -> list[str]:
+    file = io.StringIO()
+    Console(file=file, width=width, force_terminal=True, color_system=None).print(table.drawn(Sweep.of(folder)))
+    return file.getvalue().splitlines()
+
+
+def test_a_sweep_fits_into_80_characters_unbroken(tmp_path: Path) -> None:
+    found = lines(write_sweep(tmp_path / "sweep"), 80)
+    assert sum("finished" in line for line in found) == 10
+    assert len(found) == (2 + 12) + 1 + (2 + 4) + 1
+    assert found[0].split() == ["job", "env", "frame_skip", "seed", "state", "episodes", "return", "length", "steps/s"]
+    assert found[-1].strip() == "each of 1,000 steps"
+    assert "±" in found[-2]
+
+
+def test_a_long_setting_breaks_and_numbers_do_not(tmp_path: Path) -> None:
+    for number in range(2):
+        words = ("transforms=[" + ",".join(["step_counter"] * 9 * (number + 1)) + "]",)
+        write_run(tmp_path / "sweep" / f"{number}_x", overrides=words, steps=1_000_000 + number)
+    found = lines(tmp_path / "sweep", 60)
+    assert max(map(len, found)) <= 60
+    assert any("1,000,001" in line for line in found)
+
+
+def test_a_stranger_cannot_draw_on_the_terminal(tmp_path: Path) -> None:
+    for number in range(2):
+        write_run(tmp_path / "sweep" / f"{number}_x", overrides=(f"env=[red]{EVIL}{number}",))
+    text = "\n".join(lines(tmp_path / "sweep", 200))
+    assert "\x1b" not in text
+    assert "[red]" in text
