@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,14 @@ class Episodes:
     """Returns and lengths (in steps) of the episodes that ended, one row each, env by env in order of time.
 
     ``unfinished`` counts the episodes that the rollout cut off: they are in neither array. ``total`` is the sum of all
-    rewards, theirs too.
+    rewards, theirs too. ``ends`` says after how many steps of its env each was over.
     """
 
     returns: npt.NDArray[np.float64]
     lengths: npt.NDArray[np.int64]
     unfinished: int
     total: float
+    ends: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, rollout: TensorDictBase) -> Episodes:
@@ -35,7 +37,7 @@ class Episodes:
         # float64: a million float32 rewards summed in float32 lose the third digit.
         reward = rollout.get(("next", "reward")).reshape(-1, steps).cpu().numpy().astype(np.float64)
         if done.size == 0:
-            return cls(np.zeros(0), np.zeros(0, np.int64), 0, 0.0)
+            return cls(np.zeros(0), np.zeros(0, np.int64), 0, 0.0, np.zeros(0, np.int64))
         starts = np.zeros_like(done)
         starts[:, 0] = True
         starts[:, 1:] = done[:, :-1]
@@ -43,7 +45,13 @@ class Episodes:
         last = np.append(first[1:], done.size) - 1
         ended = done.reshape(-1)[last]
         returns = np.add.reduceat(reward.reshape(-1), first)
-        return cls(returns[ended], (last - first + 1)[ended], int((~ended).sum()), float(reward.sum()))
+        lengths, ends = (last - first + 1)[ended], (last % steps + 1)[ended]
+        return cls(returns[ended], lengths, int((~ended).sum()), float(reward.sum()), ends)
+
+    def in_order(self) -> Iterator[tuple[int, float, int]]:
+        """Of each episode, as they ended: after how many steps of its env, its return, its length."""
+        for i in np.argsort(self.ends, kind="stable"):
+            yield int(self.ends[i]), float(self.returns[i]), int(self.lengths[i])
 
     def metrics(self) -> dict[str, Any]:
         """Counts, and mean, min, max and quantiles of return and length; None where no episode ended.

@@ -1,4 +1,4 @@
-"""Finds by name what a YAML chooses: backends, transforms, policies, recorders.
+"""Finds by name what a YAML chooses: backends, transforms, policies, recorders, trackers.
 
 A family is a folder. ``type: step_counter`` is the class in ``envcli/transforms/step_counter.py`` whose name, folded,
 equals the file's, with or without the family's suffix (``gym.py`` holds ``GymEnv``). Adding a member is adding a file.
@@ -28,6 +28,7 @@ FAMILIES = {  # folder -> the word for one of it, the suffix its classes may car
     "films": ("film format", "Film"),
     "policies": ("policy", "Policy"),
     "recorders": ("recorder", "Recorder"),
+    "trackers": ("tracker", "Tracker"),
     "transforms": ("transform", "Transform"),
 }
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from envcli import registry
 from envcli.answer import answer, number
 from envcli.errors import ConfigError
 from envcli.progress import Progress
-from envcli.run_folder import RunFolder, near, read_json
+from envcli.run_folder import RunFolder, near, plain, read_json
 from envcli.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Config(EnvConfig):
     episodes: int | None = key(None, "stop after so many ended; null: after max_steps")
     compare: bool = key(False, "beside each frame, what the transforms make of it")
     preview: bool = key(False, "also play it in the terminal")
+    tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
     rollout: str | None = key(None, "a run folder to film instead: the rollout in it must hold pixels")
 
     def __post_init__(self) -> None:
@@ -63,9 +64,18 @@ class Config(EnvConfig):
 
 def run(cfg: Config, folder: RunFolder) -> None:
     """Film, write, report."""
+    with registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path) as tracker:
+        tracker.begin(plain(vars(cfg)))
+        metrics = _run(cfg, folder)
+        for path in (Path(metrics["film"]), folder.path / "poster.png", folder.path / "contact_sheet.png"):
+            tracker.keep(path)
+        tracker.end(plain(metrics))
+
+
+def _run(cfg: Config, folder: RunFolder) -> dict[str, Any]:
+    """Film, write, report; the metrics."""
     if cfg.rollout is not None:
-        _film(cfg, folder, _saved(cfg.rollout), _fps(cfg, _recorded_clock(Path(cfg.rollout))))
-        return
+        return _film(cfg, folder, _saved(cfg.rollout), _fps(cfg, _recorded_clock(Path(cfg.rollout))))
     import torch
 
     from envcli.builder import build, step_seconds
@@ -73,7 +83,7 @@ def run(cfg: Config, folder: RunFolder) -> None:
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)
     with build(_keeping_raw(cfg)) as env:
-        _film(cfg, folder, _live(cfg, env), _fps(cfg, step_seconds(env)))
+        return _film(cfg, folder, _live(cfg, env), _fps(cfg, step_seconds(env)))
 
 
 def _fps(cfg: Config, step_seconds: float | None) -> float:
@@ -150,7 +160,7 @@ def _saved(path: str) -> Iterator[tuple[Scene, TensorDictBase]]:
         yield scene, rollout[..., start : start + _CHUNK]
 
 
-def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDictBase]], fps: float) -> None:
+def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDictBase]], fps: float) -> dict[str, Any]:
     from PIL import Image as Pillow
 
     from envcli.frames.contact_sheet import ContactSheet
@@ -182,6 +192,7 @@ def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDi
     folder.write_metrics({**metrics, "folder": str(folder.path)})
     if not folder.part_of_sweep:
         answer(metrics, lambda: _table(metrics, last, folder), cfg.json)
+    return metrics
 
 
 def _frames(cfg: Config, pieces: Iterator[tuple[Scene, TensorDictBase]]) -> Iterator[Frame]:

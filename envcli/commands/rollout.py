@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from envcli import registry
 from envcli.answer import answer, number
 from envcli.progress import Progress
-from envcli.run_folder import RunFolder, near
+from envcli.run_folder import RunFolder, near, plain
 from envcli.schema import EnvConfig, key
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tensordict import TensorDictBase
 
     from envcli.env import Env
+    from envcli.trackers.tracker import Tracker
 
 __all__ = ["Config", "run"]
 
@@ -37,11 +38,18 @@ class Config(EnvConfig):
     """What ``envcli rollout`` reads."""
 
     recorder: dict[str, Any] = field(default_factory=dict)  # Any: what its class takes
+    tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
     replay: str | None = key(None, "a run folder: do exactly the same again; takes no other key")
 
 
 def run(cfg: Config, folder: RunFolder) -> float | None:
     """Build, run, write, report. Returns the mean return of the episodes that ended."""
+    with registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path) as tracker:
+        tracker.begin(plain(vars(cfg)))
+        return _run(cfg, folder, tracker)
+
+
+def _run(cfg: Config, folder: RunFolder, tracker: Tracker) -> float | None:
     import torch
 
     from envcli.builder import build, step_seconds
@@ -54,11 +62,13 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
         start = time.perf_counter()
         rollout = _record(env, cfg, folder)
         seconds = time.perf_counter() - start
-    steps = rollout.numel()
+    steps, episodes = rollout.numel(), Episodes.of(rollout)
     speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
     counts = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed}
-    metrics: dict[str, Any] = {**counts, **Episodes.of(rollout).metrics(), "seed": cfg.seed, "folder": str(folder.path)}
+    metrics: dict[str, Any] = {**counts, **episodes.metrics(), "seed": cfg.seed, "folder": str(folder.path)}
     folder.write_metrics(metrics)
+    tracker.episodes((step * envs, returned, length) for step, returned, length in episodes.in_order())
+    tracker.end(plain(metrics))
     if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
         answer(metrics, lambda: _table(metrics, folder), cfg.json)
     mean: float | None = metrics["return_mean"]

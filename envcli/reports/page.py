@@ -91,7 +91,8 @@ def _failures(sweep: Sweep) -> Markup | None:
     for error, alike in by_error.items():
         names = ", ".join(map(sweep.label, alike[:_MOST_NAMES]))
         more = f" and {len(alike) - _MOST_NAMES} more" if len(alike) > _MOST_NAMES else ""
-        items.append(tag("li", tag("strong", f"{names}{more}"), ": ", tag("span", error, class_="error")))
+        jobs_are = "jobs" if len(alike) > 1 else "job"
+        items.append(tag("li", tag("strong", f"{jobs_are} {names}{more}"), ": ", tag("span", error, class_="error")))
     return section("What went wrong", tag("ul", *items, class_="failures"))
 
 

@@ -54,7 +54,7 @@ def test_a_sweep_has_all_its_parts(tmp_path: Path) -> None:
         "2 failed",
         "envcli rollout -m env=all",
         "What went wrong",
-        "pendulum broke down",
+        "job 5: pendulum broke down",
         "Over seeds",
         "Returns",
         "Lengths",

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from envcli.cli.sweep import SweepWatcher
+from tests.reports.runs import write_run
+
+
+def ended(folder: Path, mode: str = "MULTIRUN") -> None:
+    config = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(folder)}, "mode": mode}})
+    SweepWatcher().on_job_end(config, None)  # type: ignore[arg-type]  # what the task returned does not matter
+
+
+def test_a_terminal_sees_each_job_as_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_run(tmp_path / "0_x", steps=10, return_mean=1.25, steps_per_second=2000.0)
+    bad = write_run(tmp_path / "1_x", "failed", "no gymnasium env 'x'")
+    ended(good)
+    assert capsys.readouterr().err == "", "into a file it would be noise"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    ended(good)
+    ended(bad)
+    ended(tmp_path / "nothing")
+    ended(good, "RUN")
+    assert capsys.readouterr() == (
+        "",
+        "\t#0 finished: return 1.25, steps/s 2,000\n\t#1 failed: no gymnasium env 'x'\n",
+    )
