@@ -34,7 +34,7 @@ def _later(command: str, current: str) -> list[str]:
         return []
     module = commands.find(command)
     if not hasattr(module, "Config"):
-        return list(getattr(module, "WORDS", ()))
+        return list(module.words(current) if hasattr(module, "words") else getattr(module, "WORDS", ()))
     if current.startswith("-"):
         return [name for flag in FLAGS for name in flag.names]
     key, equals, value = current.partition("=")

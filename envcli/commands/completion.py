@@ -28,7 +28,7 @@ _envcli() {
     while IFS= read -r candidate; do
         COMPREPLY+=("${candidate#"$prefix"}")
     done < <(ENVCLI_COMPLETE=1 "${words[0]}" "${words[@]:1}" 2>/dev/null)
-    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *= ]] && compopt -o nospace
+    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[=/] ]] && compopt -o nospace
     return 0
 }
 complete -F _envcli envcli

@@ -17,14 +17,18 @@ from pathlib import Path
 
 from envcli.errors import ConfigError, StoreError, nearest
 
-__all__ = ["WORDS", "main"]
-
-WORDS = ("json=true",)
+__all__ = ["main", "words"]
 
 
-def main(words: Sequence[str]) -> int:
-    """Report on the folder that ``words`` name."""
-    folder, as_json = _parsed(words)
+def words(current: str) -> list[str]:
+    """What may be typed: folders that begin with ``current``, and the one key."""
+    above = Path(current if current.endswith("/") else current.rpartition("/")[0] or ".")
+    return ["json=true", *(f"{path}/" for path in above.glob("*") if path.is_dir())]
+
+
+def main(typed: Sequence[str]) -> int:
+    """Report on the folder that was ``typed``."""
+    folder, as_json = _parsed(typed)
     if not folder.is_dir():
         raise StoreError(f"report: no folder {folder}. {_latest()}".rstrip())
     from envcli.answer import answer
@@ -42,9 +46,9 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _parsed(words: Sequence[str]) -> tuple[Path, bool]:
+def _parsed(typed: Sequence[str]) -> tuple[Path, bool]:
     folders, as_json = [], False
-    for word in words:
+    for word in typed:
         key, equals, value = word.partition("=")
         if word.startswith("-"):
             raise ConfigError(f"report: no flag {word!r}. See envcli report --help.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from envcli.cli.completion import candidates
 from tests.conftest import Command
 from tests.reports.runs import write_run, write_sweep
 
@@ -52,6 +53,14 @@ def test_what_cannot_be_meant_is_explained(
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith(f"error: {message}")
     assert done.err.count("\n") == 1
+
+
+def test_folders_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "outputs" / "rollout" / "Pong" / "a")
+    monkeypatch.chdir(tmp_path)
+    assert candidates(["report", ""]) == ["json=true", "outputs/"]
+    assert candidates(["report", "outputs/r"]) == ["outputs/rollout/"]
+    assert candidates(["report", "outputs/rollout/"]) == ["outputs/rollout/Pong/"]
 
 
 def test_a_multirun_leaves_its_report_also_where_jobs_failed(cli: Command, tmp_path: Path) -> None:
