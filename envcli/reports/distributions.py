@@ -27,7 +27,8 @@ def distributions(groups: Sequence[Group], metric: str, unit: str) -> Markup | N
     if not known:
         return None
     scale = Scale(value for _, values in known for value in (values[0], values[-1]))
-    rows = [_strip(group.label(groups), group, values, metric, scale) for group, values in known]
+    among = groups if len(groups) > 1 else ()
+    rows = [_strip(group.label(among), group, values, metric, scale) for group, values in known]
     return strips(rows, scale, _HEIGHT, unit)
 
 
