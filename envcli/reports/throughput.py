@@ -101,7 +101,14 @@ def _line(line: Sequence[Point], across: Scale, up: Scale, i: int) -> Markup:
     for (x, y), (_, speed) in zip(places, line, strict=True):
         spread = speed.spread or 0
         parts.append(
-            tag("line", x1=x, x2=x, y1=_y(up, speed.mean - spread), y2=_y(up, speed.mean + spread), class_="spread")
+            tag(
+                "line",
+                x1=x,
+                x2=x,
+                y1=_y(up, max(speed.mean - spread, up.low)),
+                y2=_y(up, speed.mean + spread),
+                class_="spread",
+            )
         )
         parts.append(tag("circle", tag("title", f"{speed} steps/s"), cx=x, cy=y, r=4))
     return tag("g", *parts, class_=f"line c{i}")
