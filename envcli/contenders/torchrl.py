@@ -1,4 +1,4 @@
-"""TorchRL. The only file that imports it, and only when it is asked for."""
+"""TorchRL. Imported here and in the file of its collector, and only when it is asked for."""
 
 from __future__ import annotations
 

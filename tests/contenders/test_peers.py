@@ -8,12 +8,15 @@ import pytest
 
 from envcli.bench.workload import Workload
 from envcli.contenders.ale_vector import AleVectorContender
+from envcli.contenders.by_hand import ByHandContender
 from envcli.contenders.contender import Contender, Unfit
 from envcli.contenders.envpool import EnvpoolContender
 from envcli.contenders.gym_task import task_of
 from envcli.contenders.gymnasium_sync import GymnasiumSyncContender
+from envcli.contenders.gymnasium_vector import GymnasiumVectorContender
 from envcli.contenders.sb3 import Sb3Contender
 from envcli.contenders.torchrl import TorchrlContender
+from envcli.contenders.torchrl_collector import TorchrlCollectorContender
 
 CARTPOLE = {"type": "gym", "name": "CartPole-v1"}
 PONG = {"type": "ale", "name": "Pong"}
@@ -48,6 +51,21 @@ def test_gymnasium_sync_plays_atari_as_our_backend_does() -> None:
         done(GymnasiumSyncContender, backend={**PONG, "max_pool": True})
 
 
+def test_by_hand() -> None:
+    done(ByHandContender)
+    done(ByHandContender, backend={"type": "gym", "name": "Pendulum-v1"})
+    with pytest.raises(Unfit, match="only gymnasium's own step"):
+        done(ByHandContender, frame_skip=2)
+
+
+def test_gymnasium_vector() -> None:
+    done(GymnasiumVectorContender, parallel=SERIAL)
+    with pytest.raises(Unfit, match="no vector env of its own for Pendulum-v1"):
+        done(GymnasiumVectorContender, backend={"type": "gym", "name": "Pendulum-v1"})
+    with pytest.raises(Unfit, match="no pixels and no frame skip"):
+        done(GymnasiumVectorContender, frame_skip=2)
+
+
 @pytest.mark.parametrize("cls", [GymnasiumSyncContender, Sb3Contender, EnvpoolContender])
 def test_transforms_have_no_counterpart_there(cls: type[Contender]) -> None:
     with pytest.raises(Unfit, match="step_counter: "):
@@ -78,6 +96,13 @@ def test_stable_baselines3() -> None:
 def test_torchrl() -> None:
     pytest.importorskip("torchrl")
     done(TorchrlContender, parallel=SERIAL, transforms={"count": {"type": "step_counter", "max_steps": None}})
+
+
+@pytest.mark.filterwarnings("default")  # theirs to mend
+@pytest.mark.parametrize("parallel", [{}, SERIAL])
+def test_torchrl_collector(parallel: dict[str, Any]) -> None:
+    pytest.importorskip("torchrl")
+    done(TorchrlCollectorContender, parallel=parallel)
 
 
 @pytest.mark.filterwarnings("default")  # theirs to mend
