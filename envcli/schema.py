@@ -7,6 +7,7 @@ becomes an object. Nothing heavy is imported here: help and completion read thes
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +16,18 @@ from typing import Any, TypeVar
 
 from envcli.errors import ConfigError
 
-__all__ = ["MISSING", "ONE_ENV", "Answer", "EnvConfig", "check_finite", "describe", "key", "settled_parallel"]
+__all__ = [
+    "MISSING", "ONE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "describe",
+    "in_one_line", "key", "settled_parallel",
+]  # fmt: skip
 
 MISSING: Any = "???"  # OmegaConf's mark for "must be given"; Any because it stands in for a value of every type
 
 ONE_ENV = ("backend", "transforms", "frame_skip", "from_pixels", "pixels_only")
 """The keys that say what a single env of a batch is."""
+
+WORKLOAD = (*ONE_ENV, "parallel", "outer_transforms", "device", "policy", "env_list", "envs", "seed", "max_steps")
+"""The keys that say what is to be done."""
 
 T = TypeVar("T")
 
@@ -126,6 +133,21 @@ def at_least(name: str, value: object, low: int) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if value is not None and (not whole or value < low):  # type: ignore[operator]  # it is whole
         raise ConfigError(f"{name}: found {value}, expected a whole number of at least {low}.")
+
+
+def in_one_line(value: object) -> str:
+    """What YAML can hold, on one line, as Hydra reads it after ``key=`` too.
+
+    >>> in_one_line({"type": "resize", "size": [84, 84], "out_keys": None, "note": "a b"})
+    '{type: resize, size: [84, 84], out_keys: null, note: "a b"}'
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {in_one_line(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(in_one_line, value)) + "]"
+    if isinstance(value, str) and value.replace("_", "").replace("-", "").isalnum():
+        return value
+    return json.dumps(value)
 
 
 def check_finite(node: object, where: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,6 +110,9 @@ class ALEEnv(Backend):
             max_num_frames=limit,
         )
         self._env = self._console.ale
+        self._read_screen: Reader = self._env.getScreenRGB
+        if obs_type == "grayscale":
+            self._read_screen = self._env.getScreenGrayscale
         self._legal = self._env.getLegalActionSet() if full_action_space else self._env.getMinimalActionSet()
         self._codes = np.array([action.value for action in self._legal])
         self._make_specs(lives, categorical_action_encoding)
@@ -187,6 +190,11 @@ class ALEEnv(Backend):
     def _native_name(self) -> str:
         return self.game
 
+    def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
+        console = self._console
+        yield from ((console, "hold", "steps"), (console, "over", "steps"), (console, "begin", "resets"))
+        yield from ((self, "_read_screen", "pixels"), (console, "_read_pooled", "pixels"))
+
     def _make_specs(self, lives: bool, categorical: bool) -> None:
         device, one = self.device, torch.Size([1])
         height, width = self._env.getScreenDims()
@@ -228,9 +236,8 @@ class ALEEnv(Backend):
 
     def _frames(self, rows: Array) -> tuple[Reader, Array]:
         if self.obs_type == "grayscale":
-            read, rows = self._env.getScreenGrayscale, rows[..., 0]  # ALE writes gray frames without a channel
-        else:
-            read = self._env.getScreenRGB
+            rows = rows[..., 0]  # ALE writes gray frames without a channel
+        read = self._read_screen
         return (self._console.pooled(read, rows.shape[1:]) if self._max_pool else read), rows
 
     def _read_lives(self, row: Array) -> None:
@@ -280,7 +287,7 @@ class ALEEnv(Backend):
 
     def _close(self) -> None:
         self._first, self._following = [], []
-        del self._console, self._env
+        del self._console, self._env, self._read_screen
 
 
 def _require(name: str, found: object, expected: str, holds: bool) -> None:

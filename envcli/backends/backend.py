@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -87,6 +88,18 @@ class Backend(Env):
     def step_seconds(self) -> float | None:
         """How long a step takes in the simulator's own time, in seconds; None where it has no clock."""
         return None
+
+    def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
+        """Where the simulator's own work is called, for whoever measures it: an object, its attribute, and for what.
+
+        That is ``"steps"``, ``"resets"`` or ``"pixels"``. Each attribute is looked up by ``_bind`` or later, so that
+        another function may be put there after the env is made.
+        """
+        for name, kind in (("step", "steps"), ("reset", "resets")):
+            if callable(getattr(self._env, name, None)):
+                yield self._env, name, kind
+        if (pixels := getattr(self, "_pixels", None)) is not None:
+            yield pixels, "_render", "pixels"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "_env" not in self.__dict__:

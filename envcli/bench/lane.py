@@ -15,12 +15,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from envcli.bench.processes import family
+from envcli.bench.processes import anonymous_bytes, family
 from envcli.bench.sample import Sample
 from envcli.bench.workload import Workload
 from envcli.errors import ConfigError, EnvcliError, EnvError
 
-__all__ = ["Lane", "Skipped"]
+__all__ = ["ClockedLane", "Lane", "Skipped"]
 
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _GLANCE = 0.5  # seconds between two looks whether the process is still there
@@ -40,6 +40,7 @@ class Lane:
         log: the file that takes whatever it prints.
         threads: that torch, numpy and the like may use for one operation.
         timeout: seconds that building it, or a repetition, may take.
+        clocks: build it a second time, with its layers timed: see :meth:`clocked`.
 
     Raises:
         Skipped: it is not installed, or cannot do this work.
@@ -47,7 +48,15 @@ class Lane:
         EnvError: it failed, took too long, or its process ended.
     """
 
-    def __init__(self, name: str, work: Workload, log: Path, threads: int = 1, timeout: float = 600.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Workload,
+        log: Path,
+        threads: int = 1,
+        timeout: float = 600.0,
+        clocks: bool = False,
+    ) -> None:
         self.name, self.work = name, work
         self._log, self._timeout = log, timeout
         program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.bench.runner import main; main()"
@@ -61,8 +70,9 @@ class Lane:
                 start_new_session=True,  # a Ctrl-C is ours; and what it started can be ended with it
             )
         self._rest = b""
+        self._anonymous = 0
         try:
-            self.start_seconds = float(self._ask("start", name=name, work=asdict(work))["seconds"])
+            self.start_seconds = float(self._ask("start", name=name, work=asdict(work), clocks=clocks)["seconds"])
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -74,11 +84,33 @@ class Lane:
 
     def run(self, passes: int) -> Sample:
         """Do the work ``passes`` times."""
-        return Sample(**self._ask("run", passes=passes))
+        sample = Sample(**self._ask("run", passes=passes))
+        self._glance()
+        return sample
+
+    def rebuild(self, work: Workload) -> None:
+        """From here on, do other work. Raises as the constructor does."""
+        self.work = work
+        self._ask("rebuild", work=asdict(work))
+
+    def digest(self) -> str:
+        """Of a rollout of ours: equal where all bits are."""
+        return str(self._ask("digest")["digest"])
+
+    def clocked(self) -> ClockedLane:
+        """The one with its layers timed, in the same process: two processes differ by up to a tenth in speed."""
+        return ClockedLane(self)
 
     def memory(self) -> dict[str, Any]:
-        """Peak resident bytes: ``main`` of its process, ``others`` of each that it started."""
-        return self._ask("memory")
+        """Peak resident bytes: ``main`` of its process, ``others`` of each that it started.
+
+        ``anonymous``: the most that was seen of its process's own memory, files that it maps left out; looked at from
+        here, twice a second in long runs and after each; None where it cannot be told.
+        """
+        return {**self._ask("memory"), "anonymous": self._anonymous or None}
+
+    def _glance(self) -> None:
+        self._anonymous = max(self._anonymous, anonymous_bytes(self._process.pid) or 0)
 
     def close(self) -> None:
         """Have it close, and end what is left of it. Safe twice."""
@@ -139,6 +171,7 @@ class Lane:
                 self._rest += found
                 if found:
                     continue
+            self._glance()
             if self._process.poll() is not None:
                 raise EnvError(
                     f"{self.name}: its process ended with {self._process.returncode} at {word!r} "
@@ -151,3 +184,18 @@ class Lane:
                 )
         line, _, self._rest = self._rest.partition(b"\n")
         return line
+
+
+class ClockedLane:
+    """The second contender of a :class:`Lane`; ``readings`` grows by one with each run."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.name = f"{lane.name} with clocks"
+        self.readings: list[dict[str, Any]] = []  # Any: what JSON can hold
+        self._lane = lane
+
+    def run(self, passes: int) -> Sample:
+        """Do the work ``passes`` times."""
+        answer = self._lane._ask("run_clocked", passes=passes)
+        self.readings.append(answer.pop("reading"))
+        return Sample(**answer)

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "family", "peak_bytes"]
+__all__ = ["anonymous_bytes", "cpu_seconds", "family", "peak_bytes"]
 
 _PROC = Path("/proc")
 _CPUCLOCK_SCHED = 2  # linux/posix-timers.h: of a whole process, in nanoseconds; /proc/<pid>/stat counts in 10 ms
@@ -47,11 +47,20 @@ def cpu_seconds(pid: int) -> float:
 
 def peak_bytes(pid: int) -> int | None:
     """The most memory that a process has had resident, pages that it shares with others included."""
+    return _status(pid, "VmHWM:")
+
+
+def anonymous_bytes(pid: int) -> int | None:
+    """Memory that a process has now and that is of no file: what it would take elsewhere too."""
+    return _status(pid, "RssAnon:")
+
+
+def _status(pid: int, name: str) -> int | None:
     try:
         lines = (_PROC / str(pid) / "status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), None)
 
 
 def _stat(path: Path) -> list[str]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from envcli.answer import number
 from envcli.bench import machine
 from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
+from envcli.schema import in_one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["compared", "notes", "percent", "table", "three_digits"]
+__all__ = ["below", "compared", "notes", "percent", "table", "three_digits", "title", "with_spread"]
 
 Data = dict[str, Any]  # Any: what JSON can hold
 
@@ -28,9 +29,9 @@ def compared(
 
 def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per_step: int) -> Data:
     speed = summary(speeds(found, clock))
-    ratio = {name: _with_spread(ratios(ours, found, name)) for name in ("wall", "cpu")}
+    ratio = {name: with_spread(ratios(ours, found, name)) for name in ("wall", "cpu")}
     return {
-        "steps_per_second": _with_spread(speed),
+        "steps_per_second": with_spread(speed),
         "frames_per_second": speed.median * frames_per_step,
         "wall_us_per_step": statistics.median(1e6 * s.wall / s.steps for s in found),
         "cpu_us_per_step": statistics.median(1e6 * s.cpu / s.steps for s in found),
@@ -39,7 +40,8 @@ def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per
     }
 
 
-def _with_spread(found: Summary) -> Data:
+def with_spread(found: Summary) -> Data:
+    """For JSON."""
     return {**asdict(found), "spread": found.spread}
 
 
@@ -63,7 +65,7 @@ def table(result: Data) -> RenderableType:
     from rich.text import Text
 
     several = result["frames_per_step"] > 1
-    drawn = Table(title=_title(result), title_justify="left")
+    drawn = Table(title=title(result), title_justify="left")
     drawn.add_column("contender")
     for column in ("steps/s", "±", *(["frames/s"] if several else []), "us/step", "CPU us/step"):
         drawn.add_column(column, justify="right")
@@ -77,16 +79,16 @@ def table(result: Data) -> RenderableType:
         cells += [_ratio(data, result) if name != result["subject"] else ""]
         cells += [f"{data['start_seconds']:.1f} s", _memory(data["memory"])]
         drawn.add_row(Text(name), *map(Text, cells))
-    return Group(drawn, *map(Text, _below(result)))
+    return Group(drawn, *map(Text, below(result)))
 
 
 def percent(share: float) -> str:
     """A share for people.
 
-    >>> percent(0.0234), percent(0.2)
-    ('2.3 %', '20 %')
+    >>> percent(0.0234), percent(0.2), percent(1.021)
+    ('2.3 %', '20 %', '102 %')
     """
-    return f"{100 * share:.2g} %"
+    return f"{100 * share:.0f} %" if abs(share) >= 0.095 else f"{100 * share:.2g} %"
 
 
 def _ratio(data: Data, result: Data) -> str:
@@ -111,7 +113,8 @@ def _memory(found: Data) -> str:
     return f"{found['main'] / 1e6:.0f}{each} MB"
 
 
-def _title(result: Data) -> str:
+def title(result: Data) -> str:
+    """What was measured."""
     name, envs = result["name"], result["envs"]
     if result["parallel"] == "none":
         return f"{name}, one env"
@@ -119,10 +122,14 @@ def _title(result: Data) -> str:
     return f"{name}, {envs} envs {where}"
 
 
-def _below(result: Data) -> list[str]:
+def below(result: Data) -> list[str]:
+    """How it was measured, on what, and what speaks against it."""
     settings, threads = result["settings"], result["settings"]["threads"]
+    changed = ", ".join(f"{name}={in_one_line(value)}" for name, value in (result.get("variant") or {}).items())
+    variant = [f"variant: {result['subject']} with {changed}"] if changed else []
     clock = "CPU time of all processes together" if result["clock"] == "cpu" else "wall time"
     return [
+        *variant,
         f"{settings['repetitions']} repetitions in turn, each of {result['steps']:,} steps of each env, "
         f"again and again for {settings['seconds']:g} s",
         f"medians, ± half the distance between the quartiles; speeds and ratios by {clock}",

@@ -7,11 +7,13 @@ peak memory are its own; and so that a crash is told from a slow one.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from envcli import registry
@@ -29,13 +31,46 @@ class Runner:
 
     def __init__(self) -> None:
         self._contender: Any = None  # Any: the contract stands above this room; it is reached by name
+        self._clocked: Any = None  # Any: the same once more, with clocks in it
+        self._layers: Any = None  # Any: a Layers, which is imported late
 
-    def start(self, name: str, work: Answer) -> Answer:
-        """Import and build the contender ``name``: all that is needed until the first step."""
+    def start(self, name: str, work: Answer, clocks: bool = False) -> Answer:
+        """Import and build the contender ``name``: all that is needed until the first step.
+
+        With ``clocks`` another one of it is built afterwards, whose layers are timed, see :meth:`run`.
+        """
         begin = time.perf_counter()
         cls = registry.find("contenders", name, "peers")
         self._contender = cls(Workload(**work))
-        return {"seconds": time.perf_counter() - begin, "steps": self._contender.env_steps}
+        seconds = time.perf_counter() - begin
+        if clocks:
+            from envcli.bench.layers import Layers
+
+            self._layers = Layers()
+            self._clocked = cls(Workload(**work))
+            self._layers.remove()
+        return {"seconds": seconds, "steps": self._contender.env_steps}
+
+    def rebuild(self, work: Answer) -> Answer:
+        """Close it, and build the same contender for other work; its imports are paid for already."""
+        kind = type(self._contender)
+        self._contender.close()
+        self._contender = kind(Workload(**work))
+        return {}
+
+    def digest(self) -> Answer:
+        """A hash of the rollout that its env makes from its seed: equal where all bits are."""
+        import torch
+
+        env, work = self._contender._env, self._contender.work
+        env.set_seed(work.seed)
+        torch.manual_seed(work.seed)
+        made = env.rollout(work.steps, break_when_any_done=False)
+        found = hashlib.sha256()
+        for key in sorted(made.keys(True, True), key=str):
+            found.update(f"{key} {made[key].dtype} {list(made[key].shape)}".encode())
+            found.update(made[key].contiguous().numpy(force=True).tobytes())
+        return {"digest": found.hexdigest()}
 
     def actions(self, path: str) -> Answer:
         """Write the actions that the contender takes to ``path``, if they can be said."""
@@ -44,11 +79,27 @@ class Runner:
         found = self._contender.actions()
         if found is not None:
             np.save(path, found)
+        if self._clocked is not None:
+            self._clocked.actions()  # from there on both do the same
         return {"known": found is not None}
 
     def run(self, passes: int) -> Answer:
         """Do the work ``passes`` times: env steps, wall seconds, CPU seconds of this process and all below it."""
-        run, me = self._contender.run, os.getpid()
+        return self._run(self._contender.run, passes)
+
+    def run_clocked(self, passes: int) -> Answer:
+        """The same with clocks; their ``reading`` is that of `envcli.bench.layers.Layers.read`."""
+        layers = self._layers
+        layers.install()
+        try:
+            layers.clear()
+            sample = self._run(layers.time_whole(self._clocked.run), passes)
+            return {**sample, "reading": layers.read()}
+        finally:
+            layers.remove()
+
+    def _run(self, run: Callable[[], None], passes: int) -> Answer:
+        me = os.getpid()
         gc.collect()
         workers = family(me)[1:]
         others = sum(map(cpu_seconds, workers))
@@ -66,8 +117,9 @@ class Runner:
 
     def close(self) -> Answer:
         """End whatever the contender started."""
-        if self._contender is not None:
-            self._contender.close()
+        for contender in (self._contender, self._clocked):
+            if contender is not None:
+                contender.close()
         return {}
 
 

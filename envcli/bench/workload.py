@@ -9,7 +9,7 @@ from typing import Any
 
 from envcli.errors import ConfigError
 
-__all__ = ["Unfit", "Workload"]
+__all__ = ["Unfit", "Workload", "cores"]
 
 _ALE_FRAME_SKIP = 4  # the simulator's own, of every ALE/...-v5
 
@@ -52,7 +52,7 @@ class Workload:
         """How many processes, or threads, share the envs."""
         if self.kind != "processes":
             return 1
-        return min(int(self._parallel.get("num_workers") or _cores()), self.envs)
+        return min(int(self._parallel.get("num_workers") or cores()), self.envs)
 
     @property
     def frames_per_step(self) -> int:
@@ -80,6 +80,6 @@ class Workload:
         return self.cfg.get("parallel") or {}
 
 
-def _cores() -> int:
+def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from envcli.bench.processes import cpu_seconds, family, peak_bytes
+from envcli.bench.processes import anonymous_bytes, cpu_seconds, family, peak_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -49,7 +49,9 @@ def test_their_cpu_time_is_seen_while_they_run(grandparent: subprocess.Popen[byt
 def test_memory_is_a_peak() -> None:
     held = bytearray(200_000_000)
     held[::4096] = b"x" * len(held[::4096])
-    high = peak_bytes(os.getpid())
+    high, own = peak_bytes(os.getpid()), anonymous_bytes(os.getpid())
+    assert own is not None
+    assert own >= 200_000_000
     del held
     after = peak_bytes(os.getpid())
     assert high is not None

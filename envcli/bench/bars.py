@@ -1,0 +1,80 @@
+"""The parts of a step as a table with bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from envcli.answer import number
+from envcli.bench.breakdown import Breakdown
+from envcli.bench.parts import MEANING, WAITING
+from envcli.bench.report import percent, three_digits
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+__all__ = ["below", "table"]
+
+_WIDE = 24  # characters of a bar that is the whole
+
+
+def table(title: str, found: Breakdown, under: Sequence[str] = ()) -> RenderableType:
+    """A row a part; then what the clocks did to it, and the lines ``under``."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    several = "" if found.envs == 1 else f" of all {found.envs} envs"
+    speed = number(round(found.envs * 1e6 / found.us))
+    drawn = Table(
+        title=f"{title}: where the {three_digits(found.us)} us of a step{several} go ({speed} steps/s)",
+        title_justify="left",
+    )
+    drawn.add_column("where")
+    drawn.add_column("us", justify="right")
+    drawn.add_column("share", justify="right")
+    drawn.add_column("")
+    drawn.add_column("", style="dim")
+    for column in found.columns:
+        if len(found.columns) > 1:
+            drawn.add_section()
+            drawn.add_row(Text(column.name, "bold"), style="bold")
+        for part, us in column.parts.items():
+            _row(drawn, part, us, found)
+            if part == WAITING:
+                _of_waiting(drawn, us, found)
+        if column is found.columns[0]:
+            drawn.add_row("not accounted for", _us(found.unaccounted), percent(found.unaccounted / found.us))
+            drawn.add_section()
+            drawn.add_row(Text("a step", "bold"), Text(_us(found.us), "bold"), Text("100 %", "bold"))
+    return Group(drawn, *map(Text, [*below(found), *under]))
+
+
+def _row(drawn: Table, part: str, us: float, found: Breakdown) -> None:
+    from rich.bar import Bar
+    from rich.text import Text
+
+    share = max(us / found.us, 0.0)
+    bar = Bar(1.0, 0.0, min(share, 1.0), width=_WIDE, color="cyan")
+    drawn.add_row(Text(part), _us(us), percent(share), bar, Text(MEANING.get(part, "")))
+
+
+def _of_waiting(drawn: Table, us: float, found: Breakdown) -> None:
+    said = {"all": "while all of them work", "some": "for the slowest", "none": "while none works: messages"}
+    for who, share in found.of_waiting.items():
+        drawn.add_row(f"  {said[who]}", _us(us * share), percent(us * share / found.us))
+
+
+def below(found: Breakdown) -> list[str]:
+    """How sure one can be of it."""
+    return [
+        f"clocks: {found.calls:.3g} calls of timed functions a step, {three_digits(found.clocks_us)} us, taken off; "
+        f"with them a step takes {found.slowdown:.3g} times as long",
+        f"the parts sum to {percent(1 - found.unaccounted / found.us)} of a step without clocks, which varies by "
+        f"±{percent(found.spread)}",
+    ]
+
+
+def _us(value: float) -> str:
+    return three_digits(value) if abs(value) >= 0.005 else "0"

@@ -1,0 +1,174 @@
+"""Where the time of a step goes: what the clocks of `envcli.bench.layers` say, against the same work without clocks."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from envcli.bench.parts import IDLE, WAITING, ranked
+from envcli.bench.sample import Sample, summary
+
+__all__ = ["Breakdown", "Column", "broken_down", "coverage"]
+
+Data = dict[str, Any]  # Any: what JSON can hold
+Spans = Sequence[Sequence[int]]
+"""Begin and end of each, in nanoseconds of a clock that all processes share."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One process, or several that are alike: part -> microseconds of a step of all envs. They sum to the whole."""
+
+    name: str
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """A step of all envs, in parts.
+
+    Attributes:
+        envs: how many.
+        us: microseconds it takes, without clocks.
+        spread: half the distance between the quartiles of that, as a share of it.
+        slowdown: how many times as long it takes with the clocks.
+        clocks_us: what the clocks are said to take of it, which is taken off the parts.
+        calls: timed calls in it, of all processes.
+        columns: the main process, then the workers if there are any.
+        of_waiting: where the main process waits: how much of that time all workers are busy, or some, or none.
+    """
+
+    envs: int
+    us: float
+    spread: float
+    slowdown: float
+    clocks_us: float
+    calls: float
+    columns: Sequence[Column]
+    of_waiting: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def unaccounted(self) -> float:
+        """Microseconds by which the parts miss the step without clocks; below 0: they are too much."""
+        return self.us - sum(self.columns[0].parts.values())
+
+    def as_data(self) -> Data:
+        """For JSON."""
+        columns = [{"name": column.name, "us": dict(column.parts)} for column in self.columns]
+        about = {name: getattr(self, name) for name in ("envs", "us", "spread", "slowdown", "clocks_us", "calls")}
+        return {**about, "unaccounted_us": self.unaccounted, "processes": columns, "of_waiting": dict(self.of_waiting)}
+
+
+def broken_down(
+    plain: Sequence[Sample], clocked: Sequence[Sample], readings: Sequence[Data], envs: int, paths: Sequence[str] = ()
+) -> Breakdown:
+    """From repetitions in turn: without clocks, with clocks, and what the clocks said.
+
+    Parts are compared with the repetition without clocks of the same round, so that a machine that drifts hurts both.
+    ``paths``: of the transforms, in their order.
+    """
+    us = [1e6 * sample.wall / sample.steps * envs for sample in plain]
+    spread = summary(us)
+    whole = spread.median
+    rounds = [_one(sample, reading, envs) for sample, reading in zip(clocked, readings, strict=True)]
+
+    def typical(values: Iterable[float]) -> float:
+        return whole * statistics.median(value / step for value, step in zip(values, us, strict=True))
+
+    def column(name: str, found: Sequence[Mapping[str, float]]) -> Column:
+        named = dict.fromkeys(part for parts in found for part in parts)
+        return Column(name, {part: typical(parts.get(part, 0.0) for parts in found) for part in ranked(named, paths)})
+
+    columns = [column("the main process", [one.main for one in rounds])]
+    count = len(readings[0]["workers"])
+    if count:
+        name = "the worker" if count == 1 else f"each of the {count} workers"
+        columns.append(column(name, [one.worker for one in rounds]))
+    return Breakdown(
+        envs,
+        whole,
+        spread.spread,
+        typical(one.us for one in rounds) / whole,
+        typical(one.clocks for one in rounds),
+        statistics.median(one.calls for one in rounds),
+        columns,
+        {name: statistics.median(one.of_waiting[name] for one in rounds) for name in rounds[0].of_waiting},
+    )
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Microseconds of a step of all envs in one repetition."""
+
+    us: float
+    clocks: float
+    calls: float
+    main: Mapping[str, float]
+    worker: Mapping[str, float]  # the mean of all
+    of_waiting: Mapping[str, float]
+
+
+def _one(sample: Sample, reading: Data, envs: int) -> _Round:
+    steps = sample.steps / envs
+    main, workers = reading["main"], reading["workers"]
+    readings = [main, *workers]
+
+    def each(nanoseconds: float) -> float:
+        return nanoseconds / 1e3 / steps
+
+    whole = 1e6 * sample.wall / steps
+    parts = {part: each(spent) for part, spent in main["parts"].items()}
+    own = each(main["clocks"])
+    theirs = each(statistics.fmean(worker["clocks"] for worker in workers)) if workers else 0.0
+    worker, of_waiting = {}, {}
+    if workers:  # while the clocks of the workers are read, the main process waits; and the other way round
+        parts[WAITING] = max(parts.get(WAITING, 0.0) - theirs, 0.0)
+        names = dict.fromkeys(part for found in workers for part in found["parts"])
+        worker = {part: each(statistics.fmean(found["parts"].get(part, 0) for found in workers)) for part in names}
+        worker[IDLE] = max(whole - own - theirs - sum(worker.values()), 0.0)
+        spans = main["spans"].get(WAITING, [])
+        every, some, none = coverage(spans, [list(chain(*found["spans"].values())) for found in workers])
+        long = max(every + some + none, 1)
+        of_waiting = {"all": every / long, "some": some / long, "none": none / long}
+    calls = sum(found["calls"] for found in readings) / steps
+    return _Round(whole, own + theirs, calls, parts, worker, of_waiting)
+
+
+def coverage(waiting: Spans, busy: Sequence[Spans]) -> tuple[int, int, int]:
+    """How long, of the time in ``waiting``, all of the others are busy, or some of them, or none.
+
+    >>> coverage([(0, 10)], [[(1, 9)], [(1, 4), (2, 3)]])
+    (3, 5, 2)
+    """
+    times, changes, who = [], [], []
+    for one, spans in enumerate([waiting, *map(_merged, busy)]):
+        for begin, end in spans:
+            times += [begin, end]
+            changes += [1, -1]
+            who += [one, one]
+    if not times:
+        return 0, 0, 0
+    at = np.asarray(times, dtype=np.int64)
+    order = np.argsort(at, kind="stable")
+    change, index = np.asarray(changes)[order], np.asarray(who)[order]
+    waits = np.cumsum(np.where(index == 0, change, 0))[:-1] > 0
+    working = np.cumsum(np.where(index > 0, change, 0))[:-1]
+    long = np.diff(at[order])
+    every, none = working == len(busy), working == 0
+    return tuple(int(long[waits & where].sum()) for where in (every, ~every & ~none, none))  # type: ignore[return-value]  # three
+
+
+def _merged(spans: Spans) -> list[tuple[int, int]]:
+    """Without those that lie inside of others: a call within a timed call."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted((int(begin), int(end)) for begin, end in spans):
+        if found and begin < found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((begin, end))
+    return found
