@@ -22,6 +22,8 @@ from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper"]
 
+_AT_ONCE = 64  # rows whose actions are converted together: an episode that ends among them was little work in vain
+
 
 class _AvailableEnvs:
     """``GymEnv.available_envs`` and ``env.available_envs``, as TorchRL has them: no call."""
@@ -209,6 +211,7 @@ class GymWrapper(Backend):
             t = start = super()._step_rows(start, start + 1)
             if start == stop or self._done[start - 1]:
                 return start
+        stop = min(stop, start + _AT_ONCE)
         step = answers.step if self._repeat == 1 else self._repeated_step
         observations, rewards = self._following, self._reward
         try:

@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli.bench.report import percent, three_digits
 from envcli.errors import ConfigError
+from envcli.schema import in_one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,11 +22,17 @@ __all__ = ["Entry", "Row", "entries", "measured", "table"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One workload: the words after ``envcli bench``, and peer -> the least ratio that is promised against it."""
+    """One workload: the words after ``envcli bench``, and peer -> the least ratio that is promised against it.
+
+    The peer may be ``variant``, ourselves by other words, of which ``words`` hold a ``variant={...}`` then: so is
+    promised that a step does not cost more where there are more of them. ``memory``: peer -> how many times our memory
+    it has, at least.
+    """
 
     name: str
     words: Sequence[str]
     against: Mapping[str, float]
+    memory: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,17 +65,20 @@ def entries(suite: Mapping[str, Any]) -> list[Entry]:  # Any: what a YAML holds
     for name, node in suite.items():
         if node is None:
             continue
-        if not isinstance(node, Mapping) or set(node) != {"words", "against"}:
+        if not isinstance(node, Mapping) or not {"words", "against"} <= set(node) <= {"words", "against", "memory"}:
             raise ConfigError(
                 f"suite.{name}: found {node!r}, expected {{words: [env=..., ...], against: {{PEER: RATIO}}}}."
             )
-        found.append(Entry(name, list(node["words"]), dict(node["against"])))
+        found.append(Entry(name, list(node["words"]), dict(node["against"]), dict(node.get("memory") or {})))
     return found
 
 
 def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Row]:
     """A row for each promise of ``entry``; the command's own run folder is below ``folder``."""
-    words = ["bench", *entry.words, *settings, f"peers=[{','.join(entry.against)}]", "json=true"]
+    own = {word.partition("=")[0] for word in entry.words}
+    shared = [word for word in settings if word.partition("=")[0] not in own]
+    peers = [peer for peer in entry.against if peer != "variant"]
+    words = ["bench", *entry.words, *shared, f"peers=[{','.join(peers)}]", "json=true"]
     program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.cli import main; sys.exit(main(sys.argv[1:]))"
     place = f"hydra.run.dir='{folder / entry.name}'"
     done = subprocess.run([sys.executable, "-c", program, *words, place], capture_output=True, text=True, check=False)
@@ -81,9 +91,16 @@ def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Ro
             yield Row(entry.name, result.get("subject", ""), peer, promised, reason=reason)
             continue
         subject, clock = result["subject"], result["clock"]
+        changed = [f"{name}={in_one_line(value)}" for name, value in (result["variant"] or {}).items()]
+        shown = " ".join(changed) if peer == "variant" else peer
         ratio, cost = data["subject_is"][clock], f"{clock}_us_per_step"
         each = (result["contenders"][subject][cost], data[cost])
-        yield Row(entry.name, subject, peer, promised, ratio["median"], ratio["spread"], *each, clock)
+        yield Row(entry.name, subject, shown, promised, ratio["median"], ratio["spread"], *each, clock)
+        if peer in entry.memory:
+            theirs, ours = (result["contenders"][one]["memory"]["anonymous"] for one in (peer, subject))
+            share = None if theirs is None or ours is None else theirs / ours
+            reason = "" if share is not None else "nobody here says how much memory a process has of its own"
+            yield Row(entry.name, subject, shown, entry.memory[peer], share, clock="memory", reason=reason)
 
 
 def table(rows: Sequence[Row], below: Sequence[str] = ()) -> RenderableType:

@@ -8,6 +8,9 @@ against what is swept, and a sweeper gets the speed.
   envcli bench env=cartpole 'peers=[native,gymnasium_sync,sb3,torchrl]'
   envcli bench env=pong transforms=atari parallel=processes parallel.num_envs=8
   envcli bench -m env=cartpole parallel=processes parallel.num_envs=1,2,4,8
+  envcli bench env=pong transforms=atari 'variant={transforms: [none]}'
+  envcli bench env=pong transforms=atari profile=true
+  envcli bench env=pong transforms=atari tune=true
   envcli bench baseline=outputs/bench/CartPole-v1/... max_slowdown=1.1
   envcli bench suite=readme strict=true
 """
@@ -17,8 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,12 @@ from envcli import registry
 from envcli.answer import answer
 from envcli.errors import ConfigError, EnvcliError, EnvError, UnknownName
 from envcli.run_folder import RunFolder, near, write_json
-from envcli.schema import ONE_ENV, EnvConfig, at_least, key
+from envcli.schema import WORKLOAD, EnvConfig, at_least, key
 
 __all__ = ["Config", "run"]
 
 _OF_A_SUITE = ("repetitions", "warm_up", "seconds", "threads", "timeout", "seed")  # what all its workloads share
-_ONE_WORKLOAD = (*ONE_ENV, "parallel", "outer_transforms", "device", "policy", "env_list", "envs", "seed", "max_steps")
+_OURS = ("envcli", "envcli_memmap", "envcli_step")
 
 
 @dataclass
@@ -43,9 +45,14 @@ class Config(EnvConfig):
     subject: str = key("envcli", "who is compared with the peers: envcli, envcli_step or any of them")
     peers: list[str] | None = key(  # noqa: RUF009 - it is a field
         None,
-        "with whom; null: native alone. Also: envcli_step, gymnasium_sync, gymnasium_async, sb3, torchrl, ale_vector, "
-        "envpool",
+        "with whom; null: native alone. Also: by_hand, envcli_step, envcli_memmap, gymnasium_sync, gymnasium_async, "
+        "gymnasium_vector, sb3, torchrl, torchrl_collector, ale_vector, envpool",
     )
+    # Any: a dict; but to one that a schema has OmegaConf lets nobody add
+    variant: Any = key(  # noqa: RUF009 - it is a field
+        None, "keys that make other work of it, for the subject to do in turn: 'variant={max_steps: 10}'"
+    )
+    of_variant: dict[str, Any] = field(default_factory=dict)  # the keys of that work
     repetitions: int = key(9, "rounds that count")
     warm_up: int = key(1, "rounds before them that do not")
     seconds: float = key(0.3, "a repetition takes at least so long")
@@ -55,25 +62,38 @@ class Config(EnvConfig):
     baseline: str | None = key(None, "a run folder of an earlier envcli bench")
     max_slowdown: float = key(1.1, "with baseline: fail if a step takes more than so many times as long")
     strict: bool = key(False, "with suite: fail if a promise is missed")
+    tune: bool = key(False, "find how many envs and processes make the most steps a second")
+    budget: float = key(60.0, "with tune: about so many seconds")
+    profile: bool = key(False, "show where the time of a step goes, layer by layer, and what to change first")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("repetitions", self.repetitions, 1)
         at_least("warm_up", self.warm_up, 0)
         at_least("threads", self.threads, 1)
-        for name in ("seconds", "timeout", "max_slowdown"):
+        for name in ("seconds", "timeout", "max_slowdown", "budget"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: found {getattr(self, name)}, expected a number of at least 0.")
         if self.clock not in ("wall", "cpu"):
             raise UnknownName("clock", self.clock, ("wall", "cpu"))
+        if not isinstance(self.variant, Mapping | None):
+            raise ConfigError(f"variant: found {self.variant!r}, expected keys and values: 'variant={{max_steps: 10}}'")
         if self.break_when_any_done:
             raise ConfigError(
                 "break_when_any_done: found true, but what is measured goes on after an end. Leave it out."
             )
-        self.peers = ["native"] if self.peers is None else self.peers
+        if self.peers is None:
+            self.peers = [] if self.profile or self.variant else ["native"]
         for name in (self.subject, *self.peers):
             if name not in registry.members("contenders"):
                 raise UnknownName("contender", name, registry.members("contenders"), "(peers)")
+        for name in ("profile", "tune"):
+            if getattr(self, name) and self.subject not in _OURS:
+                raise ConfigError(f"{name}: {self.subject} is not ours. Expected subject={' or '.join(_OURS)}.")
+        if self.tune and (self.profile or self.baseline is not None):
+            raise ConfigError("tune: it measures other work than what was typed. Leave profile and baseline out.")
+        if self.tune and self.env_list:
+            raise ConfigError("tune: a batch of different envs has its number of envs. Leave env_list out.")
 
 
 def run(cfg: Config, folder: RunFolder) -> float | None:
@@ -81,6 +101,8 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     if cfg.suite:
         _suite(cfg, folder)
         return None
+    if cfg.tune:
+        return _tune(cfg, folder)
     from envcli.bench import report
     from envcli.bench.baseline import Baseline
 
@@ -88,7 +110,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     result = _settings(cfg)
     if baseline is not None:
         baseline.require_same(result)
-    _measure(cfg, folder, result)
+    parts = _measure(cfg, folder, result)
     result["notes"] = report.notes(result)
     if baseline is not None:
         slowdown = baseline.slowdown(result)
@@ -101,13 +123,25 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     about = {"name": cfg.env_name, "steps_per_second": speed, "speed": found}
     folder.write_metrics({**about, "subject_is": ratios, "seed": cfg.seed})
     if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
-        answer(result, lambda: report.table(result), cfg.json)
+        answer(result, lambda: _drawn(result, parts), cfg.json)
         _kept_in(folder, cfg.json)
     if baseline is not None:
         baseline.judge(result, cfg.max_slowdown)
     if result["failed"]:
         raise EnvError("; ".join(result["failed"].values()))
     return speed
+
+
+def _drawn(result: dict[str, Any], parts: Any) -> Any:  # Any: what JSON can hold, a Breakdown; what rich can print
+    """The contenders, if there are several, and the parts of a step."""
+    from rich.console import Group
+
+    from envcli.bench import bars, report
+
+    if parts is None:
+        return report.table(result)
+    drawn = bars.table(report.title(result), parts, [*report.below(result), result["profile"]["advice"]])
+    return Group(report.table(result), "", drawn) if len(result["contenders"]) > 1 else drawn
 
 
 def _settings(cfg: Config) -> dict[str, Any]:  # Any: what JSON can hold
@@ -123,6 +157,7 @@ def _settings(cfg: Config) -> dict[str, Any]:  # Any: what JSON can hold
         "steps": work.steps,
         "frames_per_step": work.frames_per_step,
         "subject": cfg.subject,
+        "variant": cfg.variant,
         "clock": cfg.clock,
         "settings": {name: getattr(cfg, name) for name in _OF_A_SUITE},
         "workload": dict(work.cfg),
@@ -130,51 +165,60 @@ def _settings(cfg: Config) -> dict[str, Any]:  # Any: what JSON can hold
     }
 
 
-def _workload(cfg: Config) -> Any:  # Any: a Workload, which is imported late
+def _workload(cfg: Config, variant: bool = False) -> Any:  # Any: a Workload, which is imported late
     from envcli.bench.workload import Workload
 
-    assert cfg.seed is not None  # drawn by then
-    keys = {name: getattr(cfg, name) for name in _ONE_WORKLOAD}
-    return Workload({**keys, "allow_imports": cfg.allow_imports}, cfg.max_steps, cfg.seed)
+    keys = {name: cfg.of_variant[name] if variant else getattr(cfg, name) for name in WORKLOAD}
+    keys["seed"] = cfg.seed if keys["seed"] is None else keys["seed"]
+    return Workload({**keys, "allow_imports": cfg.allow_imports}, keys["max_steps"], keys["seed"])
 
 
-def _measure(cfg: Config, folder: RunFolder, result: dict[str, Any]) -> None:  # Any: what JSON can hold
-    """Have the contenders take turns; what they gave goes into ``result``."""
-    from envcli.bench import report
-    from envcli.bench.lane import Lane, Skipped
-    from envcli.bench.race import race
+def _measure(cfg: Config, folder: RunFolder, result: dict[str, Any]) -> Any:  # Any: what JSON can hold; a Breakdown
+    """Have the contenders take turns; what they gave goes into ``result``. Returns the parts of a step, if wanted."""
+    from envcli.bench import breakdown, report
+    from envcli.bench.advice import advice
+    from envcli.bench.measurement import Measurement
 
-    logs = folder.path / "logs"
+    logs, work = folder.path / "logs", _workload(cfg)
     logs.mkdir()
-    left_out: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    with contextlib.ExitStack() as stack, _telling() as tell:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="envcli-")))
-        work, lanes = _workload(cfg), []
-        for name in dict.fromkeys((cfg.subject, *(cfg.peers or ()))):
-            tell(f"starting {name}")
-            try:
-                lane = stack.enter_context(Lane(name, work, logs / f"{name}.txt", cfg.threads, cfg.timeout))
-            except Skipped as reason:
-                if name == cfg.subject:
-                    raise ConfigError(f"{name}: {reason}") from reason
-                left_out[name] = str(reason)
-                tell("")
-                print(f"left out: {name}: {reason}", file=sys.stderr)
-                continue
-            except EnvError as error:
-                if name == cfg.subject:
-                    raise
-                failed[name] = str(error)
-                continue
-            lanes.append(lane)
-            if name == cfg.subject:
-                work = lane.actions(scratch / "actions.npy")
-        samples = race(lanes, cfg.repetitions, cfg.warm_up, cfg.seconds, tell, failed)
-        result["contenders"] = report.compared(samples, cfg.subject, cfg.clock, work.frames_per_step)
-        for lane in (lane for lane in lanes if lane.name in samples):
-            result["contenders"][lane.name] |= {"start_seconds": lane.start_seconds, "memory": lane.memory()}
-    result["left_out"], result["failed"] = left_out, failed
+    variant = _workload(cfg, variant=True) if cfg.variant else None
+    given = {name: getattr(cfg, name) for name in _OF_A_SUITE if name != "seed"}
+    with _telling() as tell:
+        found = Measurement(cfg.subject, work, variant, cfg.peers or (), cfg.profile, **given).run(logs, tell)
+    contenders = report.compared(found.samples, cfg.subject, cfg.clock, work.frames_per_step)
+    result["contenders"] = {name: {**data, **found.about[name]} for name, data in contenders.items()}
+    result["left_out"], result["failed"] = found.left_out, found.failed
+    clocked, readings = found.clocked
+    if not clocked:
+        return None
+    paths = [f"{place}.{name}" for place in ("transforms", "outer_transforms") for name in getattr(cfg, place)]
+    parts = breakdown.broken_down(found.samples[cfg.subject], clocked, readings, work.envs, paths)
+    result["profile"] = {**parts.as_data(), "advice": advice(parts, work)}
+    return parts
+
+
+def _tune(cfg: Config, folder: RunFolder) -> float:
+    """Search, write, report. Returns the env steps per second of the best setting."""
+    from envcli.bench import machine, tune_report
+    from envcli.bench.setting import Setting
+    from envcli.bench.trials import Trials
+    from envcli.bench.tuning import search
+
+    logs, work, about = folder.path / "logs", _workload(cfg), machine.describe()
+    logs.mkdir()
+    with _telling() as tell, Trials(cfg.subject, work, logs, cfg.threads, cfg.timeout) as trials:
+        found = search(Setting.of(work), about["cores"], trials, cfg.budget, tell)
+    result = {**_settings(cfg), "machine": about, "tune": tune_report.as_data(found, work)}
+    write_json(folder.path / "bench.json", result)
+    best = found.finalist(found.best).speed
+    folder.write_metrics({"name": cfg.env_name, "steps_per_second": best.median, "best": result["tune"]["best"]})
+    if drawing := tune_report.curve(cfg.env_name, found):
+        (folder.path / "tune.svg").write_text(drawing, encoding="utf-8")
+    if not folder.part_of_sweep:
+        below = [machine.line(about), *(f"note: {note}" for note in machine.notes(about))]
+        answer(result, lambda: tune_report.table(f"{cfg.env_name}: settings", found, work, below), cfg.json)
+        _kept_in(folder, cfg.json)
+    return best.median
 
 
 def _suite(cfg: Config, folder: RunFolder) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from envcli import catalog, commands
 from envcli.errors import ConfigError, nearest
 
-__all__ = ["as_typed", "check", "require_preset"]
+__all__ = ["as_typed", "check", "key_of", "require_preset"]
 
 _OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 _WORD = re.compile(r"[\w./:+-]+")
@@ -141,8 +141,8 @@ def as_typed(overrides: Iterable[str]) -> list[str]:
     ['env_list=[pong,qbert]', 'outer_transforms=[sign]']
     """
     plain = [re.sub(r"^([+~]*)[\w/]+@(\w+)", r"\1\2", override) for override in overrides]
-    several = any(_key(override) == "env_list" for override in plain)
-    return [override for override in plain if not (several and _key(override) == "env")]
+    several = any(key_of(override) == "env_list" for override in plain)
+    return [override for override in plain if not (several and key_of(override) == "env")]
 
 
 def require_preset(name: str, folders: Iterable[Path] = ()) -> None:
@@ -180,13 +180,18 @@ def _names(command: str) -> set[str]:
     return {item.name for item in fields(config)} | set(catalog.group_names(command)) if config else set()
 
 
-def _key(override: str) -> str:
+def key_of(override: str) -> str:
+    """The key, or the group, that an override is about.
+
+    >>> key_of("~transforms.resize"), key_of("+parallel.num_envs=2")
+    ('transforms.resize', 'parallel.num_envs')
+    """
     return re.split(r"[=@]", override.lstrip("+~"))[0]
 
 
 def _first_env(overrides: Iterable[str]) -> list[str]:
     """With ``env_list``, what else is typed must fit the first of them, as it would beside ``env=``."""
-    values = {_key(override): override.partition("=")[2] for override in overrides}
+    values = {key_of(override): override.partition("=")[2] for override in overrides}
     if "env_list" not in values or values["env_list"] == "null":
         return []
     if "env" in values:
@@ -201,7 +206,7 @@ def _refuse_launcher_alone(overrides: Iterable[str], multirun: bool) -> None:
 
 
 def _refuse_with_replay(overrides: Iterable[str]) -> None:
-    names = [_key(override) for override in overrides]
+    names = [key_of(override) for override in overrides]
     if "replay" not in names:
         return
     for name, override in zip(names, overrides, strict=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
 from envcli.configuration import composition, overrides, refusals
 from envcli.errors import ConfigError, UnknownName, nearest
-from envcli.schema import ONE_ENV, check_finite
+from envcli.schema import ONE_ENV, WORKLOAD, check_finite, in_one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,7 +47,22 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
         if typed := [word for word in overrides.as_typed(words) if word.startswith("env=")]:
             raise ConfigError(f"{typed[0]} and env_list={config.env_list} exclude each other. Leave one out.")
         config.envs = {name: _one_env(command, name, words, folders) for name in dict.fromkeys(config.env_list)}
+    if getattr(config, "variant", None) and not config.of_variant:
+        config.of_variant = _variant(command, config.variant, words, folders)
     return config
+
+
+def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
+    """What the same words make, with those for the keys of ``changed`` in place of their own."""
+    others = [word for word in overrides.as_typed(words) if overrides.key_of(word) not in {*changed, "variant"}]
+    new = [f"{key}={in_one_line(value)}" for key, value in changed.items()]
+    mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
+    try:
+        checked = overrides.check(command, [*others, *new], multirun=False, folders=folders)
+        config = finished(command, composition.compose(command, checked, folders), checked, folders)
+    except mistakes as error:
+        raise ConfigError(f"variant: {refusals.explain(error, command, new)}") from error
+    return {key: getattr(config, key) for key in WORKLOAD}
 
 
 def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:

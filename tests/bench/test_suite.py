@@ -21,8 +21,11 @@ def test_every_suite_composes_and_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("entry", READMES, ids=lambda entry: entry.name)
 def test_every_workload_of_the_readme_is_one_that_can_be_typed(entry: suite.Entry) -> None:
-    config = read("bench", [*entry.words, f"peers=[{','.join(entry.against)}]"])
-    assert config.peers == list(entry.against)
+    peers = [peer for peer in entry.against if peer != "variant"]
+    config = read("bench", [*entry.words, f"peers=[{','.join(peers)}]"])
+    assert config.peers == peers
+    assert bool(config.variant) == ("variant" in entry.against)
+    assert set(entry.memory) <= set(entry.against)
     assert all(promised > 0 for promised in entry.against.values())
 
 

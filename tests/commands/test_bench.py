@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 from envcli.bench.processes import family
 from tests.conftest import ROOT, Command
@@ -79,12 +80,19 @@ def test_a_baseline_decides_about_the_exit_code(cli: Command, tmp_path: Path) ->
     assert "then was of another workload: backend" in other.err
 
 
-def test_a_sweep_makes_the_speed_large(cli: Command) -> None:
+def test_a_sweep_makes_the_speed_large(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And Hydra's sweepers are given it as a float: what Optuna maximises."""
+    given: list[Any] = []
+    multirun = Hydra.multirun
+    monkeypatch.setattr(Hydra, "multirun", lambda *args, **kwargs: given.extend(multirun(*args, **kwargs)))
     done = cli("bench", "-m", "max_steps=10,20", *LIGHT[1:], "json=true")
     assert done.code == 0, done.err
     jobs = json.loads(done.out)
     assert [job["overrides"]["max_steps"] for job in jobs] == ["10", "20"]
     assert all(job["metrics"]["steps_per_second"] > 0 for job in jobs)
+    values = [one.return_value for batch in given for one in batch]
+    assert values == [job["metrics"]["steps_per_second"] for job in jobs]
+    assert all(type(value) is float for value in values)
     assert "max_steps" in (Path(jobs[0]["folder"]).parent / "bench.svg").read_text()
 
 
@@ -108,11 +116,53 @@ def test_ctrl_c_ends_it_and_all_it_started(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+def test_a_variant_is_the_same_by_other_words(cli: Command, tmp_path: Path) -> None:
+    done = cli("bench", *LIGHT, "variant={backend.name: Pendulum-v1, max_steps: 30}")
+    assert done.code == 0, done.err
+    assert "variant: native with backend.name=Pendulum-v1, max_steps=30" in done.out
+    found = read(only_run(tmp_path) / "bench.json")
+    assert {name: data["samples"][0]["steps"] for name, data in found["contenders"].items()} == {
+        "native": 20,
+        "variant": 30,
+    }
+    wrong = cli("bench", *LIGHT, "variant={backend.nam: Pendulum-v1}")
+    assert wrong.code == 2
+    assert "variant: " in wrong.err
+
+
+def test_a_search_says_what_to_type(cli: Command, tmp_path: Path) -> None:
+    done = cli("bench", "tune=true", "budget=0", "max_steps=10")
+    assert done.code == 0, done.err
+    assert "best: " in done.out
+    assert "left out for time: 2 envs" in done.out
+    folder = only_run(tmp_path)
+    assert read(folder / "bench.json")["tune"]["finalists"]
+    assert read(folder / "metrics.json")["steps_per_second"] > 0
+
+
+def test_a_profile_says_where_the_time_goes(cli: Command, tmp_path: Path) -> None:
+    words = ("env=cartpole", "transforms=[step_counter]", "parallel=processes", "parallel.num_envs=2")
+    done = cli("bench", *words, *QUICK, "profile=true")
+    assert done.code == 0, done.err
+    for text in ("of a step of all 2 envs go", "simulator: steps", "transforms.step_counter", "not accounted for"):
+        assert text in done.out
+    *_, advice, kept = done.out.splitlines()
+    assert advice.startswith(("change first: ", "nothing to change"))
+    assert kept.startswith("kept in ")
+    found = read(only_run(tmp_path) / "bench.json")["profile"]
+    main, workers = found["processes"]
+    whole = sum(main["us"].values()) + found["unaccounted_us"]
+    assert whole == pytest.approx(found["us"])
+    assert workers["us"]["simulator: steps"] > 0
+    assert found["advice"] == advice
+
+
 SUITE = """# @package _global_
 # Mine
 suite:
   easy: {words: [subject=native, max_steps=50], against: {gymnasium_sync: 0.001, ale_vector: 1}}
   hard: {words: [subject=native, max_steps=50], against: {gymnasium_sync: 1000}}
+  grows: {words: [subject=native, "variant={max_steps: 60}"], against: {variant: 0.001}, memory: {variant: 0.001}}
   wrong: {words: [subject=native, backend.name=CartPoll-v1], against: {gymnasium_sync: 1}}
 """
 
@@ -123,13 +173,14 @@ def test_a_suite_is_a_table_of_promises(cli: Command, tmp_path: Path, monkeypatc
     monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(tmp_path / "mine"))
     done = cli("bench", "suite=mine", "repetitions=1", "seconds=0", "strict=true", "hydra.run.dir=out")
     assert done.code == 1
-    assert "1 of 4 promises missed: hard against gymnasium_sync" in done.err
+    assert "1 of 6 promises missed: hard against gymnasium_sync" in done.err
     rows = {(row["workload"], row["peer"]): row for row in read(tmp_path / "out" / "bench.json")["rows"]}
     kept = {name: row["kept"] for name, row in rows.items()}
     assert kept == {
         ("easy", "gymnasium_sync"): True,
         ("easy", "ale_vector"): None,
         ("hard", "gymnasium_sync"): False,
+        ("grows", "max_steps=60"): True,
         ("wrong", "gymnasium_sync"): None,
     }
     assert "Did you mean 'CartPole-v1'" in rows["wrong", "gymnasium_sync"]["reason"]
@@ -150,6 +201,10 @@ def test_a_suite_is_a_table_of_promises(cli: Command, tmp_path: Path, monkeypatc
         (["suite=readmi"], "suite: no choice 'readmi'. Did you mean 'readme'?"),
         (["suite=readme", "env=pong"], "a suite says what is measured, so it takes no 'env=pong'"),
         (["backend.name=CartPoll-v1", "subject=native"], "Did you mean 'CartPole-v1'"),
+        (["profile=true", "subject=native"], "profile: native is not ours"),
+        (["tune=true", "subject=native"], "tune: native is not ours"),
+        (["tune=true", "profile=true"], "tune: it measures other work than what was typed"),
+        (["variant=3"], "variant: found 3, expected keys and values"),
         (["subject=ale_vector"], "ale_vector: it plays Atari's games"),
     ],
 )

@@ -1,0 +1,112 @@
+"""Tries settings in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import types
+from collections.abc import Sequence
+from pathlib import Path
+
+from envcli.bench.lane import Lane
+from envcli.bench.race import enough_passes, race
+from envcli.bench.sample import Sample
+from envcli.bench.setting import Setting
+from envcli.bench.workload import Workload
+from envcli.errors import EnvcliError, EnvError
+
+__all__ = ["Trials"]
+
+_PASS = 0.25  # seconds that a pass is to take, and a repetition at least
+_FEWEST_STEPS = 32  # of each env in a pass, or what a rollout costs by itself would decide
+_PROBE_STEPS = 64  # to find how long a step takes
+_SAME_STEPS = 24  # of each env, to see whether all bits are the same
+_LEAST, _MOST = 5, 15  # repetitions in turn
+
+
+class Trials:
+    """What `envcli.bench.tuning.search` tries settings with. Closes in a ``with``.
+
+    First looks share one process, which pays for its imports once; those that are compared have one each.
+
+    Args:
+        subject: the contender.
+        work: as it was typed; passes are shorter than ``work.steps`` where envs are many.
+        logs: the folder for whatever the processes print.
+        threads, timeout: see `envcli.bench.lane.Lane`.
+    """
+
+    def __init__(self, subject: str, work: Workload, logs: Path, threads: int, timeout: float) -> None:
+        self._subject, self._work, self._logs = subject, work, logs
+        self._limits = threads, timeout
+        probe = Setting("none", moved=len(work.cfg.get("outer_transforms") or {})).applied(work, _PROBE_STEPS)
+        self._lane = Lane(subject, probe, logs / "looks.txt", *self._limits)
+        self._lane.run(1)
+        sample = self._lane.run(1)
+        self._pace = sample.wall / sample.steps
+
+    def __enter__(self) -> Trials:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        self._lane.__exit__(kind, error, trace)
+
+    def steps(self, setting: Setting) -> int:
+        """Of each env in a pass: as typed, or as many as fit into its time."""
+        fitting = int(_PASS / self._pace * setting.workers / setting.envs)
+        return min(self._work.steps, max(fitting, _FEWEST_STEPS))
+
+    def look(self, setting: Setting) -> float:
+        """See `envcli.bench.tuning.Trial`."""
+        self._build(setting, self.steps(setting))
+        self._lane.run(1)
+        sample = self._lane.run(enough_passes(self._lane, _PASS))
+        return sample.steps / sample.wall
+
+    def sides(self, setting: Setting) -> list[int]:
+        """See `envcli.bench.tuning.Trial`: the most that can be outside, and the least."""
+        count = len(self._work.transforms)
+        if not count:
+            return []
+        with contextlib.suppress(EnvError):
+            bits = self._bits(setting, setting.moved)
+            orders = (range(count, setting.moved, -1), range(setting.moved))
+            return [side for side in (self._first_equal(setting, bits, order) for order in orders) if side is not None]
+        return []
+
+    def _first_equal(self, setting: Setting, bits: str, order: Sequence[int]) -> int | None:
+        for moved in order:
+            with contextlib.suppress(EnvcliError):  # one that cannot stand there
+                if self._bits(setting, moved) == bits:
+                    return moved
+        return None
+
+    def _bits(self, setting: Setting, moved: int) -> str:
+        envs = Setting("serial", min(setting.envs, 2), 1, moved)  # whoever runs them, the bits are the same
+        self._build(envs, _SAME_STEPS)
+        return self._lane.digest()
+
+    def _build(self, setting: Setting, steps: int) -> None:
+        try:
+            self._lane.rebuild(setting.applied(self._work, steps))
+        except EnvError:
+            raise
+        except EnvcliError as error:
+            raise EnvError(f"{setting}: {error}") from error
+
+    def compare(self, settings: Sequence[Setting], seconds: float) -> dict[Setting, list[Sample]]:
+        """See `envcli.bench.tuning.Trial`."""
+        began = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            lanes = []
+            for i, setting in enumerate(settings):
+                work = setting.applied(self._work, self.steps(setting))
+                lane = stack.enter_context(Lane(self._subject, work, self._logs / f"{i}.txt", *self._limits))
+                lane.name = str(setting)
+                lanes.append(lane)
+            left = seconds - (time.monotonic() - began)
+            rounds = int(left / (1.3 * _PASS * len(lanes))) - 2
+            samples = race(lanes, min(max(rounds, _LEAST), _MOST), 1, _PASS)
+        return {setting: samples[str(setting)] for setting in settings}

@@ -1,0 +1,121 @@
+"""What a search for the best setting gave: as data, as a table, and as a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from envcli.answer import number
+from envcli.bench import plot
+from envcli.bench.report import percent, three_digits, with_spread
+from envcli.bench.setting import Setting
+from envcli.bench.tuning import Finalist, Tuned
+from envcli.bench.workload import Workload
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["as_data", "curve", "table"]
+
+Data = dict[str, Any]  # Any: what JSON can hold
+
+
+def as_data(found: Tuned, work: Workload) -> Data:
+    """For JSON, raw samples included."""
+    assert found.best is not None
+    finalists: list[Data] = [
+        {
+            "setting": asdict(one.setting),
+            "speed": with_spread(one.speed),
+            "fastest_is": with_spread(one.behind),
+            "samples": [asdict(sample) for sample in one.samples],
+        }
+        for one in found.finalists
+    ]
+    return {
+        "typed": asdict(found.typed),
+        "best": {
+            "setting": asdict(found.best),
+            "overrides": found.best.words(work),
+            "yaml": found.best.yaml(work),
+            "times_as_fast_as_typed": _gain(found),
+        },
+        "finalists": finalists,
+        "looks": [{"setting": asdict(one), "steps_per_second": speed} for one, speed in found.looks.items()],
+        "left_out": found.left_out,
+        "seconds": found.seconds,
+    }
+
+
+def _gain(found: Tuned) -> float | None:
+    known = {one.setting: one.speed.median for one in found.finalists}
+    return known[found.best] / known[found.typed] if found.best in known and found.typed in known else None
+
+
+def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -> RenderableType:
+    """A row for each setting, those that took turns first; then the best one, to be typed or pasted."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, title_justify="left")
+    drawn.add_column("setting")
+    for column in ("steps/s", "±", "the fastest is"):
+        drawn.add_column(column, justify="right")
+    drawn.add_column("")
+    for one in found.finalists:
+        ahead = f"{three_digits(one.behind.median)}x ±{percent(one.behind.spread)}" if one.behind.median != 1 else ""
+        mark = Text("best", "green") if one.setting == found.best else Text("as typed" * (one.setting == found.typed))
+        drawn.add_row(Text(str(one.setting)), number(round(one.speed.median)), percent(one.speed.spread), ahead, mark)
+    drawn.add_section()
+    finals = {one.setting for one in found.finalists}
+    for setting, speed in found.looks.items():
+        if setting not in finals:
+            shown = "-" if speed is None else number(round(speed))
+            mark = Text("cannot be built" if speed is None else "one look")
+            drawn.add_row(Text(str(setting)), shown, "", "", mark, style="dim")
+    return Group(drawn, *map(Text, [*_said(found), *below, *_best(found, work)]))
+
+
+def _said(found: Tuned) -> list[str]:
+    lines = [
+        f"{len(found.looks)} settings looked at, {len(found.finalists)} of them compared in turn, "
+        f"in {found.seconds:.0f} s; left out for time: {', '.join(found.left_out) or 'none'}"
+    ]
+    fastest = found.finalists[0]
+    if found.best != fastest.setting:
+        lines.append(f"{fastest.setting}: not clearly faster than {found.best}, which is simpler")
+    return lines
+
+
+def _best(found: Tuned, work: Workload) -> list[str]:
+    assert found.best is not None
+    if found.best == found.typed:
+        return [f"best: as typed, {found.typed}"]
+    gain = _gain(found)
+    times = "" if gain is None else f", {three_digits(gain)} times as fast as typed"
+    yaml = [f"    {line}" for line in found.best.yaml(work).splitlines()]
+    words = " ".join(found.best.words(work))
+    pasted = "or keep it as a preset, my_conf/experiment/fast.yaml:"
+    return [f"best: {found.best}{times}", f"type:  {words}", pasted, *yaml]
+
+
+def curve(title: str, found: Tuned) -> str | None:
+    """SVG: speed against the number of envs, in as many workers as the best of them had; None: too few points."""
+    exact: dict[Setting, Finalist] = {one.setting: one for one in found.finalists}
+    speeds = {one: speed for one, speed in found.looks.items() if one.kind == "processes" and speed is not None}
+    if not speeds:
+        return None
+    top = max(speeds, key=lambda one: speeds[one])
+    shown = sorted(
+        (one for one in speeds if (one.workers, one.moved) == (top.workers, top.moved)), key=lambda one: one.envs
+    )
+    points = []
+    for one in shown:
+        speed = speeds[one]
+        known = exact[one].speed if one in exact else None
+        points.append((float(one.envs), *((known.median, known.low, known.high) if known else (speed,) * 3)))
+    if len(points) < 2:
+        return None
+    return plot.drawn(f"{title}: steps per second in {top.workers} workers", "parallel.num_envs", points)

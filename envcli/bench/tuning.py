@@ -1,0 +1,139 @@
+"""A bounded search for how many envs and processes make the most steps a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
+from envcli.bench.setting import Setting
+from envcli.errors import EnvError
+
+__all__ = ["Finalist", "Trial", "Tuned", "best_of", "candidates", "chosen", "search"]
+
+_GROWS = 1.05  # twice as many envs must be so many times as fast, or twice as many again are not tried for long
+_MOST_ENVS = 256
+_OF_BUDGET = 0.4  # of the time, for the first look at each setting
+
+
+class Trial(Protocol):
+    """What the search needs to try a setting."""
+
+    def look(self, setting: Setting) -> float:
+        """A quick measurement: env steps per second. Raises EnvError where it cannot be built."""
+
+    def sides(self, setting: Setting) -> list[int]:
+        """Other numbers of transforms outside of the workers with which all bits stay the same."""
+
+    def compare(self, settings: Sequence[Setting], seconds: float) -> dict[Setting, list[Sample]]:
+        """Samples of all, taken in turn, in about so many seconds."""
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A setting that was measured in turn with the others; ``behind``: how many times as fast the best one is."""
+
+    setting: Setting
+    speed: Summary
+    behind: Summary
+    samples: Sequence[Sample]
+
+
+@dataclass
+class Tuned:
+    """What a search found.
+
+    Attributes:
+        looks: setting -> steps per second at the first look; None where it cannot be built.
+        finalists: the fastest first.
+        best: the simplest of those that are not clearly slower than the fastest.
+        left_out: what there was no time for, in words.
+        seconds: that the search took.
+    """
+
+    typed: Setting
+    looks: dict[Setting, float | None] = field(default_factory=dict)
+    finalists: list[Finalist] = field(default_factory=list)
+    best: Setting | None = None
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def finalist(self, setting: Setting | None) -> Finalist:
+        """What was measured of ``setting``."""
+        return next(one for one in self.finalists if one.setting == setting)
+
+
+def search(
+    typed: Setting, cores: int, trial: Trial, budget: float, tell: Callable[[str], None] = lambda text: None
+) -> Tuned:
+    """Look at settings one by one, then let the best of them take turns.
+
+    A first look is one short measurement, which a busy moment may spoil; so nothing is claimed by it. Of the three
+    fastest and of what was typed many samples are taken in turn, and the simplest setting wins that the fastest does
+    not beat by more than the spread.
+    """
+    began = time.monotonic()
+    found = Tuned(typed)
+    for setting in candidates(typed, cores, found, trial):
+        if found.looks and time.monotonic() - began > budget * _OF_BUDGET:
+            found.left_out.append(str(setting))
+            continue
+        if setting not in found.looks:
+            tell(f"looking at {setting}")
+            try:
+                found.looks[setting] = trial.look(setting)
+            except EnvError:
+                if setting == typed:
+                    raise
+                found.looks[setting] = None
+    known = {setting: speed for setting, speed in found.looks.items() if speed is not None}
+    ranked = sorted(known, key=lambda setting: -known[setting])
+    last = list(dict.fromkeys([*ranked[:3], *([typed] if typed in known else [])]))
+    tell(f"comparing {len(last)} in turn")
+    samples = trial.compare(last, budget - (time.monotonic() - began))
+    found.finalists = chosen(samples)
+    found.best = best_of(found.finalists)
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def candidates(typed: Setting, cores: int, found: Tuned, trial: Trial) -> Iterator[Setting]:
+    """What to look at next, given what was found before: what matters most comes first."""
+    moved = typed.moved
+    yield typed
+    yield Setting("none", moved=moved)
+    envs, most, misses = cores, 0.0, 0
+    while envs <= _MOST_ENVS and misses < 2:  # a single look may be unlucky
+        yield Setting("processes", envs, cores, moved)
+        speed = found.looks.get(Setting("processes", envs, cores, moved)) or 0.0
+        misses = 0 if speed > _GROWS * most else misses + 1
+        envs, most = 2 * envs, max(most, speed)
+    envs = _fastest(found, typed, cores).envs
+    yield Setting("serial", envs, 1, moved)
+    for workers in (cores - 1, cores + 1, 2 * cores):  # the main process needs a core too, or does it?
+        if 0 < workers <= envs:
+            yield Setting("processes", envs, workers, moved)
+    best = _fastest(found, typed, cores)
+    yield from (replace(best, moved=side) for side in trial.sides(best))
+
+
+def _fastest(found: Tuned, typed: Setting, cores: int) -> Setting:
+    """Of those in processes; one that nobody has looked at, if there is none."""
+    looks = {one: speed for one, speed in found.looks.items() if one.kind == "processes" and speed is not None}
+    return max(looks, key=lambda one: looks[one]) if looks else Setting("processes", 4 * cores, cores, typed.moved)
+
+
+def chosen(samples: dict[Setting, list[Sample]]) -> list[Finalist]:
+    """The settings with what was measured in turn, the fastest first."""
+    speed = {setting: summary(speeds(taken)) for setting, taken in samples.items()}
+    ranked = sorted(samples, key=lambda setting: -speed[setting].median)
+    fastest = samples[ranked[0]]
+    return [Finalist(one, speed[one], ratios(fastest, samples[one]), samples[one]) for one in ranked]
+
+
+def best_of(finalists: Sequence[Finalist]) -> Setting:
+    """The simplest of those that the fastest does not clearly beat."""
+    equal = [one.setting for one in finalists if not (one.behind.clear and one.behind.median > 1)]
+    return min(equal, key=lambda setting: setting.simplicity)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from envcli.bench import tune_report
+from envcli.bench.sample import Sample
+from envcli.bench.setting import Setting
+from envcli.bench.trials import Trials
+from envcli.bench.tuning import best_of, candidates, chosen, search
+from envcli.bench.workload import Workload
+from envcli.commands.bench import Config
+from envcli.configuration.reading import read
+from envcli.errors import EnvError
+
+ONE = Setting("none")
+CARTPOLE = {"type": "gym", "name": "CartPole-v1"}
+
+
+class Toy:
+    """Workers are worth what cores they have; an env more helps until there are 16; ``noise`` is of each repetition."""
+
+    def __init__(self, cores: int = 4, noise: Sequence[float] = (1.0,), outside: Sequence[int] = ()) -> None:
+        self.cores, self.noise, self.outside = cores, noise, list(outside)
+        self.compared: list[Setting] = []
+
+    def speed(self, setting: Setting) -> float:
+        if setting.kind != "processes":
+            return 1000.0
+        return 1000.0 * min(setting.workers, self.cores) * min(setting.envs, 16) / 20 - 10 * setting.moved
+
+    def look(self, setting: Setting) -> float:
+        if setting.workers > self.cores:
+            raise EnvError("too many")
+        return self.speed(setting)
+
+    def sides(self, setting: Setting) -> list[int]:
+        return self.outside
+
+    def compare(self, settings: Sequence[Setting], seconds: float) -> dict[Setting, list[Sample]]:
+        self.compared = list(settings)
+        return {one: [Sample(1000, 1000 * n / self.speed(one), 1.0) for n in self.noise] for one in settings}
+
+
+def test_it_finds_the_fastest_and_says_what_it_tried() -> None:
+    toy = Toy(outside=[2])
+    found = search(ONE, 4, toy, budget=60)
+    assert found.best == Setting("processes", 16, 4)
+    assert found.finalist(found.best).speed.median == toy.speed(found.best)
+    assert ONE in toy.compared
+    assert Setting("processes", 16, 4, 2) in found.looks
+    assert found.looks[Setting("processes", 16, 5)] is None  # it could not be built
+    assert Setting("processes", 128, 4) not in found.looks
+    assert found.left_out == []
+
+
+def test_without_time_it_says_what_was_left_out() -> None:
+    found = search(ONE, 4, Toy(), budget=0)
+    assert "4 envs in 4 workers" in found.left_out
+
+
+def test_of_equally_fast_ones_the_simplest_is_best() -> None:
+    """The fastest is ahead by less than the spread of its lead."""
+    plain, fancy = Setting("serial", 8), Setting("processes", 64, 2)
+    walls = {plain: [1.0, 1.2, 0.9, 1.1, 1.0], fancy: [1.1, 0.9, 1.0, 0.8, 1.15]}
+    samples = {one: [Sample(100, wall, wall) for wall in found] for one, found in walls.items()}
+    finalists = chosen(samples)
+    assert finalists[0].setting == fancy or finalists[0].speed.median == finalists[1].speed.median
+    assert best_of(finalists) == plain
+    samples[fancy] = [Sample(100, wall / 2, wall) for wall in walls[plain]]
+    assert best_of(chosen(samples)) == fancy
+
+
+def test_what_is_typed_leads_there() -> None:
+    """The words, and the preset, compose to the work that was measured."""
+    words = ["env=pong", "transforms=atari"]
+    config = read("bench", words)
+    work = Workload({name: getattr(config, name) for name in ("transforms", "outer_transforms", "parallel")}, 10, 0)
+    setting = Setting("processes", 8, 2, moved=2)
+    wanted = setting.applied(work, 10)
+    assert list(wanted.cfg["outer_transforms"]) == ["cat_frames", "reward_clipping"]
+    again = read("bench", [*words, *(word for typed in setting.words(work) for word in shlex.split(typed))])
+    for place in ("transforms", "outer_transforms"):
+        assert getattr(again, place) == wanted.cfg[place]
+    assert (again.parallel["num_envs"], again.parallel["num_workers"]) == (8, 2)
+    assert Setting.of(wanted) == setting
+
+
+def test_the_preset_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "experiment").mkdir()
+    work = Workload({"transforms": {"count": {"type": "step_counter", "max_steps": 5}}}, 10, 0)
+    (tmp_path / "experiment" / "fast.yaml").write_text(Setting("processes", 8, 2, 1).yaml(work))
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(tmp_path))
+    config = read("bench", ["experiment=fast"])
+    assert (config.parallel["num_envs"], config.parallel["num_workers"]) == (8, 2)
+    assert config.outer_transforms["count"] == {"type": "step_counter", "max_steps": 5}
+
+
+def test_the_table_and_the_curve() -> None:
+    found = search(ONE, 4, Toy(noise=(0.98, 1.0, 1.02)), budget=60)
+    work = Workload({}, 10, 0)
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(tune_report.table("Toy", found, work))
+    text = console.export_text()
+    for part in ("16 envs in 4 workers", "as typed", "one look", "type:  parallel=processes", "num_workers: 4}"):
+        assert part in text
+    drawing = tune_report.curve("Toy", found)
+    assert drawing is not None
+    assert len(list(ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}circle"))) >= 4
+    data = tune_report.as_data(found, work)
+    assert data["best"]["times_as_fast_as_typed"] == pytest.approx(3.2)
+    assert len(data["finalists"][0]["samples"]) == 3
+
+
+def test_settings_are_tried_in_processes(tmp_path: Path) -> None:
+    work = Workload({"backend": CARTPOLE, "transforms": {"count": {"type": "step_counter"}}}, 50, 0)
+    with Trials("envcli", work, tmp_path, threads=1, timeout=60) as trials:
+        trials._pace = 1.0  # so that passes are as short as can be
+        assert trials.steps(Setting("serial", 4)) == 32
+        assert trials.look(Setting("serial", 2)) > 0
+        assert trials.sides(Setting("processes", 2, 2)) == [1]
+        with pytest.raises(EnvError, match="no batch"):
+            trials._build(Setting("nonsense", 2), 5)
+
+
+def test_a_step_is_typed_as_the_subject_has_it() -> None:
+    config: Any = read("bench", ["tune=true", "subject=envcli_step"])
+    assert isinstance(config, Config)
+    assert config.tune
+
+
+def test_candidates_keep_outer_transforms_where_they_were() -> None:
+    typed = Setting("processes", 2, 2, moved=1)
+    found = search(typed, 2, Toy(2), budget=60)
+    assert {setting.moved for setting in found.looks} == {1}
+    assert next(iter(candidates(typed, 2, found, Toy(2)))) == typed
