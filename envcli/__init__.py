@@ -75,6 +75,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "RolloutBuffer": "buffer",
     "SerialEnv": "batch.serial_env",
     "SelectTransform": "transforms.select",
+    "ShardedRollout": "shards.sharded_rollout",
     "SharedMemory": "shared_memory",
     "SignTransform": "transforms.sign",
     "SpecError": "errors",

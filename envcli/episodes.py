@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tensordict import TensorDictBase
 
-__all__ = ["Episodes"]
+__all__ = ["Episodes", "spans"]
 
 _QUANTILES = 101  # every percent: enough to draw a distribution, and few whatever the number of episodes
 
@@ -38,12 +38,7 @@ class Episodes:
         reward = rollout.get(("next", "reward")).reshape(-1, steps).cpu().numpy().astype(np.float64)
         if done.size == 0:
             return cls(np.zeros(0), np.zeros(0, np.int64), 0, 0.0, np.zeros(0, np.int64))
-        starts = np.zeros_like(done)
-        starts[:, 0] = True
-        starts[:, 1:] = done[:, :-1]
-        first = np.flatnonzero(starts)
-        last = np.append(first[1:], done.size) - 1
-        ended = done.reshape(-1)[last]
+        first, last, ended = spans(done)
         returns = np.add.reduceat(reward.reshape(-1), first)
         lengths, ends = (last - first + 1)[ended], (last % steps + 1)[ended]
         return cls(returns[ended], lengths, int((~ended).sum()), float(reward.sum()), ends)
@@ -67,3 +62,17 @@ class Episodes:
             ranks = np.linspace(0, max(len(values) - 1, 0), min(len(values), _QUANTILES)).round().astype(int)
             found[f"{name}_quantiles"] = np.sort(values)[ranks].tolist()
         return found
+
+
+def spans(
+    done: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Where the episodes in ``done``, ``[envs, steps]``, lie once it is flattened: first step, last step, and whether
+    it ended there. An episode is cut at the end of its env's row.
+    """
+    starts = np.zeros_like(done)
+    starts[:, 0] = True
+    starts[:, 1:] = done[:, :-1]
+    first = np.flatnonzero(starts)
+    last = np.append(first[1:], done.size) - 1
+    return first, last, done.reshape(-1)[last]

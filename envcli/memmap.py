@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -16,11 +15,14 @@ from tensordict import MemoryMappedTensor, TensorDict, TensorDictBase
 from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
+from envcli.run_folder import read_json
+from envcli.shards.manifest import NAME, Entry, Manifest, Shard, checksum, entries_of, file_name
+from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.shared_memory import remember
 
-__all__ = ["MemmapFolder", "load_rollout"]
+__all__ = ["MemmapFolder", "load_rollout", "read_manifest", "rollout_folder"]
 
-_MANIFEST = "meta.json"
+_META = "meta.json"  # tensordict's own: one a folder
 
 
 class MemmapFolder:
@@ -90,8 +92,8 @@ class MemmapFolder:
         remember(mapped, file)  # so that workers write into it too
         return torch.from_numpy(mapped).view(dtype)
 
-    def finish(self, buffer: RolloutBuffer) -> Path:
-        """Keep the filled rows of ``buffer``, and write the manifest. Nothing is copied. Returns the folder.
+    def keep(self, buffer: RolloutBuffer) -> None:
+        """Cut the files to the filled rows of ``buffer``, and write tensordict's ``meta.json``. Nothing is copied.
 
         Raises:
             StoreError: the files cannot be written.
@@ -109,6 +111,20 @@ class MemmapFolder:
             kept.memmap(str(self.folder))
         except OSError as error:
             raise StoreError(f"{self.folder}: the rollout cannot be kept ({error.strerror})") from None
+
+    def finish(self, buffer: RolloutBuffer) -> Path:
+        """:meth:`keep`, and write the manifest that ``load_rollout`` reads. Returns the folder.
+
+        Raises:
+            StoreError: the files cannot be written.
+        """
+        self.keep(buffer)
+        rows = {path: buffer[path][: buffer.filled] for path in self._sizes}
+        entries, steps = entries_of(rows), buffer.filled
+        size = steps * sum(entry.row_bytes for entry in entries)
+        whole = Shard(".", steps, size, tuple(map(checksum, rows.values())))
+        manifest = Manifest(tuple(buffer.batch_size), entries, (whole,), buffer.steps, buffer.steps, finished=True)
+        manifest.write(self.folder, sync=False)
         return self.folder
 
     def discard(self) -> None:
@@ -122,68 +138,80 @@ class MemmapFolder:
         return mapped
 
     def _file(self, path: Key) -> Path:
-        *folders, name = map(_file_name, path)
+        *folders, name = map(file_name, path)
         return self.folder.joinpath(*folders, f"{name}.memmap")
 
 
-def load_rollout(path: Path | str) -> TensorDictBase:
+def load_rollout(path: Path | str, verify: bool = False) -> TensorDictBase | ShardedRollout:
     """A saved rollout, memory-mapped: nothing is read before it is asked for.
 
     Args:
         path: a run folder, or the rollout folder in it.
+        verify: read all of it now, and hold it against the checksums that were written with it.
 
     Returns:
-        ``[*batch, time]``, as ``env.rollout`` returned it.
+        ``[*batch, time]``, as ``env.rollout`` returned it. A rollout that was streamed in shards
+        (``total_steps=...``) may be larger than memory: it comes as an :class:`~envcli.ShardedRollout`, which is
+        indexed like a TensorDict and gives TensorDicts; of one that was killed, all shards that are whole.
 
     Raises:
-        StoreError: there is no finished rollout, or a file of it is missing or cut short; names it.
+        StoreError: there is no finished rollout, a file of it is missing or cut short, or, with ``verify``, damaged;
+            names the file, what was found and what was expected.
     """
-    folder = Path(path)
-    if not (folder / _MANIFEST).is_file() and (folder / "rollout").is_dir():
-        folder = folder / "rollout"
-    if not (folder / _MANIFEST).is_file():
+    folder = rollout_folder(Path(path))
+    manifest = read_manifest(folder)
+    for shard in manifest.shards:
+        manifest.require_whole(folder, shard)
+        if verify:
+            manifest.require_unchanged(folder, shard)
+    if manifest.one_piece:
+        return manifest.tensordict(folder, manifest.shards[0])
+    return ShardedRollout(folder, manifest)
+
+
+def rollout_folder(path: Path) -> Path:
+    """``path``, or the rollout folder in it if it is a run folder.
+
+    Raises:
+        StoreError: there is no rollout, or one whose rows nobody counted.
+    """
+    for folder in (path, path / "rollout"):
+        if (folder / NAME).is_file() or (folder / _META).is_file():
+            return folder
         if any(folder.glob("*.memmap")):
             raise StoreError(f"{folder}: this rollout was not finished, its rows cannot be told from empty ones")
-        raise StoreError(f"{folder}: no rollout here. Expected a run folder of `envcli rollout`, or the rollout/ in it")
+    raise StoreError(f"{path}: no rollout here. Expected a run folder of `envcli rollout`, or the rollout/ in it")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a rollout folder; of one that ``TensorDict.memmap`` saved, what its ``meta.json`` says.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    if (folder / NAME).is_file():
+        return Manifest.read(folder)
     try:
-        _check_files(folder)
-        saved = TensorDict.load_memmap(str(folder))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"{folder}: the rollout cannot be read ({error})") from error
-    batch = saved.batch_size[1:]
-    if not batch:
-        return saved
-    leaves = {
-        key if isinstance(key, tuple) else (key,): saved.get(key).movedim(0, len(batch))
-        for key in saved.keys(include_nested=True, leaves_only=True)
-    }
-    rollout = TensorDict(nest(leaves), batch_size=[*batch, len(saved)])
-    rollout.names = [*[None] * len(batch), "time"]
-    return rollout
+        shape = read_json(folder / _META)["shape"]
+        steps, *batch = shape
+        entries = tuple(_entries(folder, ()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{folder / _META}: the rollout cannot be read ({error})") from None
+    size = steps * sum(entry.row_bytes for entry in entries)
+    return Manifest(tuple(batch), entries, (Shard(".", steps, size, ()),), steps, steps, finished=True)
 
 
-def _check_files(folder: Path) -> None:
-    """Every file that the manifest lists is there and whole: ``TensorDict.load_memmap`` passes over one that is not."""
-    for name, entry in json.loads((folder / _MANIFEST).read_text()).items():
-        if not isinstance(entry, dict):
+def _entries(folder: Path, prefix: Key) -> Iterator[Entry]:
+    """What tensordict's ``meta.json`` lists. Its own ``load_memmap`` would unpickle what lies beside."""
+    for name, found in read_json(folder.joinpath(*map(file_name, prefix)) / _META).items():
+        if not isinstance(found, dict):
             continue
-        if "dtype" not in entry:
-            _check_files(folder / _file_name(name))
-            continue
-        file = folder / f"{_file_name(name)}.memmap"
-        expected = math.prod(entry["shape"]) * getattr(torch, entry["dtype"].removeprefix("torch.")).itemsize
-        found = file.stat().st_size if file.is_file() else None
-        if found != expected:
-            raise StoreError(
-                f"{file}: expected {expected:,} bytes, found {'no file' if found is None else f'{found:,}'}"
-            )
-
-
-def _file_name(name: str) -> str:
-    """A part of a key as tensordict spells it on disk: dm_control's composer has keys such as ``walker/joints``."""
-    return quote(name, safe="")
+        if name in (".", ".."):
+            raise ValueError(f"key {name!r}")
+        if "dtype" in found:
+            yield Entry((*prefix, name), found["dtype"].removeprefix("torch."), tuple(found["shape"][1:]))
+        else:
+            yield from _entries(folder, (*prefix, name))
 
 
 def _full(where: Path, needed: int, free: int) -> str:

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,8 +20,9 @@ from typing import Any
 
 import envcli
 from envcli.errors import ConfigError, EnvcliError, StoreError
+from envcli.folder_lock import FolderLock
 
-__all__ = ["PACKAGES", "RunFolder", "near", "plain", "read_json", "versions", "write_json", "write_text"]
+__all__ = ["PACKAGES", "RunFolder", "near", "plain", "read_json", "run_state", "versions", "write_json", "write_text"]
 
 PACKAGES = ("torch", "tensordict", "numpy", "gymnasium", "hydra-core", "omegaconf", "dm_control", "mujoco", "ale-py")
 """Distributions whose version can change what a run gives; those not installed are left out."""
@@ -38,25 +40,57 @@ class RunFolder:
     ========================  ==================================================================
 
     Entering refuses a folder that holds anything, and writes ``status.json``; leaving writes it again, whatever
-    happened. Every JSON file is replaced whole: a reader never sees half of one.
+    happened. Every JSON file is replaced whole: a reader never sees half of one. The folder is locked meanwhile.
+
+    Args:
+        path: the folder. ``home`` says the same.
+        command: what runs.
+        overrides: what was typed.
+        part_of_sweep: is this one job of several?
+        resumed: go on in the folder of a run that was stopped.
+        overwrite: where ``path`` is an earlier run, work beside it, in ``path`` (``home`` with ``.new`` behind), and
+            take its place only when all went well.
+
+    Raises:
+        ConfigError: the folder holds an earlier run, or anything else; or there is none to resume.
+        StoreError: it cannot be written, or another process writes there.
     """
 
-    def __init__(self, path: Path, command: str, overrides: Iterable[str] = (), part_of_sweep: bool = False) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: Path,
+        command: str,
+        overrides: Iterable[str] = (),
+        part_of_sweep: bool = False,
+        resumed: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self.home = Path(path)
+        replaces = overwrite and not resumed and (self.home / "status.json").is_file()
+        self.path = self.home.with_name(f"{self.home.name}.new") if replaces else self.home
         self.command = command
         self.overrides = list(overrides)
         self.part_of_sweep = part_of_sweep
+        self.resumed = resumed
+        self._lock: FolderLock | None = None
+        self._replaced: FolderLock | None = None
         self._started = _now()
         self._log: logging.Handler | None = None
         self._asked = False
+        self._before: dict[str, Any] = {}  # the status of the run that is resumed
 
     def __enter__(self) -> RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(self.path.iterdir()):
-                raise ConfigError(f"{self.path}: found files of an earlier run, expected an empty or new folder.")
+            self._lock = FolderLock(self.path)
+            self._replaced = None if self.path == self.home else FolderLock(self.home)
+            self._check()
             self._status("running")
+        except ConfigError:
+            self._unlock()
+            raise
         except OSError as error:
+            self._unlock()
             if isinstance(error, StoreError):
                 raise
             reason = (error.strerror or str(error)).lower()
@@ -74,19 +108,68 @@ class RunFolder:
         if self._log is not None:
             logging.getLogger().removeHandler(self._log)
             self._log.close()
-        if error is not None and not self._asked and not self.part_of_sweep:
+        try:
+            self._end(error)
+        finally:
+            self._unlock()
+
+    def _end(self, error: BaseException | None) -> None:
+        refused = not self._asked or (self.resumed and isinstance(error, ConfigError))
+        if error is not None and refused and not self.part_of_sweep:
             self._vanish()  # a mistake in what was typed: nothing ran, nothing is kept
         elif error is None:
             self._status("finished")
+            if self.path != self.home:
+                self._take_place()
         elif isinstance(error, KeyboardInterrupt):
             self._status("interrupted", str(error) or "interrupted")
         else:
             kind_of = "" if isinstance(error, EnvcliError) else f"{type(error).__name__}: "
             self._status("failed", kind_of + " ".join(str(error).split()))
 
+    def _check(self) -> None:
+        """Raise ConfigError where what is in the folder is not to be touched."""
+        there = any(self.path.iterdir())
+        if self.resumed:
+            state = read_json(self.path / "status.json").get("state")
+            if not there or state is None:
+                raise ConfigError(f"resume: {self.path} is no run folder. Expected one of outputs/rollout/...")
+            if state == "finished":
+                raise ConfigError(f"resume: {self.path} is finished, there is nothing to go on with.")
+            self._before = read_json(self.path / "status.json")
+        elif there and self.path != self.home:
+            raise ConfigError(f"{self.path}: is what an earlier attempt left. Resume it, or remove it.")
+        elif there:
+            cure = " To replace it, add overwrite=true." if (self.path / "status.json").is_file() else ""
+            raise ConfigError(f"{self.path}: found files of an earlier run, expected an empty or new folder.{cure}")
+
+    def _take_place(self) -> None:
+        """Put the new run where the old one was, and remove that."""
+        old = self.home.with_name(f"{self.home.name}.old")
+        try:
+            os.rename(self.home, old)
+            os.rename(self.path, self.home)
+            shutil.rmtree(old)
+        except OSError as error:
+            raise StoreError(
+                f"{self.home}: cannot be replaced ({error.strerror}). The new run is in "
+                f"{self.path if self.path.exists() else self.home}, the old one in {old if old.exists() else self.home}"
+            ) from None
+        self.path = self.home
+
+    def _unlock(self) -> None:
+        for lock in (self._lock, self._replaced):
+            if lock is not None:
+                lock.release()
+
     def write_config(self, yaml: str, seed: int | None) -> None:
         """Record what is about to run: ``config.yaml`` and ``manifest.json``."""
         self._asked = True
+        if self.resumed:  # the configuration is what it was
+            manifest = read_json(self.path / "manifest.json")
+            again = {"started": self._started, "versions": versions(), "argv": [self.command, *sys.argv[1:]]}
+            write_json(self.path / "manifest.json", {**manifest, "resumed": [*manifest.get("resumed", []), again]})
+            return
         write_text(self.path / "config.yaml", yaml)
         write_json(self.path / "manifest.json", self._manifest(seed))
 
@@ -95,6 +178,9 @@ class RunFolder:
         write_json(self.path / "metrics.json", metrics)
 
     def _vanish(self) -> None:
+        if self.resumed:
+            write_json(self.path / "status.json", self._before)
+            return
         (self.path / "status.json").unlink()
         with contextlib.suppress(OSError):  # the first that holds something else ends it
             self.path.rmdir()
@@ -139,6 +225,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise StoreError(f"{path}: found {type(found).__name__}, expected a JSON object.")
     return found
+
+
+def run_state(folder: Path, status: Mapping[str, Any]) -> Any:
+    """What ``status.json`` says: running, finished, failed or interrupted.
+
+    Or ``"killed"`` where it says running, on this machine, but nobody writes there any more: who ran it was left no
+    time to write how it ended.
+    """
+    state, here = status.get("state"), status.get("host") == platform.node()
+    return "killed" if state == "running" and here and not FolderLock.held(folder) else state
 
 
 def near(path: Path) -> str:

@@ -16,9 +16,9 @@ PACKAGE = ROOT / "envcli"
 STOREYS = [
     ["envcli"],  # only the version, and names that are loaded when asked for
     ["envcli.errors", "envcli.installation", "envcli.seeding"],
-    ["envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
+    ["envcli.folder_lock", "envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
-    ["envcli.announced", "envcli.shared_memory"],
+    ["envcli.announced", "envcli.episode_tally", "envcli.shards", "envcli.shared_memory"],
     ["envcli.shared_lock", "envcli.strict_rows"],
     [
         "envcli.action_gate",
@@ -35,10 +35,12 @@ STOREYS = [
     ],
     [
         "envcli.dm_specs",
-        "envcli.gym_answers",
+        "envcli.exports",
         "envcli.films",
+        "envcli.gym_answers",
         "envcli.physics_camera",
         "envcli.row_env",
+        "envcli.shards.shard_folder",
         "envcli.transforms",
     ],
     ["envcli.stages"],
@@ -47,10 +49,10 @@ STOREYS = [
     ["envcli.rollout"],
     ["envcli.env"],
     ["envcli.env_base", "envcli.policies", "envcli.recorders", "envcli.trackers"],
-    ["envcli.backends", "envcli.transformed_env"],
+    ["envcli.backends", "envcli.stream", "envcli.transformed_env"],
     ["envcli.batch"],
     ["envcli.testing"],
-    ["envcli.answer", "envcli.builder", "envcli.progress"],
+    ["envcli.answer", "envcli.builder", "envcli.changes", "envcli.progress"],
     ["envcli.bench", "envcli.reports"],
     ["envcli.contenders"],
     ["envcli.commands"],
@@ -61,7 +63,15 @@ STOREYS = [
 FLOORS = {room: floor for floor, rooms in enumerate(STOREYS) for room in rooms}
 
 # Chosen by a YAML, so reached by name only.
-CHOSEN = tuple(f"envcli.{f}" for f in ("backends", "contenders", "films", "policies", "recorders", "trackers"))
+CHOSEN = (
+    "envcli.backends",
+    "envcli.contenders",
+    "envcli.exports",
+    "envcli.films",
+    "envcli.policies",
+    "envcli.recorders",
+    "envcli.trackers",
+)
 
 
 def modules() -> dict[str, Path]:

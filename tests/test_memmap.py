@@ -163,3 +163,26 @@ def test_a_reservation_that_fails_half_way_leaves_nothing(tmp_path: Path, monkey
     with pytest.raises(StoreError, match="Disk quota exceeded"):
         MemmapFolder(tmp_path / "rollout").allocate(LAYOUT, 10, torch.Size([]))
     assert not (tmp_path / "rollout").exists()
+
+
+def test_a_flipped_bit_is_named_where_that_is_asked_for(tmp_path: Path) -> None:
+    place, buffer = filled(tmp_path / "r", 4)
+    place.finish(buffer)
+    load_rollout(tmp_path / "r", verify=True)
+    file = tmp_path / "r" / "observation.memmap"
+    content = bytearray(file.read_bytes())
+    content[5] ^= 8
+    file.write_bytes(content)
+    load_rollout(tmp_path / "r")
+    with pytest.raises(StoreError, match=r"observation\.memmap: is damaged, found checksum \w{8}, expected \w{8}"):
+        load_rollout(tmp_path / "r", verify=True)
+
+
+def test_what_tensordict_saved_is_read_and_nothing_beside_it_is_unpickled(tmp_path: Path) -> None:
+    saved = TensorDict({"a": torch.arange(6).reshape(3, 2), "next": {"b": torch.ones(3, 1)}}, batch_size=[3])
+    saved.memmap(str(tmp_path / "r"))
+    (tmp_path / "r" / "other.pickle").write_bytes(b"cos\nsystem\n(S'touch opened'\ntR.")
+    read = load_rollout(tmp_path / "r")
+    assert (read == saved).all()
+    with pytest.raises(StoreError, match="without checksums"):
+        load_rollout(tmp_path / "r", verify=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from envcli import catalog, commands, schema
 from envcli.cli.arguments import FLAGS
@@ -49,6 +50,8 @@ def _later(command: str, current: str) -> list[str]:
             if name == key and isinstance(default, bool)
             for word in ("false", "true")
         ]
+    if hasattr(module, "POSITIONAL"):
+        return [*_runs(), *(f"{name}=" for name, _, _ in plain)]
     names = [*groups, *(name for name, _, _ in plain)]
     names += [node.path for group in groups.values() for node in catalog.node_keys(group)]
     return [f"{name}=" for name in names]
@@ -58,3 +61,9 @@ def _choices(key: str, value: str, known: list[str]) -> list[str]:
     """One choice, or the next of a list: ``[a,`` and ``a,`` are kept as they are."""
     cut = max(value.rfind(","), value.rfind("[")) + 1
     return [f"{key}={value[:cut]}{name}" for name in known]
+
+
+def _runs() -> list[str]:
+    """The run folders below here, where they are made unless another place is typed."""
+    places = ("outputs/*/*/*/status.json", "outputs/*/multirun/*/*/status.json")
+    return [str(path.parent) for place in places for path in Path().glob(place)]

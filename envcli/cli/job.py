@@ -51,8 +51,9 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     if not commands.keeps(command):
         return module.run(_settled(command, cfg, hydra))
     sweeping = hydra.mode == RunMode.MULTIRUN
-    path = Path(hydra.runtime.output_dir)
-    with RunFolder(path, command, overrides.as_typed(hydra.overrides.task), part_of_sweep=sweeping) as folder:
+    given = {"resumed": bool(cfg.get("resume")), "overwrite": bool(cfg.get("overwrite"))}
+    typed = overrides.as_typed(hydra.overrides.task)
+    with RunFolder(Path(hydra.runtime.output_dir), command, typed, part_of_sweep=sweeping, **given) as folder:
         config = _settled(command, cfg, hydra)
         folder.write_config(OmegaConf.to_yaml(OmegaConf.structured(config)), getattr(config, "seed", None))
         return module.run(config, folder)
@@ -60,8 +61,9 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
 
 def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each command has a Config of its own
     """The command's configuration with nothing left open: a replay looked up, a seed drawn."""
-    if replay := cfg.get("replay"):
-        cfg = _replayed(command, Path(replay), cfg)
+    for word in ("replay", "resume"):
+        if saved := cfg.get(word):
+            cfg = _replayed(command, word, Path(saved), cfg)
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     config = reading.finished(command, cfg, hydra.overrides.task, folders)
     if getattr(config, "seed", 0) is None:
@@ -69,19 +71,19 @@ def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each com
     return config
 
 
-def _replayed(command: str, folder: Path, cfg: DictConfig) -> DictConfig:
+def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictConfig:
     saved = folder / "config.yaml"
     if not saved.is_file():
-        raise ConfigError(f"replay: found no {saved}, expected a run folder such as outputs/rollout/CartPole-v1/...")
+        raise ConfigError(f"{word}: found no {saved}, expected a run folder such as outputs/rollout/CartPole-v1/...")
     schema = OmegaConf.structured(commands.find(command).Config)
     replayed = OmegaConf.merge(schema, OmegaConf.load(saved), {"json": cfg.json})
     assert isinstance(replayed, DictConfig)
     if replayed.allow_imports and not cfg.allow_imports:  # a folder from a stranger must not open that door by itself
-        raise ConfigError(f"replay: {saved} imports code of its own. If you trust it, add allow_imports=true.")
+        raise ConfigError(f"{word}: {saved} imports code of its own. If you trust it, add allow_imports=true.")
     before, now = read_json(folder / "manifest.json").get("versions", {}), versions()
     changed = [f"{name} {before[name]} -> {now.get(name)}" for name in before if before[name] != now.get(name)]
     if changed:
-        log.warning("replay: other versions than then (%s), so the data may differ", ", ".join(changed))
+        log.warning("%s: other versions than then (%s), so the data may differ", word, ", ".join(changed))
     return replayed
 
 

@@ -20,6 +20,7 @@ def launch(command: str, words: Sequence[str]) -> int:
     """Run ``envcli <command> <words>`` and return the exit code; whatever goes wrong is raised."""
     given = arguments.parse(words)
     typed = overrides.check(command, given.overrides, given.has("--multirun"), given.config_dirs)
+    typed += overrides.resumed_place(typed, given.has("--multirun"))
 
     from envcli.cli import sweep
 

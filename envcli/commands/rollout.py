@@ -8,6 +8,8 @@ what there is by then.
   envcli rollout -m env=pendulum,cartpole 'seed=range(0,3)'
   envcli rollout env=cartpole parallel=processes parallel.num_envs=64
   envcli rollout env_list=[air_raid,pong] transforms=pixels parallel=processes
+  envcli rollout env=cheetah_run total_steps=10_000_000
+  envcli rollout resume=outputs/rollout/cheetah-run/2025-01-31_12-00-00-000000
   envcli rollout replay=outputs/rollout/Pendulum-v1/2025-01-31_12-00-00-000000
 """
 
@@ -19,15 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 from envcli import registry
 from envcli.answer import answer, number
+from envcli.errors import ConfigError
 from envcli.progress import Progress
 from envcli.run_folder import RunFolder, near, plain
-from envcli.schema import EnvConfig, key
+from envcli.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
-    from tensordict import TensorDictBase
 
     from envcli.env import Env
+    from envcli.policies.policy import BoundPolicy
+    from envcli.recorders.recorder import Recorder
     from envcli.trackers.tracker import Tracker
 
 __all__ = ["Config", "run"]
@@ -39,7 +45,20 @@ class Config(EnvConfig):
 
     recorder: dict[str, Any] = field(default_factory=dict)  # Any: what its class takes
     tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
+    total_steps: int | None = key(None, "steps of all envs together, in shards on disk; takes the place of max_steps")
+    shard_steps: int | None = key(None, "with total_steps: steps of each env in a shard; null: about 128 MiB")
+    overwrite: bool = key(False, "replace an earlier run in the same folder (hydra.run.dir=...) once this one is done")
     replay: str | None = key(None, "a run folder: do exactly the same again; takes no other key")
+    resume: str | None = key(None, "a run folder: go on with a total_steps that was stopped; takes no other key")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("total_steps", self.total_steps, 1)
+        at_least("shard_steps", self.shard_steps, 1)
+        if self.shard_steps is not None and self.total_steps is None:
+            raise ConfigError("shard_steps: only a rollout of total_steps is kept in shards. Add total_steps=...")
+        if self.total_steps is not None and self.break_when_any_done:
+            raise ConfigError("total_steps and break_when_any_done exclude each other. Leave one of them out.")
 
 
 def run(cfg: Config, folder: RunFolder) -> float | None:
@@ -53,21 +72,20 @@ def _run(cfg: Config, folder: RunFolder, tracker: Tracker) -> float | None:
     import torch
 
     from envcli.builder import build, step_seconds
-    from envcli.episodes import Episodes
 
+    if folder.resumed and cfg.total_steps is None:
+        raise ConfigError(f"resume: {folder.path} is no rollout of total_steps. Type replay={near(folder.path)}")
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
     with build(vars(cfg)) as env:
         clock, envs = step_seconds(env), env.numel()
         start = time.perf_counter()
-        rollout = _record(env, cfg, folder)
+        steps, counted = _record(env, cfg, folder, tracker) if cfg.total_steps is None else _stream(env, cfg, folder)
         seconds = time.perf_counter() - start
-    steps, episodes = rollout.numel(), Episodes.of(rollout)
     speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
-    counts = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed}
-    metrics: dict[str, Any] = {**counts, **episodes.metrics(), "seed": cfg.seed, "folder": str(folder.path)}
+    metrics: dict[str, Any] = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed, **counted}
+    metrics |= {"seed": cfg.seed, "folder": str(folder.home)}
     folder.write_metrics(metrics)
-    tracker.episodes((step * envs, returned, length) for step, returned, length in episodes.in_order())
     tracker.end(plain(metrics))
     if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
         answer(metrics, lambda: _table(metrics, folder), cfg.json)
@@ -75,11 +93,14 @@ def _run(cfg: Config, folder: RunFolder, tracker: Tracker) -> float | None:
     return mean
 
 
-def _record(env: Env, cfg: Config, folder: RunFolder) -> TensorDictBase:
-    """The rollout, in the recorder's memory; whatever stops it, what was made by then is kept and named."""
-    given = {"folder": folder.path / "rollout"}
-    recorder = registry.construct("recorders", cfg.recorder, "recorder", cfg.allow_imports, **given)
-    policy = registry.construct("policies", cfg.policy, "policy", cfg.allow_imports).bind(env)
+def _record(env: Env, cfg: Config, folder: RunFolder, tracker: Tracker) -> tuple[int, dict[str, Any]]:
+    """The rollout in the recorder's memory: its steps, and what is to be said of its episodes.
+
+    Whatever stops it, what was made by then is kept and named. The tracker hears of each episode.
+    """
+    from envcli.episodes import Episodes
+
+    recorder, policy = _parts(env, cfg, folder)
     buffer = recorder.buffer(env, cfg.max_steps)
     try:
         with Progress(cfg.max_steps * env.numel(), folder.command) as progress:
@@ -91,14 +112,52 @@ def _record(env: Env, cfg: Config, folder: RunFolder) -> TensorDictBase:
                 progress=lambda steps: progress(steps * env.numel()),
             )
     except KeyboardInterrupt:
-        saved = recorder.finish()
-        kept = f"kept in {near(saved)}" if saved else "nothing kept"
-        raise KeyboardInterrupt(f"interrupted after {recorder.steps * env.numel()} steps, {kept}") from None
+        raise _interrupted(recorder.steps * env.numel(), recorder.finish()) from None
     except BaseException:
         recorder.finish()
         raise
     recorder.finish()
-    return rollout
+    steps, episodes, envs = rollout.numel(), Episodes.of(rollout), env.numel()
+    tracker.episodes((step * envs, returned, length) for step, returned, length in episodes.in_order())
+    return steps, episodes.metrics()
+
+
+def _stream(env: Env, cfg: Config, folder: RunFolder) -> tuple[int, dict[str, Any]]:
+    """As :func:`_record`, piece by piece in constant memory: episodes are counted, and nobody hears of each."""
+    from envcli.episode_tally import EpisodeTally
+    from envcli.stream import pieces
+
+    assert cfg.total_steps is not None
+    recorder, policy = _parts(env, cfg, folder)
+    rows = -(-cfg.total_steps // env.numel())  # a row is a step of each env
+    stream = recorder.stream(env, rows, cfg.shard_steps, folder.resumed)
+    tally, replayed = EpisodeTally(), stream.replayed * env.numel()
+    try:
+        with Progress(rows * env.numel(), folder.command) as progress:
+            for piece in pieces(env, rows, stream, policy, lambda steps: progress(steps * env.numel())):
+                tally.add(piece)
+    except KeyboardInterrupt:
+        saved = stream.finish(finished=False)
+        raise _interrupted(stream.steps * env.numel(), saved, ". To go on, type: envcli rollout resume=") from None
+    except BaseException:
+        stream.finish(finished=False)
+        raise
+    stream.finish()
+    return rows * env.numel(), {**tally.metrics(), "replayed": replayed}
+
+
+def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPolicy | None]:
+    given = {"folder": folder.path / "rollout"}
+    recorder = registry.construct("recorders", cfg.recorder, "recorder", cfg.allow_imports, **given)
+    policy = registry.construct("policies", cfg.policy, "policy", cfg.allow_imports)
+    return recorder, policy.bind(env)
+
+
+def _interrupted(steps: int, saved: Path | None, cure: str = "") -> KeyboardInterrupt:
+    if saved is None:
+        return KeyboardInterrupt(f"interrupted after {steps} steps, nothing kept")
+    cure = cure and cure + near(saved.parent)
+    return KeyboardInterrupt(f"interrupted after {steps} steps, kept in {near(saved)}{cure}")
 
 
 def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
@@ -120,5 +179,7 @@ def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
         table.add_row("rewards", f"{number(metrics['reward_sum'])} so far")
     table.add_row("speed", f"{number(round(metrics['steps_per_second']))} steps/s")
     table.add_row("seed", str(metrics["seed"]))
-    table.add_row("kept in", near(folder.path))
+    if metrics.get("replayed"):
+        table.add_row("resumed", f"after {number(metrics['replayed'])} steps, which were made again and compared")
+    table.add_row("kept in", near(folder.home))
     return table

@@ -14,7 +14,7 @@ from pathlib import Path
 from envcli import catalog, commands
 from envcli.errors import ConfigError, nearest
 
-__all__ = ["as_typed", "check", "key_of", "require_preset"]
+__all__ = ["as_typed", "check", "key_of", "named", "require_preset", "resumed_place"]
 
 _OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 _WORD = re.compile(r"[\w./:+-]+")
@@ -127,11 +127,28 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     Traceback (most recent call last):
     envcli.errors.ConfigError: env: no choice 'blackjak'. Did you mean 'blackjack'? ...
     """
+    overrides = named(command, overrides)
     checker = Checker(command, multirun, folders)
     checked = [checker.check(override) for override in overrides]
     _refuse_launcher_alone(overrides, multirun)
     _refuse_with_replay(overrides)
     return [*checked, *_first_env(overrides)]
+
+
+def named(command: str, words: Iterable[str]) -> list[str]:
+    """``words`` with the first that is no override made one, where the command has a key that goes without its name.
+
+    >>> named("show", ["outputs/it's", "json=true"])
+    ["folder='outputs/it\\\\'s'", 'json=true']
+    """
+    words, place = list(words), getattr(commands.find(command), "POSITIONAL", None)
+    keys = _names(command) if place else set()
+    for i, word in enumerate(words if place else ()):
+        head = key_of(word).split(".")[0]
+        if "=" not in word or (head not in keys and head != "hydra" and Path(word).exists()):
+            words[i] = f"{place}={_quoted(word)}"
+            break
+    return words
 
 
 def as_typed(overrides: Iterable[str]) -> list[str]:
@@ -207,10 +224,32 @@ def _refuse_launcher_alone(overrides: Iterable[str], multirun: bool) -> None:
 
 def _refuse_with_replay(overrides: Iterable[str]) -> None:
     names = [key_of(override) for override in overrides]
-    if "replay" not in names:
-        return
-    for name, override in zip(names, overrides, strict=True):
-        if name not in ("replay", "json", "allow_imports") and not name.startswith("hydra"):
-            raise ConfigError(
-                f"replay runs exactly what was saved, so it takes no {override!r}. Leave one of them out."
-            )
+    for word, does in (("replay", "runs exactly what was saved"), ("resume", "goes on with exactly what was begun")):
+        if word not in names:
+            continue
+        for name, override in zip(names, overrides, strict=True):
+            placed = word == "replay" and (name == "overwrite" or name.startswith("hydra"))
+            if name not in (word, "json", "allow_imports") and not placed:
+                raise ConfigError(f"{word} {does}, so it takes no {override!r}. Leave one of them out.")
+
+
+def resumed_place(overrides: Iterable[str], multirun: bool) -> list[str]:
+    """With ``resume=<folder>``, the override that has Hydra work in that folder; else none.
+
+    >>> resumed_place(["resume=outputs/a"], multirun=False)
+    ["hydra.run.dir='outputs/a'"]
+    """
+    values = {key_of(override): override.partition("=")[2] for override in overrides}
+    folder = values.get("resume", "null").strip("'\"")
+    if folder == "null":
+        return []
+    if multirun:
+        raise ConfigError("resume: goes on with one run, and -m asks for several. Leave one of them out.")
+    if not Path(folder).is_dir():
+        raise ConfigError(f"resume: no folder {folder}")
+    return [f"hydra.run.dir={_quoted(folder)}"]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -8,6 +8,7 @@ from envcli.buffer import RolloutBuffer
 from envcli.memmap import MemmapFolder
 from envcli.recorders.recorder import Recorder
 from envcli.row_env import RowEnv
+from envcli.shards.shard_folder import ShardFolder
 
 __all__ = ["MemmapRecorder"]
 
@@ -29,3 +30,15 @@ class MemmapRecorder(Recorder):
             self._folder.discard()
             return None
         return self._folder.finish(self._buffer)
+
+    def stream(self, env: RowEnv, steps: int, shard_steps: int | None = None, resume: bool = False) -> ShardFolder:
+        """See :class:`Recorder`. A shard is written straight into its files; when it is whole, the next one begins."""
+        return ShardFolder(
+            self.folder,
+            env._row_layout(),
+            env.batch_size,
+            planned=steps,
+            shard_steps=shard_steps,
+            resume=resume,
+            place=env._place(),
+        )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from envcli.buffer import RolloutBuffer
+from envcli.errors import ConfigError
 from envcli.recorders.recorder import Recorder
 from envcli.row_env import RowEnv
+
+_STEPS = 2**16  # of a piece
 
 __all__ = ["NoneRecorder"]
 
@@ -19,4 +22,30 @@ class NoneRecorder(Recorder):
 
     def finish(self) -> None:
         """See :class:`Recorder`."""
+        return None
+
+    def stream(self, env: RowEnv, steps: int, shard_steps: int | None = None, resume: bool = False) -> _Passing:
+        """See :class:`Recorder`. Every piece is made in the same memory."""
+        if resume:
+            raise ConfigError("resume: recorder=none keeps nothing that a rollout could go on from")
+        return _Passing(env, min(steps, shard_steps or _STEPS))
+
+
+class _Passing:
+    """One piece of memory that each piece of the rollout is written into, over the one before."""
+
+    replayed = 0
+
+    def __init__(self, env: RowEnv, shard_steps: int) -> None:
+        self.shard_steps = shard_steps
+        self.steps = 0
+        self._buffer = env._buffer(shard_steps)
+
+    def buffer(self, steps: int) -> RolloutBuffer:
+        return self._buffer
+
+    def keep(self, buffer: RolloutBuffer, stopped: bool = False) -> None:
+        self.steps += buffer.filled
+
+    def finish(self, finished: bool = True) -> None:
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envcli.errors import StoreError
-from envcli.run_folder import read_json
+from envcli.run_folder import read_json, run_state
 
 __all__ = ["Job", "shown"]
 
@@ -24,8 +22,8 @@ _NUMBERED = re.compile(r"(\d+)_(.*)")  # what conf/command.yaml calls the folder
 class Job:
     """A run and what is known of it. What its files hold may have been written by anybody: nothing here trusts it.
 
-    ``state`` is what ``status.json`` says (running, finished, failed, interrupted), or ``lost`` where it says running
-    but the process is gone from this machine, or ``unreadable`` where a file is broken; ``error`` then says how.
+    ``state`` is that of :func:`envcli.run_folder.run_state`, or ``unreadable`` where a file is broken; ``error`` then
+    says how.
     """
 
     folder: Path
@@ -45,7 +43,7 @@ class Job:
             return cls(folder, "unreadable", shown(error))
         said, words = status.get("error"), status.get("overrides")
         overrides = dict(_setting(shown(word)) for word in words) if isinstance(words, list) else {}
-        return cls(folder, _state(status), said and shown(said), overrides, metrics, manifest, status)
+        return cls(folder, shown(run_state(folder, status)), said and shown(said), overrides, metrics, manifest, status)
 
     @property
     def number(self) -> int | None:
@@ -106,16 +104,3 @@ def _finite(value: object) -> float | None:
 def _setting(word: str) -> tuple[str, str]:
     key, _, value = word.partition("=")
     return (key, "removed") if key.startswith("~") else (key.lstrip("+"), value)
-
-
-def _state(status: Mapping[str, Any]) -> str:
-    state, pid = shown(status.get("state")), status.get("pid")
-    here = status.get("host") == platform.node()
-    if state == "running" and here and isinstance(pid, int) and pid > 0:
-        try:
-            os.kill(pid, 0)  # sends nothing: only asks whether it is there
-        except (ProcessLookupError, OverflowError):
-            return "lost"
-        except PermissionError:
-            pass  # it is there, and another user's
-    return state

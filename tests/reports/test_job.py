@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from envcli.folder_lock import FolderLock
 from envcli.reports.job import Job
 from tests.reports.runs import EVIL, write_run
 
@@ -50,10 +50,12 @@ def test_nothing_that_a_file_holds_moves_the_cursor(tmp_path: Path) -> None:
         text.encode()
 
 
-def test_a_run_whose_process_is_gone_is_lost(tmp_path: Path) -> None:
+def test_a_run_that_nobody_writes_any_more_was_killed(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "0_x", "running")
     assert Job.read(folder).state == "running", "another machine's processes are not known here"
     status = json.loads((folder / "status.json").read_text())
-    for pid, state in ((os.getpid(), "running"), (2**22 + 1, "lost")):  # above the most that Linux gives
-        (folder / "status.json").write_text(json.dumps({**status, "host": platform.node(), "pid": pid}))
-        assert Job.read(folder).state == state
+    (folder / "status.json").write_text(json.dumps({**status, "host": platform.node()}))
+    assert Job.read(folder).state == "killed"
+    lock = FolderLock(folder)
+    assert Job.read(folder).state == "running"
+    lock.release()

@@ -1,0 +1,139 @@
+"""Write a saved rollout for other tools.
+
+npz, hdf5 and parquet are one file in the run folder, minari is a data set in a folder of such. Memory stays the same,
+however long the rollout. The extra 'data' brings what the formats but npz need.
+
+  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000
+  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 format=parquet
+  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 format=hdf5 to=cartpole.h5
+  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 format=minari to=~/.minari/datasets
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import envcli
+from envcli import registry
+from envcli.answer import answer
+from envcli.errors import ConfigError, StoreError
+from envcli.run_folder import near, read_json
+from envcli.schema import MISSING, Answer, key
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from envcli.specs import Composite
+
+__all__ = ["POSITIONAL", "Config", "run"]
+
+POSITIONAL = "folder"
+
+
+@dataclass
+class Config(Answer):
+    """What ``envcli export`` reads."""
+
+    folder: str = key(MISSING, "the run folder; the key may be left out")
+    format: str = key("npz", "npz, hdf5, parquet or minari")
+    to: str | None = key(None, "the file to write; of minari, the folder of all data sets; null: in the run folder")
+    overwrite: bool = key(False, "replace what is there")
+    verify: bool = key(False, "hold the rollout against its checksums first")
+    allow_imports: bool = key(False, "for minari: build the run's env even if its configuration imports code")
+
+
+def run(cfg: Config) -> None:
+    """Read, write, report. Nothing is left of an export that fails."""
+    from envcli.memmap import load_rollout, read_manifest, rollout_folder
+    from envcli.shards.sharded_rollout import ShardedRollout
+
+    folder, began = Path(cfg.folder), time.perf_counter()
+    load_rollout(folder, cfg.verify)  # whole, and unchanged where that is asked for
+    place = rollout_folder(folder)
+    data = ShardedRollout(place, read_manifest(place))
+    if not data.numel():
+        raise StoreError(f"{place}: no step is whole, there is nothing to export")
+    saved = _saved_config(folder)
+    about, specs = _about(folder, saved), _specs(saved, cfg.allow_imports)
+    export = registry.construct("exports", {"type": cfg.format}, "format", about=about, specs=specs)
+    path = export.place(folder, None if cfg.to is None else Path(cfg.to).expanduser())
+    if path.exists() and not cfg.overwrite:
+        raise ConfigError(f"to: {path} is there already. To replace it, add overwrite=true.")
+    _write(export, data, path)
+    size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+    found = {"written": str(path), "format": cfg.format, "steps": data.numel(), "bytes": size}
+    found |= {"seconds": time.perf_counter() - began, "read": export.cure(path)}
+    answer(found, lambda: _table(found), cfg.json)
+
+
+def _write(export: Any, data: Any, path: Path) -> None:  # Any: an Export and a ShardedRollout, which are imported late
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part)  # of an export that was killed
+        export.write(data, part)
+        if path.is_dir() or part.is_dir():
+            _remove(path)
+        os.replace(part, path)
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _saved_config(folder: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    file = folder / "config.yaml"
+    saved = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else {}
+    return {str(name): value for name, value in saved.items()} if isinstance(saved, dict) else {}
+
+
+def _about(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
+    manifest = read_json(folder / "manifest.json")
+    env = "-".join(saved.get("env_list") or ()) or (saved.get("backend") or {}).get("name") or folder.name
+    policy = (saved.get("policy") or {}).get("type", "unknown")
+    version = manifest.get("versions", {}).get("envcli", envcli.__version__)
+    return {"env": env, "policy": policy, "seed": manifest.get("seed"), "envcli": version}
+
+
+def _specs(saved: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[str, Composite]]:
+    def build() -> dict[str, Composite]:
+        from envcli.builder import build_one
+
+        if not saved:
+            raise ConfigError("folder: found no config.yaml, which says what env it was")
+        if saved.get("allow_imports") and not allow_imports:
+            raise ConfigError("folder: its config.yaml imports code. If you trust it, add allow_imports=true.")
+        several = list((saved.get("envs") or {}).values())  # of an env_list, the first stands for all
+        with build_one({**(several[0] if several else saved), "allow_imports": allow_imports}) as env:
+            return {"observation": env.observation_spec, "action": env.full_action_spec}
+
+    return build
+
+
+def _table(found: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="ignore", no_wrap=True)
+    table.add_row("steps", f"{found['steps']:,}")
+    table.add_row("written", f"{near(Path(found['written']))}, {found['bytes']:,} bytes in {found['seconds']:.2g} s")
+    table.add_row("to read", found["read"])
+    return table

@@ -1,0 +1,194 @@
+"""Show what is in a run folder.
+
+What ran and how it ended, where its configuration differs from the defaults, its episodes, every entry of its data with
+shape, dtype and size, and its films. verify=true reads all of the data and holds it against its checksums.
+
+  envcli show outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000
+  envcli show outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 verify=true
+  envcli show folder=outputs/render/Pong/2025-01-31_12-00-00-000000 json=true
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envcli import commands
+from envcli.answer import answer, number
+from envcli.changes import changes
+from envcli.errors import StoreError
+from envcli.run_folder import near, read_json, run_state
+from envcli.schema import MISSING, Answer, key
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+__all__ = ["POSITIONAL", "Config", "run"]
+
+POSITIONAL = "folder"
+
+_FILMS = ("*.mp4", "*.gif", "*.webp", "video.png", "poster.png", "contact_sheet.png")
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass
+class Config(Answer):
+    """What ``envcli show`` reads."""
+
+    folder: str = key(MISSING, "the run folder; the key may be left out")
+    verify: bool = key(False, "read all of the data, and hold it against its checksums")
+
+
+def run(cfg: Config) -> None:
+    """Read, report. Raises StoreError where there is no run, or its data is not what was written."""
+    folder = Path(cfg.folder)
+    status = read_json(folder / "status.json")
+    data = _data(folder, cfg.verify)
+    if not status and data is None:
+        raise StoreError(f"{folder}: no run here. {_runs_below(folder)}")
+    found = {
+        "folder": str(folder),
+        "run": _run(folder, status),
+        "changes": _changes(folder),
+        "metrics": read_json(folder / "metrics.json"),
+        "data": data,
+        "films": [{"file": path.name, "bytes": path.stat().st_size} for path in _films(folder)],
+    }
+    answer(found, lambda: _drawing(found), cfg.json)
+
+
+def _runs_below(folder: Path) -> str:
+    below = sorted(path.parent for path in folder.glob("**/status.json"))
+    if not below:
+        return "Expected a run folder such as outputs/rollout/CartPole-v1/..."
+    return f"There are {len(below)} below it, the last {near(below[-1])}"
+
+
+def _run(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
+    manifest = read_json(folder / "manifest.json")
+    state = run_state(folder, status)
+    taken = {name: manifest.get(name) for name in ("command", "seed", "versions", "git", "resumed")}
+    return {"state": state, "error": status.get("error"), **{n: status.get(n) for n in ("started", "ended")}, **taken}
+
+
+def _changes(folder: Path) -> dict[str, dict[str, Any]]:
+    command = read_json(folder / "manifest.json").get("command")
+    if not (folder / "config.yaml").is_file() or command not in commands.names():
+        return {}
+    from omegaconf import OmegaConf
+
+    saved: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
+    differing = changes(command, commands.find(command).Config, saved) if isinstance(saved, dict) else {}
+    return {path: {"default": before, "value": now} for path, (before, now) in differing.items()}
+
+
+def _data(folder: Path, verify: bool) -> dict[str, Any] | None:
+    """What the rollout in ``folder`` holds; None if there is none."""
+    from envcli.episode_tally import EpisodeTally
+    from envcli.memmap import load_rollout, read_manifest, rollout_folder
+    from envcli.shards.sharded_rollout import ShardedRollout
+
+    if not any(
+        (place / name).exists() for place in (folder, folder / "rollout") for name in ("shards.json", "meta.json")
+    ):
+        return None
+    rollout, manifest = load_rollout(folder, verify), read_manifest(rollout_folder(folder))
+    tally = EpisodeTally()
+    for piece in rollout.shards() if isinstance(rollout, ShardedRollout) else [rollout]:
+        tally.add(piece)
+    entries = [
+        {"key": list(e.key), "dtype": e.dtype, "shape": list(e.shape), "bytes": e.row_bytes * manifest.steps}
+        for e in manifest.entries
+    ]
+    return {
+        "steps": rollout.numel(),
+        "batch_size": list(manifest.batch_size),
+        "planned": manifest.planned * math.prod(manifest.batch_size),
+        "complete": manifest.finished,
+        "shards": 0 if manifest.one_piece else len(manifest.shards),
+        "bytes": manifest.bytes,
+        "verified": verify,
+        "entries": entries,
+        "episodes": tally.metrics(),
+    }
+
+
+def _films(folder: Path) -> Iterator[Path]:
+    for pattern in _FILMS:
+        yield from sorted(folder.glob(pattern))
+
+
+# -- for people --------------------------------------------------------------------------------------------------------
+
+
+def _drawing(found: dict[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+
+    parts: list[RenderableType] = [_summary(found)]
+    if found["changes"]:
+        differing = Table("key", "default", "here", title="Other than the defaults", title_justify="left")
+        for path, pair in found["changes"].items():
+            differing.add_row(path, *("-" if value is None else str(value) for value in pair.values()))
+        parts += ["", differing]
+    if found["data"] is not None:
+        entries = Table("entry", "dtype", "shape of a step", title="Data", title_justify="left")
+        entries.add_column("size", justify="right")
+        for entry in found["data"]["entries"]:
+            shape = "x".join(map(str, entry["shape"])) or "-"
+            entries.add_row(".".join(entry["key"]), entry["dtype"], shape, size(entry["bytes"]))
+        parts += ["", entries]
+    return Group(*parts)
+
+
+def _summary(found: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="ignore", no_wrap=True)
+    run, data = found["run"], found["data"]
+    if run["state"]:
+        table.add_row("run", f"{run['command']}, {run['state']}" + (f": {run['error']}" if run["error"] else ""))
+        table.add_row("started", f"{run['started']}" + (f", ended {run['ended']}" if run["ended"] else ""))
+        table.add_row("seed", str(run["seed"]))
+    if data is not None:
+        for name, text in _data_rows(found["folder"], data):
+            table.add_row(name, text)
+    for film in found["films"]:
+        table.add_row("film", f"{near(Path(found['folder']) / film['file'])}, {size(film['bytes'])}")
+    return table
+
+
+def _data_rows(folder: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    envs, counted = data["batch_size"], data["episodes"]
+    of_each = f", of {'x'.join(map(str, envs))} envs together" if envs else ""
+    yield "steps", number(data["steps"]) + of_each
+    if not data["complete"]:
+        cure = f"of {number(data['planned'])}. To go on, type: envcli rollout resume={folder}"
+        yield "unfinished", cure
+    cut = f" and {number(counted['unfinished_episodes'])} cut off by the end" if counted["unfinished_episodes"] else ""
+    yield "episodes", number(counted["episodes"]) + cut
+    for name, unit in (("return", ""), ("length", " steps")):
+        if counted[f"{name}_mean"] is not None:
+            mean, low, high = (number(counted[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
+            yield name, f"mean {mean}, from {low} to {high}{unit}"
+    pieces = f" in {number(data['shards'])} shards" if data["shards"] else " in one piece"
+    checked = ", every checksum right" if data["verified"] else ""
+    yield "data", f"{size(data['bytes'])}{pieces}{checked}"
+
+
+def size(count: int) -> str:
+    """Bytes as people read them.
+
+    >>> size(512), size(2236416), size(3 * 2**40)
+    ('512 bytes', '2.13 MiB', '3 TiB')
+    """
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.3g} {_UNITS[unit]}" if value < 1000 else f"{value:,.0f} {_UNITS[unit]}"

@@ -1,0 +1,47 @@
+"""HDF5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from envcli.errors import MissingDependency
+from envcli.exports.export import Export, blocks, numbers
+from envcli.shards.manifest import file_name
+from envcli.shards.sharded_rollout import ShardedRollout
+
+__all__ = ["Hdf5Export"]
+
+
+class Hdf5Export(Export):
+    """``rollout.h5``: a dataset ``[*batch, time, *value]`` for each entry, nested keys as groups.
+
+    The attributes of the file say what ran. A slash within a key is written ``%2F``.
+    """
+
+    suffix = ".h5"
+
+    def write(self, data: ShardedRollout, path: Path) -> None:
+        """See :class:`Export`."""
+        try:
+            import h5py
+        except ImportError:
+            raise MissingDependency("h5py", "format=hdf5", extra="data") from None
+        manifest, lead = data.manifest, len(data.manifest.batch_size)
+        with h5py.File(path, "x") as file:
+            file.attrs.update({name: str(value) for name, value in self.about.items()})
+            for entry in manifest.entries:
+                kind = numbers(manifest.rows(data.folder, manifest.shards[0], entry)[:1]).dtype
+                shape = (*data.batch_size, *entry.shape[lead:])
+                rows = file.create_dataset("/".join(map(file_name, entry.key)), shape, kind)
+                for env in np.ndindex(*manifest.batch_size):
+                    start = 0
+                    for block in blocks(data, entry, env):
+                        if block.size:
+                            rows[(*env, slice(start, start + len(block)))] = block
+                        start += len(block)
+
+    def cure(self, path: Path) -> str:
+        """See :class:`Export`."""
+        return f'h5py.File("{path}")["next/observation"]'

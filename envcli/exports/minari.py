@@ -1,0 +1,156 @@
+"""Minari, Farama's collection of offline data sets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from envcli.buffer import Array
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, MissingDependency
+from envcli.exports.export import Export, trajectories
+from envcli.keys import Key
+from envcli.shards.sharded_rollout import ShardedRollout
+from envcli.specs import Binary, Bounded, Categorical, MultiCategorical, OneHot, TensorSpec, Unbounded
+
+__all__ = ["MinariExport"]
+
+
+class MinariExport(Export):
+    """A data set that ``minari show`` describes and ``minari.load_dataset`` reads; ``to`` is the folder of all of them.
+
+    One episode after the other, env by env, with the observation that each of them ended in. One that the rollout cut
+    off ends truncated. One-hot actions become numbers, as gymnasium's spaces have them; frames are not compressed.
+    """
+
+    def place(self, folder: Path, to: Path | None) -> Path:
+        """See :class:`Export`: ``<to>/envcli/<env>/<policy>-v0``, which is the name of the data set."""
+        return (folder / "minari" if to is None else to) / self._name()
+
+    def _name(self) -> str:
+        env, policy = (re.sub(r"[^\w-]+", "-", str(self.about[part]).lower()).strip("-") for part in ("env", "policy"))
+        return f"envcli/{env}/{policy}-v0"
+
+    def write(self, data: ShardedRollout, path: Path) -> None:
+        """See :class:`Export`."""
+        try:
+            import h5py  # noqa: F401  # in which minari stores
+            import minari
+            from minari.dataset.minari_storage import MinariStorage
+        except ImportError:
+            raise MissingDependency("minari", "format=minari", extra="data") from None
+        specs = self.specs()
+        shown = {path: _Leaf(path, leaf) for path, leaf in leaf_specs(specs["observation"]).items()}
+        acted = {path: _Leaf(path, leaf) for path, leaf in leaf_specs(specs["action"]).items()}
+        path.mkdir(parents=True)
+        storage = MinariStorage.new(
+            (path / "data").absolute(),  # minari joins a relative one to itself
+            observation_space=_together({key: leaf.space for key, leaf in shown.items()}, spaces.Dict),
+            action_space=_together({key: leaf.space for key, leaf in acted.items()}, spaces.Dict),
+            jpeg_encoding=False,
+        )
+        known = {
+            "dataset_id": self._name(),
+            "minari_version": minari.__version__,
+            "algorithm_name": str(self.about["policy"]),
+            "description": f"{self.about['env']}, recorded by envcli {self.about['envcli']}, seed {self.about['seed']}",
+        }
+        storage.update_metadata(known)
+        storage.update_episodes(self._episodes(data, shown, acted))
+
+    def cure(self, path: Path) -> str:
+        """See :class:`Export`."""
+        root = path.parents[len(Path(self._name()).parts) - 1]
+        return f"MINARI_DATASETS_PATH={root.absolute()} minari show {self._name()}"
+
+    def _episodes(self, data: ShardedRollout, shown: Mapping[Key, _Leaf], acted: Mapping[Key, _Leaf]) -> Iterator[Any]:
+        from minari.data_collector.episode_buffer import EpisodeBuffer
+
+        buffer: Any = EpisodeBuffer  # it says lists where arrays are stored as well
+        for _, windows in trajectories(data):
+            for steps in _cut(windows):
+                seen = {
+                    key: leaf.native(np.concatenate([steps[key], steps[("next", *key)][-1:]]))
+                    for key, leaf in shown.items()
+                }
+                terminated, truncated = _ends(steps)
+                yield buffer(
+                    observations=_together(seen, dict),
+                    actions=_together({key: leaf.native(steps[key]) for key, leaf in acted.items()}, dict),
+                    rewards=steps[("next", "reward")].reshape(-1),
+                    terminations=terminated,
+                    truncations=truncated,
+                )
+
+
+class _Leaf:
+    """An entry as gymnasium sees it: its space, and values of it from rows of ours."""
+
+    def __init__(self, path: Key, spec: TensorSpec) -> None:
+        self._hot = isinstance(spec, OneHot)
+        self.space = _space(path, spec)
+
+    def native(self, rows: Array) -> Array:
+        """``[time, *value]``."""
+        found: Array = rows.argmax(-1) if self._hot else rows
+        return found
+
+
+def _space(path: Key, spec: TensorSpec) -> spaces.Space[Any]:
+    kind: Any = np.dtype(str(spec.dtype).removeprefix("torch.").replace("bfloat16", "float32"))
+    match spec:
+        case OneHot():
+            return spaces.Discrete(spec.shape[-1])
+        case Categorical() if not spec.shape:
+            return spaces.Discrete(int(spec.n))
+        case Binary():
+            return spaces.MultiBinary(list(spec.shape))
+        case Bounded():
+            return spaces.Box(spec.low.cpu().numpy(), spec.high.cpu().numpy(), tuple(spec.shape), kind)
+        case MultiCategorical() | Categorical() | Unbounded() if kind.kind in "iu":
+            least, most = np.iinfo(kind).min, np.iinfo(kind).max
+            return spaces.Box(least, most, tuple(spec.shape), kind)
+        case Unbounded() if kind.kind == "f":
+            return spaces.Box(-np.inf, np.inf, tuple(spec.shape), kind)
+        case Unbounded() | Categorical():
+            return spaces.MultiBinary(list(spec.shape))
+    raise ConfigError(f"format=minari: {'.'.join(path)}: {type(spec).__name__} has no space of gymnasium's")
+
+
+def _together(parts: Mapping[Key, Any], several: Callable[[dict[str, Any]], Any]) -> Any:
+    """One part as it is, several by their names."""
+    return next(iter(parts.values())) if len(parts) == 1 else several({".".join(k): v for k, v in parts.items()})
+
+
+def _ends(steps: Mapping[Key, Array]) -> tuple[Array, Array]:
+    """Where an episode terminated, and where it was truncated, ``[time]`` each: by the env, or by the rollout's end."""
+    done = steps[("next", "done")].reshape(-1)
+    flags = [steps.get(("next", name)) for name in ("terminated", "truncated")]
+    truncated = np.zeros_like(done) if flags[1] is None else flags[1].reshape(-1).copy()
+    terminated = done & ~truncated if flags[0] is None else flags[0].reshape(-1)
+    truncated[-1] |= not done[-1]
+    return terminated, truncated
+
+
+def _cut(windows: Iterator[dict[Key, Array]]) -> Iterator[dict[Key, Array]]:
+    """Windows of one env's steps as its episodes: one is in memory at a time."""
+    held: list[dict[Key, Array]] = []
+    for window in windows:
+        done = window[("next", "done")]
+        start = 0
+        for end in np.flatnonzero(done.reshape(len(done), -1).any(-1)) + 1:
+            yield _joined([*held, {key: values[start:end] for key, values in window.items()}])
+            held, start = [], int(end)
+        if start < len(done):
+            held.append({key: values[start:].copy() for key, values in window.items()})
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[dict[Key, Array]]) -> dict[Key, Array]:
+    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -1,0 +1,82 @@
+"""Apache Parquet, a table with a row for each step."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envcli.buffer import Array
+from envcli.errors import MissingDependency
+from envcli.exports.export import Export, trajectories
+from envcli.keys import Key
+from envcli.shards.sharded_rollout import ShardedRollout
+
+__all__ = ["ParquetExport"]
+
+
+class ParquetExport(Export):
+    """``rollout.parquet``: ``env``, ``episode`` and ``step``, and a column for each entry, its key with dots between.
+
+    Env after env, in order of time; ``env`` counts through a batch of several dimensions, ``episode`` and ``step``
+    through the episodes of an env and the steps of an episode, from 0. An entry of one number a step is a plain column,
+    any other a list of fixed length, whose shape is in the file's metadata under ``envcli``.
+    """
+
+    suffix = ".parquet"
+
+    def write(self, data: ShardedRollout, path: Path) -> None:
+        """See :class:`Export`."""
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise MissingDependency("pyarrow", "format=parquet", extra="data") from None
+        lead = len(data.manifest.batch_size)
+        shapes = {".".join(entry.key): list(entry.shape[lead:]) for entry in data.manifest.entries}
+        about = {"envcli": json.dumps({**self.about, "shapes": shapes})}
+        writer = None
+        try:
+            for number, (_, windows) in enumerate(trajectories(data)):
+                episode = step = 0
+                for window in windows:
+                    places = _places(window[("next", "done")], episode, step)
+                    episode, step = places.pop("following")
+                    columns = {"env": np.full(len(places["step"]), number, np.int32), **places, **_named(window)}
+                    arrays = {name: _column(pyarrow, values) for name, values in columns.items()}
+                    table = pyarrow.table(arrays).replace_schema_metadata(about)
+                    writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
+                    writer.write_table(table)
+        finally:
+            if writer is not None:
+                writer.close()
+
+    def cure(self, path: Path) -> str:
+        """See :class:`Export`."""
+        return f'pandas.read_parquet("{path}")'
+
+
+def _places(done: Array, episode: int, step: int) -> dict[str, Any]:
+    """``episode`` and ``step`` of each row, and under ``following`` those of the row after the last."""
+    ends: Array = np.any(done.reshape(len(done), -1), axis=-1)
+    begins = np.concatenate([[0], np.flatnonzero(ends) + 1])
+    episodes = np.cumsum(np.concatenate([[False], ends[:-1]])) + episode
+    rows = np.arange(len(ends))
+    steps = rows - begins[np.searchsorted(begins, rows, "right") - 1]
+    steps[: begins[1] if len(begins) > 1 else len(steps)] += step
+    following = (int(episodes[-1]) + 1, 0) if ends[-1] else (int(episodes[-1]), int(steps[-1]) + 1)
+    return {"episode": episodes.astype(np.int64), "step": steps.astype(np.int64), "following": following}
+
+
+def _named(window: Mapping[Key, Array]) -> dict[str, Array]:
+    return {".".join(key): values for key, values in window.items()}
+
+
+def _column(pyarrow: Any, values: Array) -> Any:  # Any: pyarrow has no annotations
+    width = math.prod(values.shape[1:])
+    flat = pyarrow.array(np.ascontiguousarray(values).reshape(-1))
+    return flat if width == 1 else pyarrow.FixedSizeListArray.from_arrays(flat, width)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from envcli.commands.rollout import Config
+from envcli.folder_lock import FolderLock
+from tests.conftest import Command
+
+
+@pytest.fixture
+def run(cli: Command) -> str:
+    done = cli("rollout", "env=pendulum", "total_steps=500", "shard_steps=160", "seed=3", r"hydra.run.dir='runs/it\'s'")
+    assert (done.code, done.err) == (0, "")
+    return "runs/it's"
+
+
+def test_it_says_what_is_there(cli: Command, run: str, tmp_path: Path) -> None:
+    done = cli("show", run)
+    assert (done.code, done.err) == (0, "")
+    for text in (
+        "run       rollout, finished",
+        "seed      3",
+        "steps     500",
+        "episodes  2 and 1 cut off by the end",
+        "in 4 shards",
+        "backend.name",
+        "Pendulum-v1",
+        "next.observation",
+    ):
+        assert text in done.out, text
+
+
+def test_json_and_checksums(cli: Command, run: str, tmp_path: Path) -> None:
+    told = json.loads(cli("show", run, "json=true", "verify=true").out)
+    assert told["data"]["verified"]
+    assert told["data"]["shards"] == 4
+    assert told["data"]["episodes"]["episodes"] == 2
+    assert told["changes"]["total_steps"] == {"default": None, "value": 500}
+    assert told["changes"]["backend.name"] == {"default": "CartPole-v1", "value": "Pendulum-v1"}
+    assert "policy.type" not in told["changes"]
+    assert sum(entry["bytes"] for entry in told["data"]["entries"]) == told["data"]["bytes"]
+    broken = tmp_path / run / "rollout" / "000001" / "action.memmap"
+    content = bytearray(broken.read_bytes())
+    content[0] ^= 1
+    broken.write_bytes(content)
+    assert cli("show", run).code == 0
+    done = cli("show", run, "verify=true")
+    assert done.code == 1
+    assert "000001/action.memmap: is damaged, found checksum" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_run_that_nobody_writes_any_more_was_killed(cli: Command, run: str, tmp_path: Path) -> None:
+    status = tmp_path / run / "status.json"
+    status.write_text(status.read_text().replace("finished", "running"))
+    assert "rollout, killed" in cli("show", run).out
+    lock = FolderLock(tmp_path / run)
+    assert "rollout, running" in cli("show", run).out
+    lock.release()
+
+
+def test_what_is_no_run_is_said(cli: Command, run: str, tmp_path: Path) -> None:
+    done = cli("show", ".")
+    assert done.code == 1
+    assert "no run here. There are 1 below it, the last runs/it's" in done.err
+    (tmp_path / "empty").mkdir()
+    assert "Expected a run folder such as" in cli("show", "empty").err
+    assert "Add folder=" in cli("show").err
+
+
+def test_the_defaults_are_those_that_hydra_composes() -> None:
+    from omegaconf import OmegaConf
+
+    from envcli.changes import changes
+    from envcli.configuration.composition import compose
+
+    composed = OmegaConf.to_container(compose("rollout"), resolve=False)
+    assert isinstance(composed, dict)
+    assert changes("rollout", Config, {str(name): value for name, value in composed.items()}) == {}
+
+
+def test_an_export_of_it(cli: Command, run: str, tmp_path: Path) -> None:
+    done = cli("export", run)
+    assert (done.code, done.err) == (0, "")
+    assert "rollout.npz" in done.out
+    refused = cli("export", run)
+    assert (refused.code, "To replace it, add overwrite=true" in refused.err) == (2, True)
+    assert json.loads(cli("export", run, "overwrite=true", "json=true").out)["steps"] == 500
+    other = cli("export", run, "to=elsewhere/data.npz")
+    assert (other.code, (tmp_path / "elsewhere" / "data.npz").is_file()) == (0, True)
+    assert "Did you mean 'parquet'?" in cli("export", run, "format=parket").err
+    assert not list((tmp_path / run).glob(".*"))
+
+
+def test_minari_asks_the_run_s_env_for_its_specs(cli: Command, run: str) -> None:
+    for name in ("minari", "h5py"):
+        pytest.importorskip(name)
+    done = cli("export", run, "format=minari")
+    assert (done.code, done.err) == (0, "")
+    assert "minari show envcli/pendulum-v1/random-v0" in done.out

@@ -1,0 +1,130 @@
+"""Each format, read back by its own library, holds what the rollout holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from envcli.env import Env
+from envcli.exports.export import Export
+from envcli.memmap import read_manifest
+from envcli.recorders.memmap import MemmapRecorder
+from envcli.registry import find
+from envcli.shards.sharded_rollout import ShardedRollout
+from envcli.stream import pieces
+from envcli.testing.toys import CountingEnv
+
+ABOUT = {"env": "Count/ing-v1", "policy": "random", "seed": 3, "envcli": "0"}
+
+
+@pytest.fixture(scope="module", params=[(), (2,)], ids=["single", "batch"])
+def env(request: pytest.FixtureRequest) -> Env:
+    return CountingEnv(7, batch_size=request.param)
+
+
+@pytest.fixture(scope="module")
+def data(env: Env, tmp_path_factory: pytest.TempPathFactory) -> ShardedRollout:
+    """50 steps in 4 shards, in episodes of 7."""
+    folder = tmp_path_factory.mktemp("data") / "rollout"
+    stream = MemmapRecorder(folder).stream(env, 50, 16)
+    for _ in pieces(env, 50, stream):
+        pass
+    stream.finish()
+    return ShardedRollout(folder, read_manifest(folder))
+
+
+def exported(name: str, env: Env, data: ShardedRollout, folder: Path) -> Path:
+    single = CountingEnv(7)
+    specs = {"observation": single.observation_spec, "action": single.full_action_spec}
+    export: Export = find("exports", name)(ABOUT, lambda: specs)
+    path = export.place(folder, None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export.write(data, path)
+    assert export.cure(path)
+    return path
+
+
+def require_same(found: Any, data: ShardedRollout, name: Any) -> None:
+    """``found(key)`` is the entry under ``key``."""
+    whole = data.to_tensordict()
+    for key in whole.keys(True, True):
+        expected = whole[key].numpy()
+        assert found(name(key)).dtype == expected.dtype
+        assert np.array_equal(found(name(key)), expected), key
+
+
+def slashed(key: Any) -> str:
+    return key if isinstance(key, str) else "/".join(key)
+
+
+def test_npz(env: Env, data: ShardedRollout, tmp_path: Path) -> None:
+    with np.load(exported("npz", env, data, tmp_path), allow_pickle=False) as read:
+        assert len(read.files) == len(data.keys(True, True))
+        require_same(lambda key: read[key], data, slashed)
+
+
+def test_hdf5(env: Env, data: ShardedRollout, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(exported("hdf5", env, data, tmp_path)) as read:
+        assert read.attrs["env"] == "Count/ing-v1"
+        require_same(lambda key: read[key][...], data, slashed)
+
+
+def test_parquet(env: Env, data: ShardedRollout, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    read = parquet.read_table(exported("parquet", env, data, tmp_path))
+    whole, envs = data.to_tensordict().reshape(-1), data.numel() // 50
+    assert read.num_rows == 50 * envs
+    for key in whole.keys(True, True):
+        name = key if isinstance(key, str) else ".".join(key)
+        assert np.array_equal(np.array(read[name].to_pylist()).ravel(), whole[key].numpy().ravel()), key
+    assert read["env"].to_pylist() == [i for i in range(envs) for _ in range(50)]
+    assert read["step"].to_pylist() == [t % 7 for _ in range(envs) for t in range(50)]
+    assert read["episode"].to_pylist() == [t // 7 for _ in range(envs) for t in range(50)]
+    said = json.loads(read.schema.metadata[b"envcli"])
+    assert (said["seed"], said["shapes"]["next.reward"]) == (3, [1])
+
+
+def test_minari(env: Env, data: ShardedRollout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("h5py")
+    minari = pytest.importorskip("minari")
+    exported("minari", env, data, tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    read = minari.load_dataset("envcli/count-ing-v1/random-v0")
+    envs = data.numel() // 50
+    assert (read.total_episodes, read.total_steps) == (8 * envs, 50 * envs)
+    whole = data.to_tensordict().reshape(envs, 50)
+    first, last = read[0], read[7]
+    assert np.array_equal(first.observations[:-1], whole["observation"][0, :7].numpy())
+    assert np.array_equal(first.observations[-1], whole["next", "observation"][0, 6].numpy())
+    assert np.array_equal(first.rewards, whole["next", "reward"][0, :7].flatten().numpy())
+    assert (first.terminations[-1], first.truncations[-1], len(last.rewards)) == (True, False, 1)
+    assert last.truncations[-1]  # the rollout cut it off
+    assert all(read.action_space.contains(action) for action in first.actions)
+    assert read.observation_space.contains(first.observations[0])
+
+
+@pytest.mark.slow
+def test_minari_show_describes_it(data: ShardedRollout, env: Env, tmp_path: Path) -> None:
+    for name in ("minari", "h5py", "typer"):
+        pytest.importorskip(name)
+    exported("minari", env, data, tmp_path)
+    command = [sys.executable, "-c", "from minari.cli import app; app()", "show", "envcli/count-ing-v1/random-v0"]
+    environ = {**os.environ, "MINARI_DATASETS_PATH": str(tmp_path / "minari")}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    assert "envcli/count-ing-v1/random-v0" in done.stdout
+    assert f"{data.numel()}" in done.stdout
+
+
+def test_what_nobody_else_knows_becomes_float32(tmp_path: Path) -> None:
+    from envcli.exports.export import numbers
+
+    assert numbers(torch.ones(2, dtype=torch.bfloat16)).dtype == np.float32

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from envcli.env import Env
+from envcli.memmap import load_rollout
+from envcli.recorders.memmap import MemmapRecorder
+from envcli.shards.sharded_rollout import ShardedRollout
+from envcli.stream import pieces
+from envcli.testing.toys import CountingEnv
+
+
+def stored(folder: Path, env: Env, steps: int = 50, shard: int = 16) -> ShardedRollout:
+    torch.manual_seed(0)
+    stream = MemmapRecorder(folder).stream(env, steps, shard)
+    for _ in pieces(env, steps, stream):
+        pass
+    stream.finish()
+    data = load_rollout(folder)
+    assert isinstance(data, ShardedRollout)
+    return data
+
+
+@pytest.fixture(scope="module", params=[(), (3,)], ids=["single", "batch"])
+def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ShardedRollout:
+    return stored(tmp_path_factory.mktemp("s") / "r", CountingEnv(7, batch_size=request.param))
+
+
+T = torch.tensor([49, 0, 17, 17, 3])
+INDICES: list[Any] = [
+    (..., 20),
+    (..., -1),
+    (..., slice(3, 9)),
+    (..., slice(10, 40)),
+    (..., slice(1, 50, 7)),
+    (..., slice(20, 20)),
+    (..., slice(None)),
+    (..., T),
+    (..., T.reshape(5, 1)),
+    (..., torch.arange(50) % 9 == 0),
+    (..., [1, 2]),
+]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_it_is_indexed_as_the_tensordict_that_it_is(data: ShardedRollout, index: Any) -> None:
+    whole = data.to_tensordict()
+    assert isinstance(whole, TensorDict)
+    found, expected = data[index], whole[index]
+    assert found.batch_size == expected.batch_size
+    for key in expected.keys(True, True):
+        assert torch.equal(found[key], expected[key]), key
+
+
+@pytest.mark.parametrize(
+    "index", [0, slice(1, 3), (1, slice(4, 40)), (slice(0, 2), 7), (1, T), (torch.tensor([0, 2, 1, 1, 0]), T)], ids=str
+)
+def test_envs_are_chosen_as_well(index: Any, tmp_path: Path) -> None:
+    data = stored(tmp_path / "r", CountingEnv(7, batch_size=[3]))
+    expected, found = data.to_tensordict()[index], data[index]
+    assert found.batch_size == expected.batch_size
+    assert all(torch.equal(found[key], expected[key]) for key in expected.keys(True, True))
+
+
+def test_what_it_says_of_itself(data: ShardedRollout) -> None:
+    whole = data.to_tensordict()
+    assert (data.shape, data.numel(), len(data)) == (whole.shape, whole.numel(), len(whole))
+    assert data.names == whole.names
+    assert data.bytes() == whole.bytes()
+    for options in ((False, False), (True, False), (True, True)):
+        assert set(data.keys(*options)) == set(whole.keys(*options))
+    assert "in 4 shards" in repr(data)
+
+
+def test_entries_and_what_is_under_a_key(data: ShardedRollout) -> None:
+    whole = data.to_tensordict()
+    assert torch.equal(data["observation"], whole["observation"])
+    assert torch.equal(data["next", "reward"], whole["next", "reward"])
+    assert torch.equal(data["next"]["reward"], whole["next", "reward"])
+    assert torch.equal(data["next"][..., 5:30]["done"], whole["next", "done"][..., 5:30, :])
+    with pytest.raises(KeyError, match="no entry 'rewrd'"):
+        data["rewrd"]
+
+
+def test_a_part_of_a_shard_is_not_copied(data: ShardedRollout) -> None:
+    one, two = data[..., 0:5]["observation"], data[..., 2:7]["observation"]
+    assert one.untyped_storage().data_ptr() == two.untyped_storage().data_ptr()
+
+
+def test_it_is_gone_through_in_order(data: ShardedRollout) -> None:
+    whole = data.to_tensordict()
+    assert [window.shape[-1] for window in data.windows(15)] == [15, 15, 15, 5]
+    assert (torch.cat(list(data.windows(15)), data.names.index("time")) == whole).all()
+    assert [shard.shape[-1] for shard in data.shards()] == [16, 16, 16, 2]
+    assert len(list(data)) == len(data)
+
+
+@pytest.mark.parametrize("index", [(..., 50), (..., -51), (..., torch.tensor([50])), (..., slice(9, 1, -1)), None])
+def test_what_is_not_there_is_an_index_error(data: ShardedRollout, index: Any) -> None:
+    with pytest.raises(IndexError):
+        data[index]
+
+
+def test_another_process_can_have_it(data: ShardedRollout) -> None:
+    data[..., 3]
+    again = pickle.loads(pickle.dumps(data))
+    assert (again[..., 3] == data[..., 3]).all()
+
+
+def test_a_dataloader_takes_it(tmp_path: Path) -> None:
+    data = stored(tmp_path / "r", CountingEnv(7))
+    loader = torch.utils.data.DataLoader(data, batch_size=10, shuffle=True, collate_fn=torch.stack)  # type: ignore[arg-type]
+    assert sorted(torch.cat(list(loader))["observation"].flatten().tolist()) == sorted(
+        data["observation"].flatten().tolist()
+    )
+
+
+def test_before_the_first_shard_it_is_empty(tmp_path: Path) -> None:
+    stream = MemmapRecorder(tmp_path / "r").stream(CountingEnv(), 10, 4)
+    data = load_rollout(tmp_path / "r")
+    assert isinstance(data, ShardedRollout)
+    assert (len(data), data[...].batch_size, data["observation"].shape[0]) == (0, torch.Size([0]), 0)
+    stream.finish()
