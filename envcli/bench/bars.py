@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["below", "table"]
 
 _WIDE = 24  # characters of a bar that is the whole
+_DOUBTFUL = 0.1  # of a step
 
 
 def table(title: str, found: Breakdown, under: Sequence[str] = ()) -> RenderableType:
@@ -68,11 +69,14 @@ def _of_waiting(drawn: Table, us: float, found: Breakdown) -> None:
 
 def below(found: Breakdown) -> list[str]:
     """How sure one can be of it."""
+    missed = abs(found.unaccounted) / found.us
+    doubt = "note: so much is not accounted for that the machine was too noisy, or a step too short: more repetitions="
     return [
         f"clocks: {found.calls:.3g} calls of timed functions a step, {three_digits(found.clocks_us)} us, taken off; "
         f"with them a step takes {found.slowdown:.3g} times as long",
         f"the parts sum to {percent(1 - found.unaccounted / found.us)} of a step without clocks, which varies by "
         f"±{percent(found.spread)}",
+        *([doubt] if missed > _DOUBTFUL else []),
     ]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ def test_parts_and_what_is_missing_make_a_step_without_clocks() -> None:
     assert found.us == pytest.approx(1e6)
     assert found.unaccounted == pytest.approx(-0.05e6)
     assert (found.slowdown, found.clocks_us) == pytest.approx((1.2, 0.15e6))
+    assert not any("too noisy" in line for line in bars.below(found))
+    assert any("too noisy" in line for line in bars.below(replace(found, us=0.5e6)))
 
 
 def test_a_machine_that_drifts_hurts_both_alike() -> None:
