@@ -38,6 +38,7 @@ class Trials:
 
     def __init__(self, subject: str, work: Workload, logs: Path, threads: int, timeout: float) -> None:
         self._subject, self._work, self._logs = subject, work, logs
+        self.transforms = len(work.transforms)
         self._limits = threads, timeout
         probe = Setting("none", moved=len(work.cfg.get("outer_transforms") or {})).applied(work, _PROBE_STEPS)
         self._lane = Lane(subject, probe, logs / "looks.txt", *self._limits)
@@ -67,12 +68,9 @@ class Trials:
 
     def sides(self, setting: Setting) -> list[int]:
         """See `envcli.bench.tuning.Trial`: the most that can be outside, and the least."""
-        count = len(self._work.transforms)
-        if not count:
-            return []
         with contextlib.suppress(EnvError):
             bits = self._bits(setting, setting.moved)
-            orders = (range(count, setting.moved, -1), range(setting.moved))
+            orders = (range(self.transforms, setting.moved, -1), range(setting.moved))
             return [side for side in (self._first_equal(setting, bits, order) for order in orders) if side is not None]
         return []
 

@@ -19,7 +19,13 @@ _OF_BUDGET = 0.4  # of the time, for the first look at each setting
 
 
 class Trial(Protocol):
-    """What the search needs to try a setting."""
+    """What the search needs to try a setting.
+
+    Attributes:
+        transforms: how many there are, on either side.
+    """
+
+    transforms: int
 
     def look(self, setting: Setting) -> float:
         """A quick measurement: env steps per second. Raises EnvError where it cannot be built."""
@@ -76,18 +82,29 @@ def search(
     """
     began = time.monotonic()
     found = Tuned(typed)
-    for setting in candidates(typed, cores, found, trial):
+
+    def look(setting: Setting) -> None:
+        if setting in found.looks:
+            return
         if found.looks and time.monotonic() - began > budget * _OF_BUDGET:
             found.left_out.append(str(setting))
-            continue
-        if setting not in found.looks:
-            tell(f"looking at {setting}")
-            try:
-                found.looks[setting] = trial.look(setting)
-            except EnvError:
-                if setting == typed:
-                    raise
-                found.looks[setting] = None
+            return
+        tell(f"looking at {setting}")
+        try:
+            found.looks[setting] = trial.look(setting)
+        except EnvError:
+            if setting == typed:
+                raise
+            found.looks[setting] = None
+
+    for setting in candidates(typed, cores, found):
+        look(setting)
+    if trial.transforms and time.monotonic() - began > budget * _OF_BUDGET:
+        found.left_out.append("transforms on the other side")
+    elif trial.transforms:
+        best = _fastest(found, typed, cores)
+        for side in trial.sides(best):
+            look(replace(best, moved=side))
     known = {setting: speed for setting, speed in found.looks.items() if speed is not None}
     ranked = sorted(known, key=lambda setting: -known[setting])
     last = list(dict.fromkeys([*ranked[:3], *([typed] if typed in known else [])]))
@@ -99,7 +116,7 @@ def search(
     return found
 
 
-def candidates(typed: Setting, cores: int, found: Tuned, trial: Trial) -> Iterator[Setting]:
+def candidates(typed: Setting, cores: int, found: Tuned) -> Iterator[Setting]:
     """What to look at next, given what was found before: what matters most comes first."""
     moved = typed.moved
     yield typed
@@ -115,8 +132,6 @@ def candidates(typed: Setting, cores: int, found: Tuned, trial: Trial) -> Iterat
     for workers in (cores - 1, cores + 1, 2 * cores):  # the main process needs a core too, or does it?
         if 0 < workers <= envs:
             yield Setting("processes", envs, workers, moved)
-    best = _fastest(found, typed, cores)
-    yield from (replace(best, moved=side) for side in trial.sides(best))
 
 
 def _fastest(found: Tuned, typed: Setting, cores: int) -> Setting:

@@ -29,6 +29,7 @@ class Toy:
 
     def __init__(self, cores: int = 4, noise: Sequence[float] = (1.0,), outside: Sequence[int] = ()) -> None:
         self.cores, self.noise, self.outside = cores, noise, list(outside)
+        self.transforms = len(self.outside)
         self.compared: list[Setting] = []
 
     def speed(self, setting: Setting) -> float:
@@ -62,8 +63,10 @@ def test_it_finds_the_fastest_and_says_what_it_tried() -> None:
 
 
 def test_without_time_it_says_what_was_left_out() -> None:
-    found = search(ONE, 4, Toy(), budget=0)
+    found = search(ONE, 4, Toy(outside=[1]), budget=0)
     assert "4 envs in 4 workers" in found.left_out
+    assert found.left_out[-1] == "transforms on the other side"
+    assert (list(found.looks), found.best) == ([ONE], ONE)
 
 
 def test_of_equally_fast_ones_the_simplest_is_best() -> None:
@@ -140,4 +143,4 @@ def test_candidates_keep_outer_transforms_where_they_were() -> None:
     typed = Setting("processes", 2, 2, moved=1)
     found = search(typed, 2, Toy(2), budget=60)
     assert {setting.moved for setting in found.looks} == {1}
-    assert next(iter(candidates(typed, 2, found, Toy(2)))) == typed
+    assert next(candidates(typed, 2, found)) == typed
