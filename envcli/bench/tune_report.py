@@ -79,8 +79,9 @@ def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -
 
 
 def _said(found: Tuned) -> list[str]:
+    looked = "1 setting" if len(found.looks) == 1 else f"{len(found.looks)} settings"
     lines = [
-        f"{len(found.looks)} settings looked at, {len(found.finalists)} of them compared in turn, "
+        f"{looked} looked at, {len(found.finalists)} of them compared in turn, "
         f"in {found.seconds:.0f} s; left out for time: {', '.join(found.left_out) or 'none'}"
     ]
     fastest = found.finalists[0]
