@@ -56,7 +56,10 @@ def build(cfg: Mapping[str, Any]) -> Env:
 
 
 def build_one(cfg: Mapping[str, Any], device: torch.device | None = None) -> Env:
-    """A single env, its transforms and its outer ones, from a plain configuration: what a worker of a batch calls."""
+    """One native env, its transforms and its outer ones, from a plain configuration: what a worker of a batch calls.
+
+    Of a backend that is many envs by nature, ``parallel.num_envs`` of them.
+    """
     env = _native(cfg, device)
     try:
         return _transformed(env, cfg, "transforms", "outer_transforms")
@@ -88,6 +91,12 @@ def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.de
     if kind not in _BATCHES:
         raise UnknownName("batch", kind, ["none", *_BATCHES], "(parallel.type)")
     parts = _parts(cfg)
+    for part in parts:
+        if _backend(part).batched:
+            raise ConfigError(
+                f"parallel={kind}: backend {part['backend']['type']} steps all envs of a batch by itself. "
+                f"Type: parallel=none parallel.num_envs={parallel['num_envs']}"
+            )
     make: Callable[..., Env] = build_one
     if any(node.get("shared") for part in parts for node in (part.get("transforms") or {}).values() if node):
         make = EnvCreator(build_one, {"cfg": parts[0]})
@@ -112,14 +121,24 @@ def _parts(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
-    node = cfg.get("backend") or {}
-    imports = bool(cfg.get("allow_imports"))
-    backend = registry.find("backends", registry.type_of(node, "backend"), "backend.type", imports)
+    backend, num_envs = _backend(cfg), (cfg.get("parallel") or {}).get("num_envs")
     given = {name: cfg[name] for name in ("frame_skip", "from_pixels", "pixels_only") if name in cfg}
     given["device"] = device
-    node = {name: value for name, value in node.items() if name != "type"}
+    if backend.batched:
+        given["num_envs"] = num_envs
+    elif num_envs is not None:
+        raise ConfigError(
+            f"parallel.num_envs: found {num_envs}, but backend {cfg['backend']['type']} is one env. For several, add "
+            "parallel=processes or parallel=serial."
+        )
+    node = {name: value for name, value in cfg["backend"].items() if name != "type"}
     env: Env = registry.call(backend.from_name, node, "backend", **given)
     return env
+
+
+def _backend(cfg: Mapping[str, Any]) -> type[Any]:  # Any: a Backend, of which a YAML chooses
+    kind = registry.type_of(cfg.get("backend") or {}, "backend")
+    return registry.find("backends", kind, "backend.type", bool(cfg.get("allow_imports")))
 
 
 def _device(name: str | None) -> torch.device | None:

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from envcli.errors import ConfigError, StoreError
 
-__all__ = ["Group", "choices", "existing_folder", "extra_folders", "folder", "group_names", "groups", "node_keys"]
+__all__ = [
+    "Group",
+    "NodeKey",
+    "choices",
+    "existing_folder",
+    "extra_folders",
+    "folder",
+    "group_names",
+    "groups",
+    "node_keys",
+]
 
 _DEFAULT = re.compile(r"  - (?P<source>[\w/]+)(?:@(?P<place>\w+))?: (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
 _KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?:\s+# (?P<help>.*))?$")

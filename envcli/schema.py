@@ -93,6 +93,8 @@ class EnvConfig(Answer):
 def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None = None) -> dict[str, Any]:
     """``parallel`` with nothing left open: ``num_envs`` is one for each name, or else for each core, at least 2.
 
+    Without a batch of ours it is the backend's to know whether it is several envs, and nothing is filled in.
+
     >>> settled_parallel({"type": "serial"}, ["air_raid", "pong"])
     {'type': 'serial', 'num_envs': 2}
     """
@@ -101,7 +103,8 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
     if parallel.get("type", "none") == "none":
         if env_list:
             raise ConfigError("env_list: envs side by side need a batch. Add parallel=processes or parallel=serial.")
-        return dict(parallel)
+        at_least("parallel.num_envs", parallel.get("num_envs"), 1)
+        return {name: value for name, value in parallel.items() if value is not None}
     num_envs = parallel.get("num_envs")
     if num_envs is None:
         num_envs = len(env_list or ()) or max(2, _cores())

@@ -10,8 +10,10 @@ import torch
 from omegaconf import OmegaConf
 
 import envcli
+from envcli import registry
 from envcli.builder import build, step_seconds
 from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.testing.toys import CountingEnv
 
 PENDULUM = {"backend": {"type": "gym", "name": "Pendulum-v1"}}
 
@@ -80,11 +82,36 @@ def test_frame_skip_reaches_the_backend() -> None:
             "parallel.start_method: found 'frok'",
         ),
         ({"env_list": ["a", "b"], "envs": {}}, "env_list: envs side by side need a batch"),
+        (
+            {**PENDULUM, "parallel": {"type": "none", "num_envs": 8}},
+            "parallel.num_envs: found 8, but backend gym is one env. For several, add parallel=processes",
+        ),
     ],
 )
 def test_a_mistake_names_its_place(cfg: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         build(cfg)
+
+
+class Crowd(CountingEnv):
+    """A backend that is many envs by nature."""
+
+    batched = True
+
+    @classmethod
+    def from_name(cls, name: str, *, num_envs: int | None = None) -> Crowd:
+        return cls(batch_size=[num_envs or 1])
+
+
+def test_a_batched_backend_is_asked_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "find", lambda *_: Crowd)
+    crowd = {"backend": {"type": "crowd", "name": "any"}}
+    for parallel, batch in ({}, 1), ({"type": "none"}, 1), ({"type": "none", "num_envs": 3}, 3):
+        with build({**crowd, "parallel": parallel}) as env:
+            assert env.rollout(4, break_when_any_done=False).shape == (batch, 4)
+    for kind in ("serial", "processes"):
+        with pytest.raises(ConfigError, match=rf"parallel={kind}: .* Type: parallel=none parallel.num_envs=3"):
+            build({**crowd, "parallel": {"type": kind, "num_envs": 3}})
 
 
 def test_an_unknown_env_gets_the_nearest() -> None:

@@ -22,6 +22,10 @@ class Backend(Env):
     Public attributes that are not our own are the native env's. A subclass names its ``library``, builds from a name
     (``from_name``), lists the names it knows (``available_names``), and writes the hooks of ``RowEnv``.
 
+    A simulator that is many envs by nature, because it steps them at once, is ``batched``: its ``from_name`` takes
+    ``num_envs: int | None = None`` too and makes an env of ``batch_size`` ``[num_envs]``; None: as few as it can, one
+    without a batch dimension or a batch of one.
+
     Args:
         native: the other library's env. It is closed with this one.
         frame_skip: how often each action is repeated; None: as often as the simulator itself does. Rewards are summed,
@@ -32,13 +36,14 @@ class Backend(Env):
             write a wrong shape, None or another dtype into a row without a word, and one NaN spoils a data set.
             ``"full"`` costs 4 % of CartPole's steps, and less where steps take longer. ``"first"`` is the default: it
             costs nothing that can be measured, and no long run stops late for a bound that is missed by a rounding.
-        device: see :class:`~envcli.env.Env`.
+        device, batch_size: see :class:`~envcli.env.Env`.
 
     Raises:
         ConfigError: ``frame_skip`` is not at least 1, or there are no such ``checks``.
     """
 
     library: ClassVar[str]
+    batched: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -47,8 +52,9 @@ class Backend(Env):
         frame_skip: int | None = None,
         checks: str = "first",
         device: torch.device | str | None = None,
+        batch_size: object = (),
     ) -> None:
-        super().__init__(device=device)
+        super().__init__(device=device, batch_size=batch_size)
         whole = isinstance(frame_skip, int) and not isinstance(frame_skip, bool)
         if frame_skip is not None and (not whole or frame_skip < 1):
             raise ConfigError(

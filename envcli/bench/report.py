@@ -117,7 +117,7 @@ def title(result: Data) -> str:
     """What was measured."""
     name, envs = result["name"], result["envs"]
     if result["parallel"] == "none":
-        return f"{name}, one env"
+        return f"{name}, {envs} envs at once" if envs > 1 else f"{name}, one env"
     where = f"in {result['workers']} workers" if result["parallel"] == "processes" else "one after the other"
     return f"{name}, {envs} envs {where}"
 

@@ -39,20 +39,24 @@ class Workload:
 
     @property
     def kind(self) -> str:
-        """``"none"`` for one env, ``"serial"`` or ``"processes"`` for a batch."""
+        """``"serial"`` or ``"processes"`` for a batch of ours; ``"none"`` for one env, or a batch by nature."""
         return str(self._parallel.get("type", "none"))
 
     @property
     def envs(self) -> int:
         """How many."""
-        return 1 if self.kind == "none" else int(self._parallel["num_envs"])
+        return int(self._parallel.get("num_envs") or 1)
 
     @property
     def workers(self) -> int:
         """How many processes, or threads, share the envs."""
-        if self.kind != "processes":
-            return 1
-        return min(int(self._parallel.get("num_workers") or cores()), self.envs)
+        if self.kind == "processes":
+            wanted = self._parallel.get("num_workers")
+        elif "num_threads" in self.backend:  # an engine that has some
+            wanted = self.backend["num_threads"]
+        else:
+            wanted = 1
+        return min(int(wanted or cores()), self.envs)
 
     @property
     def frames_per_step(self) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "run"]
 
-_WHERE = {"processes": "in worker processes", "serial": "one after the other"}
+_WHERE = {"processes": ", in worker processes", "serial": ", one after the other"}
 _KINDS = ("observation", "action", "state", "reward", "done")
 
 
@@ -102,7 +102,8 @@ def _tree(data: dict[str, Any]) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
-    several = f" x {data['batch_size'][0]}, {_WHERE[data['parallel']['type']]}" if data["batch_size"] else ""
+    where = _WHERE.get(data["parallel"].get("type", "none"), "")
+    several = f" x {data['batch_size'][0]}{where}" if data["batch_size"] else ""
     tree = Tree(Text.assemble((data["name"], "bold"), f" (backend {data['backend']}){several}"))
     if before := data.get("specs_before_transforms"):
         _grow(tree.add("before transforms"), before)

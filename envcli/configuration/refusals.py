@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from envcli import catalog
 from envcli.configuration.composition import compose
 from envcli.configuration.overrides import is_sweep
 from envcli.errors import nearest
@@ -71,12 +72,17 @@ def _unknown(key: str, command: str, overrides: Iterable[str]) -> str:
     parent, known = _neighbours(key, command, overrides)
     below = key[len(parent) + 1 :] if parent else key
     name = below.split(".")[0]
-    if parent == "parallel" and known == ["type"]:
-        return f"no key {key!r}: one env has no such key. For several, choose parallel=processes or parallel=serial."
+    if parent == "parallel" and any(node.path == key for node in _keys_of("parallel", command)):
+        return f"no key {key!r}: envs in this process have no such key. For several processes, add parallel=processes."
     if not known:
         cure = f" Choose one first, such as {parent}=[step_counter]." if parent.endswith("transforms") else ""
         return f"no key {key!r}: {parent or command} is empty.{cure}"
     return f"no key {key!r}. {nearest(name, known)}" + (f" (in {parent})" if parent else "")
+
+
+def _keys_of(group: str, command: str) -> Iterable[catalog.NodeKey]:
+    """The keys of all choices of a group."""
+    return (key for found in catalog.groups(command) if found.name == group for key in catalog.node_keys(found))
 
 
 def _no_choice(group: str, name: str, known: list[str]) -> str:

@@ -37,6 +37,12 @@ def test_the_table_says_how_fast_and_how_many_times_as_fast() -> None:
     assert "note:" not in text
 
 
+def test_the_title_says_how_many_envs() -> None:
+    alone = {**result([1.0], [2.0]), "parallel": "none"}
+    assert "Toy-v0, 8 envs at once" in drawn(alone)
+    assert "Toy-v0, one env" in drawn({**alone, "envs": 1})
+
+
 def test_frames_have_no_column_where_a_step_is_one() -> None:
     assert "frames/s" not in drawn({**result([1.0], [2.0]), "frames_per_step": 1})
 

@@ -22,6 +22,12 @@ def test_a_batch_has_its_numbers() -> None:
     assert work(parallel={"type": "serial", "num_envs": 3}).workers == 1
 
 
+def test_a_batch_of_the_simulators_own_has_its_numbers_too() -> None:
+    found = work(parallel={"type": "none", "num_envs": 8}, backend={"num_threads": 2})
+    assert (found.kind, found.envs, found.workers) == ("none", 8, 2)
+    assert work(parallel={"type": "none", "num_envs": 8}).workers == 1
+
+
 @pytest.mark.parametrize(
     ("cfg", "frames"),
     [
