@@ -14,7 +14,7 @@ from gymnasium import error as gym_error
 from envcli import gl
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 
-__all__ = ["make", "named_libraries", "names"]
+__all__ = ["make", "make_vector", "named_libraries", "names"]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
 
@@ -42,13 +42,46 @@ def make(
         MissingDependency: an id of Atari, and ale-py is not installed.
         ConfigError: the env does not take an option, needs another library, or nothing here can draw it.
     """
+    complete = _completed(name, options, from_pixels, frame_skip)
+    with _explained(name, complete):
+        return gymnasium.make(name, **complete)
+
+
+def make_vector(
+    name: str, num_envs: int, mode: str | None, options: Options, *, from_pixels: bool = False
+) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+    """``num_envs`` envs of an id as one, by ``gymnasium.make_vec``.
+
+    Args:
+        name, options, from_pixels: as :func:`make` takes them.
+        mode: ``"vector_entry_point"`` is the id's own engine, ``"sync"`` a loop; None: the engine, if there is one.
+
+    Raises:
+        UnknownName, MissingDependency, ConfigError: as :func:`make` does; or the id has no engine of its own.
+    """
+    complete = _completed(name, options, from_pixels, None)
+    if mode is None:
+        spec = gymnasium.registry.get(name)
+        mode = "sync" if spec is None or spec.vector_entry_point is None else "vector_entry_point"
+    loop = {"copy": False} if mode == "sync" else None  # rows are copies already
+    with _explained(name, complete):
+        return gymnasium.make_vec(name, num_envs, mode, loop, **complete)
+
+
+def _completed(name: str, options: Options, from_pixels: bool, frame_skip: int | None) -> Options:
+    """``options`` and what the others imply; what they need is made ready."""
     if name not in gymnasium.registry:
         _register_atari()
     if from_pixels or options.get("render_mode"):
         _prepare_drawing(name)
-    options = {**_implied(name, from_pixels, frame_skip, options), **options}
+    return {**_implied(name, from_pixels, frame_skip, options), **options}
+
+
+@contextmanager
+def _explained(name: str, options: Options) -> Iterator[None]:
+    """Say in one line what gymnasium says in several kinds of exceptions."""
     try:
-        return gymnasium.make(name, **options)
+        yield
     except ImportError as error:
         raise ConfigError(f"{name} needs a library that is not installed: {error}.{_cure(name)}") from error
     except gym_error.Error as error:

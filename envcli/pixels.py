@@ -28,14 +28,16 @@ class Pixels:
     Args:
         render: gives the present frame. It is called once here, to see how large it is; its memory may be its own.
         where: the env, for messages.
+        several: ``render`` gives a sequence of frames, one for each env of a batch.
 
     Raises:
         ConfigError: ``render`` gives something else than an image.
     """
 
-    def __init__(self, render: Callable[[], Any], where: str) -> None:  # Any: a foreign library's answer, checked here
+    # Any: a foreign library's answer, checked here
+    def __init__(self, render: Callable[[], Any], where: str, *, several: bool = False) -> None:
         self._render = render
-        frame = render()
+        frame = render()[0] if several else render()
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
             found = (
                 f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else f"a {type(frame).__name__}"

@@ -32,6 +32,7 @@ STOREYS = [
         "envcli.row_views",
         "envcli.spaces",
         "envcli.spare_memory",
+        "envcli.vector_rows",
     ],
     [
         "envcli.dm_specs",

@@ -1,0 +1,206 @@
+"""Gymnasium's vector envs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import SyncVectorEnv
+from typing_extensions import Self
+
+from envcli import gym_registry
+from envcli.backends.vector_backend import VectorBackend
+from envcli.buffer import Array, RolloutBuffer
+from envcli.errors import ConfigError, UnknownName
+from envcli.keys import Key
+from envcli.pixels import Pixels
+from envcli.spaces import is_image
+from envcli.vector_rows import VectorRows
+
+__all__ = ["GymnasiumVectorEnv"]
+
+_MODES = ("vector_entry_point", "sync")
+
+
+class GymnasiumVectorEnv(VectorBackend):
+    """Gymnasium envs that are stepped at once: ``GymnasiumVectorEnv("CartPole-v1", num_envs=64)``.
+
+    An id may have an engine of its own, which computes with arrays of all envs, as CartPole's does; any other is a
+    ``SyncVectorEnv``, a loop that is no faster than ``parallel=serial``. Keys and specs are those of
+    :class:`~envcli.backends.gym.GymEnv`. With ``sync`` the same seed gives the bits of ``SerialEnv``, until an episode
+    ends within a ``frame_skip``; CartPole's engine draws the beginnings of all envs from one generator.
+
+    Args:
+        env_name: an id of ``gymnasium.registry``.
+        num_envs: how many.
+        vectorization_mode: ``"vector_entry_point"`` or ``"sync"``; None: the id's own engine if there is one, or else
+            ``"sync"``. For processes take ``ParallelEnv``.
+        categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
+        frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
+        from_pixels: show what ``render()`` draws of each, under ``"pixels"``; what is kept beside it is ``"state"``.
+        pixels_only: with ``from_pixels``: leave the state out.
+        device: see :class:`~envcli.env.Env`.
+        options: for ``gymnasium.make_vec``.
+
+    Raises:
+        UnknownName: there is no such id; says the nearest.
+        ConfigError: the env does not take an option, needs a library that is not installed, or cannot be drawn here; or
+            its engine cannot reset some envs and leave the others alone.
+    """
+
+    library: ClassVar[str] = "gymnasium"
+
+    def __init__(
+        self,
+        env_name: str,
+        num_envs: int = 1,
+        *,
+        vectorization_mode: str | None = None,
+        categorical_action_encoding: bool = False,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> None:
+        if vectorization_mode not in (None, *_MODES):
+            cure = "For processes: backend=gymnasium parallel=processes"
+            raise UnknownName("vectorization_mode", str(vectorization_mode), _MODES, cure)
+        engine = gym_registry.make_vector(env_name, num_envs, vectorization_mode, options, from_pixels=from_pixels)
+        try:
+            super().__init__(engine, num_envs, frame_skip=frame_skip, device=device)
+            self.env_name = env_name
+            self._require_partial_resets()
+            space = engine.single_observation_space
+            image = is_image(space)
+            self.from_pixels, self.pixels_only = from_pixels or image, pixels_only
+            self._pixels = self._camera() if from_pixels and not image else None
+            name = "pixels" if image else "observation" if self._pixels is None else "state"
+            self._describe(space, engine.single_action_space, name, categorical_action_encoding)
+        except BaseException:
+            engine.close()  # nobody else ever sees it
+            raise
+
+    def _camera(self) -> Pixels:
+        self._env.reset()  # nothing can be drawn before
+        with gym_registry.named_libraries(self.env_name):
+            return Pixels(self._env.render, self.env_name, several=True)
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        num_envs: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        vectorization_mode: str | None = None,
+        categorical_action_encoding: bool = False,
+        **options: Any,
+    ) -> Self:
+        """The same as the constructor; the name that every backend has."""
+        return cls(
+            name,
+            num_envs or 1,
+            vectorization_mode=vectorization_mode,
+            categorical_action_encoding=categorical_action_encoding,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            pixels_only=pixels_only,
+            device=device,
+            **options,
+        )
+
+    @classmethod
+    def available_names(cls) -> list[str]:
+        """The ids that have an engine of their own; any other of ``backend=gymnasium`` works too."""
+        return [name for name in gym_registry.names() if gymnasium.registry[name].vector_entry_point is not None]
+
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` frames at the rate that the engine's ``metadata`` gives."""
+        rate = self._env.metadata.get("render_fps")
+        return self._repeat / rate if rate else None
+
+    def _native_name(self) -> str:
+        return self.env_name
+
+    def _show(self, shown: Any) -> None:  # Any: a Composite of a single env
+        super()._show(shown if self._pixels is None else self._pixels.added_to(shown, self.pixels_only))
+
+    # -- resets ---------------------------------------------------------------------------------------------------
+
+    def _require_partial_resets(self) -> None:
+        """Try it: an engine that does not know ``reset_mask`` resets all envs without a word."""
+        engine, n = self._env, self.num_envs
+        if n == 1 or isinstance(engine, SyncVectorEnv | CartPoleVectorEnv):
+            return
+        engine.reset(seed=0)
+        before = engine.step(engine.action_space.sample())[0]
+        before = {name: value.copy() for name, value in _arrays(before)}
+        after = dict(_arrays(engine.reset(options={"reset_mask": np.arange(n) == 0})[0]))
+        if any((before[name][1:] != after[name][1:]).any() for name in before):
+            raise ConfigError(
+                f"{self.env_name}: its own engine, {type(engine).__name__}, cannot reset some envs and leave the "
+                "others alone, so the ends of episodes would be lost. Type: backend.vectorization_mode=sync"
+            )
+
+    def _begin(self, where: Array | None) -> Any:
+        engine, options = self._env, self._reset_options
+        if where is None:
+            seeds: Any = self._taken_seeds()
+            seeds = seeds[0] if seeds is not None and not isinstance(engine, SyncVectorEnv) else seeds
+            return engine.reset(seed=seeds, options=options or None)[0]
+        if isinstance(engine, CartPoleVectorEnv):
+            return _restarted(engine, where)
+        return engine.reset(options={**options, "reset_mask": where})[0]
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    def _rows(self, prefix: Key, buffer: RolloutBuffer) -> VectorRows:
+        if self._pixels is not None and self.pixels_only:
+            return VectorRows(gymnasium.spaces.Dict(), prefix, buffer)  # nothing of the state is shown
+        return super()._rows(prefix, buffer)
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        super()._bind(buffer)
+        if self._pixels is not None:
+            self._pixels.bind(buffer)
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        super()._reset_row(t, where)
+        if self._pixels is not None:
+            self._pixels.show_first(t)
+
+    def _note(self, t: int, info: Any) -> None:
+        if self._pixels is not None:
+            self._pixels.show_next(t)
+
+
+def _restarted(engine: CartPoleVectorEnv, where: Array) -> Array:
+    """Begin these envs anew as the engine's own step does it with those that were done before, but without the step."""
+    state: Any = engine.state  # Any: its annotation says None
+    state[:, where] = engine.np_random.uniform(engine.low, engine.high, size=(4, np.count_nonzero(where)))
+    engine.steps[where], engine.prev_done[where] = 0, False
+    begun: Array = state.T.astype(np.float32)
+    return begun
+
+
+def _arrays(value: Any, name: str = "") -> Iterator[tuple[str, Array]]:  # Any: what an observation space holds
+    """Every array in ``value``, by its place."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _arrays(inner, f"{name}.{key}")
+    elif isinstance(value, tuple):
+        for i, inner in enumerate(value):
+            yield from _arrays(inner, f"{name}.{i}")
+    else:
+        yield name, value

@@ -1,0 +1,124 @@
+"""Between rows of a buffer and engines that step a batch at once: observations in, actions out.
+
+As :mod:`envcli.spaces` for single envs, of which a leaf of a space is one entry. Values begin with the number of envs,
+as ``gymnasium.vector.utils.batch_space`` has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from envcli.buffer import Array, RolloutBuffer
+from envcli.keys import Key
+
+__all__ = ["VectorRows", "vector_reader"]
+
+Space = spaces.Space[Any]
+Leaf = tuple[tuple[Any, ...], Callable[[Array], Array] | None, Array]
+"""Where in a native value it is, what it becomes (None: it is taken as it is), and its rows ``[time, n, *value]``."""
+
+
+class VectorRows:
+    """The rows of an observation of ``n`` envs.
+
+    Args:
+        space: of a single env.
+        path: its key in ``buffer``; what is nested in the space is nested under it.
+        buffer: whose rows.
+    """
+
+    def __init__(self, space: Space, path: Key, buffer: RolloutBuffer) -> None:
+        self._leaves = list(_leaves(space, path, (), buffer))
+
+    def put(self, t: int, value: Any) -> None:  # Any: an array, or a dict or tuple of them, as the space is
+        """Row ``t`` becomes ``value``, ``[n, ...]``."""
+        for place, convert, rows in self._leaves:
+            found = _at(value, place)
+            rows[t] = found if convert is None else convert(found)
+
+    def put_where(self, t: int, where: Array, value: Any) -> None:  # Any: see above
+        """The same for the envs in ``where``, ``[n]`` bool, alone: ``value`` is of all envs, or of these."""
+        count = np.count_nonzero(where)
+        for place, convert, rows in self._leaves:
+            found = _at(value, place)
+            found = found if len(found) == count else found[where]
+            rows[t][where] = found if convert is None else convert(found)
+
+
+def vector_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int], Any]:
+    """``read(t)``: row ``t`` of ``path`` as the actions ``[n, ...]`` of an engine, in memory of their own."""
+    match space:
+        case spaces.Dict():
+            named = {name: vector_reader(child, (*path, name), buffer) for name, child in space.spaces.items()}
+            return lambda t: {name: read(t) for name, read in named.items()}
+        case spaces.Tuple():
+            ordered = [vector_reader(child, (*path, str(i)), buffer) for i, child in enumerate(space.spaces)]
+            return lambda t: tuple(read(t) for read in ordered)
+        case spaces.Discrete():
+            return _numbers(buffer.array(path), 2, int(space.start), space.dtype)
+        case spaces.MultiDiscrete():
+            return _several_numbers(space, buffer.array(path))
+    rows = buffer.array(path)
+    shape = rows.shape[1:2] + space.shape if space.shape is not None else rows.shape[1:]
+    return lambda t: rows[t].reshape(shape).copy()
+
+
+def _numbers(rows: Array, plain: int, start: Any, dtype: Any) -> Callable[[int], Array]:
+    """``rows`` as numbers from ``start`` on: they are such if they have ``plain`` dimensions, or else one-hot."""
+    if rows.ndim == plain:
+        return lambda t: (rows[t] + start).astype(dtype)
+    return lambda t: (rows[t].argmax(-1) + start).astype(dtype, copy=False)
+
+
+def _several_numbers(space: spaces.MultiDiscrete, rows: Array) -> Callable[[int], Array]:
+    counts, start = np.asarray(space.nvec), np.asarray(space.start)
+    if rows.shape[2:] == counts.shape or rows.ndim == 4:  # numbers, or one-hot vectors of one length
+        return _numbers(rows, 2 + counts.ndim, start, space.dtype)
+    ends = np.cumsum(counts)[:-1]
+
+    def read(t: int) -> Array:
+        parts = [part.argmax(-1) for part in np.split(rows[t], ends, axis=-1)]
+        return (np.stack(parts, -1) + start).astype(space.dtype)
+
+    return read
+
+
+def _leaves(space: Space, path: Key, place: tuple[Any, ...], buffer: RolloutBuffer) -> Iterator[Leaf]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        keyed = isinstance(space, spaces.Dict)
+        inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        for name, child in inner:
+            yield from _leaves(child, (*path, str(name)), (*place, name if keyed else int(name)), buffer)
+        return
+    rows = buffer.array(path)
+    yield place, _conversion(space, rows), rows
+
+
+def _conversion(space: Space, rows: Array) -> Callable[[Array], Array] | None:
+    shape = rows.shape[2:]
+    if isinstance(space, spaces.Box):
+        return None if space.shape == shape else lambda value: value.reshape(-1, *shape)
+    if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return None
+    start = np.asarray(space.start)
+    counts = [int(space.n)] if isinstance(space, spaces.Discrete) else np.asarray(space.nvec).tolist()
+    if shape == (() if isinstance(space, spaces.Discrete) else np.asarray(space.nvec).shape):
+        return lambda value: value - start
+    units = [np.eye(n, dtype=rows.dtype) for n in counts]
+
+    def one_hot(value: Array) -> Array:
+        numbers = (value - start).reshape(len(value), len(units))
+        vectors = [unit[numbers[:, i]] for i, unit in enumerate(units)]
+        return np.concatenate(vectors, -1).reshape(-1, *shape)
+
+    return one_hot
+
+
+def _at(value: Any, place: tuple[Any, ...]) -> Any:  # Any: see VectorRows.put
+    for name in place:
+        value = value[name]
+    return value

@@ -1,0 +1,191 @@
+"""Gymnasium's vector envs: the contract, the single env step by step, and the same batch made by us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+import yaml
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from envcli import catalog, registry
+from envcli.backends.gymnasium_vector import GymnasiumVectorEnv
+from envcli.env import Env
+from envcli.errors import ConfigError, UnknownName
+from envcli.make import make_env
+from envcli.testing import EnvContract
+from tests.conftest import Command
+
+
+class TestCartPole(EnvContract):
+    def make_env(self) -> Env:
+        return GymnasiumVectorEnv("CartPole-v1", 5)
+
+
+class TestSync(EnvContract):
+    def make_env(self) -> Env:
+        return GymnasiumVectorEnv("Blackjack-v1", 3, frame_skip=2, categorical_action_encoding=True)
+
+
+# -- an engine of its own ---------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_that_of_the_single_env() -> None:
+    """From the same states, and with the float32 that states are shown in."""
+    torch.manual_seed(0)
+    with GymnasiumVectorEnv("CartPole-v1", 4) as env:
+        data = env.rollout(40, break_when_any_done=False).flatten()
+    assert data["next", "done"].sum() > 3
+    single: Any = gymnasium.make("CartPole-v1").unwrapped
+    for row in data:
+        single.reset()
+        single.state = row["observation"].double().numpy()
+        observation, reward, terminated, _, _ = single.step(int(row["action"].argmax()))
+        np.testing.assert_allclose(row["next", "observation"].numpy(), observation, rtol=1e-5, atol=1e-5)
+        assert (row["next", "reward"].item(), row["next", "terminated"].item()) == (reward, terminated)
+
+
+def test_the_end_of_an_episode_is_shown_and_the_next_row_begins_anew() -> None:
+    torch.manual_seed(1)
+    with GymnasiumVectorEnv("CartPole-v1", 8) as env:
+        data = env.rollout(100, break_when_any_done=False)
+    ended = data["next", "terminated"].squeeze(-1)
+    last = data["next", "observation"][ended]
+    assert ((last[:, 0].abs() > 2.4) | (last[:, 2].abs() > 12 * 2 * torch.pi / 360)).all()
+    assert (data["observation"][:, 1:][ended[:, :-1]].abs() <= 0.05).all()
+    assert (data["next", "reward"] == 1).all()  # the step that only resets, which pays 0, is never made
+    going_on = ~ended[:, :-1]
+    assert torch.equal(data["observation"][:, 1:][going_on], data["next", "observation"][:, :-1][going_on])
+
+
+def test_a_time_limit_is_no_termination() -> None:
+    with GymnasiumVectorEnv("CartPole-v1", 2, max_episode_steps=3) as env:
+        following = env.rollout(6, break_when_any_done=False)["next"]
+    assert following["truncated"][..., 0].tolist() == [[False, False, True] * 2] * 2
+    assert not following["terminated"].any()
+
+
+class Forgetful(VectorEnv[Any, Any, Any]):
+    """Resets all envs, whatever mask it is given."""
+
+    metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as gymnasium has it
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs, self.state = num_envs, np.zeros(num_envs, dtype=np.float32)
+        self.single_observation_space = spaces.Box(-10, 10, ())
+        self.single_action_space = spaces.Discrete(2)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.state = np.zeros_like(self.state)
+        return self.state, {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self.state = self.state + 1
+        no = np.zeros(self.num_envs, dtype=bool)
+        return self.state, self.state, no, no, {}
+
+
+@pytest.fixture
+def forgetful() -> str:
+    if "Forgetful-v0" not in gymnasium.registry:
+        gymnasium.register("Forgetful-v0", vector_entry_point=Forgetful)
+    return "Forgetful-v0"
+
+
+def test_an_engine_that_cannot_reset_some_envs_is_refused(forgetful: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"Forgetful, cannot reset some envs .* Type: backend.vectorization_mode=sync"
+    ):
+        GymnasiumVectorEnv(forgetful, 2)
+    with GymnasiumVectorEnv(forgetful, 1) as env:  # there is nobody to leave alone
+        assert env.rollout(3)["next", "observation"].flatten().tolist() == [1, 2, 3]
+
+
+# -- sync -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["blackjack", "pendulum"])
+def test_a_loop_of_theirs_gives_the_bits_of_ours(preset: str) -> None:
+    runs = []
+    for words in (["backend=gymnasium_vector"], ["parallel=serial"]):
+        torch.manual_seed(2)
+        with make_env(f"env={preset}", *words, "parallel.num_envs=3", "seed=5") as env:
+            runs.append(env.rollout(210, break_when_any_done=False))
+    assert runs[0]["next", "done"].any()
+    assert (runs[0] == runs[1]).all()
+
+
+def test_a_repeated_action_ends_with_the_episode() -> None:
+    with GymnasiumVectorEnv("CartPole-v1", 3, frame_skip=4) as env, GymnasiumVectorEnv("CartPole-v1", 3) as plain:
+        env.set_seed(0)
+        plain.set_seed(0)
+        state, slow = env.reset(), plain.reset()
+        push = torch.tensor([[1, 0]] * 3)
+        for _ in range(2):
+            stepped, seen = env.step(state.set("action", push))["next"], []
+            for _ in range(4):
+                seen.append(plain.step(slow.set("action", push))["next"])
+                slow = plain.step_mdp(slow)
+            for i in range(3):
+                ends = [one["done"][i].item() for one in seen]
+                count = ends.index(True) + 1 if True in ends else 4
+                assert torch.equal(stepped["observation"][i], seen[count - 1]["observation"][i])
+                assert (stepped["reward"][i].item(), stepped["done"][i].item()) == (count, True in ends)
+            state = env.step_mdp(state)
+            if any(True in [one["done"][i].item() for one in seen] for i in range(3)):
+                break
+
+
+def test_frames_are_those_of_each_env() -> None:
+    pytest.importorskip("pygame")
+    with GymnasiumVectorEnv("CartPole-v1", 2, from_pixels=True, pixels_only=False) as env:
+        data = env.rollout(3, break_when_any_done=False)
+    assert data["pixels"].shape == (2, 3, 400, 600, 3)
+    assert set(map(str, data["next"].keys())) == {"pixels", "state", "reward", "done", "terminated", "truncated"}
+    assert not torch.equal(data["pixels"][0, 0], data["pixels"][1, 0])
+    assert torch.equal(data["pixels"][:, 1], data["next", "pixels"][:, 0])
+
+
+# -- what is typed ----------------------------------------------------------------------------------------------------
+
+
+def test_the_node_lists_what_the_constructor_takes() -> None:
+    node = yaml.safe_load((catalog.folder() / "backend" / "gymnasium_vector.yaml").read_text())
+    given = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}
+    assert set(node) - {"type", "options"} == set(registry.arguments(GymnasiumVectorEnv.from_name)) - given
+    assert registry.find("backends", node["type"]) is GymnasiumVectorEnv
+
+
+def test_mistakes_are_explained() -> None:
+    with pytest.raises(UnknownName, match=r"vectorization_mode 'async'. .* For processes: backend=gymnasium parallel="):
+        GymnasiumVectorEnv("CartPole-v1", 2, vectorization_mode="async")
+    with pytest.raises(UnknownName, match="CartPole-v1"):
+        GymnasiumVectorEnv("CartPol-v1", 2)
+    with pytest.raises(ConfigError, match="does not take these options: gravity"):
+        GymnasiumVectorEnv("CartPole-v1", 2, gravity=3)
+    with pytest.raises(ConfigError, match=r"Pendulum-v1 cannot be made: .* vector entry point"):
+        GymnasiumVectorEnv("Pendulum-v1", 2, vectorization_mode="vector_entry_point")
+
+
+def test_those_with_an_engine_are_listed() -> None:
+    names = GymnasiumVectorEnv.available_names()
+    assert "CartPole-v1" in names
+    assert "Pendulum-v1" not in names
+
+
+def test_the_commands_see_the_batch(cli: Command) -> None:
+    words = ("env=cartpole", "backend=gymnasium_vector", "parallel.num_envs=64")
+    done = cli("rollout", *words, "max_steps=100", "seed=1")
+    assert (done.code, done.err) == (0, "")
+    assert "steps     6,400, 100 of each of 64 envs" in done.out
+    assert "CartPole-v1 (backend gymnasium_vector) x 64\n" in cli("spec", *words).out
+    assert cli("check", *words[:2], "parallel.num_envs=3").code == 0
+    refused = cli("rollout", *words, "parallel=processes")
+    assert refused.code == 2
+    assert "Type: parallel=none parallel.num_envs=64" in refused.err
