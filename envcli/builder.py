@@ -60,6 +60,8 @@ def build_one(cfg: Mapping[str, Any], device: torch.device | None = None) -> Env
 
     Of a backend that is many envs by nature, ``parallel.num_envs`` of them.
     """
+    node, transforms = _backend(cfg).absorb(cfg["backend"], cfg.get("transforms") or {})
+    cfg = {**cfg, "backend": node, "transforms": transforms}
     env = _native(cfg, device)
     try:
         return _transformed(env, cfg, "transforms", "outer_transforms")

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 import envcli
 from envcli import registry
+from envcli.backends.backend import Backend
 from envcli.builder import build, step_seconds
 from envcli.errors import ConfigError, SpecError, UnknownName
 from envcli.testing.toys import CountingEnv
@@ -96,7 +97,7 @@ def test_a_mistake_names_its_place(cfg: dict[str, object], text: str) -> None:
 class Crowd(CountingEnv):
     """A backend that is many envs by nature."""
 
-    batched = True
+    batched, absorb = True, Backend.absorb
 
     @classmethod
     def from_name(cls, name: str, *, num_envs: int | None = None) -> Crowd:

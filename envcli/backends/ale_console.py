@@ -17,7 +17,7 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingDependency("ale-py", "backend=ale", "atari") from missing
 
-__all__ = ["Console", "Reader", "game_names", "rom_of"]
+__all__ = ["Console", "Reader", "game_names", "rom_of", "screen_size_of"]
 
 Reader = Callable[[Array], None]
 """Fills one row, in place, with what the console shows now."""
@@ -54,6 +54,19 @@ def rom_of(name: str) -> str:
     if rom in _TWO_PLAYERS:
         raise ConfigError(f"{_titled(rom)} needs two players, and ALE plays with one. Choose another: envcli list")
     return rom
+
+
+def screen_size_of(rom: str) -> tuple[int, int]:
+    """Height and width of a game's frames, by ALE's own name of it.
+
+    >>> screen_size_of("pong"), screen_size_of("air_raid")
+    ((210, 160), (250, 160))
+    """
+    ALEInterface.setLoggerMode(LoggerMode.Error)  # for the whole process; otherwise a banner for each game
+    ale = ALEInterface()
+    ale.loadROM(_rom_path(rom))
+    height, width = ale.getScreenDims()
+    return height, width
 
 
 def _titled(rom: str) -> str:

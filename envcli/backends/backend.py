@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -89,6 +89,16 @@ class Backend(Env):
     @abstractmethod
     def available_names(cls) -> list[str]:
         """The names that ``from_name`` takes, sorted."""
+
+    @classmethod
+    def absorb(
+        cls, node: Mapping[str, Any], transforms: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """A configuration in which what the simulator does itself has moved from ``transforms`` to ``node``.
+
+        Both are as a YAML has them. Nothing moves unless a subclass knows better; what has moved is not done twice.
+        """
+        return node, transforms
 
     @property
     def step_seconds(self) -> float | None:

@@ -108,7 +108,7 @@ class VectorBackend(Backend, ABC):
 
     def _step_row(self, t: int) -> None:
         actions = self._action(t)
-        observation, reward, terminated, truncated, info = self._env.step(actions)
+        observation, reward, terminated, truncated, info = self._advance(actions)
         self._following.put(t, observation)
         self._reward[t] = reward
         ended = terminated | truncated
@@ -116,7 +116,7 @@ class VectorBackend(Backend, ABC):
             on = ~ended
             if not on.any():
                 break
-            observation, reward, again_terminated, again_truncated, info = self._env.step(actions)
+            observation, reward, again_terminated, again_truncated, info = self._advance(actions)
             self._following.put_where(t, on, observation)
             self._reward[t][on] += reward[on]
             terminated, truncated = terminated | (again_terminated & on), truncated | (again_truncated & on)
@@ -124,6 +124,11 @@ class VectorBackend(Backend, ABC):
         if ended.any():
             self._done[t], self._terminated[t], self._truncated[t] = ended, terminated, truncated
         self._note(t, info)
+
+    def _advance(self, actions: Any) -> tuple[Any, Array, Array, Array, Any]:  # Any: as the spaces are
+        """One step of all: observation, reward, terminated, truncated, each ``[num_envs, ...]``, and the info."""
+        answer: tuple[Any, Array, Array, Array, Any] = self._env.step(actions)
+        return answer
 
     def _note(self, t: int, info: Any) -> None:  # Any: each engine's own
         """What else row ``t`` of next shows, besides the observation."""

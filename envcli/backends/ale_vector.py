@@ -1,0 +1,259 @@
+"""Atari games on ALE's own vector engine: threads in C++."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from typing_extensions import Self
+
+from envcli.backends.ale_console import game_names, rom_of, screen_size_of
+from envcli.backends.atari_bundle import AtariBundle, taken_noops
+from envcli.backends.vector_backend import VectorBackend
+from envcli.buffer import Array, RolloutBuffer
+from envcli.errors import ConfigError, MissingDependency
+from envcli.pixels import frame_size
+from envcli.specs import Bounded, Composite
+
+try:
+    from ale_py.vector_env import AtariVectorEnv
+except ModuleNotFoundError as missing:
+    raise MissingDependency("ale-py", "backend=ale_vector", "atari") from missing
+
+__all__ = ["ALEVectorEnv"]
+
+_FRAME_SKIP = 4  # of every ALE/...-v5
+_FOREVER = 2**31 - 1  # frames
+_SEEDS = 2**31  # the engine's are int32, and negative ones mean none
+
+
+class ALEVectorEnv(VectorBackend):
+    """``num_envs`` games of one kind, stepped by threads in C++: ``ALEVectorEnv("Pong", num_envs=16)``.
+
+    Keys, specs and defaults are those of :class:`~envcli.backends.ale.ALEEnv`, and where nothing is drawn at random
+    (``repeat_action_probability=0``) the same actions give its frames and rewards bit for bit, with these exceptions:
+    an episode that ends within a step shows the frame of the step before as its last; a life lost with
+    ``episodic_life`` is followed by a new game. There is no RAM to be seen, and no mode or difficulty to be set.
+
+    From YAML, ``transforms=atari`` is done by the engine (``native_transforms: true``): gray by ALE's palette, smaller
+    by the mean of each area, black frames in the stack before the first one, and no-ops counted in frames and not in
+    steps. Rewards and ends are the same; pixels of Breakout differ by 1.4 of 255 in the mean, at edges by 148.
+
+    Args:
+        game: ``"Pong"``, ``"pong"`` or ``"ALE/Pong-v5"``.
+        num_envs: how many.
+        frame_skip: frames that an action is held; None: 4.
+        screen_size: ``[height, width]`` of a frame; None: as the game draws it.
+        stack: show the last so many frames as ``[stack, height, width]``, black ones before the first; None: one,
+            ``[height, width, channels]``. Gray frames only.
+        reward_clipping: keep rewards within -1 and 1.
+        noop_max: begin a game with up to so many frames of no-op.
+        obs_type: ``"rgb"`` or ``"grayscale"`` (ALE's own luminance).
+        num_threads: of the engine; None: one for each core, at most one for each env.
+        max_pool, repeat_action_probability, full_action_space, episodic_life, lives: see
+            :class:`~envcli.backends.ale.ALEEnv`.
+        max_num_frames_per_episode, categorical_action_encoding: see there.
+        device: see :class:`~envcli.env.Env`.
+
+    Raises:
+        UnknownName: there is no such game; says the nearest.
+        ConfigError: an option is out of its range, or two do not fit.
+        MissingDependency: ale-py is not installed.
+    """
+
+    library: ClassVar[str] = "ale_py"
+
+    def __init__(
+        self,
+        game: str,
+        num_envs: int = 1,
+        *,
+        frame_skip: int | None = None,
+        screen_size: int | Sequence[int] | None = None,
+        stack: int | None = None,
+        max_pool: bool = False,
+        reward_clipping: bool = False,
+        repeat_action_probability: float = 0.25,
+        full_action_space: bool = False,
+        noop_max: int = 0,
+        obs_type: str = "rgb",
+        episodic_life: bool = False,
+        lives: bool = False,
+        max_num_frames_per_episode: int | None = 108_000,
+        categorical_action_encoding: bool = False,
+        num_threads: int | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
+        self._repeat = 1  # the engine holds actions
+        self.game, self.from_pixels = rom_of(game), True
+        if obs_type not in ("rgb", "grayscale"):
+            raise ConfigError(f"obs_type: expected rgb or grayscale, found {obs_type!r}. For ram: backend=ale")
+        if stack is not None and (stack < 1 or obs_type == "rgb"):
+            raise ConfigError(f"stack: found {stack}, expected at least 1, and obs_type=grayscale")
+        if max_pool and frame_skip == 1:
+            raise ConfigError("frame_skip: expected at least 2 with max_pool, which takes two frames, found 1")
+        height, width = screen_size_of(self.game) if screen_size is None else frame_size(screen_size)
+        self._env = AtariVectorEnv(
+            self.game,
+            num_envs,
+            num_threads=num_threads or min(_cores(), num_envs),
+            max_num_frames_per_episode=max_num_frames_per_episode or _FOREVER,
+            repeat_action_probability=repeat_action_probability,
+            full_action_space=full_action_space,
+            img_height=height,
+            img_width=width,
+            grayscale=obs_type == "grayscale",
+            stack_num=stack or 1,
+            frameskip=frame_skip or _FRAME_SKIP,
+            maxpool=max_pool,
+            noop_max=noop_max,
+            episodic_life=episodic_life,
+            reward_clipping=reward_clipping,
+            use_fire_reset=False,
+        )
+        one = (height, width, 3 if obs_type == "rgb" else 1)
+        self._shape = one if stack is None else (stack, height, width)
+        self._lives = lives
+        space = Box(0, 255, self._shape, np.uint8)
+        self._describe(space, self._env.single_action_space, "pixels", categorical_action_encoding)
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        num_envs: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        screen_size: int | Sequence[int] | None = None,
+        stack: int | None = None,
+        max_pool: bool = False,
+        reward_clipping: bool = False,
+        repeat_action_probability: float = 0.25,
+        full_action_space: bool = False,
+        noop_max: int = 0,
+        obs_type: str = "rgb",
+        episodic_life: bool = False,
+        lives: bool = False,
+        max_num_frames_per_episode: int | None = 108_000,
+        categorical_action_encoding: bool = False,
+        num_threads: int | None = None,
+        **options: Any,
+    ) -> Self:
+        """The same as the constructor; the name that every backend has. There are no other ``options``."""
+        if options:
+            raise ConfigError(
+                f"ALEVectorEnv takes no {', '.join(options)}. `envcli rollout --help` lists what it takes"
+            )
+        return cls(
+            name,
+            num_envs or 1,
+            frame_skip=frame_skip,
+            screen_size=screen_size,
+            stack=stack,
+            max_pool=max_pool,
+            reward_clipping=reward_clipping,
+            repeat_action_probability=repeat_action_probability,
+            full_action_space=full_action_space,
+            noop_max=noop_max,
+            obs_type=obs_type,
+            episodic_life=episodic_life,
+            lives=lives,
+            max_num_frames_per_episode=max_num_frames_per_episode,
+            categorical_action_encoding=categorical_action_encoding,
+            num_threads=num_threads,
+            device=device,
+        )
+
+    @classmethod
+    def absorb(
+        cls, node: Mapping[str, Any], transforms: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """``transforms=atari`` becomes options of the engine; with ``native_transforms=false``, its no-ops alone."""
+        wanted = node.get("native_transforms", True)
+        node = {name: value for name, value in node.items() if name != "native_transforms"}
+        noops, transforms = taken_noops(transforms)
+        node = {**node, "noop_max": noops} if noops else node
+        found = AtariBundle.split(transforms) if wanted else None
+        if found is None or node.get("stack") or node.get("obs_type", "rgb") != "rgb":
+            return node, transforms
+        bundle, rest = found
+        does = {"obs_type": "grayscale", "screen_size": list(bundle.size), "stack": bundle.stack}
+        return {**node, **does, "reward_clipping": bundle.clipped}, rest
+
+    @classmethod
+    def available_names(cls) -> list[str]:
+        """The games for one player, sorted."""
+        return game_names()
+
+    def get_action_meanings(self) -> list[str]:
+        """What each action is called, in the order of the action spec."""
+        return [action.name for action in self._env.ale.get_action_set()]
+
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` frames of an Atari, which shows 60 a second."""
+        return (self.frame_skip or _FRAME_SKIP) / 60
+
+    def _native_name(self) -> str:
+        return self.game
+
+    def _show(self, shown: Composite) -> None:
+        if self._lives:  # the console counts them in bytes
+            lives = Bounded(0, 255, torch.Size([1]), device=self.device, dtype=torch.int64)
+            shown = Composite({**dict(shown.items()), "lives": lives}, device=self.device)
+        super()._show(shown)
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        super()._bind(buffer)
+        if self._lives:
+            self._first_lives, self._next_lives = (
+                buffer.array((*prefix, "lives"))[..., 0] for prefix in ((), ("next",))
+            )
+
+    def _begin(self, where: Array | None) -> Array:
+        if self._reset_options:
+            found = ", ".join(self._reset_options)
+            raise ConfigError(f"reset: ALE takes no options, found {found}. To seed it: env.set_seed(seed)")
+        if where is None:
+            seeds = self._taken_seeds()
+            given = None if seeds is None else np.array(seeds) % _SEEDS
+            frames, self._info = self._env.reset(seed=given)
+        else:
+            frames, self._info = self._env.reset(options={"reset_mask": where})
+        return self._in_shape(frames)
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        super()._reset_row(t, where)
+        if self._lives:
+            self._first_lives[t][... if where is None else where] = self._info["lives"][... if where is None else where]
+
+    def _advance(self, actions: Any) -> tuple[Any, Array, Array, Array, Any]:
+        frames, *rest = self._env.step(actions)
+        return (self._in_shape(frames), *rest)
+
+    def _in_shape(self, frames: Any) -> Array:  # Any: an array, which the engine's annotations do not say
+        shaped: Array = frames.reshape(self.num_envs, *self._shape)
+        return shaped
+
+    def _note(self, t: int, info: Any) -> None:
+        if self._lives:
+            self._next_lives[t] = info["lives"]
+
+    def _close(self) -> None:
+        del self._env  # its threads end with it
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
