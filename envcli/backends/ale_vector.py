@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from typing_extensions import Self
 
 from envcli.backends.ale_console import game_names, rom_of, screen_size_of
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
-from envcli.backends.vector_backend import VectorBackend
+from envcli.backends.vector_backend import Answer, VectorBackend, thread_count
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, MissingDependency
 from envcli.pixels import frame_size
@@ -101,7 +100,7 @@ class ALEVectorEnv(VectorBackend):
         self._env = AtariVectorEnv(
             self.game,
             num_envs,
-            num_threads=num_threads or min(_cores(), num_envs),
+            num_threads=thread_count(num_threads, num_envs),
             max_num_frames_per_episode=max_num_frames_per_episode or _FOREVER,
             repeat_action_probability=repeat_action_probability,
             full_action_space=full_action_space,
@@ -239,9 +238,13 @@ class ALEVectorEnv(VectorBackend):
         if self._lives:
             self._first_lives[t][... if where is None else where] = self._info["lives"][... if where is None else where]
 
-    def _advance(self, actions: Any) -> tuple[Any, Array, Array, Array, Any]:
-        frames, *rest = self._env.step(actions)
-        return (self._in_shape(frames), *rest)
+    def _send(self, actions: Any) -> None:
+        self._sent = True
+        self._env.send(actions)
+
+    def _receive(self) -> Answer:
+        frames, reward, terminated, truncated, info = self._env.recv()
+        return self._in_shape(frames), reward, terminated, truncated, info
 
     def _in_shape(self, frames: Any) -> Array:  # Any: an array, which the engine's annotations do not say
         shaped: Array = frames.reshape(self.num_envs, *self._shape)
@@ -253,7 +256,3 @@ class ALEVectorEnv(VectorBackend):
 
     def _close(self) -> None:
         del self._env  # its threads end with it
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

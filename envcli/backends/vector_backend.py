@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -16,7 +17,10 @@ from envcli.spaces import space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 from envcli.vector_rows import VectorRows, vector_reader
 
-__all__ = ["VectorBackend"]
+__all__ = ["Answer", "VectorBackend", "thread_count"]
+
+Answer = tuple[Any, Array, Array, Array, Any]
+"""Observation, reward, terminated, truncated, each ``[num_envs, ...]``, and the info: as each engine has them."""
 
 
 class VectorBackend(Backend, ABC):
@@ -47,6 +51,7 @@ class VectorBackend(Backend, ABC):
         self._seeds_taken = num_envs
         self._repeat = frame_skip or 1
         self._seeds: list[int] | None = None
+        self._sent = False  # is a step under way?
 
     @abstractmethod
     def _begin(self, where: Array | None) -> Any:  # Any: whatever the observation space holds
@@ -98,6 +103,8 @@ class VectorBackend(Backend, ABC):
         return VectorRows(self._space, (*prefix, *self._observed), buffer)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
+        if self._sent:  # by a rollout that was interrupted
+            self._received()
         if where is not None and where.all():
             where = None
         shown = self._begin(where)
@@ -107,28 +114,77 @@ class VectorBackend(Backend, ABC):
             self._first.put_where(t, where, shown)
 
     def _step_row(self, t: int) -> None:
-        actions = self._action(t)
-        observation, reward, terminated, truncated, info = self._advance(actions)
+        self._send_row(t)
+        self._receive_row(t)
+
+    def _send_row(self, t: int) -> None:
+        self._taken = self._action(t)
+        self._send(self._taken)
+
+    def _receive_row(self, t: int) -> None:
+        answer = self._received()
+        ended = answer[2] | answer[3]
+        self._write(t, answer, ended)
+        for _ in range(1, self._repeat):
+            if ended.all():
+                break
+            self._send(self._taken)
+            ended = self._write_on(t, self._received(), ended)
+
+    def _step_rows(self, start: int, stop: int) -> int:
+        if self._repeat > 1:
+            return super()._step_rows(start, stop)
+        t = start
+        try:
+            self._send(self._action(t))
+            for t in range(start, stop):
+                answer = self._received()
+                ended = answer[2] | answer[3]
+                over = ended.any()
+                if not over and t + 1 < stop:
+                    self._send(self._action(t + 1))  # the engine works while the row is written
+                self._write(t, answer, ended)
+                if over:
+                    return t + 1
+        except BaseException:
+            self._stopped_in(t)
+            raise
+        return stop
+
+    def _write(self, t: int, answer: Answer, ended: Array) -> None:
+        observation, reward, terminated, truncated, info = answer
         self._following.put(t, observation)
         self._reward[t] = reward
-        ended = terminated | truncated
-        for _ in range(1, self._repeat):
-            on = ~ended
-            if not on.any():
-                break
-            observation, reward, again_terminated, again_truncated, info = self._advance(actions)
-            self._following.put_where(t, on, observation)
-            self._reward[t][on] += reward[on]
-            terminated, truncated = terminated | (again_terminated & on), truncated | (again_truncated & on)
-            ended = terminated | truncated
         if ended.any():
             self._done[t], self._terminated[t], self._truncated[t] = ended, terminated, truncated
         self._note(t, info)
 
-    def _advance(self, actions: Any) -> tuple[Any, Array, Array, Array, Any]:  # Any: as the spaces are
-        """One step of all: observation, reward, terminated, truncated, each ``[num_envs, ...]``, and the info."""
-        answer: tuple[Any, Array, Array, Array, Any] = self._env.step(actions)
+    def _write_on(self, t: int, answer: Answer, ended: Array) -> Array:
+        """One more step of a repeated action, for the envs that are not done; returns those that are done now."""
+        observation, reward, terminated, truncated, info = answer
+        on = ~ended
+        self._following.put_where(t, on, observation)
+        self._reward[t][on] += reward[on]
+        self._terminated[t] |= terminated & on
+        self._truncated[t] |= truncated & on
+        self._done[t] = now = ended | terminated | truncated
+        self._note(t, info)
+        return now
+
+    # -- the engine -----------------------------------------------------------------------------------------------
+
+    def _send(self, actions: Any) -> None:  # Any: as the space is
+        """Begin a step of all; an engine that cannot do so beside us makes it in :meth:`_receive`."""
+        self._sent, self._waiting_actions = True, actions
+
+    def _receive(self) -> Answer:
+        """End it."""
+        answer: Answer = self._env.step(self._waiting_actions)
         return answer
+
+    def _received(self) -> Answer:
+        self._sent = False
+        return self._receive()
 
     def _note(self, t: int, info: Any) -> None:  # Any: each engine's own
         """What else row ``t`` of next shows, besides the observation."""
@@ -142,3 +198,13 @@ class VectorBackend(Backend, ABC):
         """One for each env, if the next reset of all of them is to draw from them."""
         seeds, self._seeds = self._seeds, None
         return seeds
+
+
+def thread_count(wanted: int | None, num_envs: int) -> int:
+    """``wanted`` threads, or one for each core; at most one for each env.
+
+    >>> thread_count(3, num_envs=8), thread_count(3, num_envs=2)
+    (3, 2)
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(wanted or cores, num_envs)

@@ -61,7 +61,7 @@ class Workload:
     @property
     def frames_per_step(self) -> int:
         """Frames of the simulator that a step takes: its frame skip, and that of ``FrameSkipTransform``."""
-        own = _ALE_FRAME_SKIP if self.backend.get("type") == "ale" else 1
+        own = _ALE_FRAME_SKIP if self.backend.get("type") in ("ale", "ale_vector") else 1
         frames = int(self.cfg.get("frame_skip") or own)
         for node in self.transforms:
             if node["type"] == "frame_skip":

@@ -30,8 +30,8 @@ class AleVectorContender(VectorContender):
     def __init__(self, work: Workload) -> None:
         super().__init__(work)
         node = work.backend
-        if node.get("type") != "ale":
-            raise Unfit("it plays Atari's games, straight on ALE: backend=ale")
+        if node.get("type") not in ("ale", "ale_vector"):
+            raise Unfit("it plays Atari's games, straight on ALE: backend=ale or ale_vector")
         nodes = {found["type"]: found for found in work.transforms}
         refuse_transforms(work, "it has no counterpart of these", ATARI)
         if missing := [name for name in ("gray_scale", "resize", "cat_frames") if name not in nodes]:

@@ -41,12 +41,12 @@ class EnvpoolContender(VectorContender):
 
 def _task(work: Workload) -> tuple[str, dict[str, Any]]:
     node, cfg = work.backend, work.cfg
-    if node.get("type") == "ale":
+    if node.get("type") == "ale" or (node.get("type") == "envpool" and work.transforms):
         refuse_transforms(work, "it has no counterpart of these", ATARI)
         nodes = {found["type"]: found for found in work.transforms}
         if missing := [name for name in ("gray_scale", "resize", "cat_frames") if name not in nodes]:
             raise Unfit(f"it always does {', '.join(missing)}: compare it with transforms=atari")
-        return f"{node['name']}-v5", {
+        return f"{str(node['name']).removesuffix('-v5')}-v5", {
             "img_height": int(nodes["resize"]["h"]),
             "img_width": int(nodes["resize"]["w"]),
             "stack_num": int(nodes["cat_frames"]["N"]),

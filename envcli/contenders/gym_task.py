@@ -74,7 +74,7 @@ def task_of(work: Workload) -> GymTask:
     refuse_transforms(work, "the peers that step gymnasium's own envs have no counterpart")
     node, cfg = work.backend, work.cfg
     repeat = cfg.get("frame_skip")
-    if node.get("type") == "gym":
+    if node.get("type") in ("gym", "gymnasium_vector"):
         return GymTask(
             str(node["name"]),
             dict(node.get("options") or {}),

@@ -34,6 +34,7 @@ def test_a_batch_of_the_simulators_own_has_its_numbers_too() -> None:
         ({"backend": {"type": "gym"}}, 1),
         ({"backend": {"type": "gym"}, "frame_skip": 3}, 3),
         ({"backend": {"type": "ale"}}, 4),
+        ({"backend": {"type": "ale_vector"}}, 4),
         ({"backend": {"type": "ale"}, "frame_skip": 2}, 2),
         ({"backend": {"type": "ale"}, "transforms": {"skip": {"type": "frame_skip", "frame_skip": 2}}}, 8),
     ],

@@ -1,0 +1,215 @@
+"""EnvPool: simulators of its own in C++, stepped by a pool of threads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from typing_extensions import Self
+
+from envcli.backends.atari_bundle import AtariBundle, taken_noops
+from envcli.backends.vector_backend import Answer, VectorBackend, thread_count
+from envcli.buffer import Array
+from envcli.errors import ConfigError, MissingDependency, UnknownName
+
+try:
+    import envpool
+    from envpool.registration import registry
+except ModuleNotFoundError as missing:
+    raise MissingDependency("envpool", "backend=envpool", "envpool") from missing
+
+__all__ = ["EnvpoolEnv"]
+
+Options = dict[str, Any]  # Any: arguments of a foreign constructor
+
+_SEEDS = 2**31  # the engine's are int32
+_ATARI: Options = {  # frames as the game draws them, and the console as backend=ale has it
+    "gray_scale": False,
+    "stack_num": 1,
+    "img_height": 210,
+    "img_width": 160,
+    "noop_max": 1,
+    "use_fire_reset": False,
+    "reward_clip": False,
+    "repeat_action_probability": 0.25,
+    "max_episode_steps": 27_000,
+}
+
+
+class EnvpoolEnv(VectorBackend):
+    """``num_envs`` envs of one EnvPool task: ``EnvpoolEnv("CartPole-v1", num_envs=64)``.
+
+    Observations that are not a ``Dict`` are called ``"observation"``, Atari's ``"pixels"``. The simulators are programs
+    of EnvPool's own: of the same seed they draw other episodes than gymnasium's, ALE's or dm_control's.
+
+    An Atari game shows RGB frames ``[210, 160, 3]`` (resized, where the game draws others), the larger value of the
+    last two of a step, and begins with a no-op at least; actions are sticky with 0.25. From YAML, ``transforms=atari``
+    is done by the engine (``native_transforms: true``), as far as ``options`` do not say otherwise.
+
+    Args:
+        task: an id of ``envpool.list_all_envs()``; ``Pong``, ``air_raid``, ``ALE/Pong-v5`` and ``cheetah-run`` are
+            taken for ``Pong-v5``, ``AirRaid-v5`` and ``CheetahRun-v1``.
+        num_envs: how many.
+        frame_skip: how often each action is repeated, by the engine for Atari (None: 4 times), by us for other tasks.
+        categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
+        num_threads: of the engine; None: one for each core, at most one for each env.
+        device: see :class:`~envcli.env.Env`.
+        options: for ``envpool.make_gymnasium``.
+
+    Raises:
+        UnknownName: there is no such task; says the nearest.
+        ConfigError: the task does not take an option.
+        MissingDependency: envpool is not installed.
+    """
+
+    library: ClassVar[str] = "envpool"
+
+    def __init__(
+        self,
+        task: str,
+        num_envs: int = 1,
+        *,
+        frame_skip: int | None = None,
+        categorical_action_encoding: bool = False,
+        num_threads: int | None = None,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
+        self.task = _task(task)
+        self._atari = registry.specs[self.task][0] == "envpool.atari"
+        self.from_pixels = self._atari
+        self._options: Options = {**options, "num_threads": thread_count(num_threads, num_envs)}
+        if self._atari:
+            self._repeat = 1  # the engine holds actions
+            self._options = {**_ATARI, "frame_skip": frame_skip or 4, **self._options}
+        self._env = self._made(np.random.SeedSequence().generate_state(num_envs).tolist())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # gymnasium's, about bounds that EnvPool announces in doubles
+            shown, taken = self._env.single_observation_space, self._env.single_action_space
+        self._frames = self._atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
+        if self._frames:
+            shown = spaces.Box(0, 255, (*shown.shape[1:], 3), np.uint8)
+        self._describe(_mended(shown), taken, "pixels" if self._atari else "observation", categorical_action_encoding)
+
+    def _made(self, seeds: list[int]) -> Any:  # Any: each task has a class of its own
+        numbers = [seed % _SEEDS for seed in seeds]
+        try:
+            return envpool.make_gymnasium(self.task, num_envs=self.num_envs, seed=numbers, **self._options)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigError(f"{self.task} cannot be made with {', '.join(self._options)}: {error}") from error
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        num_envs: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        categorical_action_encoding: bool = False,
+        num_threads: int | None = None,
+        **options: Any,
+    ) -> Self:
+        """The same as the constructor; the name that every backend has."""
+        env = cls(
+            name,
+            num_envs or 1,
+            frame_skip=frame_skip,
+            categorical_action_encoding=categorical_action_encoding,
+            num_threads=num_threads,
+            device=device,
+            **options,
+        )
+        if from_pixels and not env.from_pixels:
+            env.close()
+            raise ConfigError(f"from_pixels: EnvPool draws no frames of {env.task} here. Take the task's other backend")
+        return env
+
+    @classmethod
+    def absorb(
+        cls, node: Mapping[str, Any], transforms: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """``transforms=atari`` becomes options of the engine; with ``native_transforms=false``, its no-ops alone."""
+        wanted = node.get("native_transforms", True)
+        node = {name: value for name, value in node.items() if name != "native_transforms"}
+        noops, transforms = taken_noops(transforms)
+        does: Options = {"noop_max": noops} if noops else {}
+        if wanted and (found := AtariBundle.split(transforms)):
+            bundle, transforms = found
+            height, width = bundle.size
+            does |= {"gray_scale": True, "stack_num": bundle.stack, "img_height": height, "img_width": width}
+            does["reward_clip"] = bundle.clipped
+        return {**node, "options": {**does, **(node.get("options") or {})}}, transforms
+
+    @classmethod
+    def available_names(cls) -> list[str]:
+        """Every task that EnvPool lists."""
+        return sorted(envpool.list_all_envs())
+
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` frames of an Atari, which shows 60 a second; other tasks do not say."""
+        return self._options["frame_skip"] / 60 if self._atari else None
+
+    def _native_name(self) -> str:
+        return self.task
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    def _begin(self, where: Array | None) -> Any:
+        if self._reset_options:
+            found = ", ".join(self._reset_options)
+            raise ConfigError(f"reset: EnvPool takes no options, found {found}. To seed it: env.set_seed(seed)")
+        if where is not None:
+            return self._shown(self._env.reset(np.flatnonzero(where))[0])
+        seeds = self._taken_seeds()
+        if seeds is not None:  # EnvPool reads them when it is made, and at no other time
+            self._env = self._made(seeds)
+        return self._shown(self._env.reset()[0])
+
+    def _send(self, actions: Any) -> None:
+        self._sent = True
+        self._env.send(actions)
+
+    def _receive(self) -> Answer:
+        observation, reward, terminated, truncated, info = self._env.recv()
+        return self._shown(observation), reward, terminated, truncated, info
+
+    def _shown(self, observation: Any) -> Any:  # Any: as the space is
+        return np.moveaxis(observation, 1, -1) if self._frames else observation
+
+    def _close(self) -> None:
+        self._env.close()
+        del self._env  # its threads end with it
+
+
+def _task(name: str) -> str:
+    """EnvPool's id of what other backends call ``name``."""
+    known = envpool.list_all_envs()
+    stem = name.removeprefix("ALE/").removesuffix("-v5")
+    titled = "".join(word[:1].upper() + word[1:] for word in stem.replace("_", "-").split("-"))
+    for task in (name, f"{titled}-v5", f"{titled}-v1"):
+        if task in known:
+            return task
+    raise UnknownName("EnvPool task", name, known)
+
+
+def _mended(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """``space`` with real bounds: EnvPool says the least positive number and the largest one where there are none."""
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({name: _mended(inner) for name, inner in space.spaces.items()})
+    if not isinstance(space, spaces.Box) or space.dtype is None or space.dtype.kind != "f":
+        return space
+    limits = np.finfo(space.dtype)
+    low = np.where(space.low == limits.tiny, -np.inf, space.low).astype(space.dtype)
+    high = np.where(space.high == limits.max, np.inf, space.high).astype(space.dtype)
+    return spaces.Box(low, high, dtype=space.dtype.type)
