@@ -88,9 +88,7 @@ class EnvpoolEnv(VectorBackend):
             self._repeat = 1  # the engine holds actions
             self._options = {**_ATARI, "frame_skip": frame_skip or 4, **self._options}
         self._env = self._made(np.random.SeedSequence().generate_state(num_envs).tolist())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # gymnasium's, about bounds that EnvPool announces in doubles
-            shown, taken = self._env.single_observation_space, self._env.single_action_space
+        shown, taken = self._env.single_observation_space, self._env.single_action_space
         self._frames = self._atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
         if self._frames:
             shown = spaces.Box(0, 255, (*shown.shape[1:], 3), np.uint8)
@@ -99,7 +97,11 @@ class EnvpoolEnv(VectorBackend):
     def _made(self, seeds: list[int]) -> Any:  # Any: each task has a class of its own
         numbers = [seed % _SEEDS for seed in seeds]
         try:
-            return envpool.make_gymnasium(self.task, num_envs=self.num_envs, seed=numbers, **self._options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # gymnasium's, about bounds that EnvPool announces in doubles
+                made = envpool.make_gymnasium(self.task, num_envs=self.num_envs, seed=numbers, **self._options)
+                _ = made.observation_space, made.action_space  # they are made when they are first asked for
+            return made
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f"{self.task} cannot be made with {', '.join(self._options)}: {error}") from error
 
