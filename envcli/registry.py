@@ -25,6 +25,7 @@ __all__ = ["FAMILIES", "arguments", "call", "construct", "find", "listed", "memb
 FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
     "backends": ("backend", "Env"),
     "contenders": ("contender", "Contender"),
+    "dynamics": ("dynamics", "Dynamics"),
     "exports": ("export format", "Export"),
     "films": ("film format", "Film"),
     "policies": ("policy", "Policy"),

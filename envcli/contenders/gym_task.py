@@ -84,6 +84,8 @@ def task_of(work: Workload) -> GymTask:
         )
     if node.get("type") == "ale":
         return _atari(node, repeat)
+    if node.get("type") == "torch":
+        return _classic(node, repeat)
     raise Unfit(f"gymnasium has no env of backend {node.get('type')!r}")
 
 
@@ -97,6 +99,14 @@ def _atari(node: dict[str, Any], repeat: int | None) -> GymTask:
     titled = stem if stem[:1].isupper() else "".join(word.title() for word in stem.split("_"))
     options = {theirs: node[ours] for ours, theirs in _ALE_OPTIONS.items() if ours in node}
     return GymTask(f"ALE/{titled}-v5", {**options, "frameskip": repeat or 4})
+
+
+def _classic(node: dict[str, Any], repeat: int | None) -> GymTask:
+    """The env of the same name and the same equations."""
+    if others := [name for name in ("options", "params") if node.get(name)]:
+        raise Unfit(f"gymnasium's classic control has no {', '.join(others)}")
+    limit = node.get("max_episode_steps")
+    return GymTask(str(node["name"]), {} if limit is None else {"max_episode_steps": limit or -1}, repeat)
 
 
 def gym_actions(work: Workload, given: Array | None, space: gymnasium.Space[Any]) -> Array:

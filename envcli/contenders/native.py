@@ -23,12 +23,12 @@ class NativeContender(Contender):
     The same: the env and its options, frame skip, pixels if they are asked for, and, where they can be known, the very
     actions of the subject's first env, ready as the simulator takes them. Not the same: nothing is stored or checked,
     no action is drawn, there are no transforms, and of a batch it runs the first env alone. So it is the speed that no
-    wrapper can pass on one core.
+    wrapper can pass on one core. Of backend torch it is gymnasium's env of the same name, whose equations are the same.
     """
 
     def __init__(self, work: Workload) -> None:
         super().__init__(work)
-        loops = {"gym": gymnasium_loop, "dm_control": dm_control_loop, "ale": ale_loop}
+        loops = {"gym": gymnasium_loop, "torch": gymnasium_loop, "dm_control": dm_control_loop, "ale": ale_loop}
         kind = str(work.backend.get("type"))
         if kind not in loops:
             raise Unfit(f"nobody has written the bare loop of backend {kind!r}")

@@ -117,3 +117,13 @@ def test_atari(obs_type: str) -> None:
     native.close()
     with pytest.raises(ConfigError, match=r"bare loop has no max_pool"):
         NativeContender(work(5, backend={"type": "ale", "name": "Pong", "max_pool": True}))
+
+
+def test_of_backend_torch_it_is_gymnasiums_env_of_that_name() -> None:
+    node = {"type": "torch", "name": "CartPole-v1", "max_episode_steps": 7}
+    native = NativeContender(work(steps=20, backend=node, parallel={"type": "none", "num_envs": 3}))
+    native.run()
+    assert native.env_steps == 20
+    native.close()
+    with pytest.raises(ConfigError, match="has no options"):
+        NativeContender(work(backend={**node, "options": {"gravity": 1.6}}))

@@ -1,0 +1,346 @@
+"""Worlds of equations, in torch: stateless, batched, differentiable."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from typing_extensions import Self
+
+from envcli import registry
+from envcli.backends.backend import Backend
+from envcli.buffer import Array, RolloutBuffer
+from envcli.dynamics.dynamics import Dynamics
+from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.rollout import Callback
+from envcli.seeding import seed_chain
+from envcli.specs import Categorical
+from envcli.stateless.random_streams import RandomStreams
+from envcli.stateless.task import Task
+from envcli.stateless.task_front import TaskFront
+from envcli.stateless.task_rows import TaskRows
+
+__all__ = ["TorchEnv"]
+
+
+class TorchEnv(Backend):
+    """Envs whose step is a pure function: all that they know of an episode stands in the TensorDict.
+
+    ``state``, ``[*batch, size]``, and ``elapsed_steps``, ``[*batch, 1]``, come in with each step and go out under
+    ``"next"``, beside ``observation``. So one can go back to any moment, go on from it in several ways, and step more
+    or fewer envs than the batch has: ``reset``, ``step``, ``rand_action`` and ``rollout`` take the batch size of the
+    TensorDict that they are given.
+
+    ``reset`` and ``step`` keep the graph: a reward has gradients with respect to states, actions and parameters before
+    it. ``torch.vmap(env.step)`` works; there, and under ``torch.compile``, the values of actions are not checked. A
+    ``rollout`` is detached; :meth:`unroll` is one with its graph.
+
+    Starts are drawn from a stream of random numbers for each env: a batch is, to the bit, what as many single envs with
+    the seeds of its chain are.
+
+    >>> from envcli import Pendulum
+    >>> env = TorchEnv(Pendulum(g=9.81), batch_size=[3])
+    >>> env.rollout(5)["observation"].shape
+    torch.Size([3, 5, 3])
+
+    Args:
+        dynamics: the laws of the world; its physical parameters may be tensors that require gradients.
+        batch_size: ``[*batch]``.
+        params: names of physical parameters that come in with the TensorDict instead, ``[*batch]`` each, under
+            ``"params"``. A reset keeps what it is given of them, and fills in those of ``dynamics``.
+        max_episode_steps: an episode is truncated after so many steps; None: as of gymnasium's id; 0: never.
+        categorical_action_encoding: choices as numbers and not as one-hot vectors.
+        dtype: of states and parameters, float32 or float64.
+        frame_skip: see :class:`~envcli.backends.backend.Backend`. ``max_episode_steps`` counts the repetitions, too.
+        device: where everything is computed, and handed out. The rows of a rollout are kept on the host.
+
+    Raises:
+        UnknownName: no such parameter.
+        ConfigError: ``max_episode_steps`` or ``frame_skip`` is no count, or ``dtype`` no such dtype.
+    """
+
+    library: ClassVar[str] = "torch"
+    batched: ClassVar[bool] = True
+    batch_locked = False
+    _leads = True
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        *,
+        batch_size: Sequence[int] = (),
+        params: Sequence[str] = (),
+        max_episode_steps: int | None = None,
+        categorical_action_encoding: bool = False,
+        dtype: torch.dtype | str = torch.float32,
+        frame_skip: int | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(dynamics, frame_skip=frame_skip, device=device, batch_size=batch_size)
+        self._task = Task(
+            dynamics,
+            max_episode_steps=_limit(max_episode_steps, dynamics),
+            frame_skip=frame_skip or 1,
+            one_hot=isinstance(dynamics.action_spec, Categorical) and not categorical_action_encoding,
+            dtype=_floating(dtype),
+            params=[_parameter(dynamics, name) for name in params],
+        )
+        self._streams = RandomStreams(self.numel(), self._where)
+        for family, spec in self._task.specs(self.batch_size, self.device).items():
+            self._assign(family, spec)
+        self._tensordicts = TaskFront(self._task, self._streams, self.batch_size, self.device)
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        num_envs: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        pixels_only: bool = True,
+        device: torch.device | str | None = None,
+        params: Sequence[str] = (),
+        max_episode_steps: int | None = None,
+        categorical_action_encoding: bool = False,
+        dtype: torch.dtype | str = torch.float32,
+        **options: Any,
+    ) -> Self:
+        """The env called ``name``, of shape ``[num_envs]``, or ``[]``. ``options`` are physical parameters.
+
+        Raises:
+            UnknownName: no such env, or no such parameter.
+            ConfigError: see the class; or frames are wanted, which it cannot draw.
+        """
+        if from_pixels:
+            raise ConfigError(
+                "from_pixels: backend torch draws no frames. With backend=gymnasium the same env can be drawn"
+            )
+        kinds = _kinds()
+        if name not in kinds:
+            raise UnknownName("env of backend torch", name, kinds)
+        return cls(
+            kinds[name](**{_parameter(kinds[name], key): value for key, value in options.items()}),
+            batch_size=() if num_envs is None else (num_envs,),
+            params=params,
+            max_episode_steps=max_episode_steps,
+            categorical_action_encoding=categorical_action_encoding,
+            dtype=dtype,
+            frame_skip=frame_skip,
+            device=device,
+        )
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def available_names(cls) -> list[str]:
+        """Those of all dynamics that there are."""
+        return sorted(_kinds())
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """The laws of the world, as pure functions of tensors."""
+        return self._task.dynamics
+
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` steps of the dynamics."""
+        seconds = self.dynamics.step_seconds
+        return None if seconds is None else seconds * self._task.frame_skip
+
+    def to(self, device: torch.device | str) -> Self:
+        """See :meth:`envcli.Env.to`; everything is computed there from now on."""
+        super().to(device)
+        self._streams.to(self._where)
+        self._tensordicts = TaskFront(self._task, self._streams, self.batch_size, self.device)
+        return self
+
+    @property
+    def _where(self) -> torch.device:
+        return self.device or torch.device("cpu")
+
+    def _native_name(self) -> str:
+        return self.dynamics.name
+
+    # -- seeds ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _seeds_taken(self) -> int:  # type: ignore[override]  # one for each env
+        return self.numel()
+
+    def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
+        """Seed every env, by its place in the batch.
+
+        Args:
+            seed: of the first env; the others follow in the chain of :mod:`envcli.seeding`, at 20 us each. A sequence,
+                such as a ``range``: one for each. None: what follows cannot be repeated.
+            static_seed: give all envs the same seed.
+
+        Returns:
+            The seed that follows the last one. With ``static_seed`` ``seed`` itself; after a sequence, or None: None.
+        """
+        self._require_open()
+        if isinstance(seed, int):
+            *seeds, following = [seed] * (self.numel() + 1) if static_seed else seed_chain(seed, self.numel())
+            self._streams.seed(seeds)
+            return following
+        if seed is not None and len(seed) != self.numel():
+            raise ConfigError(f"set_seed: found {len(seed)} seeds for {self.numel()} envs, expected one for each.")
+        self._streams.seed(seed)
+        return None
+
+    def _set_seed(self, seed: int | None) -> None:
+        self.set_seed(seed)
+
+    # -- on TensorDicts, straight ---------------------------------------------------------------------------------
+
+    def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
+        """See :meth:`envcli.Env.reset`; of the batch size of ``tensordict``, whose ``"params"`` it keeps.
+
+        Args:
+            tensordict: see there.
+            options: ``state``, ``[size]`` or ``[*batch, size]``: begin there, and not with a state that is drawn.
+
+        Raises:
+            SpecError: ``"_reset"`` has the wrong shape or names no env; an entry of those that it leaves alone is not
+                there; or ``state`` or ``"params"`` are not what this env takes.
+        """
+        self._require_open()
+        return self._tensordicts.reset(tensordict, self._state_of(options))
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """See :meth:`envcli.Env.step`; of the batch size of ``tensordict``, and with its graph."""
+        self._require_open()
+        return tensordict.set("next", self._tensordicts.step(tensordict))
+
+    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """See :meth:`envcli.Env.rand_action`; of the batch size of ``tensordict``."""
+        if tensordict is None:
+            return super().rand_action()
+        return tensordict.set("action", self._tensordicts.actions(tensordict.batch_size).rand())
+
+    def _state_of(self, options: Mapping[str, Any]) -> Tensor | None:
+        """What a reset is told to begin with."""
+        if unknown := sorted(set(options) - {"state"}):
+            raise UnknownName("option of reset", unknown[0], ["state"])
+        if options.get("state") is None:
+            return None
+        state, size = torch.as_tensor(options["state"]), self.dynamics.state_size
+        if state.shape[-1:] != (size,):
+            raise SpecError(f"reset: state: expected the shape [*batch, {size}], found {list(state.shape)}")
+        return state
+
+    # -- many steps -----------------------------------------------------------------------------------------------
+
+    def rollout(
+        self,
+        max_steps: int,
+        policy: Callable[..., Any] | None = None,
+        callback: Callback | None = None,
+        *,
+        tensordict: TensorDictBase | None = None,
+        **options: Any,
+    ) -> TensorDictBase:
+        """See :meth:`envcli.Env.rollout`; of the batch size of ``tensordict``, and detached: see :meth:`unroll`.
+
+        More or fewer envs than this one has draw from streams of their own, which follow from its first.
+        """
+        self._require_open()
+        lead = self.batch_size if tensordict is None else tensordict.batch_size
+        self._tensordicts.params(tensordict, lead)  # refuses what is not taken
+        if tensordict is None or lead == self.batch_size:
+            return super().rollout(max_steps, policy, callback, tensordict=tensordict, **options)
+        with self._resized(lead) as env:
+            return env.rollout(max_steps, policy, callback, tensordict=tensordict, **options)
+
+    def _resized(self, batch_size: torch.Size) -> Self:
+        task = self._task
+        env = type(self)(
+            task.dynamics,
+            batch_size=batch_size,
+            params=task.params,
+            max_episode_steps=task.max_episode_steps,
+            categorical_action_encoding=not task.one_hot,
+            dtype=task.dtype,
+            frame_skip=task.frame_skip,
+            device=self.device,
+        )
+        first = int(self._streams.draw(1, torch.float64)[0] * 2**53)
+        env.set_seed(range(first, first + env.numel()))
+        return env
+
+    def unroll(
+        self, steps: int, policy: Callable[..., Any] | None = None, tensordict: TensorDictBase | None = None
+    ) -> TensorDictBase:
+        """``steps`` steps that keep their graph, to learn by gradients through the world itself.
+
+        Args:
+            steps: how many, at least 1. An env that is done begins anew, and there its graph ends.
+            policy: as for :meth:`rollout`; None: random actions.
+            tensordict: where to begin, of any batch size; None: with a reset.
+
+        Returns:
+            ``[*batch, time]``, as of a rollout.
+        """
+        if steps < 1:
+            raise ValueError(f"unroll: steps must be at least 1, found {steps}")
+        moment = self.reset() if tensordict is None else tensordict.copy()
+        made = []
+        for _ in range(steps):
+            acted = self.rand_action(moment) if policy is None else policy(moment)
+            made.append(self.step(acted))
+            moment = self.maybe_reset(self.step_mdp(acted))
+        unrolled = TensorDict.stack(made, -1)
+        unrolled.names = [*unrolled.names[:-1], "time"]
+        return unrolled
+
+    # -- on rows --------------------------------------------------------------------------------------------------
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        self._rows = TaskRows(self._task, self._streams, buffer, self._where)
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        self._rows.reset(t, where, self._state_of(self._reset_options), self._reset_given)
+
+    def _step_row(self, t: int) -> None:
+        self._rows.step(t)
+
+    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+        self._rows.lead(start, stop, onward)
+
+    def _close(self) -> None:
+        pass  # there is nothing to let go of
+
+
+def _kinds() -> dict[str, type[Dynamics]]:
+    """Name of an env -> its laws."""
+    kinds = (registry.find("dynamics", member) for member in registry.members("dynamics"))
+    return {kind.name: kind for kind in kinds}
+
+
+def _parameter(dynamics: Dynamics | type[Dynamics], name: str) -> str:
+    """``name``, if it is that of a physical parameter."""
+    known = [field.name for field in dataclasses.fields(dynamics)]
+    if name not in known:
+        raise UnknownName(f"parameter of {dynamics.name}", name, known)
+    return name
+
+
+def _limit(steps: int | None, dynamics: Dynamics) -> int:
+    if steps is None:
+        return dynamics.max_episode_steps
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise ConfigError(f"max_episode_steps: found {steps!r}, expected a whole number of at least 0 (0: no limit).")
+    return steps
+
+
+def _floating(dtype: torch.dtype | str) -> torch.dtype:
+    known = {"float32": torch.float32, "float64": torch.float64}
+    found = known.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ConfigError(f"dtype: expected one of {', '.join(known)}, found {str(dtype)!r}")
+    return found

@@ -1,0 +1,1 @@
+"""Worlds as equations: each a handful of pure functions of tensors."""

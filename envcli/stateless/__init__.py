@@ -1,0 +1,1 @@
+"""Envs that keep nothing: what an episode is stands in the data, and a step is a pure function of it."""

@@ -1,0 +1,96 @@
+"""Random numbers for a batch of envs, one independent stream for each."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["RandomStreams"]
+
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: multiples of it are spread evenly
+_AHEAD = 4  # draws of each stream that are made at once: few numbers take as long as many
+
+
+class RandomStreams:
+    """``size`` streams of uniform random numbers. What a stream gives depends on its seed alone.
+
+    Each is a SplitMix64 of Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014, which begins
+    at a hash of its seed: a number is a hash of how far the stream has come, so that many streams can be drawn from at
+    once, and the others stay where they are. All of it is integer arithmetic, the same on every device.
+
+    Args:
+        size: how many. Until :meth:`seed` says otherwise, nobody can repeat them.
+        device: where the numbers are made.
+    """
+
+    def __init__(self, size: int, device: torch.device | None = None) -> None:
+        self.size, self._device = size, device
+        self._states = torch.zeros(size, dtype=torch.int64, device=device)  # of the last numbers that were given
+        self.seed(None)
+
+    def seed(self, seeds: Sequence[int] | None) -> None:
+        """Begin every stream anew, each from its own of ``seeds``, whole numbers of any size; None: from chance."""
+        if seeds is None:
+            first = secrets.randbits(64)
+            seeds = range(first, first + self.size)
+        numbers = torch.tensor([_signed(seed) for seed in seeds], dtype=torch.int64, device=self._device)
+        self._states = _mixed(numbers * _signed(_GOLDEN))
+        self._ahead: Tensor | None = None
+
+    def to(self, device: torch.device) -> None:
+        """Make the numbers there. The streams go on where they were."""
+        self._settle()
+        self._device, self._states = device, self._states.to(device)
+
+    def draw(self, count: int, dtype: torch.dtype, which: Tensor | None = None) -> Tensor:
+        """The next ``count`` numbers of [0, 1) of each stream, ``[size, count]``; or of those ``which``, ``[chosen]``.
+
+        They have the 24 leading bits of a hash in float32, 53 in float64: 0 can be drawn, 1 cannot.
+        """
+        if self._ahead is None or self._ahead.shape[-1] != count or self._ahead.dtype != dtype:
+            self._look_ahead(count, dtype)
+        chosen = torch.arange(self.size, device=self._device) if which is None else which
+        used = self._used[chosen]
+        if len(used) and used.max() == _AHEAD:
+            self._look_ahead(count, dtype)
+            used = self._used[chosen]
+        self._used[chosen] = used + 1
+        assert self._ahead is not None
+        drawn: Tensor = self._ahead[chosen, used]
+        return drawn
+
+    def _look_ahead(self, count: int, dtype: torch.dtype) -> None:
+        """The next draws of all streams, ``[size, ahead, count]``."""
+        self._settle()
+        index = torch.arange(1, _AHEAD * count + 1, device=self._device)
+        bits = _mixed(self._states.unsqueeze(-1) + index * _signed(_GOLDEN))
+        digits = 53 if dtype == torch.float64 else 24
+        numbers = _shifted(bits, 64 - digits).to(dtype) * 2.0**-digits
+        self._ahead = numbers.view(self.size, _AHEAD, count)
+        self._used = torch.zeros(self.size, dtype=torch.int64, device=self._device)  # draws of these that were given
+
+    def _settle(self) -> None:
+        """Forget what was drawn ahead, but for what was given of it."""
+        if self._ahead is not None:
+            self._states = self._states + self._used * _signed(self._ahead.shape[-1] * _GOLDEN)
+            self._ahead = None
+
+
+def _mixed(bits: Tensor) -> Tensor:
+    """Each of the 64 bits flips half of the others: the finalizer of SplitMix64, variant 13 of Stafford's."""
+    bits = (bits ^ _shifted(bits, 30)) * _signed(0xBF58476D1CE4E5B9)
+    bits = (bits ^ _shifted(bits, 27)) * _signed(0x94D049BB133111EB)
+    return bits ^ _shifted(bits, 31)
+
+
+def _shifted(bits: Tensor, places: int) -> Tensor:
+    """To the right, zeros coming in from the left; torch's own shift repeats the sign."""
+    return (bits >> places) & (2 ** (64 - places) - 1)
+
+
+def _signed(number: int) -> int:
+    """The signed integer of 64 bits with the last 64 bits of ``number``."""
+    return (number + 2**63) % 2**64 - 2**63

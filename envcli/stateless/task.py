@@ -1,0 +1,133 @@
+"""A world with episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from envcli.dynamics.dynamics import Dynamics
+from envcli.specs import Categorical, Composite, OneHot, TensorSpec, Unbounded
+
+__all__ = ["FLAGS", "MOMENT", "Task", "Values"]
+
+Values: TypeAlias = dict[str, Tensor]
+"""Name -> ``[*lead, *value]``."""
+
+MOMENT = ("observation", "state", "elapsed_steps")
+"""What there is to know of a moment; the first is for the user, the others for the next step."""
+
+FLAGS = ("done", "terminated", "truncated")
+
+
+class Task:
+    """What a step of an env is: the laws of a world, repeated actions, and the end of an episode.
+
+    Like the laws themselves, pure functions of tensors of any leading shape ``[*lead]``.
+
+    Args:
+        dynamics: the laws.
+        max_episode_steps: an episode is truncated after so many steps of ``dynamics``; 0: never.
+        frame_skip: how often each action is repeated. Rewards are summed, and what ends the episode ends that too.
+        one_hot: choices come as one-hot vectors ``[*lead, n]``, and not as numbers.
+        dtype: of states and parameters.
+        params: names of physical parameters that come in with each step, and are not those of ``dynamics``.
+    """
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        *,
+        max_episode_steps: int,
+        frame_skip: int = 1,
+        one_hot: bool = False,
+        dtype: torch.dtype = torch.float32,
+        params: Sequence[str] = (),
+    ) -> None:
+        self.dynamics = dynamics
+        self.max_episode_steps = max_episode_steps
+        self.frame_skip = frame_skip
+        self.one_hot = one_hot
+        self.dtype = dtype
+        self.params = list(params)
+
+    # -- what its values look like --------------------------------------------------------------------------------
+
+    def specs(self, lead: torch.Size, device: torch.device | None) -> dict[str, Composite]:
+        """Family -> spec of as many envs as ``lead`` says."""
+        state = Unbounded([*lead, self.dynamics.state_size], device=device, dtype=self.dtype)
+        kept: dict[str, TensorSpec] = {"state": state, "elapsed_steps": Unbounded([*lead, 1], dtype=torch.int64)}
+        shown = {"observation": _expanded(self.dynamics.observation_spec, lead), **kept}
+        if self.params:
+            number = Unbounded(lead, dtype=self.dtype)
+            kept["params"] = Composite(dict.fromkeys(self.params, number), shape=lead)
+        flag = Categorical(2, shape=torch.Size([*lead, 1]), dtype=torch.bool)
+        families: dict[str, dict[str, TensorSpec]] = {
+            "observation": shown,
+            "state": kept,
+            "action": {"action": self.action_spec(lead)},
+            "reward": {"reward": Unbounded([*lead, 1])},
+            "done": dict.fromkeys(FLAGS, flag),
+        }
+        return {name: Composite(leaves, shape=lead, device=device) for name, leaves in families.items()}
+
+    def action_spec(self, lead: torch.Size) -> TensorSpec:
+        """Of the actions of as many envs as ``lead`` says, on the host."""
+        spec = self.dynamics.action_spec
+        if self.one_hot and isinstance(spec, Categorical):
+            spec = OneHot(int(spec.n), dtype=torch.int64)
+        return _expanded(spec, lead)
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    def begin(self, state: Tensor) -> Values:
+        """:data:`MOMENT` where an episode begins with ``state``, ``[*lead, size]``; that may be the observation too."""
+        return self._moment(state, torch.zeros_like(state[..., :1], dtype=torch.int64))
+
+    def advance(self, state: Tensor, elapsed: Tensor, action: Tensor, params: Mapping[str, Tensor]) -> Values:
+        """:data:`MOMENT`, reward and done family after ``action``. The observation may be the state itself.
+
+        Args:
+            state: ``[*lead, size]``.
+            elapsed: ``[*lead, 1]`` int64, the steps that the episode has lasted.
+            action: ``[*lead, *action]``.
+            params: name -> ``[*lead]``.
+        """
+        dynamics = self.dynamics.replace(params)
+        if self.one_hot:
+            action = _number(action)
+        state, reward, terminated = dynamics.step(state, action)
+        elapsed = elapsed + 1
+        for _ in range(self.frame_skip - 1):
+            over = terminated | self._is_late(elapsed).squeeze(-1)
+            later, more, ends = dynamics.step(state, action)
+            state = torch.where(over.unsqueeze(-1), state, later)
+            reward = reward + more.masked_fill(over, 0)
+            terminated = terminated | (ends & ~over)
+            elapsed = elapsed + ~over.unsqueeze(-1)
+        terminated, truncated = terminated.unsqueeze(-1), self._is_late(elapsed)
+        flags = {"done": terminated | truncated, "terminated": terminated, "truncated": truncated}
+        return {**self._moment(state, elapsed), "reward": reward.float().unsqueeze(-1), **flags}
+
+    def _is_late(self, elapsed: Tensor) -> Tensor:
+        if not self.max_episode_steps:
+            return torch.zeros_like(elapsed, dtype=torch.bool)
+        return elapsed >= self.max_episode_steps
+
+    def _moment(self, state: Tensor, elapsed: Tensor) -> Values:
+        return {"observation": self.dynamics.observe(state).float(), "state": state, "elapsed_steps": elapsed}
+
+
+def _expanded(leaf: TensorSpec, lead: torch.Size) -> TensorSpec:
+    """``leaf`` of one env for ``[*lead]`` of them."""
+    return leaf.expand(*lead, *leaf.shape)
+
+
+def _number(one_hot: Tensor) -> Tensor:
+    """The choice that each vector of ``[*lead, n]`` makes; argmax takes four times as long."""
+    number, *others = one_hot.unbind(-1)[1:]
+    for i, chosen in enumerate(others, 2):
+        number = number + i * chosen
+    return number
