@@ -1,4 +1,4 @@
-"""dm_env's specs: as specs of ours, and as the moves between native values and rows of a buffer.
+"""dm_env's specs: as specs of ours and back, and as the moves between native values and rows of a buffer.
 
 A leaf is one entry of the buffer. Mappings nest by their keys, lists and tuples by ``"0"``, ``"1"``, ...
 """
@@ -17,10 +17,11 @@ from envcli.buffer import RolloutBuffer, Rows
 from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.pixels import image_spec
-from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
+from envcli.specs import Binary, Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
+from envcli.specs.counts import choice_counts
 from envcli.strict_rows import NestedRows
 
-__all__ = ["announced", "dm_spec_to_spec", "is_nested", "row_reader", "row_writer"]
+__all__ = ["announced", "dm_spec_to_spec", "is_nested", "row_reader", "row_writer", "spec_to_dm_spec"]
 
 # A native spec is a leaf or a mapping or a sequence of them, and so is its value: hence Any throughout this file.
 
@@ -70,6 +71,33 @@ def _bounded(
     if np.isneginf(low).all() and np.isposinf(high).all():
         return Unbounded(shape, device=device, dtype=dtype)
     return Bounded(torch.from_numpy(low.copy()), torch.from_numpy(high.copy()), shape=shape, device=device, dtype=dtype)
+
+
+def spec_to_dm_spec(spec: TensorSpec, name: str = "") -> Any:
+    """dm_env's spec of ``spec``, of a single env: the other way of :func:`dm_spec_to_spec`.
+
+    One choice is a ``DiscreteArray``, whether one-hot or a number; several, and bits, are a ``BoundedArray`` of them;
+    shapes, dtypes and bounds stay. A Composite is a dict. Masks are left out.
+
+    Raises:
+        ConfigError: a dtype that numpy lacks (bfloat16); names the entry.
+    """
+    if isinstance(spec, Composite):
+        return {key: spec_to_dm_spec(leaf, f"{name}.{key}".strip(".")) for key, leaf in spec.items()}
+    counts = choice_counts(spec)
+    if counts is not None:
+        if not counts.ndim:
+            return specs.DiscreteArray(int(counts), name=name)
+        return specs.BoundedArray(counts.shape, np.int64, 0, counts - 1, name=name)
+    if spec.dtype == torch.bfloat16:
+        raise ConfigError(f"{name or 'spec'}: numpy has no {spec.dtype}. Cast it with a DTypeCastTransform")
+    dtype = torch.empty((), dtype=spec.dtype).numpy().dtype
+    if isinstance(spec, Bounded):
+        low, high = (bound.cpu().numpy().copy() for bound in (spec.low, spec.high))
+        return specs.BoundedArray(tuple(spec.shape), dtype, low, high, name=name)
+    if isinstance(spec, Binary) or dtype == np.bool_:
+        return specs.BoundedArray(tuple(spec.shape), dtype, dtype.type(0), dtype.type(1), name=name)
+    return specs.Array(tuple(spec.shape), dtype, name=name)
 
 
 def announced(native: Any) -> Announced | AnnouncedNest:

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces: as specs, and as the moves between native values and rows of a buffer.
+"""Gymnasium's spaces: as specs and back, and as the moves between native values and rows of a buffer.
 
 A leaf of a space is one entry of the buffer. ``Dict`` spaces nest by their keys, ``Tuple`` by ``"0"``, ``"1"``, ...
 """
@@ -27,9 +27,18 @@ from envcli.specs import (
     TensorSpec,
     Unbounded,
 )
+from envcli.specs.counts import choice_counts
 from envcli.strict_rows import NestedRows
 
-__all__ = ["announced", "is_image", "row_reader", "row_writer", "rows_reader", "space_to_spec"]
+__all__ = [
+    "announced",
+    "is_image",
+    "row_reader",
+    "row_writer",
+    "rows_reader",
+    "space_to_spec",
+    "spec_to_space",
+]
 
 Space = spaces.Space[Any]
 
@@ -88,6 +97,35 @@ def _multi_discrete_spec(space: spaces.MultiDiscrete, categorical: bool, device:
     if (counts == counts[0]).all():
         return OneHot(int(counts[0]), shape=torch.Size([len(counts), int(counts[0])]), device=device, dtype=torch.int64)
     return MultiOneHot(counts.tolist(), device=device, dtype=torch.int64)
+
+
+def spec_to_space(spec: TensorSpec, where: str = "") -> Space:
+    """The space of ``spec``, of a single env: the other way of :func:`space_to_spec`.
+
+    One choice is ``Discrete``, whether one-hot or a number; several are ``MultiDiscrete``; bits, and choices of bool,
+    are ``MultiBinary``; everything else is a ``Box`` of the same shape, dtype and bounds. A Composite is a ``Dict``.
+    Masks are left out.
+
+    Raises:
+        ConfigError: a dtype that numpy or gymnasium lacks (bfloat16, complex numbers); names the entry.
+    """
+    if isinstance(spec, Composite):
+        return spaces.Dict({str(key): spec_to_space(leaf, f"{where}.{key}".strip(".")) for key, leaf in spec.items()})
+    counts = choice_counts(spec)
+    if counts is not None:
+        return spaces.MultiDiscrete(counts) if counts.ndim else spaces.Discrete(int(counts))
+    if isinstance(spec, Binary) or spec.dtype == torch.bool:
+        return spaces.MultiBinary(spec.shape[0] if spec.ndim == 1 else list(spec.shape))
+    if spec.dtype == torch.bfloat16 or spec.dtype.is_complex:
+        raise ConfigError(
+            f"{where or 'spec'}: gymnasium has no space of {spec.dtype}. Cast it with a DTypeCastTransform"
+        )
+    dtype = torch.empty((), dtype=spec.dtype).numpy().dtype
+    if isinstance(spec, Bounded):
+        return spaces.Box(spec.low.cpu().numpy().copy(), spec.high.cpu().numpy().copy(), dtype=dtype)
+    ends: Any = np.iinfo(dtype) if dtype.kind in "iu" else None
+    low, high = (-np.inf, np.inf) if ends is None else (ends.min, ends.max)
+    return spaces.Box(np.full(spec.shape, low, dtype), np.full(spec.shape, high, dtype), dtype=dtype)
 
 
 def announced(space: Space) -> Announced | AnnouncedNest:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from envcli.buffer import RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, SpecError
-from envcli.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec
+from envcli.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec, spec_to_space
 from envcli.specs import (
     Binary,
     Bounded,
@@ -91,6 +91,49 @@ def test_what_has_no_fixed_shape_is_refused_by_its_name_and_place(space: Any) ->
 def test_a_table_of_choices_has_no_one_hot() -> None:
     with pytest.raises(ConfigError, match="categorical_action_encoding=true"):
         space_to_spec(spaces.MultiDiscrete([[2, 3], [4, 5]]))
+
+
+@pytest.mark.parametrize("categorical", [False, True])
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(np.array([-1, -INF, 0], np.float32), np.array([1, 5, INF], np.float32)),
+        spaces.Box(-INF, INF, (2, 3), np.float64),
+        spaces.Box(0, 255, (2, 2, 3), np.uint8),
+        spaces.Box(-(2**31), 2**31 - 1, (2,), np.int32),
+        spaces.Discrete(4),
+        spaces.MultiDiscrete([2, 3]),
+        spaces.MultiDiscrete([3, 3]),
+        spaces.MultiBinary(3),
+        spaces.MultiBinary([2, 3]),
+        spaces.Dict(a=spaces.Dict(b=spaces.Discrete(2)), c=spaces.Box(0, 1, (1,))),
+    ],
+    ids=str,
+)
+def test_a_space_comes_back_from_its_spec(space: Any, categorical: bool) -> None:
+    spec = space_to_spec(space, categorical=categorical)
+    assert spec_to_space(spec) == space
+    assert space_to_spec(spec_to_space(spec), categorical=categorical) == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "space"),
+    [
+        (Categorical(2, shape=[1], dtype=torch.bool), spaces.MultiBinary(1)),
+        (Categorical(5, shape=[2]), spaces.MultiDiscrete([5, 5])),
+        (MultiOneHot([2, 3], shape=[2, 5]), spaces.MultiDiscrete([[2, 3], [2, 3]])),
+        (Unbounded([1], dtype=torch.uint8), spaces.Box(0, 255, (1,), np.uint8)),
+        (Unbounded([1], dtype=torch.bool), spaces.MultiBinary(1)),
+    ],
+    ids=str,
+)
+def test_specs_that_no_space_makes(spec: Any, space: Any) -> None:
+    assert spec_to_space(spec) == space
+
+
+def test_what_gymnasium_has_no_space_for() -> None:
+    with pytest.raises(ConfigError, match=r"a\.b: gymnasium has no space of torch\.bfloat16"):
+        spec_to_space(Composite(a=Composite(b=Unbounded(1, dtype=torch.bfloat16))))
 
 
 # -- between values and rows ------------------------------------------------------------------------------------------
