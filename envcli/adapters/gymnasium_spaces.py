@@ -1,0 +1,137 @@
+"""What an env of ours looks like in gymnasium: its spaces, and the entries behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+from gymnasium import spaces
+
+from envcli.adapters.encoding import Encoding, Numbers, OneHots, Same
+from envcli.adapters.entries import Entries, Entry, Nest
+from envcli.batch.batched_env import Gathered
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, UnknownName
+from envcli.keys import Key
+from envcli.spaces import space_to_spec, spec_to_space
+from envcli.specs import Composite, MultiOneHot, OneHot, TensorSpec
+
+__all__ = ["GymnasiumSpaces"]
+
+_BARE = ("observation", "pixels")  # an observation that is one of these alone is no Dict
+
+Space = spaces.Space[Any]  # Any: whatever the values of a space are
+
+
+class GymnasiumSpaces:
+    """The spaces of a single env, or of each env of a batch ``[n]``.
+
+    A simulator's own space is kept where it says the same as our spec: a ``Discrete`` keeps its start, a ``Tuple``
+    stays one. Anything else comes from the spec (:func:`~envcli.spaces.spec_to_space`).
+
+    Attributes:
+        observation, action: the spaces.
+        shown, taken: the entries behind them.
+        info: key -> the entries that are shown beside the observation.
+        native: the simulator is gymnasium's, and its resets take ``options``.
+
+    Args:
+        env: of batch size ``[]`` or ``[n]``.
+        observation: the key, or keys, that make the observation; the others are shown as ``info``. None: all of them.
+
+    Raises:
+        UnknownName: there is no such key.
+        ConfigError: an entry has no space in gymnasium.
+    """
+
+    def __init__(self, env: Env, observation: str | Sequence[str] | None = None) -> None:
+        shown, action = _single(env, env.observation_spec), _single(env, env.full_action_spec)
+        announced = _announced(env, "observation_space")
+        self.native = announced is not None
+        bare = _chosen(shown, observation)
+        if isinstance(observation, Sequence) and not isinstance(observation, str):
+            kept = {key: shown[key] for key in observation}
+        else:
+            kept = shown if bare is None else {bare: shown[bare]}
+        self.observation, self.shown = _space(kept, bare, announced)
+        rest = {key: leaf for key, leaf in shown.items() if key not in kept}
+        self.info: dict[str, Entries] = {
+            key: _entries(spec_to_space(leaf, key), leaf, (key,)) for key, leaf in rest.items()
+        }
+        alone = "action" if list(action) == ["action"] else None
+        self.action, self.taken = _space(action, alone, _announced(env, "action_space"))
+
+
+def _single(env: Env, spec: Composite) -> dict[str, TensorSpec]:
+    """``spec`` of one env of a batch, on the host: what a step shows or takes, by its first name."""
+    one = (spec[(0,) * env.ndim] if env.ndim else spec).to("cpu")
+    left = env._row_leaves()
+    return {str(key): leaf for key, leaf in one.items() if (key,) not in left}
+
+
+def _chosen(shown: Mapping[str, TensorSpec], observation: str | Sequence[str] | None) -> str | None:
+    """The only key of an observation that is no Dict; None: it is one."""
+    for key in [observation] if isinstance(observation, str) else observation or ():
+        if key not in shown:
+            raise UnknownName("observation", key, shown)
+    if isinstance(observation, str):
+        return observation
+    keys = list(shown)
+    return keys[0] if observation is None and len(keys) == 1 and keys[0] in _BARE else None
+
+
+def _space(leaves: dict[str, TensorSpec], bare: str | None, announced: Space | None) -> tuple[Space, Entries]:
+    spec = Composite(leaves, shape=()) if bare is None else leaves[bare]
+    path: Key = () if bare is None else (bare,)
+    space = spec_to_space(spec, bare or "")
+    if announced is not None and any(_says(announced, spec, categorical) for categorical in (False, True)):
+        space = announced
+    return space, _entries(space, spec, path)
+
+
+def _announced(env: Env, name: str) -> Space | None:
+    """The space that the simulator itself shows by that name; of a batch, the first env's."""
+    try:
+        found = getattr(env, name, None)
+        if isinstance(found, Gathered):
+            found = found[0]
+    except AttributeError:
+        return None
+    return found if isinstance(found, gymnasium.Space) else None
+
+
+def _says(space: Space, spec: TensorSpec, categorical: bool) -> bool:
+    """Does ``space`` make ``spec``?"""
+    try:
+        said = space_to_spec(space, categorical=categorical)
+    except ConfigError:  # it has no fixed shape, or no one-hots: then it is not what the env shows
+        return False
+    if isinstance(said, Composite) and isinstance(spec, Composite):
+        return leaf_specs(said) == leaf_specs(spec)  # whatever device the two Composites name
+    return said == spec
+
+
+def _entries(space: Space, spec: TensorSpec, path: Key) -> Entries:
+    if isinstance(space, spaces.Dict):
+        assert isinstance(spec, Composite)
+        return Nest([(key, _entries(inner, spec[key], (*path, key))) for key, inner in space.items()], dict)
+    if isinstance(space, spaces.Tuple):
+        assert isinstance(spec, Composite)
+        parts = enumerate(space.spaces)
+        return Nest([(i, _entries(inner, spec[str(i)], (*path, str(i)))) for i, inner in parts], tuple)
+    return Entry(path, _encoding(space, spec))
+
+
+def _encoding(space: Space, spec: TensorSpec) -> Encoding:
+    ours = tuple(spec.shape)
+    dtype = spec.zero().numpy().dtype
+    if isinstance(space, spaces.Discrete):
+        kind = OneHots if ours else Numbers
+        return kind(ours, dtype, space.dtype, int(space.n), int(space.start))
+    if isinstance(space, spaces.MultiDiscrete):
+        kind = OneHots if isinstance(spec, OneHot | MultiOneHot) else Numbers
+        return kind(ours, dtype, space.dtype, space.nvec, space.start)
+    assert space.shape is not None
+    return Same(ours, tuple(space.shape), dtype, space.dtype)

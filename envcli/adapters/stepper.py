@@ -1,0 +1,136 @@
+"""An env stepped by hand, on a single row of memory and without a TensorDict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from envcli.action_gate import ActionGate
+from envcli.buffer import Array
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, EnvError
+from envcli.front import gates
+from envcli.keys import Key, as_path
+
+__all__ = ["Stepper"]
+
+
+class Stepper:
+    """Resets and steps ``env``; what came of it is in :attr:`root` and :attr:`following` until the next call.
+
+    Attributes:
+        root: path -> ``[*batch, *value]``, what the next step begins with, and where the action is written.
+        following: the same, what the last step led to.
+        rewards: ``[*batch]``, of the last step, in the dtype of the spec.
+
+    Raises:
+        ConfigError: the env pays several rewards at once.
+    """
+
+    def __init__(self, env: Env) -> None:
+        env._require_open()  # a batch is started: what it shows must be known
+        self.env = env
+        self.buffer = buffer = env._buffer(1)
+        self.root: Mapping[Key, Array] = {path: buffer.array(path)[0] for path in buffer if path[0] != "next"}
+        self.following: Mapping[Key, Array] = {path[1:]: buffer.array(path)[0] for path in buffer if path[0] == "next"}
+        self.rewards = self._only_reward()
+        flags = leaf_specs(env.full_done_spec)
+        self._flags = [(self.root[path], self.following[path]) for path in flags]
+        self._done, self._terminated, self._truncated = (
+            [self.following[path].reshape((*env.batch_size, -1)) for path in flags if path[-1] == name]
+            for name in ("done", "terminated", "truncated")
+        )
+        self._preset = [(self.root[path], self.following[path]) for path in env._row_carries()]
+        stay = {*flags, *leaf_specs(env.full_action_spec)}
+        moves = {path: (self.root[path], row) for path, row in self.following.items() if path in self.root}
+        self._moves = [move for path, move in moves.items() if path not in stay]
+        self._reads = [moves[path] for path in env._row_reads() if path in moves and path not in stay]
+        self._begun = False
+
+    def _only_reward(self) -> Array:
+        leaves = leaf_specs(self.env.full_reward_spec)
+        if len(leaves) != 1 or next(iter(leaves.values())).shape.numel() != self.env.numel():
+            found = {".".join(path): list(leaf.shape) for path, leaf in leaves.items()}
+            raise ConfigError(f"the env pays {found}, expected one number for each env. Select or sum up the rewards")
+        return self.following[as_path(self.env.reward_key)].reshape(self.env.batch_size)
+
+    def gates(self) -> dict[Key, ActionGate]:
+        """What actions pass on their way into the row."""
+        return {as_path(key): gate for key, gate in gates(self.env, self.buffer)}
+
+    def reset(self, where: Array | None = None, options: Mapping[str, Any] | None = None) -> None:
+        """Begin new episodes; :attr:`root` shows them.
+
+        Args:
+            where: ``[*batch]`` bool, which envs; None: all.
+            options: for the simulators' own ``reset``.
+        """
+        env = self._at_hand()
+        if where is not None and where.all():
+            where = None
+        if where is not None and not self._begun:
+            raise EnvError("reset: the other envs have not begun yet. Reset all of them first")
+        for root, _ in self._flags:
+            root[... if where is None else where] = False
+        env._reset_options = dict(options or {})
+        try:
+            env._reset_row(0, where)
+        finally:
+            env._reset_options = {}
+        self._begun = True
+
+    def step(self) -> None:
+        """Do what the action in :attr:`root` asks for; :attr:`following` shows what it led to."""
+        self.send()
+        self.receive()
+
+    def send(self, waiting: Array | None = None) -> None:
+        """Begin :meth:`step`.
+
+        ``waiting``: ``[*batch]`` bool, the envs that are reset next, and need not be stepped; None: none of them.
+        """
+        if not self._begun:
+            raise EnvError("step: no episode has begun. Call reset() first")
+        env = self._at_hand()
+        if waiting is not None:
+            env._pause(waiting)
+        for _, following in self._flags:
+            following.fill(False)
+        for root, following in self._preset:
+            following[...] = root
+        env._send_row(0)
+
+    def receive(self) -> None:
+        """End :meth:`step`."""
+        self.env._receive_row(0)
+
+    def go_on(self, everything: bool = False) -> None:
+        """The next step begins where the last one led to: :attr:`root` shows what it reads, or ``everything``."""
+        for root, following in [*self._moves, *self._flags] if everything else self._reads:
+            root[...] = following
+
+    def ends(self) -> tuple[Array, Array]:
+        """``[*batch]`` bool, fresh: is the episode terminated, and is it truncated? Done without a reason: terminated.
+
+        Several agents of an env end its episode together: any of them.
+        """
+        truncated = self._any(self._truncated)
+        return self._any(self._terminated) | (self._any(self._done) & ~truncated), truncated
+
+    def _any(self, flags: list[Array]) -> Array:
+        """``[*batch]`` of ``[*batch, *]``, fresh."""
+        if len(flags) == 1 and flags[0].shape[-1] == 1:  # as nearly everywhere, and a third of the price
+            return flags[0][..., 0].copy()
+        found = np.zeros(tuple(self.env.batch_size), bool)
+        for flag in flags:
+            found |= flag.any(-1)
+        return found
+
+    def _at_hand(self) -> Env:
+        """The env, bound here: it may have been used elsewhere meanwhile, or a batch of it have been closed."""
+        self.env._require_open()
+        self.env._attach(self.buffer)
+        return self.env

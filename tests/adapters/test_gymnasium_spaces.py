@@ -1,0 +1,53 @@
+"""Spaces of envs, single and many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gymnasium import spaces
+
+from envcli import GymWrapper, ParallelEnv, StepCounter, TransformedEnv
+from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
+from envcli.env import Env
+from envcli.errors import ConfigError
+from envcli.testing.gym_toys import ExoticGym, every_space
+
+
+def exotic(**options: Any) -> Env:
+    return GymWrapper(ExoticGym(**options))
+
+
+@pytest.mark.parametrize("space", [every_space(), *every_space().values()], ids=str)
+@pytest.mark.parametrize("categorical", [False, True])
+def test_the_simulators_own_spaces_are_kept(space: Any, categorical: bool) -> None:
+    action = space if not isinstance(space, spaces.Dict) else spaces.Dict(act=space)
+    with GymWrapper(ExoticGym(space, action), categorical_action_encoding=categorical) as env:
+        found = GymnasiumSpaces(env)
+        assert found.native
+        assert found.action == action
+        assert found.observation == space
+
+
+def test_also_across_processes() -> None:
+    with ParallelEnv(2, exotic, num_workers=1) as env:
+        env.start()
+        found = GymnasiumSpaces(env)
+        assert found.observation == every_space()
+        assert found.action == spaces.Discrete(3, start=2)
+
+
+def test_what_a_transform_adds_makes_a_dict() -> None:
+    env = TransformedEnv(exotic(observation_space=spaces.Box(0, 1, (2,))), StepCounter())
+    with env:
+        whole = GymnasiumSpaces(env).observation
+        assert isinstance(whole, spaces.Dict)
+        assert set(whole) == {"observation", "step_count"}
+        bare = GymnasiumSpaces(env, "observation")
+        assert bare.observation == spaces.Box(0, 1, (2,))
+        assert list(bare.info) == ["step_count"]
+        some = GymnasiumSpaces(env, ["step_count"])
+        assert isinstance(some.observation, spaces.Dict)
+        assert list(some.info) == ["observation"]
+        with pytest.raises(ConfigError, match=r"no observation 'step_cont'\. Did you mean 'step_count'"):
+            GymnasiumSpaces(env, "step_cont")
