@@ -28,7 +28,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
 
-__all__ = ["DMControlEnv", "DMControlWrapper"]
+__all__ = ["DMControlEnv", "DMControlWrapper", "from_dm_env"]
 
 
 class _AvailableEnvs:
@@ -359,3 +359,8 @@ class DMControlEnv(DMControlWrapper):
         self._release()
         self._take(self._loaded(random=seed))
         self._bound = None  # the hooks are those of the old native env
+
+
+def from_dm_env(env: dm_env.Environment, **options: Any) -> DMControlWrapper:
+    """``env``, a ``dm_env.Environment``, as one of ours: ``DMControlWrapper(env, **options)``, whoever made it."""
+    return DMControlWrapper(env, **options)

@@ -20,7 +20,7 @@ from envcli.pixels import Pixels, Unwritten
 from envcli.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
-__all__ = ["GymEnv", "GymWrapper"]
+__all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
 
 _AT_ONCE = 64  # rows whose actions are converted together: an episode that ends among them was little work in vain
 
@@ -323,3 +323,8 @@ class GymEnv(GymWrapper):
             device=device,
             **options,
         )
+
+
+def from_gymnasium(env: gymnasium.Env[Any, Any], **options: Any) -> GymWrapper:
+    """``env``, a ``gymnasium.Env``, as one of ours: ``GymWrapper(env, **options)``, by the name of its way in."""
+    return GymWrapper(env, **options)

@@ -13,7 +13,7 @@ import torch
 from gymnasium import spaces
 from tensordict import TensorDictBase
 
-from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.backends.gym import GymEnv, GymWrapper, from_gymnasium
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, SpecError, UnknownName
@@ -362,3 +362,9 @@ def test_a_copy_of_one_that_has_run(checks: str) -> None:
     for one in again:
         torch.manual_seed(1)
         assert (one.rollout(4) == here).all()
+
+
+def test_the_way_in_is_the_wrapper() -> None:
+    with from_gymnasium(CountingGym(), frame_skip=2) as env:
+        assert isinstance(env, GymWrapper)
+        assert env.rollout(2)["next", "observation"].flatten().tolist() == [2, 4]

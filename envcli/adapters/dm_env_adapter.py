@@ -1,0 +1,86 @@
+"""An env of ours as a ``dm_env.Environment``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envcli.adapters.stepper import Stepper
+from envcli.env import Env
+from envcli.errors import ConfigError, MissingDependency
+
+try:
+    import dm_env
+
+    from envcli.adapters.dm_arrays import DmArrays
+except ModuleNotFoundError as error:
+    raise MissingDependency("dm_env", "as_dm_env", "dm_control") from error
+
+__all__ = ["DmEnvAdapter"]
+
+# A dm spec is a leaf or a mapping or a sequence of them, and so is a value: hence Any throughout this file.
+
+
+class DmEnvAdapter(dm_env.Environment):  # type: ignore[misc]  # dm_env has no annotations
+    """``env`` in dm_env's dress, for Acme and whoever else takes a ``dm_env.Environment``.
+
+    Specs are those of :class:`~envcli.adapters.dm_arrays.DmArrays`: an observation whose only entry is called
+    ``"observation"`` or ``"pixels"`` is that array, discrete actions are whole numbers. Values are fresh memory.
+
+    The discount is 0 where an episode is terminated, else 1: also in its last step, where only its time is up. dm_env
+    knows no seeds: ``env.set_seed(3)``, or ``seed=3`` among the words, says where the first episode comes from.
+
+    Args:
+        env: a single one. It belongs to this object from here on, and is closed with it.
+
+    Raises:
+        ConfigError: a batch of envs; several rewards; or an entry that numpy cannot hold.
+    """
+
+    def __init__(self, env: Env) -> None:
+        if env.ndim:
+            raise ConfigError(f"as_dm_env: found a batch of envs, {list(env.batch_size)}, expected a single one")
+        self.base_env = env
+        self._stepper = stepper = Stepper(env)
+        self._specs = arrays = DmArrays(env)
+        self._first, self._later = (arrays.observed.reader(rows) for rows in (stepper.root, stepper.following))
+        self._act = arrays.acted.writer(stepper.root, stepper.gates(), set(env._action_masks()))
+        self._over = True  # the next step begins an episode
+
+    def reset(self) -> dm_env.TimeStep:
+        """Begin a new episode: its first moment, without reward and discount."""
+        self._stepper.reset()
+        self._over = False
+        return dm_env.restart(self._first())
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """What ``action`` leads to; after the end of an episode, and before the first one, the same as :meth:`reset`.
+
+        Raises:
+            ActionError: ``action`` is not in ``action_spec()``; nothing has been stepped.
+        """
+        if self._over:
+            return self.reset()
+        stepper = self._stepper
+        self._act(action)
+        stepper.step()
+        stepper.go_on()
+        terminated, truncated = map(bool, stepper.ends())
+        self._over = terminated or truncated
+        kind = dm_env.StepType.LAST if self._over else dm_env.StepType.MID
+        return dm_env.TimeStep(kind, stepper.rewards[()], 0.0 if terminated else 1.0, self._later())
+
+    def observation_spec(self) -> Any:
+        """What the moments of an episode show."""
+        return self._specs.shown
+
+    def action_spec(self) -> Any:
+        """What :meth:`step` takes."""
+        return self._specs.taken
+
+    def reward_spec(self) -> Any:
+        """A number, of the dtype that our env pays in."""
+        return self._specs.reward
+
+    def close(self) -> None:
+        """Close the env. A second call does nothing."""
+        self.base_env.close()

@@ -1,0 +1,71 @@
+"""The ways in and out that need a library which not everybody has: imported when they are used, and not by their names.
+
+Whoever calls one without that library gets a `MissingDependency` that says what to install.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from envcli.adapters.adopted import adopted
+from envcli.env import Env
+
+if TYPE_CHECKING:
+    from envcli.adapters.dm_env_adapter import DmEnvAdapter
+    from envcli.adapters.sb3_adapter import Sb3Adapter
+    from envcli.adapters.torchrl_adapter import TorchrlAdapter
+    from envcli.adapters.torchrl_wrapper import TorchrlWrapper
+
+__all__ = ["as_dm_env", "as_sb3", "as_torchrl", "from_torchrl"]
+
+
+def as_dm_env(*env: str | Env) -> DmEnvAdapter:
+    """A ``dm_env.Environment`` of the env that these words describe, or of this env.
+
+    See :class:`~envcli.adapters.dm_env_adapter.DmEnvAdapter`.
+    """
+    from envcli.adapters.dm_env_adapter import DmEnvAdapter
+
+    ours = adopted("as_dm_env", env)
+    try:
+        return DmEnvAdapter(ours)
+    except BaseException:
+        ours.close()  # it belonged to the adapter, which nobody got to see
+        raise
+
+
+def as_sb3(*env: str | Env, observation: str | Sequence[str] | None = None) -> Sb3Adapter:
+    """A ``VecEnv`` of Stable-Baselines3, of the batch that these words describe, or of this one.
+
+    See :class:`~envcli.adapters.sb3_adapter.Sb3Adapter`, and :func:`~envcli.as_gymnasium_vector` for ``observation``.
+    """
+    from envcli.adapters.gymnasium_vector_adapter import as_gymnasium_vector
+    from envcli.adapters.sb3_adapter import Sb3Adapter
+
+    return Sb3Adapter(as_gymnasium_vector(*env, observation=observation))
+
+
+def as_torchrl(*env: str | Env) -> TorchrlAdapter:
+    """A TorchRL env of the env, or the batch, that these words describe, or of this one.
+
+    See :class:`~envcli.adapters.torchrl_adapter.TorchrlAdapter`.
+    """
+    from envcli.adapters.torchrl_adapter import TorchrlAdapter
+
+    ours = adopted("as_torchrl", env)
+    try:
+        return TorchrlAdapter(ours)
+    except BaseException:
+        ours.close()
+        raise
+
+
+def from_torchrl(env: Any) -> TorchrlWrapper:  # Any: of a library that is there for some only
+    """``env``, a ``torchrl.envs.EnvBase``, as one of ours.
+
+    See :class:`~envcli.adapters.torchrl_wrapper.TorchrlWrapper`.
+    """
+    from envcli.adapters.torchrl_wrapper import TorchrlWrapper
+
+    return TorchrlWrapper(env)
