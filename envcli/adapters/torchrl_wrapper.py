@@ -56,7 +56,8 @@ class TorchrlWrapper(EnvBase):
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
         stepped: TensorDictBase = self._theirs.step(tensordict.copy())
-        return stepped.get("next").select(*self._followed, strict=False)
+        following: TensorDictBase = stepped.get("next")
+        return following.select(*self._followed, strict=False)
 
     def _set_seed(self, seed: int | None) -> None:
         with torch.random.fork_rng(devices=[]):

@@ -294,7 +294,7 @@ class TorchEnv(Backend):
             acted = self.rand_action(moment) if policy is None else policy(moment)
             made.append(self.step(acted))
             moment = self.maybe_reset(self.step_mdp(acted))
-        unrolled = TensorDict.stack(made, -1)
+        unrolled: TensorDictBase = TensorDict.stack(made, -1)
         unrolled.names = [*unrolled.names[:-1], "time"]
         return unrolled
 

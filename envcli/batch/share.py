@@ -106,7 +106,7 @@ class Share:
             self._paused = None
             self._lost.clear()
             return
-        asked: list[bool] = where.reshape(len(self.envs), -1).any(1).tolist()
+        asked: list[bool] = np.any(where.reshape(len(self.envs), -1), axis=1).tolist()
         for i in compress(range(len(asked)), asked):
             self._reset_one(i, t, where[i])
         if self._paused is not None:

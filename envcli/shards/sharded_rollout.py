@@ -109,7 +109,8 @@ class ShardedRollout:
 
     def to_tensordict(self) -> TensorDictBase:
         """All of it, in memory."""
-        return self[..., :].clone()
+        whole: TensorDictBase = self[..., :]
+        return whole.clone()
 
     def verify(self) -> None:
         """Raise StoreError, with file, found and expected checksum, unless every byte is what was written."""
@@ -191,7 +192,7 @@ class ShardedRollout:
                 pieces.append(self._shard(i)[(*envs, slice(begin - first, min(end, stop) - first, step))])
         if len(pieces) == 1:
             return pieces[0]
-        return torch.cat(pieces, pieces[0].ndim - 1) if pieces else self._nothing()[(*envs, slice(0, 0))]
+        return TensorDict.cat(pieces, pieces[0].ndim - 1) if pieces else self._nothing()[(*envs, slice(0, 0))]
 
     def _chosen(self, envs: tuple[Any, ...], time: torch.Tensor) -> TensorDictBase:
         """Single steps, in the order of ``time``; where ``envs`` are tensors too, env and step go in pairs.

@@ -88,7 +88,8 @@ def _mixed(bits: Tensor) -> Tensor:
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
     """To the right, zeros coming in from the left; torch's own shift repeats the sign."""
-    return (bits >> places) & (2 ** (64 - places) - 1)
+    moved: Tensor = (bits >> places) & (2 ** (64 - places) - 1)
+    return moved
 
 
 def _signed(number: int) -> int:
