@@ -7,7 +7,7 @@ name is given instead. What is more than a plain word, a list or a comma list is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -129,10 +129,31 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     """
     overrides = named(command, overrides)
     checker = Checker(command, multirun, folders)
-    checked = [checker.check(override) for override in overrides]
+    several = {name for name, group in checker.groups.items() if group.many}
+    checked = [checker.check(override) for override in _joined(overrides, several)]
     _refuse_launcher_alone(overrides, multirun)
     _refuse_with_replay(overrides)
     return [*checked, *_first_env(overrides)]
+
+
+def _joined(words: Sequence[str], groups: Collection[str]) -> list[str]:
+    """``+transforms=b`` beside ``transforms=a``, which Hydra drops without a word, is ``transforms=[a,b]``.
+
+    >>> _joined(["transforms=atari,[]", "seed=1", "+transforms=[sign,clip]"], ["transforms"])
+    ['transforms=[atari,sign,clip],[sign,clip]', 'seed=1']
+    """
+    chosen = {word.partition("=")[0] for word in words} & set(groups)
+    added = [word for word in words if word[:1] == "+" and key_of(word) in chosen]
+    found = [word for word in words if word not in added]
+    for word in added:
+        key, _, value = word[1:].partition("=")
+        place = next(i for i, other in enumerate(found) if other.startswith(f"{key}="))
+        choices = re.findall(r"\[[^]]*\]|[^,\[\]]+", found[place].partition("=")[2])  # one, or several of a sweep
+        if any("(" in choice for choice in choices):
+            raise ConfigError(f"{word} beside {found[place]}: write what is to be added into each choice")
+        lists = (",".join(filter(None, (choice.strip("[]"), value.strip("[]")))) for choice in choices)
+        found[place] = f"{key}=" + ",".join(f"[{names}]" for names in lists)
+    return found
 
 
 def named(command: str, words: Iterable[str]) -> list[str]:
@@ -236,8 +257,8 @@ def _refuse_with_replay(overrides: Iterable[str]) -> None:
 def resumed_place(overrides: Iterable[str], multirun: bool) -> list[str]:
     """With ``resume=<folder>``, the override that has Hydra work in that folder; else none.
 
-    >>> resumed_place(["resume=outputs/a"], multirun=False)
-    ["hydra.run.dir='outputs/a'"]
+    >>> resumed_place(["resume=."], multirun=False)
+    ["hydra.run.dir='.'"]
     """
     values = {key_of(override): override.partition("=")[2] for override in overrides}
     folder = values.get("resume", "null").strip("'\"")
