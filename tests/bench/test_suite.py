@@ -10,7 +10,7 @@ from envcli.bench import suite
 from envcli.configuration.reading import read
 from envcli.errors import ConfigError
 
-READMES = suite.entries(read("bench", ["suite=readme"]).suite)
+ENTRIES = [one for name in catalog.choices("suite") for one in suite.entries(read("bench", [f"suite={name}"]).suite)]
 
 
 @pytest.mark.parametrize("name", catalog.choices("suite"))
@@ -19,8 +19,8 @@ def test_every_suite_composes_and_says_what_it_is(name: str) -> None:
     assert suite.entries(read("bench", [f"suite={name}"]).suite)
 
 
-@pytest.mark.parametrize("entry", READMES, ids=lambda entry: entry.name)
-def test_every_workload_of_the_readme_is_one_that_can_be_typed(entry: suite.Entry) -> None:
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_workload_of_a_suite_is_one_that_can_be_typed(entry: suite.Entry) -> None:
     peers = [peer for peer in entry.against if peer != "variant"]
     config = read("bench", [*entry.words, f"peers=[{','.join(peers)}]"])
     assert config.peers == peers
