@@ -53,7 +53,7 @@ class EpisodeTally:
         self._total += float(reward.sum())
 
     def metrics(self) -> dict[str, Any]:
-        """See :meth:`envcli.episodes.Episodes.metrics`."""
+        """See :meth:`envcli.episodes.Episodes.metrics`; without quantiles, for which episodes would have to be kept."""
         unfinished = 0 if self._length is None else int((self._length > 0).sum())
         found: dict[str, Any] = {"episodes": self._returns.count, "unfinished_episodes": unfinished}
         found["reward_sum"] = self._total

@@ -116,7 +116,7 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout env=pendulum,cartpole", "Add -m to run a job for each"),
         ("rollout transforms=step_counter,none", "'transforms=[step_counter,none]'"),
         ("rollout transforms=[step_countr]", "transforms: no choice 'step_countr'. Did you mean 'step_counter'?"),
-        ("rollout backend=gymnasum", "backend: no choice 'gymnasum'. Did you mean 'gymnasium'?"),
+        ("rollout backend=gymnasum", "backend: no choice 'gymnasum'. Did you mean 'gymnasium' or 'gymnasium_vector'?"),
         ("rollout experiment=nope", "experiment: no choice 'nope'."),
         ("rollout parallel=4", "expected one of none, processes, serial. For the number of envs: parallel=processes"),
         ("rollout parallel=proceses", "parallel: no choice 'proceses'. Did you mean 'processes'?"),
@@ -248,7 +248,7 @@ def test_an_env_of_ones_own_needs_no_preset(cli: Command) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("max_step: 20", "experiment/mine.yaml: no key 'max_step'. Did you mean 'max_steps'?"),
+        ("max_step: 20", "experiment/mine.yaml: no key 'max_step'. Did you mean 'max_steps'"),
         ("max_steps: [", "mine.yaml, line 4: expected the node content"),
         ("max_steps: many", "max_steps: found 'many', expected a whole number."),
     ],

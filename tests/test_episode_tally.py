@@ -20,7 +20,8 @@ def test_pieces_give_the_numbers_of_the_whole(cuts: list[int], monkeypatch: pyte
     tally = EpisodeTally()
     for start, stop in zip([0, *cuts], [*cuts, 100], strict=True):
         tally.add(whole[:, start:stop])
-    assert tally.metrics() == Episodes.of(whole).metrics()
+    expected = {k: v for k, v in Episodes.of(whole).metrics().items() if not k.endswith("_quantiles")}
+    assert tally.metrics() == expected, "all but what needs every episode"
 
 
 def test_nothing_is_nothing() -> None:

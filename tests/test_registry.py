@@ -44,7 +44,11 @@ def test_members_are_files_whose_class_has_their_name() -> None:
 
 @pytest.mark.parametrize(("family", "name"), [(f, n) for f in registry.FAMILIES for n in registry.members(f)])
 def test_every_member_is_found(family: str, name: str) -> None:
-    assert registry.find(family, name).__name__.lower().startswith(name.replace("_", ""))
+    try:
+        found = registry.find(family, name)
+    except MissingDependency as missing:
+        pytest.skip(str(missing))
+    assert found.__name__.lower().startswith(name.replace("_", ""))
 
 
 def test_a_misspelt_type_gets_the_nearest() -> None:

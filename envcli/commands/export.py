@@ -3,10 +3,10 @@
 npz, hdf5 and parquet are one file in the run folder, minari is a data set in a folder of such. Memory stays the same,
 however long the rollout. The extra 'data' brings what the formats but npz need.
 
-  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000
-  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 format=parquet
-  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 format=hdf5 to=cartpole.h5
-  envcli export outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 format=minari to=~/.minari/datasets
+  envcli export outputs/rollout/CartPole-v1/2025-01-31_...
+  envcli export outputs/rollout/CartPole-v1/2025-01-31_... format=parquet
+  envcli export outputs/rollout/CartPole-v1/2025-... format=hdf5 to=cart.h5
+  envcli export outputs/rollout/CartPole-v1/2025-... format=minari to=sets
 """
 
 from __future__ import annotations

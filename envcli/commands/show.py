@@ -3,9 +3,9 @@
 What ran and how it ended, where its configuration differs from the defaults, its episodes, every entry of its data with
 shape, dtype and size, and its films. verify=true reads all of the data and holds it against its checksums.
 
-  envcli show outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000
-  envcli show outputs/rollout/CartPole-v1/2025-01-31_12-00-00-000000 verify=true
-  envcli show folder=outputs/render/Pong/2025-01-31_12-00-00-000000 json=true
+  envcli show outputs/rollout/CartPole-v1/2025-01-31_...
+  envcli show outputs/rollout/CartPole-v1/2025-01-31_... verify=true
+  envcli show folder=outputs/render/Pong/2025-01-31_... json=true
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def drawn(sweep: Sweep) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    steps = {job.metric("steps") for job in sweep.jobs if job.state == "finished"}
+    steps = {job.metric("steps") for job in sweep.jobs if job.state != "failed"}
     alike = steps.pop() if len(steps) == 1 else None
     parts: list[RenderableType] = [_jobs(sweep, alike is not None)]
     if sweep.repeated:

@@ -103,13 +103,13 @@ def test_minari(env: Env, data: ShardedRollout, tmp_path: Path, monkeypatch: pyt
     assert (read.total_episodes, read.total_steps) == (8 * envs, 50 * envs)
     whole = data.to_tensordict().reshape(envs, 50)
     first, last = read[0], read[7]
-    assert np.array_equal(first.observations[:-1], whole["observation"][0, :7].numpy())
-    assert np.array_equal(first.observations[-1], whole["next", "observation"][0, 6].numpy())
+    assert np.array_equal(first.observations["observation"][:-1], whole["observation"][0, :7].numpy())
+    assert np.array_equal(first.observations["observation"][-1], whole["next", "observation"][0, 6].numpy())
     assert np.array_equal(first.rewards, whole["next", "reward"][0, :7].flatten().numpy())
     assert (first.terminations[-1], first.truncations[-1], len(last.rewards)) == (True, False, 1)
     assert last.truncations[-1]  # the rollout cut it off
     assert all(read.action_space.contains(action) for action in first.actions)
-    assert read.observation_space.contains(first.observations[0])
+    assert read.observation_space.contains({name: rows[0] for name, rows in first.observations.items()})
 
 
 @pytest.mark.slow
