@@ -41,7 +41,7 @@ STOREYS = [
         "envcli.gym_answers",
         "envcli.physics_camera",
         "envcli.row_env",
-        "envcli.shards.shard_folder",
+        "envcli.shard_folder",
         "envcli.stateless",
         "envcli.transforms",
     ],

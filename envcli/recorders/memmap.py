@@ -8,7 +8,7 @@ from envcli.buffer import RolloutBuffer
 from envcli.memmap import MemmapFolder
 from envcli.recorders.recorder import Recorder
 from envcli.row_env import RowEnv
-from envcli.shards.shard_folder import ShardFolder
+from envcli.shard_folder import ShardFolder
 
 __all__ = ["MemmapRecorder"]
 
