@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +25,11 @@ with suppress(
     from absl import logging as absl_logging  # as soon as logging is configured anew, and that would be pytest's own
 
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+# Who is started by nohup, or by a shell in the background, has these ignored, and so has all that it starts.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(number, usual)
 
 
 @dataclass(frozen=True)
