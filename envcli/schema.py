@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from envcli.errors import ConfigError
 
 __all__ = [
-    "MISSING", "ONE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "describe",
+    "MISSING", "ONE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "cores", "describe",
     "in_one_line", "key", "settled_parallel",
 ]  # fmt: skip
 
@@ -107,7 +107,7 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
         return {name: value for name, value in parallel.items() if value is not None}
     num_envs = parallel.get("num_envs")
     if num_envs is None:
-        num_envs = len(env_list or ()) or max(2, _cores())
+        num_envs = len(env_list or ()) or max(2, cores())
     at_least("parallel.num_envs", num_envs, 1)
     at_least("parallel.num_workers", parallel.get("num_workers"), 1)
     for name in (name for name in parallel if name.endswith("_timeout")):
@@ -121,7 +121,7 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
     return {**parallel, "num_envs": num_envs}
 
 
-def _cores() -> int:
+def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import torch
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key
+from envcli.schema import cores
 from envcli.seeding import seed_chain
 from envcli.spaces import space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
@@ -206,5 +206,4 @@ def thread_count(wanted: int | None, num_envs: int) -> int:
     >>> thread_count(3, num_envs=8), thread_count(3, num_envs=2)
     (3, 2)
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(wanted or cores, num_envs)
+    return min(wanted or cores(), num_envs)

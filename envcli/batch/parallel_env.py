@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
 from envcli.keys import Key, under_next
+from envcli.schema import cores
 from envcli.shared_memory import Mapped, SharedMemory, mapped
 
 __all__ = ["ParallelEnv"]
@@ -95,7 +95,7 @@ class ParallelEnv(BatchedEnv):
         super().__init__(num_envs, create_env_fn, create_env_kwargs, device=device)  # type: ignore[arg-type]  # it says so
         if start_method not in METHODS:
             raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
-        most = _cores() if num_workers is None else at_least_one("num_workers", num_workers)
+        most = cores() if num_workers is None else at_least_one("num_workers", num_workers)
         self.num_workers = min(most, self.num_envs)
         self.start_method = start_method
         for name, seconds in (("step", step_timeout), ("start", start_timeout), ("close", close_timeout)):
@@ -275,8 +275,3 @@ class ParallelEnv(BatchedEnv):
 
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
         self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))
-
-
-def _cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,8 @@ from typing import Any
 from envcli.bench.breakdown import Breakdown
 from envcli.bench.parts import BACKEND, IDLE, PIXELS, POLICY, POLICY_ROWS, SIMULATOR, STEPS, WAITING
 from envcli.bench.report import percent
-from envcli.bench.workload import Workload, cores
+from envcli.bench.workload import Workload
+from envcli.schema import cores
 
 __all__ = ["advice"]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from envcli.run_folder import versions
+from envcli.schema import cores
 
 __all__ = ["describe", "line", "notes"]
 
@@ -19,7 +20,6 @@ _PEERS = ("torchrl", "stable_baselines3", "envpool")
 
 def describe() -> dict[str, Any]:  # Any: what JSON can hold
     """The machine, how busy it is now, and the versions of whatever takes part."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = versions()
     for package in _PEERS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -27,7 +27,7 @@ def describe() -> dict[str, Any]:  # Any: what JSON can hold
     return {
         "date": date.today().isoformat(),
         "cpu": _cpu_model(),
-        "cores": cores,
+        "cores": cores(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "platform": platform.platform(),
         "versions": found,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from envcli.errors import ConfigError
+from envcli.schema import cores
 
-__all__ = ["Unfit", "Workload", "cores"]
+__all__ = ["Unfit", "Workload"]
 
 _ALE_FRAME_SKIP = 4  # the simulator's own, of every ALE/...-v5
 
@@ -82,8 +82,3 @@ class Workload:
     @property
     def _parallel(self) -> Mapping[str, Any]:
         return self.cfg.get("parallel") or {}
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
