@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import gymnasium
 import pytest
@@ -15,14 +17,25 @@ from envcli.backends.gym import GymEnv
 STEPS = 4000
 
 
-def seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """The best CPU time of some runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+def seconds(work: Callable[[], object]) -> float:
+    """The CPU time of one run."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def fulfilled(rule: Callable[..., bool], *works: Callable[[], object], rounds: int = 40) -> tuple[bool, list[float]]:
+    """Whether the best times of these, run in turns, come to fulfil the rule, and those times.
+
+    A busy neighbour makes a run slower and never faster, so the best of more runs is nearer to the truth; and what is
+    run in turns has the same neighbours.
+    """
+    best = [math.inf] * len(works)
+    for _ in range(rounds):
+        best = [min(known, seconds(work)) for known, work in zip(best, works, strict=True)]
+        if rule(*best):
+            return True, best
+    return False, best
 
 
 def bare_loop(env: GymEnv, steps: int = STEPS) -> Callable[[], object]:
@@ -52,15 +65,14 @@ def _one_thread() -> object:
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
 def test_a_rollout_is_nearly_as_fast_as_the_bare_loop(name: str) -> None:
     with GymEnv(name) as env:
-        bare = seconds(bare_loop(env))
-        ours = seconds(lambda: env.rollout(STEPS, break_when_any_done=False))
-    assert bare / ours >= 0.5, f"{bare / ours:.2f} of the speed of the bare loop"
+        rollout = partial(env.rollout, STEPS, break_when_any_done=False)
+        fast, (bare, ours) = fulfilled(lambda bare, ours: bare / ours >= 0.5, bare_loop(env), rollout)
+    assert fast, f"{bare / ours:.2f} of the speed of the bare loop"
 
 
 def test_a_step_by_hand_costs_a_few_bare_steps() -> None:
     steps = 1000
     with GymEnv("CartPole-v1") as env:
-        bare = seconds(bare_loop(env, steps))
         action = env.rand_action()
 
         def by_hand() -> None:
@@ -70,8 +82,8 @@ def test_a_step_by_hand_costs_a_few_bare_steps() -> None:
                 if td["done"]:
                     td = env.reset()
 
-        ours = seconds(by_hand)
-    assert ours / bare <= 25, f"{ours / bare:.1f} bare steps for a step by hand"
+        fast, (bare, ours) = fulfilled(lambda bare, ours: ours / bare <= 25, bare_loop(env, steps), by_hand)
+    assert fast, f"{ours / bare:.1f} bare steps for a step by hand"
 
 
 def test_a_policy_costs_little_more_than_itself() -> None:
@@ -79,14 +91,17 @@ def test_a_policy_costs_little_more_than_itself() -> None:
     with GymEnv("CartPole-v1", categorical_action_encoding=True) as env:
         module = TensorDictModule(lambda x: (x[..., 2] > 0).long(), in_keys=["observation"], out_keys=["action"])
         td = env.reset()
-        bare = seconds(bare_loop(env, steps))
-        alone = seconds(lambda: [module(td) for _ in range(steps)])
-        ours = seconds(lambda: env.rollout(steps, module, break_when_any_done=False))
-    assert ours - alone <= 12 * bare, f"{(ours - alone) / bare:.1f} bare steps beyond policy and env"
+        fast, (bare, alone, ours) = fulfilled(
+            lambda bare, alone, ours: ours - alone <= 12 * bare,
+            bare_loop(env, steps),
+            lambda: [module(td) for _ in range(steps)],
+            lambda: env.rollout(steps, module, break_when_any_done=False),
+        )
+    assert fast, f"{(ours - alone) / bare:.1f} bare steps beyond policy and env"
 
 
 def test_all_checks_cost_a_fraction_of_a_step() -> None:
     with GymEnv("CartPole-v1", checks="off") as unchecked, GymEnv("CartPole-v1", checks="full") as checked:
-        runs = [lambda env=env: env.rollout(STEPS, break_when_any_done=False) for env in (unchecked, checked)]
-        none, full = seconds(runs[0]), seconds(runs[1])
-    assert full / none <= 1.3, f"{full / none:.2f} of the time without checks"
+        works = [partial(env.rollout, STEPS, break_when_any_done=False) for env in (unchecked, checked)]
+        fast, (none, full) = fulfilled(lambda none, full: full / none <= 1.3, *works)
+    assert fast, f"{full / none:.2f} of the time without checks"

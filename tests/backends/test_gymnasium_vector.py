@@ -37,9 +37,9 @@ class TestSync(EnvContract):
 
 def test_a_step_is_that_of_the_single_env() -> None:
     """From the same states, and with the float32 that states are shown in."""
-    torch.manual_seed(0)
     with GymnasiumVectorEnv("CartPole-v1", 4) as env:
-        data = env.rollout(40, break_when_any_done=False).flatten()
+        env.set_seed(0)
+        data = env.rollout(60, break_when_any_done=False).flatten()
     assert data["next", "done"].sum() > 3
     single: Any = gymnasium.make("CartPole-v1").unwrapped
     for row in data:
@@ -51,8 +51,8 @@ def test_a_step_is_that_of_the_single_env() -> None:
 
 
 def test_the_end_of_an_episode_is_shown_and_the_next_row_begins_anew() -> None:
-    torch.manual_seed(1)
     with GymnasiumVectorEnv("CartPole-v1", 8) as env:
+        env.set_seed(1)
         data = env.rollout(100, break_when_any_done=False)
     ended = data["next", "terminated"].squeeze(-1)
     last = data["next", "observation"][ended]
