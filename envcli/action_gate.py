@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,6 @@ from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbou
 __all__ = ["ActionGate", "as_member", "described", "masked"]
 
 _SMALL = 16  # up to so many numbers, a Python loop over a list is faster than numpy's start-up cost
-_FEW = 64  # and so many one-hot vectors: for 8 of them, 5 us instead of 12 after a step, when caches are cold
 
 
 class ActionGate:
@@ -130,7 +130,7 @@ def _membership(spec: TensorSpec) -> Callable[[Array], bool]:
     if getattr(spec, "mask", None) is not None:
         return lambda row: bool(spec.is_in(torch.from_numpy(row)))
     if isinstance(spec, OneHot):
-        return _one_hot_membership(spec.shape)
+        return _one_hot_membership(spec)
     if isinstance(spec, Bounded):
         return _bounded_membership(spec)
     if isinstance(spec, Unbounded):
@@ -143,26 +143,24 @@ def _membership(spec: TensorSpec) -> Callable[[Array], bool]:
     return lambda row: bool(spec.is_in(torch.from_numpy(row)))
 
 
-def _one_hot_membership(shape: torch.Size) -> Callable[[Array], bool]:
-    zeros = shape[-1] - 1
+def _one_hot_membership(spec: OneHot) -> Callable[[Array], bool]:
+    vectors = spec.shape[:-1].numel()
+    if spec.dtype.is_floating_point:
+        return lambda row: bool(np.count_nonzero(row) == vectors == np.count_nonzero(row.sum(-1) == 1))
+    one = b"\1" + bytes(spec.dtype.itemsize - 1)
+    ones = int.from_bytes(one * spec.shape.numel(), "little")
+    least = int.from_bytes((one + bytes(len(one) * (spec.n - 1))) * vectors, "little")
 
-    def one(row: Array) -> bool:
-        values = row.tolist()
-        return bool(values.count(1) == 1 and values.count(0) == zeros)
+    def whole(row: Array) -> bool:
+        """The row as one long number: 8 vectors take 1 us, and 12 with numpy, more when caches are cold after a step.
 
-    count = shape[:-1].numel()
+        It has ones where a one may stand, as many as vectors; and x & (x - 1) is 0 of each vector, for one 1 at most.
+        """
+        text = row.tobytes()
+        number = int.from_bytes(text, sys.byteorder)
+        return number | ones == ones and text.count(1) == vectors and not number & (number - least)
 
-    def few(row: Array) -> bool:
-        vectors = row.reshape(count, -1).tolist()
-        return all(values.count(1) == 1 and values.count(0) == zeros for values in vectors)
-
-    def many(row: Array) -> bool:
-        """As many numbers besides 0 as there are vectors, and a sum of 1 in each: then each holds a single 1."""
-        return bool(np.count_nonzero(row) == count == np.count_nonzero(row.sum(-1) == 1))
-
-    if zeros >= _SMALL or count > _FEW:
-        return many
-    return one if len(shape) == 1 else few
+    return whole
 
 
 def _bounded_membership(spec: Bounded) -> Callable[[Array], bool]:

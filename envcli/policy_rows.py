@@ -62,9 +62,10 @@ class PolicyRows:
                 f"the policy returned a {type(result).__name__}; it must return the TensorDict it was given"
             )
         grown = self._store(t, result, before, ())
-        if any(gate.written != t for gate in self._gates.values()):
-            names = [".".join(path) for path in self._gates]
-            raise SpecError(f"the policy set no action: expected {names}, found {sorted(map(str, result.keys()))}")
+        for gate in self._gates.values():
+            if gate.written != t:
+                names = [".".join(path) for path in self._gates]
+                raise SpecError(f"the policy set no action: expected {names}, found {sorted(map(str, result.keys()))}")
         return grown
 
     def _store(self, t: int, result: TensorDictBase, before: dict[str, Any], prefix: Key) -> bool:

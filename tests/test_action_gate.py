@@ -96,6 +96,33 @@ def test_what_lies_outside_is_refused(name: str, value: list[float]) -> None:
         as_member(("action",), spec, tensor)
 
 
+@given(data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_a_batch_of_one_hots_passes_where_the_spec_holds_it(data: st.DataObject) -> None:
+    """All of them are looked at as one long number: whatever stands in a row, that says what the spec says."""
+    vectors, n = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
+    dtype = data.draw(st.sampled_from([torch.bool, torch.uint8, torch.int16, torch.int64, torch.float32]))
+    spec = OneHot(n, [vectors, n], dtype=dtype)
+    most = 2 if dtype == torch.bool else 257  # of which the second byte is a 1 too
+    numbers = data.draw(
+        st.one_of(
+            st.lists(st.integers(0, most - 1), min_size=vectors * n, max_size=vectors * n),
+            st.lists(st.sampled_from([0, 0, 1]), min_size=vectors * n, max_size=vectors * n),
+            st.lists(st.sampled_from(torch.eye(n).long().tolist()), min_size=vectors, max_size=vectors).map(
+                lambda rows: [number for row in rows for number in row]
+            ),
+        )
+    )
+    value = torch.tensor(numbers).reshape(vectors, n).to(dtype)
+    writes, rows = gate(spec)
+    if spec.is_in(value):
+        writes.write(1, value)
+        assert torch.equal(rows[1], value)
+    else:
+        with pytest.raises(ActionError):
+            writes.write(1, value)
+
+
 @pytest.mark.parametrize(
     ("spec", "value", "found"),
     [
