@@ -20,11 +20,12 @@ from envcli.policy_rows import PolicyRows
 from envcli.row_env import RowEnv
 from envcli.row_views import RowViews
 
-__all__ = ["Callback", "Rollout", "check_truncatable", "end_rule", "mark_truncated"]
+__all__ = ["Callback", "Rollout", "check_truncatable", "end_rule", "mark_truncated", "rows_drawn"]
 
 Callback = Callable[[Any, TensorDictBase], Any]
 
 _DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after much Python costs 0.1 ms
+_DRAW_STEPS = 2**18  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
 _TICK = 256  # rows between two calls of progress(), at most; if the envs of a batch are led, they are whole only then
 _FIRST_TICK = 16
 _TICK_IN = 0.5  # seconds that they may take before the next are fewer
@@ -128,8 +129,9 @@ class Rollout:
         """Make the steps. ``buffer.filled`` says how many rows are complete, also after an exception."""
         tick = _FIRST_TICK
         try:
-            for first in range(0, self.steps, _DRAW):
-                last = min(first + _DRAW, self.steps)
+            at_a_time = rows_drawn(self.env)
+            for first in range(0, self.steps, at_a_time):
+                last = min(first + at_a_time, self.steps)
                 if self.policy is None:
                     draw_actions(self.env, self.buffer, first, last)
                 while self.buffer.filled < last:
@@ -268,6 +270,14 @@ def end_rule(any_done: bool | None, all_done: bool | None) -> str:
             raise SpecError("rollout: break_when_any_done and break_when_all_done exclude each other. Give one of them")
         return "wait"
     return "reset" if any_done is False else "stop"
+
+
+def rows_drawn(env: RowEnv) -> int:
+    """Of how many rows random actions are drawn at a time: 4,096, and of a large batch fewer; a power of two.
+
+    So the same numbers are drawn for a rollout in one piece and in pieces whose length is a multiple of 4,096.
+    """
+    return min(_DRAW, 1 << (max(_DRAW_STEPS // env.batch_size.numel(), 1).bit_length() - 1))
 
 
 def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:
