@@ -233,11 +233,27 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
 
     def set_attr(self, name: str, value: Any) -> None:
         """Set the attribute ``name`` of every env to ``value``."""
-        env = self.base_env.base_env if isinstance(self.base_env, TransformedEnv) else self.base_env
+        env = self._inner()
         if not isinstance(env, BatchedEnv):
             setattr(env, name, value)
             return
         env._call("__setattr__", (name, value), {})
+
+    def call_some(self, envs: Sequence[int], name: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """What the method ``name`` of each of these ``envs`` returns; the others are not called.
+
+        Raises:
+            ConfigError: the envs are one simulator, and cannot be called one by one.
+        """
+        env = self._inner()
+        if not isinstance(env, BatchedEnv):
+            raise ConfigError(f"{name}: {type(env).__name__} is one simulator of many envs. Call it without indices")
+        places = sorted(set(envs))
+        found = dict(zip(places, env._call(name, args, kwargs, set(places)), strict=True))
+        return [found[i] for i in envs]
+
+    def _inner(self) -> Env:
+        return self.base_env.base_env if isinstance(self.base_env, TransformedEnv) else self.base_env
 
     def render(self) -> tuple[Any, ...] | None:
         """The frame of each env, ``[height, width, 3]`` uint8; None where nothing can be drawn."""

@@ -101,18 +101,17 @@ class Sb3Adapter(VecEnv):  # type: ignore[misc]  # of a library that is there fo
         return [found[i] for i in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set the attribute of all envs."""
-        self._require_all("set_attr", indices)
-        self.envs.set_attr(attr_name, value)
+        """Set the attribute of these envs, or of all."""
+        if indices is None:
+            self.envs.set_attr(attr_name, value)
+        else:
+            self.envs.call_some(list(self._get_indices(indices)), "__setattr__", attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """What the method of each env returns."""
-        self._require_all("env_method", indices)
-        return list(self.envs.call(method_name, *args, **kwargs))
-
-    def _require_all(self, what: str, indices: Any) -> None:
-        if list(self._get_indices(indices)) != list(range(self.num_envs)):
-            raise ConfigError(f"{what}: found indices={indices!r}, expected None: it is done to all envs at once")
+        """What the method of these envs returns, or of all."""
+        if indices is None:
+            return list(self.envs.call(method_name, *args, **kwargs))
+        return self.envs.call_some(list(self._get_indices(indices)), method_name, *args, **kwargs)
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
         """False for each: our transforms are no wrappers of gymnasium's."""

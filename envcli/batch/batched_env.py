@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -252,8 +252,8 @@ class BatchedEnv(Env):
         """The attribute ``name`` of each env."""
 
     @abstractmethod
-    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs) -> list[Any]:
-        """What the method ``name`` of each env returns."""
+    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs, among: Set[int] | None = None) -> list[Any]:
+        """What the method ``name`` of each env returns, by their places; ``among``: of these envs alone."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "num_envs" not in self.__dict__:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -270,8 +270,11 @@ class ParallelEnv(BatchedEnv):
     def _get(self, name: str) -> list[Any]:
         return [value for found in self._do("ask", "get", lambda _: (name,)) for value in found]
 
-    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs) -> list[Any]:
-        return [value for found in self._do("ask", "call", lambda _: (name, args, kwargs)) for value in found]
+    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs, among: Set[int] | None = None) -> list[Any]:
+        def question(envs: range) -> tuple[Any, ...]:
+            return name, args, kwargs, None if among is None else {i - envs.start for i in among}
+
+        return [value for found in self._do("ask", "call", question) for value in found]
 
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
         self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))

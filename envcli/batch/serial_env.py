@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from envcli.batch.batched_env import BatchedEnv
@@ -83,8 +83,10 @@ class SerialEnv(BatchedEnv):
     def _get(self, name: str) -> list[Any]:
         return self._envs().get(name)
 
-    def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-        return self._envs().call(name, args, kwargs)
+    def _call(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
+    ) -> list[Any]:
+        return self._envs().call(name, args, kwargs, among)
 
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
         for env, state in zip(self._envs().envs, states, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence, Set
 from contextlib import suppress
 from itertools import compress
 from types import MappingProxyType
@@ -225,12 +225,15 @@ class Share:
             env._reset_options = dict(options)
             env._reset_given = None if given is None else given[i]
 
-    def call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-        """What the method ``name`` of each env returns."""
+    def call(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
+    ) -> list[Any]:
+        """What the method ``name`` of each env returns, or of each in ``among``."""
         found = []
         for i, env in enumerate(self.envs):
-            self._mark(i, "call", 0)
-            found.append(getattr(env, name)(*args, **kwargs))
+            if among is None or i in among:
+                self._mark(i, "call", 0)
+                found.append(getattr(env, name)(*args, **kwargs))
         return found
 
     def get(self, name: str) -> list[Any]:

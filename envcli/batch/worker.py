@@ -163,8 +163,8 @@ class _Worker:
     def _get(self, name: str) -> list[Any]:
         return self.share.get(name)
 
-    def _call(self, name: str, args: Any, kwargs: Any) -> list[Any]:
-        return self.share.call(name, args, kwargs)
+    def _call(self, name: str, args: Any, kwargs: Any, among: Any) -> list[Any]:
+        return self.share.call(name, args, kwargs, among)
 
     def _load(self, states: Any) -> None:
         for env, state in zip(self.share.envs, states, strict=True):

@@ -158,6 +158,23 @@ def test_the_envs_are_within_reach(counted: Any) -> None:
     assert counted.render() is None
 
 
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_some_of_the_envs_are_called(kind: str) -> None:
+    envs = envcli.as_gymnasium_vector("env=cartpole", f"parallel={kind}", "parallel.num_envs=3")
+    envs.set_attr("nickname", "x")
+    envs.call_some([2, 0], "__setattr__", "nickname", "y")
+    assert envs.get_attr("nickname") == ("y", "x", "y")
+    assert envs.call_some([1, 2, 1], "__getattribute__", "nickname") == ["x", "y", "x"]
+    envs.close()
+
+
+def test_of_one_simulator_none_is_called_alone() -> None:
+    envs = envcli.as_gymnasium_vector("env=cartpole", "backend=gymnasium_vector", "parallel.num_envs=2")
+    with pytest.raises(ConfigError, match="is one simulator of many envs"):
+        envs.call_some([1], "close")
+    envs.close()
+
+
 def test_gymnasiums_vector_wrappers_take_it() -> None:
     words = ("env=cartpole", "parallel=serial", "parallel.num_envs=2")
     envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(envcli.as_gymnasium_vector(*words))

@@ -78,8 +78,10 @@ def test_the_envs_are_within_reach(counted: Any) -> None:
     assert counted.render_mode is None
     counted.set_attr("nickname", "x")
     assert counted.get_attr("nickname") == ["x", "x"]
-    with pytest.raises(ConfigError, match="to all envs at once"):
-        counted.set_attr("nickname", "y", indices=0)
+    counted.set_attr("nickname", "y", indices=1)
+    assert counted.get_attr("nickname") == ["x", "y"]
+    assert counted.env_method("__getattribute__", "nickname", indices=[1, 0]) == ["y", "x"]
+    assert counted.env_method("__getattribute__", "nickname") == ["x", "y"]
 
 
 def test_another_autoreset_is_refused() -> None:
