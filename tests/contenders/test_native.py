@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 
 from envcli.bench.workload import Workload
 from envcli.contenders.envcli import EnvcliContender
 from envcli.contenders.native import NativeContender
 from envcli.errors import ConfigError
+from tests.contenders.conftest import Calls
+from tests.test_overhead import fulfilled
 
 STEPS = 2000
 
@@ -23,12 +23,6 @@ STEPS = 2000
 def work(steps: int = STEPS, actions: Path | None = None, **cfg: Any) -> Workload:  # Any: what a YAML holds
     node = {"backend": {"type": "gym", "name": "CartPole-v1"}, **cfg}
     return Workload(node, steps, 3, None if actions is None else str(actions))
-
-
-def cpu(done: Callable[[], object]) -> float:
-    start = time.process_time()
-    done()
-    return time.process_time() - start
 
 
 def test_it_is_as_fast_as_a_loop_by_hand(tmp_path: Path) -> None:
@@ -45,10 +39,10 @@ def test_it_is_as_fast_as_a_loop_by_hand(tmp_path: Path) -> None:
             if terminated or truncated:
                 env.reset()
 
-    pairs = [(cpu(native.run), cpu(by_hand)) for _ in range(25)]
+    fast, (ours, theirs) = fulfilled(lambda ours, theirs: ours / theirs < 1.1, native.run, by_hand)
     native.close()
     env.close()
-    assert statistics.median(ours / theirs for ours, theirs in pairs) < 1.1
+    assert fast, f"{ours / theirs:.2f} of the time of a loop by hand"
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
@@ -73,57 +67,76 @@ def test_it_goes_where_ours_goes(name: str, tmp_path: Path, monkeypatch: pytest.
     native.close()
 
 
-def test_of_a_batch_it_runs_the_first_env() -> None:
+def test_of_a_batch_it_runs_the_first_env(calls: Calls) -> None:
     native = NativeContender(work(10, parallel={"type": "serial", "num_envs": 4}))
-    assert native.env_steps == 10
-    native.close()
-
-
-def test_actions_that_do_not_fit_are_drawn(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros((1, 5), dtype=np.float32))
-    native = NativeContender(work(5, actions=tmp_path / "a.npy", backend={"type": "gym", "name": "Pendulum-v1"}))
+    steps = calls(CartPoleEnv)
     native.run()
     native.close()
+    assert native.env_steps == len(steps) == 10
 
 
-def test_frames_are_skipped() -> None:
+def test_actions_that_do_not_fit_are_drawn(calls: Calls, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((1, 5), dtype=np.float32))
+    native = NativeContender(work(5, actions=tmp_path / "a.npy", backend={"type": "gym", "name": "Pendulum-v1"}))
+    steps = calls(PendulumEnv)
+    native.run()
+    native.close()
+    drawn = np.concatenate([action for (action,) in steps])
+    assert drawn.shape == (5,)
+    assert len(set(drawn)) == 5
+
+
+def test_frames_are_skipped(calls: Calls) -> None:
     native = NativeContender(work(50, frame_skip=4, backend={"type": "gym", "name": "Pendulum-v1"}))
+    steps, resets = calls(PendulumEnv), calls(PendulumEnv, "reset")
     native.run()  # 200 frames are an episode
     native.close()
+    assert (len(steps), len(resets)) == (200, 1)
 
 
 @pytest.mark.parametrize("from_pixels", [False, True])
-def test_frames_of_gymnasium(from_pixels: bool) -> None:
+def test_frames_of_gymnasium(from_pixels: bool, calls: Calls) -> None:
     if from_pixels:
         pytest.importorskip("pygame")
     native = NativeContender(work(5, from_pixels=from_pixels))
+    frames = calls(CartPoleEnv, "render")
     native.run()
     native.close()
+    assert len(frames) == (6 if from_pixels else 0), "one of the reset"
 
 
-def test_dm_control(tmp_path: Path) -> None:
-    pytest.importorskip("dm_control")
-    for frame_skip in (None, 2):
-        native = NativeContender(work(5, backend={"type": "dm_control", "name": "cheetah-run"}, frame_skip=frame_skip))
-        native.run()
-        native.close()
+@pytest.mark.parametrize("frame_skip", [None, 2])
+def test_dm_control(frame_skip: int | None, calls: Calls) -> None:
+    control = pytest.importorskip("dm_control.rl.control")
+    steps = calls(control.Environment)
+    native = NativeContender(work(5, backend={"type": "dm_control", "name": "cheetah-run"}, frame_skip=frame_skip))
+    native.run()
+    native.close()
+    assert len(steps) == 5 * (frame_skip or 1)
 
 
-@pytest.mark.parametrize("obs_type", ["rgb", "grayscale", "ram"])
-def test_atari(obs_type: str) -> None:
-    pytest.importorskip("ale_py")
+SCREENS = {"rgb": "getScreenRGB", "grayscale": "getScreenGrayscale", "ram": "getRAM"}
+
+
+@pytest.mark.parametrize("obs_type", SCREENS)
+def test_atari(obs_type: str, calls: Calls) -> None:
+    ale_py = pytest.importorskip("ale_py")
+    acts, looks = calls(ale_py.ALEInterface, "act"), calls(ale_py.ALEInterface, SCREENS[obs_type])
     native = NativeContender(work(5, backend={"type": "ale", "name": "AirRaid", "obs_type": obs_type}))
     native.run()
     native.close()
+    assert (len(acts), len(looks)) == (5, 6)
     with pytest.raises(ConfigError, match=r"bare loop has no max_pool"):
         NativeContender(work(5, backend={"type": "ale", "name": "Pong", "max_pool": True}))
 
 
-def test_of_backend_torch_it_is_gymnasiums_env_of_that_name() -> None:
+def test_of_backend_torch_it_is_gymnasiums_env_of_that_name(calls: Calls) -> None:
     node = {"type": "torch", "name": "CartPole-v1", "max_episode_steps": 7}
     native = NativeContender(work(steps=20, backend=node, parallel={"type": "none", "num_envs": 3}))
+    steps, resets = calls(CartPoleEnv), calls(CartPoleEnv, "reset")
     native.run()
-    assert native.env_steps == 20
     native.close()
+    assert native.env_steps == len(steps) == 20
+    assert len(resets) == 3
     with pytest.raises(ConfigError, match="has no options"):
         NativeContender(work(backend={**node, "options": {"gravity": 1.6}}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from envcli.bench.workload import Workload
 from envcli.contenders.ale_vector import AleVectorContender
@@ -17,10 +19,13 @@ from envcli.contenders.gymnasium_vector import GymnasiumVectorContender
 from envcli.contenders.sb3 import Sb3Contender
 from envcli.contenders.torchrl import TorchrlContender
 from envcli.contenders.torchrl_collector import TorchrlCollectorContender
+from tests.contenders.conftest import Calls
 
 CARTPOLE = {"type": "gym", "name": "CartPole-v1"}
+PENDULUM = {"type": "gym", "name": "Pendulum-v1"}
 PONG = {"type": "ale", "name": "Pong"}
 SERIAL = {"type": "serial", "num_envs": 2}
+STEPS = 30
 ATARI = {
     "noop_reset_env": {"type": "noop_reset_env", "noops": 30},
     "gray_scale": {"type": "gray_scale"},
@@ -31,81 +36,93 @@ ATARI = {
 }
 
 
-def done(cls: type[Contender], **cfg: Any) -> None:  # Any: what a YAML holds
-    contender = cls(Workload({"backend": CARTPOLE, **cfg}, 30, 0))
-    contender.run()
-    contender.run()
+def built(cls: type[Contender], **cfg: Any) -> Contender:  # Any: what a YAML holds
+    return cls(Workload({"backend": CARTPOLE, **cfg}, STEPS, 0))
+
+
+def assert_runs(contender: Contender, steps: list[Any], envs: int = 1, repeat: int = 1, together: int = 1) -> None:
+    """Each pass makes all steps of all envs; ``together`` of them are one of ``steps``, the simulator's calls."""
+    assert contender.env_steps == STEPS * envs
+    for _ in range(2):
+        steps.clear()
+        contender.run()
+        assert len(steps) * together == STEPS * envs * repeat
     contender.close()
 
 
-def test_gymnasium_sync() -> None:
-    done(GymnasiumSyncContender, parallel=SERIAL)
-    done(GymnasiumSyncContender, frame_skip=2, backend={"type": "gym", "name": "Pendulum-v1"})
+def test_gymnasium_sync(calls: Calls) -> None:
+    assert_runs(built(GymnasiumSyncContender, parallel=SERIAL), calls(CartPoleEnv), envs=2)
+    assert_runs(built(GymnasiumSyncContender, backend=PENDULUM, frame_skip=2), calls(PendulumEnv), repeat=2)
 
 
-def test_gymnasium_sync_plays_atari_as_our_backend_does() -> None:
-    pytest.importorskip("ale_py")
-    done(GymnasiumSyncContender, backend={**PONG, "obs_type": "grayscale"}, frame_skip=3)
+def test_gymnasium_sync_plays_atari_as_our_backend_does(calls: Calls) -> None:
+    ale_py = pytest.importorskip("ale_py")
+    acts = calls(ale_py.ALEInterface, "act")
+    assert_runs(built(GymnasiumSyncContender, backend={**PONG, "obs_type": "grayscale"}, frame_skip=3), acts, repeat=3)
     assert task_of(Workload({"backend": {"type": "ale", "name": "air_raid"}}, 1, 0)).name == "ALE/AirRaid-v5"
     with pytest.raises(Unfit, match="have no max_pool"):
-        done(GymnasiumSyncContender, backend={**PONG, "max_pool": True})
+        built(GymnasiumSyncContender, backend={**PONG, "max_pool": True})
 
 
-def test_by_hand() -> None:
-    done(ByHandContender)
-    done(ByHandContender, backend={"type": "gym", "name": "Pendulum-v1"})
+def test_by_hand(calls: Calls) -> None:
+    assert_runs(built(ByHandContender), calls(CartPoleEnv))
+    assert_runs(built(ByHandContender, backend=PENDULUM), calls(PendulumEnv))
     with pytest.raises(Unfit, match="only gymnasium's own step"):
-        done(ByHandContender, frame_skip=2)
+        built(ByHandContender, frame_skip=2)
 
 
-def test_gymnasium_vector() -> None:
-    done(GymnasiumVectorContender, parallel=SERIAL)
+def test_gymnasium_vector(calls: Calls) -> None:
+    assert_runs(built(GymnasiumVectorContender, parallel=SERIAL), calls(CartPoleVectorEnv), envs=2, together=2)
     with pytest.raises(Unfit, match="no vector env of its own for Pendulum-v1"):
-        done(GymnasiumVectorContender, backend={"type": "gym", "name": "Pendulum-v1"})
+        built(GymnasiumVectorContender, backend=PENDULUM)
     with pytest.raises(Unfit, match="no pixels and no frame skip"):
-        done(GymnasiumVectorContender, frame_skip=2)
+        built(GymnasiumVectorContender, frame_skip=2)
 
 
 @pytest.mark.parametrize("cls", [GymnasiumSyncContender, Sb3Contender, EnvpoolContender])
 def test_transforms_have_no_counterpart_there(cls: type[Contender]) -> None:
     with pytest.raises(Unfit, match="step_counter: "):
-        done(cls, transforms={"counted": {"type": "step_counter"}})
+        built(cls, transforms={"counted": {"type": "step_counter"}})
 
 
 def test_a_batch_of_different_envs_is_ours_alone() -> None:
     with pytest.raises(Unfit, match="no batches of different envs"):
-        done(GymnasiumSyncContender, parallel=SERIAL, env_list=["cartpole", "pendulum"])
+        built(GymnasiumSyncContender, parallel=SERIAL, env_list=["cartpole", "pendulum"])
 
 
-def test_ale_vector() -> None:
-    pytest.importorskip("ale_py")
-    done(AleVectorContender, backend=PONG, transforms=ATARI, parallel={"type": "processes", "num_envs": 2})
+def test_ale_vector(calls: Calls) -> None:
+    vector_env = pytest.importorskip("ale_py.vector_env")
+    many = {"type": "processes", "num_envs": 2}
+    ours = built(AleVectorContender, backend=PONG, transforms=ATARI, parallel=many)
+    assert_runs(ours, calls(vector_env.AtariVectorEnv), envs=2, together=2)
     with pytest.raises(Unfit, match="compare it with transforms=atari"):
-        done(AleVectorContender, backend=PONG)
+        built(AleVectorContender, backend=PONG)
     with pytest.raises(Unfit, match="sign: "):
-        done(AleVectorContender, backend=PONG, transforms={**ATARI, "sign": {"type": "sign"}})
+        built(AleVectorContender, backend=PONG, transforms={**ATARI, "sign": {"type": "sign"}})
 
 
 @pytest.mark.filterwarnings("default")  # theirs to mend
-def test_stable_baselines3() -> None:
+def test_stable_baselines3(calls: Calls) -> None:
     pytest.importorskip("stable_baselines3")
-    done(Sb3Contender, parallel=SERIAL)
+    assert_runs(built(Sb3Contender, parallel=SERIAL), calls(CartPoleEnv), envs=2)
 
 
 @pytest.mark.filterwarnings("default")  # theirs to mend
-def test_torchrl() -> None:
+def test_torchrl(calls: Calls) -> None:
     pytest.importorskip("torchrl")
-    done(TorchrlContender, parallel=SERIAL, transforms={"count": {"type": "step_counter", "max_steps": None}})
+    counted = {"count": {"type": "step_counter", "max_steps": None}}
+    assert_runs(built(TorchrlContender, parallel=SERIAL, transforms=counted), calls(CartPoleEnv), envs=2)
 
 
 @pytest.mark.filterwarnings("default")  # theirs to mend
 @pytest.mark.parametrize("parallel", [{}, SERIAL])
-def test_torchrl_collector(parallel: dict[str, Any]) -> None:
+def test_torchrl_collector(parallel: dict[str, Any], calls: Calls) -> None:
     pytest.importorskip("torchrl")
-    done(TorchrlCollectorContender, parallel=parallel)
+    assert_runs(built(TorchrlCollectorContender, parallel=parallel), calls(CartPoleEnv), envs=2 if parallel else 1)
 
 
 @pytest.mark.filterwarnings("default")  # theirs to mend
-def test_envpool() -> None:
+def test_envpool(calls: Calls) -> None:
     pytest.importorskip("envpool")
-    done(EnvpoolContender, parallel=SERIAL)
+    ours: Any = built(EnvpoolContender, parallel=SERIAL)  # Any: for its envs, of a class that is made for the task
+    assert_runs(ours, calls(type(ours._envs)), envs=2, together=2)
