@@ -15,7 +15,7 @@ from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import leaf_paths
-from envcli.seeding import seed_chain
+from envcli.seeding import drawing_from, seed_chain
 from envcli.testing.requirements import (
     abridged,
     dotted,
@@ -286,9 +286,9 @@ def _seeds_repeat(env: Env) -> None:
     seed = drawn_seed()
     runs = []
     for _ in range(2):
-        torch.manual_seed(seed)
-        env.set_seed(seed)
-        runs.append(env.rollout(_STEPS, break_when_any_done=False))
+        with drawing_from(seed):
+            env.set_seed(seed)
+            runs.append(env.rollout(_STEPS, break_when_any_done=False))
     require_equal(runs[0], runs[1], "the second run")
 
 

@@ -10,6 +10,7 @@ from tensordict import TensorDictBase
 
 from envcli.env import Env
 from envcli.errors import SpecError
+from envcli.seeding import drawing_from
 from envcli.specs import TensorSpec
 
 __all__ = ["any_done", "drawn_seed", "fixed_actions", "refuses", "replay", "started", "wrong_values"]
@@ -28,8 +29,7 @@ def started(env: Env, seed: int = 7) -> TensorDictBase:
 
 def fixed_actions(env: Env, steps: int, seed: int = 11) -> list[TensorDictBase]:
     """The same random actions in every call."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing_from(seed):
         return [env.rand_action() for _ in range(steps)]
 
 

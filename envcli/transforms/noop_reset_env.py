@@ -10,6 +10,7 @@ from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key
+from envcli.seeding import drawing_from
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.inside import Inside, put_back
 from envcli.transforms.transform import Transform
@@ -96,8 +97,7 @@ class NoopResetEnv(Transform):
             self._actions[0][0][t] = self._noop
             return
         seed = int(torch.empty((), dtype=torch.int64).random_(2**62, generator=self._generator))
-        with torch.random.fork_rng(devices=[]):  # specs draw from torch's global generator, which is not ours to move
-            torch.manual_seed(seed)
+        with drawing_from(seed):  # specs draw from torch's global generator, which is not ours to move
             for rows, leaf in self._actions:
                 rows[t] = leaf.rand().cpu().numpy()
 

@@ -10,6 +10,7 @@ import torch
 
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path
+from envcli.seeding import drawing_from
 from envcli.specs import Composite
 from envcli.transforms.affine import Affine, Numbers
 
@@ -141,8 +142,7 @@ class ObservationNorm(Affine):
     def _measure_by_itself(self, parent: Any, steps: int) -> None:
         """As the env is built: the same numbers in every process, and no trace in torch's global generator."""
         key = self._measured(steps, None)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.init_seed)
+        with drawing_from(self.init_seed):
             parent.set_seed(self.init_seed)
             container = self._container
             self._hold(None)  # the env is working out its specs just now: it need not do so again
