@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -32,6 +33,12 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
         signal.signal(number, usual)
 
 
+def pytest_collection_finish() -> None:
+    """Take torch and all that was imported with it out of the garbage collector's sight: it needs 0.4 s to go round."""
+    gc.collect()
+    gc.freeze()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left: its exit code and what it printed."""
@@ -42,6 +49,17 @@ class Outcome:
 
 
 Command = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[None]:
+    """Keep alive, by an idle batch, the process from which workers are born: it needs 5 s to import torch."""
+    from envcli.batch.parallel_env import ParallelEnv
+    from envcli.testing.toys import CountingEnv
+
+    with ParallelEnv(1, CountingEnv) as env:
+        env.start()
+        yield
 
 
 @pytest.fixture
