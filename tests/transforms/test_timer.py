@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 from tensordict import TensorDictBase
@@ -11,44 +9,68 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
+from envcli.transforms import timer
 from envcli.transforms.compose import Compose
 from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.timer import Timer
 
-_NAP = 0.02
+
+class Clock:
+    """Shows the seconds that were spent, in quarters, so that sums are exact."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(timer, "perf_counter", found)
+    return found
 
 
 class Slow(CountingEnv):
-    """Each step takes one nap, each reset three."""
+    """Each step takes a quarter of a second, each reset three."""
+
+    def __init__(self, clock: Clock, batch: list[int]) -> None:
+        super().__init__(2, batch)
+        self.clock = clock
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        time.sleep(_NAP)
+        self.clock.seconds += 0.25
         return super()._step(tensordict)
 
     def _reset(self, tensordict: TensorDictBase | None, **options: object) -> TensorDictBase:
-        time.sleep(3 * _NAP)
+        self.clock.seconds += 0.75
         return super()._reset(tensordict, **options)
 
 
-def policy(td: TensorDictBase) -> TensorDictBase:
-    time.sleep(2 * _NAP)
-    return td.set("action", torch.zeros([*td.batch_size, 1]))
-
-
 @pytest.mark.parametrize("batch", [[], [2]])
-def test_it_measures(batch: list[int]) -> None:
-    env = TransformedEnv(Slow(2, batch), Timer())
-    time.sleep(5 * _NAP)
+def test_it_measures(batch: list[int], clock: Clock) -> None:
+    def policy(td: TensorDictBase) -> TensorDictBase:
+        clock.seconds += 0.5
+        return td.set("action", torch.zeros([*td.batch_size, 1]))
+
+    env = TransformedEnv(Slow(clock, batch), Timer())
+    clock.seconds += 10  # what came before the reset is not of the reset
     data = env.rollout(3, policy, break_when_any_done=False)
-    first = data[0] if batch else data
-    assert first["next", "time_step"].min() >= _NAP
-    assert first["next", "time_policy"].min() >= 2 * _NAP
-    assert first["next", "time_reset"].tolist() == [0, 0, 0]
-    assert first["time_reset"][[0, 2]].min() >= 3 * _NAP
-    assert first["time_reset"].max() < 5 * _NAP, "what came before the reset is not of the reset"
-    assert first["time_reset"][1] == 0
-    assert first["time_step"][[0, 2]].tolist() == first["time_policy"][[0, 2]].tolist() == [0, 0]
-    assert first["time_step"][1] == first["next", "time_step"][0]
+    for one in data.unbind(0) if batch else [data]:
+        assert one["next", "time_step"].tolist() == [0.25, 0.25, 0.25]
+        assert one["next", "time_policy"].tolist() == [0.5, 0.5, 0.5]
+        assert one["next", "time_reset"].tolist() == [0, 0, 0]
+        assert one["time_reset"].tolist() == [0.75, 0, 0.75]
+        assert one["time_step"].tolist() == [0, 0.25, 0]
+        assert one["time_policy"].tolist() == [0, 0.5, 0]
+
+
+def test_its_clock_goes_by_itself() -> None:
+    env = TransformedEnv(CountingEnv(3), Timer())
+    data = env.rollout(3)
+    assert data["time_reset"][0] > 0
+    assert data["next", "time_step"].min() > 0
+    assert data["next", "time_policy"].min() >= 0
 
 
 def test_its_entries_are_in_its_specs() -> None:
