@@ -29,6 +29,7 @@ def test_the_simulators_own_spaces_are_kept(space: Any, categorical: bool) -> No
         assert found.observation == space
 
 
+@pytest.mark.usefixtures("nursery")
 def test_also_across_processes() -> None:
     with ParallelEnv(2, exotic, num_workers=1) as env:
         env.start()

@@ -39,7 +39,7 @@ def in_parallel(make: Callable[..., Env]) -> Env:
 
 
 def by_spawn(make: Callable[..., Env]) -> Env:
-    return ParallelEnv(3, make, num_workers=2, start_method="spawn")
+    return ParallelEnv(3, make, num_workers=1, start_method="spawn")
 
 
 def by_fork(make: Callable[..., Env]) -> Env:

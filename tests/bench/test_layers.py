@@ -75,6 +75,7 @@ def test_a_policy_is_told_from_its_rows(layers: Layers) -> None:
     assert set(found["main"]["parts"]) >= {POLICY, POLICY_ROWS, STEPS}
 
 
+@pytest.mark.usefixtures("nursery")
 def test_workers_have_parts_of_their_own(layers: Layers) -> None:
     batch = {"type": "processes", "num_envs": 3, "num_workers": 2}
     outer = {"sum": {"type": "reward_sum"}}

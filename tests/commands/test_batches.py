@@ -17,7 +17,10 @@ import torch
 from PIL import Image as Pillow
 
 import envcli
+from tests.commands.test_rollout import has_rows
 from tests.conftest import ROOT, Command
+
+pytestmark = pytest.mark.usefixtures("nursery")
 
 
 def read(path: Path) -> Any:  # Any: whatever the file holds
@@ -117,9 +120,8 @@ def test_render_shows_different_envs_as_their_transforms_leave_them(cli: Command
     assert "compare: of different envs" in cli("render", *words, "compare=true").err
 
 
-@pytest.mark.slow
-def test_a_multirun_over_batches(shell: Command) -> None:
-    done = shell("rollout", "-m", "parallel=serial,processes", "parallel.num_envs=2,4", "max_steps=50", "seed=1")
+def test_a_multirun_over_batches(cli: Command) -> None:
+    done = cli("rollout", "-m", "parallel=serial,processes", "parallel.num_envs=2,4", "max_steps=50", "seed=1")
     assert done.code == 0, done.err
     rows = [line.split("│") for line in done.out.splitlines() if "finished" in line]
     numbers = [row[4:-2] for row in rows]  # all but the speed
@@ -145,12 +147,12 @@ def test_ctrl_c_keeps_what_the_workers_made(tmp_path: Path) -> None:
         text=True,
     )
     try:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("run/rollout/**/*.memmap")) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 200
+        while not has_rows(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(3)
+        time.sleep(1)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
     finally:
         process.kill()
     assert (process.returncode, out) == (130, ""), err

@@ -38,6 +38,7 @@ def test_total_steps_are_the_rollout_of_max_steps(cli: Command, tmp_path: Path) 
     assert [metrics[0][name] for name in same] == [metrics[1][name] for name in same]
 
 
+@pytest.mark.usefixtures("nursery")
 def test_total_steps_count_those_of_all_envs(cli: Command, tmp_path: Path) -> None:
     many = ("parallel=processes", "parallel.num_envs=3", "parallel.num_workers=2")
     done = cli("rollout", "env=cartpole", "total_steps=1000", "shard_steps=128", *many, "seed=1", "hydra.run.dir=a")
@@ -111,18 +112,19 @@ def test_a_finished_run_is_replaced_only_where_that_is_typed(cli: Command, tmp_p
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(cli: Command, tmp_path: Path) -> None:
     """A real SIGKILL of the real command, a second writer at the gate meanwhile, and a resume."""
-    words = ("env=cartpole", "total_steps=60000", "shard_steps=4096", "seed=1")
+    words = ("env=cartpole", "total_steps=120000", "shard_steps=4096", "seed=1")
     command = [sys.executable, "-m", "envcli", "rollout", *words, "hydra.run.dir=a"]
     running = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while not list(tmp_path.glob("a/rollout/000001")) and time.monotonic() < end:
         time.sleep(0.01)
+    running.send_signal(signal.SIGSTOP)  # or it is done before the second one has looked
     second = cli("rollout", "resume=a")
     assert (second.code, "another process is writing here" in second.err) == (1, True)
     running.send_signal(signal.SIGKILL)
     running.wait()
     made = data(tmp_path / "a")
-    assert 4096 <= len(made) < 60000
+    assert 4096 <= len(made) < 120_000
     assert "rollout, killed" in cli("show", "a").out
     done = cli("rollout", "resume=a")
     assert (done.code, "steps, which were made again and compared" in done.out) == (0, True)
