@@ -149,16 +149,11 @@ def test_a_place_that_cannot_be_written(cli: Command, tmp_path: Path) -> None:
 
 def test_a_failure_is_recorded_and_named(cli: Command, tmp_path: Path) -> None:
     done = cli("rollout", "backend.name=CartPol-v1")
-    assert done.code == 2
+    assert (done.code, done.err.count("\n"), "Traceback" in done.err) == (2, 1, False)
     assert "CartPole-v1" in done.err
     status = read(only_run(tmp_path) / "status.json")
     assert status["state"] == "failed"
     assert "CartPol-v1" in status["error"]
-
-
-def test_debugging_shows_the_traceback(shell: Command) -> None:
-    done = shell("rollout", "backend.name=CartPol-v1")
-    assert (done.code, done.err.count("\n"), "Traceback" in done.err) == (2, 1, False)
 
 
 def test_full_error_raises(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +163,15 @@ def test_full_error_raises(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Non
     assert os.environ["HYDRA_FULL_ERROR"] == "1"
 
 
+def has_rows(root: Path) -> bool:
+    """Is there a run below that has written down where a first step led?"""
+    for path in root.rglob("rollout/next/observation.memmap"):
+        with path.open("rb") as file:
+            if any(file.read(64)):
+                return True
+    return False
+
+
 def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "envcli", "rollout", "max_steps=5000000", "seed=0"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -175,12 +179,12 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("outputs/rollout/*/*/rollout/**/*.memmap")) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 200
+        while not has_rows(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(2)
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
     finally:
         process.kill()
     assert process.returncode == 130, err
@@ -198,8 +202,8 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     assert size < 200 * len(data), "what was reserved and not used is given back"
 
 
-def test_a_multirun_ends_with_a_table(shell: Command, tmp_path: Path) -> None:
-    done = shell("rollout", "-m", "env=pendulum,cartpole", "seed=range(0,2)", "max_steps=200")
+def test_a_multirun_ends_with_a_table(cli: Command, tmp_path: Path) -> None:
+    done = cli("rollout", "-m", "env=pendulum,cartpole", "seed=range(0,2)", "max_steps=200")
     assert done.code == 0, done.err
     rows = [line.split() for line in done.out.splitlines() if "finished" in line]
     assert len(rows) == 4
