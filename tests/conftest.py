@@ -70,7 +70,7 @@ def shell(tmp_path: Path) -> Command:
         full = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **env}
         full.pop("HYDRA_FULL_ERROR", None)
         command = [sys.executable, "-m", "envcli", *words]
-        done = subprocess.run(command, cwd=tmp_path, env=full, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, cwd=tmp_path, env=full, capture_output=True, text=True, timeout=200, check=False)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run

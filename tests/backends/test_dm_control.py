@@ -538,7 +538,7 @@ def test_a_broken_choice_of_gl_is_explained_without_pixels_too() -> None:
     program = "from envcli.backends.dm_control import DMControlEnv; DMControlEnv('cheetah', 'run')"
     environment = {**os.environ, "MUJOCO_GL": "nonsense"}
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert "ConfigError: dm_control cannot be imported with MUJOCO_GL=nonsense" in done.stderr
 
 
@@ -556,5 +556,5 @@ print(state.rollout(2).shape[0], pixels.reset()["pixels"].shape[0])
 def test_a_process_that_forgets_to_close_ends_without_a_word() -> None:
     """And an env without pixels, built first, does not take drawing away from the next."""
     command = [sys.executable, "-W", "error::ResourceWarning", "-c", SCRIPT]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 8\n", "")

@@ -16,7 +16,7 @@ from envcli.errors import ConfigError, EnvError
 CARTPOLE: dict[str, Any] = {"backend": {"type": "gym", "name": "CartPole-v1"}}
 
 
-def lane(tmp_path: Path, name: str = "native", timeout: float = 60, **cfg: Any) -> Lane:  # Any: what a YAML holds
+def lane(tmp_path: Path, name: str = "native", timeout: float = 200, **cfg: Any) -> Lane:  # Any: what a YAML holds
     return Lane(name, Workload({**CARTPOLE, **cfg}, 100, 0), tmp_path / "log.txt", timeout=timeout)
 
 

@@ -124,7 +124,7 @@ def test_the_table_and_the_curve() -> None:
 
 def test_settings_are_tried_in_processes(tmp_path: Path) -> None:
     work = Workload({"backend": CARTPOLE, "transforms": {"count": {"type": "step_counter"}}}, 50, 0)
-    with Trials("envcli", work, tmp_path, threads=1, timeout=60) as trials:
+    with Trials("envcli", work, tmp_path, threads=1, timeout=200) as trials:
         trials._pace = 1.0  # so that passes are as short as can be
         assert trials.steps(Setting("serial", 4)) == 32
         assert trials.look(Setting("serial", 2)) > 0

@@ -119,7 +119,7 @@ def test_minari_show_describes_it(data: ShardedRollout, env: Env, tmp_path: Path
     exported("minari", env, data, tmp_path)
     command = [sys.executable, "-c", "from minari.cli import app; app()", "show", "envcli/count-ing-v1/random-v0"]
     environ = {**os.environ, "MINARI_DATASETS_PATH": str(tmp_path / "minari")}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=200, check=True)
     assert "envcli/count-ing-v1/random-v0" in done.stdout
     assert f"{data.numel()}" in done.stdout
 

@@ -46,7 +46,7 @@ def shot(page: Path, folder: Path, width: int, height: int, dark: bool) -> npt.N
         f"--window-size={width},{height}",
         page.as_uri(),
     ]
-    subprocess.run(words, capture_output=True, timeout=60, check=True)
+    subprocess.run(words, capture_output=True, timeout=200, check=True)
     return np.asarray(Image.open(picture).convert("RGB"))
 
 
