@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from envcli.printable import printable
 from envcli.run_folder import plain
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 __all__ = ["answer", "number"]
 
@@ -25,16 +27,27 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
         return
     from rich.console import Console
 
-    console = Console(file=sys.stdout, soft_wrap=False, highlight=False)
+    console = Console(file=sys.stdout, soft_wrap=False, highlight=False, markup=False, emoji=False)
     drawing = draw()
     if not console.is_terminal:
         unlimited = console.options.update(max_width=10_000)
         console.width = max(console.width, console.measure(drawing, options=unlimited).maximum)
         with console.capture() as capture:
-            console.print(drawing, crop=False)
+            console.print(_Printable(drawing), crop=False)
         print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
         return
-    console.print(drawing, crop=False)
+    console.print(_Printable(drawing), crop=False)
+
+
+class _Printable:
+    """A drawing in which what others named, in run folders or data sets, cannot write to the terminal by itself."""
+
+    def __init__(self, drawing: RenderableType) -> None:
+        self._drawing = drawing
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._drawing, options):
+            yield segment._replace(text=printable(segment.text))
 
 
 def number(value: float | int | None) -> str:

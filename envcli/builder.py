@@ -134,6 +134,8 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
             "parallel=processes or parallel=serial."
         )
     node = {name: value for name, value in cfg["backend"].items() if name != "type"}
+    if ":" in str(node.get("name")):  # gymnasium imports what stands before it
+        registry.imported(node["name"], "backend.name", bool(cfg.get("allow_imports")))
     env: Env = registry.call(backend.from_name, node, "backend", **given)
     return env
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
 from envcli.run_folder import read_json
-from envcli.shards.manifest import NAME, Entry, Manifest, Shard, checksum, entries_of, file_name
+from envcli.shards.manifest import NAME, Manifest, Shard, checksum, entries_of, file_name
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.shared_memory import remember
 
 __all__ = ["MemmapFolder", "load_rollout", "read_manifest", "rollout_folder"]
 
 _META = "meta.json"  # tensordict's own: one a folder
+_DEEPEST = 64  # parts of a key: folders can lead back into themselves
 
 
 class MemmapFolder:
@@ -194,22 +196,32 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         shape = read_json(folder / _META)["shape"]
         steps, *batch = shape
-        entries = tuple(_entries(folder, ()))
-    except (KeyError, TypeError, ValueError) as error:
+        entries = list(_entries(folder, ()))
+        row = Manifest.of(_saved(entries, batch, 0, 0)).row_bytes
+        return Manifest.of(_saved(entries, batch, steps, steps * row))
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise StoreError(f"{folder / _META}: the rollout cannot be read ({error})") from None
-    size = steps * sum(entry.row_bytes for entry in entries)
-    return Manifest(tuple(batch), entries, (Shard(".", steps, size, ()),), steps, steps, finished=True)
 
 
-def _entries(folder: Path, prefix: Key) -> Iterator[Entry]:
+def _saved(entries: list[dict[str, Any]], batch: list[int], steps: int, size: int) -> dict[str, Any]:
+    """A rollout without checksums as a manifest says it."""
+    whole = {"name": ".", "steps": steps, "bytes": size, "checksums": []}
+    about = {"batch_size": batch, "planned": steps, "shard_steps": steps, "finished": True}
+    return {"entries": entries, "shards": [whole], **about}
+
+
+def _entries(folder: Path, prefix: Key) -> Iterator[dict[str, Any]]:
     """What tensordict's ``meta.json`` lists. Its own ``load_memmap`` would unpickle what lies beside."""
+    if len(prefix) > _DEEPEST:
+        raise ValueError(f"keys of more than {_DEEPEST} parts")
     for name, found in read_json(folder.joinpath(*map(file_name, prefix)) / _META).items():
         if not isinstance(found, dict):
             continue
         if name in (".", ".."):
             raise ValueError(f"key {name!r}")
         if "dtype" in found:
-            yield Entry((*prefix, name), found["dtype"].removeprefix("torch."), tuple(found["shape"][1:]))
+            _, *shape = found["shape"]
+            yield {"key": [*prefix, name], "dtype": found["dtype"].removeprefix("torch."), "shape": shape}
         else:
             yield from _entries(folder, (*prefix, name))
 

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from envcli.errors import ConfigError, EnvcliError, MissingDependency, UnknownName, nearest
 
-__all__ = ["FAMILIES", "arguments", "call", "construct", "find", "listed", "members"]
+__all__ = ["FAMILIES", "arguments", "call", "construct", "find", "imported", "listed", "members"]
+
+log = logging.getLogger(__name__)
 
 FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
     "backends": ("backend", "Env"),
@@ -56,7 +60,11 @@ def find(family: str, name: str, where: str = "type", allow_imports: bool = Fals
     `ConfigError` for ``my.module:Class`` unless ``allow_imports`` is true.
     """
     if ":" in name:
-        return _imported(name, where, allow_imports)
+        module, _, class_name = name.partition(":")
+        found = getattr(imported(name, where, allow_imports), class_name, None)
+        if not isinstance(found, type):
+            raise ConfigError(f"{where}: found {name!r}, but {module} has no class {class_name!r}.")
+        return found
     if class_name := _files(family).get(name):
         found = getattr(_import(f"envcli.{family}.{name}", f"{where}={name}"), class_name)
     else:
@@ -74,6 +82,7 @@ def construct(family: str, node: Mapping[str, Any], where: str, allow_imports: b
     ``given`` are arguments that do not come from the node; a class that does not take one of them is built without it.
     """
     cls = find(family, type_of(node, where), f"{where}.type", allow_imports)
+    given["allow_imports"] = allow_imports  # some read files that could run code
     return call(cls, {k: v for k, v in node.items() if k != "type"}, where, **given)
 
 
@@ -161,14 +170,19 @@ def _entry_points(family: str) -> Iterator[metadata.EntryPoint]:
             yield entry
 
 
-def _imported(name: str, where: str, allow_imports: bool) -> type[Any]:
+def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
+    """The module of ``module:anything``, the one way in for code that is not installed; what came in is logged.
+
+    Raises `ConfigError` unless ``allow_imports`` is true, or where there is no such module.
+    """
     if not allow_imports:
         raise ConfigError(f"{where}: {name!r} would import code of its own. If you trust it, add allow_imports=true.")
-    module, _, class_name = name.partition(":")
+    module = name.partition(":")[0]
+    new = module not in sys.modules
     with _working_directory_first():
-        found = getattr(_import(module, f"{where}={name}"), class_name, None)
-    if not isinstance(found, type):
-        raise ConfigError(f"{where}: found {name!r}, but {module} has no class {class_name!r}.")
+        found = _import(module, f"{where}={name}")
+    if new:
+        log.info("allow_imports: imported %s from %s", module, getattr(found, "__file__", None) or "Python itself")
     return found
 
 
@@ -183,7 +197,7 @@ def _working_directory_first() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _import(module: str, purpose: str) -> Any:
+def _import(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -50,6 +50,7 @@ class RunFolder:
         resumed: go on in the folder of a run that was stopped.
         overwrite: where ``path`` is an earlier run, work beside it, in ``path`` (``home`` with ``.new`` behind), and
             take its place only when all went well.
+        hide: takes out of the text of an error what is not to be written down.
 
     Raises:
         ConfigError: the folder holds an earlier run, or anything else; or there is none to resume.
@@ -64,6 +65,7 @@ class RunFolder:
         part_of_sweep: bool = False,
         resumed: bool = False,
         overwrite: bool = False,
+        hide: Callable[[str], str] = str,
     ) -> None:
         self.home = Path(path)
         replaces = overwrite and not resumed and (self.home / "status.json").is_file()
@@ -72,6 +74,8 @@ class RunFolder:
         self.overrides = list(overrides)
         self.part_of_sweep = part_of_sweep
         self.resumed = resumed
+        self.config: dict[str, Any] = {}  # as it is written: what environment variables hold is left open
+        self._hide = hide
         self._lock: FolderLock | None = None
         self._replaced: FolderLock | None = None
         self._started = _now()
@@ -125,7 +129,7 @@ class RunFolder:
             self._status("interrupted", str(error) or "interrupted")
         else:
             kind_of = "" if isinstance(error, EnvcliError) else f"{type(error).__name__}: "
-            self._status("failed", kind_of + " ".join(str(error).split()))
+            self._status("failed", self._hide(kind_of + " ".join(str(error).split())))
 
     def _check(self) -> None:
         """Raise ConfigError where what is in the folder is not to be touched."""
@@ -136,6 +140,11 @@ class RunFolder:
                 raise ConfigError(f"resume: {self.path} is no run folder. Expected one of outputs/rollout/...")
             if state == "finished":
                 raise ConfigError(f"resume: {self.path} is finished, there is nothing to go on with.")
+            if link := _link_in(self.path):
+                raise ConfigError(
+                    f"resume: {link} is a link, and what is written there would go elsewhere. A run folder holds none: "
+                    "put what it leads to in its place, or remove it."
+                )
             self._before = read_json(self.path / "status.json")
         elif there and self.path != self.home:
             raise ConfigError(f"{self.path}: is what an earlier attempt left. Resume it, or remove it.")
@@ -162,15 +171,18 @@ class RunFolder:
             if lock is not None:
                 lock.release()
 
-    def write_config(self, yaml: str, seed: int | None) -> None:
+    def write_config(self, config: Mapping[str, Any], seed: int | None) -> None:
         """Record what is about to run: ``config.yaml`` and ``manifest.json``."""
+        from omegaconf import OmegaConf
+
         self._asked = True
+        self.config = dict(config)
         if self.resumed:  # the configuration is what it was
             manifest = read_json(self.path / "manifest.json")
             again = {"started": self._started, "versions": versions(), "argv": [self.command, *sys.argv[1:]]}
             write_json(self.path / "manifest.json", {**manifest, "resumed": [*manifest.get("resumed", []), again]})
             return
-        write_text(self.path / "config.yaml", yaml)
+        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.config)))
         write_json(self.path / "manifest.json", self._manifest(seed))
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
@@ -237,6 +249,15 @@ def run_state(folder: Path, status: Mapping[str, Any]) -> Any:
     return "killed" if state == "running" and here and not FolderLock.held(folder) else state
 
 
+def _link_in(folder: Path) -> Path | None:
+    """A symbolic link somewhere below ``folder``."""
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if (found := Path(path, name)).is_symlink():
+                return found
+    return None
+
+
 def near(path: Path) -> str:
     """The path from here if it is below here, else the whole of it; for messages."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
@@ -250,7 +271,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` as a whole; a link that stands there is replaced, not followed."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
+    part.unlink(missing_ok=True)
+    with open(part, "x", encoding="utf-8") as stream:  # "x" follows no link either
+        stream.write(text)
     os.replace(part, path)
 
 

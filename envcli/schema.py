@@ -32,9 +32,12 @@ WORKLOAD = (*ONE_ENV, "parallel", "outer_transforms", "device", "policy", "env_l
 T = TypeVar("T")
 
 
-def key(default: T, help: str) -> T:
-    """A key of the configuration: its default, and the line that help shows for it."""
-    return field(default=default, metadata={"help": help})
+def key(default: T, help: str, typed: bool = False) -> T:
+    """A key of the configuration: its default, and the line that help shows for it.
+
+    ``typed``: it opens a door, or says where something is replaced. No file sets it, only who types it.
+    """
+    return field(default=default, metadata={"help": help, "typed": typed})
 
 
 def describe(config: type) -> Iterator[tuple[str, Any, str]]:
@@ -76,7 +79,7 @@ class EnvConfig(Answer):
     from_pixels: bool = key(False, "observe rendered frames")
     pixels_only: bool = key(True, "with from_pixels: leave the state out")
     break_when_any_done: bool = key(False, "stop at the first end of an episode instead of resetting")
-    allow_imports: bool = key(False, "let 'type: module:Class' import code of your own")
+    allow_imports: bool = key(False, "let 'type: module:Class' import code of your own", typed=True)
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "envcli"
 # From the ground up. The longest entry that fits a module decides; the files of one entry may import each other.
 STOREYS = [
     ["envcli"],  # only the version, and names that are loaded when asked for
-    ["envcli.errors", "envcli.installation", "envcli.seeding"],
+    ["envcli.errors", "envcli.installation", "envcli.printable", "envcli.seeding"],
     ["envcli.folder_lock", "envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
     ["envcli.announced", "envcli.episode_tally", "envcli.shards", "envcli.shared_memory"],
@@ -32,6 +32,7 @@ STOREYS = [
         "envcli.row_views",
         "envcli.spaces",
         "envcli.spare_memory",
+        "envcli.torch_script",
         "envcli.vector_rows",
     ],
     [

@@ -20,7 +20,7 @@ def test_a_run_that_ends_well(tmp_path: Path) -> None:
     with RunFolder(path, "rollout", ["seed=3"]) as folder:
         assert status(path)["state"] == "running"
         assert status(path)["ended"] is None
-        folder.write_config("seed: 3\n", 3)
+        folder.write_config({"seed": 3}, 3)
         folder.write_metrics({"steps": 5, "mean": float("nan")})
     assert status(path)["state"] == "finished"
     assert status(path)["error"] is None
@@ -35,7 +35,7 @@ def test_a_run_that_ends_well(tmp_path: Path) -> None:
 
 def run_into(path: Path, error: BaseException) -> None:
     with RunFolder(path, "rollout") as folder:
-        folder.write_config("", 0)
+        folder.write_config({}, 0)
         raise error
 
 

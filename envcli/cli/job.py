@@ -13,8 +13,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
-from envcli.configuration import composition, overrides, reading
+from envcli.configuration import composition, environment, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
+from envcli.reports.job import shown
 from envcli.run_folder import RunFolder, read_json, versions
 
 __all__ = ["Failure", "run"]
@@ -53,17 +54,27 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     sweeping = hydra.mode == RunMode.MULTIRUN
     given = {"resumed": bool(cfg.get("resume")), "overwrite": bool(cfg.get("overwrite"))}
     typed = overrides.as_typed(hydra.overrides.task)
-    with RunFolder(Path(hydra.runtime.output_dir), command, typed, part_of_sweep=sweeping, **given) as folder:
+    place = Path(hydra.runtime.output_dir)
+    with RunFolder(place, command, typed, sweeping, **given, hide=environment.hidden) as folder:
+        cfg = _looked_up(command, cfg)
+        texts = environment.unresolved(cfg)
+        environment.require_no_name(texts)
         config = _settled(command, cfg, hydra)
-        folder.write_config(OmegaConf.to_yaml(OmegaConf.structured(config)), getattr(config, "seed", None))
+        resolved: Any = OmegaConf.to_container(OmegaConf.structured(config))
+        folder.write_config(environment.written(resolved, texts), getattr(config, "seed", None))
         return module.run(config, folder)
 
 
-def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each command has a Config of its own
-    """The command's configuration with nothing left open: a replay looked up, a seed drawn."""
+def _looked_up(command: str, cfg: DictConfig) -> DictConfig:
+    """``cfg``, or that of the run which it replays or resumes."""
     for word in ("replay", "resume"):
         if saved := cfg.get(word):
             cfg = _replayed(command, word, Path(saved), cfg)
+    return cfg
+
+
+def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each command has a Config of its own
+    """The command's configuration with nothing left open: a seed drawn."""
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     config = reading.finished(command, cfg, hydra.overrides.task, folders)
     if getattr(config, "seed", 0) is None:
@@ -76,12 +87,13 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
     if not saved.is_file():
         raise ConfigError(f"{word}: found no {saved}, expected a run folder such as outputs/rollout/CartPole-v1/...")
     schema = OmegaConf.structured(commands.find(command).Config)
-    replayed = OmegaConf.merge(schema, OmegaConf.load(saved), {"json": cfg.json})
+    replayed = OmegaConf.merge(schema, OmegaConf.load(saved), {"json": cfg.json, "overwrite": cfg.overwrite})
     assert isinstance(replayed, DictConfig)
     if replayed.allow_imports and not cfg.allow_imports:  # a folder from a stranger must not open that door by itself
         raise ConfigError(f"{word}: {saved} imports code of its own. If you trust it, add allow_imports=true.")
-    before, now = read_json(folder / "manifest.json").get("versions", {}), versions()
-    changed = [f"{name} {before[name]} -> {now.get(name)}" for name in before if before[name] != now.get(name)]
+    before, now = read_json(folder / "manifest.json").get("versions"), versions()
+    before = before if isinstance(before, dict) else {}
+    changed = [shown(f"{name} {was} -> {now.get(name)}") for name, was in before.items() if was != now.get(name)]
     if changed:
         log.warning("%s: other versions than then (%s), so the data may differ", word, ", ".join(changed))
     return replayed

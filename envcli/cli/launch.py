@@ -35,12 +35,18 @@ def launch(command: str, words: Sequence[str]) -> int:
 
 def _hydra(command: str, words: list[str]) -> None:
     import hydra
+    import hydra._internal.hydra as internal
 
     from envcli.cli import job
+    from envcli.configuration.loader import ConfigLoader
 
     application = hydra.main(version_base="1.3", config_path=str(catalog.folder()), config_name=command)(job.run)
     try:
-        with _instead(sys, "argv", [sys.argv[0], *words]), _full_errors():
+        with (
+            _instead(sys, "argv", [sys.argv[0], *words]),
+            _instead(internal, "ConfigLoaderImpl", ConfigLoader),
+            _full_errors(),
+        ):
             application()
     except job.Failure as failure:
         raise failure.error from failure.error.__cause__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envcli.errors import ConfigError, EnvcliError
+from envcli.printable import printable
 
 __all__ = ["explain", "one_line"]
 
@@ -24,4 +25,4 @@ def explain(error: BaseException) -> tuple[str, int]:
 def one_line(error: BaseException) -> str:
     """The message without its line breaks, and what was noted on its way, where that is one line too."""
     notes = [f"({note})" for note in getattr(error, "__notes__", ()) if "\n" not in note]
-    return " ".join([*str(error).split(), *notes])
+    return printable(" ".join([*str(error).split(), *notes]))

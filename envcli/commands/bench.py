@@ -107,7 +107,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     from envcli.bench.baseline import Baseline
 
     baseline = Baseline(Path(cfg.baseline)) if cfg.baseline is not None else None
-    result = _settings(cfg)
+    result = _settings(cfg, folder)
     if baseline is not None:
         baseline.require_same(result)
     parts = _measure(cfg, folder, result)
@@ -144,7 +144,7 @@ def _drawn(result: dict[str, Any], parts: Any) -> Any:  # Any: what JSON can hol
     return Group(report.table(result), "", drawn) if len(result["contenders"]) > 1 else drawn
 
 
-def _settings(cfg: Config) -> dict[str, Any]:  # Any: what JSON can hold
+def _settings(cfg: Config, folder: RunFolder) -> dict[str, Any]:  # Any: what JSON can hold
     """What the result says of the work before it is done."""
     from envcli.bench.machine import describe
 
@@ -160,7 +160,7 @@ def _settings(cfg: Config) -> dict[str, Any]:  # Any: what JSON can hold
         "variant": cfg.variant,
         "clock": cfg.clock,
         "settings": {name: getattr(cfg, name) for name in _OF_A_SUITE},
-        "workload": dict(work.cfg),
+        "workload": {**work.cfg, **{name: folder.config[name] for name in WORKLOAD if name in folder.config}},
         "machine": describe(),
     }
 
@@ -208,7 +208,7 @@ def _tune(cfg: Config, folder: RunFolder) -> float:
     logs.mkdir()
     with _telling() as tell, Trials(cfg.subject, work, logs, cfg.threads, cfg.timeout) as trials:
         found = search(Setting.of(work), about["cores"], trials, cfg.budget, tell)
-    result = {**_settings(cfg), "machine": about, "tune": tune_report.as_data(found, work)}
+    result = {**_settings(cfg, folder), "machine": about, "tune": tune_report.as_data(found, work)}
     write_json(folder.path / "bench.json", result)
     best = found.finalist(found.best).speed
     folder.write_metrics({"name": cfg.env_name, "steps_per_second": best.median, "best": result["tune"]["best"]})

@@ -42,10 +42,14 @@ class Config(Answer):
 
     folder: str = key(MISSING, "the run folder; the key may be left out")
     format: str = key("npz", "npz, hdf5, parquet or minari")
-    to: str | None = key(None, "the file to write; of minari, the folder of all data sets; null: in the run folder")
-    overwrite: bool = key(False, "replace what is there")
+    to: str | None = key(
+        None, "the file to write; of minari, the folder of all data sets; null: in the run folder", typed=True
+    )
+    overwrite: bool = key(False, "replace what is there", typed=True)
     verify: bool = key(False, "hold the rollout against its checksums first")
-    allow_imports: bool = key(False, "for minari: build the run's env even if its configuration imports code")
+    allow_imports: bool = key(
+        False, "for minari: build the run's env even if its configuration imports code", typed=True
+    )
 
 
 def run(cfg: Config) -> None:
@@ -63,6 +67,8 @@ def run(cfg: Config) -> None:
     about, specs = _about(folder, saved), _specs(saved, cfg.allow_imports)
     export = registry.construct("exports", {"type": cfg.format}, "format", about=about, specs=specs)
     path = export.place(folder, None if cfg.to is None else Path(cfg.to).expanduser())
+    if cfg.to is None and not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise StoreError(f"{path.parent}: is a link that leads out of the run folder. Say where to write: to=...")
     if path.exists() and not cfg.overwrite:
         raise ConfigError(f"to: {path} is there already. To replace it, add overwrite=true.")
     _write(export, data, path)
@@ -112,14 +118,17 @@ def _about(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
     return {"env": env, "policy": policy, "seed": manifest.get("seed"), "envcli": version}
 
 
-def _specs(saved: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[str, Composite]]:
+def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[str, Composite]]:
     def build() -> dict[str, Composite]:
         from envcli.builder import build_one
 
-        if not saved:
+        if not read:
             raise ConfigError("folder: found no config.yaml, which says what env it was")
-        if saved.get("allow_imports") and not allow_imports:
+        if read.get("allow_imports") and not allow_imports:
             raise ConfigError("folder: its config.yaml imports code. If you trust it, add allow_imports=true.")
+        from omegaconf import OmegaConf
+
+        saved: Any = OmegaConf.to_container(OmegaConf.create(read), resolve=True)
         several = list((saved.get("envs") or {}).values())  # of an env_list, the first stands for all
         with build_one({**(several[0] if several else saved), "allow_imports": allow_imports}) as env:
             return {"observation": env.observation_spec, "action": env.full_action_spec}

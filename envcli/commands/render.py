@@ -65,7 +65,7 @@ class Config(EnvConfig):
 def run(cfg: Config, folder: RunFolder) -> None:
     """Film, write, report."""
     with registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path) as tracker:
-        tracker.begin(plain(vars(cfg)))
+        tracker.begin(plain(folder.config))
         metrics = _run(cfg, folder)
         for path in (Path(metrics["film"]), folder.path / "poster.png", folder.path / "contact_sheet.png"):
             tracker.keep(path)

@@ -47,9 +47,13 @@ class Config(EnvConfig):
     tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
     total_steps: int | None = key(None, "steps of all envs together, in shards on disk; takes the place of max_steps")
     shard_steps: int | None = key(None, "with total_steps: steps of each env in a shard; null: about 128 MiB")
-    overwrite: bool = key(False, "replace an earlier run in the same folder (hydra.run.dir=...) once this one is done")
-    replay: str | None = key(None, "a run folder: do exactly the same again; takes no other key")
-    resume: str | None = key(None, "a run folder: go on with a total_steps that was stopped; takes no other key")
+    overwrite: bool = key(
+        False, "replace an earlier run in the same folder (hydra.run.dir=...) once this one is done", typed=True
+    )
+    replay: str | None = key(None, "a run folder: do exactly the same again; takes no other key", typed=True)
+    resume: str | None = key(
+        None, "a run folder: go on with a total_steps that was stopped; takes no other key", typed=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +68,7 @@ class Config(EnvConfig):
 def run(cfg: Config, folder: RunFolder) -> float | None:
     """Build, run, write, report. Returns the mean return of the episodes that ended."""
     with registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path) as tracker:
-        tracker.begin(plain(vars(cfg)))
+        tracker.begin(plain(folder.config))
         return _run(cfg, folder, tracker)
 
 

@@ -21,13 +21,17 @@ __all__ = ["compose", "register", "task_name"]
 def register(command: str) -> None:
     """Make a command's schema, and the names that ``conf/command.yaml`` interpolates, known to Hydra."""
     from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf
 
+    from envcli.configuration import environment
+    from envcli.configuration.search_path import SearchPath
+
+    environment.register()
+    Plugins.instance().register(SearchPath)
     ConfigStore.instance().store(name=f"{command}_schema", node=commands.find(command).Config, provider="envcli")
     if not OmegaConf.has_resolver("envcli_task"):
         OmegaConf.register_new_resolver("envcli_task", lambda *, _root_: task_name(_root_))
-    if extras := catalog.extra_folders():
-        _search_first(extras)
 
 
 def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path] = ()) -> DictConfig:
@@ -37,17 +41,18 @@ def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path]
 
     Hydra's global state is left as it is: an application that itself runs under Hydra may call this.
     """
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
     from hydra.types import RunMode
     from omegaconf import flag_override
+
+    from envcli.configuration.loader import ConfigLoader
 
     register(command)
     # hydra.compose() would set the process-wide GlobalHydra and version base; the loader below it does not.
     search_path = create_config_search_path(str(catalog.folder()))
     for folder in folders:
         search_path.append("command-line", f"file://{folder}")
-    loader = ConfigLoaderImpl(search_path)
+    loader = ConfigLoader(search_path)
     cfg = loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False)
     with flag_override(cfg, ["struct", "readonly"], [False, False]):
         del cfg["hydra"]
@@ -60,28 +65,23 @@ def task_name(cfg: Mapping[str, Any]) -> str:
     >>> task_name({"backend": {"name": "ALE/Pong-v5"}}), task_name({"env_list": ["pong", "qbert"]})
     ('ALE-Pong-v5', 'pong-qbert')
     """
+    from envcli.configuration import environment
+
     if earlier := cfg.get("replay") or cfg.get("rollout"):
         from omegaconf import OmegaConf
 
         saved = Path(earlier) / "config.yaml"
         cfg = OmegaConf.load(saved) if saved.is_file() else {}  # type: ignore[assignment]  # a DictConfig is a mapping
+    if environment.asks(lambda: list(cfg.get("env_list") or ())):
+        return "env"
     if names := cfg.get("env_list"):
-        return "-".join(names[:3]) + (f"-and-{len(names) - 3}-more" if len(names) > 3 else "")
+        return _fit("-".join(names[:3])) + (f"-and-{len(names) - 3}-more" if len(names) > 3 else "")
     backend = cfg.get("backend") or {}
-    missing = "name" not in backend or backend.get("name") is None  # "in" is False for OmegaConf's ???
-    return "env" if missing else re.sub(r"[^\w.-]+", "-", str(backend["name"])).strip("-.") or "env"
+    if "name" not in backend or environment.asks(lambda: backend["name"]):  # "in" is False for OmegaConf's ???
+        return "env"
+    return "env" if backend["name"] is None else _fit(str(backend["name"]))
 
 
-def _search_first(extras: list[Path]) -> None:
-    from hydra.core.config_search_path import ConfigSearchPath
-    from hydra.core.plugins import Plugins
-    from hydra.plugins.search_path_plugin import SearchPathPlugin
-
-    class EnvcliSearchPath(SearchPathPlugin):
-        """Puts the folders of ENVCLI_CONFIG_PATH before ours, so that they can replace a file of ours."""
-
-        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for place in reversed(extras):
-                search_path.prepend(provider="ENVCLI_CONFIG_PATH", path=f"file://{place}")
-
-    Plugins.instance().register(EnvcliSearchPath)
+def _fit(name: str) -> str:
+    """``name`` as that of one folder, which leads nowhere else."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "env"

@@ -59,7 +59,7 @@ def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], fol
     mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
     try:
         checked = overrides.check(command, [*others, *new], multirun=False, folders=folders)
-        config = finished(command, composition.compose(command, checked, folders), checked, folders)
+        config = finished(command, _closed(composition.compose(command, checked, folders)), checked, folders)
     except mistakes as error:
         raise ConfigError(f"variant: {refusals.explain(error, command, new)}") from error
     return {key: getattr(config, key) for key in WORKLOAD}
@@ -72,7 +72,16 @@ def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Pa
     checked = overrides.check(command, [*others, f"env={name}"], multirun=False, folders=folders)
     mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
     try:
-        config = finished(command, composition.compose(command, [*checked, "env_list=null"], folders))
+        config = finished(command, _closed(composition.compose(command, [*checked, "env_list=null"], folders)), checked)
     except mistakes as error:
         raise ConfigError(f"env_list, {name}: {refusals.explain(error, command, checked)}") from error
     return {key: getattr(config, key) for key in ONE_ENV}
+
+
+def _closed(cfg: DictConfig) -> DictConfig:
+    """``cfg``, which is written down as it is resolved, or a `ConfigError` if that would tell environment variables."""
+    from envcli.configuration import environment
+
+    for path, text in environment.unresolved(cfg).items():
+        raise ConfigError(f"{'.'.join(path)}: found {text}, which a configuration that is one of several cannot hold.")
+    return cfg

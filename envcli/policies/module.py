@@ -13,6 +13,7 @@ import torch
 from tensordict.nn import TensorDictModule
 from torch import nn
 
+from envcli import torch_script
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, EnvcliError, UnknownName
@@ -35,9 +36,10 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 class ModulePolicy(Policy):
     """A network that maps observations to an action.
 
-    Three kinds of files are taken, none of which can run Python code when it is read: TorchScript (``torch.jit.save``),
-    an exported program (``torch.export.save``, ``.pt2``), and a state dict (``torch.save(module.state_dict())``) of a
-    stack of ``Linear`` layers, which are put one after the other with ``activation`` between them.
+    Three kinds of files are taken: TorchScript (``torch.jit.save``), which is looked through first and must do nothing
+    but compute; a state dict (``torch.save(module.state_dict())``) of a stack of ``Linear`` layers, which are put one
+    after the other with ``activation`` between them; and, with ``allow_imports`` alone, an exported program
+    (``torch.export.save``, ``.pt2``), in which torch unpickles whatever is there.
 
     What the network gives is projected on the action spec: scores become the one-hot vector of the highest, numbers are
     clamped to their bounds.
@@ -46,16 +48,23 @@ class ModulePolicy(Policy):
         path: the file.
         in_keys: which observations the network takes, in its order; None: all of them.
         activation: between the layers of a state dict: elu, gelu, relu, sigmoid, silu or tanh.
+        allow_imports: the file is trusted, and may run code when it is read.
 
     Raises:
-        ConfigError: no such file, or not of these kinds.
+        ConfigError: no such file, or not of these kinds; or it could do more than compute, and is not trusted.
     """
 
-    def __init__(self, path: str, in_keys: Sequence[str] | None = None, activation: str = "tanh") -> None:
+    def __init__(
+        self,
+        path: str,
+        in_keys: Sequence[str] | None = None,
+        activation: str = "tanh",
+        allow_imports: bool = False,
+    ) -> None:
         if activation not in _ACTIVATIONS:
             raise UnknownName("activation", activation, _ACTIVATIONS)
         self._path = Path(path).expanduser()
-        self._module = _loaded(self._path, _ACTIVATIONS[activation])
+        self._module = _loaded(self._path, _ACTIVATIONS[activation], allow_imports)
         self._in_keys = in_keys
 
     def bind(self, env: Env) -> BoundPolicy:
@@ -98,13 +107,18 @@ class _Projected(nn.Module):
         return value if self._spec.is_in(value) else self._spec.project(value)
 
 
-def _loaded(path: Path, activation: type[nn.Module]) -> Any:
+def _loaded(path: Path, activation: type[nn.Module], allow_imports: bool) -> Any:
     if not path.is_file():
         raise ConfigError(f"policy.path: no file {path}")
     try:
         match _kind(path):
             case "torchscript":
-                return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]  # torch's own
+                return torch_script.load(path, allow_imports)
+            case "export" if not allow_imports:
+                raise ConfigError(
+                    f"{path}: is an exported program, and reading one can run any code. If you trust it, add "
+                    "allow_imports=true. Or save torch.jit.script(module)"
+                )
             case "export":
                 return torch.export.load(path).module()
             case _:
@@ -112,8 +126,10 @@ def _loaded(path: Path, activation: type[nn.Module]) -> Any:
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"{path}: holds pickled Python objects, which could run any code when read, so it is not. "
-            "Save torch.jit.script(module), torch.export.export(module, ...) or module.state_dict() instead"
+            "Save torch.jit.script(module) or module.state_dict() instead"
         ) from error
+    except EnvcliError:
+        raise
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a network ({str(error).splitlines()[0]})") from error
     return _stack(path, state, activation)

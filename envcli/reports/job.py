@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envcli.errors import StoreError
+from envcli.printable import printable
 from envcli.run_folder import read_json, run_state
 
 __all__ = ["Job", "shown"]
@@ -92,7 +93,7 @@ def shown(value: object) -> str:
     >>> shown("a\\n b \\x1b[2J")
     'a b \ufffd[2J'
     """
-    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(str(value).split()))
+    return printable(" ".join(str(value).split()))
 
 
 def _finite(value: object) -> float | None:

@@ -6,8 +6,9 @@ import json
 import math
 import os
 import re
+import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ VERSION = 1
 
 _FORMAT = "envcli rollout"
 _SHARD = re.compile(r"\d{6,}(\.part)?|\.")  # "." is the folder itself: a rollout in one piece
-_KINDS = {str(kind).removeprefix("torch."): kind for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
+_KINDS = {
+    str(kind).removeprefix("torch."): kind
+    for kind in vars(torch).values()
+    if isinstance(kind, torch.dtype) and not str(kind).startswith("torch.q")  # no file holds a quantized tensor
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ class Manifest:
         text = json.dumps({**content, "checksum": _of_content(content)}, indent=1)
         part = folder / f".{NAME}.new"
         try:
-            with open(part, "w", encoding="utf-8") as stream:
+            part.unlink(missing_ok=True)
+            with open(part, "x", encoding="utf-8") as stream:  # "x" follows no link
                 stream.write(text + "\n")
                 stream.flush()
                 if sync:
@@ -158,26 +164,36 @@ class Manifest:
         if written != (found := _of_content(content)):
             raise StoreError(f"{path}: is damaged, found checksum {found}, expected {written}")
         try:
-            return cls._of(content)
-        except (KeyError, TypeError, ValueError) as error:
+            return cls.of(content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path}: lists what cannot be ({error})") from None
 
     @classmethod
-    def _of(cls, content: Mapping[str, Any]) -> Manifest:
-        """From JSON that says it is right: all that is used as a path or a size is looked at all the same."""
+    def of(cls, content: Mapping[str, Any]) -> Manifest:
+        """From JSON that says it is right: all that is used as a path or a size is looked at all the same.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: it is not.
+        """
         entries = tuple(
             Entry(tuple(map(_part_of_key, entry["key"])), _dtype(entry["dtype"]), tuple(map(_count, entry["shape"])))
             for entry in content["entries"]
         )
+        _require_a_tree([entry.key for entry in entries])
         row = sum(entry.row_bytes for entry in entries)
         shards = tuple(
             Shard(_shard_name(s["name"]), _count(s["steps"]), _count(s["bytes"]), tuple(map(_text, s["checksums"])))
             for s in content["shards"]
         )
         for shard in shards:
-            if shard.bytes != shard.steps * row or len(shard.checksums) != len(entries):
+            if shard.bytes != shard.steps * row or len(shard.checksums) not in (0, len(entries)):
                 raise ValueError(f"shard {shard.name}: {shard.bytes:,} bytes in {shard.steps:,} steps of {row:,}")
+        names = [shard.name for shard in shards]
+        if len({*names}) < len(names) or ("." in names and len(names) > 1):
+            raise ValueError(f"shards {', '.join(names[:9])}")
         batch = tuple(map(_count, content["batch_size"]))
+        for sizes in (entry.shape for entry in entries):
+            _count(math.prod(filter(None, (*sizes, *batch, *(shard.steps for shard in shards[:1])))))
         if any(entry.shape[: len(batch)] != batch for entry in entries):
             raise ValueError(f"entries of another batch than {list(batch)}")
         finished = content["finished"] is True
@@ -186,13 +202,18 @@ class Manifest:
     # -- one piece ------------------------------------------------------------------------------------------------
 
     def require_whole(self, folder: Path, shard: Shard) -> None:
-        """Raise StoreError unless every file of ``shard`` is there, and as large as it must be."""
+        """Raise StoreError unless every file of ``shard`` is there, itself and no link, and as large as it must be.
+
+        What a link leads to would be mapped, and written into by whoever changes the rollout.
+        """
+        for place in sorted({place for entry in self.entries for place in (folder / shard.name / entry.file).parents}):
+            if folder in place.parents and place.is_symlink():
+                raise StoreError(f"{place}: found a link, expected a folder. Put what it leads to in its place")
         for entry in self.entries:
             file = folder / shard.name / entry.file
-            expected = shard.steps * entry.row_bytes
-            found = file.stat().st_size if file.is_file() else None
+            expected, found = shard.steps * entry.row_bytes, _size(file)
             if found != expected:
-                size = "no file" if found is None else f"{found:,}"
+                size = f"{found:,}" if isinstance(found, int) else found
                 raise StoreError(f"{file}: expected {expected:,} bytes, found {size}")
 
     def require_unchanged(self, folder: Path, shard: Shard) -> None:
@@ -258,6 +279,17 @@ def file_name(name: str) -> str:
     return quote(name, safe="")
 
 
+def _size(file: Path) -> int | str:
+    """Of a file itself; what is there instead of one, in words."""
+    try:
+        found = os.lstat(file)
+    except (OSError, ValueError):  # a name can be too long, or hold a zero byte
+        return "no file"
+    if stat.S_ISLNK(found.st_mode):
+        return "a link"
+    return found.st_size if stat.S_ISREG(found.st_mode) else "no file"
+
+
 def _of_content(content: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
@@ -271,11 +303,19 @@ def _text(value: object) -> str:
 def _part_of_key(value: object) -> str:
     if value in (".", ".."):  # as a path they would lead out of the folder
         raise ValueError(f"found key {value!r}")
-    return _text(value)
+    file_name(_text(value))  # a ValueError if no file can be called so
+    return str(value)
+
+
+def _require_a_tree(keys: Sequence[Key]) -> None:
+    """Raise ValueError where a key stands twice, or above another, or is none."""
+    inner = {key[:depth] for key in keys for depth in range(len(key))}
+    if () in keys or len({*keys}) < len(keys) or inner.intersection(keys):
+        raise ValueError("found a key twice, or one that is also above others")
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
         raise TypeError(f"found {value!r}, expected a count")
     return value
 

@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 
+from envcli import torch_script
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
@@ -39,6 +40,7 @@ class ModuleTransform(Transform):
             state_spec_transform: the Composite or leaf that takes the place of the env's, or a function that changes
                 it.
         in_keys, out_keys: what a saved network takes and gives.
+        allow_imports: a saved network is trusted, and may do more than compute.
 
     Raises:
         ConfigError: not exactly one of ``module`` and ``module_factory``, or no TensorDictModule; no such file.
@@ -61,12 +63,13 @@ class ModuleTransform(Transform):
         state_spec_transform: Change = None,
         in_keys: list[Any] | None = None,  # Any: tensordict's own idea of a key
         out_keys: list[Any] | None = None,
+        allow_imports: bool = False,
     ) -> None:
         super().__init__()
         if (module is None) == (module_factory is None):
             raise ConfigError("module: expected exactly one of module and module_factory")
         made = module if module_factory is None else module_factory()
-        made = _loaded(made, in_keys, out_keys) if isinstance(made, str | Path) else made
+        made = _loaded(made, in_keys, out_keys, allow_imports) if isinstance(made, str | Path) else made
         if not hasattr(made, "in_keys") or not hasattr(made, "out_keys"):
             raise ConfigError(
                 f"module: expected a TensorDictModule, found a {type(made).__name__}. "
@@ -206,13 +209,16 @@ class ModuleTransform(Transform):
         return f"in_keys={self._inputs}, out_keys={self._outputs}, inverse={self.inverse}"
 
 
-def _loaded(path: str | Path, in_keys: list[Any] | None, out_keys: list[Any] | None) -> TensorDictModule:
+def _loaded(
+    path: str | Path, in_keys: list[Any] | None, out_keys: list[Any] | None, allow_imports: bool
+) -> TensorDictModule:
     if not in_keys or not out_keys:
         raise ConfigError("in_keys, out_keys: a saved network needs both, to know what it takes and gives")
-    if not Path(path).expanduser().is_file():
+    file = Path(path).expanduser()
+    if not file.is_file():
         raise ConfigError(f"module: no file {path}")
     try:
-        network = torch.jit.load(str(Path(path).expanduser()), map_location="cpu").eval()  # type: ignore[no-untyped-call]  # torch's own
+        network = torch_script.load(file, allow_imports)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"module: {path} is no file of torch.jit.save ({reason})") from error

@@ -1,0 +1,124 @@
+"""Hydra's loader of configurations, to which files of a stranger may say what is run, and not what runs Hydra itself.
+
+Hydra makes objects and calls functions that its own node names (callbacks, launchers, loggers), sets environment
+variables from it, and writes where it says. What stands there must come from our files or from what was typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from envcli import commands
+from envcli.configuration.overrides import key_of
+from envcli.errors import ConfigError
+from envcli.schema import in_one_line
+
+__all__ = ["ConfigLoader"]
+
+_STRANGERS = ("command-line", "ENVCLI_CONFIG_PATH", "hydra.searchpath")  # who brought a folder, as Hydra notes it
+_MAY = ("mode", "sweeper.params")  # a preset may be a sweep
+_NOTES = ("overrides", "runtime", "job.override_dirname", "searchpath")  # what Hydra itself writes there
+_CURE = "If you trust the file, add allow_imports=true."
+
+
+class ConfigLoader(ConfigLoaderImpl):
+    """Refuses a configuration in which files of other folders than ours say anything under ``hydra``.
+
+    They may make it a sweep. ``allow_imports=true``, typed, allows the rest. What is typed after ``hydra.`` is the
+    user's own word in any case.
+
+    Raises:
+        ConfigError: names the key.
+    """
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """See Hydra. Of a job of a sweep, too."""
+        cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        strange = any(source.provider.startswith(_STRANGERS) for source in cfg.hydra.runtime.config_sources)
+        if strange and not _opened(overrides):
+            steering = [word for word in overrides if _steers(word) and not word.startswith("hydra.searchpath")]
+            ours = ConfigLoaderImpl(self._our_folders()).load_configuration(
+                config_name, steering, run_mode, from_shell, validate_sweep_overrides
+            )
+            _require_same(cfg, ours)
+            _require_typed(cfg, str(config_name), overrides)
+        return cfg
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
+    ) -> None:
+        loaded = None if config_name is None else repo.load_config(config_path=config_name)
+        if loaded is not None and loaded.provider.startswith(_STRANGERS):
+            words = [word.input_line or "" for word in parsed_overrides]
+            if OmegaConf.select(loaded.config, "hydra.searchpath") and not _opened(words):
+                raise _refusal("hydra.searchpath")
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+    def _our_folders(self) -> ConfigSearchPathImpl:
+        ours = ConfigSearchPathImpl()
+        ours.config_search_path = [
+            element
+            for element in self.config_search_path.get_path()
+            if not (element.provider or "").startswith(_STRANGERS)
+        ]
+        return ours
+
+
+def _require_same(cfg: DictConfig, ours: DictConfig) -> None:
+    """Raise ConfigError at the first key under ``hydra`` that files of ours would not have made so."""
+    found, expected = (dict(_leaves(OmegaConf.to_container(node.hydra, resolve=False))) for node in (cfg, ours))
+    for path in sorted(found.keys() | expected.keys()):
+        known = any(path == name or path.startswith(f"{name}.") for name in (*_MAY, *_NOTES))
+        if not known and found.get(path) != expected.get(path):
+            raise _refusal(f"hydra.{path}")
+
+
+def _require_typed(cfg: DictConfig, command: str, overrides: list[str]) -> None:
+    """Raise ConfigError if a file does what must be typed, be it by a sweep of its own."""
+    if sorted([*cfg.hydra.overrides.hydra, *cfg.hydra.overrides.task]) != sorted(overrides):
+        raise _refusal("hydra.overrides")
+    doors = [item for item in fields(commands.find(command).Config) if item.metadata.get("typed")]
+    typed = {key_of(word) for word in overrides}
+    for door in doors:
+        if door.name not in typed and cfg.get(door.name) != door.default:
+            raise _refusal(door.name, f"If you want that, type it: {door.name}={in_one_line(cfg[door.name])}")
+    for word in map(str, OmegaConf.select(cfg, "hydra.sweeper.params") or {}):
+        if _steers(word) or key_of(word) in {door.name for door in doors}:
+            raise _refusal(f"hydra.sweeper.params: {word}")
+
+
+def _refusal(key: str, cure: str = _CURE) -> ConfigError:
+    return ConfigError(f"{key}: a configuration file says so, which only the command line may. {cure}")
+
+
+def _steers(word: str) -> bool:
+    """Is it about Hydra itself?"""
+    return word.lstrip("+~").startswith(("hydra.", "hydra/", "hydra="))
+
+
+def _opened(overrides: list[str]) -> bool:
+    return any(word.lstrip("+").replace(" ", "").lower() == "allow_imports=true" for word in overrides)
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # Any: what YAML can hold
+    if isinstance(node, Mapping) and node:
+        for name, value in node.items():
+            yield from _leaves(value, f"{path}.{name}" if path else str(name))
+    else:
+        yield path, node

@@ -1,0 +1,178 @@
+"""What a YAML file from a stranger tries, in a folder that the user gives with --config-dir or ENVCLI_CONFIG_PATH."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import envcli
+from envcli.errors import ConfigError
+from tests.conftest import Command
+
+TOUCH = "{_target_: pathlib.Path.touch, _args_: [{_target_: pathlib.Path, _args_: [owned]}]}"
+STEERS = {
+    "a callback": f"callbacks: {{evil: {TOUCH}}}",
+    "a launcher": "launcher: {_target_: os.getcwd}",
+    "a sweeper": "sweeper: {_target_: os.getcwd}",
+    "a logger": "job_logging: {handlers: {evil: {(): os.mkdir, path: owned}}, root: {handlers: [evil]}}",
+    "a logger of Hydra's": "hydra_logging: {handlers: {evil: {class: logging.FileHandler, filename: owned}}}",
+    "an absolute place": "run: {dir: /tmp/elsewhere}",
+    "a place above": "run: {dir: ../owned}",
+    "a place of sweeps": "sweep: {dir: ../owned, subdir: x}",
+    "a subfolder": "output_subdir: ../../owned",
+    "another folder to work in": "job: {chdir: true}",
+    "an environment variable": "job: {env_set: {LD_PRELOAD: ./evil.so}}",
+    "one that is passed on": "job: {env_copy: [HOME]}",
+    "talk": "verbose: true",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "theirs" / "experiment").mkdir(parents=True)
+    return tmp_path / "theirs"
+
+
+def preset(folder: Path, text: str, name: str = "evil") -> None:
+    (folder / "experiment" / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("what", STEERS)
+def test_a_preset_does_not_steer_hydra(what: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+    preset(folder, f"hydra:\n  {STEERS[what]}")
+    before = files(tmp_path.parent)
+    flags = ["-m"] if "place of sweeps" in what or "launcher" in what else []
+    done = cli("rollout", *flags, "--config-dir", str(folder), "experiment=evil", "max_steps=5")
+    assert done.code == 2
+    assert "which only the command line may" in done.err
+    assert "allow_imports=true" in done.err
+    assert done.err.count("\n") == 1
+    assert files(tmp_path.parent) == before, "nothing was written, nothing ran"
+
+
+def test_neither_does_a_folder_that_replaces_ours(
+    cli: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "hydra" / "job_logging").mkdir(parents=True)
+    (folder / "hydra" / "job_logging" / "envcli.yaml").write_text(f"version: 1\nhandlers: {{evil: {TOUCH}}}\n")
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(folder))
+    done = cli("rollout", "max_steps=5")
+    assert (done.code, files(tmp_path)) == (2, files(tmp_path))
+    assert "hydra.job_logging" in done.err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_primary_file_does_not_bring_further_folders(
+    cli: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``pkg://`` imports what it names, before anything else is read."""
+    (folder / "imported.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(folder))
+    (folder / "list.yaml").write_text(
+        "defaults: [list_schema, command, _self_]\nhydra: {searchpath: ['pkg://imported']}\n"
+    )
+    done = cli("list")
+    assert done.code == 2
+    assert "hydra.searchpath" in done.err
+    assert "imported" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "params", ["allow_imports: true", "+allow_imports: true", "hydra.run.dir: /tmp/x", "hydra/launcher: joblib"]
+)
+def test_a_sweep_of_a_preset_opens_nothing(params: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+    preset(folder, f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{{params}, seed: '1,2'}}}}}}")
+    done = cli("rollout", "--config-dir", str(folder), "experiment=evil", "max_steps=5")
+    assert done.code == 2
+    assert params.split(":")[0].lstrip("+") in done.err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_preset_may_sweep(cli: Command, folder: Path) -> None:
+    preset(folder, "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\nmax_steps: 5")
+    done = cli("rollout", "--config-dir", str(folder), "experiment=evil")
+    assert (done.code, done.out.count("finished")) == (0, 2)
+
+
+def test_what_is_typed_is_the_users_own(cli: Command, folder: Path, tmp_path: Path) -> None:
+    preset(folder, "max_steps: 5")
+    place = tmp_path / "anywhere" / "at all"
+    words = ["--config-dir", str(folder), "experiment=evil", f"hydra.run.dir='{place}'"]
+    assert cli("rollout", *words, "hydra.job_logging.root.level=ERROR").code == 0
+    assert (place / "config.yaml").is_file()
+
+
+def test_the_door_opens_hydra_too(cli: Command, folder: Path, tmp_path: Path) -> None:
+    preset(folder, "hydra: {run: {dir: elsewhere}}\nmax_steps: 5")
+    done = cli("rollout", "--config-dir", str(folder), "experiment=evil", "allow_imports=true")
+    assert done.code == 0
+    assert (tmp_path / "elsewhere" / "config.yaml").is_file()
+
+
+# -- what opens doors --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["allow_imports: true", "overwrite: true", "replay: other", "resume: other"])
+def test_a_preset_opens_no_door(key: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "evil_module.py").write_text("open('owned', 'w')\nclass Evil:\n    pass\n")
+    preset(folder, f"policy: {{type: 'evil_module:Evil'}}\n{key}")
+    done = cli("rollout", "--config-dir", str(folder), "experiment=evil", "max_steps=5")
+    assert done.code == 2
+    assert f"{key.split(':')[0]}: " in done.err
+    assert "type it: " in done.err
+    assert not (tmp_path / "owned").exists()
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_an_export_goes_where_the_user_says(cli: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(folder))
+    (folder / "export.yaml").write_text("defaults: [export_schema, command, _self_]\nto: ../owned\n")
+    done = cli("export", "anything")
+    assert done.code == 2
+    assert "to: " in done.err
+
+
+@pytest.mark.parametrize(
+    "words", ["rollout", "rollout backend=gymnasium_vector", "bench subject=native", "bench subject=gymnasium_vector"]
+)
+def test_an_id_that_imports_is_not_made(words: str, cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "evil_id.py").write_text("open('owned', 'w')\n")
+    done = cli(*words.split(), "backend.name=evil_id:Env-v0")
+    assert done.code in (1, 2)
+    assert "'evil_id:Env-v0' would import code of its own. If you trust it, add allow_imports=true." in done.err
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_door_says_what_it_let_in(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "own_id.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Own-v0', 'gymnasium.envs.classic_control.cartpole:CartPoleEnv', max_episode_steps=7)\n"
+    )
+    done = cli("rollout", "backend.name=own_id:Own-v0", "max_steps=5", "allow_imports=true")
+    assert done.code == 0
+    assert f"imported own_id from {tmp_path / 'own_id.py'}" in done.err
+
+
+@pytest.mark.parametrize("name", ["../../../owned", "/tmp/owned", "a/../../../../owned"])
+@pytest.mark.parametrize("key", ["env_list: ['{}']", "backend: {{name: '{}'}}"])
+def test_a_name_leads_nowhere_else(name: str, key: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+    preset(folder, f"{key.format(name)}\nparallel: {{type: serial, num_envs: 1}}")
+    before = {path.name for path in tmp_path.parent.iterdir()}
+    assert cli("rollout", "--config-dir", str(folder), "experiment=evil", "max_steps=5").code == 2
+    assert {path.name for path in tmp_path.parent.iterdir()} == before
+    assert set(files(tmp_path)) >= set()
+    assert {path.name for path in tmp_path.iterdir()} <= {"theirs", "outputs"}
+
+
+def test_python_refuses_the_same() -> None:
+    with pytest.raises(ConfigError, match="allow_imports=true"):
+        envcli.make_env("backend.name=evil_id:Env-v0")
+    with pytest.raises(ConfigError, match="would import code of its own"):
+        envcli.make_env("backend.type=os:PathLike")
