@@ -6,15 +6,14 @@ parser or Hydra could be imported. Hydra alone decides what a configuration mean
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
+from envcli import extensions
 from envcli.errors import ConfigError, StoreError
 
 __all__ = [
@@ -27,8 +26,6 @@ __all__ = [
     "group_names",
     "groups",
     "node_keys",
-    "package_folder",
-    "package_folders",
 ]
 
 _DEFAULT = re.compile(r"  - (?P<source>[\w/]+)(?:@(?P<place>\w+))?: (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
@@ -79,25 +76,6 @@ def extra_folders() -> list[Path]:
     return [existing_folder(place, "ENVCLI_CONFIG_PATH") for place in places if place]
 
 
-def package_folders() -> list[Path]:
-    """Folders with YAML files that installed packages bring, by the entry point group ``envcli.conf``; none of the
-    packages is imported for this. One that is not where its entry point says is left out; `envcli doctor` names it.
-
-    >>> isinstance(package_folders(), list)
-    True
-    """
-    found = [package_folder(entry) for entry in metadata.entry_points(group="envcli.conf")]
-    return [place for place in found if place is not None]
-
-
-def package_folder(entry: metadata.EntryPoint) -> Path | None:
-    """Where the folder ``package.folder`` of an entry point is; None if it is nowhere."""
-    package, *below = entry.value.split(".")
-    spec = importlib.util.find_spec(package)
-    places = () if spec is None else spec.submodule_search_locations or ()
-    return next((path for place in places if (path := Path(place).joinpath(*below)).is_dir()), None)
-
-
 def existing_folder(place: str, where: str) -> Path:
     """``place`` as an absolute path. Raises `ConfigError` if there is no such folder: Hydra would pass over it."""
     path = Path(place).absolute()
@@ -119,9 +97,9 @@ def group_names(command: str) -> list[str]:
 
 
 def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
-    """Choice -> its one line, sorted, of the groups of a folder; those in folders of the user's own included."""
+    """Choice -> its one line, sorted, of the groups of a folder; those of the user's own and of packages included."""
     found: dict[str, str] = {}
-    for place in (*extra, *extra_folders(), folder(), *package_folders()):
+    for place in (*extra, *extra_folders(), folder(), *extensions.folders()):
         for path in (place / source).glob("*.yaml"):
             found.setdefault(path.stem, _first_comment(path))
     return dict(sorted(found.items()))
@@ -130,7 +108,7 @@ def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
 def node_keys(group: Group) -> Iterator[NodeKey]:
     """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out."""
     seen = set()
-    files = ((place / group.source).glob("*.yaml") for place in (folder(), *package_folders()))
+    files = ((place / group.source).glob("*.yaml") for place in (folder(), *extensions.folders()))
     for path in itertools.chain.from_iterable(map(sorted, files)):
         for key in _keys(path, group.name):
             if key.path not in seen:
@@ -153,7 +131,7 @@ def _keys(path: Path, group: str) -> Iterator[NodeKey]:
 
 
 def _first_comment(path: Path) -> str:
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.startswith("# ") and "@package" not in line:
                 return line[2:].strip()

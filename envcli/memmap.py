@@ -17,14 +17,13 @@ from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
 from envcli.run_folder import read_json
-from envcli.shards.manifest import NAME, Manifest, Shard, checksum, entries_of, file_name
+from envcli.shards.manifest import DEEPEST, NAME, Manifest, Shard, checksum, entries_of, file_name
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.shared_memory import remember
 
 __all__ = ["MemmapFolder", "load_rollout", "read_manifest", "rollout_folder"]
 
 _META = "meta.json"  # tensordict's own: one a folder
-_DEEPEST = 64  # parts of a key: folders can lead back into themselves
 
 
 class MemmapFolder:
@@ -212,8 +211,8 @@ def _saved(entries: list[dict[str, Any]], batch: list[int], steps: int, size: in
 
 def _entries(folder: Path, prefix: Key) -> Iterator[dict[str, Any]]:
     """What tensordict's ``meta.json`` lists. Its own ``load_memmap`` would unpickle what lies beside."""
-    if len(prefix) > _DEEPEST:
-        raise ValueError(f"keys of more than {_DEEPEST} parts")
+    if len(prefix) >= DEEPEST:  # folders can lead back into themselves
+        raise ValueError(f"keys of more than {DEEPEST} parts")
     for name, found in read_json(folder.joinpath(*map(file_name, prefix)) / _META).items():
         if not isinstance(found, dict):
             continue

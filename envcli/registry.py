@@ -15,11 +15,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from envcli import extensions
 from envcli.errors import ConfigError, EnvcliError, MissingDependency, UnknownName, nearest
 
 __all__ = ["FAMILIES", "arguments", "call", "construct", "find", "imported", "listed", "members"]
@@ -50,7 +50,7 @@ def members(family: str) -> list[str]:
     >>> "step_counter" in members("transforms")
     True
     """
-    return sorted({*_files(family), *(entry.name for entry in _entry_points(family))})
+    return sorted({*_files(family), *(found.name for found in extensions.extensions(f"envcli.{family}"))})
 
 
 def find(family: str, name: str, where: str = "type", allow_imports: bool = False) -> type[Any]:
@@ -68,10 +68,10 @@ def find(family: str, name: str, where: str = "type", allow_imports: bool = Fals
     if class_name := _files(family).get(name):
         found = getattr(_import(f"envcli.{family}.{name}", f"{where}={name}"), class_name)
     else:
-        entries = {entry.name: entry for entry in _entry_points(family)}
-        if name not in entries:
+        added = {found.name: found for found in extensions.extensions(f"envcli.{family}")}  # they replace none of ours
+        if name not in added:
             raise UnknownName(FAMILIES[family][0], name, members(family), f"({where})")
-        found = entries[name].load()
+        found = added[name].load()
     assert isinstance(found, type)
     return found
 
@@ -161,13 +161,6 @@ def _files(family: str) -> dict[str, str]:
             if class_name.lower() in (folded, folded + suffix.lower()) and "ABC" not in re.findall(r"\w+", bases):
                 found[path.stem] = class_name
     return found
-
-
-def _entry_points(family: str) -> Iterator[metadata.EntryPoint]:
-    ours = _files(family)
-    for entry in metadata.entry_points(group=f"envcli.{family}"):
-        if entry.name not in ours:  # a package adds to the family; it does not replace what is here
-            yield entry
 
 
 def imported(name: str, where: str, allow_imports: bool) -> ModuleType:

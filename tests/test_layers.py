@@ -16,6 +16,7 @@ PACKAGE = ROOT / "envcli"
 STOREYS = [
     ["envcli"],  # only the version, and names that are loaded when asked for
     ["envcli.errors", "envcli.installation", "envcli.printable", "envcli.seeding"],
+    ["envcli.extensions"],
     ["envcli.folder_lock", "envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
     ["envcli.announced", "envcli.episode_tally", "envcli.shards", "envcli.shared_memory"],

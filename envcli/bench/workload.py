@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from envcli import registry
 from envcli.errors import ConfigError
 from envcli.schema import cores
 
@@ -36,6 +37,10 @@ class Workload:
     steps: int
     seed: int
     actions: str | None = None
+
+    def __post_init__(self) -> None:
+        if ":" in str(self.backend.get("name")):  # gymnasium, which some contenders call themselves, would import it
+            registry.imported(self.backend["name"], "backend.name", bool(self.cfg.get("allow_imports")))
 
     @property
     def kind(self) -> str:

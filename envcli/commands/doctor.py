@@ -1,6 +1,7 @@
 """Say what is installed, what can draw, what to type.
 
-A line for each part of envcli and for each GL that MuJoCo can draw with; whatever is missing comes with its cure.
+A line for each part of envcli, for whatever other packages add to it, and for each GL that MuJoCo can draw with;
+what is missing comes with its cure.
 
   envcli doctor
   envcli doctor json=true
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import envcli
-from envcli import gl
+from envcli import extensions, gl
 from envcli.answer import answer
+from envcli.extensions import Extension
 from envcli.installation import Part, parts
 from envcli.schema import Answer
 
@@ -31,17 +34,18 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Print two tables: the parts of envcli, and the ways of drawing that MuJoCo has."""
-    found, ways = parts(), gl.survey()
+    """Print tables: the parts of envcli, what other packages add to it, and the ways of drawing that MuJoCo has."""
+    found, ways, added = parts(), gl.survey(), [(it, it.problem()) for it in extensions.extensions()]
     data = {
         "envcli": envcli.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "parts": [{**asdict(part), "cure": part.cure} for part in found],
+        "packages": [{**asdict(it), "problem": problem} for it, problem in added],
         "gl": [{**asdict(way), "cure": _cure(way)} for way in ways],
         "MUJOCO_GL": os.environ.get("MUJOCO_GL"),
     }
-    answer(data, lambda: _drawing(data, found, ways), cfg.json)
+    answer(data, lambda: _drawing(data, found, ways, added), cfg.json)
 
 
 def _cure(way: gl.GL) -> str:
@@ -49,7 +53,9 @@ def _cure(way: gl.GL) -> str:
     return f"apt-get install --no-install-recommends {packages}" if packages and not way.works else ""
 
 
-def _drawing(data: dict[str, Any], found: list[Part], ways: list[gl.GL]) -> RenderableType:
+def _drawing(
+    data: dict[str, Any], found: list[Part], ways: list[gl.GL], added: list[tuple[Extension, str]]
+) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -67,10 +73,22 @@ def _drawing(data: dict[str, Any], found: list[Part], ways: list[gl.GL]) -> Rend
     chosen = data["MUJOCO_GL"]
     told = f"MUJOCO_GL={chosen} is set, and wins" if chosen is not None else "the first that works is taken"
     head = Text(f"envcli {data['envcli']}, Python {data['python']}, {data['platform']}")
-    return Group(head, libraries, drawing, Text(told))
+    return Group(head, libraries, *_packages(added), drawing, Text(told))
 
 
-def _mark(works: bool) -> Any:  # Any: rich is imported late
+def _packages(added: list[tuple[Extension, str]]) -> Iterator[RenderableType]:
+    """What installed packages add, if any do."""
+    from rich.table import Table
     from rich.text import Text
 
-    return Text("ok", "green") if works else Text("missing", "yellow")
+    table = Table("", "package", "what it adds", "what is wrong", title="Packages", title_justify="left")
+    for it, problem in added:
+        table.add_row(_mark(not problem, "broken"), *map(Text, (it.package, f"{it.group} {it.name}", problem)))
+    if added:
+        yield table
+
+
+def _mark(works: bool, otherwise: str = "missing") -> Any:  # Any: rich is imported late
+    from rich.text import Text
+
+    return Text("ok", "green") if works else Text(otherwise, "yellow")

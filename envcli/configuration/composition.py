@@ -42,6 +42,7 @@ def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path]
     Hydra's global state is left as it is: an application that itself runs under Hydra may call this.
     """
     from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
     from hydra.types import RunMode
     from omegaconf import flag_override
 
@@ -51,7 +52,7 @@ def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path]
     # hydra.compose() would set the process-wide GlobalHydra and version base; the loader below it does not.
     search_path = create_config_search_path(str(catalog.folder()))
     for folder in folders:
-        search_path.append("command-line", f"file://{folder}")
+        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))  # as Hydra does
     loader = ConfigLoader(search_path)
     cfg = loader.load_configuration(command, list(overrides), run_mode=RunMode.RUN, from_shell=False)
     with flag_override(cfg, ["struct", "readonly"], [False, False]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from envcli import catalog
+from envcli import catalog, extensions
 
 __all__ = ["SearchPath"]
 
@@ -18,5 +18,5 @@ class SearchPath(SearchPathPlugin):
         """See Hydra, which asks before each composition."""
         for place in reversed(catalog.extra_folders()):
             search_path.prepend(provider="ENVCLI_CONFIG_PATH", path=f"file://{place}")
-        for place in catalog.package_folders():
+        for place in extensions.folders():
             search_path.append(provider="envcli.conf", path=f"file://{place}")

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envcli import gym_registry, registry
+from envcli import gym_registry
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Array, Unfit, refuse_transforms
 
@@ -74,8 +74,6 @@ def task_of(work: Workload) -> GymTask:
     refuse_transforms(work, "the peers that step gymnasium's own envs have no counterpart")
     node, cfg = work.backend, work.cfg
     repeat = cfg.get("frame_skip")
-    if ":" in str(node.get("name")):  # gymnasium imports what stands before it
-        registry.imported(node["name"], "backend.name", bool(cfg.get("allow_imports")))
     if node.get("type") in ("gym", "gymnasium_vector"):
         return GymTask(
             str(node["name"]),

@@ -21,10 +21,12 @@ from envcli.buffer import as_array
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
 
-__all__ = ["NAME", "Entry", "Manifest", "Shard", "checksum", "entries_of", "file_name", "write_through"]
+__all__ = ["DEEPEST", "NAME", "Entry", "Manifest", "Shard", "checksum", "entries_of", "file_name", "write_through"]
 
 NAME = "shards.json"
 VERSION = 1
+DEEPEST = 64
+"""Parts of a key, at most."""
 
 _FORMAT = "envcli rollout"
 _SHARD = re.compile(r"\d{6,}(\.part)?|\.")  # "." is the folder itself: a rollout in one piece
@@ -310,6 +312,8 @@ def _part_of_key(value: object) -> str:
 def _require_a_tree(keys: Sequence[Key]) -> None:
     """Raise ValueError where a key stands twice, or above another, or is none."""
     inner = {key[:depth] for key in keys for depth in range(len(key))}
+    if any(len(key) > DEEPEST for key in keys):
+        raise ValueError(f"keys of more than {DEEPEST} parts")
     if () in keys or len({*keys}) < len(keys) or inner.intersection(keys):
         raise ValueError("found a key twice, or one that is also above others")
 

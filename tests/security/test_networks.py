@@ -59,7 +59,8 @@ class Helped(nn.Module):
 
 class Forks(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.jit.wait(torch.jit.fork(helper, x))  # type: ignore[no-untyped-call, no-any-return]  # torch's
+        waiting: torch.jit.Future[torch.Tensor] = torch.jit.fork(helper, x)
+        return torch.jit.wait(waiting)
 
 
 class Hooked(nn.Module):

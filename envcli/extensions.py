@@ -1,0 +1,113 @@
+"""What installed packages add to envcli, by entry points: members of a family, and folders with YAML files.
+
+The group ``envcli.<family>`` names classes; ``envcli.conf`` names a package, or a folder in one, that holds files like
+those of our ``conf/``. A package is imported when something of it is used, and not before.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from envcli.errors import ConfigError
+
+__all__ = ["Extension", "extensions", "folders"]
+
+_CONF = "envcli.conf"
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One entry point.
+
+    Attributes:
+        package: the distribution that it came with, and its version.
+        group: ``envcli.transforms``, say.
+        name: what it is called.
+        value: where it is, ``module:Class`` or ``package.folder``.
+    """
+
+    package: str
+    group: str
+    name: str
+    value: str
+
+    def load(self) -> type[Any]:  # Any: a class of its family
+        """The class.
+
+        Raises:
+            ConfigError: there is none; names the package, and says what happened.
+        """
+        try:
+            found = metadata.EntryPoint(self.name, self.value, self.group).load()
+        except (Exception, SystemExit) as error:  # whatever their module does when it is imported
+            raise ConfigError(f"{self}: {type(error).__name__}: {error}. Mend or uninstall that package") from error
+        if not isinstance(found, type):
+            raise ConfigError(f"{self}: is no class. Mend or uninstall that package")
+        return found
+
+    def folder(self) -> Path:
+        """The folder; nothing is imported for this.
+
+        Raises:
+            ConfigError: there is none; names the package.
+        """
+        package, *below = self.value.split(".")
+        spec = importlib.util.find_spec(package)
+        places = [Path(place).joinpath(*below) for place in (spec and spec.submodule_search_locations) or ()]
+        for place in places:
+            if place.is_dir():
+                return place
+        raise ConfigError(f"{self}: is no folder. Mend or uninstall that package")
+
+    def problem(self) -> str:
+        """Why it cannot be used; empty if it can. It is imported for this."""
+        try:
+            self.folder() if self.group == _CONF else self.load()
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.name} in {self.group}, of {self.package})"
+
+
+def extensions(group: str | None = None) -> list[Extension]:
+    """Those of a group, or all, by name."""
+    return [found for found in _installed(tuple(sys.path)) if group in (None, found.group)]
+
+
+def folders() -> list[Path]:
+    """The folders with YAML files; one that is not there is left out, and `envcli doctor` names it."""
+    return list(_folders(tuple(sys.path)))
+
+
+@cache  # looking through everything that is installed takes 8 ms, and help asks for each group
+def _installed(path: tuple[str, ...]) -> tuple[Extension, ...]:
+    found = (
+        Extension(
+            f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?", entry.group, entry.name, entry.value
+        )
+        for entry in metadata.entry_points()
+        if entry.group.startswith("envcli.")
+    )
+    return tuple(sorted(found, key=lambda extension: (extension.group, extension.name, extension.package)))
+
+
+@cache
+def _folders(path: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(_existing(extensions(_CONF)))
+
+
+def _existing(found: list[Extension]) -> Iterator[Path]:
+    for extension in found:
+        try:
+            yield extension.folder()
+        except ConfigError:
+            continue

@@ -1,0 +1,1 @@
+"""A backend, a transform and their YAML, for envcli."""
