@@ -90,14 +90,14 @@ def folders() -> list[Path]:
 
 @cache  # looking through everything that is installed takes 8 ms, and help asks for each group
 def _installed(path: tuple[str, ...]) -> tuple[Extension, ...]:
-    found = (
-        Extension(
-            f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?", entry.group, entry.name, entry.value
-        )
-        for entry in metadata.entry_points()
-        if entry.group.startswith("envcli.")
-    )
+    groups = metadata.entry_points()
+    entries = [entry for group in groups.groups if group.startswith("envcli.") for entry in groups.select(group=group)]
+    found = (Extension(_package(entry), entry.group, entry.name, entry.value) for entry in entries)
     return tuple(sorted(found, key=lambda extension: (extension.group, extension.name, extension.package)))
+
+
+def _package(entry: metadata.EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "a package without a name"
 
 
 @cache

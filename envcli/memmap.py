@@ -17,7 +17,9 @@ from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
 from envcli.run_folder import read_json
-from envcli.shards.manifest import DEEPEST, NAME, Manifest, Shard, checksum, entries_of, file_name
+from envcli.shards import twins
+from envcli.shards.entry import DEEPEST, entries_of, file_name
+from envcli.shards.manifest import NAME, Manifest, Shard, checksum
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.shared_memory import remember
 
@@ -93,8 +95,11 @@ class MemmapFolder:
         remember(mapped, file)  # so that workers write into it too
         return torch.from_numpy(mapped).view(dtype)
 
-    def keep(self, buffer: RolloutBuffer) -> None:
+    def keep(self, buffer: RolloutBuffer) -> tuple[Key, ...]:
         """Cut the files to the filled rows of ``buffer``, and write tensordict's ``meta.json``. Nothing is copied.
+
+        Returns the keys that no longer have a file of their own, because other rows say what they were: see
+        :mod:`envcli.shards.twins`. The buffer keeps its memory.
 
         Raises:
             StoreError: the files cannot be written.
@@ -106,12 +111,30 @@ class MemmapFolder:
                 del self._sizes[path]
             for path, size in self._sizes.items():
                 os.truncate(self._file(path), steps * size)
-            leaves = {path: self._mapped(path, buffer[path][:steps].shape, buffer[path].dtype) for path in self._sizes}
+            joined = tuple(path for path in self._sizes if self._joined(path, buffer))
+            leaves = {
+                path: self._mapped(path, buffer[path][:steps].shape, buffer[path].dtype)
+                for path in self._sizes
+                if path not in joined
+            }
             kept = TensorDict(nest(leaves), batch_size=[steps, *buffer.batch_size])
             kept.names = ["time", *[None] * len(buffer.batch_size)]
             kept.memmap(str(self.folder))
         except OSError as error:
             raise StoreError(f"{self.folder}: the rollout cannot be kept ({error.strerror})") from None
+        return joined
+
+    def _joined(self, path: Key, buffer: RolloutBuffer) -> bool:
+        """Store ``path`` as rows of its twin at the root, if that can be and is worth it."""
+        root, lead = twins.twin_of(path), len(buffer.batch_size)
+        if root not in self._sizes:
+            return False
+        rows, following = buffer[root][: buffer.filled], buffer[path][: buffer.filled]
+        where = twins.apart(rows, following, lead)
+        if where is None:
+            return False
+        twins.write(self._file(root), self._file(path), following, where, lead)
+        return True
 
     def finish(self, buffer: RolloutBuffer) -> Path:
         """:meth:`keep`, and write the manifest that ``load_rollout`` reads. Returns the folder.
@@ -119,11 +142,12 @@ class MemmapFolder:
         Raises:
             StoreError: the files cannot be written.
         """
-        self.keep(buffer)
+        joined = self.keep(buffer)
         rows = {path: buffer[path][: buffer.filled] for path in self._sizes}
         entries, steps = entries_of(rows), buffer.filled
         size = steps * sum(entry.row_bytes for entry in entries)
-        whole = Shard(".", steps, size, tuple(map(checksum, rows.values())))
+        sums, keys = tuple(map(checksum, rows.values())), list(rows)
+        whole = Shard(".", steps, size, sums, tuple(map(keys.index, joined)))
         manifest = Manifest(tuple(buffer.batch_size), entries, (whole,), buffer.steps, buffer.steps, finished=True)
         manifest.write(self.folder, sync=False)
         return self.folder

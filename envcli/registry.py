@@ -60,11 +60,11 @@ def find(family: str, name: str, where: str = "type", allow_imports: bool = Fals
     `ConfigError` for ``my.module:Class`` unless ``allow_imports`` is true.
     """
     if ":" in name:
-        module, _, class_name = name.partition(":")
-        found = getattr(imported(name, where, allow_imports), class_name, None)
-        if not isinstance(found, type):
-            raise ConfigError(f"{where}: found {name!r}, but {module} has no class {class_name!r}.")
-        return found
+        module, _, wanted = name.partition(":")
+        own = getattr(imported(name, where, allow_imports), wanted, None)
+        if not isinstance(own, type):
+            raise ConfigError(f"{where}: found {name!r}, but {module} has no class {wanted!r}.")
+        return own
     if class_name := _files(family).get(name):
         found = getattr(_import(f"envcli.{family}.{name}", f"{where}={name}"), class_name)
     else:

@@ -15,7 +15,8 @@ from envcli.buffer import Layout, Place, RolloutBuffer, as_array, in_memory
 from envcli.errors import StoreError
 from envcli.folder_lock import FolderLock
 from envcli.memmap import MemmapFolder
-from envcli.shards.manifest import NAME, Entry, Manifest, Shard, checksum, entries_of, write_through
+from envcli.shards.entry import Entry, entries_of
+from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 
 __all__ = ["ShardFolder", "usual_steps"]
 
@@ -196,8 +197,9 @@ class ShardFolder:
                 f"{self.folder}: {', '.join('.'.join(key) for key in sorted(strange))} is in some shards and not in "
                 "others. A policy that writes an entry besides the action must do so from the first step on"
             )
-        part.keep(buffer)
-        rows = [buffer[entry.key][: buffer.filled] for entry in manifest.entries]
+        joined = part.keep(buffer)
+        keys = [entry.key for entry in manifest.entries]
+        rows = [buffer[key][: buffer.filled] for key in keys]
         sums = tuple(map(checksum, rows))
         for path in [part.folder, *part.folder.rglob("*")]:
             write_through(path)
@@ -207,7 +209,8 @@ class ShardFolder:
             shutil.rmtree(self.folder / name)
         os.rename(part.folder, self.folder / name)
         write_through(self.folder)
-        shard = Shard(name, buffer.filled, buffer.filled * manifest.row_bytes, sums)
+        size = buffer.filled * manifest.row_bytes
+        shard = Shard(name, buffer.filled, size, sums, tuple(map(keys.index, joined)))
         self._replace(manifest.with_shards(*whole, shard))
         self._sweep()
 

@@ -128,7 +128,7 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
             raise ConfigError("folder: its config.yaml imports code. If you trust it, add allow_imports=true.")
         from omegaconf import OmegaConf
 
-        saved: Any = OmegaConf.to_container(OmegaConf.create(read), resolve=True)
+        saved: Any = OmegaConf.to_container(OmegaConf.create(dict(read)), resolve=True)
         several = list((saved.get("envs") or {}).values())  # of an env_list, the first stands for all
         with build_one({**(several[0] if several else saved), "allow_imports": allow_imports}) as env:
             return {"observation": env.observation_spec, "action": env.full_action_spec}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
 from envcli.errors import ConfigError
@@ -41,23 +42,22 @@ def asks(resolve: Callable[[], object]) -> bool:
 
 def unresolved(cfg: DictConfig) -> dict[Key, str]:
     """Key -> text of each value of ``cfg`` that an environment variable is part of, be it by way of another key."""
-    return dict(_texts(cfg, cfg, ()))
+    return dict(_texts(cfg, OmegaConf.to_container(cfg, resolve=False), ()))
 
 
-def _texts(cfg: DictConfig, node: Any, path: Key) -> Iterator[tuple[Key, str]]:  # Any: a node, or what it holds
-    if not isinstance(node, Container) or node._is_none() or node._is_missing():
-        return
-    names = list(node) if isinstance(node, DictConfig) else range(len(node))
-    for name in names:
-        place, raw = (*path, str(name)), node._get_node(name)
-        if OmegaConf.is_interpolation(node, name):
-            if asks(lambda node=node, name=name: _resolved(node[name])):  # type: ignore[misc]
-                yield place, str(raw._value())  # type: ignore[union-attr]
-        else:
-            yield from _texts(cfg, raw, place)
+def _texts(cfg: Any, raw: Any, path: Key) -> Iterator[tuple[Key, str]]:  # Any: a node, and the same as YAML holds it
+    pairs = raw.items() if isinstance(raw, Mapping) else enumerate(raw) if isinstance(raw, list) else ()
+    for name, value in pairs:
+        place = (*path, str(name))
+        if isinstance(value, str) and OmegaConf.is_interpolation(cfg, name):
+            if asks(partial(_resolved, cfg, name)):
+                yield place, value
+        elif isinstance(value, Mapping | list):
+            yield from _texts(cfg[name], value, place)
 
 
-def _resolved(value: Any) -> Any:
+def _resolved(cfg: Any, name: Any) -> Any:
+    value = cfg[name]
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 

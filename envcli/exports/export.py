@@ -12,7 +12,7 @@ import torch
 
 from envcli.buffer import Array
 from envcli.keys import Key
-from envcli.shards.manifest import Entry
+from envcli.shards.entry import Entry
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import Composite
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from envcli.errors import MissingDependency
 from envcli.exports.export import Export, blocks, numbers
-from envcli.shards.manifest import file_name
+from envcli.shards.entry import file_name
 from envcli.shards.sharded_rollout import ShardedRollout
 
 __all__ = ["Hdf5Export"]

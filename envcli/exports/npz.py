@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from envcli.exports.export import Export, blocks, numbers
-from envcli.shards.manifest import Entry
+from envcli.shards.entry import Entry
 from envcli.shards.sharded_rollout import ShardedRollout
 
 __all__ = ["NpzExport"]

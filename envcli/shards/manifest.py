@@ -8,70 +8,43 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import torch
 from tensordict import MemoryMappedTensor, TensorDict
 
 from envcli.buffer import as_array
 from envcli.errors import StoreError
-from envcli.keys import Key, nest
+from envcli.keys import nest
+from envcli.shards import twins
+from envcli.shards.entry import Entry, checked_entries, count, text
 
-__all__ = ["DEEPEST", "NAME", "Entry", "Manifest", "Shard", "checksum", "entries_of", "file_name", "write_through"]
+__all__ = ["NAME", "VERSION", "Manifest", "Shard", "checksum", "write_through"]
 
 NAME = "shards.json"
-VERSION = 1
-DEEPEST = 64
-"""Parts of a key, at most."""
+VERSION = 2  # 1 has no joined entries; what has none is still written as 1, for older readers
 
 _FORMAT = "envcli rollout"
 _SHARD = re.compile(r"\d{6,}(\.part)?|\.")  # "." is the folder itself: a rollout in one piece
-_KINDS = {
-    str(kind).removeprefix("torch."): kind
-    for kind in vars(torch).values()
-    if isinstance(kind, torch.dtype) and not str(kind).startswith("torch.q")  # no file holds a quantized tensor
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An entry of the rollout: its key, its dtype, and the shape of a row, ``[*batch, *value]``."""
-
-    key: Key
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def kind(self) -> torch.dtype:
-        """The dtype as torch's."""
-        return _KINDS[self.dtype]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return math.prod(self.shape) * self.kind.itemsize
-
-    @property
-    def file(self) -> str:
-        """Where it lies in a shard: ``next/observation.memmap``, spelt as tensordict spells keys on disk."""
-        return "/".join(map(file_name, self.key)) + ".memmap"
 
 
 @dataclass(frozen=True)
 class Shard:
     """A piece of the rollout: a folder of one file an entry.
 
-    ``checksums`` are the CRC-32 of the files, in the order of the entries.
+    ``bytes`` are those of all rows, ``checksums`` the CRC-32 of those of each entry, in the order of the entries.
+    ``joined`` are the places in that order of entries that have no file, because the rows of others say what they are:
+    see :mod:`envcli.shards.twins`.
     """
 
     name: str
     steps: int
     bytes: int
     checksums: tuple[str, ...]
+    joined: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,8 +74,11 @@ class Manifest:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all shards."""
-        return sum(shard.bytes for shard in self.shards)
+        """Bytes of all shards on disk, but the few that belong to rows stored elsewhere."""
+        return sum(
+            shard.bytes - sum((shard.steps - 1) * self.entries[i].row_bytes for i in shard.joined)
+            for shard in self.shards
+        )
 
     @property
     def row_bytes(self) -> int:
@@ -126,7 +102,8 @@ class Manifest:
         Raises:
             StoreError: it cannot be written; the old one stays.
         """
-        content = {"format": _FORMAT, "version": VERSION, **asdict(self)}
+        version = VERSION if any(shard.joined for shard in self.shards) else 1
+        content = {"format": _FORMAT, "version": version, **asdict(self)}
         text = json.dumps({**content, "checksum": _of_content(content)}, indent=1)
         part = folder / f".{NAME}.new"
         try:
@@ -159,12 +136,11 @@ class Manifest:
             raise StoreError(f"{path}: is damaged, found no JSON ({error})") from None
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise StoreError(f"{path}: found something else than the manifest of a rollout of envcli")
-        if content.get("version") != VERSION:
-            found = content.get("version")
-            raise StoreError(f"{path}: found version {found}, expected {VERSION}: another envcli wrote it")
+        if (found := content.get("version")) not in range(1, VERSION + 1):
+            raise StoreError(f"{path}: found version {found}, expected at most {VERSION}: a newer envcli wrote it")
         written = content.pop("checksum", None)
-        if written != (found := _of_content(content)):
-            raise StoreError(f"{path}: is damaged, found checksum {found}, expected {written}")
+        if written != (sum_of_it := _of_content(content)):
+            raise StoreError(f"{path}: is damaged, found checksum {sum_of_it}, expected {written}")
         try:
             return cls.of(content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -177,29 +153,32 @@ class Manifest:
         Raises:
             AttributeError, KeyError, TypeError, ValueError: it is not.
         """
-        entries = tuple(
-            Entry(tuple(map(_part_of_key, entry["key"])), _dtype(entry["dtype"]), tuple(map(_count, entry["shape"])))
-            for entry in content["entries"]
-        )
-        _require_a_tree([entry.key for entry in entries])
+        entries = checked_entries(content["entries"])
         row = sum(entry.row_bytes for entry in entries)
         shards = tuple(
-            Shard(_shard_name(s["name"]), _count(s["steps"]), _count(s["bytes"]), tuple(map(_text, s["checksums"])))
+            Shard(
+                _shard_name(s["name"]),
+                count(s["steps"]),
+                count(s["bytes"]),
+                tuple(map(text, s["checksums"])),
+                tuple(map(count, s.get("joined", ()))),
+            )
             for s in content["shards"]
         )
+        _require_twins(entries, shards)
         for shard in shards:
             if shard.bytes != shard.steps * row or len(shard.checksums) not in (0, len(entries)):
                 raise ValueError(f"shard {shard.name}: {shard.bytes:,} bytes in {shard.steps:,} steps of {row:,}")
         names = [shard.name for shard in shards]
         if len({*names}) < len(names) or ("." in names and len(names) > 1):
             raise ValueError(f"shards {', '.join(names[:9])}")
-        batch = tuple(map(_count, content["batch_size"]))
+        batch = tuple(map(count, content["batch_size"]))
         for sizes in (entry.shape for entry in entries):
-            _count(math.prod(filter(None, (*sizes, *batch, *(shard.steps for shard in shards[:1])))))
+            count(math.prod(filter(None, (*sizes, *batch, *(shard.steps for shard in shards[:1])))))
         if any(entry.shape[: len(batch)] != batch for entry in entries):
             raise ValueError(f"entries of another batch than {list(batch)}")
         finished = content["finished"] is True
-        return cls(batch, entries, shards, _count(content["planned"]), _count(content["shard_steps"]), finished)
+        return cls(batch, entries, shards, count(content["planned"]), count(content["shard_steps"]), finished)
 
     # -- one piece ------------------------------------------------------------------------------------------------
 
@@ -211,12 +190,25 @@ class Manifest:
         for place in sorted({place for entry in self.entries for place in (folder / shard.name / entry.file).parents}):
             if folder in place.parents and place.is_symlink():
                 raise StoreError(f"{place}: found a link, expected a folder. Put what it leads to in its place")
-        for entry in self.entries:
-            file = folder / shard.name / entry.file
-            expected, found = shard.steps * entry.row_bytes, _size(file)
+        for file, expected in self._files(folder, shard):
+            found = _size(file)
             if found != expected:
                 size = f"{found:,}" if isinstance(found, int) else found
                 raise StoreError(f"{file}: expected {expected:,} bytes, found {size}")
+
+    def _files(self, folder: Path, shard: Shard) -> Iterator[tuple[Path, int]]:
+        """Each file of ``shard``, and how large it must be."""
+        roots = {twins.twin_of(self.entries[i].key) for i in shard.joined}
+        for i, entry in enumerate(self.entries):
+            file, each = folder / shard.name / entry.file, math.prod(self.batch_size)
+            if i not in shard.joined:
+                yield file, (shard.steps + (entry.key in roots)) * entry.row_bytes
+                continue
+            values, where = twins.files(file)
+            found = _size(where)
+            known = found // 8 if isinstance(found, int) else 0
+            yield where, known * 8
+            yield values, known * (entry.row_bytes // each)
 
     def require_unchanged(self, folder: Path, shard: Shard) -> None:
         """Raise StoreError unless every byte of ``shard`` is what was written."""
@@ -230,14 +222,21 @@ class Manifest:
                 raise StoreError(f"{file}: is damaged, found checksum {found}, expected {expected}")
 
     def rows(self, folder: Path, shard: Shard, entry: Entry) -> torch.Tensor:
-        """``[time, *batch, *value]`` of ``entry``, memory-mapped: what is written into it is written to the file.
+        """``[time, *batch, *value]`` of ``entry``, memory-mapped.
+
+        What is written into it is written to the file, unless its rows are shared with another entry.
 
         The size must have been looked at before: reading beyond the end of a file kills the process.
         """
         shape = torch.Size([shard.steps, *entry.shape])
         if not math.prod(shape):
             return torch.zeros(shape, dtype=entry.kind)
-        file = folder / shard.name / entry.file
+        file, joined = folder / shard.name / entry.file, [self.entries[i].key for i in shard.joined]
+        if entry.key in map(twins.twin_of, joined):
+            return twins.read(file, entry.kind, shape)
+        if entry.key in joined:
+            root_file = folder / shard.name / replace(entry, key=entry.key[1:]).file
+            return twins.restored(root_file, file, entry.kind, shape, len(self.batch_size))
         mapped: torch.Tensor = MemoryMappedTensor.from_filename(str(file), dtype=entry.kind, shape=shape)
         return mapped
 
@@ -247,13 +246,6 @@ class Manifest:
         leaves = {entry.key: self.rows(folder, shard, entry).movedim(0, lead) for entry in self.entries}
         names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
         return TensorDict(nest(leaves), batch_size=torch.Size([*self.batch_size, shard.steps]), names=names)
-
-
-def entries_of(tensors: Mapping[Key, torch.Tensor]) -> tuple[Entry, ...]:
-    """The entries of ``tensors``, each ``[time, *batch, *value]``."""
-    return tuple(
-        Entry(key, str(rows.dtype).removeprefix("torch."), tuple(rows.shape[1:])) for key, rows in tensors.items()
-    )
 
 
 def checksum(rows: torch.Tensor) -> str:
@@ -276,11 +268,6 @@ def write_through(path: Path) -> None:
         os.close(descriptor)
 
 
-def file_name(name: str) -> str:
-    """A part of a key as tensordict spells it on disk: dm_control's composer has keys such as ``walker/joints``."""
-    return quote(name, safe="")
-
-
 def _size(file: Path) -> int | str:
     """Of a file itself; what is there instead of one, in words."""
     try:
@@ -296,38 +283,16 @@ def _of_content(content: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"found {value!r}, expected a text")
-    return value
-
-
-def _part_of_key(value: object) -> str:
-    if value in (".", ".."):  # as a path they would lead out of the folder
-        raise ValueError(f"found key {value!r}")
-    file_name(_text(value))  # a ValueError if no file can be called so
-    return str(value)
-
-
-def _require_a_tree(keys: Sequence[Key]) -> None:
-    """Raise ValueError where a key stands twice, or above another, or is none."""
-    inner = {key[:depth] for key in keys for depth in range(len(key))}
-    if any(len(key) > DEEPEST for key in keys):
-        raise ValueError(f"keys of more than {DEEPEST} parts")
-    if () in keys or len({*keys}) < len(keys) or inner.intersection(keys):
-        raise ValueError("found a key twice, or one that is also above others")
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise TypeError(f"found {value!r}, expected a count")
-    return value
-
-
-def _dtype(value: object) -> str:
-    if value not in _KINDS:
-        raise ValueError(f"found dtype {value!r}")
-    return str(value)
+def _require_twins(entries: Sequence[Entry], shards: Sequence[Shard]) -> None:
+    """Raise ValueError where what is said to be joined has no entry to be joined with."""
+    by_key = {entry.key: entry for entry in entries}
+    for i in (i for shard in shards for i in shard.joined):
+        entry = entries[i] if i < len(entries) else None
+        root = entry and by_key.get(twins.twin_of(entry.key))
+        if entry is None or root is None or (root.dtype, root.shape) != (entry.dtype, entry.shape):
+            raise ValueError(f"joined: found {i}, which has no twin")
+        if not entry.row_bytes:
+            raise ValueError(f"joined: found {i}, which is empty")
 
 
 def _shard_name(value: object) -> str:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from envcli.errors import StoreError
-from envcli.shards.manifest import Entry, Manifest, Shard, checksum, entries_of
+from envcli.shards.entry import Entry, entries_of
+from envcli.shards.manifest import Manifest, Shard, checksum
 
 ENTRIES = (Entry(("next", "a/b"), "float32", (2, 3)), Entry(("done",), "bool", (2, 1)))
 MANIFEST = Manifest((2,), ENTRIES, (Shard("000000", 4, 104, ("0" * 8, "1" * 8)),), 10, 4, finished=False)
