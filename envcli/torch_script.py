@@ -6,6 +6,7 @@ TorchScript cannot import Python, but it can open, map and write any file (``ate
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 from envcli.errors import ConfigError
 
 __all__ = ["load"]
+
+log = logging.getLogger(__name__)
 
 _COMPUTE = ("aten::", "prim::", "quantized::")
 _REACH_OUT = (
@@ -47,8 +50,11 @@ def load(path: Path, allow_imports: bool = False) -> Any:  # Any: a ScriptModule
         if any(b"__setstate__" in reader.get_record(name) for name in codes):
             raise ConfigError(f"{path}: holds code that runs when it is read (__setstate__), so it is not. {_CURE}")
     module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch's own
-    if not allow_imports and (strange := sorted(set(_reaching(module)))):
-        raise ConfigError(f"{path}: does more than compute ({', '.join(strange)}), so it is not run. {_CURE}")
+    if strange := sorted(set(_reaching(module))):
+        does = f"does more than compute ({', '.join(strange)})"
+        if not allow_imports:
+            raise ConfigError(f"{path}: {does}, so it is not run. {_CURE}")
+        log.info("allow_imports: %s %s", path, does)
     return module.eval()
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,14 @@ class Row:
         return None if self.ratio is None else self.ratio >= self.promised
 
 
-def entries(suite: Mapping[str, Any]) -> list[Entry]:  # Any: what a YAML holds
-    """The workloads of ``conf/suite/<name>.yaml``; those set to null are left out."""
+def entries(suite: Mapping[str, Any], doors: Collection[str] = ()) -> list[Entry]:  # Any: what a YAML holds
+    """The workloads of ``conf/suite/<name>.yaml``; those set to null are left out.
+
+    ``doors`` are keys that nobody but the user may type.
+
+    Raises:
+        ConfigError: one is not written as it must be, or would type what is not its own.
+    """
     found = []
     for name, node in suite.items():
         if node is None:
@@ -69,6 +76,14 @@ def entries(suite: Mapping[str, Any]) -> list[Entry]:  # Any: what a YAML holds
             raise ConfigError(
                 f"suite.{name}: found {node!r}, expected {{words: [env=..., ...], against: {{PEER: RATIO}}}}."
             )
+        for word in (str(name), *map(str, node["words"])):
+            key = re.split("[=.@/]", word.lstrip("+~"))[0]
+            if (
+                word.startswith("-")
+                or key in ("hydra", "", *doors)
+                or (word == name and not re.fullmatch(r"\w+", word))
+            ):
+                raise ConfigError(f"suite.{name}: found {word!r}, which no file may say. Leave it out.")
         found.append(Entry(name, list(node["words"]), dict(node["against"]), dict(node.get("memory") or {})))
     return found
 

@@ -11,6 +11,8 @@ from envcli.errors import EnvcliError
 
 __all__ = ["candidates"]
 
+_ACTIVE = frozenset("$`\\\"'!&;|<>(){}*?#\n\t ")  # a folder of that name, put on the line, would be run by the shell
+
 
 def candidates(words: Sequence[str]) -> list[str]:
     """Whole words that may replace the last of ``words``, which may be empty or unfinished.
@@ -23,7 +25,7 @@ def candidates(words: Sequence[str]) -> list[str]:
         found = _first() if not before else _later(before[0], current)
     except EnvcliError:
         return []  # half a line may be anything; a completion that complains is worse than none
-    return sorted(word for word in found if word.startswith(current))
+    return sorted(word for word in found if word.startswith(current) and not _ACTIVE.intersection(word))
 
 
 def _first() -> list[str]:

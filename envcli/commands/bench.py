@@ -21,7 +21,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -231,9 +231,10 @@ def _suite(cfg: Config, folder: RunFolder) -> None:
         if name not in known and not name.startswith("hydra"):
             raise ConfigError(f"a suite says what is measured, so it takes no {word!r}. Leave one of them out.")
     settings = [f"{name}={getattr(cfg, name)}" for name in _OF_A_SUITE]
+    doors = [item.name for item in fields(Config) if item.metadata.get("typed")]
     about, rows = machine.describe(), list[suite.Row]()
     with _telling() as tell:
-        for entry in suite.entries(cfg.suite):
+        for entry in suite.entries(cfg.suite, doors):
             tell(f"measuring {entry.name}")
             rows += suite.measured(entry, settings, folder.path)
     result = {"machine": about, "rows": [{**asdict(row), "kept": row.kept} for row in rows]}

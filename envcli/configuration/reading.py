@@ -56,6 +56,8 @@ def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], fol
     """What the same words make, with those for the keys of ``changed`` in place of their own."""
     others = [word for word in overrides.as_typed(words) if overrides.key_of(word) not in {*changed, "variant"}]
     new = [f"{key}={in_one_line(value)}" for key, value in changed.items()]
+    if strange := [word for word in new if word.lstrip("+~").startswith("hydra")]:
+        raise ConfigError(f"variant: found {strange[0]}, expected keys and groups of {command}.")
     mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
     try:
         checked = overrides.check(command, [*others, *new], multirun=False, folders=folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import zipfile
@@ -22,6 +23,8 @@ from envcli.policies.policy import BoundPolicy, Policy
 from envcli.specs import TensorSpec
 
 __all__ = ["ModulePolicy"]
+
+log = logging.getLogger(__name__)
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -120,6 +123,7 @@ def _loaded(path: Path, activation: type[nn.Module], allow_imports: bool) -> Any
                     "allow_imports=true. Or save torch.jit.script(module)"
                 )
             case "export":
+                log.info("allow_imports: %s may run code when it is read", path)
                 return torch.export.load(path).module()
             case _:
                 state = torch.load(path, map_location="cpu", weights_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import envcli
+from envcli.cli.completion import candidates
 from envcli.errors import ConfigError
 from tests.conftest import Command
 
@@ -176,3 +177,38 @@ def test_python_refuses_the_same() -> None:
         envcli.make_env("backend.name=evil_id:Env-v0")
     with pytest.raises(ConfigError, match="would import code of its own"):
         envcli.make_env("backend.type=os:PathLike")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "evil: {words: [allow_imports=true], against: {native: 1}}",
+        "evil: {words: [+hydra.run.dir=/tmp/owned], against: {native: 1}}",
+        "evil: {words: ['--config-dir=/tmp'], against: {native: 1}}",
+        "'../../owned': {words: [env=cartpole], against: {native: 1}}",
+    ],
+)
+def test_a_suite_types_nothing_for_the_user(entry: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+    (folder / "suite").mkdir()
+    (folder / "suite" / "evil.yaml").write_text(f"# @package _global_\nsuite:\n  {entry}\n")
+    done = cli("bench", "--config-dir", str(folder), "suite=evil", "hydra.run.dir=run")
+    assert done.code == 2
+    assert "which no file may say" in done.err
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_variant_brings_no_further_folders(cli: Command, folder: Path) -> None:
+    preset(folder, "variant: {hydra.searchpath: ['pkg://antigravity']}")
+    done = cli("bench", "--config-dir", str(folder), "experiment=evil")
+    assert done.code == 2
+    assert "expected keys and groups of bench" in done.err
+    assert "antigravity" not in sys.modules
+
+
+def test_no_name_is_put_on_the_line_that_the_shell_would_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("fine", "$(touch owned)", "a;touch owned", "`touch owned`"):
+        (tmp_path / "outputs" / "rollout" / "x" / name).mkdir(parents=True)
+        (tmp_path / "outputs" / "rollout" / "x" / name / "status.json").touch()
+    assert candidates(["show", "outputs"]) == ["outputs/rollout/x/fine"]
+    assert candidates(["report", "outputs/rollout/x/"]) == ["outputs/rollout/x/fine/"]
