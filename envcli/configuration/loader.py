@@ -6,6 +6,7 @@ variables from it, and writes where it says. What stands there must come from ou
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -14,12 +15,14 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
 from envcli.configuration.overrides import key_of
 from envcli.errors import ConfigError
+from envcli.printable import printable
 from envcli.schema import in_one_line
 
 __all__ = ["ConfigLoader"]
@@ -40,6 +43,8 @@ class ConfigLoader(ConfigLoaderImpl):
         ConfigError: names the key.
     """
 
+    _said: list[str] | None = None  # of what the door was opened for, before logging is set up; Hydra composes twice
+
     def load_configuration(
         self,
         config_name: str | None,
@@ -50,15 +55,27 @@ class ConfigLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         """See Hydra. Of a job of a sweep, too."""
         cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-        strange = any(source.provider.startswith(_STRANGERS) for source in cfg.hydra.runtime.config_sources)
-        if strange and not _opened(overrides):
-            steering = [word for word in overrides if _steers(word) and not word.startswith("hydra.searchpath")]
-            ours = ConfigLoaderImpl(self._our_folders()).load_configuration(
-                config_name, steering, run_mode, from_shell, validate_sweep_overrides
-            )
-            _require_same(cfg, ours)
-            _require_typed(cfg, str(config_name), overrides)
+        if any(source.provider.startswith(_STRANGERS) for source in cfg.hydra.runtime.config_sources):
+            steered = self._steered(cfg, [word for word in overrides if _steers(word)], run_mode)
+            if not _opened(overrides):
+                _require_typed(cfg, str(config_name), overrides)
+                if steered:
+                    raise _refusal(steered[0])
+            elif steered and steered != self._said:
+                self._said = steered
+                print(printable(f"allow_imports: a configuration file says {', '.join(steered)}"), file=sys.stderr)
         return cfg
+
+    def _steered(self, cfg: DictConfig, words: list[str], run_mode: RunMode) -> list[str]:
+        """The keys under ``hydra`` that files of ours alone, with the same ``words``, would not have made so."""
+        own = [word for word in words if not word.lstrip("+~").startswith("hydra.searchpath")]
+        try:
+            ours = ConfigLoaderImpl(self._our_folders()).load_configuration(
+                cfg.hydra.job.config_name, own, run_mode, validate_sweep_overrides=False
+            )
+        except HydraException:  # a choice, say, that only their folder has
+            return own
+        return [f"hydra.{path}" for path in _differing(cfg, ours)]
 
     def _process_config_searchpath(
         self, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
@@ -80,13 +97,12 @@ class ConfigLoader(ConfigLoaderImpl):
         return ours
 
 
-def _require_same(cfg: DictConfig, ours: DictConfig) -> None:
-    """Raise ConfigError at the first key under ``hydra`` that files of ours would not have made so."""
+def _differing(cfg: DictConfig, ours: DictConfig) -> Iterator[str]:
     found, expected = (dict(_leaves(OmegaConf.to_container(node.hydra, resolve=False))) for node in (cfg, ours))
     for path in sorted(found.keys() | expected.keys()):
         known = any(path == name or path.startswith(f"{name}.") for name in (*_MAY, *_NOTES))
         if not known and found.get(path) != expected.get(path):
-            raise _refusal(f"hydra.{path}")
+            yield path
 
 
 def _require_typed(cfg: DictConfig, command: str, overrides: list[str]) -> None:

@@ -114,6 +114,7 @@ def test_the_door_opens_hydra_too(cli: Command, folder: Path, tmp_path: Path) ->
     preset(folder, "hydra: {run: {dir: elsewhere}}\nmax_steps: 5")
     done = cli("rollout", "--config-dir", str(folder), "experiment=evil", "allow_imports=true")
     assert done.code == 0
+    assert "allow_imports: a configuration file says hydra.run.dir" in done.err
     assert (tmp_path / "elsewhere" / "config.yaml").is_file()
 
 
