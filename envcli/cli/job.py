@@ -36,6 +36,7 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     hydra = HydraConfig.get()
     assert hydra.job.config_name is not None  # the entry point names it
     composition.register(hydra.job.config_name)  # a launcher's new process starts without
+    environment.register()
     _mend_start_method()
     try:
         return _run(cfg, hydra)

@@ -23,8 +23,10 @@ def launch(command: str, words: Sequence[str]) -> int:
     typed += overrides.resumed_place(typed, given.has("--multirun"))
 
     from envcli.cli import sweep
+    from envcli.configuration import environment
 
     composition.register(command)
+    environment.register()
     try:
         with _places(command) as places, sweep.watched("json=true" in typed):
             _hydra(command, [*typed, *places, *given.flags])

@@ -21,14 +21,8 @@ __all__ = ["compose", "register", "task_name"]
 def register(command: str) -> None:
     """Make a command's schema, and the names that ``conf/command.yaml`` interpolates, known to Hydra."""
     from hydra.core.config_store import ConfigStore
-    from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf
 
-    from envcli.configuration import environment
-    from envcli.configuration.search_path import SearchPath
-
-    environment.register()
-    Plugins.instance().register(SearchPath)
     ConfigStore.instance().store(name=f"{command}_schema", node=commands.find(command).Config, provider="envcli")
     if not OmegaConf.has_resolver("envcli_task"):
         OmegaConf.register_new_resolver("envcli_task", lambda *, _root_: task_name(_root_))

@@ -1,4 +1,4 @@
-"""Hydra's loader of configurations, to which files of a stranger may say what is run, and not what runs Hydra itself.
+"""Hydra's loader of configurations, whom files of a stranger may tell what is to be run, and not what Hydra does.
 
 Hydra makes objects and calls functions that its own node names (callbacks, launchers, loggers), sets environment
 variables from it, and writes where it says. What stands there must come from our files or from what was typed.
@@ -14,12 +14,13 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from envcli import commands
+from envcli import catalog, commands, extensions
 from envcli.configuration.overrides import key_of
 from envcli.errors import ConfigError
 from envcli.printable import printable
@@ -34,16 +35,24 @@ _CURE = "If you trust the file, add allow_imports=true."
 
 
 class ConfigLoader(ConfigLoaderImpl):
-    """Refuses a configuration in which files of other folders than ours say anything under ``hydra``.
+    """Looks in more folders than ours, and refuses what only the command line may say.
 
-    They may make it a sweep. ``allow_imports=true``, typed, allows the rest. What is typed after ``hydra.`` is the
-    user's own word in any case.
+    The folders of ``ENVCLI_CONFIG_PATH`` come before ours and can replace a file of ours; those that installed packages
+    bring come after them, and are trusted like them. Files of all others say nothing under ``hydra``, but that they are
+    a sweep, and set no key that must be typed. ``allow_imports=true``, typed, allows it.
 
     Raises:
         ConfigError: names the key.
     """
 
     _said: list[str] | None = None  # of what the door was opened for, before logging is set up; Hydra composes twice
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        for place in reversed(catalog.extra_folders()):
+            config_search_path.prepend(provider="ENVCLI_CONFIG_PATH", path=f"file://{place}")
+        for place in extensions.folders():
+            config_search_path.prepend("envcli.conf", f"file://{place}", SearchPathQuery(provider="schema"))
+        super().__init__(config_search_path)
 
     def load_configuration(
         self,
