@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import envcli
 from envcli.cli.completion import candidates
+from envcli.configuration import composition
 from envcli.errors import ConfigError
 from tests.conftest import Command
 
@@ -45,16 +47,21 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("what", STEERS)
-def test_a_preset_does_not_steer_hydra(what: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+def test_a_preset_does_not_steer_hydra(what: str, folder: Path) -> None:
+    preset(folder, f"hydra:\n  {STEERS[what]}")
+    with pytest.raises(ConfigError, match=r"hydra\..*which only the command line may\. .*allow_imports=true"):
+        composition.compose("rollout", ["experiment=evil"], [folder])
+
+
+@pytest.mark.parametrize("what", ["a callback", "a logger of Hydra's", "a place of sweeps"])
+def test_nothing_of_it_runs_or_is_written(what: str, cli: Command, folder: Path, tmp_path: Path) -> None:
     preset(folder, f"hydra:\n  {STEERS[what]}")
     before = files(tmp_path.parent)
-    flags = ["-m"] if "place of sweeps" in what or "launcher" in what else []
+    flags = ["-m"] if "sweeps" in what else []
     done = cli("rollout", *flags, "--config-dir", str(folder), "experiment=evil", "max_steps=5")
     assert done.code == 2
-    assert "which only the command line may" in done.err
-    assert "allow_imports=true" in done.err
     assert done.err.count("\n") == 1
-    assert files(tmp_path.parent) == before, "nothing was written, nothing ran"
+    assert files(tmp_path.parent) == before
 
 
 def test_neither_does_a_folder_that_replaces_ours(
@@ -88,12 +95,17 @@ def test_a_primary_file_does_not_bring_further_folders(
 @pytest.mark.parametrize(
     "params", ["allow_imports: true", "+allow_imports: true", "hydra.run.dir: /tmp/x", "hydra/launcher: joblib"]
 )
-def test_a_sweep_of_a_preset_opens_nothing(params: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+def test_a_sweep_of_a_preset_opens_nothing(params: str, folder: Path) -> None:
     preset(folder, f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{{params}, seed: '1,2'}}}}}}")
-    done = cli("rollout", "--config-dir", str(folder), "experiment=evil", "max_steps=5")
-    assert done.code == 2
-    assert params.split(":")[0].lstrip("+") in done.err
-    assert not (tmp_path / "outputs").exists()
+    with pytest.raises(ConfigError, match=re.escape(f"hydra.sweeper.params: {params.split(':')[0]}")):
+        composition.compose("rollout", ["experiment=evil"], [folder])
+
+
+def test_a_preset_does_not_say_what_was_typed(folder: Path) -> None:
+    """A sweep makes its jobs of what Hydra notes there."""
+    preset(folder, "hydra: {overrides: {task: [allow_imports=true], hydra: ['hydra.run.dir=/tmp/owned']}}")
+    with pytest.raises(ConfigError, match=r"hydra\.overrides"):
+        composition.compose("rollout", ["experiment=evil"], [folder])
 
 
 def test_a_preset_may_sweep(cli: Command, folder: Path) -> None:
@@ -122,15 +134,19 @@ def test_the_door_opens_hydra_too(cli: Command, folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("key", ["allow_imports: true", "overwrite: true", "replay: other", "resume: other"])
-def test_a_preset_opens_no_door(key: str, cli: Command, folder: Path, tmp_path: Path) -> None:
+def test_a_preset_opens_no_door(key: str, folder: Path) -> None:
+    preset(folder, key)
+    with pytest.raises(ConfigError, match=f"{key.split(':')[0]}: .* type it: {key.replace(': ', '=')}"):
+        composition.compose("rollout", ["experiment=evil"], [folder])
+
+
+def test_a_class_is_not_let_in_by_who_names_it(cli: Command, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "evil_module.py").write_text("open('owned', 'w')\nclass Evil:\n    pass\n")
-    preset(folder, f"policy: {{type: 'evil_module:Evil'}}\n{key}")
+    preset(folder, "policy: {type: 'evil_module:Evil'}\nallow_imports: true")
     done = cli("rollout", "--config-dir", str(folder), "experiment=evil", "max_steps=5")
     assert done.code == 2
-    assert f"{key.split(':')[0]}: " in done.err
-    assert "type it: " in done.err
-    assert not (tmp_path / "owned").exists()
-    assert not (tmp_path / "outputs").exists()
+    assert "type it: allow_imports=true" in done.err
+    assert [path.name for path in tmp_path.iterdir() if path.name in ("owned", "outputs")] == []
 
 
 def test_an_export_goes_where_the_user_says(cli: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,14 +178,19 @@ def test_the_door_says_what_it_let_in(cli: Command, tmp_path: Path) -> None:
     assert f"imported own_id from {tmp_path / 'own_id.py'}" in done.err
 
 
-@pytest.mark.parametrize("name", ["../../../owned", "/tmp/owned", "a/../../../../owned"])
-@pytest.mark.parametrize("key", ["env_list: ['{}']", "backend: {{name: '{}'}}"])
-def test_a_name_leads_nowhere_else(name: str, key: str, cli: Command, folder: Path, tmp_path: Path) -> None:
-    preset(folder, f"{key.format(name)}\nparallel: {{type: serial, num_envs: 1}}")
+@pytest.mark.parametrize("name", ["../../../owned", "/tmp/owned", "a/../../../../owned", "..", ".", "a\0b", "-"])
+def test_a_name_is_that_of_one_folder(name: str) -> None:
+    for config in ({"env_list": [name]}, {"env_list": [name] * 5}, {"backend": {"name": name}}):
+        found = composition.task_name(config)
+        assert found not in ("", ".", "..")
+        assert not {"/", "\0"}.intersection(found)
+
+
+def test_a_name_leads_nowhere_else(cli: Command, folder: Path, tmp_path: Path) -> None:
+    preset(folder, "env_list: [../../../../owned]\nparallel: {type: serial, num_envs: 1}")
     before = {path.name for path in tmp_path.parent.iterdir()}
     assert cli("rollout", "--config-dir", str(folder), "experiment=evil", "max_steps=5").code == 2
     assert {path.name for path in tmp_path.parent.iterdir()} == before
-    assert set(files(tmp_path)) >= set()
     assert {path.name for path in tmp_path.iterdir()} <= {"theirs", "outputs"}
 
 

@@ -53,9 +53,13 @@ def test_a_run_uses_it_and_keeps_its_name_alone(cli: Command, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "key", ["backend: {name: '${oc.env:TOKEN}'}", "env_list: ['${oc.env:TOKEN}']\nparallel: {type: serial}"]
+    ("key", "flags"),
+    [
+        ("backend: {name: '${oc.env:TOKEN}'}", []),
+        ("env_list: ['${oc.env:TOKEN}']\nparallel: {type: serial}", ["-m"]),
+    ],
+    ids=["one run", "a sweep"],
 )
-@pytest.mark.parametrize("flags", [[], ["-m"]], ids=["one run", "a sweep"])
 def test_a_run_is_not_named_after_it(key: str, flags: list[str], cli: Command, tmp_path: Path) -> None:
     done = cli("rollout", *flags, *preset(tmp_path, key), "max_steps=5")
     assert done.code in (1, 2)
