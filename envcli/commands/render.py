@@ -92,9 +92,8 @@ def _fps(cfg: Config, step_seconds: float | None) -> float:
 
 def _recorded_clock(run: Path) -> float | None:
     """How long a step of a saved rollout took in the simulator's time, if its run folder says so."""
-    metrics = read_json(run / "metrics.json")
-    seconds: float | None = metrics.get("step_seconds")
-    return seconds
+    seconds = read_json(run / "metrics.json").get("step_seconds")
+    return seconds if isinstance(seconds, int | float) and seconds > 0 else None  # anybody may have written it
 
 
 def _live(cfg: Config, env: Env) -> Iterator[tuple[Scene, TensorDictBase]]:

@@ -101,8 +101,14 @@ def _data(folder: Path, verify: bool) -> dict[str, Any] | None:
     for piece in rollout.shards() if isinstance(rollout, ShardedRollout) else [rollout]:
         tally.add(piece)
     entries = [
-        {"key": list(e.key), "dtype": e.dtype, "shape": list(e.shape), "bytes": e.row_bytes * manifest.steps}
-        for e in manifest.entries
+        {
+            "key": list(e.key),
+            "dtype": e.dtype,
+            "shape": list(e.shape),
+            "bytes": e.row_bytes * manifest.steps,
+            "joined": bool(manifest.shards) and all(i in shard.joined for shard in manifest.shards),
+        }
+        for i, e in enumerate(manifest.entries)
     ]
     return {
         "steps": rollout.numel(),
@@ -140,7 +146,8 @@ def _drawing(found: dict[str, Any]) -> RenderableType:
         entries.add_column("size", justify="right")
         for entry in found["data"]["entries"]:
             shape = "x".join(map(str, entry["shape"])) or "-"
-            entries.add_row(".".join(entry["key"]), entry["dtype"], shape, size(entry["bytes"]))
+            room = f"in {'.'.join(entry['key'][1:])}" if entry["joined"] else size(entry["bytes"])
+            entries.add_row(".".join(entry["key"]), entry["dtype"], shape, room)
         parts += ["", entries]
     return Group(*parts)
 

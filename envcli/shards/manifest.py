@@ -206,7 +206,7 @@ class Manifest:
                 continue
             values, where = twins.files(file)
             found = _size(where)
-            known = found // 8 if isinstance(found, int) else 0
+            known = min(found // 8, shard.steps * each) if isinstance(found, int) else 0
             yield where, known * 8
             yield values, known * (entry.row_bytes // each)
 

@@ -29,7 +29,7 @@ _BLOCK = 2**24  # bytes compared at a time
 
 def twin_of(key: Key) -> Key:
     """The root entry that an entry of the next step may be the later rows of; ``()`` if ``key`` is none of those."""
-    return key[1:] if key[0] == "next" else ()
+    return key[1:] if key[0] == "next" and key[1:2] != ("next",) else ()
 
 
 def files(file: Path) -> tuple[Path, Path]:
