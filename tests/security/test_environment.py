@@ -83,6 +83,7 @@ def test_one_of_several_cannot_hold_it(cli: Command, tmp_path: Path) -> None:
     assert "${oc.env:TOKEN}, which a configuration that is one of several cannot hold" in done.err
 
 
+@pytest.mark.slow
 def test_a_measurement_keeps_its_name_alone(cli: Command, tmp_path: Path) -> None:
     words = preset(tmp_path, "max_steps: ${oc.env:STEPS}\nbackend: {options: {render_mode: null}}")
     done = cli("bench", *words, "seconds=0.01", "repetitions=1", "warm_up=0", "hydra.run.dir=run")
