@@ -6,7 +6,7 @@ as ``gymnasium.vector.utils.batch_space`` has them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from envcli.keys import Key
 __all__ = ["VectorRows", "vector_reader"]
 
 Space = spaces.Space[Any]
+Reader = Callable[[int | slice], Any]
 Leaf = tuple[tuple[Any, ...], Callable[[Array], Array] | None, Array]
 """Where in a native value it is, what it becomes (None: it is taken as it is), and its rows ``[time, n, *value]``."""
 
@@ -48,9 +49,27 @@ class VectorRows:
             found = found if len(found) == count else found[where]
             rows[t][where] = found if convert is None else convert(found)
 
+    def put_at(self, t: Array, envs: Array, values: Sequence[Any], where: Array) -> None:  # Any: see above
+        """``values``, one after the other, become the rows ``t`` of ``envs``, ``[n]``; those in ``where`` alone."""
+        everywhere = where.all()
+        place = (t, envs) if everywhere else (t[where], envs[where])
+        for inner, convert, rows in self._leaves:
+            found = [_at(value, inner) for value in values]
+            joined = found[0] if len(found) == 1 else np.concatenate(found)
+            joined = joined if everywhere else joined.compress(where, 0)  # a mask takes ten times as long
+            rows[place] = joined if convert is None else convert(joined)
 
-def vector_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int], Any]:
-    """``read(t)``: row ``t`` of ``path`` as the actions ``[n, ...]`` of an engine, in memory of their own."""
+    @property
+    def nbytes(self) -> int:
+        """How much memory one row takes."""
+        return sum(rows[0].nbytes for _, _, rows in self._leaves)
+
+
+def vector_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Reader:
+    """``read(t)``: row ``t`` of ``path`` as the actions ``[n, ...]`` of an engine, in memory of their own.
+
+    Of a slice of rows: ``[rows, n, ...]``.
+    """
     match space:
         case spaces.Dict():
             named = {name: vector_reader(child, (*path, name), buffer) for name, child in space.spaces.items()}
@@ -63,24 +82,29 @@ def vector_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[i
         case spaces.MultiDiscrete():
             return _several_numbers(space, buffer.array(path))
     rows = buffer.array(path)
-    shape = rows.shape[1:2] + space.shape if space.shape is not None else rows.shape[1:]
-    return lambda t: rows[t].reshape(shape).copy()
+    one = rows.shape[2:] if space.shape is None else space.shape
+
+    def read(t: int | slice) -> Array:
+        found = rows[t]
+        return found.reshape(*found.shape[: found.ndim - rows.ndim + 2], *one).copy()
+
+    return read
 
 
-def _numbers(rows: Array, plain: int, start: Any, dtype: Any) -> Callable[[int], Array]:
+def _numbers(rows: Array, plain: int, start: Any, dtype: Any) -> Reader:
     """``rows`` as numbers from ``start`` on: they are such if they have ``plain`` dimensions, or else one-hot."""
     if rows.ndim == plain:
         return lambda t: (rows[t] + start).astype(dtype)
     return lambda t: (rows[t].argmax(-1) + start).astype(dtype, copy=False)
 
 
-def _several_numbers(space: spaces.MultiDiscrete, rows: Array) -> Callable[[int], Array]:
+def _several_numbers(space: spaces.MultiDiscrete, rows: Array) -> Reader:
     counts, start = np.asarray(space.nvec), np.asarray(space.start)
     if rows.shape[2:] == counts.shape or rows.ndim == 4:  # numbers, or one-hot vectors of one length
         return _numbers(rows, 2 + counts.ndim, start, space.dtype)
     ends = np.cumsum(counts)[:-1]
 
-    def read(t: int) -> Array:
+    def read(t: int | slice) -> Array:
         parts = [part.argmax(-1) for part in np.split(rows[t], ends, axis=-1)]
         return (np.stack(parts, -1) + start).astype(space.dtype)
 

@@ -12,9 +12,10 @@ from gymnasium import spaces
 from typing_extensions import Self
 
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
-from envcli.backends.vector_backend import Answer, VectorBackend, thread_count
-from envcli.buffer import Array
+from envcli.backends.vector_backend import VectorBackend, thread_count
+from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.vector_paces import Answer, VectorPaces
 
 try:
     import envpool
@@ -178,9 +179,20 @@ class EnvpoolEnv(VectorBackend):
             self._env = self._made(seeds)
         return self._shown(self._env.reset()[0])
 
-    def _send(self, actions: Any) -> None:
+    @property
+    def _leads(self) -> bool:  # type: ignore[override]  # not where we repeat actions, or they are several arrays
+        return self._repeat == 1 and bool(self._acted)
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        super()._bind(buffer)
+        self._paces = VectorPaces(buffer, self._first, self._following, self._action, self._send, self._received)
+
+    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+        self._paces.lead(start, stop, onward)
+
+    def _send(self, actions: Any, envs: Array | None = None) -> None:
         self._sent = True
-        self._env.send(actions)
+        self._env.send(actions, envs)
 
     def _receive(self) -> Answer:
         observation, reward, terminated, truncated, info = self._env.recv()

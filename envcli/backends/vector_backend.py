@@ -15,12 +15,10 @@ from envcli.schema import cores
 from envcli.seeding import seed_chain
 from envcli.spaces import space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
+from envcli.vector_paces import Answer
 from envcli.vector_rows import VectorRows, vector_reader
 
 __all__ = ["Answer", "VectorBackend", "thread_count"]
-
-Answer = tuple[Any, Array, Array, Array, Any]
-"""Observation, reward, terminated, truncated, each ``[num_envs, ...]``, and the info: as each engine has them."""
 
 
 class VectorBackend(Backend, ABC):
