@@ -23,6 +23,7 @@ STOREYS = [
     ["envcli.dynamics", "envcli.shared_lock", "envcli.strict_rows"],
     [
         "envcli.action_gate",
+        "envcli.brax_world",
         "envcli.dm_suite",
         "envcli.env_specs",
         "envcli.frames",
@@ -46,6 +47,7 @@ STOREYS = [
         "envcli.shard_folder",
         "envcli.stateless",
         "envcli.transforms",
+        "envcli.vector_paces",
     ],
     ["envcli.stages"],
     ["envcli.front"],

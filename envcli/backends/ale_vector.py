@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from gymnasium.spaces import Box
-from typing_extensions import Self
 
 from envcli.backends.ale_console import game_names, rom_of, screen_size_of
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
@@ -44,8 +43,8 @@ class ALEVectorEnv(VectorBackend):
     steps. Rewards and ends are the same; pixels of Breakout differ by 1.4 of 255 in the mean, at edges by 148.
 
     Args:
-        game: ``"Pong"``, ``"pong"`` or ``"ALE/Pong-v5"``.
-        num_envs: how many.
+        name: ``"Pong"``, ``"pong"`` or ``"ALE/Pong-v5"``.
+        num_envs: how many; None: one.
         frame_skip: frames that an action is held; None: 4.
         screen_size: ``[height, width]`` of a frame; None: as the game draws it.
         stack: show the last so many frames as ``[stack, height, width]``, black ones before the first; None: one,
@@ -69,8 +68,8 @@ class ALEVectorEnv(VectorBackend):
 
     def __init__(
         self,
-        game: str,
-        num_envs: int = 1,
+        name: str,
+        num_envs: int | None = None,
         *,
         frame_skip: int | None = None,
         screen_size: int | Sequence[int] | None = None,
@@ -90,7 +89,7 @@ class ALEVectorEnv(VectorBackend):
     ) -> None:
         super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
         self._repeat = 1  # the engine holds actions
-        self.game, self.from_pixels = rom_of(game), True
+        self.game, self.from_pixels = rom_of(name), True
         if obs_type not in ("rgb", "grayscale"):
             raise ConfigError(f"obs_type: expected rgb or grayscale, found {obs_type!r}. For ram: backend=ale")
         if stack is not None and (stack < 1 or obs_type == "rgb"):
@@ -100,8 +99,8 @@ class ALEVectorEnv(VectorBackend):
         height, width = screen_size_of(self.game) if screen_size is None else frame_size(screen_size)
         self._env = AtariVectorEnv(
             self.game,
-            num_envs,
-            num_threads=thread_count(num_threads, num_envs),
+            self.num_envs,
+            num_threads=thread_count(num_threads, self.num_envs),
             max_num_frames_per_episode=max_num_frames_per_episode or _FOREVER,
             repeat_action_probability=repeat_action_probability,
             full_action_space=full_action_space,
@@ -123,56 +122,6 @@ class ALEVectorEnv(VectorBackend):
         self._describe(space, self._env.single_action_space, "pixels", categorical_action_encoding)
 
     # -- what it is -----------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        num_envs: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        screen_size: int | Sequence[int] | None = None,
-        stack: int | None = None,
-        max_pool: bool = False,
-        reward_clipping: bool = False,
-        repeat_action_probability: float = 0.25,
-        full_action_space: bool = False,
-        noop_max: int = 0,
-        obs_type: str = "rgb",
-        episodic_life: bool = False,
-        lives: bool = False,
-        max_num_frames_per_episode: int | None = 108_000,
-        categorical_action_encoding: bool = False,
-        num_threads: int | None = None,
-        **options: Any,
-    ) -> Self:
-        """The same as the constructor; the name that every backend has. There are no other ``options``."""
-        if options:
-            raise ConfigError(
-                f"ALEVectorEnv takes no {', '.join(options)}. `envcli rollout --help` lists what it takes"
-            )
-        return cls(
-            name,
-            num_envs or 1,
-            frame_skip=frame_skip,
-            screen_size=screen_size,
-            stack=stack,
-            max_pool=max_pool,
-            reward_clipping=reward_clipping,
-            repeat_action_probability=repeat_action_probability,
-            full_action_space=full_action_space,
-            noop_max=noop_max,
-            obs_type=obs_type,
-            episodic_life=episodic_life,
-            lives=lives,
-            max_num_frames_per_episode=max_num_frames_per_episode,
-            categorical_action_encoding=categorical_action_encoding,
-            num_threads=num_threads,
-            device=device,
-        )
 
     @classmethod
     def absorb(
@@ -223,9 +172,7 @@ class ALEVectorEnv(VectorBackend):
             )
 
     def _begin(self, where: Array | None) -> Array:
-        if self._reset_options:
-            found = ", ".join(self._reset_options)
-            raise ConfigError(f"reset: ALE takes no options, found {found}. To seed it: env.set_seed(seed)")
+        self._refuse_options("ALE")
         if where is None:
             seeds = self._taken_seeds()
             given = None if seeds is None else np.array(seeds) % _SEEDS

@@ -13,7 +13,7 @@ from envcli.announced import check_mode
 from envcli.env import Env
 from envcli.errors import ConfigError
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "step_limit"]
 
 
 class Backend(Env):
@@ -133,3 +133,16 @@ class Backend(Env):
 
     def _close(self) -> None:
         self._env.close()
+
+
+def step_limit(steps: int | None, usual: int) -> int:
+    """``max_episode_steps``, or the ``usual`` number where it is None. Raises ConfigError unless it is a count.
+
+    >>> step_limit(None, usual=200), step_limit(0, usual=200)
+    (200, 0)
+    """
+    if steps is None:
+        return usual
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise ConfigError(f"max_episode_steps: found {steps!r}, expected a whole number of at least 0 (0: no limit).")
+    return steps

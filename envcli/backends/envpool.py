@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from gymnasium import spaces
-from typing_extensions import Self
 
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
 from envcli.backends.vector_backend import VectorBackend, thread_count
@@ -52,10 +51,11 @@ class EnvpoolEnv(VectorBackend):
     is done by the engine (``native_transforms: true``), as far as ``options`` do not say otherwise.
 
     Args:
-        task: an id of ``envpool.list_all_envs()``; ``Pong``, ``air_raid``, ``ALE/Pong-v5`` and ``cheetah-run`` are
+        name: an id of ``envpool.list_all_envs()``; ``Pong``, ``air_raid``, ``ALE/Pong-v5`` and ``cheetah-run`` are
             taken for ``Pong-v5``, ``AirRaid-v5`` and ``CheetahRun-v1``.
-        num_envs: how many.
+        num_envs: how many; None: one.
         frame_skip: how often each action is repeated, by the engine for Atari (None: 4 times), by us for other tasks.
+        from_pixels: frames are what Atari shows; of other tasks there are none.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         num_threads: of the engine; None: one for each core, at most one for each env.
         device: see :class:`~envcli.env.Env`.
@@ -63,7 +63,7 @@ class EnvpoolEnv(VectorBackend):
 
     Raises:
         UnknownName: there is no such task; says the nearest.
-        ConfigError: the task does not take an option.
+        ConfigError: the task does not take an option, or shows no frames.
         MissingDependency: envpool is not installed.
     """
 
@@ -71,24 +71,29 @@ class EnvpoolEnv(VectorBackend):
 
     def __init__(
         self,
-        task: str,
-        num_envs: int = 1,
+        name: str,
+        num_envs: int | None = None,
         *,
         frame_skip: int | None = None,
+        from_pixels: bool = False,
         categorical_action_encoding: bool = False,
         num_threads: int | None = None,
         device: torch.device | str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
-        self.task = _task(task)
+        self.task = _task(name)
         self._atari = registry.specs[self.task][0] == "envpool.atari"
+        if from_pixels and not self._atari:
+            raise ConfigError(
+                f"from_pixels: EnvPool draws no frames of {self.task} here. Take the task's other backend"
+            )
         self.from_pixels = self._atari
-        self._options: Options = {**options, "num_threads": thread_count(num_threads, num_envs)}
+        self._options: Options = {**options, "num_threads": thread_count(num_threads, self.num_envs)}
         if self._atari:
             self._repeat = 1  # the engine holds actions
             self._options = {**_ATARI, "frame_skip": frame_skip or 4, **self._options}
-        self._env = self._made(np.random.SeedSequence().generate_state(num_envs).tolist())
+        self._env = self._made(np.random.SeedSequence().generate_state(self.num_envs).tolist())
         shown, taken = self._env.single_observation_space, self._env.single_action_space
         self._frames = self._atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
         if self._frames:
@@ -107,35 +112,6 @@ class EnvpoolEnv(VectorBackend):
             raise ConfigError(f"{self.task} cannot be made with {', '.join(self._options)}: {error}") from error
 
     # -- what it is -----------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        num_envs: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        categorical_action_encoding: bool = False,
-        num_threads: int | None = None,
-        **options: Any,
-    ) -> Self:
-        """The same as the constructor; the name that every backend has."""
-        env = cls(
-            name,
-            num_envs or 1,
-            frame_skip=frame_skip,
-            categorical_action_encoding=categorical_action_encoding,
-            num_threads=num_threads,
-            device=device,
-            **options,
-        )
-        if from_pixels and not env.from_pixels:
-            env.close()
-            raise ConfigError(f"from_pixels: EnvPool draws no frames of {env.task} here. Take the task's other backend")
-        return env
 
     @classmethod
     def absorb(
@@ -169,9 +145,7 @@ class EnvpoolEnv(VectorBackend):
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def _begin(self, where: Array | None) -> Any:
-        if self._reset_options:
-            found = ", ".join(self._reset_options)
-            raise ConfigError(f"reset: EnvPool takes no options, found {found}. To seed it: env.set_seed(seed)")
+        self._refuse_options("EnvPool")
         if where is not None:
             return self._shown(self._env.reset(np.flatnonzero(where))[0])
         seeds = self._taken_seeds()

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import SyncVectorEnv
-from typing_extensions import Self
 
 from envcli import gym_registry
 from envcli.backends.vector_backend import VectorBackend
@@ -35,8 +34,8 @@ class GymnasiumVectorEnv(VectorBackend):
     ends within a ``frame_skip``; CartPole's engine draws the beginnings of all envs from one generator.
 
     Args:
-        env_name: an id of ``gymnasium.registry``.
-        num_envs: how many.
+        name: an id of ``gymnasium.registry``.
+        num_envs: how many; None: one.
         vectorization_mode: ``"vector_entry_point"`` or ``"sync"``; None: the id's own engine if there is one, or else
             ``"sync"``. For processes take ``ParallelEnv``.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
@@ -56,8 +55,8 @@ class GymnasiumVectorEnv(VectorBackend):
 
     def __init__(
         self,
-        env_name: str,
-        num_envs: int = 1,
+        name: str,
+        num_envs: int | None = None,
         *,
         vectorization_mode: str | None = None,
         categorical_action_encoding: bool = False,
@@ -70,17 +69,17 @@ class GymnasiumVectorEnv(VectorBackend):
         if vectorization_mode not in (None, *_MODES):
             cure = "For processes: backend=gymnasium parallel=processes"
             raise UnknownName("vectorization_mode", str(vectorization_mode), _MODES, cure)
-        engine = gym_registry.make_vector(env_name, num_envs, vectorization_mode, options, from_pixels=from_pixels)
+        engine = gym_registry.make_vector(name, num_envs or 1, vectorization_mode, options, from_pixels=from_pixels)
         try:
             super().__init__(engine, num_envs, frame_skip=frame_skip, device=device)
-            self.env_name = env_name
+            self.env_name = name
             self._require_partial_resets()
             space = engine.single_observation_space
             image = is_image(space)
             self.from_pixels, self.pixels_only = from_pixels or image, pixels_only
             self._pixels = self._camera() if from_pixels and not image else None
-            name = "pixels" if image else "observation" if self._pixels is None else "state"
-            self._describe(space, engine.single_action_space, name, categorical_action_encoding)
+            shown = "pixels" if image else "observation" if self._pixels is None else "state"
+            self._describe(space, engine.single_action_space, shown, categorical_action_encoding)
         except BaseException:
             engine.close()  # nobody else ever sees it
             raise
@@ -91,33 +90,6 @@ class GymnasiumVectorEnv(VectorBackend):
             return Pixels(self._env.render, self.env_name, several=True)
 
     # -- what it is -----------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        num_envs: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        vectorization_mode: str | None = None,
-        categorical_action_encoding: bool = False,
-        **options: Any,
-    ) -> Self:
-        """The same as the constructor; the name that every backend has."""
-        return cls(
-            name,
-            num_envs or 1,
-            vectorization_mode=vectorization_mode,
-            categorical_action_encoding=categorical_action_encoding,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            pixels_only=pixels_only,
-            device=device,
-            **options,
-        )
 
     @classmethod
     def available_names(cls) -> list[str]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
 from typing_extensions import Self
 
 from envcli import registry
-from envcli.backends.backend import Backend
+from envcli.backends.backend import Backend, step_limit
 from envcli.buffer import Array, RolloutBuffer
 from envcli.dynamics.dynamics import Dynamics
-from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.errors import ConfigError, UnknownName
 from envcli.rollout import Callback
-from envcli.seeding import seed_chain
 from envcli.specs import Categorical
 from envcli.stateless.random_streams import RandomStreams
 from envcli.stateless.task import Task
@@ -83,11 +80,11 @@ class TorchEnv(Backend):
         super().__init__(dynamics, frame_skip=frame_skip, device=device, batch_size=batch_size)
         self._task = Task(
             dynamics,
-            max_episode_steps=_limit(max_episode_steps, dynamics),
+            max_episode_steps=step_limit(max_episode_steps, usual=dynamics.max_episode_steps),
             frame_skip=frame_skip or 1,
             one_hot=isinstance(dynamics.action_spec, Categorical) and not categorical_action_encoding,
-            dtype=_floating(dtype),
-            params=[_parameter(dynamics, name) for name in params],
+            dtype=dtype,
+            params=params,
         )
         self._streams = RandomStreams(self.numel(), self._where)
         for family, spec in self._task.specs(self.batch_size, self.device).items():
@@ -124,7 +121,7 @@ class TorchEnv(Backend):
         if name not in kinds:
             raise UnknownName("env of backend torch", name, kinds)
         return cls(
-            kinds[name](**{_parameter(kinds[name], key): value for key, value in options.items()}),
+            kinds[name](**{kinds[name].parameter(key): value for key, value in options.items()}),
             batch_size=() if num_envs is None else (num_envs,),
             params=params,
             max_episode_steps=max_episode_steps,
@@ -184,14 +181,7 @@ class TorchEnv(Backend):
             The seed that follows the last one. With ``static_seed`` ``seed`` itself; after a sequence, or None: None.
         """
         self._require_open()
-        if isinstance(seed, int):
-            *seeds, following = [seed] * (self.numel() + 1) if static_seed else seed_chain(seed, self.numel())
-            self._streams.seed(seeds)
-            return following
-        if seed is not None and len(seed) != self.numel():
-            raise ConfigError(f"set_seed: found {len(seed)} seeds for {self.numel()} envs, expected one for each.")
-        self._streams.seed(seed)
-        return None
+        return self._streams.seed_all(seed, static_seed)
 
     def _set_seed(self, seed: int | None) -> None:
         self.set_seed(seed)
@@ -210,7 +200,7 @@ class TorchEnv(Backend):
                 there; or ``state`` or ``"params"`` are not what this env takes.
         """
         self._require_open()
-        return self._tensordicts.reset(tensordict, self._state_of(options))
+        return self._tensordicts.reset(tensordict, self._task.given_state(options))
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """See :meth:`envcli.Env.step`; of the batch size of ``tensordict``, and with its graph."""
@@ -222,17 +212,6 @@ class TorchEnv(Backend):
         if tensordict is None:
             return super().rand_action()
         return tensordict.set("action", self._tensordicts.actions(tensordict.batch_size).rand())
-
-    def _state_of(self, options: Mapping[str, Any]) -> Tensor | None:
-        """What a reset is told to begin with."""
-        if unknown := sorted(set(options) - {"state"}):
-            raise UnknownName("option of reset", unknown[0], ["state"])
-        if options.get("state") is None:
-            return None
-        state, size = torch.as_tensor(options["state"]), self.dynamics.state_size
-        if state.shape[-1:] != (size,):
-            raise SpecError(f"reset: state: expected the shape [*batch, {size}], found {list(state.shape)}")
-        return state
 
     # -- many steps -----------------------------------------------------------------------------------------------
 
@@ -304,7 +283,7 @@ class TorchEnv(Backend):
         self._rows = TaskRows(self._task, self._streams, buffer, self._where)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        self._rows.reset(t, where, self._state_of(self._reset_options), self._reset_given)
+        self._rows.reset(t, where, self._task.given_state(self._reset_options), self._reset_given)
 
     def _step_row(self, t: int) -> None:
         self._rows.step(t)
@@ -320,27 +299,3 @@ def _kinds() -> dict[str, type[Dynamics]]:
     """Name of an env -> its laws."""
     kinds = (registry.find("dynamics", member) for member in registry.members("dynamics"))
     return {kind.name: kind for kind in kinds}
-
-
-def _parameter(dynamics: Dynamics | type[Dynamics], name: str) -> str:
-    """``name``, if it is that of a physical parameter."""
-    known = [field.name for field in dataclasses.fields(dynamics)]
-    if name not in known:
-        raise UnknownName(f"parameter of {dynamics.name}", name, known)
-    return name
-
-
-def _limit(steps: int | None, dynamics: Dynamics) -> int:
-    if steps is None:
-        return dynamics.max_episode_steps
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise ConfigError(f"max_episode_steps: found {steps!r}, expected a whole number of at least 0 (0: no limit).")
-    return steps
-
-
-def _floating(dtype: torch.dtype | str) -> torch.dtype:
-    known = {"float32": torch.float32, "float64": torch.float64}
-    found = known.get(str(dtype).removeprefix("torch."))
-    if found is None:
-        raise ConfigError(f"dtype: expected one of {', '.join(known)}, found {str(dtype)!r}")
-    return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import gymnasium
 import torch
 
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer
+from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.schema import cores
 from envcli.seeding import seed_chain
@@ -21,6 +22,16 @@ from envcli.vector_rows import VectorRows, vector_reader
 __all__ = ["Answer", "VectorBackend", "thread_count"]
 
 
+T = TypeVar("T")
+
+
+class _Itself:
+    """The class by another name."""
+
+    def __get__(self, instance: object, owner: type[T]) -> type[T]:
+        return owner
+
+
 class VectorBackend(Backend, ABC):
     """``[num_envs]`` envs that one engine steps together, by ``step`` and ``reset`` of gymnasium's vector envs.
 
@@ -29,21 +40,29 @@ class VectorBackend(Backend, ABC):
     made: whoever runs the rows resets the envs that are done, in the same row in which they would go on, and an engine
     here takes a mask of those. Who steps on without a reset finds an env that has begun anew.
 
-    A subclass makes the engine, calls :meth:`_describe`, and writes :meth:`_begin`.
+    A subclass makes the engine, calls :meth:`_describe`, and writes :meth:`_begin`. Its constructor is
+    ``from_name``, so that what it takes is said once: ``name``, ``num_envs``, and what a YAML can say by their names.
 
     Args:
         engine: reachable as ``_env``; closed with this one.
-        num_envs: how many.
+        num_envs: how many; None: one.
         frame_skip: how often each action is repeated by us; None: not at all. An env that is done on the way is stepped
             along, keeps what it showed at its end, and earns nothing more.
         device: see :class:`~envcli.env.Env`.
     """
 
     batched: ClassVar[bool] = True
+    from_name = _Itself()
 
     def __init__(
-        self, engine: Any, num_envs: int, *, frame_skip: int | None = None, device: torch.device | str | None = None
+        self,
+        engine: Any,
+        num_envs: int | None,
+        *,
+        frame_skip: int | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
+        num_envs = num_envs or 1
         super().__init__(engine, frame_skip=frame_skip, device=device, batch_size=[num_envs])
         self.num_envs = num_envs
         self._seeds_taken = num_envs
@@ -186,6 +205,12 @@ class VectorBackend(Backend, ABC):
 
     def _note(self, t: int, info: Any) -> None:  # Any: each engine's own
         """What else row ``t`` of next shows, besides the observation."""
+
+    def _refuse_options(self, library: str) -> None:
+        """Of a reset, for an engine that takes none."""
+        if self._reset_options:
+            found = ", ".join(self._reset_options)
+            raise ConfigError(f"reset: {library} takes no options, found {found}. To seed it: env.set_seed(seed)")
 
     # -- seeds ----------------------------------------------------------------------------------------------------
 

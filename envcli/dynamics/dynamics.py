@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from envcli.errors import UnknownName
 from envcli.specs import TensorSpec
 
 __all__ = ["Dynamics", "Scalar", "along", "columns", "joined"]
@@ -82,6 +83,14 @@ class Dynamics(ABC):
     @abstractmethod
     def observe(self, state: Tensor) -> Tensor:
         """What is seen of ``state``, ``[*lead, numbers]``, in its dtype; ``state`` itself where that is all of it."""
+
+    @classmethod
+    def parameter(cls, name: str) -> str:
+        """``name``, if it is that of a physical parameter; else an UnknownName with the nearest."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        if name not in known:
+            raise UnknownName(f"parameter of {cls.name}", name, known)
+        return name
 
     def replace(self, parameters: Mapping[str, Scalar]) -> Self:
         """The same laws with other parameters."""

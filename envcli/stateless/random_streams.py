@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from envcli.errors import ConfigError
+from envcli.seeding import seed_chain
+
 __all__ = ["RandomStreams"]
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: multiples of it are spread evenly
@@ -39,6 +42,17 @@ class RandomStreams:
         numbers = torch.tensor([_signed(seed) for seed in seeds], dtype=torch.int64, device=self._device)
         self._states = _mixed(numbers * _signed(_GOLDEN))
         self._ahead: Tensor | None = None
+
+    def seed_all(self, seed: int | Sequence[int] | None, static_seed: bool = False) -> int | None:
+        """Seed as :meth:`envcli.backends.torch.TorchEnv.set_seed` says, and return the seed that follows."""
+        if isinstance(seed, int):
+            *seeds, following = [seed] * (self.size + 1) if static_seed else seed_chain(seed, self.size)
+            self.seed(seeds)
+            return following
+        if seed is not None and len(seed) != self.size:
+            raise ConfigError(f"set_seed: found {len(seed)} seeds for {self.size} envs, expected one for each.")
+        self.seed(seed)
+        return None
 
     def to(self, device: torch.device) -> None:
         """Make the numbers there. The streams go on where they were."""

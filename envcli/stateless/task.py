@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from envcli.dynamics.dynamics import Dynamics
+from envcli.errors import ConfigError, SpecError, UnknownName
 from envcli.specs import Categorical, Composite, OneHot, TensorSpec, Unbounded
 
 __all__ = ["FLAGS", "MOMENT", "Task", "Values"]
@@ -32,8 +33,12 @@ class Task:
         max_episode_steps: an episode is truncated after so many steps of ``dynamics``; 0: never.
         frame_skip: how often each action is repeated. Rewards are summed, and what ends the episode ends that too.
         one_hot: choices come as one-hot vectors ``[*lead, n]``, and not as numbers.
-        dtype: of states and parameters.
+        dtype: of states and parameters, float32 or float64.
         params: names of physical parameters that come in with each step, and are not those of ``dynamics``.
+
+    Raises:
+        UnknownName: no such parameter.
+        ConfigError: no such dtype.
     """
 
     def __init__(
@@ -43,15 +48,15 @@ class Task:
         max_episode_steps: int,
         frame_skip: int = 1,
         one_hot: bool = False,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         params: Sequence[str] = (),
     ) -> None:
         self.dynamics = dynamics
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip
         self.one_hot = one_hot
-        self.dtype = dtype
-        self.params = list(params)
+        self.dtype = _floating(dtype)
+        self.params = [dynamics.parameter(name) for name in params]
 
     # -- what its values look like --------------------------------------------------------------------------------
 
@@ -79,6 +84,17 @@ class Task:
         if self.one_hot and isinstance(spec, Categorical):
             spec = OneHot(int(spec.n), dtype=torch.int64)
         return _expanded(spec, lead)
+
+    def given_state(self, options: Mapping[str, Any]) -> Tensor | None:
+        """What the ``options`` of a reset tell it to begin with, ``[*batch, size]``; None: with what is drawn."""
+        if unknown := sorted(set(options) - {"state"}):
+            raise UnknownName("option of reset", unknown[0], ["state"])
+        if options.get("state") is None:
+            return None
+        state, size = torch.as_tensor(options["state"]), self.dynamics.state_size
+        if state.shape[-1:] != (size,):
+            raise SpecError(f"reset: state: expected the shape [*batch, {size}], found {list(state.shape)}")
+        return state
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
@@ -131,3 +147,11 @@ def _number(one_hot: Tensor) -> Tensor:
     for i, chosen in enumerate(others, 2):
         number = number + i * chosen
     return number
+
+
+def _floating(dtype: torch.dtype | str) -> torch.dtype:
+    known = {"float32": torch.float32, "float64": torch.float64}
+    found = known.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ConfigError(f"dtype: expected one of {', '.join(known)}, found {str(dtype)!r}")
+    return found

@@ -1,0 +1,184 @@
+"""Brax: physics in JAX, many envs in one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from envcli.action_gate import as_member
+from envcli.backends.backend import step_limit
+from envcli.backends.vector_backend import VectorBackend
+from envcli.brax_world import BraxWorld, Moment, as_tensor, names, native
+from envcli.buffer import Array
+from envcli.errors import ConfigError
+from envcli.vector_paces import Answer
+
+__all__ = ["BraxEnv"]
+
+_EPISODE = 1000  # steps, as brax.envs.create has it
+_FLAGS = ("done", "terminated", "truncated")
+
+
+class BraxEnv(VectorBackend):
+    """``num_envs`` Brax envs in one program: ``BraxEnv("ant", num_envs=256)``.
+
+    The program is compiled when it is first used: 10 to 20 s for a reset, as much for a step, and once for each number
+    of envs; ``JAX_COMPILATION_CACHE_DIR`` keeps it for the next time. What an env is between two steps, 1,405 numbers
+    of ``"ant"``, which shows 27, stays in JAX's memory; a row holds what is shown. Actions are within -1 and 1,
+    whatever the actuators take.
+
+    Each episode of each env is drawn from a key of its own: that of its seed, as Brax's ``env.reset`` would with
+    ``jax.random.PRNGKey(seed)``, folded with the number of the episode from the second one on.
+
+    Args:
+        name: such as ``"ant"``; or an env of Brax's, without a wrapper.
+        num_envs: how many; None: one.
+        max_episode_steps: an episode is truncated after so many steps; None: 1000, as ``brax.envs.create`` has it; 0:
+            never. With ``frame_skip`` the repetitions count, too.
+        frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
+        from_pixels: is refused: it draws no frames.
+        device: where it is computed, too: ``"cuda"`` needs a JAX that can.
+        options: for ``brax.envs.get_environment``: ``backend="spring"``.
+
+    Raises:
+        UnknownName: there is no such env; says the nearest.
+        ConfigError: the env does not take an option; ``max_episode_steps`` is no count; JAX cannot compute there.
+        MissingDependency: brax or jax is not installed.
+    """
+
+    library: ClassVar[str] = "brax"
+
+    def __init__(
+        self,
+        name: Any,  # Any: a str, or an env of a library that is there for some only
+        num_envs: int | None = None,
+        *,
+        max_episode_steps: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
+        if from_pixels:
+            raise ConfigError(
+                "from_pixels: backend brax draws no frames. Its envs' likes in MuJoCo do: backend=gymnasium"
+            )
+        self._env = native(name, options) if isinstance(name, str) else name
+        self.env_name = name if isinstance(name, str) else type(name).__name__
+        self.max_episode_steps = step_limit(max_episode_steps, usual=_EPISODE)
+        self._world = BraxWorld(self._env, self.device)
+        shown = spaces.Dict({name: spaces.Box(-np.inf, np.inf, shape) for name, shape in self._world.shapes.items()})
+        action = spaces.Box(-1, 1, (self._env.action_size,), np.float32)
+        self._describe(shown, action, "observation", categorical=True)  # of a Dict, the names are its own
+        self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def available_names(cls) -> list[str]:
+        """Every env that Brax knows."""
+        return names()
+
+    @property
+    def step_seconds(self) -> float | None:
+        """``frame_skip`` steps of the physics, as long as they say."""
+        seconds = getattr(self._env, "dt", None)
+        return None if seconds is None else float(seconds) * self._repeat
+
+    def _native_name(self) -> str:
+        return self.env_name
+
+    # -- episodes -------------------------------------------------------------------------------------------------
+
+    def _begin_from(self, seeds: list[int]) -> None:
+        self._drawn_from, self._episodes = seeds, np.full(self.num_envs, -1)
+        self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
+        self._ready = np.zeros(self.num_envs, dtype=bool)  # whose next episode is in self._ahead
+
+    def _begin(self, where: Array | None) -> Any:
+        self._refuse_options("Brax")
+        if (seeds := self._taken_seeds()) is not None:
+            self._begin_from(seeds)
+        everybody = where is None
+        where = np.ones(self.num_envs, dtype=bool) if where is None else where
+        if not self._ready[where].all():  # a beginning of all takes as long as one of a few
+            self._ahead = self._world.begin(self._drawn_from, self._episodes + 1)
+            self._ready[:] = True
+        self._moment: Moment = self._ahead if everybody else self._world.merge(where, self._ahead, self._moment)
+        self._episodes[where] += 1
+        self._elapsed[where], self._ready[where] = 0, False
+        return self._shown()
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _send(self, actions: Any) -> None:
+        self._sent = True
+        self._moment = self._world.step(self._moment, actions)
+
+    def _receive(self) -> Answer:
+        self._elapsed += 1
+        return self._shown(), np.asarray(self._moment.reward), *self._ends(), {}
+
+    def _ends(self) -> tuple[Array, Array]:
+        """Terminated and truncated, ``[num_envs]``."""
+        return np.asarray(self._moment.done).astype(bool), self._elapsed >= (self.max_episode_steps or np.inf)
+
+    def _shown(self) -> Any:  # Any: as the space is
+        return {name: np.asarray(value) for name, value in self._moment.observation.items()}
+
+    def unroll(self, steps: int, policy: Callable[..., Any] | None = None) -> TensorDictBase:
+        """``steps`` steps from a reset that keep their graph, to learn by gradients through the physics.
+
+        They go back from rewards and observations to the actions before them. A rollout, and ``step``, are detached.
+
+        Args:
+            steps: how many, at least 1. An env that is done begins anew, and there its graph ends.
+            policy: as for :meth:`rollout`; None: random actions.
+
+        Returns:
+            ``[num_envs, time]``, as of a rollout.
+        """
+        if steps < 1:
+            raise ValueError(f"unroll: steps must be at least 1, found {steps}")
+        if self._repeat > 1:
+            raise ConfigError(f"unroll: expected no frame_skip, found {self._repeat}")
+        shown, made = self.reset(), []
+        floats = as_tensor(self._moment.floats)
+        for _ in range(steps):
+            acted = self.rand_action(shown) if policy is None else policy(shown)
+            floats, following = self._felt(floats, acted)
+            made.append(acted.set("next", following))
+            shown = self.step_mdp(acted)
+            if (ended := following["done"]).any():
+                self._begin(ended.squeeze(-1).numpy(force=True))
+                floats = torch.where(ended, as_tensor(self._moment.floats), floats)
+                for name, begun in self._moment.observation.items():
+                    shown[name] = torch.where(_like(ended, shown[name]), as_tensor(begun), shown[name])
+                shown.update({name: torch.zeros_like(ended) for name in _FLAGS})
+        unrolled: TensorDictBase = TensorDict.stack(made, -1)
+        unrolled.names = [*unrolled.names[:-1], "time"]
+        return unrolled
+
+    def _felt(self, floats: Tensor, acted: TensorDictBase) -> tuple[Tensor, TensorDict]:
+        action = as_member(("action",), self.full_action_spec["action"], acted["action"])
+        self._moment, floats, reward, observation = self._world.felt(self._moment, floats, action)
+        self._elapsed += 1
+        terminated, truncated = (torch.as_tensor(ends, device=self.device) for ends in self._ends())
+        flags = dict(zip(_FLAGS, (terminated | truncated, terminated, truncated), strict=True))
+        columns = {name: value.unsqueeze(-1) for name, value in {"reward": reward, **flags}.items()}
+        return floats, TensorDict({**observation, **columns}, self.batch_size, device=self.device)
+
+    def _close(self) -> None:
+        del self._world, self._env
+
+
+def _like(where: Tensor, value: Tensor) -> Tensor:
+    """``where``, ``[envs, 1]``, with as many dimensions as ``value``."""
+    return where.reshape(len(where), *[1] * (value.ndim - 1))

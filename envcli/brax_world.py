@@ -1,0 +1,198 @@
+"""The functions of a Brax env, over a batch of envs and compiled: all that knows JAX."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.utils.dlpack
+from torch import Tensor
+
+from envcli.buffer import Array
+from envcli.errors import ConfigError, MissingDependency, UnknownName
+
+try:
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # of libraries that it could use, and does not
+        warnings.simplefilter("ignore")
+        import brax.envs
+        import jax
+        from jax import lax
+        from jax import numpy as jnp
+except ModuleNotFoundError as missing:
+    library = (missing.name or "brax").partition(".")[0]
+    raise MissingDependency(library, "backend=brax", "brax") from missing
+
+__all__ = ["BraxWorld", "Moment", "names", "native"]
+
+Numbers = Any  # a jax.Array: its annotations are there for some only
+
+
+class Moment(NamedTuple):
+    """What all envs are at one time: leaves of Brax's own ``State``, and what is shown of them."""
+
+    floats: Numbers  # [envs, size]: all its real numbers, those of each env side by side
+    others: tuple[Numbers, ...]  # [envs, ...] each
+    observation: Mapping[str, Numbers]  # name -> [envs, *value]
+    reward: Numbers  # [envs]
+    done: Numbers  # [envs]
+
+
+class BraxWorld:
+    """Begins and steps ``env`` for many envs at once. Nothing is kept but what was compiled.
+
+    Args:
+        env: of Brax, without a wrapper.
+        device: where everything is computed.
+
+    Attributes:
+        shapes: of what one env shows; by name, a single array being ``"observation"``. The env itself finds its
+            ``observation_size`` by a reset that is not compiled: minutes for some.
+    """
+
+    def __init__(self, env: Any, device: torch.device | None) -> None:
+        self._device = _device(device)
+        self._take_apart(jax.eval_shape(env.reset, jax.ShapeDtypeStruct((2,), np.uint32)))
+        self._begin = jax.jit(lambda keys: self._moment(jax.vmap(env.reset)(keys)))
+        self._merge = jax.jit(_merged)
+        self._following_keys = jax.jit(jax.vmap(jax.random.fold_in))
+
+        def step(floats: Numbers, others: Any, action: Numbers) -> Moment:
+            return self._moment(jax.vmap(env.step)(self._state(floats, others), action))
+
+        def pull(floats: Numbers, others: Any, action: Numbers, pulls: Any) -> Any:
+            def felt(floats: Numbers, action: Numbers) -> Any:
+                made = step(floats, others, action)
+                return made.floats, made.reward, *made.observation.values()
+
+            return jax.vjp(felt, floats, action)[1](pulls)
+
+        self._step, self._pull = jax.jit(step), jax.jit(pull)
+
+    # -- what happens ---------------------------------------------------------------------------------------------
+
+    def begin(self, seeds: Sequence[int], episodes: Array) -> Moment:
+        """The first moment of episode number ``episodes``, ``[envs]``, of each seed: number 0 is Brax's own."""
+        parts = [[seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF] for seed in seeds]  # as jax.random.PRNGKey does
+        keys = jax.device_put(np.array(parts, np.uint32), self._device)
+        later = self._following_keys(keys, episodes.astype(np.uint32))
+        return self._begin(jnp.where((episodes == 0)[:, None], keys, later))  # type: ignore[no-any-return]
+
+    def merge(self, where: Array, one: Moment, other: Moment) -> Moment:
+        """``one`` where ``where``, ``[envs]`` bool, and ``other`` elsewhere."""
+        return self._merge(where, one, other)  # type: ignore[no-any-return]
+
+    def step(self, moment: Moment, action: Array) -> Moment:
+        """What follows ``action``, ``[envs, size]``. It may still be under way: who looks at it waits."""
+        return self._step(moment.floats, moment.others, action)  # type: ignore[no-any-return]
+
+    def felt(self, moment: Moment, floats: Tensor, action: Tensor) -> tuple[Moment, Tensor, Tensor, dict[str, Tensor]]:
+        """The same with a graph, from ``floats``, which are those of ``moment``, and ``action``.
+
+        Returns what follows, its floats, ``[envs, size]``, the reward, ``[envs]``, and the observation.
+        """
+        made: list[Moment] = []
+        floats, reward, *shown = _Felt.apply(self, moment.others, made, floats, action)  # type: ignore[no-untyped-call]
+        return made[0], floats, reward, dict(zip(made[0].observation, shown, strict=True))
+
+    # -- a state in pieces ----------------------------------------------------------------------------------------
+
+    def _take_apart(self, one: Any) -> None:
+        """``one``: a state of a single env, or what tells its shapes."""
+        leaves, self._structure = jax.tree.flatten(one)
+        self._shapes = [leaf.shape for leaf in leaves]
+        self._dtypes = [leaf.dtype for leaf in leaves]
+        self._real = [jnp.issubdtype(dtype, jnp.floating) for dtype in self._dtypes]
+        self._named = isinstance(one.obs, Mapping)
+        self.shapes = {name: leaf.shape for name, leaf in self._shown(one).items()}
+
+    def _moment(self, state: Any) -> Moment:
+        leaves = list(zip(jax.tree.leaves(state), self._real, strict=True))
+        floats = [leaf.reshape(len(leaf), -1) for leaf, real in leaves if real]
+        others = tuple(lax.convert_element_type(leaf, leaf.dtype) for leaf, real in leaves if not real)
+        return Moment(jnp.concatenate(floats, -1), others, self._shown(state), state.reward, state.done)
+
+    def _shown(self, state: Any) -> dict[str, Numbers]:
+        return dict(state.obs) if self._named else {"observation": state.obs}
+
+    def _state(self, floats: Numbers, others: Sequence[Numbers]) -> Any:
+        left, at, leaves = iter(others), 0, []
+        for shape, dtype, real in zip(self._shapes, self._dtypes, self._real, strict=True):
+            size = int(np.prod(shape)) if real else 0
+            leaf = floats[:, at : at + size].reshape(-1, *shape) if real else next(left)
+            leaves.append(leaf.astype(dtype))
+            at += size
+        return jax.tree.unflatten(self._structure, leaves)
+
+
+class _Felt(torch.autograd.Function):
+    """A step that gradients go back through. It is made once more for that: nothing but where it began is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, world: BraxWorld, others: Any, made: list[Moment], floats: Tensor, action: Tensor) -> Any:
+        ctx.world, ctx.others = world, others
+        ctx.save_for_backward(floats, action)
+        moment = world._step(_to_jax(floats), others, _to_jax(action))
+        made.append(moment)
+        return tuple(map(_to_torch, (moment.floats, moment.reward, *moment.observation.values())))
+
+    @staticmethod
+    def backward(ctx: Any, *pulls: Tensor) -> Any:
+        floats, action = map(_to_jax, ctx.saved_tensors)
+        found = ctx.world._pull(floats, ctx.others, action, tuple(map(_to_jax, pulls)))
+        return None, None, None, *map(_to_torch, found)
+
+
+def names() -> list[str]:
+    """The envs that Brax knows, sorted."""
+    return sorted(brax.envs._envs)
+
+
+def native(name: str, options: Mapping[str, Any]) -> Any:
+    """Brax's env of that name. Raises UnknownName, or ConfigError where it does not take ``options``."""
+    if name not in names():
+        raise UnknownName("Brax env", name, names())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that Brax's own physics are not maintained any more
+            return brax.envs.get_environment(name, **options)
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise ConfigError(f"{name} cannot be made with {', '.join(options)}: {error}") from error
+
+
+def as_tensor(numbers: Numbers) -> Tensor:
+    """``numbers`` over the same memory; nobody is to write there."""
+    return _to_torch(numbers)
+
+
+def _to_torch(numbers: Numbers) -> Tensor:
+    tensor: Tensor = torch.utils.dlpack.from_dlpack(numbers)
+    return tensor
+
+
+def _to_jax(tensor: Tensor) -> Numbers:
+    return jnp.from_dlpack(tensor.detach().contiguous())
+
+
+def _merged(where: Numbers, one: Moment, other: Moment) -> Moment:
+    def pick(a: Numbers, b: Numbers) -> Numbers:
+        return jnp.where(where.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    merged: Moment = jax.tree.map(pick, one, other)
+    return merged
+
+
+def _device(device: torch.device | None) -> Any:
+    kind = "cpu" if device is None else device.type
+    try:
+        found = jax.devices(kind)
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(
+            f"device.name: found {device}, where this JAX cannot compute: {reason}. Type: pip install 'jax[cuda12]'"
+        ) from error
+    return found[(device.index if device is not None else None) or 0]
