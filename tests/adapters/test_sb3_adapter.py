@@ -81,7 +81,7 @@ def test_the_envs_are_within_reach(counted: Any) -> None:
     counted.set_attr("nickname", "y", indices=1)
     assert counted.get_attr("nickname") == ["x", "y"]
     assert counted.env_method("__getattribute__", "nickname", indices=[1, 0]) == ["y", "x"]
-    assert counted.env_method("__getattribute__", "nickname") == ["x", "y"]
+    assert len(counted.env_method("state_dict")) == 2
 
 
 def test_another_autoreset_is_refused() -> None:
