@@ -94,7 +94,8 @@ class RolloutBuffer:
     reward, done family). An env is bound to a buffer once and then writes row after row; the rollout that the user gets
     is a view of the same memory, and a saved rollout is the same memory again, in files.
 
-    Rows start at zero, or as ``place`` gives them. ``filled`` counts those, from the first, that hold complete steps.
+    Rows start at zero, or as ``place`` gives them. ``filled`` counts those, from the first, that hold complete steps;
+    ``added`` are the paths that no spec announced.
 
     Args:
         steps: rows, the length of the time axis.
@@ -119,7 +120,7 @@ class RolloutBuffer:
         self.filled = 0
         self._place = place
         self._time_first = time_first
-        self._added: set[Key] = set()
+        self.added: set[Key] = set()
         self._spare: dict[Key, torch.Tensor] = {}
 
     @classmethod
@@ -182,15 +183,15 @@ class RolloutBuffer:
         rows = self._spare.pop(path, None)
         if rows is None or (rows.shape[1:], rows.dtype) != (row.shape, row.dtype):
             rows = self._rows(path, row.shape, row.dtype)
-        self._added.add(path)
+        self.added.add(path)
         self.tensors[path] = rows
         return rows
 
     def drop_added(self) -> None:
         """Leave out the entries that ``add`` made: they were those of one rollout, and another one may follow."""
-        for path in self._added:
+        for path in self.added:
             self._spare[path] = self.tensors.pop(path).zero_()
-        self._added.clear()
+        self.added.clear()
 
     def of_envs(self, which: int | slice) -> RolloutBuffer:
         """The rows of one env of the batch, or of several: views of the same memory."""

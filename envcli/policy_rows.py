@@ -34,6 +34,8 @@ class PolicyRows:
         buffer: whose rows are read and written.
         policy: called with a TensorDict ``[*batch]`` on ``env.device``; returns one.
         device: where the policy wants its input; None: it takes it as it is.
+
+    ``policy`` and ``device`` can be read; ``reads`` are the root entries that it is shown, None for all.
     """
 
     def __init__(
@@ -43,9 +45,9 @@ class PolicyRows:
         policy: Callable[[TensorDictBase], TensorDictBase],
         device: torch.device | None = None,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
         self._buffer = buffer
-        self._device = env.device if device is None else device
+        self.device = env.device if device is None else device
         self._gates: dict[Key, ActionGate] = {as_path(key): gate for key, gate in gates(env, buffer)}
         self._writers: dict[Key, ActionGate | _Entry] = dict(self._gates)
         root = [path for path in buffer if path[0] != "next" and path not in self._gates]
@@ -56,7 +58,7 @@ class PolicyRows:
         """Call the policy on row ``t``. True if it wrote an entry that had no rows yet."""
         row = self._views(t)
         before = dict(row.items())
-        result = self._policy(row)
+        result = self.policy(row)
         if not isinstance(result, TensorDictBase):
             raise SpecError(
                 f"the policy returned a {type(result).__name__}; it must return the TensorDict it was given"
@@ -99,7 +101,7 @@ class PolicyRows:
         return grown
 
     def _wanted(self, root: Sequence[Key]) -> set[Key] | None:
-        names = getattr(self._policy, "in_keys", None)
+        names = getattr(self.policy, "in_keys", None)
         if names is None:
             return None
         wanted = {as_path(name) for name in names}
@@ -107,7 +109,7 @@ class PolicyRows:
 
     def _read_now(self, root: Sequence[Key]) -> None:
         paths = [path for path in root if self.reads is None or path in self.reads]
-        self._views = RowViews(self._buffer, paths, self._device)
+        self._views = RowViews(self._buffer, paths, self.device)
 
 
 class _Entry:

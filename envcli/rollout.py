@@ -65,6 +65,9 @@ class Rollout:
         env._attach(buffer)
         self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
         self._led = env._leads and at_end == "reset" and callback is None
+        self._acts_itself = self._led and (
+            env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
+        )
         self._done = env._done_test()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
@@ -85,13 +88,16 @@ class Rollout:
 
     def _sort_moves(self) -> None:
         """Which entries must be in place before the next step reads them, and which can move later, many at once."""
+        self._now: list[tuple[Array, Array]] = []
+        self._later: list[tuple[Array, Array]] = []
+        self._view: RowViews | None = None
+        if self._acts_itself:
+            return
         env, buffer, policy = self.env, self.buffer, self.policy
         everything = self._callback is not None or self.at_end == "wait"
         everything = everything or (policy is not None and policy.reads is None)
         read = env._row_reads() | ((policy.reads or set()) if policy is not None else set())
         actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
-        self._now: list[tuple[Array, Array]] = []
-        self._later: list[tuple[Array, Array]] = []
         led = set(env._row_layout()) if self._led else set()  # what the env leads on by itself
         for path in buffer:
             if path[0] == "next" or path in actions or path in flags or path in led:
@@ -101,7 +107,8 @@ class Rollout:
                 self._now.append((buffer.array(source), buffer.array(path)))
             elif source != path:
                 self._later.append((buffer.array(source), buffer.array(path)))
-        self._view = RowViews(buffer, list(buffer), env.device) if self._callback is not None else None
+        if self._callback is not None:
+            self._view = RowViews(buffer, list(buffer), env.device)
 
     # -- the first row --------------------------------------------------------------------------------------------
 
@@ -157,7 +164,8 @@ class Rollout:
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
         buffer, done = self.buffer, self._done
-        if self._led and self.policy is None and not (self._masked or self._presets or self._now):
+        whole = self.policy is None and not (self._masked or self._presets or self._now)
+        if self._acts_itself or (self._led and whole):
             self._led_rows(start, stop)
             return False
         if self.policy is None and self._callback is None and not self._now:

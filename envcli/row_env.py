@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Set
+from typing import Any
+
+import torch
 
 from envcli.buffer import Array, Place, RolloutBuffer, in_memory
 from envcli.env_specs import EnvSpecs, leaf_specs
@@ -81,6 +84,15 @@ class RowEnv(EnvSpecs, ABC):
         here. With ``onward`` that of row ``stop`` is made too.
         """
         raise NotImplementedError
+
+    def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> bool:
+        """Will ``_lead_rows`` choose the actions, until it is given another policy? False: who calls it does.
+
+        Args:
+            policy: called with a TensorDict; None: there is none.
+            device: where it wants its input.
+        """
+        return False
 
     def _stopped_in(self, t: int) -> None:
         """Row ``t`` was left by an exception: those before it are whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,13 @@ class Outline:
             sealed=env._row_sealed(),
             masks=dict(env._action_masks()),
         )
+
+    @classmethod
+    def telling(cls, envs: Sequence[Env], first: int) -> dict[int, Outline]:
+        """Those of the first of ``envs`` and of the first unlike it, by their places, which begin with ``first``."""
+        outlines = list(map(cls.of, envs))
+        other = next((i for i, outline in enumerate(outlines) if not outlines[0].fits(outline)), 0)
+        return {first: outlines[0], first + other: outlines[other]}
 
     def require_same(self, other: Outline, who: str) -> None:
         """Raise SpecError unless ``other``, of the env called ``who``, has the same specs: only such make a batch."""

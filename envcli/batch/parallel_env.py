@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import BatchedEnv, at_least_one
+from envcli.batch.batched_env import at_least_one
 from envcli.batch.crew import Crew
 from envcli.batch.lasting_crew import LastingCrew
 from envcli.batch.line import LEAD, PAUSE, RESET, STEP
-from envcli.batch.loss import RESTARTED
-from envcli.batch.outline import Outline
-from envcli.batch.patience import Patience
+from envcli.batch.losable_env import LosableEnv
 from envcli.batch.process import METHODS
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
-from envcli.keys import Key, under_next
+from envcli.keys import Key
 from envcli.schema import cores
 from envcli.shared_memory import Mapped, SharedMemory, mapped
 
 __all__ = ["ParallelEnv"]
 
-_ON_DEATH = ("raise", "restart")
 _SMALL = 2**24  # bytes
 
 Maker = Callable[..., Env]
 Kwargs = Mapping[str, Any]
 
 
-class ParallelEnv(BatchedEnv):
+class ParallelEnv(LosableEnv):
     """Envs that run in ``num_workers`` processes, each with an equal share of them.
 
     The workers write into the rollout's own memory; what goes between the processes is a few numbers, one message for
@@ -92,31 +87,30 @@ class ParallelEnv(BatchedEnv):
     ) -> None:
         if num_envs is None:
             num_envs, num_workers = num_workers, None
-        super().__init__(num_envs, create_env_fn, create_env_kwargs, device=device)  # type: ignore[arg-type]  # it says so
+        super().__init__(
+            num_envs,  # type: ignore[arg-type]  # it says so
+            create_env_fn,  # type: ignore[arg-type]
+            create_env_kwargs,
+            device=device,
+            step_timeout=step_timeout,
+            start_timeout=start_timeout,
+            close_timeout=close_timeout,
+            on_worker_death=on_worker_death,
+        )
         if start_method not in METHODS:
             raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
         most = cores() if num_workers is None else at_least_one("num_workers", num_workers)
         self.num_workers = min(most, self.num_envs)
         self.start_method = start_method
-        for name, seconds in (("step", step_timeout), ("start", start_timeout), ("close", close_timeout)):
-            if not seconds >= 0:
-                raise ConfigError(f"{name}_timeout: found {seconds}, expected seconds, or 0 for no limit.")
-        if on_worker_death not in _ON_DEATH:
-            raise ConfigError(f"on_worker_death: found {on_worker_death!r}, expected one of {', '.join(_ON_DEATH)}.")
-        self.on_worker_death = on_worker_death
-        self.restarts: list[str] = []
         self._masks: dict[str, Array] = {}  # made at the start
-        self._patience = Patience(start_timeout, step_timeout, close_timeout)
 
     # -- from nothing to envs and back ----------------------------------------------------------------------------
 
     def _start(self) -> None:
         makers = self._makers()
-        bounds = [self.num_envs * i // self.num_workers for i in range(self.num_workers + 1)]
-        shares = [range(start, stop) for start, stop in itertools.pairwise(bounds)]
         self.restarts = []
-        lasts = self.on_worker_death == "restart"
-        crew = self._new_crew(shares)
+        lasts = self._lasts
+        crew = self._new_crew(self._shares(self.num_workers))
         self._crew = crew
         self._at_exit = weakref.finalize(self, crew.abandon)
         found = crew.ask("build", lambda envs: ([makers[i] for i in envs], lasts))
@@ -128,29 +122,9 @@ class ParallelEnv(BatchedEnv):
         self._mapped_masks = {name: mapped(mask) for name, mask in masks.items()}
 
     def _new_crew(self, shares: Sequence[range]) -> Crew:
-        if self.on_worker_death == "restart":
+        if self._lasts:
             return LastingCrew(shares, self.start_method, self._patience, self.restarts)
         return Crew(shares, self.start_method, self._patience)
-
-    def _describe_as(self, outlines: Mapping[int, Outline]) -> None:
-        super()._describe_as(outlines)
-        done = self._specs["done"]
-        flags = {path: leaf for path, leaf in leaf_specs(done).items() if path[-1] == "truncated"}
-        if self.on_worker_death == "raise" or any((*path[:-1], RESTARTED) in leaf_specs(done) for path in flags):
-            return
-        if not flags:
-            raise SpecError(
-                f"on_worker_death=restart needs a 'truncated' flag, but the envs have {self.done_keys}. "
-                "Give them a full_done_spec with 'truncated', or a StepCounter"
-            )
-        self._specs["done"] = done = done.clone()
-        for path, leaf in flags.items():
-            done.set((*path[:-1], RESTARTED), leaf.clone())
-        self._specs_changed()
-
-    def _row_reads(self) -> set[Key]:
-        reads = super()._row_reads()  # who is lost shows once more what it showed before
-        return reads if self.on_worker_death == "raise" else reads | set(leaf_specs(self.observation_spec))
 
     def _close(self) -> None:
         crew, self._crew = self._crew, None
@@ -176,11 +150,6 @@ class ParallelEnv(BatchedEnv):
             if crew.ended:
                 self.close()
             raise
-
-    def __getstate__(self) -> dict[str, Any]:
-        if not self.is_closed:
-            raise EnvError("a ParallelEnv that has been started cannot be pickled or copied. Call close() first")
-        return super().__getstate__()
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
@@ -211,16 +180,10 @@ class ParallelEnv(BatchedEnv):
     def _let_go(self, spare: RolloutBuffer) -> None:
         """To bind the workers takes milliseconds: small memory they may keep until the next rollout, or step."""
         rows = self._bound
-        if rows is None or self.on_worker_death == "restart" or rows.nbytes > _SMALL:
+        if rows is None or self._lasts or rows.nbytes > _SMALL:
             super()._let_go(spare)
         else:
             self._unbind()
-
-    def _restart_flags(self) -> set[Key]:
-        if self.on_worker_death == "raise":
-            return set()
-        roots = {path for path in leaf_specs(self.full_done_spec) if path[-1] == RESTARTED}
-        return roots | set(map(under_next, roots))
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         given = self._given(where)
@@ -232,7 +195,7 @@ class ParallelEnv(BatchedEnv):
             self._at_work().offset = 0
         else:
             self._masks["reset"][...] = where
-            if self.on_worker_death == "restart":  # a new worker is told who waits
+            if self._lasts:  # a new worker is told who waits
                 self._masks["pause"] &= ~where
         try:
             self._do("order", RESET, t, some=where is not None)

@@ -12,12 +12,12 @@ from contextlib import ExitStack, closing
 from io import FileIO
 from multiprocessing.connection import Connection
 from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socketpair
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from envcli import errors
 from envcli.batch.bell import Bell
+from envcli.batch.fault import Fault, noted
 from envcli.batch.line import (
     HALT,
     IDLE,
@@ -45,13 +45,10 @@ from envcli.shared_memory import mapped
 
 __all__ = ["Remote"]
 
-Error = TypeVar("Error", bound=Exception)
-
 _RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _STACK_IN = 0.3  # seconds that a hung worker has to write its stack
 _STACK = 2**16  # bytes of it that are read
 _DEVNULL = "/dev/null"
-_KINDS = ("ConfigError", "EnvError", "SpecError", "StoreError", "TransformError")  # made of a message alone
 
 
 class Remote:
@@ -154,18 +151,9 @@ class Remote:
             return f"{found} in reset before step {row + offset}"
         return f"{found} in {self.word if doing == 'call' else doing}"
 
-    def failure(self, report: dict[str, Any], offset: int) -> EnvcliError | AttributeError:
-        """What it reported, as an error of ours: of its own kind, or of what that is one of.
-
-        AttributeError where an attribute was asked for that the envs lack.
-        """
-        kind = next((kind for kind in report["kinds"] if kind in _KINDS), None)
-        ours: type[EnvcliError | AttributeError] = getattr(errors, kind) if kind else EnvError
-        said = " ".join(report["message"].split())
-        if kind is None and self.word == "get" and "AttributeError" in report["kinds"]:
-            return _noted(AttributeError(f"{self.where(offset)}: {said}"), report["traceback"])
-        said = said if kind else f"{report['kinds'][0]}: {said}".rstrip(": ")
-        return _noted(ours(f"{self.where(offset)}: {said}"), report["traceback"])
+    def failure(self, fault: Fault, offset: int) -> EnvcliError | AttributeError:
+        """What it reported, as an error of ours."""
+        return fault.error(self.where(offset), looked_up=self.word == "get")
 
     def death(self, offset: int) -> EnvError:
         """It is dead."""
@@ -174,8 +162,8 @@ class Remote:
         if self.numbers[STATE] == IDLE:
             first, last = self.envs[0], self.envs[-1]
             envs = f"env {first}" if first == last else f"envs {first} to {last}"
-            return _noted(EnvError(f"{envs} (worker {self.index}) at rest: the worker {how}"), self._read_stack())
-        return _noted(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
+            return noted(EnvError(f"{envs} (worker {self.index}) at rest: the worker {how}"), self._read_stack())
+        return noted(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
 
     def hung(self, offset: int) -> EnvError:
         """It does not answer."""
@@ -191,17 +179,11 @@ class Remote:
         while not (stack := self._read_stack()) and time.monotonic() < until:
             time.sleep(0.01)
         cure = f"If it needs longer, raise {option} (0: no limit)"
-        return _noted(EnvError(f"{where}: {silent}. {cure}"), stack or "(it does not say where it is)")
+        return noted(EnvError(f"{where}: {silent}. {cure}"), stack or "(it does not say where it is)")
 
     def _read_stack(self) -> str:
         """What its faulthandler has written, or what it left behind."""
         return os.pread(self._stack.fileno(), _STACK, 0).decode(errors="replace").strip()
-
-
-def _noted(error: Error, trace: str) -> Error:
-    if trace:
-        error.add_note(f"In the worker:\n{trace}")
-    return error
 
 
 def _scratch() -> Any:  # Any: typeshed gives a temporary file a private name

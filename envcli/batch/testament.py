@@ -9,7 +9,7 @@ from envcli.seeding import seed_chain
 
 __all__ = ["Testament", "advanced"]
 
-_LASTING = ("build", "load", "set_seeds", "bind", "give")  # in the order in which a new worker is told
+_LASTING = ("build", "load", "set_seeds", "bind", "give", "adopt")  # in the order in which a new worker is told
 
 
 class Testament:

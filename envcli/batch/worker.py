@@ -8,7 +8,6 @@ import pickle
 import signal
 import sys
 import time
-import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from envcli.batch.bell import Bell
+from envcli.batch.fault import Fault
 from envcli.batch.line import (
     AWAKE,
     FAILED,
@@ -132,14 +132,10 @@ class _Worker:
     # -- words ----------------------------------------------------------------------------------------------------
 
     def _build(self, makers: Any, abreast: bool) -> dict[int, Outline]:
-        """The outline of the first env, and of the first one that is not like it, by their places in the batch."""
         numbers = self.line.numbers
         self.share = Share(makers, numbers[NOTE], abreast)
         self.share.stops_early = lambda: bool(numbers[HALT])
-        outlines = {self.first + i: Outline.of(env) for i, env in enumerate(self.share.envs)}
-        first = outlines[self.first]
-        other = next((i for i, outline in outlines.items() if not first.fits(outline)), self.first)
-        return {self.first: first, other: outlines[other]}
+        return Outline.telling(self.share.envs, self.first)
 
     def _bind(
         self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped], restarted: dict[Key, Mapped]
@@ -180,11 +176,4 @@ class _Worker:
 
 
 def _report(error: BaseException) -> bytes:
-    """``error`` as text alone: it may be of a class that cannot be pickled, or not be made again."""
-    try:
-        message = str(error)
-    except Exception as other:  # a user's __str__
-        message = f"(its message raises {type(other).__name__})"
-    trace = "".join(traceback.format_exception(error))
-    kinds = [kind.__name__ for kind in type(error).__mro__]
-    return pickle.dumps((False, {"kinds": kinds, "message": message, "traceback": trace}))
+    return pickle.dumps((False, Fault.of(error)))

@@ -1,0 +1,53 @@
+"""What went wrong in another process, as text."""
+
+from __future__ import annotations
+
+import traceback
+from typing import NamedTuple, TypeVar
+
+from envcli import errors
+from envcli.errors import EnvcliError, EnvError
+
+__all__ = ["Fault", "noted"]
+
+Error = TypeVar("Error", bound=Exception)
+
+_KINDS = ("ActionError", "ConfigError", "EnvError", "SpecError", "StoreError", "TransformError")  # made of a message
+
+
+class Fault(NamedTuple):
+    """An exception as text alone: it may be of a class that cannot be pickled, or not be made again."""
+
+    kinds: list[str]  # its class, and what that is one of
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Fault:
+        """What ``error`` says, and from where."""
+        try:
+            message = str(error)
+        except Exception as other:  # a user's __str__
+            message = f"(its message raises {type(other).__name__})"
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        return cls(kinds, message, "".join(traceback.format_exception(error)))
+
+    def error(self, where: str, looked_up: bool = False) -> EnvcliError | AttributeError:
+        """An error of ours: of its own kind, or of what that is one of.
+
+        AttributeError where an attribute was ``looked_up`` that the envs lack.
+        """
+        kind = next((kind for kind in self.kinds if kind in _KINDS), None)
+        ours: type[EnvcliError | AttributeError] = getattr(errors, kind) if kind else EnvError
+        said = " ".join(self.message.split())
+        if kind is None and looked_up and "AttributeError" in self.kinds:
+            return noted(AttributeError(f"{where}: {said}"), self.traceback)
+        said = said if kind else f"{self.kinds[0]}: {said}".rstrip(": ")
+        return noted(ours(f"{where}: {said}"), self.traceback)
+
+
+def noted(error: Error, trace: str) -> Error:
+    """``error``, with what its process left as a note."""
+    if trace:
+        error.add_note(f"In the worker:\n{trace}")
+    return error

@@ -1,0 +1,99 @@
+"""Many envs in other processes, which may be lost."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.loss import RESTARTED
+from envcli.batch.outline import Outline
+from envcli.batch.patience import Patience
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, EnvError, SpecError
+from envcli.keys import Key, under_next
+
+__all__ = ["LosableEnv"]
+
+_ON_DEATH = ("raise", "restart")
+
+
+class LosableEnv(BatchedEnv):
+    """A batch whose envs run in other processes: when to give one up for lost, and what follows.
+
+    Args:
+        num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
+        start_timeout, step_timeout, close_timeout, on_worker_death: see :class:`~envcli.ParallelEnv`.
+
+    Raises:
+        ConfigError: an argument is out of range.
+        SpecError: from the start: ``"restart"`` with envs that have no ``truncated`` flag.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        create_env_fn: Callable[..., Env] | Sequence[Callable[..., Env]],
+        create_env_kwargs: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+        *,
+        device: torch.device | str | None,
+        step_timeout: float,
+        start_timeout: float,
+        close_timeout: float,
+        on_worker_death: str,
+    ) -> None:
+        super().__init__(num_envs, create_env_fn, create_env_kwargs, device=device)
+        for name, seconds in (("step", step_timeout), ("start", start_timeout), ("close", close_timeout)):
+            if not seconds >= 0:
+                raise ConfigError(f"{name}_timeout: found {seconds}, expected seconds, or 0 for no limit.")
+        if on_worker_death not in _ON_DEATH:
+            raise ConfigError(f"on_worker_death: found {on_worker_death!r}, expected one of {', '.join(_ON_DEATH)}.")
+        self.on_worker_death = on_worker_death
+        self.restarts: list[str] = []
+        self._patience = Patience(start_timeout, step_timeout, close_timeout)
+
+    @property
+    def _lasts(self) -> bool:
+        return self.on_worker_death == "restart"
+
+    def _shares(self, count: int) -> list[range]:
+        """The envs of each of ``count`` processes: neighbours, and as many for each as can be."""
+        bounds = [self.num_envs * i // count for i in range(count + 1)]
+        return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
+
+    def _describe_as(self, outlines: Mapping[int, Outline]) -> None:
+        super()._describe_as(outlines)
+        done = self._specs["done"]
+        flags = {path: leaf for path, leaf in leaf_specs(done).items() if path[-1] == "truncated"}
+        if not self._lasts or any((*path[:-1], RESTARTED) in leaf_specs(done) for path in flags):
+            return
+        if not flags:
+            raise SpecError(
+                f"on_worker_death=restart needs a 'truncated' flag, but the envs have {self.done_keys}. "
+                "Give them a full_done_spec with 'truncated', or a StepCounter"
+            )
+        self._specs["done"] = done = done.clone()
+        for path, leaf in flags.items():
+            done.set((*path[:-1], RESTARTED), leaf.clone())
+        self._specs_changed()
+
+    def _row_reads(self) -> set[Key]:
+        reads = super()._row_reads()  # who is lost shows once more what it showed before
+        return reads | set(leaf_specs(self.observation_spec)) if self._lasts else reads
+
+    def _restart_flags(self) -> set[Key]:
+        if not self._lasts:
+            return set()
+        roots = {path for path in leaf_specs(self.full_done_spec) if path[-1] == RESTARTED}
+        return roots | set(map(under_next, roots))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not self.is_closed:
+            raise EnvError(
+                f"a {type(self).__name__} that has been started cannot be pickled or copied. Call close() first"
+            )
+        return super().__getstate__()

@@ -1,0 +1,203 @@
+"""The actors of a batch as the main process sees them: who is asked what, who has answered, who never will."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from envcli.batch.line import QUESTIONS, in_words
+from envcli.batch.patience import Patience
+from envcli.batch.ray_actor import RayActor
+from envcli.batch.ray_cluster import Gone, RayCluster
+from envcli.batch.ray_remote import RayRemote
+from envcli.batch.testament import Testament, advanced
+from envcli.batch.undisturbed import undisturbed
+from envcli.errors import EnvcliError
+
+__all__ = ["RayCrew"]
+
+Args: TypeAlias = Callable[[range], tuple[Any, ...] | None]
+"""What an actor is asked with, by its share of the envs; None: it is not asked."""
+
+_SOON = 1.0  # seconds that envs have to close after a Ctrl-C
+
+
+class RayCrew:
+    """Actors, each with a share of the envs.
+
+    An exception in one of them ends all, and is raised as one error that says which env it was. So does the loss of
+    one; or, if they last, it is replaced by a new one with new envs, and asked the same.
+
+    Args:
+        cluster: where they live; it is let go of at the end.
+        shares: the envs of each.
+        patience: how long to wait for them.
+        restarts: what happened to those that were replaced is added here.
+        lasts: are they replaced?
+    """
+
+    def __init__(
+        self, cluster: RayCluster, shares: Sequence[range], patience: Patience, restarts: list[str], lasts: bool
+    ) -> None:
+        self.cluster, self.patience, self.restarts, self.lasts = cluster, patience, restarts, lasts
+        self.places = 1
+        self.testament = Testament()
+        self._owner = os.getpid()
+        self._pending: dict[Any, tuple[RayRemote, Callable[[RayRemote], Any]]] = {}
+        self._paused: Callable[[range], tuple[Any, ...]] | None = None
+        self._remotes: list[RayRemote] = []
+        try:
+            for index, envs in enumerate(shares):
+                self._remotes.append(RayRemote(index, envs, self._hired(index, envs)))
+        except BaseException:
+            self.end()
+            raise
+
+    def _hired(self, index: int, envs: range) -> Any:
+        return self.cluster.hire(index, RayActor, envs.start, sys.path)
+
+    @property
+    def ended(self) -> bool:
+        """Are there no actors any more?"""
+        return not self._remotes
+
+    def seeded(self, seeds: Sequence[int | None], places: int) -> None:
+        """Remember what each env was seeded with: errors name it. ``places``: of the chain that the batch takes."""
+        self.places = places
+        for remote in self._remotes:
+            remote.seeds = seeds[remote.envs.start : remote.envs.stop]
+            remote.restarts = 0
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    def ask(self, name: str, args: Args) -> list[Any]:
+        """What each actor answers to ``name``, in words. Raises what one of them failed with."""
+        texts = {remote.index: in_words((name, args(remote.envs))) for remote in self._remotes}
+        self.testament.keep(name, args)  # type: ignore[arg-type]  # all are told in words
+        answers: dict[int, Any] = {}
+        for remote in self._remotes:
+            self._send(remote, lambda remote: remote.told(name, texts[remote.index]))
+        refusal = self._wait(name, lambda remote, answer: answers.update({remote.index: answer}))
+        if refusal is not None:
+            raise refusal
+        return [answers[index] for index in sorted(answers)]
+
+    def post(self, name: str, args: Args, row: int = 0, count: int = 1) -> None:
+        """Have the actors make rows, and do not wait."""
+        for remote in self._remotes:
+            given = args(remote.envs)
+            if given is not None:
+                self._send(remote, lambda remote, given=given: remote.asked(name, given, row, count))  # type: ignore[misc]
+
+    def wait(self, take: Callable[[range, Any], None]) -> None:
+        """Until all have made their rows, which ``take`` is given as they come. Raises what one of them failed with."""
+        self._wait("", lambda remote, parcel: take(remote.envs, parcel))
+
+    def pause(self, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+        """Let envs wait; who is replaced is told too."""
+        self._paused = args
+        self.ask("pause", (lambda _: (None,)) if args is None else args)
+
+    def _send(self, remote: RayRemote, request: Callable[[RayRemote], Any]) -> None:
+        self._pending[request(remote)] = remote, request
+
+    def _wait(self, word: str, take: Callable[[RayRemote, Any], None]) -> EnvcliError | AttributeError | None:
+        """Until all have answered. Returns what was wrong with a question that they survived."""
+        refusal: EnvcliError | AttributeError | None = None
+        patience = self.patience.of(word)
+        try:
+            while self._pending:
+                ready = self.cluster.first(list(self._pending), patience)
+                for ref in ready or list(self._pending)[:1]:
+                    remote, request = self._pending.pop(ref)
+                    try:
+                        if not ready:
+                            raise remote.hung(patience)
+                        answer = self.cluster.fetch(ref)
+                    except (Gone, EnvcliError) as lost:
+                        error = remote.loss(lost) if isinstance(lost, Gone) else lost
+                        self._replace(remote, error, word, request)
+                        continue
+                    try:
+                        take(remote, remote.heard(answer))
+                    except (EnvcliError, AttributeError) as error:
+                        if word not in QUESTIONS:
+                            raise
+                        refusal = error
+        except (EnvcliError, AttributeError):
+            self.end()
+            raise
+        return refusal
+
+    # -- losses ---------------------------------------------------------------------------------------------------
+
+    def _replace(self, lost: RayRemote, error: EnvcliError, word: str, request: Callable[[RayRemote], Any]) -> None:
+        """Put a new actor in the place of one that is lost, and ask it the same; or raise ``error``."""
+        if not self.lasts or word in ("build", "close"):
+            raise error
+        if not lost.is_first and not lost.has_made:
+            error.add_note(f"It had been restarted, after: {self.restarts[-1]}")
+            raise error
+        self.restarts.append(str(error))
+        new = self._successor(lost, word)
+        for name, args in self.testament.words(new.envs, new.restarts * self.places, but=word):
+            self._tell(new, name, args)
+        self._tell(new, "lose", ())
+        if self._paused is not None:
+            self._tell(new, "pause", self._paused(new.envs))
+        new.word, new.row, new.count = lost.word, lost.row, lost.count
+        self._send(new, request)
+
+    def _successor(self, lost: RayRemote, word: str) -> RayRemote:
+        with undisturbed():
+            self.cluster.dismiss(lost.actor)
+            new = RayRemote(lost.index, lost.envs, self._hired(lost.index, lost.envs))
+            self._remotes[lost.index] = new
+        new.is_first, new.restarts = False, lost.restarts + (word != "set_seeds")
+        new.seeds = lost.seeds if word == "set_seeds" else advanced(lost.seeds, self.places)
+        return new
+
+    def _tell(self, remote: RayRemote, name: str, args: tuple[Any, ...]) -> None:
+        """Have one actor alone hear a word."""
+        ref, patience = remote.told(name, in_words((name, args))), self.patience.of(name)
+        if not self.cluster.first([ref], patience):
+            raise remote.hung(patience)
+        try:
+            remote.heard(self.cluster.fetch(ref))
+        except Gone as gone:
+            raise remote.loss(gone) from None
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Have all envs closed, and end the actors. Raises what an env failed with; the actors are gone then too.
+
+        While a Ctrl-C is on its way through the program, it is quick and quiet.
+        """
+        if os.getpid() != self._owner or self.ended:
+            return
+        hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
+        self.lasts = False
+        if hasty:
+            self.patience = Patience(_SOON, _SOON, _SOON)
+        try:
+            self._pending.clear()
+            self.ask("close", lambda _: ())
+        except EnvcliError:
+            if not hasty:
+                raise
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Kill whatever is left."""
+        if os.getpid() != self._owner:  # a forked child's copy: the actors are not its own
+            return
+        with undisturbed():
+            remotes, self._remotes = self._remotes, []
+            self._pending.clear()
+            for remote in remotes:
+                self.cluster.dismiss(remote.actor)
+        self.cluster.close()

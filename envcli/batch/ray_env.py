@@ -1,0 +1,261 @@
+"""Many envs in the actors of a Ray cluster, on this machine or on several."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from envcli.batch.batched_env import at_least_one
+from envcli.batch.env_creator import EnvCreator
+from envcli.batch.losable_env import LosableEnv
+from envcli.batch.parcel import Parcel
+from envcli.batch.ray_cluster import RayCluster
+from envcli.batch.ray_crew import RayCrew
+from envcli.buffer import Array, RolloutBuffer
+from envcli.env import Env
+from envcli.env_specs import leaf_specs
+from envcli.errors import ConfigError, EnvcliError, EnvError
+from envcli.keys import Key, under_next
+from envcli.schema import cores
+
+__all__ = ["RayEnv"]
+
+_GO = 0.25  # seconds that one stretch of rows may take before the next is shorter: who is lost then, loses no more
+
+Kwargs = Mapping[str, Any]
+
+
+class RayEnv(LosableEnv):
+    """Envs that run in ``num_actors`` actors of a Ray cluster, each with an equal share of them.
+
+    An actor makes stretches of rows, as many as take a quarter of a second, and sends them back as one object; they
+    are written into the rollout's own memory or files here. The same seed gives the same bits as for
+    :class:`~envcli.SerialEnv` and :class:`~envcli.ParallelEnv`, for any number of actors.
+
+    A policy goes to the actors too, once a rollout, by value: each acts on its own share, and what it does besides
+    (counting, drawing from torch's generator) it does there, each actor for itself. Its actions are the same up to the
+    last bits, in which a network may differ with the number of rows it is given at once. Where that is not wanted, or
+    the policy is on another device than the host: ``policy_in_actors=False``, a message for each step. So it is too
+    with transforms of the whole batch, a callback, or a rollout that stops when envs are done.
+
+    What the makers need must be importable on every machine of the cluster; lambdas and what the main script defines
+    are sent by value.
+
+    Args:
+        num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
+        num_actors: None: as many as this process may use cores, at most one for each env.
+        address: of the cluster; see :class:`~envcli.batch.ray_cluster.RayCluster`. None: the one that this process is
+            connected to, or ``RAY_ADDRESS``, else a new one on this machine, which ends with ``close()``.
+        cpus_per_actor: that Ray keeps for each; 0: none.
+        policy_in_actors: do they have the policy too?
+        step_timeout: seconds that an actor may take for a stretch of rows, or a reset; 0: no limit.
+        start_timeout: the same for finding room on the cluster, and for building the envs of an actor.
+        close_timeout: seconds that all envs together have to close.
+        on_worker_death: see :class:`~envcli.ParallelEnv`. An actor is lost with the stretch of rows that it was
+            making: its envs' episodes are cut where that began.
+
+    Raises:
+        MissingDependency: from the start: Ray is not installed.
+        ConfigError: an argument is out of range; or the envs share something (:class:`~envcli.EnvCreator`), which
+            needs one machine.
+        SpecError: from the start: ``"restart"`` with envs that have no ``truncated`` flag.
+        EnvError: there is no such cluster, or no room on it. From any call: an env failed, or its actor was lost; says
+            which envs, doing what. All actors are gone then, and the batch can be started anew.
+    """
+
+    _leads = True
+    _crew: RayCrew | None = None
+    _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
+    _offset = 0  # what the number of a step is more than that of its row, for errors
+    _far = False  # do the actors choose the actions?
+
+    def __init__(
+        self,
+        num_envs: int,
+        create_env_fn: Callable[..., Env] | Sequence[Callable[..., Env]],
+        create_env_kwargs: Kwargs | Sequence[Kwargs] | None = None,
+        *,
+        num_actors: int | None = None,
+        address: str | None = None,
+        cpus_per_actor: float = 1,
+        policy_in_actors: bool = True,
+        device: torch.device | str | None = None,
+        step_timeout: float = 60,
+        start_timeout: float = 60,
+        close_timeout: float = 5,
+        on_worker_death: str = "raise",
+    ) -> None:
+        super().__init__(
+            num_envs,
+            create_env_fn,
+            create_env_kwargs,
+            device=device,
+            step_timeout=step_timeout,
+            start_timeout=start_timeout,
+            close_timeout=close_timeout,
+            on_worker_death=on_worker_death,
+        )
+        if any(isinstance(make, EnvCreator) for make in self.create_env_fn):
+            raise ConfigError("parallel=ray: envs on several machines share no statistics. Type: parallel=processes")
+        if not cpus_per_actor >= 0:
+            raise ConfigError(f"cpus_per_actor: found {cpus_per_actor}, expected a number of CPUs, or 0 to keep none.")
+        most = cores() if num_actors is None else at_least_one("num_actors", num_actors)
+        self.num_actors = min(most, self.num_envs)
+        self.address, self.cpus_per_actor, self.policy_in_actors = address, cpus_per_actor, policy_in_actors
+
+    # -- from nothing to envs and back ----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        makers, lasts = self._makers(), self._lasts
+        self.restarts = []
+        cluster = RayCluster(self.num_actors, self.cpus_per_actor, self.address, self._patience.start)
+        self._crew = crew = RayCrew(cluster, self._shares(self.num_actors), self._patience, self.restarts, lasts)
+        self._at_exit = weakref.finalize(self, crew.end)
+        found = crew.ask("build", lambda envs: ([makers[i] for i in envs],))
+        self._describe_as({i: outline for outlines in found for i, outline in outlines.items()})
+        marks = [path for path in self._restart_flags() if path[0] == "next"]
+        self._most, self._go = min(crew.ask("bind", lambda _: (marks,))), 1
+
+    def _close(self) -> None:
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            self._at_exit.detach()
+            crew.close()
+
+    def _do(self, method: str, *args: Any) -> Any:
+        """Have the crew do something. If it does not survive that, be closed."""
+        if self._crew is None:
+            raise EnvError("the actors are gone")
+        crew = self._crew
+        try:
+            return getattr(crew, method)(*args)
+        except BaseException as error:
+            if not isinstance(error, (EnvcliError, AttributeError)):  # a Ctrl-C: what the actors are at is unknown
+                crew.end()
+            if crew.ended:
+                self.close()
+            raise
+
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        carried = self._row_carries()
+        self._reads = {path: buffer.array(path) for path in self._row_reads()}
+        self._reads |= {under_next(path): buffer.array(under_next(path)) for path in carried}
+        self._actions = {path: buffer.array(path) for path in leaf_specs(self.full_action_spec)}
+        self._offset, self._single = 0, int(buffer.steps == 1)
+
+    def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> bool:
+        on_host = device is None or device.type == "cpu"
+        far = policy is not None and self.policy_in_actors and on_host
+        if far or self._far:
+            given = (policy, device) if far else (None, None)
+            self._do("ask", "adopt", lambda _: given)
+        self._far = far
+        return far
+
+    def _rows_of(self, t: int, envs: range, whole: bool = False) -> dict[Key, Array]:
+        """What is read in row ``t``; or all that it shows."""
+        ours = slice(envs.start, envs.stop)
+        given = {path: rows[t : t + 1, ours] for path, rows in self._reads.items()}
+        if whole and (buffer := self._bound) is not None:
+            flags = set(leaf_specs(self.full_done_spec))
+            shown = [path for path in buffer if path[0] != "next" and path not in self._actions and path not in flags]
+            given |= {path: buffer.array(path)[t : t + 1, ours] for path in shown}
+        return given
+
+    def _post(self, name: str, t: int, args: Callable[[range], tuple[Any, ...] | None], count: int = 1) -> None:
+        self._do("post", name, args, t + self._offset, count)
+
+    def _await(self, t: int) -> None:
+        buffer = self._bound
+        assert buffer is not None
+        self._do("wait", lambda envs, parcel: parcel.unpack(buffer, t, envs))
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        given = self._given(where)
+        options = self._reset_options
+        special = given is not None or bool(options)
+        if special:
+            self._do("ask", "give", lambda envs: (options, given and given[envs.start : envs.stop]))
+        try:
+            self._reset_some(t, where)
+        finally:
+            if special and self._crew is not None:
+                self._do("ask", "give", lambda _: ({}, None))
+
+    def _reset_some(self, t: int, where: Array | None) -> None:
+        buffer = self._bound
+        assert buffer is not None
+        if where is None:
+            self._offset = 0
+            self._post("reset", t, lambda _: (None,))
+        else:
+            mask = where
+            self._post("reset", t, lambda envs: (part,) if (part := mask[envs.start : envs.stop]).any() else None)
+
+        def take(envs: range, parcel: Parcel) -> None:
+            ours = slice(envs.start, envs.stop)
+            for path, rows in parcel.rows.items():
+                at = ... if where is None else where[ours]
+                buffer.array(path)[t, ours][at] = rows[0][at]
+
+        self._do("wait", take)
+
+    def _step_row(self, t: int) -> None:
+        self._send_row(t)
+        self._receive_row(t)
+
+    def _send_row(self, t: int) -> None:
+        def given(envs: range) -> tuple[Any, ...]:
+            actions = {path: rows[t : t + 1, envs.start : envs.stop] for path, rows in self._actions.items()}
+            return ({**self._rows_of(t, envs), **actions},)
+
+        self._post("step", t, given)
+
+    def _receive_row(self, t: int) -> None:
+        self._await(t)
+        self._offset += self._single
+
+    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+        while start < stop:
+            end = min(start + self._go, stop)
+            began = time.perf_counter()
+            self._lead_some(start, end, onward or end < stop)
+            slow = time.perf_counter() - began > _GO
+            start, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, self._most)
+
+    def _lead_some(self, start: int, stop: int, onward: bool) -> None:
+        def given(envs: range) -> tuple[Any, ...]:
+            rows = self._rows_of(start, envs, whole=start == 0)
+            if not self._far:
+                rows |= {path: rows_[start:stop, envs.start : envs.stop] for path, rows_ in self._actions.items()}
+            return (stop - start, onward, rows)
+
+        self._post("lead", start, given, stop - start)
+        self._await(start)
+
+    def _pause(self, where: Array | None) -> None:
+        if where is None and self._crew is None:  # closed while a rollout was under way: nobody waits any more
+            return
+        mask = None if where is None else where.copy()
+        self._do("pause", None if mask is None else lambda envs: (mask[envs.start : envs.stop],))
+
+    # -- all envs at once -----------------------------------------------------------------------------------------
+
+    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
+        self._do("seeded", seeds, self._seeds_taken)
+        self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
+
+    def _get(self, name: str) -> list[Any]:
+        return [value for found in self._do("ask", "get", lambda _: (name,)) for value in found]
+
+    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs) -> list[Any]:
+        return [value for found in self._do("ask", "call", lambda _: (name, args, kwargs)) for value in found]
+
+    def _load_state_dicts(self, states: Sequence[Any]) -> None:
+        self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))
