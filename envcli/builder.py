@@ -14,6 +14,7 @@ from envcli import registry
 from envcli.batch.batched_env import BatchedEnv, Gathered
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.parallel_env import ParallelEnv
+from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.env import Env
 from envcli.errors import ConfigError, SpecError, UnknownName
@@ -24,7 +25,7 @@ from envcli.transforms.transform import Transform
 
 __all__ = ["build", "build_one", "step_seconds"]
 
-_BATCHES: dict[str, type[BatchedEnv]] = {"processes": ParallelEnv, "serial": SerialEnv}
+_BATCHES: dict[str, type[BatchedEnv]] = {"processes": ParallelEnv, "ray": RayEnv, "serial": SerialEnv}
 
 
 def build(cfg: Mapping[str, Any]) -> Env:

@@ -112,7 +112,8 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
     if num_envs is None:
         num_envs = len(env_list or ()) or max(2, cores())
     at_least("parallel.num_envs", num_envs, 1)
-    at_least("parallel.num_workers", parallel.get("num_workers"), 1)
+    for name in ("num_workers", "num_actors"):
+        at_least(f"parallel.{name}", parallel.get(name), 1)
     for name in (name for name in parallel if name.endswith("_timeout")):
         seconds = parallel[name]
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:

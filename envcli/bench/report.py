@@ -118,7 +118,7 @@ def title(result: Data) -> str:
     name, envs = result["name"], result["envs"]
     if result["parallel"] == "none":
         return f"{name}, {envs} envs at once" if envs > 1 else f"{name}, one env"
-    where = f"in {result['workers']} workers" if result["parallel"] == "processes" else "one after the other"
+    where = f"in {result['workers']} workers" if result["parallel"] in ("processes", "ray") else "one after the other"
     return f"{name}, {envs} envs {where}"
 
 

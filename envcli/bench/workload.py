@@ -44,7 +44,7 @@ class Workload:
 
     @property
     def kind(self) -> str:
-        """``"serial"`` or ``"processes"`` for a batch of ours; ``"none"`` for one env, or a batch by nature."""
+        """``"serial"``, ``"processes"``, ``"ray"``: a batch of ours; ``"none"``: one env, or a batch by nature."""
         return str(self._parallel.get("type", "none"))
 
     @property
@@ -55,8 +55,8 @@ class Workload:
     @property
     def workers(self) -> int:
         """How many processes, or threads, share the envs."""
-        if self.kind == "processes":
-            wanted = self._parallel.get("num_workers")
+        if self.kind in ("processes", "ray"):
+            wanted = self._parallel.get("num_workers" if self.kind == "processes" else "num_actors")
         elif "num_threads" in self.backend:  # an engine that has some
             wanted = self.backend["num_threads"]
         else:

@@ -92,6 +92,8 @@ class Config(EnvConfig):
                 raise ConfigError(f"{name}: {self.subject} is not ours. Expected subject={' or '.join(_OURS)}.")
         if self.tune and (self.profile or self.baseline is not None):
             raise ConfigError("tune: it measures other work than what was typed. Leave profile and baseline out.")
+        if (self.tune or self.profile) and self.parallel.get("type") == "ray":
+            raise ConfigError("tune and profile look into processes of this machine. Type: parallel=processes")
         if self.tune and self.env_list:
             raise ConfigError("tune: a batch of different envs has its number of envs. Leave env_list out.")
 

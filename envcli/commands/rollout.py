@@ -7,6 +7,7 @@ what there is by then.
   envcli rollout backend.name=MountainCar-v0 transforms=[step_counter]
   envcli rollout -m env=pendulum,cartpole 'seed=range(0,3)'
   envcli rollout env=cartpole parallel=processes parallel.num_envs=64
+  envcli rollout env=humanoid_walk parallel=ray parallel.num_actors=2
   envcli rollout env_list=[air_raid,pong] transforms=pixels parallel=processes
   envcli rollout env=cheetah_run total_steps=10_000_000
   envcli rollout resume=outputs/rollout/cheetah-run/2025-01-31_12-00-00-000000

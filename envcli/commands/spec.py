@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "run"]
 
-_WHERE = {"processes": ", in worker processes", "serial": ", one after the other"}
+_WHERE = {"processes": ", in worker processes", "ray": ", in Ray actors", "serial": ", one after the other"}
 _KINDS = ("observation", "action", "state", "reward", "done")
 
 

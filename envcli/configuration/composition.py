@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import catalog, commands
+from envcli.configuration import launchers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,8 +25,9 @@ def register(command: str) -> None:
     from omegaconf import OmegaConf
 
     ConfigStore.instance().store(name=f"{command}_schema", node=commands.find(command).Config, provider="envcli")
-    if not OmegaConf.has_resolver("envcli_task"):
-        OmegaConf.register_new_resolver("envcli_task", lambda *, _root_: task_name(_root_))
+    for name, found in (("task", task_name), ("workers", launchers.workers), ("jobs", launchers.at_once)):
+        if not OmegaConf.has_resolver(f"envcli_{name}"):
+            OmegaConf.register_new_resolver(f"envcli_{name}", lambda *, _root_, found=found: found(_root_))
 
 
 def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path] = ()) -> DictConfig:

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from envcli import catalog, commands
+from envcli.configuration import launchers
 from envcli.errors import ConfigError, nearest
 
 __all__ = ["as_typed", "check", "key_of", "named", "require_preset", "resumed_place"]
@@ -39,6 +40,8 @@ class Checker:
         head = key.split(".")[0]
         if not match["equals"] and sign != "~":
             raise ConfigError(self.no_override(override))
+        if key == "hydra/launcher":
+            return f"{sign}{key}={launchers.preset(value, self.folders)}"
         if head == "hydra" or key.startswith("hydra/") or "@" in key:
             return override
         if key in self.groups:
@@ -130,8 +133,8 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     overrides = named(command, overrides)
     checker = Checker(command, multirun, folders)
     several = {name for name, group in checker.groups.items() if group.many}
-    checked = [checker.check(override) for override in _joined(overrides, several)]
     _refuse_launcher_alone(overrides, multirun)
+    checked = [checker.check(override) for override in _joined(overrides, several)]
     _refuse_with_replay(overrides)
     return [*checked, *_first_env(overrides)]
 

@@ -11,12 +11,13 @@ import yaml
 
 from envcli import catalog, registry
 from envcli.batch.parallel_env import ParallelEnv
+from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.configuration.reading import read
 from envcli.errors import ConfigError
 from envcli.schema import settled_parallel
 
-BATCHES: dict[str, Any] = {"processes": ParallelEnv, "serial": SerialEnv}
+BATCHES: dict[str, Any] = {"processes": ParallelEnv, "ray": RayEnv, "serial": SerialEnv}
 GIVEN = {"create_env_fn", "create_env_kwargs", "device"}  # what the program and not the YAML says
 
 

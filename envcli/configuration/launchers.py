@@ -1,0 +1,68 @@
+"""Launchers: the plugin that each needs, and how much of a machine a job takes."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from envcli.catalog import extra_folders
+from envcli.errors import MissingDependency
+from envcli.schema import cores
+
+__all__ = ["at_once", "preset", "workers"]
+
+_PLUGINS = {  # launcher -> the plugin that brings it, the extra that brings that
+    "joblib": ("hydra-joblib-launcher", "launchers"),
+    "ray": ("hydra-ray-launcher", "ray"),
+    "submitit_local": ("hydra-submitit-launcher", "launchers"),
+    "submitit_slurm": ("hydra-submitit-launcher", "launchers"),
+}
+
+
+def preset(name: str, folders: Iterable[Path] = ()) -> str:
+    """The choice of ``hydra/launcher`` that stands for the launcher ``name``: ours, which has the plugin's under it.
+
+    Another name, and one of the user's own in ``folders``, stands for itself. Ours cannot be called like the plugin's:
+    Hydra would take them for one, with a warning for each process.
+
+    Raises `MissingDependency` where its plugin is not installed.
+    """
+    plugin, extra = _PLUGINS.get(name, ("", ""))
+    own = any((place / "hydra" / "launcher" / f"{name}.yaml").is_file() for place in (*folders, *extra_folders()))
+    if not plugin or own:
+        return name
+    if not _is_there(plugin.replace("-", "_")):
+        raise MissingDependency(plugin, f"hydra/launcher={name}", extra)
+    return f"envcli_{name}"
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"hydra_plugins.{package}") is not None
+    except ModuleNotFoundError:  # no plugin at all
+        return False
+
+
+def workers(cfg: Mapping[str, Any]) -> int:
+    """How many cores a job of ``cfg``, the configuration of a sweep, keeps busy.
+
+    Where the sweep tries several ways of running many envs, as many as the largest of them may.
+
+    >>> workers({"parallel": {"type": "processes", "num_workers": 3}}), workers({"parallel": {"type": "serial"}})
+    (3, 1)
+    """
+    words = list((cfg.get("hydra") or {}).get("overrides", {}).get("task", ()))
+    if any(word.lstrip("+").startswith("parallel") and "," in word for word in words):
+        return cores()
+    parallel = cfg.get("parallel") or {}
+    if parallel.get("type") != "processes":
+        return 1
+    most = int(parallel.get("num_workers") or cores())
+    return min(most, int(parallel.get("num_envs") or most))
+
+
+def at_once(cfg: Mapping[str, Any]) -> int:
+    """How many jobs of ``cfg`` this machine has cores for, at least one."""
+    return max(cores() // workers(cfg), 1)
