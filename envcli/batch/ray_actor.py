@@ -94,7 +94,12 @@ class RayActor:
     def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> None:
         """From now on actions are chosen here; None: they come with what is to be done."""
         self.buffer.drop_added()
-        self.acts = None if policy is None else _Acting(self.env, self.buffer, policy, device, self.note)
+        self.acts = None
+        if policy is not None:
+            self._act_by(policy, device)
+
+    def _act_by(self, policy: Callable[..., Any], device: torch.device | None) -> None:
+        self.acts = _Acting(self.env, self.buffer, policy, device, self.note)
 
     def _lose(self) -> None:
         self.env.share.lose()
@@ -181,9 +186,13 @@ class RayActor:
             self.stands = 0
         for flags in self.flags:
             flags[: count + 1] = False
+        added = [path for path in given if path not in buffer]
+        for path in added:  # a policy's hidden state, say: all rows show it, until somebody writes another
+            row = torch.from_numpy(given[path][0].copy())
+            buffer.add(path, row)[:] = row
+        if added and self.acts is not None:
+            self._act_by(self.acts.policy, self.acts.device)
         for path, rows in given.items():
-            if path not in buffer:
-                buffer.add(path, torch.from_numpy(rows[0].copy()))
             buffer.array(path)[: len(rows)] = rows
         buffer.filled = 0
 
