@@ -148,7 +148,7 @@ class RayActor:
         self._begin(1, given)
         self.env._attach(self.buffer)
         self.env._step_row(0)
-        return self._steps(1, False)
+        return self._steps(1, False, False)
 
     def _lead(self, count: int, onward: bool, given: Mapping[Key, Array]) -> Parcel:
         """See :meth:`RowEnv._lead_rows`. ``given``: the first row, and all actions unless they are chosen here."""
@@ -162,11 +162,11 @@ class RayActor:
                 self.env._lead_rows(0, 1, True)
             self.env._lead_rows(first, count, onward)
         self.stands = count if onward else 0
-        return self._steps(count, onward)
+        return self._steps(count, onward, self.acts is not None)
 
-    def _steps(self, count: int, onward: bool) -> Parcel:
+    def _steps(self, count: int, onward: bool, acted: bool) -> Parcel:
         self.lost = False
-        if self.acts is None:
+        if not acted:
             parcel = Parcel.of_steps(self.buffer, count, onward, self.left, self.shown, self.done)
         else:  # who may have rewritten what it read
             parcel = Parcel.of_steps(self.buffer, count, onward, self.actions | self.left, (), self.done)

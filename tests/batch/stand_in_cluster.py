@@ -6,6 +6,9 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+
 from envcli.batch.ray_cluster import Gone
 
 __all__ = ["StandInCluster"]
@@ -22,7 +25,12 @@ class StandInCluster:
 
     def hire(self, index: int, kind: type, *args: Any) -> Any:
         StandInCluster.hired += 1
-        return _Actor(index, kind(*args))
+        threads, state = torch.get_num_threads(), np.random.get_state()
+        with torch.random.fork_rng():  # an actor makes a process its own, and this one is not
+            actor = kind(*args)
+        torch.set_num_threads(threads)
+        np.random.set_state(state)
+        return _Actor(index, actor)
 
     def first(self, refs: Sequence[Any], patience: float) -> list[Any]:
         ready = [ref for ref in refs if ref.fate != "hangs"]

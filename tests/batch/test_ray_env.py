@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,9 @@ def test_rows_go_into_files(tmp_path: Path) -> None:
 
 
 def told(env: Env, message: str) -> EnvError:
-    with pytest.raises(EnvError, match=message) as caught:
+    with pytest.raises(EnvError) as caught:
         env.rollout(STEPS, break_when_any_done=False)
+    assert re.search(message, str(caught.value))  # not by match=, which reads the notes too
     assert env.is_closed
     return caught.value
 
