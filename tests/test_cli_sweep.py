@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from envcli.cli import sweep
 from envcli.cli.sweep import SweepWatcher
 from tests.reports.runs import write_run
 
@@ -23,6 +24,9 @@ def test_a_terminal_sees_each_job_as_it_ends(
     ended(good)
     assert capsys.readouterr().err == "", "into a file it would be noise"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    ended(good)
+    assert capsys.readouterr().err == "", "who launched it says it"
+    monkeypatch.setattr(sweep, "_seen", [tmp_path])
     ended(good)
     ended(bad)
     ended(tmp_path / "nothing")

@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
+from envcli.cli import jobs, sweep
 from envcli.configuration import composition, environment, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
 from envcli.reports.job import shown
@@ -38,6 +39,8 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     composition.register(hydra.job.config_name)  # a launcher's new process starts without
     environment.register()
     _mend_start_method()
+    if hydra.mode == RunMode.MULTIRUN and not sweep.launched_here():
+        jobs.stand_alone()
     try:
         return _run(cfg, hydra)
     except Exception as error:

@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 
 from envcli.answer import answer, number
 from envcli.bench import plot
+from envcli.cli import jobs
 from envcli.errors import EnvcliError, StoreError
 from envcli.reports import report, table
 from envcli.reports.columns import present
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
 
-__all__ = ["SweepWatcher", "watched"]
+__all__ = ["SweepWatcher", "launched_here", "watched"]
 
 _seen: list[Path] = []  # the folders of multiruns started in this process; Hydra hands them to nobody but a callback
 
@@ -38,10 +39,15 @@ class SweepWatcher(Callback):
         _seen.append(Path(config.hydra.sweep.dir).absolute())
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # Any: Hydra's signature
-        """On a terminal, say how the job went; in the process in which it ran, whatever the launcher."""
+        """Say how the job went, where it ran in the process that launched it."""
         folder = Path(config.hydra.runtime.output_dir)
-        if str(config.hydra.mode).endswith("MULTIRUN") and sys.stderr.isatty() and (folder / "status.json").is_file():
-            print(f"\t{_line(Job.read(folder))}", file=sys.stderr)
+        if launched_here() and str(config.hydra.mode).endswith("MULTIRUN") and (folder / "status.json").is_file():
+            _say(Job.read(folder))
+
+
+def launched_here() -> bool:
+    """Was it this process that began the multirun? Else it is one in which a launcher runs jobs."""
+    return bool(_seen)
 
 
 @contextmanager
@@ -49,7 +55,8 @@ def watched(as_json: bool) -> Iterator[None]:
     """Show the table when the multirun inside has ended; name all the jobs that failed, not only the first."""
     del _seen[:]
     try:
-        yield
+        with jobs.interruptible(_seen), jobs.told(_seen, _say):
+            yield
     except Exception as error:
         if failures := _show(as_json):
             raise EnvcliError(failures) from error
@@ -85,6 +92,11 @@ def _keep(sweep: Sweep, as_json: bool) -> None:
         return
     if not as_json:
         print(f"kept in {near(sweep.folder)}\nreport  {near(page)}")
+
+
+def _say(job: Job) -> None:
+    if sys.stderr.isatty():  # into a file it would be noise
+        print(f"\t{_line(job)}", file=sys.stderr)
 
 
 def _line(job: Job) -> str:

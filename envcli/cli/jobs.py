@@ -1,0 +1,119 @@
+"""The jobs of a multirun that run in other processes, whatever launcher started them.
+
+``folders``, here, are those of the multiruns that this process has started: more may be added at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from envcli.bench.processes import family
+from envcli.reports.job import Job
+
+__all__ = ["interruptible", "stand_alone", "told"]
+
+_LOOK = 0.5  # seconds between two looks for jobs that have ended
+_SAVE_IN = 10.0  # seconds that jobs have to save what they made after a Ctrl-C
+
+
+def stand_alone() -> None:
+    """What a launcher's process does before its job: a Ctrl-C in the terminal is for who launched it, who passes it on.
+
+    Two of them would cut off the saving that the first one begins.
+    """
+    with contextlib.suppress(OSError):  # who leads a session has a group of its own already
+        os.setpgid(0, 0)
+    if os.environ.get("SUBMITIT_EXECUTOR") == "local":  # which starts all jobs at once, each for all cores
+        import torch
+
+        torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def told(folders: Sequence[Path], say: Callable[[Job], None]) -> Iterator[None]:
+    """``say`` each job that has ended, as it ends; those that ran in this process have said it."""
+    over = threading.Event()
+    teller = threading.Thread(target=_tell, args=(folders, say, over), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+def _tell(folders: Sequence[Path], say: Callable[[Job], None], over: threading.Event) -> None:
+    seen: set[Path] = set()
+    while True:
+        last = over.wait(_LOOK)
+        ended = [job for job in _jobs(folders) if job.status.get("ended") and job.status.get("pid") != os.getpid()]
+        for job in ended:
+            if job.folder not in seen:
+                seen.add(job.folder)
+                say(job)
+        if last:
+            return
+
+
+@contextlib.contextmanager
+def interruptible(folders: Sequence[Path]) -> Iterator[None]:
+    """A Ctrl-C is passed on to the jobs, once, and waits until they have saved what they made."""
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, usual)  # a second one is not patient
+        _interrupt(folders)
+        usual(number, frame)
+
+    signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        for folder in folders:
+            _end_submitted(folder)
+
+
+def _interrupt(folders: Sequence[Path]) -> None:
+    until = time.monotonic() + _SAVE_IN
+    for job in _at_work(folders):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(int(job.status["pid"]), signal.SIGINT)
+    while time.monotonic() < until and _at_work(folders):
+        time.sleep(0.05)
+
+
+def _at_work(folders: Sequence[Path]) -> list[Job]:
+    """The jobs that run in processes of ours, on this machine."""
+    ours = set(family(os.getpid())[1:])
+    here = platform.node()
+    return [
+        job
+        for job in _jobs(folders)
+        if job.state == "running" and job.status.get("host") == here and job.status.get("pid") in ours
+    ]
+
+
+def _end_submitted(folder: Path) -> None:
+    """Submitit leaves its processes running when who waits for them is interrupted; it names a folder after each."""
+    ours = set(family(os.getpid())[1:])
+    for place in (folder / ".submitit").glob("[0-9]*"):
+        if place.name.isdigit() and int(place.name) in ours:
+            for pid in family(int(place.name)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _jobs(folders: Sequence[Path]) -> list[Job]:
+    return [Job.read(path.parent) for folder in folders for path in sorted(folder.glob("*/status.json"))]
