@@ -31,6 +31,7 @@ def stand_alone() -> None:
     """
     with contextlib.suppress(OSError):  # who leads a session has a group of its own already
         os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray's processes are born with it blocked
     if os.environ.get("SUBMITIT_EXECUTOR") == "local":  # which starts all jobs at once, each for all cores
         import torch
 

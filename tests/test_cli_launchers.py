@@ -1,0 +1,178 @@
+"""Sweeps under the launchers of Hydra's plugins, each for real but Slurm, which has no cluster here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from envcli.configuration import launchers
+from envcli.configuration.composition import register
+from envcli.configuration.overrides import check
+from envcli.errors import ConfigError, MissingDependency
+from envcli.schema import cores
+from tests.conftest import ROOT, Command
+
+PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
+
+
+def is_there(plugin: str) -> bool:
+    try:
+        return importlib.util.find_spec(f"hydra_plugins.{plugin}") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def need(launcher: str, plugin: str) -> Any:
+    extra = "ray" if launcher == "ray" else "launchers"
+    missing = pytest.mark.skipif(not is_there(plugin), reason=f"{plugin} is not installed: pip install envcli[{extra}]")
+    return pytest.param(launcher, marks=[missing, pytest.mark.slow])
+
+
+REAL = [need(launcher, plugin) for launcher, plugin in PLUGINS.items()]
+
+
+def states(folder: Path) -> dict[str, str]:
+    """Of the jobs of all multiruns below."""
+    found = sorted(folder.glob("outputs/*/multirun/*/*/status.json"))
+    return {path.parent.name: json.loads(path.read_text())["state"] for path in found}
+
+
+@pytest.mark.parametrize("launcher", REAL)
+def test_a_sweep_ends_as_with_the_basic_launcher(launcher: str, shell: Command, tmp_path: Path) -> None:
+    words = ["backend.name=CartPole-v1,Nope-v3", "seed=1", "max_steps=50", "json=true"]
+    batch = ["parallel=processes", "parallel.num_envs=2", "parallel.num_workers=1"]
+    done = shell("rollout", "-m", f"hydra/launcher={launcher}", *words, *batch)
+    assert done.code == 1, done.err
+    assert [job["state"] for job in json.loads(done.out)] == ["finished", "failed"]
+    said = done.err.strip().splitlines()[-1]
+    assert said.startswith("error: 1 of 2 jobs failed. Job 1: env 0 (worker 0) in build: no gymnasium env 'Nope-v3'.")
+    assert "Warning" not in done.err
+    (report,) = tmp_path.glob("outputs/rollout/multirun/*/report.html")
+    assert "Nope-v3" in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("launcher", REAL)
+def test_a_ctrl_c_has_the_jobs_save_what_they_made(launcher: str, tmp_path: Path) -> None:
+    words = ["-m", f"hydra/launcher={launcher}", "seed=1,2", "max_steps=5_000_000", "recorder=none"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "envcli", "rollout", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        until = time.monotonic() + 80
+        while not list(tmp_path.glob("outputs/rollout/multirun/*/*/config.yaml")) and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(2)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        out = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, out
+    assert "interrupted" in out.splitlines()[-1]
+    assert set(states(tmp_path).values()) == {"interrupted"}
+
+
+def test_the_script_that_slurm_would_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    submitit = pytest.importorskip("submitit", reason="submitit is not installed: pip install envcli[launchers]")
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+    from hydra.core.utils import setup_globals
+    from omegaconf import OmegaConf
+
+    setup_globals()
+    Plugins.instance()
+    words = ["parallel=processes", "parallel.num_envs=8", "parallel.num_workers=4"]
+    cfg = composed(["hydra/launcher=submitit_slurm", "hydra.launcher.partition=long", *words])
+    OmegaConf.set_readonly(cfg.hydra, False)
+    cfg.hydra.sweep.dir, cfg.hydra.job.config_name, cfg.hydra.job.num = str(tmp_path), "rollout", 0
+    params = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
+    monkeypatch.setattr("shutil.which", lambda name, *rest: f"/usr/bin/{name}")
+    executor = submitit.SlurmExecutor(folder=params["submitit_folder"])
+    given = {k: v for k, v in params.items() if k in executor._equivalence_dict() or k in executor._valid_parameters()}
+    translated = executor._convert_parameters({k: v for k, v in given.items() if v is not None})
+    executor.update_parameters(**translated)
+    script = executor._make_submission_file_text("COMMAND", "uid")
+    assert "#SBATCH --cpus-per-task=4\n" in script
+    assert "#SBATCH --time=1440\n" in script
+    assert "#SBATCH --job-name=envcli-rollout\n" in script
+    assert "#SBATCH --partition=long\n" in script
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def composed(words: list[str]) -> Any:
+    """All of the configuration, Hydra's part of it too."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.types import RunMode
+
+    from envcli import catalog
+
+    register("rollout")
+    loader = ConfigLoaderImpl(create_config_search_path(str(catalog.folder())))
+    checked = check("rollout", words, multirun=True)
+    return loader.load_configuration("rollout", checked, run_mode=RunMode.MULTIRUN, from_shell=False)
+
+
+def test_a_launcher_that_is_not_installed_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launchers, "_is_there", lambda package: False)
+    for name, (plugin, extra) in {
+        "joblib": ("hydra-joblib-launcher", "launchers"),
+        "submitit_slurm": ("hydra-submitit-launcher", "launchers"),
+        "ray": ("hydra-ray-launcher", "ray"),
+    }.items():
+        with pytest.raises(MissingDependency) as caught:
+            check("rollout", [f"hydra/launcher={name}"], multirun=True)
+        cure = f"needs {plugin}, which is not installed. Type: pip install 'envcli[{extra}]'"
+        assert str(caught.value) == f"hydra/launcher={name} {cure}"
+    assert check("rollout", ["hydra/launcher=basic"], multirun=True) == ["hydra/launcher=basic"]
+
+
+def test_a_launcher_without_a_sweep_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"hydra/launcher=joblib has no effect on a single run. Add -m."):
+        check("rollout", ["hydra/launcher=joblib"], multirun=False)
+
+
+def test_a_launcher_of_the_users_own_stands_for_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(launchers, "_is_there", lambda package: True)
+    assert check("rollout", ["hydra/launcher=ray"], multirun=True) == ["hydra/launcher=envcli_ray"]
+    (tmp_path / "hydra" / "launcher").mkdir(parents=True)
+    (tmp_path / "hydra" / "launcher" / "ray.yaml").write_text("x: 1\n")
+    assert check("rollout", ["hydra/launcher=ray"], multirun=True, folders=[tmp_path]) == ["hydra/launcher=ray"]
+
+
+@pytest.mark.parametrize(
+    ("parallel", "task", "expected"),
+    [
+        ({"type": "none"}, [], 1),
+        ({"type": "serial", "num_envs": 64}, [], 1),
+        ({"type": "processes", "num_envs": 64, "num_workers": 3}, ["seed=1,2"], 3),
+        ({"type": "processes", "num_envs": 1, "num_workers": None}, [], 1),
+        ({"type": "processes", "num_envs": None, "num_workers": None}, [], cores()),
+        ({"type": "none"}, ["parallel=serial,processes"], cores()),
+        ({"type": "processes", "num_workers": 1}, ["parallel.num_workers=1,2"], cores()),
+    ],
+)
+def test_jobs_are_so_many_that_their_workers_have_cores(parallel: Any, task: list[str], expected: int) -> None:
+    cfg = {"parallel": parallel, "hydra": {"overrides": {"task": task}}}
+    assert launchers.workers(cfg) == expected
+    assert launchers.at_once(cfg) == max(cores() // expected, 1)
+
+
+def test_every_preset_stands_on_the_plugins_own() -> None:
+    for path in (ROOT / "conf" / "hydra" / "launcher").glob("*.yaml"):
+        name = path.stem.removeprefix("envcli_")
+        assert yaml.safe_load(path.read_text())["defaults"] == [name]
+        assert name in launchers._PLUGINS
