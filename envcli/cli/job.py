@@ -41,6 +41,8 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     _mend_start_method()
     if hydra.mode == RunMode.MULTIRUN and not sweep.launched_here():
         jobs.stand_alone()
+        if jobs.is_called_off(Path(hydra.sweep.dir)):
+            raise EnvcliError("the sweep was interrupted")
     try:
         return _run(cfg, hydra)
     except Exception as error:

@@ -18,8 +18,9 @@ from types import FrameType
 from envcli.bench.processes import family
 from envcli.reports.job import Job
 
-__all__ = ["interruptible", "stand_alone", "told"]
+__all__ = ["interruptible", "is_called_off", "stand_alone", "told"]
 
+_CALLED_OFF = ".interrupted"
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
 _SAVE_IN = 10.0  # seconds that jobs have to save what they made after a Ctrl-C
 
@@ -86,7 +87,15 @@ def interruptible(folders: Sequence[Path]) -> Iterator[None]:
             _end_submitted(folder)
 
 
+def is_called_off(folder: Path) -> bool:
+    """Has the multirun there been interrupted? Its launcher may begin other jobs all the same."""
+    return (folder / _CALLED_OFF).exists()
+
+
 def _interrupt(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir():
+            (folder / _CALLED_OFF).touch()
     until = time.monotonic() + _SAVE_IN
     for job in _at_work(folders):
         with contextlib.suppress(ProcessLookupError, PermissionError):
