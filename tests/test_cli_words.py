@@ -118,7 +118,10 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout transforms=[step_countr]", "transforms: no choice 'step_countr'. Did you mean 'step_counter'?"),
         ("rollout backend=gymnasum", "backend: no choice 'gymnasum'. Did you mean 'gymnasium' or 'gymnasium_vector'?"),
         ("rollout experiment=nope", "experiment: no choice 'nope'."),
-        ("rollout parallel=4", "expected one of none, processes, serial. For the number of envs: parallel=processes"),
+        (
+            "rollout parallel=4",
+            "expected one of none, processes, ray, serial. For the number of envs: parallel=processes",
+        ),
         ("rollout parallel=proceses", "parallel: no choice 'proceses'. Did you mean 'processes'?"),
         ("rollout parallel.num_envs=0", "parallel.num_envs: found 0, expected a whole number"),
         ("rollout parallel.num_workers=4", "For several processes, add parallel=processes."),
@@ -149,7 +152,7 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout --config-name x", "--config-name: not offered here."),
         ("rollout --experimental-rerun x.pickle", "not offered here"),
         ("rollout --cfg jub", "--cfg: found 'jub', expected job or hydra or all."),
-        ("rollout hydra/launcher=joblib", "has no effect on a single run. Add -m."),
+        ("rollout hydra/launcher=loblib", "has no effect on a single run. Add -m."),
         ("rollout replay=x seed=3", "it takes no 'seed=3'"),
         ("completion bsh", "Did you mean 'bash'"),
         ("completion", "completion: found 0 words"),
@@ -189,7 +192,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(line: str, text: str, cli: Comman
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("rollout -m hydra/launcher=joblib seed=1,2", "hydra/launcher: no choice 'joblib'. There are: basic."),
+        ("rollout -m hydra/launcher=loblib seed=1,2", "hydra/launcher: no choice 'loblib'. There are: basic."),
         ("rollout -m seed=a,b", "seed: found 'a', expected a whole number."),
         ("rollout -m env=pendulum,cartpole transforms.a=1,2", "no key 'transforms.a': transforms is empty."),
     ],

@@ -17,15 +17,19 @@ from envcli.errors import EnvError, MissingDependency
 __all__ = ["Gone", "RayCluster"]
 
 _STORE = 2**27  # bytes of Ray's object store for each actor, and for this process: a few stretches of rows
+_NO_MACHINE = "its machine is gone"
 _DETAIL = re.compile(r"exit detail: (?P<detail>.*?)\.(?: |$)")
 
 
 class Gone(Exception):
-    """An actor will never answer. ``str()`` says what happened to it, ``report`` all that Ray knows."""
+    """An actor will never answer. ``str()`` says what happened to it, ``report`` all that Ray knows.
+
+    ``with_machine``: so will none on its machine, also if Ray gives room there for a while yet.
+    """
 
     def __init__(self, reason: str, report: str) -> None:
         super().__init__(reason)
-        self.report = report
+        self.report, self.with_machine = report, reason == _NO_MACHINE
 
 
 class RayCluster:
@@ -155,7 +159,7 @@ def _reason(error: Exception) -> str:
     """What became of an actor, in a few words; ``error`` itself takes a dozen lines."""
     text = " ".join(str(error).split())
     if "node" in text and ("died" in text or "dead" in text or "terminated" in text) and "worker process" not in text:
-        return "its machine is gone"
+        return _NO_MACHINE
     if "OutOfMemory" in type(error).__name__ or "low on memory" in text:
         return "it was ended because its machine ran out of memory"
     found = _DETAIL.search(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +22,7 @@ __all__ = ["RayCrew"]
 Args: TypeAlias = Callable[[range], tuple[Any, ...] | None]
 """What an actor is asked with, by its share of the envs; None: it is not asked."""
 
+_AGAIN_IN = 0.5  # seconds between two tries to find room elsewhere
 _SOON = 1.0  # seconds that envs have to close after a Ctrl-C
 
 
@@ -141,14 +143,28 @@ class RayCrew:
             error.add_note(f"It had been restarted, after: {self.restarts[-1]}")
             raise error
         self.restarts.append(str(error))
+        until = time.monotonic() + (self.patience.start or float("inf"))
         new = self._successor(lost, word)
-        for name, args in self.testament.words(new.envs, new.restarts * self.places, but=word):
-            self._tell(new, name, args)
+        while not self._settles_in(new, word, until):
+            new.actor = self._hired(new.index, new.envs)
         self._tell(new, "lose", ())
         if self._paused is not None:
             self._tell(new, "pause", self._paused(new.envs))
         new.word, new.row, new.count = lost.word, lost.row, lost.count
         self._send(new, request)
+
+    def _settles_in(self, new: RayRemote, word: str, until: float) -> bool:
+        """Tell ``new`` what the one before it was told. False: it was on a machine that is lost too."""
+        try:
+            for name, args in self.testament.words(new.envs, new.restarts * self.places, but=word):
+                self._tell(new, name, args)
+        except EnvcliError as error:
+            gone = error.__cause__
+            if not (isinstance(gone, Gone) and gone.with_machine and time.monotonic() < until):
+                raise
+            time.sleep(_AGAIN_IN)
+            return False
+        return True
 
     def _successor(self, lost: RayRemote, word: str) -> RayRemote:
         with undisturbed():
@@ -167,7 +183,7 @@ class RayCrew:
         try:
             remote.heard(self.cluster.fetch(ref))
         except Gone as gone:
-            raise remote.loss(gone) from None
+            raise remote.loss(gone) from gone
 
     # -- the end --------------------------------------------------------------------------------------------------
 
