@@ -120,7 +120,7 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout experiment=nope", "experiment: no choice 'nope'."),
         (
             "rollout parallel=4",
-            "expected one of none, processes, ray, serial. For the number of envs: parallel=processes",
+            "expected one of none, processes, ray, serial. For the number of envs: parallel=proc",
         ),
         ("rollout parallel=proceses", "parallel: no choice 'proceses'. Did you mean 'processes'?"),
         ("rollout parallel.num_envs=0", "parallel.num_envs: found 0, expected a whole number"),
@@ -192,7 +192,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(line: str, text: str, cli: Comman
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("rollout -m hydra/launcher=loblib seed=1,2", "hydra/launcher: no choice 'loblib'. There are: basic."),
+        ("rollout -m hydra/launcher=loblib seed=1,2", "hydra/launcher: no choice 'loblib'. Did you mean 'joblib'?"),
         ("rollout -m seed=a,b", "seed: found 'a', expected a whole number."),
         ("rollout -m env=pendulum,cartpole transforms.a=1,2", "no key 'transforms.a': transforms is empty."),
     ],

@@ -88,6 +88,7 @@ def _keys_of(group: str, command: str) -> Iterable[catalog.NodeKey]:
 def _no_choice(group: str, name: str, known: list[str]) -> str:
     cure = ""
     if group in ("hydra/launcher", "hydra/sweeper"):
+        known = list({choice.removeprefix("envcli_") for choice in known})
         cure = (
             f" Others are packages of their own, such as hydra-{name.replace('_', '-')}-{group.removeprefix('hydra/')}."
         )
