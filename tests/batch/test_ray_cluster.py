@@ -33,7 +33,14 @@ from tests.batch.test_determinism import assert_same_bits
 from tests.batch.test_faults import interrupted
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'envcli[ray]'")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.timeout(300),  # an actor imports torch, which takes its time where machines are busy
+    # Ray's test cluster drops handles of processes that it ends itself, later
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <function Popen:pytest.PytestUnraisableExceptionWarning"),
+]
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
