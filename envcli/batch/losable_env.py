@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -90,6 +91,26 @@ class LosableEnv(BatchedEnv):
             return set()
         roots = {path for path in leaf_specs(self.full_done_spec) if path[-1] == RESTARTED}
         return roots | set(map(under_next, roots))
+
+    # -- all envs at once -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _do(self, method: str, *args: Any, **options: Any) -> Any:
+        """Have the crew do something: ``_do("ask", word, args)`` gives what each of its members answers to a word."""
+
+    def _get(self, name: str) -> list[Any]:
+        return [value for found in self._do("ask", "get", lambda _: (name,)) for value in found]
+
+    def _call(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
+    ) -> list[Any]:
+        def question(envs: range) -> tuple[Any, ...]:
+            return name, args, kwargs, None if among is None else {i - envs.start for i in among}
+
+        return [value for found in self._do("ask", "call", question) for value in found]
+
+    def _load_state_dicts(self, states: Sequence[Any]) -> None:
+        self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))
 
     def __getstate__(self) -> dict[str, Any]:
         if not self.is_closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -229,15 +229,3 @@ class ParallelEnv(LosableEnv):
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self._at_work().seeded(seeds, self._seeds_taken)
         self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
-
-    def _get(self, name: str) -> list[Any]:
-        return [value for found in self._do("ask", "get", lambda _: (name,)) for value in found]
-
-    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs, among: Set[int] | None = None) -> list[Any]:
-        def question(envs: range) -> tuple[Any, ...]:
-            return name, args, kwargs, None if among is None else {i - envs.start for i in among}
-
-        return [value for found in self._do("ask", "call", question) for value in found]
-
-    def _load_state_dicts(self, states: Sequence[Any]) -> None:
-        self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Any
 
 import cloudpickle
@@ -114,8 +114,8 @@ class RayActor:
     def _get(self, name: str) -> list[Any]:
         return self.env.share.get(name)
 
-    def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-        return self.env.share.call(name, args, kwargs)
+    def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None) -> list[Any]:
+        return self.env.share.call(name, args, kwargs, among)
 
     def _load(self, states: Sequence[Any]) -> None:
         self.env._load_state_dicts(states)

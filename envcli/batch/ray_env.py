@@ -250,12 +250,3 @@ class RayEnv(LosableEnv):
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self._do("seeded", seeds, self._seeds_taken)
         self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
-
-    def _get(self, name: str) -> list[Any]:
-        return [value for found in self._do("ask", "get", lambda _: (name,)) for value in found]
-
-    def _call(self, name: str, args: Sequence[Any], kwargs: Kwargs) -> list[Any]:
-        return [value for found in self._do("ask", "call", lambda _: (name, args, kwargs)) for value in found]
-
-    def _load_state_dicts(self, states: Sequence[Any]) -> None:
-        self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))
