@@ -213,21 +213,24 @@ def workers_of(env: ParallelEnv) -> list[int]:
 
 
 @pytest.mark.parametrize("policy_given", [False, True])
-def test_a_real_kill_in_the_middle(policy_given: bool) -> None:
+def test_a_real_kill_in_the_middle(policy_given: bool, tmp_path: Path) -> None:
     class Slow(CountingEnv):
         def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
             time.sleep(0.001)
+            if self.steps_made in (40, 100):
+                (tmp_path / f"{os.getpid()} {self.steps_made}").touch()
             return super()._step(tensordict)
+
+    def kill(pid: int, steps: int) -> None:
+        while not (tmp_path / f"{pid} {steps}").exists():
+            time.sleep(0.001)
+        os.kill(pid, signal.SIGKILL)
 
     with restarting(Slow) as env:
         env.start()
         victims = workers_of(env)
-        timers = [
-            threading.Timer(after, os.kill, (pid, signal.SIGKILL))
-            for after, pid in zip((0.1, 0.2), victims[:2], strict=True)
-        ]
-        for timer in timers:
-            timer.start()
+        for pid, steps in zip(victims[:2], (40, 100), strict=True):
+            threading.Thread(target=kill, args=(pid, steps), daemon=True).start()
         data = env.rollout(400, policy if policy_given else None, break_when_any_done=False)
         assert len(env.restarts) == 2
         assert not set(victims[:2]) & set(workers_of(env))
