@@ -71,6 +71,7 @@ class RayCluster:
             fresh: dict[str, Any] = {}
             if address == "local":  # Ray takes a third of the machine's memory for its store unless told otherwise
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+                os.environ.setdefault("RAY_worker_niceness", "0")  # with its 15 our actors wait for whoever is there
                 fresh = {"num_cpus": max(actors, _whole(actors * self._cpus)), "include_dashboard": False}
                 fresh["object_store_memory"] = _STORE * (actors + 1)
             with _usual_sigterm():

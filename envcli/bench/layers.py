@@ -152,7 +152,7 @@ class Layers:
     def _timing_policy(self, init: Callable[..., None]) -> Callable[..., None]:
         def begin(rows: Any, *args: Any, **kwargs: Any) -> None:
             init(rows, *args, **kwargs)
-            rows._policy = self.meter.timed(POLICY, rows._policy)
+            rows.policy = self.meter.timed(POLICY, rows.policy)
 
         return begin
 
