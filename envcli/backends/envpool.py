@@ -20,7 +20,7 @@ try:
     import envpool
     from envpool.registration import registry
 except ModuleNotFoundError as missing:
-    raise MissingDependency("envpool", "backend=envpool", "envpool") from missing
+    raise MissingDependency(missing.name or "envpool", "backend=envpool", "envpool") from missing
 
 __all__ = ["EnvpoolEnv"]
 
