@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import torch
 
 from envcli.batch.line import (
-    AWAKE,
     FAILED,
     HALT,
     IDLE,
@@ -154,26 +153,10 @@ class Crew:
     def wait(self, patience: float | None = None, answers: dict[int, Any] | None = None) -> None:
         """Until all have answered; with ``answers``, in words."""
         try:
-            if answers is not None or not self._soon_done():
-                self._hear_all(self.patience.step if patience is None else patience, answers)
+            self._hear_all(self.patience.step if patience is None else patience, answers)
         except EnvcliError:
             self.end()
             raise
-
-    def _soon_done(self) -> bool:
-        """Look for a moment whether all have done what they were ordered, letting go of the core for who works.
-
-        To sleep and to be woken takes 20 us and more. What is rung meanwhile is heard by who listens next.
-        """
-        at_work, until = [remote.numbers for remote in self._working], time.perf_counter() + AWAKE
-        while any(numbers[STATE] == WORKING for numbers in at_work):
-            if time.perf_counter() > until:
-                return False
-            os.sched_yield()
-        if any(numbers[STATE] == FAILED for numbers in at_work):
-            return False
-        self._working.clear()
-        return True
 
     def _hear_all(self, patience: float, answers: dict[int, Any] | None) -> None:
         seen: dict[Remote, tuple[Any, float]] = {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import platform
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -15,8 +13,8 @@ from envcli.batch.bell import Bell
 from envcli.errors import EnvError
 
 __all__ = [
-    "AWAKE", "FAILED", "HALT", "IDLE", "LEAD", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE",
-    "QUESTIONS", "RESET", "SOME", "START", "STATE", "STEP", "STOP", "WORDS", "WORKING", "Line", "in_words",
+    "FAILED", "HALT", "IDLE", "LEAD", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "QUESTIONS",
+    "RESET", "SOME", "START", "STATE", "STEP", "STOP", "WORDS", "WORKING", "Line", "in_words",
 ]  # fmt: skip
 
 # The numbers, one place each. The first four are the share's note: env, phase, row, and whether the env has made one.
@@ -30,9 +28,6 @@ STEP, LEAD, RESET, PAUSE, WORDS = range(5)
 # What STATE says.
 IDLE, WORKING, FAILED = range(3)
 
-# Seconds that either side looks for a change of STATE before it sleeps: to be woken costs 35 us where machines are
-# virtual, and 8 elsewhere. Only where cores see each other's writes in order, and where no ring can fill a pipe.
-AWAKE = 2e-4 if platform.machine() in ("x86_64", "AMD64") and hasattr(os, "eventfd") else 0.0
 
 # The words that may fail without an end of the crew: what the envs are asked, and nothing that rows depend on.
 QUESTIONS = ("get", "call")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import pickle
+import platform
 import signal
 import sys
 import time
@@ -18,7 +19,6 @@ import torch
 from envcli.batch.bell import Bell
 from envcli.batch.fault import Fault
 from envcli.batch.line import (
-    AWAKE,
     FAILED,
     HALT,
     IDLE,
@@ -44,6 +44,10 @@ from envcli.keys import Key
 from envcli.shared_memory import Mapped, open_all, open_mapped
 
 __all__ = ["work"]
+
+# Seconds that a worker looks for its next order before it sleeps: to wake it costs 35 us where machines are virtual,
+# and 8 elsewhere. Only where cores see each other's writes in order: what the order is, and then that there is one.
+_AWAKE = 2e-4 if platform.machine() in ("x86_64", "AMD64") else 0.0
 
 
 def work(words: int, call: int, answer: int, stack: int) -> None:
@@ -97,7 +101,7 @@ class _Worker:
         """Until there is one: awake for a moment, letting go of the core for whoever wants it, and then asleep."""
         numbers, call = self.line.numbers, self.line.call
         while numbers[STATE] != WORKING:
-            until = time.perf_counter() + AWAKE
+            until = time.perf_counter() + _AWAKE
             while numbers[STATE] != WORKING and time.perf_counter() < until:
                 os.sched_yield()
             if numbers[STATE] != WORKING:

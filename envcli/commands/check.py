@@ -7,7 +7,7 @@ A line for each promise that an env makes; exit code 1 if one is broken.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envcli.answer import answer
@@ -38,7 +38,8 @@ def run(cfg: Config) -> None:
     torch.manual_seed(cfg.seed)
     with build(vars(cfg)) as env:
         findings = check_env(env)
-    answer([asdict(finding) for finding in findings], lambda: _table(findings, cfg.env_name), cfg.json)
+    told = [{"name": f.name, "passed": f.passed, "message": f.message} for f in findings]
+    answer(told, lambda: _table(findings, cfg.env_name), cfg.json)
     if broken := [finding for finding in findings if not finding.passed]:
         raise EnvError(
             f"{len(broken)} of {len(findings)} checks failed: {', '.join(f.name for f in broken)} (seed {cfg.seed})"

@@ -17,12 +17,14 @@ __all__ = ["EnvContract", "Finding", "check_env", "check_env_specs"]
 class Finding:
     """What one check found.
 
-    ``message`` says what the env promises where it ``passed``, and what was seen instead where it did not.
+    ``message`` says what the env promises where it ``passed``, and what was seen instead where it did not; ``error`` is
+    what was raised then, with whatever was noted on its way.
     """
 
     name: str
     passed: bool
     message: str
+    error: Exception | None = None
 
 
 def check_env(env: Env) -> list[Finding]:
@@ -46,7 +48,9 @@ def check_env_specs(env: Env) -> None:
     broken = [finding for finding in check_env(env) if not finding.passed]
     if broken:
         lines = "".join(f"\n- {finding.name}: {finding.message}" for finding in broken)
-        raise ContractError(f"{type(env).__name__} breaks {len(broken)} of {len(PROMISES)} promises:{lines}")
+        raise ContractError(
+            f"{type(env).__name__} breaks {len(broken)} of {len(PROMISES)} promises:{lines}"
+        ) from broken[0].error
 
 
 def _tried(env: Env, name: str) -> Finding:
@@ -55,7 +59,7 @@ def _tried(env: Env, name: str) -> Finding:
         promise(env)
     except Exception as error:  # whatever a foreign simulator raises is what we came to find
         kind = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
-        return Finding(name, False, f"{kind}{error}")
+        return Finding(name, False, f"{kind}{error}", error)
     return Finding(name, True, promise.__doc__ or "")
 
 
