@@ -27,7 +27,7 @@ except ModuleNotFoundError as missing:
     library = (missing.name or "brax").partition(".")[0]
     raise MissingDependency(library, "backend=brax", "brax") from missing
 
-__all__ = ["BraxWorld", "Moment", "names", "native"]
+__all__ = ["BraxWorld", "Moment", "as_tensor", "names", "native"]
 
 Numbers = Any  # a jax.Array: its annotations are there for some only
 
@@ -138,13 +138,13 @@ class _Felt(torch.autograd.Function):
         ctx.save_for_backward(floats, action)
         moment = world._step(_to_jax(floats), others, _to_jax(action))
         made.append(moment)
-        return tuple(map(_to_torch, (moment.floats, moment.reward, *moment.observation.values())))
+        return tuple(map(as_tensor, (moment.floats, moment.reward, *moment.observation.values())))
 
     @staticmethod
     def backward(ctx: Any, *pulls: Tensor) -> Any:
         floats, action = map(_to_jax, ctx.saved_tensors)
         found = ctx.world._pull(floats, ctx.others, action, tuple(map(_to_jax, pulls)))
-        return None, None, None, *map(_to_torch, found)
+        return None, None, None, *map(as_tensor, found)
 
 
 def names() -> list[str]:
@@ -166,10 +166,6 @@ def native(name: str, options: Mapping[str, Any]) -> Any:
 
 def as_tensor(numbers: Numbers) -> Tensor:
     """``numbers`` over the same memory; nobody is to write there."""
-    return _to_torch(numbers)
-
-
-def _to_torch(numbers: Numbers) -> Tensor:
     tensor: Tensor = torch.utils.dlpack.from_dlpack(numbers)
     return tensor
 

@@ -19,7 +19,7 @@ from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 from envcli.vector_paces import Answer
 from envcli.vector_rows import VectorRows, vector_reader
 
-__all__ = ["Answer", "VectorBackend", "thread_count"]
+__all__ = ["VectorBackend", "thread_count"]
 
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.loss import RESTARTED
 from envcli.batch.outline import Outline
 from envcli.batch.patience import Patience
+from envcli.buffer import Array
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, EnvError, SpecError
@@ -34,6 +35,8 @@ class LosableEnv(BatchedEnv):
         ConfigError: an argument is out of range.
         SpecError: from the start: ``"restart"`` with envs that have no ``truncated`` flag.
     """
+
+    _crew: Any = None  # a Crew or a RayCrew: who runs the envs; None: nobody does
 
     def __init__(
         self,
@@ -92,7 +95,28 @@ class LosableEnv(BatchedEnv):
         roots = {path for path in leaf_specs(self.full_done_spec) if path[-1] == RESTARTED}
         return roots | set(map(under_next, roots))
 
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        given, options = self._given(where), self._reset_options
+        special = given is not None or bool(options)
+        if special:
+            self._do("ask", "give", lambda envs: (options, given and given[envs.start : envs.stop]))
+        try:
+            self._reset_some(t, where)
+        finally:
+            if special and self._crew is not None:
+                self._do("ask", "give", lambda _: ({}, None))
+
+    @abstractmethod
+    def _reset_some(self, t: int, where: Array | None) -> None:
+        """``_reset_row``, once the envs have what a reset is given."""
+
     # -- all envs at once -----------------------------------------------------------------------------------------
+
+    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
+        self._do("seeded", seeds, self._seeds_taken)
+        self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
 
     @abstractmethod
     def _do(self, method: str, *args: Any, **options: Any) -> Any:

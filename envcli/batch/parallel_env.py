@@ -185,23 +185,14 @@ class ParallelEnv(LosableEnv):
         else:
             self._unbind()
 
-    def _reset_row(self, t: int, where: Array | None) -> None:
-        given = self._given(where)
-        special = given is not None or bool(self._reset_options)
-        if special:
-            options = self._reset_options
-            self._do("ask", "give", lambda envs: (options, given and given[envs.start : envs.stop]))
+    def _reset_some(self, t: int, where: Array | None) -> None:
         if where is None:
             self._at_work().offset = 0
         else:
             self._masks["reset"][...] = where
             if self._lasts:  # a new worker is told who waits
                 self._masks["pause"] &= ~where
-        try:
-            self._do("order", RESET, t, some=where is not None)
-        finally:
-            if special and self._crew is not None:
-                self._do("ask", "give", lambda _: ({}, None))
+        self._do("order", RESET, t, some=where is not None)
 
     def _step_row(self, t: int) -> None:
         self._do("order", STEP, t)
@@ -223,9 +214,3 @@ class ParallelEnv(LosableEnv):
         if where is not None:
             self._masks["pause"][...] = where
         self._do("order", PAUSE, some=where is not None)
-
-    # -- all envs at once -----------------------------------------------------------------------------------------
-
-    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
-        self._at_work().seeded(seeds, self._seeds_taken)
-        self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))

@@ -176,18 +176,6 @@ class RayEnv(LosableEnv):
         assert buffer is not None
         self._do("wait", lambda envs, parcel: parcel.unpack(buffer, t, envs))
 
-    def _reset_row(self, t: int, where: Array | None) -> None:
-        given = self._given(where)
-        options = self._reset_options
-        special = given is not None or bool(options)
-        if special:
-            self._do("ask", "give", lambda envs: (options, given and given[envs.start : envs.stop]))
-        try:
-            self._reset_some(t, where)
-        finally:
-            if special and self._crew is not None:
-                self._do("ask", "give", lambda _: ({}, None))
-
     def _reset_some(self, t: int, where: Array | None) -> None:
         buffer = self._bound
         assert buffer is not None
@@ -244,9 +232,3 @@ class RayEnv(LosableEnv):
             return
         mask = None if where is None else where.copy()
         self._do("pause", None if mask is None else lambda envs: (mask[envs.start : envs.stop],))
-
-    # -- all envs at once -----------------------------------------------------------------------------------------
-
-    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
-        self._do("seeded", seeds, self._seeds_taken)
-        self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))

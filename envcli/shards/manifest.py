@@ -104,12 +104,12 @@ class Manifest:
         """
         version = VERSION if any(shard.joined for shard in self.shards) else 1
         content = {"format": _FORMAT, "version": version, **asdict(self)}
-        text = json.dumps({**content, "checksum": _of_content(content)}, indent=1)
+        written = json.dumps({**content, "checksum": _of_content(content)}, indent=1)
         part = folder / f".{NAME}.new"
         try:
             part.unlink(missing_ok=True)
             with open(part, "x", encoding="utf-8") as stream:  # "x" follows no link
-                stream.write(text + "\n")
+                stream.write(written + "\n")
                 stream.flush()
                 if sync:
                     os.fsync(stream.fileno())
