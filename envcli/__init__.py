@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from envcli.late_compiler import LateCompiler
+
 __version__ = "0.1.0"
 
 _HOME = {  # public name -> the module of the package it lives in
@@ -138,3 +140,6 @@ def __getattr__(name: str) -> Any:  # Any: each name has its own type, in its ow
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+LateCompiler.install()

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "envcli"
 
 # From the ground up. The longest entry that fits a module decides; the files of one entry may import each other.
 STOREYS = [
+    ["envcli.late_compiler"],  # before anything imports tensordict
     ["envcli"],  # only the version, and names that are loaded when asked for
     ["envcli.errors", "envcli.installation", "envcli.printable", "envcli.seeding"],
     ["envcli.extensions"],
