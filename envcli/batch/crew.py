@@ -66,10 +66,10 @@ class Crew:
         }
         try:
             self._memory = SharedMemory()
-            self._numbers = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
+            self._table = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
             for index, envs in enumerate(shares):
                 with undisturbed():
-                    self._remotes.append(Remote(index, envs, self._numbers[index], patience))
+                    self._remotes.append(Remote(index, envs, self._table, patience))
                 self._remotes[index].start(method, self._setting)
                 self._watch(self._remotes[index])
         except BaseException as error:
@@ -108,7 +108,7 @@ class Crew:
     def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
         """Have all workers do the same, and do not wait."""
         for remote in self._remotes:
-            remote.ordered(order, start, stop, onward, some)
+            remote.ordered(order, start, stop, onward, some, together=1)
         self._working.update(self._remotes)
 
     def ask(self, name: str, args: Callable[[range], tuple[Any, ...]] | None = None) -> list[Any]:
@@ -182,9 +182,10 @@ class Crew:
                 if ended:
                     raise Lost(remote, remote.death(self.offset))
                 remote.line.answer.wait()
+            for remote in list(working):  # whoever was the last rang for all
                 self._hear(remote, answers)
             if not ready and patience:
-                self._look_for_progress(patience, seen, working)
+                self._look_for_progress(patience, seen, self._working.intersection(working))
         except Lost as lost:
             return lost
         return None

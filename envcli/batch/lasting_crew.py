@@ -70,7 +70,7 @@ class LastingCrew(Crew):
             self._tell(new, name, args)
         self._tell(new, "lose", ())
         if self._pausing:
-            new.ordered(PAUSE, 0, 0, 0, 1)
+            new.ordered(PAUSE, 0, 0, 0, 1, together=0)
             self._hear_alone(new, self.patience.step)
         self._asking = asking
         if is_asked:
@@ -88,7 +88,7 @@ class LastingCrew(Crew):
                 del self._by_fd[fd]
             lost.end()
             lost.numbers[STATE], lost.numbers[HALT], lost.numbers[MADE] = IDLE, 0, 0
-            new = Remote(lost.index, lost.envs, self._numbers[lost.index], self.patience)
+            new = Remote(lost.index, lost.envs, self._table, self.patience)
             self._remotes[lost.index] = new
         new.is_first, new.restarts = False, lost.restarts + (word != "set_seeds")
         new.seeds = lost.seeds if word == "set_seeds" else advanced(lost.seeds, self.places)

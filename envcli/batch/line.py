@@ -14,12 +14,12 @@ from envcli.errors import EnvError
 
 __all__ = [
     "FAILED", "HALT", "IDLE", "LEAD", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "QUESTIONS",
-    "RESET", "SOME", "START", "STATE", "STEP", "STOP", "WORDS", "WORKING", "Line", "in_words",
+    "RESET", "SOME", "START", "STATE", "STEP", "STOP", "TOGETHER", "WORDS", "WORKING", "Line", "in_words",
 ]  # fmt: skip
 
 # The numbers, one place each. The first four are the share's note: env, phase, row, and whether the env has made one.
 NOTE, PHASE, MADE = slice(0, 4), 1, 3
-ORDER, START, STOP, ONWARD, SOME, STATE, HALT = range(4, 11)
+ORDER, START, STOP, ONWARD, SOME, TOGETHER, STATE, HALT = range(4, 12)
 NUMBERS = 16  # a cache line or two for each worker, so that they do not share one
 
 # What ORDER says. All but WORDS are done without a word.
@@ -46,8 +46,9 @@ class Line:
     """One end of it.
 
     The main process writes an order into the numbers and rings; the worker does it, says in ``STATE`` how it went, and
-    rings back. Words are pickles of the main process's own making; what the worker sends is what was asked for, or a
-    report made of text alone.
+    rings back; where the order is ``TOGETHER`` with those of others, whoever is the last rings for all. Words are
+    pickles of the main process's own making; what the worker sends is what was asked for, or a report made of text
+    alone.
 
     Args:
         numbers: ``[NUMBERS]`` int64 in shared memory.

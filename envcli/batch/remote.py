@@ -32,6 +32,7 @@ from envcli.batch.line import (
     STATE,
     STEP,
     STOP,
+    TOGETHER,
     WORDS,
     WORKING,
     Line,
@@ -57,25 +58,25 @@ class Remote:
     Args:
         index: which of the workers.
         envs: which of the envs are its.
-        numbers: those of its line.
+        table: the numbers of all lines, ``[workers, NUMBERS]``.
         patience: how long to wait for it.
     """
 
-    def __init__(self, index: int, envs: range, numbers: torch.Tensor, patience: Patience) -> None:
+    def __init__(self, index: int, envs: range, table: torch.Tensor, patience: Patience) -> None:
         self.index, self.envs, self.patience = index, envs, patience
         self.seeds: Sequence[int | None] = [None] * len(envs)
         self.word = ""  # the last that was said to it
         self.restarts = 0  # of this share since it was seeded
         self.is_first = True  # of this share
         self.process: Process | None = None
-        self._mapped = mapped(numbers)
+        self._mapped = mapped(table)
         with ExitStack() as opened:
             ours, theirs = map(opened.enter_context, socketpair())
             for option in (SO_RCVTIMEO, SO_SNDTIMEO):  # a stopped worker may leave off in the middle of a word
                 ours.setsockopt(SOL_SOCKET, option, struct.pack("ll", int(patience.step), 0))
             call, answer = (opened.enter_context(closing(Bell())) for _ in range(2))
             words = opened.enter_context(closing(Connection(ours.detach())))
-            self.line = Line(numbers, call, answer, words)
+            self.line = Line(table[index], call, answer, words)
             self._theirs = theirs
             self._stack = opened.enter_context(_scratch())
             self._opened = opened.pop_all()
@@ -90,33 +91,35 @@ class Remote:
                 fds[name] = own if _is_open(own) else opened.enter_context(open(_DEVNULL, "wb")).fileno()
             self.process = start_process(method, fds)
         self._theirs.close()
-        self.line.send(in_words({**setting, "numbers": self._mapped, "first": self.envs.start}))
+        ours = {"table": self._mapped, "index": self.index, "first": self.envs.start}
+        self.line.send(in_words({**setting, **ours}))
 
-    def ordered(self, order: int, start: int, stop: int, onward: int, some: int) -> None:
-        """Call it to do something without a word."""
+    def ordered(self, order: int, start: int, stop: int, onward: int, some: int, together: int) -> None:
+        """Call it to do something without a word, and, unless it is alone in that, to ring only if it is the last."""
         numbers = self.numbers
         if order == LEAD:  # who dies before it begins has noted nothing of it
             numbers[0], numbers[PHASE], numbers[2] = 0, _STEP, start
         numbers[ORDER], numbers[START], numbers[STOP] = order, start, stop
-        numbers[ONWARD], numbers[SOME], numbers[STATE] = onward, some, WORKING
+        numbers[ONWARD], numbers[SOME], numbers[TOGETHER] = onward, some, together
+        numbers[STATE] = WORKING
         self.line.call.ring()
 
     def told(self, word: str) -> None:
         """Call it to hear ``word``, which is yet to be sent."""
         self.word = word
         self.numbers[PHASE] = PHASES.index(word if word in PHASES else "call")
-        self.numbers[ORDER], self.numbers[STATE] = WORDS, WORKING
+        self.numbers[ORDER], self.numbers[TOGETHER], self.numbers[STATE] = WORDS, 0, WORKING
         self.line.call.ring()
 
-    def unfinished(self) -> tuple[int, int, int, int, int] | None:
+    def unfinished(self) -> tuple[int, int, int, int, int, int] | None:
         """What it was ordered without a word and has not done; of several rows, those from where it stands on."""
-        order, start, stop, onward, some, state = self.numbers[ORDER:HALT].tolist()
+        order, start, stop, onward, some, together, state = self.numbers[ORDER:HALT].tolist()
         _, phase, row, _ = self.numbers[NOTE].tolist()
         if state != WORKING or order == WORDS:
             return None
         if order == LEAD:
             start = max(start, row - (phase == _RESET))
-        return order, start, stop, onward, some
+        return order, start, stop, onward, some, together
 
     def is_dead(self) -> bool:
         """Has its process ended?"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from envcli.batch.bell import Bell
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.buffer import RolloutBuffer
@@ -184,3 +186,23 @@ def test_unseeded_workers_do_not_repeat_each_other() -> None:
         env.start()
         luck = env.luck()
     assert len({number for pair in luck for number in pair}) == 8
+
+
+class Napping(CountingEnv):
+    """Takes 5 ms for a step."""
+
+    def _step_row(self, t: int) -> None:
+        time.sleep(0.005)
+        super()._step_row(t)
+
+
+def test_the_main_process_is_woken_once_a_step_and_not_by_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Bell] = []
+    wait = Bell.wait
+    with ParallelEnv(4, Napping, num_workers=4) as env:
+        actions = env.full_action_spec.zero()
+        env.rollout(2, lambda td: td.update(actions))
+        monkeypatch.setattr(Bell, "wait", lambda bell: (heard.append(bell), wait(bell)))
+        env.rollout(20, lambda td: td.update(actions), break_when_any_done=False)
+    steps_and_reset = 21
+    assert len(heard) < 2 * steps_and_reset + 2 * 4  # and two words that each answers for itself
