@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from envcli.announced import CURE, Announced, check_flag
 from envcli.buffer import Array, Rows
@@ -50,7 +51,7 @@ class GymAnswers:
         self._first: StrictRows | None = None
         self._following: StrictRows | None = None
         self.new_reset = self.new_step = self._any
-        self.step: Callable[[Any], Step] = self._first_step if self._any else self._env.step
+        self.step: Callable[[Any], Step] = self._first_step
         if not self.full or first is None or following is None:
             return first, following
         self._first = strict_rows(self._announced, first, f"{self._in_reset}: observation")
@@ -74,7 +75,13 @@ class GymAnswers:
         return result
 
     def _first_step(self, action: Any) -> Step:
-        result = self._env.step(action)
+        result: Step = self._env.step(action)
+        if self._any:
+            self._check_whole(result)
+        self.new_step, self.step = False, _short(self._env)
+        return result
+
+    def _check_whole(self, result: Any) -> None:
         if not isinstance(result, tuple) or len(result) != 5:
             raise SpecError(_not_a_tuple(self._in_step, "observation, reward, terminated, truncated, info", result))
         observation, reward, terminated, truncated, info = result
@@ -82,8 +89,6 @@ class GymAnswers:
         _REWARD.check(reward, f"{self._in_step}: reward")
         self._check_flags(terminated, truncated)
         _check_info(info, self._in_step)
-        self.new_step, self.step = False, self._env.step
-        return observation, reward, terminated, truncated, info
 
     # -- piece by piece -------------------------------------------------------------------------------------------
 
@@ -129,6 +134,30 @@ class GymAnswers:
         if self.full and (bad := ~np.isfinite(self._rewards[start:stop])).any():
             stop = start + int(bad.argmax())
         return stop
+
+
+def _short(env: gymnasium.Env[Any, Any]) -> Callable[[Any], Step]:
+    """``env.step``, once it has been called, past the layers that ``gymnasium.make`` puts around every env.
+
+    The checker and the guard of the order look at the first steps and then pass on what they are given; the clock is
+    kept here. MountainCar's step takes a tenth less without them. Layers of any other class stay.
+    """
+    clock: Any = env if type(env) is TimeLimit else None  # Any: gymnasium annotates its count as None
+    inner: Any = env if clock is None else clock.env
+    while type(inner) in (OrderEnforcing, PassiveEnvChecker):
+        inner = inner.env
+    bare: Callable[[Any], Step] = inner.step
+    if clock is None:
+        return bare
+
+    def step(action: Any) -> Step:
+        observation, reward, terminated, truncated, info = bare(action)
+        clock._elapsed_steps += 1
+        if clock._elapsed_steps >= clock._max_episode_steps:
+            truncated = True
+        return observation, reward, terminated, truncated, info
+
+    return step
 
 
 def _not_a_tuple(where: str, expected: str, found: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from tensordict import TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper, from_gymnasium
@@ -134,6 +135,36 @@ def test_a_time_limit_truncates_and_does_not_terminate() -> None:
     data = GymWrapper(CountingGym(limit=3, time_limit=3)).rollout(9)[-1]["next"]
     assert data["truncated"].all()
     assert data["terminated"].all()
+
+
+@pytest.mark.parametrize("checks", ["first", "full", "off"])
+def test_the_clock_of_the_env_goes_on_though_it_is_kept_here(checks: str) -> None:
+    native = gymnasium.make("MountainCarContinuous-v0", max_episode_steps=70)
+    with GymWrapper(native, checks=checks) as env:
+        ends = env.rollout(150, break_when_any_done=False)["next", "truncated"].squeeze(-1).nonzero().squeeze(-1)
+        assert ends.tolist() == [69, 139]
+        assert isinstance(native, TimeLimit)
+        assert native._elapsed_steps == 10
+        native.set_wrapper_attr("_max_episode_steps", 20)
+        row = env.rollout(30, auto_reset=False, tensordict=env.reset())
+        assert len(row) == 20
+
+
+class Doubling(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A layer of somebody's own."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, 2 * float(reward), terminated, truncated, info
+
+
+def test_layers_that_are_not_of_gymnasium_make_are_passed_through() -> None:
+    for native in (
+        Doubling(gymnasium.make("CartPole-v1")),
+        TimeLimit(Doubling(gymnasium.make("CartPole-v1")), max_episode_steps=5),
+    ):
+        with GymWrapper(native) as env:
+            assert (env.rollout(20, break_when_any_done=False)["next", "reward"] == 2).all()
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1"])
