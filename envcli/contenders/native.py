@@ -23,7 +23,8 @@ class NativeContender(Contender):
     The same: the env and its options, frame skip, pixels if they are asked for, and, where they can be known, the very
     actions of the subject's first env, ready as the simulator takes them. Not the same: nothing is stored or checked,
     no action is drawn, there are no transforms, and of a batch it runs the first env alone. So it is the speed that no
-    wrapper can pass on one core, but for what gymnasium's own layers take, which ours steps past. Of backend torch it is gymnasium's env of the same name, whose equations are the same.
+    wrapper can pass on one core, but for what gymnasium's own layers take, which ours steps past. Of backend torch it
+    is gymnasium's env of the same name, whose equations are the same.
     """
 
     def __init__(self, work: Workload) -> None:
