@@ -320,6 +320,7 @@ class GymEnv(GymWrapper):
             frame_skip=frame_skip,
             from_pixels=from_pixels,
             pixels_only=pixels_only,
+            checks=checks,
             device=device,
             **options,
         )

@@ -377,6 +377,15 @@ def test_what_cannot_be_wrapped_is_closed(monkeypatch: pytest.MonkeyPatch) -> No
     assert closed == [True]
 
 
+def test_a_name_is_made_with_what_the_constructor_takes() -> None:
+    for checks in ("full", "off"):
+        with GymEnv.from_name("CartPole-v1", checks=checks, frame_skip=2, categorical_action_encoding=True) as env:
+            assert (env.checks, env.frame_skip) == (checks, 2)
+            assert isinstance(env.action_spec, Categorical)
+    with pytest.raises(ConfigError, match="checks: expected one of"):
+        GymEnv.from_name("CartPole-v1", checks="fulll")
+
+
 def test_a_wrapper_is_not_made_from_a_name() -> None:
     with pytest.raises(ConfigError, match="GymWrapper wraps an env that exists already"):
         GymWrapper.from_name("CartPole-v1")
