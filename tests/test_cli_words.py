@@ -53,6 +53,12 @@ def test_a_command_module_imports_nothing_heavy(command: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_game_of_gymnasiums_leaves_nothing_to_say_at_exit(shell: Command) -> None:
+    pytest.importorskip("ale_py", reason="ale-py is not installed (extra atari)")
+    done = shell("spec", "backend.name=ALE/Pong-v5")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_importing_envcli_imports_nothing() -> None:
     code = "import sys, envcli; sys.exit(bool({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

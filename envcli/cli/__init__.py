@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C."""
-    atexit.register(gc.freeze)  # the interpreter's last collection would look at all of torch, for 0.8 s
+    atexit.register(_spare_last_collection)
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("HYDRA_FULL_ERROR"))
     try:
@@ -35,6 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         text, code = messages.explain(error)
         print(text, file=sys.stderr)
         return code
+
+
+def _spare_last_collection() -> None:
+    """The interpreter's looks at all of torch, for 0.8 s; without it ALE would list as leaked what is in cycles."""
+    if "ale_py" not in sys.modules:
+        gc.freeze()
 
 
 def _dispatch(words: list[str]) -> int:
