@@ -166,6 +166,7 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout seed=abc", "seed: found 'abc', expected a whole number."),
         ("rollout max_steps=1.5", "max_steps: found '1.5', expected a whole number."),
         ("rollout json=maybe", "json: found 'maybe', expected true or false."),
+        ("rollout max_steps=null", "max_steps: found null, expected a value."),
         ("rollout backend.nmae=x", "no key 'backend.nmae'. Did you mean 'name'? (in backend)"),
         ("rollout transforms=[step_counter] transforms.step_counter.max_step=4", "Did you mean 'max_steps'?"),
         ("rollout transforms.resize.w=3", "transforms is empty. Choose one first"),

@@ -23,6 +23,7 @@ _IN_FILE = re.compile(r"In '(?P<file>[^']+)':")
 _VALUE = re.compile(
     r"Value '(?P<value>.*?)'(?: of type '\w+')? (?:could not be converted to|is not a valid) (?P<kind>\w+)"
 )
+_NOT_OPTIONAL = re.compile(r"field '[^']+' is not Optional")
 _ENUM = re.compile(r"Invalid value '(?P<value>.*?)', expected one of (?P<known>\[.*\])")
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "bool": "true or false"}
@@ -56,6 +57,8 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
         return f"{mark.name}, line {mark.line + 1}: {getattr(error, 'problem', 'not YAML')}."
     if match := _search(_VALUE, error):
         return f"{key}: found {match['value']!r}, expected {_KINDS.get(match['kind'], match['kind'])}."
+    if key and _search(_NOT_OPTIONAL, error):
+        return f"{key}: found null, expected a value."
     if match := _search(_ENUM, error):
         return f"{key}: found {match['value']!r}, expected one of {match['known']}."
     if type(error).__name__ == "OverrideParseException":
