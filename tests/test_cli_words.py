@@ -59,6 +59,22 @@ def test_a_game_of_gymnasiums_leaves_nothing_to_say_at_exit(shell: Command) -> N
     assert (done.code, done.err) == (0, "")
 
 
+def test_a_run_imports_numpy_before_torch_does(tmp_path: Path) -> None:
+    """Torch's own import of it is in C++, which swallows a Ctrl-C and goes on with half of numpy."""
+    code = """
+import sys
+class Watch:
+    def find_spec(self, name, *where):
+        if name == "numpy":
+            print("torch" in sys.modules, file=sys.stderr)
+sys.meta_path.insert(0, Watch())
+from envcli.cli import main
+main(["rollout", "max_steps=1"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "False\n"
+
+
 def test_importing_envcli_imports_nothing() -> None:
     code = "import sys, envcli; sys.exit(bool({'torch', 'hydra', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -57,6 +57,8 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     module = commands.find(command)
     if not commands.keeps(command):
         return module.run(_settled(command, cfg, hydra))
+    import numpy  # noqa: F401  # torch would import it in C++, which swallows a Ctrl-C and goes on with half of it
+
     sweeping = hydra.mode == RunMode.MULTIRUN
     given = {"resumed": bool(cfg.get("resume")), "overwrite": bool(cfg.get("overwrite"))}
     typed = overrides.as_typed(hydra.overrides.task)
