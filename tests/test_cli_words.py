@@ -264,6 +264,7 @@ def test_transforms_are_a_dict_of_named_nodes(cli: Command) -> None:
 
 def test_options_of_the_simulator_need_no_plus(cli: Command) -> None:
     assert "gravity: 3" in cli("rollout", "backend.options.gravity=3", "--cfg", "job").out
+    assert "gravity: 3" in cli("rollout", "backend.options={gravity: 3}", "--cfg", "job").out
 
 
 def test_an_env_of_ones_own_needs_no_preset(cli: Command) -> None:

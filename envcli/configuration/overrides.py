@@ -53,7 +53,7 @@ class Checker:
             raise ConfigError(self.unknown(key, head))
         elif not self.multirun and is_sweep(value):
             raise ConfigError(f"{key}: found several values, {value}. Add -m to run a job for each.")
-        if ".options." in key and not sign:  # an open node: its keys are the simulator's, no YAML lists them
+        if re.search(r"\.options(\.|$)", key) and not sign:  # an open node: its keys are the simulator's, in no YAML
             return "++" + override
         return override
 
