@@ -5,6 +5,7 @@ from __future__ import annotations
 from envcli.builder import build
 from envcli.configuration.reading import read
 from envcli.env import Env
+from envcli.errors import ConfigError
 
 __all__ = ["make_env"]
 
@@ -20,4 +21,7 @@ def make_env(*overrides: str, config: str = "rollout") -> Env:
     torch.Size([1])
     >>> env.close()
     """
+    for word in overrides:
+        if not isinstance(word, str):
+            raise ConfigError(f"make_env: found a {type(word).__name__}, expected words such as 'env=cartpole'")
     return build(vars(read(config, overrides)))

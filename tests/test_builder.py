@@ -134,6 +134,8 @@ def test_make_env_refuses_what_the_command_line_refuses() -> None:
         envcli.make_env("frameskip=2")
     with pytest.raises(ConfigError, match=r"seed: found 'abc', expected a whole number"):
         envcli.make_env("seed=abc")
+    with pytest.raises(ConfigError, match=r"make_env: found a list, expected words such as 'env=cartpole'"):
+        envcli.make_env(["env=pendulum"])  # type: ignore[arg-type]  # which is the mistake
     with pytest.raises(UnknownName, match=r"Did you mean 'rollout'"):
         envcli.make_env(config="rolout")
 
