@@ -101,6 +101,11 @@ def test_what_cannot_be_built_is_refused_at_once(kind: Any, args: Any, message: 
         kind(*args)
 
 
+def test_what_makes_no_env_is_named(kind: Any) -> None:
+    with pytest.raises((ConfigError, EnvError), match="create_env_fn: made a NoneType, expected an env"):
+        kind(2, lambda: None).start()
+
+
 def test_an_unstarted_batch_can_be_pickled(kind: Any) -> None:
     env = pickle.loads(pickle.dumps(kind(2, CountingEnv)))
     with env:
