@@ -38,6 +38,8 @@ FAMILIES = {  # folder -> the word for one of it, the suffix its classes may car
     "transforms": ("transform", "Transform"),
 }
 
+_PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
+
 _CONTAINERS = {"compose"}  # chosen by writing several nodes, not by a type of their own
 
 _ROOT = Path(__file__).parent
@@ -94,7 +96,9 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     taken = arguments(function)
     node = dict(node)
     spread = [value for name in listed(function) for value in node.pop(name, None) or ()]
-    extra = dict(node.pop("options", None) or {}) if "options" not in taken and _takes_anything(function) else {}
+    extra = node.pop("options", None) or {} if "options" not in taken and _takes_anything(function) else {}
+    if not isinstance(extra, Mapping):
+        raise ConfigError(f"{where}.options: found {extra!r}, expected names and values. Type {where}.options.NAME=...")
     for name in node:
         if name not in taken or name in given:
             known = [k for k in taken if k not in given]
@@ -105,6 +109,7 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     for name, value in node.items():
         if value == "???":
             raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
+        _check_plain(f"{where}.{name}", str(taken[name].annotation).split(" | "), value)
     given = {name: value for name, value in given.items() if name in taken}
     try:
         return function(*spread, **node, **extra, **given)
@@ -140,6 +145,12 @@ def type_of(node: Mapping[str, Any], where: str) -> str:
     if not isinstance(name, str):
         raise ConfigError(f"{where}: found {node!r}, expected a node with a type, such as {{type: ...}}.")
     return name
+
+
+def _check_plain(where: str, kinds: list[str], value: object) -> None:
+    """Refuse a word, a list or a node where nothing but numbers and the like are taken."""
+    if isinstance(value, str | Mapping | list) and set(kinds) <= set(_PLAIN):
+        raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
 
 
 def _takes_anything(function: Callable[..., Any]) -> bool:

@@ -80,6 +80,15 @@ def test_a_constructors_refusal_gets_the_path() -> None:
         build(h=0)
 
 
+def test_a_word_where_numbers_are_taken_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^transforms.resize.h: found 'abc', expected a whole number\.$"):
+        build(h="abc")
+    with pytest.raises(ConfigError, match=r"^transforms.resize.w: found \[3\], expected a whole number\.$"):
+        build(h=3, w=[3])
+    with pytest.raises(ConfigError, match=r"max_steps: found 'abc', expected a whole number or null\.$"):
+        registry.construct("transforms", {"type": "step_counter", "max_steps": "abc"}, "transforms.step_counter")
+
+
 def test_a_node_needs_a_type() -> None:
     with pytest.raises(ConfigError, match=r"policy: found {}, expected a node with a type"):
         registry.construct("policies", {}, "policy")
@@ -107,6 +116,8 @@ def test_options_are_handed_on_only_where_anything_is_taken() -> None:
         return name, options
 
     assert registry.call(make, {"name": "a", "options": {"g": 3}}, "backend") == ("a", {"g": 3})
+    with pytest.raises(ConfigError, match=r"backend.options: found 3, expected names and values"):
+        registry.call(make, {"name": "a", "options": 3}, "backend")
     with pytest.raises(ConfigError, match=r"backend.g: no such key"):
         registry.call(make, {"name": "a", "g": 3}, "backend")
     with pytest.raises(ConfigError, match=r"backend.options: no such key"):
