@@ -15,6 +15,7 @@ from envcli.backends.vector_backend import VectorBackend, thread_count
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, MissingDependency
 from envcli.pixels import frame_size
+from envcli.schema import at_least
 from envcli.specs import Bounded, Composite
 from envcli.vector_paces import Answer
 
@@ -94,6 +95,10 @@ class ALEVectorEnv(VectorBackend):
             raise ConfigError(f"obs_type: expected rgb or grayscale, found {obs_type!r}. For ram: backend=ale")
         if stack is not None and (stack < 1 or obs_type == "rgb"):
             raise ConfigError(f"stack: found {stack}, expected at least 1, and obs_type=grayscale")
+        if not 0 <= repeat_action_probability <= 1:
+            raise ConfigError(f"repeat_action_probability: expected 0 to 1, found {repeat_action_probability}")
+        at_least("noop_max", noop_max, 0)
+        at_least("max_num_frames_per_episode", max_num_frames_per_episode, 1)
         if max_pool and frame_skip == 1:
             raise ConfigError("frame_skip: expected at least 2 with max_pool, which takes two frames, found 1")
         height, width = screen_size_of(self.game) if screen_size is None else frame_size(screen_size)

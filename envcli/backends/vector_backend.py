@@ -12,7 +12,7 @@ from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError
 from envcli.keys import Key
-from envcli.schema import cores
+from envcli.schema import at_least, cores
 from envcli.seeding import seed_chain
 from envcli.spaces import space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
@@ -62,6 +62,7 @@ class VectorBackend(Backend, ABC):
         frame_skip: int | None = None,
         device: torch.device | str | None = None,
     ) -> None:
+        at_least("num_envs", num_envs, 1)
         num_envs = num_envs or 1
         super().__init__(engine, frame_skip=frame_skip, device=device, batch_size=[num_envs])
         self.num_envs = num_envs
@@ -224,9 +225,10 @@ class VectorBackend(Backend, ABC):
 
 
 def thread_count(wanted: int | None, num_envs: int) -> int:
-    """``wanted`` threads, or one for each core; at most one for each env.
+    """``wanted`` threads, or one for each core; at most one for each env. Raises ConfigError unless it is a count.
 
     >>> thread_count(3, num_envs=8), thread_count(3, num_envs=2)
     (3, 2)
     """
+    at_least("num_threads", wanted, 1)
     return min(wanted or cores(), num_envs)

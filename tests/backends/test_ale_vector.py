@@ -108,6 +108,11 @@ def test_mistakes_are_explained() -> None:
         ALEVectorEnv("Pong", obs_type="ram")
     with pytest.raises(ConfigError, match=r"stack: found 4, expected .* obs_type=grayscale"):
         ALEVectorEnv("Pong", stack=4)
+    for name, low in (("num_envs", 1), ("num_threads", 1), ("noop_max", 0), ("max_num_frames_per_episode", 1)):
+        with pytest.raises(ConfigError, match=f"^{name}: found {low - 1}, expected a whole number of at least {low}"):
+            ALEVectorEnv("Pong", **{name: low - 1})
+    with pytest.raises(ConfigError, match="repeat_action_probability: expected 0 to 1, found 2"):
+        ALEVectorEnv("Pong", repeat_action_probability=2)
     with ALEVectorEnv("Pong", 2) as env, pytest.raises(ConfigError, match="ALE takes no options, found low"):
         env.reset(low=1)
 
