@@ -289,6 +289,14 @@ def test_a_mistake_in_a_file_names_the_file_or_the_key(text: str, message: str, 
     assert message in done.err
 
 
+def test_a_preset_without_its_package_is_told_to_have_it(cli: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "env"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# Mine\nbackend:\n  name: Pendulum-v1\n")
+    done = cli("rollout", "env=mine", "--config-dir", "mine")
+    assert (done.code, done.err) == (2, "error: env/mine.yaml: its first line must be: # @package _global_\n")
+
+
 def test_configs_of_ones_own(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "mine" / "env"
     folder.mkdir(parents=True)

@@ -52,6 +52,8 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
         return _no_choice(match["group"], match["name"], match["known"].split())
     if match := _search(_NOT_IN_SCHEMA, error):
         file = _IN_FILE.search(text)
+        if file and file["file"].startswith(f"{match['key']}/"):  # without it, a preset writes below its own name
+            return f"{file['file']}.yaml: its first line must be: # @package _global_"
         return (f"{file['file']}.yaml: " if file else "") + _unknown(match["key"], command, ())
     if mark := getattr(error, "problem_mark", None):  # the YAML parser's
         return f"{mark.name}, line {mark.line + 1}: {getattr(error, 'problem', 'not YAML')}."
