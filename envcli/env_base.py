@@ -191,23 +191,28 @@ class EnvBase(Env):
                     leaf.assert_is_in(value)
 
     def _complete_flags(self, result: TensorDictBase) -> None:
-        """``done`` is ``terminated`` or ``truncated``; what a user left out follows from the others, or is false."""
-        declared = list(leaf_specs(self.full_done_spec))
-        for path in declared:
-            if result.get(as_user_key(path), None) is not None:
-                continue
-            family = {
-                name: result.get(as_user_key((*path[:-1], name)), None) for name in ("done", "terminated", "truncated")
-            }
-            known = [flag for flag in family.values() if flag is not None]
-            if path[-1] == "done" and known:
-                value = torch.stack(known).any(0)
-            elif path[-1] == "terminated" and family["done"] is not None and family["truncated"] is None:
-                value = family["done"].clone()
-            else:
-                leaf = self.full_done_spec[as_user_key(path)]
-                value = torch.zeros(*result.batch_size, *leaf.shape[self.ndim :], dtype=torch.bool, device=self.device)
-            result.set(as_user_key(path), value)
+        """``done`` is ``terminated`` or ``truncated``; what a user left out follows from the others, or is false.
+
+        Done for no reason that is given is terminated, or truncated where ``terminated`` says that it is not that.
+        """
+        for path in leaf_specs(self.full_done_spec):
+            if result.get(as_user_key(path), None) is None:
+                result.set(as_user_key(path), self._completed(path, result))
+
+    def _completed(self, path: Key, result: TensorDictBase) -> torch.Tensor:
+        flags: list[torch.Tensor | None] = [
+            result.get(as_user_key((*path[:-1], name)), None) for name in ("done", "terminated", "truncated")
+        ]
+        done, terminated, truncated = flags
+        known = [flag for flag in (terminated, truncated) if flag is not None]
+        if path[-1] == "done" and known:
+            return torch.stack(known).any(0)
+        if path[-1] == "terminated" and done is not None:
+            return done.clone() if truncated is None else done & ~truncated
+        if path[-1] == "truncated" and done is not None and terminated is not None:
+            return done & ~terminated
+        leaf = self.full_done_spec[as_user_key(path)]
+        return torch.zeros(*result.batch_size, *leaf.shape[self.ndim :], dtype=torch.bool, device=self.device)
 
 
 def _merged(fresh: TensorDictBase, old: TensorDictBase, where: torch.Tensor) -> TensorDict:

@@ -69,6 +69,9 @@ def test_reset_hands_over_what_it_was_given() -> None:
         ({"truncated": True}, {"done": True, "terminated": False, "truncated": True}),
         ({"terminated": False, "truncated": False}, {"done": False, "terminated": False, "truncated": False}),
         ({"done": True, "truncated": True}, {"done": True, "terminated": False, "truncated": True}),
+        ({"done": True, "truncated": False}, {"done": True, "terminated": True, "truncated": False}),
+        ({"done": True, "terminated": False}, {"done": True, "terminated": False, "truncated": True}),
+        ({"done": True, "terminated": True}, {"done": True, "terminated": True, "truncated": False}),
         ({}, {"done": False, "terminated": False, "truncated": False}),
     ],
 )
