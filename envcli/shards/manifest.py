@@ -132,7 +132,7 @@ class Manifest:
             content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(f"{path}: is damaged, found no JSON ({error})") from None
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise StoreError(f"{path}: found something else than the manifest of a rollout of envcli")
