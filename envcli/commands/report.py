@@ -22,7 +22,7 @@ __all__ = ["main", "words"]
 
 def words(current: str) -> list[str]:
     """What may be typed: folders that begin with ``current``, and the one key."""
-    above = Path(current if current.endswith("/") else current.rpartition("/")[0] or ".")
+    above = Path(current[: current.rfind("/") + 1])
     return ["json=true", *(f"{path}/" for path in above.glob("*") if path.is_dir())]
 
 

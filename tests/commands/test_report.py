@@ -61,6 +61,7 @@ def test_folders_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert candidates(["report", ""]) == ["json=true", "outputs/"]
     assert candidates(["report", "outputs/r"]) == ["outputs/rollout/"]
     assert candidates(["report", "outputs/rollout/"]) == ["outputs/rollout/Pong/"]
+    assert f"/{tmp_path.parts[1]}/" in candidates(["report", f"/{tmp_path.parts[1][:2]}"])
 
 
 def test_a_multirun_leaves_its_report_also_where_jobs_failed(cli: Command, tmp_path: Path) -> None:
