@@ -100,7 +100,8 @@ class TransformedEnv(Env):
 
     def _env_before(self, transform: Transform) -> TransformedEnv:
         chain = self._chain()
-        place = next(i for i, other in enumerate(chain) if other is transform) if transform in chain else 0
+        own = transform.flat() if isinstance(transform, Compose) else [transform]
+        place = chain.index(own[0]) if own else 0
         return TransformedEnv(self.base_env, Compose(*(earlier.clone() for earlier in chain[:place])))
 
     def _changed(self) -> None:

@@ -218,6 +218,7 @@ def test_parents_within_chains_within_chains() -> None:
     env = TransformedEnv(CountingEnv(), chain)
     assert env.transform[0].parent.reset()["observation"] == 0  # type: ignore[index]  # a Compose
     inner = env.transform[1]  # type: ignore[index]  # a Compose
+    assert inner.parent.reset()["observation"] == 1
     assert inner[0].parent.reset()["observation"] == 1
     assert inner[1].parent.reset()["observation"] == 2
     assert env.transform[2].parent.observation_keys == ["observation", "start", "step_count"]  # type: ignore[index]
