@@ -70,9 +70,8 @@ class UnknownName(ConfigError, LookupError):
         super().__init__(f"no {what} {name!r}. {nearest(name, self.known)}{' ' + cure if cure else ''}".rstrip())
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[object, ...]]:
-        return type(
-            self
-        ), self._made_of  # launchers and workers pickle errors; by default only the message would go along
+        # launchers and workers pickle errors; by default only the message would go along
+        return type(self), self._made_of
 
 
 class MissingDependency(ConfigError, ImportError):

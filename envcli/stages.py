@@ -131,9 +131,8 @@ class Stages:
                 if outer_action is None or outer_mask is None:
                     lost = as_user_key(action if outer_action is None else mask)
                     raise TransformError(
-                        f"ActionMask: a later transform rewrites or drops {lost!r}, so random and checked "
-                        f"actions cannot "
-                        "be masked. Put ActionMask after it"
+                        f"ActionMask: a later transform rewrites or drops {lost!r}, so random and checked actions "
+                        "cannot be masked. Put ActionMask after it"
                     )
                 found[outer_action] = outer_mask
         return found
@@ -189,9 +188,8 @@ def _require_one_value(after: EnvSpecs, transform: Transform) -> None:
     for path, (shape, dtype) in after._leaves("state").items():
         if shown.get(path, (shape, dtype)) != (shape, dtype):
             raise TransformError(
-                f"{type(transform).__name__}: shows {as_user_key(path)!r} as {shown[path][1]} "
-                f"{list(shown[path][0])}, but the "
-                f"next step reads it as {dtype} {list(shape)}. Show it under another name: out_keys"
+                f"{type(transform).__name__}: shows {as_user_key(path)!r} as {shown[path][1]} {list(shown[path][0])}, "
+                f"but the next step reads it as {dtype} {list(shape)}. Show it under another name: out_keys"
             )
 
 

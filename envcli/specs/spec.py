@@ -42,7 +42,7 @@ class TensorSpec(Shaped):
         space: Box | None,
         device: torch.device | None,
         dtype: torch.dtype | None,
-        domain: str | None | None,
+        domain: str | None,
     ) -> None:
         super().__init__(shape, device, dtype)
         self._space, self._domain = space, domain

@@ -90,8 +90,7 @@ class ActionDiscretizer(ActionTransform):
         if not isinstance(leaf, Bounded) or not bool((leaf.low.isfinite() & leaf.high.isfinite()).all()):
             raise TransformError(
                 f"ActionDiscretizer cuts bounded actions, but {self.action_key!r} is {type(leaf).__name__} "
-                f"{list(leaf.shape)}. "
-                "Leave it out"
+                f"{list(leaf.shape)}. Leave it out"
             )
         if len(leaf.shape) <= lead:
             raise TransformError(f"ActionDiscretizer: {self.action_key!r} {list(leaf.shape)} has no element to cut")

@@ -63,8 +63,8 @@ class DiscreteActionProjection(ActionTransform):
             count = f" of {leaf.n}" if isinstance(leaf, (OneHot, Categorical)) else ""
             raise TransformError(
                 f"DiscreteActionProjection: expected {self.action_key!r} to be a choice of "
-                f"{self.num_actions_effective}, "
-                f"found {type(leaf).__name__}{count} {list(leaf.shape)}. Set num_actions_effective"
+                f"{self.num_actions_effective}, found {type(leaf).__name__}{count} {list(leaf.shape)}. "
+                "Set num_actions_effective"
             )
         self._one_hot = isinstance(leaf, OneHot)
         shape = (*leaf.shape[:-1], self.max_actions) if self._one_hot else leaf.shape

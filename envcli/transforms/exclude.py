@@ -99,8 +99,7 @@ def left_out(output_spec: Composite, gone: set[Key], transform: Transform) -> Co
         if not parts or parts & gone:
             raise TransformError(
                 f"{type(transform).__name__}: without {as_user_key(done)!r} the end of an episode is not seen. "
-                f"Keep it, or "
-                f"keep all that it is made of: {[as_user_key(part) for part in sorted(parts)]}"
+                f"Keep it, or keep all that it is made of: {[as_user_key(part) for part in sorted(parts)]}"
             )
     if flags and not flags - gone:
         raise TransformError(

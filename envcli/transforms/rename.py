@@ -122,9 +122,8 @@ class RenameTransform(Transform):
         for old, new in pairs:
             if old in taken and new in taken - leaving:
                 raise TransformError(
-                    f"RenameTransform: {as_user_key(old)!r} cannot be called {as_user_key(new)!r}, which is "
-                    f"there already. "
-                    "Rename or exclude that one first"
+                    f"RenameTransform: {as_user_key(old)!r} cannot be called {as_user_key(new)!r}, which is there "
+                    "already. Rename or exclude that one first"
                 )
 
     def _respelled(self, spec: Composite, pairs: _Pairs) -> Composite:

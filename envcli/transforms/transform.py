@@ -177,9 +177,7 @@ class Transform(torch.nn.Module):
         return self.in_keys, self.in_keys_inv
 
     def _derived(self, spec: Composite) -> Composite:
-        if (
-            type(self)._apply_transform is Transform._apply_transform
-        ):  # written on TensorDicts: the same, unless it says
+        if type(self)._apply_transform is Transform._apply_transform:  # on TensorDicts: the same, unless it says
             return spec
         present = leaf_specs(spec)
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
