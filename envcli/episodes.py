@@ -2,71 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tensordict import TensorDictBase
 
-__all__ = ["Episodes", "spans"]
+__all__ = ["Ended", "Episodes"]
 
+_WINDOW = 2**16  # steps looked at at a time, so that a large piece needs no memory of its size
+_KEPT = 2**14  # episodes that quantiles are of: where there are more, they are right to within a percent
 _QUANTILES = 101  # every percent: enough to draw a distribution, and few whatever the number of episodes
 
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
-@dataclass(frozen=True)
+
+class Ended(NamedTuple):
+    """Episodes in the order in which they ended, ``[k]`` each; where several ended at once, in that of the envs."""
+
+    steps: Counts  # of its env, after which it was over
+    returns: Floats
+    lengths: Counts  # in steps
+
+
 class Episodes:
-    """Returns and lengths (in steps) of the episodes that ended, one row each, env by env in order of time.
+    """The episodes of a rollout that is added in one piece or in many. Memory stays the same, however many there are.
 
-    ``unfinished`` counts the episodes that the rollout cut off: they are in neither array. ``total`` is the sum of all
-    rewards, theirs too. ``ends`` says after how many steps of its env each was over.
+    An episode that a piece cuts off goes on in the next. An env is done where any of its flags ``done`` is true, and a
+    reward of several numbers counts as their sum.
+
+    Attributes:
+        ended: the episodes that ended in the piece that was added last.
     """
 
-    returns: npt.NDArray[np.float64]
-    lengths: npt.NDArray[np.int64]
-    unfinished: int
-    total: float
-    ends: npt.NDArray[np.int64]
+    def __init__(self) -> None:
+        self.ended = _ended([])
+        self._complete = True  # is there a reward, and a flag, in every piece?
+        self._steps = 0  # of each env
+        self._total = 0.0
+        self._return: Floats | None = None  # of each env, in the episode that is under way
+        self._length: Counts | None = None
+        self._returns, self._lengths = _Spread(np.float64), _Spread(np.int64)
+        self._sample = _Sample()
 
-    @classmethod
-    def of(cls, rollout: TensorDictBase) -> Episodes:
-        """The episodes in a rollout of shape ``[*batch, time]``; reads only its reward and done."""
-        steps = rollout.shape[-1]
-        done = rollout.get(("next", "done")).reshape(-1, steps).cpu().numpy()
+    def add(self, piece: TensorDictBase) -> None:
+        """The next steps, ``[*batch, time]``; reads only their reward and done."""
+        shape, done, reward = piece.shape, piece.get(("next", "done"), None), piece.get(("next", "reward"), None)
+        if done is None or reward is None:
+            self._complete = False
+            return
+        flags, rewards = done.reshape(*shape, -1), reward.reshape(*shape, -1)
+        self.ended = _ended(
+            [
+                self._window(flags[..., start : start + _WINDOW, :], rewards[..., start : start + _WINDOW, :])
+                for start in range(0, shape[-1] if shape.numel() else 0, _WINDOW)
+            ]
+        )
+
+    def _window(self, flags: torch.Tensor, rewards: torch.Tensor) -> Ended:
+        steps = flags.shape[-2]
+        done = flags.cpu().numpy().any(-1).reshape(-1, steps)
         # float64: a million float32 rewards summed in float32 lose the third digit.
-        reward = rollout.get(("next", "reward")).reshape(-1, steps).cpu().numpy().astype(np.float64)
-        if done.size == 0:
-            return cls(np.zeros(0), np.zeros(0, np.int64), 0, 0.0, np.zeros(0, np.int64))
-        first, last, ended = spans(done)
-        returns = np.add.reduceat(reward.reshape(-1), first)
-        lengths, ends = (last - first + 1)[ended], (last % steps + 1)[ended]
-        return cls(returns[ended], lengths, int((~ended).sum()), float(reward.sum()), ends)
-
-    def in_order(self) -> Iterator[tuple[int, float, int]]:
-        """Of each episode, as they ended: after how many steps of its env, its return, its length."""
-        for i in np.argsort(self.ends, kind="stable"):
-            yield int(self.ends[i]), float(self.returns[i]), int(self.lengths[i])
+        reward = rewards.to("cpu", torch.float64).numpy().sum(-1).reshape(-1, steps)
+        if self._return is None or self._length is None:
+            self._return, self._length = np.zeros(len(done)), np.zeros(len(done), np.int64)
+        first, last, over = _spans(done)
+        returns, lengths = np.add.reduceat(reward.reshape(-1), first), last - first + 1
+        heads = np.flatnonzero(first % steps == 0)  # the first span of each env goes on with what was under way
+        returns[heads] += self._return
+        lengths[heads] += self._length
+        tails = np.append(heads[1:], len(first)) - 1
+        self._return = np.where(over[tails], 0.0, returns[tails])
+        self._length = np.where(over[tails], 0, lengths[tails])
+        ends = last[over] % steps + 1 + self._steps
+        order = np.argsort(ends, kind="stable")
+        ended = Ended(ends[order], returns[over][order], lengths[over][order])
+        self._steps += steps
+        self._total += float(reward.sum())
+        self._returns.add(ended.returns)
+        self._lengths.add(ended.lengths)
+        self._sample.add(ended)
+        return ended
 
     def metrics(self) -> dict[str, Any]:
         """Counts, and mean, min, max and quantiles of return and length; None where no episode ended.
 
         The quantiles are values that were seen, in order, at even distances from the least to the largest: up to 101
-        episodes all of them.
+        episodes all of them. Of more than 16,384 episodes they are those of a random sample, always the same of the
+        same rollout: ``quantiles_of``, which is there only then, says of how many.
+
+        All are None of a rollout without rewards, or without flags.
         """
-        found: dict[str, Any] = {"episodes": len(self.returns), "unfinished_episodes": self.unfinished}
-        found["reward_sum"] = self.total
-        for name, values in (("return", self.returns), ("length", self.lengths)):
-            for kind in ("mean", "min", "max"):
-                found[f"{name}_{kind}"] = getattr(values, kind)().item() if len(values) else None
-            ranks = np.linspace(0, max(len(values) - 1, 0), min(len(values), _QUANTILES)).round().astype(int)
-            found[f"{name}_quantiles"] = np.sort(values)[ranks].tolist()
+        if not self._complete:
+            return dict.fromkeys(Episodes().metrics())
+        unfinished = 0 if self._length is None else int((self._length > 0).sum())
+        found: dict[str, Any] = {"episodes": self._returns.count, "unfinished_episodes": unfinished}
+        found["reward_sum"] = self._total
+        sampled = len(self._sample.returns) < self._returns.count
+        for name, spread, values in (
+            ("return", self._returns, self._sample.returns),
+            ("length", self._lengths, self._sample.lengths),
+        ):
+            found |= {f"{name}_{kind}": value for kind, value in spread.numbers().items()}
+            found[f"{name}_quantiles"] = spread.quantiles(values)
+        return found | ({"quantiles_of": len(self._sample.returns)} if sampled else {})
+
+
+class _Spread:
+    """Count, mean, smallest and largest of numbers that come a few at a time."""
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self.count = 0
+        self._sum = 0.0
+        self._ends = np.zeros(0, dtype)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        if len(values):
+            self.count += len(values)
+            self._sum += float(values.sum())
+            known = np.append(self._ends, values)
+            self._ends = np.array([known.min(), known.max()])
+
+    def numbers(self) -> dict[str, Any]:
+        if not self.count:
+            return {"mean": None, "min": None, "max": None}
+        return {"mean": self._sum / self.count, "min": self._ends[0].item(), "max": self._ends[1].item()}
+
+    def quantiles(self, sample: npt.NDArray[Any]) -> list[Any]:
+        """Those of ``sample``, which holds some of the numbers; the ends are those of all."""
+        ranks = np.linspace(0, max(len(sample) - 1, 0), min(len(sample), _QUANTILES)).round().astype(int)
+        values = np.sort(sample)[ranks]
+        if len(sample) < self.count:
+            values[[0, -1]] = self._ends
+        found: list[Any] = values.tolist()
         return found
 
 
-def spans(
-    done: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+class _Sample:
+    """Some of the episodes, all while they are few: each is as likely to be among them as any other."""
+
+    def __init__(self) -> None:
+        self._generator = np.random.default_rng(0)
+        self._lots, self.returns, self.lengths = np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
+
+    def add(self, ended: Ended) -> None:
+        """The lots are drawn in the order in which episodes end, so it does not matter how a rollout is cut."""
+        lots = np.append(self._lots, self._generator.random(len(ended.steps)))
+        kept = np.argpartition(lots, _KEPT)[:_KEPT] if len(lots) > _KEPT else slice(None)
+        self._lots = lots[kept]
+        self.returns = np.append(self.returns, ended.returns)[kept]
+        self.lengths = np.append(self.lengths, ended.lengths)[kept]
+
+
+def _ended(parts: list[Ended]) -> Ended:
+    """One after the other."""
+    steps, returns, lengths = zip(*parts, strict=True) if parts else ((), (), ())
+    return Ended(
+        np.concatenate([np.zeros(0, np.int64), *steps]),
+        np.concatenate([np.zeros(0), *returns]),
+        np.concatenate([np.zeros(0, np.int64), *lengths]),
+    )
+
+
+def _spans(done: npt.NDArray[np.bool_]) -> tuple[Counts, Counts, npt.NDArray[np.bool_]]:
     """Where the episodes in ``done``, ``[envs, steps]``, lie once it is flattened: first step, last step, and whether
     it ended there. An episode is cut at the end of its env's row.
     """

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
+from envcli import episodes
 from envcli.episodes import Episodes
 
 
@@ -15,42 +16,61 @@ def rollout(rewards: list[list[float]], dones: list[list[int]]) -> TensorDict:
     return TensorDict({"next": {"reward": reward, "done": done}}, batch)
 
 
+def of(*pieces: TensorDictBase) -> Episodes:
+    found = Episodes()
+    for piece in pieces:
+        found.add(piece)
+    return found
+
+
 def test_episodes_are_cut_at_done() -> None:
-    found = Episodes.of(rollout([[1, 2, 3, 4, 5]], [[0, 1, 0, 0, 1]])[0])
-    assert found.returns.tolist() == [3, 12]
-    assert found.lengths.tolist() == [2, 3]
-    assert found.unfinished == 0
+    found = of(rollout([[1, 2, 3, 4, 5]], [[0, 1, 0, 0, 1]])[0])
+    assert found.ended.returns.tolist() == [3, 12]
+    assert found.ended.lengths.tolist() == [2, 3]
+    assert found.metrics()["unfinished_episodes"] == 0
 
 
 def test_an_episode_that_the_rollout_cuts_off_is_not_counted() -> None:
-    found = Episodes.of(rollout([[1, 2, 3, 4, 5]], [[0, 1, 0, 0, 0]])[0])
-    assert found.returns.tolist() == [3]
-    assert found.unfinished == 1
+    found = of(rollout([[1, 2, 3, 4, 5]], [[0, 1, 0, 0, 0]])[0])
+    assert found.ended.returns.tolist() == [3]
+    assert found.metrics()["unfinished_episodes"] == 1
 
 
-def test_envs_do_not_run_into_each_other() -> None:
-    found = Episodes.of(rollout([[1, 2, 3], [10, 20, 30]], [[0, 0, 0], [1, 0, 1]]))
-    assert found.returns.tolist() == [10, 50]
-    assert found.lengths.tolist() == [1, 2]
-    assert found.unfinished == 1
+def test_envs_do_not_run_into_each_other_and_come_in_order_of_time() -> None:
+    found = of(rollout([[1, 2, 3], [10, 20, 30]], [[0, 0, 1], [1, 0, 1]]))
+    assert found.ended.steps.tolist() == [1, 3, 3]
+    assert found.ended.returns.tolist() == [10, 6, 50]
+    assert found.ended.lengths.tolist() == [1, 3, 2]
+
+
+def test_an_episode_goes_on_in_the_next_piece() -> None:
+    whole = rollout([[1, 2, 3, 4, 5]], [[0, 1, 0, 0, 1]])
+    found = of(whole[:, :1], whole[:, 1:4])
+    assert [values.tolist() for values in found.ended] == [[2], [3], [2]], "those of the last piece"
+    assert found.metrics()["unfinished_episodes"] == 1
+    found.add(whole[:, 4:])
+    assert [values.tolist() for values in found.ended] == [[5], [12], [3]]
 
 
 def test_a_nan_stays_in_its_own_episode() -> None:
-    found = Episodes.of(rollout([[float("nan"), 2, 3]], [[1, 0, 1]])[0])
-    assert np.isnan(found.returns[0])
-    assert found.returns[1] == 5
+    found = of(rollout([[float("nan"), 2, 3]], [[1, 0, 1]])[0])
+    assert np.isnan(found.ended.returns[0])
+    assert found.ended.returns[1] == 5
+    assert np.isnan(found.metrics()["return_min"])
 
 
-def test_metrics_without_an_episode_are_empty() -> None:
-    metrics = Episodes.of(rollout([[1, 2]], [[0, 0]])).metrics()
+@pytest.mark.parametrize("pieces", [[], [rollout([[1, 2]], [[0, 0]])]])
+def test_metrics_without_an_episode_are_empty(pieces: list[TensorDict]) -> None:
+    metrics = of(*pieces).metrics()
     assert metrics["episodes"] == 0
-    assert metrics["unfinished_episodes"] == 1
+    assert metrics["unfinished_episodes"] == len(pieces)
     assert metrics["return_mean"] is None
-    assert metrics["reward_sum"] == 3
+    assert metrics["return_quantiles"] == []
+    assert metrics["reward_sum"] == 3 * len(pieces)
 
 
 def test_metrics() -> None:
-    metrics = Episodes.of(rollout([[1, 2, 3, 4, 5]], [[0, 1, 0, 0, 1]])).metrics()
+    metrics = of(rollout([[1, 2, 3, 4, 5]], [[0, 1, 0, 0, 1]])).metrics()
     assert metrics == {
         "episodes": 2,
         "unfinished_episodes": 0,
@@ -64,15 +84,59 @@ def test_metrics() -> None:
         "return_quantiles": [3.0, 12.0],
         "length_quantiles": [2, 3],
     }
+    assert [type(metrics[f"length_{kind}"]) for kind in ("mean", "min", "max")] == [float, int, int]
+
+
+def test_several_rewards_and_flags_of_one_env_are_one() -> None:
+    flags = torch.tensor([[0, 0], [1, 0], [0, 0], [0, 1]], dtype=torch.bool)
+    reward = torch.tensor([[1.0, 10.0]] * 4, dtype=torch.bfloat16)
+    found = of(TensorDict({"next": {"reward": reward, "done": flags}}, [4]))
+    assert found.ended.returns.tolist() == [22, 22]
+    assert found.ended.lengths.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("missing", ["reward", "done"])
+def test_nothing_is_said_of_what_is_not_there(missing: str) -> None:
+    data = rollout([[1, 2]], [[0, 1]])
+    del data["next", missing]
+    metrics = of(data).metrics()
+    assert set(metrics) == set(Episodes().metrics())
+    assert set(metrics.values()) == {None}
 
 
 def test_quantiles_are_few_and_reach_from_end_to_end() -> None:
-    metrics = Episodes.of(rollout([list(range(1000))], [[1] * 1000])).metrics()
+    metrics = of(rollout([list(range(1000))], [[1] * 1000])).metrics()
     assert len(metrics["return_quantiles"]) == 101
     assert (metrics["return_quantiles"][0], metrics["return_quantiles"][-1]) == (0, 999)
     assert metrics["return_quantiles"] == sorted(metrics["return_quantiles"])
     assert metrics["length_quantiles"] == [1] * 101
-    assert Episodes.of(rollout([[1, 2]], [[0, 0]])).metrics()["return_quantiles"] == []
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [10, 11, 50], list(range(1, 100))])
+@pytest.mark.parametrize("kept", [20, 1000])
+def test_pieces_give_the_numbers_of_the_whole(cuts: list[int], kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(episodes, "_KEPT", kept)
+    generator = torch.Generator().manual_seed(1)
+    done = torch.rand(3, 100, 1, generator=generator) < 0.2
+    done[1, 60:] = False
+    reward = torch.randint(-3, 9, (3, 100, 1), generator=generator).float()
+    whole = TensorDict({"next": {"done": done, "reward": reward}}, batch_size=[3, 100])
+    expected = of(whole).metrics()
+    assert expected.get("quantiles_of") == (20 if kept == 20 else None)
+    monkeypatch.setattr(episodes, "_WINDOW", 7)
+    parts = [whole[:, start:stop] for start, stop in zip([0, *cuts], [*cuts, 100], strict=True)]
+    assert of(*parts).metrics() == expected
+
+
+def test_of_many_episodes_the_quantiles_are_those_of_a_sample() -> None:
+    count = 200_000
+    returns = torch.randperm(count, generator=torch.Generator().manual_seed(0)).double()
+    data = TensorDict({"next": {"reward": returns, "done": torch.ones(count, dtype=torch.bool)}}, [count])
+    metrics = of(data).metrics()
+    assert metrics["quantiles_of"] == 2**14
+    found = np.array(metrics["return_quantiles"])
+    assert (found[0], found[-1]) == (0, count - 1), "the ends are those of all"
+    assert np.abs(found / count - np.linspace(0, 1, 101)).max() < 0.015
 
 
 def test_a_million_small_rewards_keep_their_digits() -> None:
@@ -81,4 +145,4 @@ def test_a_million_small_rewards_keep_their_digits() -> None:
         {"next": {"reward": torch.full((steps, 1), 0.1), "done": torch.zeros(steps, 1, dtype=torch.bool)}}, [steps]
     )
     data["next", "done"][-1] = True
-    assert Episodes.of(data).returns[0] == pytest.approx(0.1 * steps, rel=1e-7)
+    assert of(data).ended.returns[0] == pytest.approx(0.1 * steps, rel=1e-7)

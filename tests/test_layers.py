@@ -20,7 +20,7 @@ STOREYS = [
     ["envcli.extensions"],
     ["envcli.folder_lock", "envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
-    ["envcli.announced", "envcli.episode_tally", "envcli.shards", "envcli.shared_memory"],
+    ["envcli.announced", "envcli.shards", "envcli.shared_memory"],
     ["envcli.dynamics", "envcli.shared_lock", "envcli.strict_rows"],
     [
         "envcli.action_gate",

@@ -122,25 +122,27 @@ def _record(env: Env, cfg: Config, folder: RunFolder, tracker: Tracker) -> tuple
         recorder.finish()
         raise
     recorder.finish()
-    steps, episodes, envs = rollout.numel(), Episodes.of(rollout), env.numel()
-    tracker.episodes((step * envs, returned, length) for step, returned, length in episodes.in_order())
-    return steps, episodes.metrics()
+    episodes, envs = Episodes(), env.numel()
+    episodes.add(rollout)
+    ended = zip(*(values.tolist() for values in episodes.ended), strict=True)
+    tracker.episodes((step * envs, returned, length) for step, returned, length in ended)
+    return rollout.numel(), episodes.metrics()
 
 
 def _stream(env: Env, cfg: Config, folder: RunFolder) -> tuple[int, dict[str, Any]]:
     """As :func:`_record`, piece by piece in constant memory: episodes are counted, and nobody hears of each."""
-    from envcli.episode_tally import EpisodeTally
+    from envcli.episodes import Episodes
     from envcli.stream import pieces
 
     assert cfg.total_steps is not None
     recorder, policy = _parts(env, cfg, folder)
     rows = -(-cfg.total_steps // env.numel())  # a row is a step of each env
     stream = recorder.stream(env, rows, cfg.shard_steps, folder.resumed)
-    tally, replayed = EpisodeTally(), stream.replayed * env.numel()
+    episodes, replayed = Episodes(), stream.replayed * env.numel()
     try:
         with Progress(rows * env.numel(), folder.command) as progress:
             for piece in pieces(env, rows, stream, policy, lambda steps: progress(steps * env.numel())):
-                tally.add(piece)
+                episodes.add(piece)
     except KeyboardInterrupt:
         saved = stream.finish(finished=False)
         raise _interrupted(stream.steps * env.numel(), saved, ". To go on, type: envcli rollout resume=") from None
@@ -148,7 +150,7 @@ def _stream(env: Env, cfg: Config, folder: RunFolder) -> tuple[int, dict[str, An
         stream.finish(finished=False)
         raise
     stream.finish()
-    return rows * env.numel(), {**tally.metrics(), "replayed": replayed}
+    return rows * env.numel(), {**episodes.metrics(), "replayed": replayed}
 
 
 def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPolicy | None]:
@@ -180,7 +182,7 @@ def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
         if metrics[f"{name}_mean"] is not None:
             mean, low, high = (number(metrics[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
             table.add_row(name, f"mean {mean}, from {low} to {high}{unit}")
-    if not metrics["episodes"]:
+    if metrics["episodes"] == 0:
         table.add_row("rewards", f"{number(metrics['reward_sum'])} so far")
     table.add_row("speed", f"{number(round(metrics['steps_per_second']))} steps/s")
     table.add_row("seed", str(metrics["seed"]))

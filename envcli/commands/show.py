@@ -88,7 +88,7 @@ def _changes(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _data(folder: Path, verify: bool) -> dict[str, Any] | None:
     """What the rollout in ``folder`` holds; None if there is none."""
-    from envcli.episode_tally import EpisodeTally
+    from envcli.episodes import Episodes
     from envcli.memmap import load_rollout, read_manifest, rollout_folder
     from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -97,9 +97,9 @@ def _data(folder: Path, verify: bool) -> dict[str, Any] | None:
     ):
         return None
     rollout, manifest = load_rollout(folder, verify), read_manifest(rollout_folder(folder))
-    tally = EpisodeTally()
+    episodes = Episodes()
     for piece in rollout.shards() if isinstance(rollout, ShardedRollout) else [rollout]:
-        tally.add(piece)
+        episodes.add(piece)
     entries = [
         {
             "key": list(e.key),
@@ -119,7 +119,7 @@ def _data(folder: Path, verify: bool) -> dict[str, Any] | None:
         "bytes": manifest.bytes,
         "verified": verify,
         "entries": entries,
-        "episodes": tally.metrics(),
+        "episodes": episodes.metrics(),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from envcli.answer import number
 from envcli.reports.distributions import MOST, distributions
 from envcli.reports.group import Group
 from envcli.reports.markup import Markup, tag
@@ -26,6 +27,8 @@ def figures(sweep: Sweep) -> list[Markup | None]:
                 figures.append(tag("div", heading, figure, _left_out(groups, MOST)))
         how = "Dots are episodes; the box holds the middle half of them, the stroke is the median, the number the mean"
         how += " ± its standard deviation over seeds." if sweep.repeated else "."
+        if sampled := [count for job in sweep.jobs if (count := job.metric("quantiles_of")) is not None]:
+            how += f" Of runs with more episodes than {number(max(sampled))}, they are of a random sample of so many."
         found.append(_figure(title, how, figures))
     speeds = throughput(sweep.groups)
     how = "Env steps a second, of the whole run: with what transforms, policy and storage take."

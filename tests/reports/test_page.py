@@ -128,6 +128,13 @@ def test_speed_is_a_curve_over_a_number_and_bars_over_anything_else(
     assert ("bar" in found.values("class")) != curve
 
 
+def test_a_sample_of_episodes_is_called_one(tmp_path: Path) -> None:
+    for number, metrics in enumerate(({}, {"quantiles_of": 16384, "return_quantiles": [1.0, 2.0]})):
+        write_run(tmp_path / "sweep" / f"{number}_x", **metrics)
+    assert "with more episodes than 16,384, they are of a random sample of so many" in read(tmp_path / "sweep").text
+    assert "random sample" not in read(tmp_path / "sweep" / "0_x").text
+
+
 def test_a_run_without_episodes_has_no_figure_of_them(tmp_path: Path) -> None:
     found = read(write_run(tmp_path / "Pong" / "a", return_mean=None, return_quantiles=[], steps_per_second=5.0))
     assert "A rollout of Pong" in found.text
