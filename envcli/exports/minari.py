@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 
 from envcli.buffer import Array
 from envcli.env_specs import leaf_specs
-from envcli.errors import ConfigError, MissingDependency
+from envcli.errors import MissingDependency
 from envcli.exports.export import Export, trajectories
 from envcli.keys import Key
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.specs import Binary, Bounded, Categorical, MultiCategorical, OneHot, TensorSpec, Unbounded
+from envcli.spaces import spec_to_space
+from envcli.specs import MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["MinariExport"]
 
@@ -92,34 +94,14 @@ class _Leaf:
     """An entry as gymnasium sees it: its space, and values of it from rows of ours."""
 
     def __init__(self, path: Key, spec: TensorSpec) -> None:
-        self._hot = isinstance(spec, OneHot)
-        self.space = _space(path, spec)
+        self._hot = spec if isinstance(spec, OneHot | MultiOneHot) else None
+        known = spec.to(torch.float32) if spec.dtype == torch.bfloat16 else spec  # which rows are exported as
+        self.space = spec_to_space(known, ".".join(path))
 
     def native(self, rows: Array) -> Array:
         """``[time, *value]``."""
-        found: Array = rows.argmax(-1) if self._hot else rows
+        found: Array = rows if self._hot is None else self._hot.to_numpy(torch.from_numpy(rows), safe=False)
         return found
-
-
-def _space(path: Key, spec: TensorSpec) -> spaces.Space[Any]:
-    kind: Any = np.dtype(str(spec.dtype).removeprefix("torch.").replace("bfloat16", "float32"))
-    match spec:
-        case OneHot():
-            return spaces.Discrete(spec.shape[-1])
-        case Categorical() if not spec.shape:
-            return spaces.Discrete(int(spec.n))
-        case Binary():
-            return spaces.MultiBinary(list(spec.shape))
-        case Bounded():
-            return spaces.Box(spec.low.cpu().numpy(), spec.high.cpu().numpy(), tuple(spec.shape), kind)
-        case MultiCategorical() | Categorical() | Unbounded() if kind.kind in "iu":
-            least, most = np.iinfo(kind).min, np.iinfo(kind).max
-            return spaces.Box(least, most, tuple(spec.shape), kind)
-        case Unbounded() if kind.kind == "f":
-            return spaces.Box(-np.inf, np.inf, tuple(spec.shape), kind)
-        case Unbounded() | Categorical():
-            return spaces.MultiBinary(list(spec.shape))
-    raise ConfigError(f"format=minari: {'.'.join(path)}: {type(spec).__name__} has no space of gymnasium's")
 
 
 def _together(parts: Mapping[Key, Any], several: Callable[[dict[str, Any]], Any]) -> Any:

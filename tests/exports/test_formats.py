@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 
+from envcli.backends.gym import GymWrapper
 from envcli.env import Env
 from envcli.exports.export import Export
 from envcli.memmap import read_manifest
@@ -20,6 +22,7 @@ from envcli.recorders.memmap import MemmapRecorder
 from envcli.registry import find
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.stream import pieces
+from envcli.testing.gym_toys import ExoticGym
 from envcli.testing.toys import CountingEnv
 
 ABOUT = {"env": "Count/ing-v1", "policy": "random", "seed": 3, "envcli": "0"}
@@ -113,6 +116,28 @@ def test_minari(env: Env, data: ShardedRollout, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("counts", [[3, 3], [2, 3]])
+def test_several_choices_are_several_in_minari(
+    counts: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minari = pytest.importorskip("minari")
+    native = ExoticGym(gymnasium.spaces.Box(-1, 1, (1,), np.float32), gymnasium.spaces.MultiDiscrete(counts), limit=50)
+    env = GymWrapper(native)
+    recorder = MemmapRecorder(tmp_path / "rollout")
+    env.rollout(20, out=recorder.buffer(env, 20))
+    recorder.finish()
+    saved = ShardedRollout(tmp_path / "rollout", read_manifest(tmp_path / "rollout"))
+    specs = {"observation": env.observation_spec, "action": env.full_action_spec}
+    export: Export = find("exports", "minari")(ABOUT, lambda: specs)
+    export.write(saved, export.place(tmp_path, None))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    read = minari.load_dataset("envcli/count-ing-v1/random-v0")
+    assert read.action_space == gymnasium.spaces.MultiDiscrete(counts)
+    episode = read[0]
+    assert all(read.action_space.contains(action) for action in episode.actions)
+    assert np.array_equal(episode.actions, native.actions)
+
+
 def test_minari_show_describes_it(data: ShardedRollout, env: Env, tmp_path: Path) -> None:
     for name in ("minari", "h5py", "typer"):
         pytest.importorskip(name)
