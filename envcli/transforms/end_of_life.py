@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ class EndOfLifeTransform(Transform):
         if self._read is None:
             self._read = self._reader()
         value = self._read()
-        return np.asarray(value if np.ndim(value) or isinstance(value, int) else list(value), dtype=np.int64)
+        return np.asarray(list(value) if isinstance(value, Sequence) else value, dtype=np.int64)  # those of a batch
 
     def _reader(self) -> Callable[[], Any]:
         found: Any = self._inside.base_env

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,10 +16,13 @@ from tests.transforms.image_toy import FramesEnv
 
 
 class CountsLives(FramesEnv):
-    """With a method, and further in."""
+    """With methods, and further in."""
 
     def lives(self) -> int:
         return int(self.lives_left)
+
+    def counted(self) -> np.int64:
+        return np.int64(self.lives())
 
 
 class TestShown(EnvContract):
@@ -34,6 +38,12 @@ class TestAsAnAttributeOfABatch(EnvContract):
 class TestAsAMethod(EnvContract):
     def make_env(self) -> Env:
         return TransformedEnv(CountsLives(5), EndOfLifeTransform(eol_attribute="lives"))
+
+
+@pytest.mark.parametrize("attribute", ["lives", "counted"])
+def test_a_number_of_numpy_counts_too(attribute: str) -> None:
+    env = TransformedEnv(CountsLives(5), EndOfLifeTransform(eol_attribute=attribute))
+    assert env.rollout(3)["next", "lives"].flatten().tolist() == [9, 8, 8]
 
 
 @pytest.mark.parametrize("shown", [True, False])
