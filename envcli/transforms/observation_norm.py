@@ -135,8 +135,8 @@ class ObservationNorm(Affine):
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """See :class:`Elementwise`; this is where ``init_steps`` are made."""
-        if self.init_steps is not None and not self.initialized and self.parent is not None:
-            self._measure_by_itself(self.parent, self.init_steps)
+        if self.init_steps is not None and not self.initialized and (parent := self.parent) is not None:
+            self._measure_by_itself(parent, self.init_steps)
         return super().transform_output_spec(output_spec)
 
     def _measure_by_itself(self, parent: Any, steps: int) -> None:
@@ -162,8 +162,6 @@ class ObservationNorm(Affine):
         return self.loc, self.scale
 
     def _leaf_after(self, leaf: Any) -> Any:  # Any: a spec for a spec
-        if (
-            not self.initialized
-        ):  # shape and dtype are the same once they are known, and init_stats needs the env until then
+        if not self.initialized:  # shape and dtype are the same once they are, and init_stats needs the env until then
             return leaf
         return super()._leaf_after(leaf)
