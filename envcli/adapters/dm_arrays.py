@@ -10,7 +10,7 @@ from dm_env import specs
 from envcli.adapters.encoding import Encoding, Numbers, OneHots, Same
 from envcli.adapters.entries import Entries, Entry, Nest
 from envcli.backends.backend import Backend
-from envcli.dm_specs import dm_spec_to_spec, is_nested, spec_to_dm_spec
+from envcli.dm.specs import dm_spec_to_spec, is_nested, spec_to_dm_spec
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.keys import Key
@@ -29,7 +29,7 @@ class DmArrays:
     """The specs of a single env.
 
     Those that the simulator itself has are kept where they say the same as ours: a scalar keeps its shape, an array its
-    name. Anything else comes from our spec (:func:`~envcli.dm_specs.spec_to_dm_spec`).
+    name. Anything else comes from our spec (:func:`~envcli.dm.specs.spec_to_dm_spec`).
 
     Attributes:
         shown, taken, reward: dm_env's specs of observation, action and reward.

@@ -12,12 +12,12 @@ from gymnasium.spaces import Box
 from envcli.backends.ale_console import game_names, rom_of, screen_size_of
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
 from envcli.backends.vector_backend import VectorBackend, thread_count
+from envcli.backends.vector_paces import Answer
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, MissingDependency
 from envcli.pixels import frame_size
 from envcli.schema import at_least
 from envcli.specs import Bounded, Composite
-from envcli.vector_paces import Answer
 
 try:
     from ale_py.vector_env import AtariVectorEnv

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from envcli.action_gate import as_member
 from envcli.backends.backend import step_limit
+from envcli.backends.brax_world import BraxWorld, Moment, as_tensor, names, native
 from envcli.backends.vector_backend import VectorBackend
-from envcli.brax_world import BraxWorld, Moment, as_tensor, names, native
+from envcli.backends.vector_paces import Answer
 from envcli.buffer import Array
 from envcli.errors import ConfigError
-from envcli.vector_paces import Answer
 
 __all__ = ["BraxEnv"]
 

@@ -13,9 +13,9 @@ from typing_extensions import Self
 from envcli.announced import CURE
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer, Rows
+from envcli.dm.camera import PhysicsCamera, release
 from envcli.errors import ConfigError, EnvError, MissingDependency, SpecError
 from envcli.keys import Key
-from envcli.physics_camera import PhysicsCamera, release
 from envcli.pixels import FrameSize, Unwritten
 from envcli.specs import Categorical, Composite, TensorSpec
 from envcli.strict_rows import StrictRows, strict_rows
@@ -23,8 +23,8 @@ from envcli.strict_rows import StrictRows, strict_rows
 try:
     import dm_env
 
-    from envcli import dm_suite
-    from envcli.dm_specs import announced, dm_spec_to_spec, is_nested, row_reader, row_writer
+    from envcli.dm import suite
+    from envcli.dm.specs import announced, dm_spec_to_spec, is_nested, row_reader, row_writer
 except ModuleNotFoundError as error:
     raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
 
@@ -35,7 +35,7 @@ class _AvailableEnvs:
     """``DMControlEnv.available_envs`` and ``env.available_envs``, as TorchRL has them: no call."""
 
     def __get__(self, instance: object, owner: type[DMControlWrapper]) -> list[tuple[str, list[str]]]:
-        return dm_suite.tasks()
+        return suite.tasks()
 
 
 class DMControlWrapper(Backend):
@@ -50,7 +50,7 @@ class DMControlWrapper(Backend):
         env: it is closed with this one. Its ``reset`` and ``step`` must not be called from outside meanwhile.
         from_pixels: show frames of ``env.physics``, uint8 ``[height, width, 3]``, under ``"pixels"``.
         pixels_only: with ``from_pixels``: leave the other observations out.
-        camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.physics_camera.PhysicsCamera`.
+        camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.dm.camera.PhysicsCamera`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         frame_skip, checks: see :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.env.Env`.
@@ -101,7 +101,7 @@ class DMControlWrapper(Backend):
     @classmethod
     def available_names(cls) -> list[str]:
         """Every task of the suite, as ``domain-task``: ``"acrobot-swingup"``."""
-        return sorted(f"{domain}-{task}" for domain, tasks in dm_suite.tasks() for task in tasks)
+        return sorted(f"{domain}-{task}" for domain, tasks in suite.tasks() for task in tasks)
 
     def _make_specs(self) -> None:
         native, device, categorical = self._env, self.device, self._categorical
@@ -314,7 +314,7 @@ class DMControlEnv(DMControlWrapper):
 
     def _loaded(self, **drawn: Any) -> dm_env.Environment:
         kwargs = {**self._task_kwargs, **drawn}
-        return dm_suite.load(self.env_name, self.task_name, kwargs, self.from_pixels, **self._options)
+        return suite.load(self.env_name, self.task_name, kwargs, self.from_pixels, **self._options)
 
     @classmethod
     def from_name(
@@ -353,7 +353,7 @@ class DMControlEnv(DMControlWrapper):
         return f"{self.env_name}, task={self.task_name}"
 
     def _set_seed(self, seed: int | None) -> None:
-        if not dm_suite.draws_its_model(self.env_name):
+        if not suite.draws_its_model(self.env_name):
             super()._set_seed(seed)
             return
         self._release()

@@ -12,9 +12,9 @@ from gymnasium import spaces
 
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
 from envcli.backends.vector_backend import VectorBackend, thread_count
+from envcli.backends.vector_paces import Answer, VectorPaces
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, MissingDependency, UnknownName
-from envcli.vector_paces import Answer, VectorPaces
 
 try:
     import envpool

@@ -13,12 +13,12 @@ from gymnasium.vector import SyncVectorEnv
 
 from envcli import gym_registry
 from envcli.backends.vector_backend import VectorBackend
+from envcli.backends.vector_rows import VectorRows
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, UnknownName
 from envcli.keys import Key
 from envcli.pixels import Pixels
 from envcli.spaces import is_image
-from envcli.vector_rows import VectorRows
 
 __all__ = ["GymnasiumVectorEnv"]
 

@@ -9,6 +9,8 @@ import gymnasium
 import torch
 
 from envcli.backends.backend import Backend
+from envcli.backends.vector_paces import Answer
+from envcli.backends.vector_rows import VectorRows, vector_reader
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError
 from envcli.keys import Key
@@ -16,8 +18,6 @@ from envcli.schema import at_least, cores
 from envcli.seeding import seed_chain
 from envcli.spaces import space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
-from envcli.vector_paces import Answer
-from envcli.vector_rows import VectorRows, vector_reader
 
 __all__ = ["VectorBackend", "thread_count"]
 

@@ -85,14 +85,14 @@ def gymnasium_loop(work: Workload, given: Array | None) -> Loop:
 def dm_control_loop(work: Workload, given: Array | None) -> Loop:
     """``dm_env.Environment.step`` of the suite's task; with pixels, ``physics.render``."""
     try:
-        from envcli import dm_suite
-        from envcli.physics_camera import PhysicsCamera, release
+        from envcli.dm import suite
+        from envcli.dm.camera import PhysicsCamera, release
     except ModuleNotFoundError as error:
         raise MissingDependency("dm_control", "native", "dm_control") from error
     node, pixels = work.backend, bool(work.cfg.get("from_pixels"))
     domain, _, task = str(node["name"]).partition("-")
     options = {"random": work.seed, **(node.get("options") or {})}
-    env = dm_suite.load(domain, task, options, pixels, visualize_reward=bool(node.get("visualize_reward")))
+    env = suite.load(domain, task, options, pixels, visualize_reward=bool(node.get("visualize_reward")))
     spec, shape = env.action_spec(), (work.steps, *env.action_spec().shape)
     if given is None or given[0].shape != shape:
         low, high = np.maximum(spec.minimum, -1e6), np.minimum(spec.maximum, 1e6)

@@ -13,7 +13,7 @@ absltest = pytest.importorskip("absl.testing.absltest")
 
 import envcli  # noqa: E402
 from envcli import ActionError, ConfigError, GymEnv, GymWrapper, SerialEnv  # noqa: E402
-from envcli.dm_specs import dm_spec_to_spec, spec_to_dm_spec  # noqa: E402
+from envcli.dm.specs import dm_spec_to_spec, spec_to_dm_spec  # noqa: E402
 from envcli.specs import Bounded, Categorical, Composite, MultiOneHot, OneHot, Unbounded  # noqa: E402
 from envcli.testing.gym_toys import CountingGym, ExoticGym  # noqa: E402
 from tests.adapters.same import assert_same  # noqa: E402

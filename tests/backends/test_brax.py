@@ -20,7 +20,7 @@ from tests.conftest import Command
 pytest.importorskip("brax", reason="brax is not installed (extra brax)")
 
 from envcli.backends.brax import BraxEnv
-from envcli.brax_world import brax, jax
+from envcli.backends.brax_world import brax, jax
 
 jp = jax.numpy
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from envcli.backends.vector_rows import VectorRows
 from envcli.buffer import Array, RolloutBuffer
-from envcli.vector_rows import VectorRows
 
 __all__ = ["Answer", "VectorPaces"]
 
