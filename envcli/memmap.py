@@ -15,8 +15,8 @@ from tensordict import MemoryMappedTensor, TensorDict, TensorDictBase
 
 from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
+from envcli.json_file import read_json
 from envcli.keys import Key, nest
-from envcli.run_folder import read_json
 from envcli.shards import twins
 from envcli.shards.entry import DEEPEST, entries_of, file_name
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import math
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import envcli
 from envcli.errors import ConfigError, EnvcliError, StoreError
 from envcli.folder_lock import FolderLock
+from envcli.json_file import read_json, write_json, write_text
+from envcli.provenance import commit, versions
 
-__all__ = ["PACKAGES", "RunFolder", "near", "plain", "read_json", "run_state", "versions", "write_json", "write_text"]
-
-PACKAGES = ("torch", "tensordict", "numpy", "gymnasium", "hydra-core", "omegaconf", "dm_control", "mujoco", "ale-py")
-"""Distributions whose version can change what a run gives; those not installed are left out."""
+__all__ = ["RunFolder", "run_state"]
 
 
 class RunFolder:
@@ -210,7 +204,7 @@ class RunFolder:
             "versions": versions(),
             "platform": platform.platform(),
             "machine": platform.machine(),
-            "git": _git(),
+            "git": commit(),
         }
 
     def _status(self, state: str, error: str | None = None) -> None:
@@ -224,19 +218,6 @@ class RunFolder:
             "host": platform.node(),
         }
         write_json(self.path / "status.json", status)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no such file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: cannot be read, {error}.") from error
-    if not isinstance(found, dict):
-        raise StoreError(f"{path}: found {type(found).__name__}, expected a JSON object.")
-    return found
 
 
 def run_state(folder: Path, status: Mapping[str, Any]) -> Any:
@@ -256,61 +237,6 @@ def _link_in(folder: Path) -> Path | None:
             if (found := Path(path, name)).is_symlink():
                 return found
     return None
-
-
-def near(path: Path) -> str:
-    """The path from here if it is below here, else the whole of it; for messages."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace ``path`` as a whole; nan and infinity, which JSON lacks, become null."""
-    write_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` as a whole; a link that stands there is replaced, not followed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.unlink(missing_ok=True)
-    with open(part, "x", encoding="utf-8") as stream:  # "x" follows no link either
-        stream.write(text)
-    os.replace(part, path)
-
-
-def plain(value: Any) -> Any:  # Any: whatever JSON can hold
-    """``value`` as JSON can hold it: nan and infinity become null, tuples lists."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    return value
-
-
-def versions() -> dict[str, str]:
-    """What runs here: envcli, Python, and the `PACKAGES` that are installed."""
-    found = {"envcli": envcli.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the repository in the working directory; None where there is none."""
-    sha = _output("git", "rev-parse", "HEAD")
-    changes = _output("git", "status", "--porcelain", "--untracked-files=no")
-    return None if sha is None else {"sha": sha, "dirty": None if changes is None else bool(changes)}
-
-
-def _output(*command: str) -> str | None:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):  # no git, no repository, or a slow one: not worth failing a run
-        return None
 
 
 def _now() -> str:

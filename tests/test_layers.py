@@ -16,9 +16,17 @@ PACKAGE = ROOT / "envcli"
 STOREYS = [
     ["envcli.late_compiler"],  # before anything imports tensordict
     ["envcli"],  # only the version, and names that are loaded when asked for
-    ["envcli.errors", "envcli.installation", "envcli.printable", "envcli.seeding"],
+    ["envcli.errors", "envcli.installation", "envcli.printable", "envcli.provenance", "envcli.seeding"],
     ["envcli.extensions"],
-    ["envcli.folder_lock", "envcli.gl", "envcli.keys", "envcli.schema", "envcli.catalog", "envcli.registry"],
+    [
+        "envcli.catalog",
+        "envcli.folder_lock",
+        "envcli.gl",
+        "envcli.json_file",
+        "envcli.keys",
+        "envcli.registry",
+        "envcli.schema",
+    ],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
     ["envcli.announced", "envcli.shards", "envcli.shared_memory"],
     ["envcli.dynamics", "envcli.shared_lock", "envcli.strict_rows"],

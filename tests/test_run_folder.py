@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import pytest
 
 from envcli.errors import ConfigError, EnvError, StoreError
-from envcli.run_folder import RunFolder, read_json, write_json
+from envcli.json_file import read_json
+from envcli.run_folder import RunFolder
 
 
 def status(path: Path) -> dict[str, Any]:
@@ -90,23 +90,3 @@ def test_messages_of_the_run_are_kept_in_it(tmp_path: Path) -> None:
     text = (tmp_path / "a" / "log.txt").read_text()
     assert "careful" in text
     assert "too late" not in text
-
-
-def test_json_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"a": 1})
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match=r"disk full"):
-        write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 1}
-
-
-def test_broken_json_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text("{")
-    with pytest.raises(StoreError, match=r"a.json: cannot be read"):
-        read_json(tmp_path / "a.json")
-    assert read_json(tmp_path / "none.json") == {}

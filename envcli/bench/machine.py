@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from envcli.run_folder import versions
+from envcli.provenance import versions
 from envcli.schema import cores
 
 __all__ = ["describe", "line", "notes"]

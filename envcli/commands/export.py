@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import envcli
 from envcli import registry
-from envcli.answer import answer
+from envcli.answer import answer, near
 from envcli.errors import ConfigError, StoreError
-from envcli.run_folder import near, read_json
+from envcli.json_file import read_json
 from envcli.schema import MISSING, Answer, key
 
 if TYPE_CHECKING:

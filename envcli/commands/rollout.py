@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envcli import registry
-from envcli.answer import answer, number
+from envcli.answer import answer, near, number
 from envcli.errors import ConfigError
+from envcli.json_file import plain
 from envcli.progress import Progress
-from envcli.run_folder import RunFolder, near, plain
+from envcli.run_folder import RunFolder
 from envcli.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
-from envcli.answer import answer, number
+from envcli.answer import answer, near, number
 from envcli.changes import changes
 from envcli.errors import StoreError
-from envcli.run_folder import near, read_json, run_state
+from envcli.json_file import read_json
+from envcli.run_folder import run_state
 from envcli.schema import MISSING, Answer, key
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from envcli.errors import StoreError
+from envcli.json_file import read_json
 from envcli.printable import printable
-from envcli.run_folder import read_json, run_state
+from envcli.run_folder import run_state
 
 __all__ = ["Job", "shown"]
 

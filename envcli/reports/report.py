@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from envcli.errors import StoreError
+from envcli.json_file import write_json, write_text
 from envcli.reports.page import page
 from envcli.reports.spreadsheet import text
 from envcli.reports.sweep import Sweep
-from envcli.run_folder import write_json, write_text
 
 __all__ = ["write"]
 
