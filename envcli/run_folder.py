@@ -79,6 +79,8 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         try:
+            if self.path != self.home and self._aside.exists():  # said now, and not when all has run
+                raise ConfigError(f"{self._aside}: is where the earlier run would be put aside. Remove it.")
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(self.path)
             self._replaced = None if self.path == self.home else FolderLock(self.home)
@@ -148,7 +150,7 @@ class RunFolder:
 
     def _take_place(self) -> None:
         """Put the new run where the old one was, and remove that."""
-        old = self.home.with_name(f"{self.home.name}.old")
+        old = self._aside
         try:
             os.rename(self.home, old)
             os.rename(self.path, self.home)
@@ -159,6 +161,11 @@ class RunFolder:
                 f"{self.path if self.path.exists() else self.home}, the old one in {old if old.exists() else self.home}"
             ) from None
         self.path = self.home
+
+    @property
+    def _aside(self) -> Path:
+        """Where the old run is while the new one takes its place."""
+        return self.home.with_name(f"{self.home.name}.old")
 
     def _unlock(self) -> None:
         for lock in (self._lock, self._replaced):

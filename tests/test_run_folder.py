@@ -90,3 +90,17 @@ def test_messages_of_the_run_are_kept_in_it(tmp_path: Path) -> None:
     text = (tmp_path / "a" / "log.txt").read_text()
     assert "careful" in text
     assert "too late" not in text
+
+
+def test_what_is_in_the_way_of_a_replacement_is_said_at_once(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", "rollout"):
+        pass
+    (tmp_path / "run.old").mkdir()
+    folder = RunFolder(tmp_path / "run", "rollout", overwrite=True)
+    with pytest.raises(ConfigError, match=r"run\.old: is where the earlier run would be put aside"), folder:
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.old"]
+    (tmp_path / "run.old").rmdir()
+    with folder:
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
