@@ -16,7 +16,7 @@ PACKAGE = ROOT / "envcli"
 STOREYS = [
     ["envcli.late_compiler"],  # before anything imports tensordict
     ["envcli"],  # only the version, and names that are loaded when asked for
-    ["envcli.errors", "envcli.installation", "envcli.printable", "envcli.provenance", "envcli.seeding"],
+    ["envcli.errors", "envcli.installation", "envcli.provenance", "envcli.seeding"],
     ["envcli.extensions"],
     [
         "envcli.catalog",
@@ -27,7 +27,7 @@ STOREYS = [
         "envcli.registry",
         "envcli.schema",
     ],
-    ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder"],
+    ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder", "envcli.terminal"],
     ["envcli.announced", "envcli.shards", "envcli.shared_memory"],
     ["envcli.dynamics", "envcli.shared_lock", "envcli.strict_rows"],
     [
@@ -62,7 +62,7 @@ STOREYS = [
     ["envcli.backends", "envcli.stream", "envcli.transformed_env"],
     ["envcli.batch"],
     ["envcli.testing"],
-    ["envcli.answer", "envcli.builder", "envcli.changes", "envcli.progress"],
+    ["envcli.builder", "envcli.changes"],
     ["envcli.bench", "envcli.reports"],
     ["envcli.contenders"],
     ["envcli.commands"],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from envcli.answer import number
 from envcli.bench.breakdown import Breakdown
 from envcli.bench.parts import MEANING, WAITING
 from envcli.bench.report import percent, three_digits
+from envcli.terminal.answer import number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

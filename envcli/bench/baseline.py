@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from envcli.answer import near
 from envcli.bench.sample import Sample, speeds, summary
 from envcli.errors import ConfigError, EnvcliError
 from envcli.json_file import read_json
+from envcli.terminal.answer import near
 
 __all__ = ["Baseline"]
 

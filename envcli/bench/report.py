@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from envcli.answer import number
 from envcli.bench import machine
 from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
 from envcli.schema import in_one_line
+from envcli.terminal.answer import number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from envcli.answer import number
 from envcli.bench import plot
 from envcli.bench.report import percent, three_digits, with_spread
 from envcli.bench.setting import Setting
 from envcli.bench.tuning import Finalist, Tuned
 from envcli.bench.workload import Workload
+from envcli.terminal.answer import number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envcli.errors import ConfigError, EnvcliError
-from envcli.printable import printable
+from envcli.terminal.printable import printable
 
 __all__ = ["explain", "one_line"]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
-from envcli.answer import answer, near, number
 from envcli.bench import plot
 from envcli.cli import jobs
 from envcli.errors import EnvcliError, StoreError
@@ -21,6 +20,7 @@ from envcli.reports import report, table
 from envcli.reports.columns import present
 from envcli.reports.job import Job
 from envcli.reports.sweep import Sweep
+from envcli.terminal.answer import answer, near, number
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn

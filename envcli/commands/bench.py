@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from envcli import registry
-from envcli.answer import answer, near
 from envcli.errors import ConfigError, EnvcliError, EnvError, UnknownName
 from envcli.json_file import write_json
 from envcli.run_folder import RunFolder
 from envcli.schema import WORKLOAD, EnvConfig, at_least, key
+from envcli.terminal.answer import answer, near
 
 __all__ = ["Config", "run"]
 

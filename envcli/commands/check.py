@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envcli.answer import answer
 from envcli.errors import EnvError
 from envcli.schema import EnvConfig
+from envcli.terminal.answer import answer
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import envcli
 from envcli import extensions, gl
-from envcli.answer import answer
 from envcli.extensions import Extension
 from envcli.installation import Part, parts
 from envcli.schema import Answer
+from envcli.terminal.answer import answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import envcli
 from envcli import registry
-from envcli.answer import answer, near
 from envcli.errors import ConfigError, StoreError
 from envcli.json_file import read_json
 from envcli.schema import MISSING, Answer, key
+from envcli.terminal.answer import answer, near
 
 if TYPE_CHECKING:
     from rich.table import Table

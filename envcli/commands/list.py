@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import catalog, extensions, registry
-from envcli.answer import answer
 from envcli.errors import ConfigError, UnknownName
 from envcli.schema import Answer, key
+from envcli.terminal.answer import answer
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -31,9 +31,9 @@ def main(typed: Sequence[str]) -> int:
     folder, as_json = _parsed(typed)
     if not folder.is_dir():
         raise StoreError(f"report: no folder {folder}. {_latest()}".rstrip())
-    from envcli.answer import answer, near
     from envcli.reports import report, table
     from envcli.reports.sweep import Sweep
+    from envcli.terminal.answer import answer, near
 
     sweep = Sweep.of(folder.absolute())
     if not sweep.jobs:

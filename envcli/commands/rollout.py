@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envcli import registry
-from envcli.answer import answer, near, number
 from envcli.errors import ConfigError
 from envcli.json_file import plain
-from envcli.progress import Progress
 from envcli.run_folder import RunFolder
 from envcli.schema import EnvConfig, at_least, key
+from envcli.terminal.answer import answer, near, number
+from envcli.terminal.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
-from envcli.answer import answer, near, number
 from envcli.changes import changes
 from envcli.errors import StoreError
 from envcli.json_file import read_json
 from envcli.run_folder import run_state
 from envcli.schema import MISSING, Answer, key
+from envcli.terminal.answer import answer, near, number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envcli.answer import answer
 from envcli.schema import EnvConfig
+from envcli.terminal.answer import answer
 
 if TYPE_CHECKING:
     from rich.tree import Tree

@@ -23,8 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from envcli import catalog, commands, extensions
 from envcli.configuration.overrides import key_of
 from envcli.errors import ConfigError
-from envcli.printable import printable
 from envcli.schema import in_one_line
+from envcli.terminal.printable import printable
 
 __all__ = ["ConfigLoader"]
 

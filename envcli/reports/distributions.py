@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envcli.answer import number
 from envcli.reports.group import Group
 from envcli.reports.markup import Markup, join, tag
 from envcli.reports.scale import Scale
 from envcli.reports.strips import Strip, percent, strips
+from envcli.terminal.answer import number
 
 __all__ = ["MOST", "distributions"]
 

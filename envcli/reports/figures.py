@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envcli.answer import number
 from envcli.reports.distributions import MOST, distributions
 from envcli.reports.group import Group
 from envcli.reports.markup import Markup, tag
 from envcli.reports.section import section
 from envcli.reports.sweep import Sweep
 from envcli.reports.throughput import throughput
+from envcli.terminal.answer import number
 
 __all__ = ["figures"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from envcli.answer import number
 from envcli.reports.job import Job
+from envcli.terminal.answer import number
 
 __all__ = ["Group", "Mean"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from envcli.answer import number
 from envcli.reports.chip import chip
 from envcli.reports.columns import present
 from envcli.reports.gallery import film_of, link
@@ -13,6 +12,7 @@ from envcli.reports.job import Job
 from envcli.reports.markup import Markup, join, tag
 from envcli.reports.section import section
 from envcli.reports.sweep import Sweep
+from envcli.terminal.answer import number
 
 __all__ = ["jobs", "means"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from envcli.errors import StoreError
 from envcli.json_file import read_json
-from envcli.printable import printable
 from envcli.run_folder import run_state
+from envcli.terminal.printable import printable
 
 __all__ = ["Job", "shown"]
 

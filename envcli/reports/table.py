@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envcli.answer import number
 from envcli.reports.columns import present
 from envcli.reports.sweep import Sweep
+from envcli.terminal.answer import number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from envcli import progress
+from envcli.terminal import progress
 
 
 class Terminal(io.StringIO):
