@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from envcli.errors import StoreError
 
 __all__ = ["FolderLock"]
+
+_TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+_GLANCE = 0.1  # seconds within which whoever only looks whether somebody writes has gone again
 
 
 class FolderLock:
@@ -29,10 +33,10 @@ class FolderLock:
         self._descriptor: int | None = None
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             os.close(descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            if error.errno in _TAKEN:
                 raise StoreError(f"{folder}: another process is writing here. Wait until it ends, or end it") from None
             return
         self._descriptor = descriptor
@@ -47,8 +51,25 @@ class FolderLock:
     @staticmethod
     def held(folder: Path) -> bool:
         """Is somebody writing into ``folder`` now?"""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            FolderLock(folder).release()
-        except StoreError:
-            return True
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        except OSError as error:
+            return error.errno in _TAKEN
+        finally:
+            os.close(descriptor)
         return False
+
+
+def _lock(descriptor: int) -> None:
+    """Raises OSError where somebody holds it, and goes on doing so: not one who only looks."""
+    until = time.monotonic() + _GLANCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in _TAKEN or time.monotonic() > until:
+                raise
+        time.sleep(_GLANCE / 10)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,9 @@ def test_it_goes_with_the_process_that_holds_it(tmp_path: Path) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert not FolderLock.held(tmp_path)
+
+
+def test_who_only_looks_holds_nobody_off(tmp_path: Path) -> None:
+    look = FolderLock(tmp_path)  # for a moment
+    threading.Timer(0.02, look.release).start()
+    FolderLock(tmp_path).release()
