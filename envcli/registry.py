@@ -205,8 +205,8 @@ def _import(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name):
+        if error.name and f"{module}.".startswith(f"{error.name}."):
             raise ConfigError(f"{purpose}: no module {error.name!r} can be imported.") from error
-        if str(error.name).startswith("envcli"):
+        if str(error.name).partition(".")[0] == "envcli":
             raise  # a file of ours is missing: no package mends that
         raise MissingDependency(str(error.name), purpose) from error

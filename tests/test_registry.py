@@ -103,11 +103,12 @@ def test_code_of_ones_own_must_be_allowed() -> None:
         registry.construct("transforms", {"type": "no_such_module:X"}, "transforms.a", allow_imports=True)
 
 
-def test_a_missing_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "needs_much.py").write_text("import no_such_library\n")
+@pytest.mark.parametrize("module", ["needs_much", "no_such_library_yet"])
+def test_a_missing_library_says_what_to_install(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{module}.py").write_text("import no_such_library\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingDependency, match=r"needs no_such_library.* pip install no_such_library"):
-        registry.construct("transforms", {"type": "needs_much:X"}, "transforms.a", allow_imports=True)
+        registry.construct("transforms", {"type": f"{module}:X"}, "transforms.a", allow_imports=True)
     assert str(tmp_path) not in sys.path
 
 
