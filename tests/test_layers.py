@@ -28,8 +28,8 @@ STOREYS = [
         "envcli.schema",
     ],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder", "envcli.terminal"],
-    ["envcli.announced", "envcli.shards", "envcli.shared_memory"],
-    ["envcli.dynamics", "envcli.shared_lock", "envcli.strict_rows"],
+    ["envcli.announced", "envcli.shared_memory"],
+    ["envcli.dynamics", "envcli.shards", "envcli.shared_lock", "envcli.strict_rows"],
     [
         "envcli.action_gate",
         "envcli.env_specs",
@@ -49,7 +49,6 @@ STOREYS = [
         "envcli.films",
         "envcli.gym_answers",
         "envcli.row_env",
-        "envcli.shard_folder",
         "envcli.stateless",
         "envcli.transforms",
     ],

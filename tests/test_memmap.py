@@ -10,7 +10,8 @@ from tensordict import TensorDict, TensorDictBase
 from envcli.backends.gym import GymEnv
 from envcli.buffer import RolloutBuffer
 from envcli.errors import StoreError
-from envcli.memmap import MemmapFolder, load_rollout
+from envcli.memmap import load_rollout
+from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.toys import CountingEnv
 
 LAYOUT = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from envcli.buffer import RolloutBuffer
-from envcli.memmap import MemmapFolder
 from envcli.recorders.recorder import Recorder
 from envcli.row_env import RowEnv
-from envcli.shard_folder import ShardFolder
+from envcli.shards.memmap_folder import MemmapFolder
+from envcli.shards.shard_folder import ShardFolder
 
 __all__ = ["MemmapRecorder"]
 

@@ -16,7 +16,7 @@ __all__ = ["Recorder", "Stream"]
 class Stream(Protocol):
     """Memory for a rollout that is made piece by piece, and what keeps the pieces.
 
-    :class:`~envcli.shard_folder.ShardFolder` is one.
+    :class:`~envcli.shards.shard_folder.ShardFolder` is one.
     """
 
     @property

@@ -1,1 +1,1 @@
-"""A rollout on disk in pieces, each whole, and the list of them that a reader trusts."""
+"""A rollout on disk, in one piece or many: how it is written, and the list of what is whole that a reader trusts."""

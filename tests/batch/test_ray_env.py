@@ -17,8 +17,9 @@ from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
-from envcli.memmap import MemmapFolder, load_rollout
+from envcli.memmap import load_rollout
 from envcli.seeding import seed_chain
+from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose

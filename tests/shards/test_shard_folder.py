@@ -15,8 +15,8 @@ from envcli import GymEnv, StoreError, load_rollout
 from envcli.env import Env
 from envcli.folder_lock import FolderLock
 from envcli.recorders.memmap import MemmapRecorder
-from envcli.shard_folder import ShardFolder, usual_steps
 from envcli.shards.manifest import Manifest
+from envcli.shards.shard_folder import ShardFolder, usual_steps
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.stream import pieces
 from envcli.testing.toys import CountingEnv

@@ -14,9 +14,9 @@ import torch
 from envcli.buffer import Layout, Place, RolloutBuffer, as_array, in_memory
 from envcli.errors import StoreError
 from envcli.folder_lock import FolderLock
-from envcli.memmap import MemmapFolder
 from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
+from envcli.shards.memmap_folder import MemmapFolder
 
 __all__ = ["ShardFolder", "usual_steps"]
 
