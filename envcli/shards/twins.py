@@ -40,13 +40,13 @@ def files(file: Path) -> tuple[Path, Path]:
 
 def apart(root: torch.Tensor, following: torch.Tensor, lead: int) -> Array | None:
     """``[k]``, where in ``following``, ``[time, *batch, *value]`` counted through ``[time, *batch]``, stand values that
-    ``root`` does not hold one row later. None where that is not worth the trouble: too small, or too many.
+    ``root`` does not hold one row later. None where that is not worth the trouble: too small, one row, or too many.
 
     Args:
         root, following: dense rows.
         lead: dimensions of the batch.
     """
-    if root.shape != following.shape or root.dtype != following.dtype or root.nbytes < _SMALLEST:
+    if root.shape != following.shape or root.dtype != following.dtype or root.nbytes < _SMALLEST or len(root) < 2:
         return None
     one, two = _values(root, lead), _values(following, lead)
     each = root.shape[1 : 1 + lead].numel()

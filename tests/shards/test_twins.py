@@ -221,3 +221,24 @@ def test_a_command_reads_them_everywhere(cli: Command) -> None:
     assert "in pixels" in shown.out
     film = cli("render", "rollout=run", "format=png", "max_steps=20", "hydra.run.dir=film")
     assert film.code == 0, film.err
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_least_that_can_be_kept(steps: int, tmp_path: Path) -> None:
+    buffer = filled(tmp_path, steps)
+    read = load_rollout(tmp_path, verify=True)
+    for path, key in ((ROOT, "pixels"), (NEXT, ("next", "pixels"))):
+        assert torch.equal(read[key], buffer[path][:steps])
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_last_shard_of_one_step(tmp_path: Path) -> None:
+    env = CountingEnv()
+    stream = MemmapRecorder(tmp_path / "rollout").stream(env, 33, 16)
+    made = [piece.clone() for piece in pieces(env, 33, stream)]
+    stream.finish()
+    read = load_rollout(tmp_path, verify=True)
+    assert isinstance(read, ShardedRollout)
+    assert (read.num_shards, [len(piece) for piece in made]) == (3, [16, 16, 1])
+    assert torch.equal(read["next", "observation"], torch.cat([piece["next", "observation"] for piece in made]))
