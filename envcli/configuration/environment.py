@@ -81,9 +81,9 @@ def written(config: Mapping[str, Any], texts: Mapping[Key, str]) -> dict[str, An
 
 def hidden(text: str) -> str:
     """``text`` with the names of environment variables in place of what they hold."""
-    for value, name in _given.items():
+    for value in sorted(_given, key=len, reverse=True):  # of two, one may begin with the other
         if len(value) >= _SHORTEST:
-            text = text.replace(value, name)
+            text = text.replace(value, _given[value])
     return text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from envcli.configuration import environment
 from tests.conftest import Command
 
 SECRET = "s3cr3t-t0ken"
@@ -72,6 +73,11 @@ def test_an_error_does_not_keep_it(cli: Command, tmp_path: Path) -> None:
     assert done.code == 2
     assert "found '${oc.env:TOKEN}'" in (tmp_path / "run" / "status.json").read_text()
     assert told(tmp_path) == []
+
+
+def test_nothing_is_left_of_a_value_that_begins_like_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_given", {"secret": "${oc.env:A}", "secretary": "${oc.env:B}"})
+    assert environment.hidden("the secret of a secretary") == "the ${oc.env:A} of a ${oc.env:B}"
 
 
 def test_one_of_several_cannot_hold_it(cli: Command, tmp_path: Path) -> None:
