@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
@@ -28,6 +29,9 @@ ONE_ENV = ("backend", "transforms", "frame_skip", "from_pixels", "pixels_only")
 
 WORKLOAD = (*ONE_ENV, "parallel", "outer_transforms", "device", "policy", "env_list", "envs", "seed", "max_steps")
 """The keys that say what is to be done."""
+
+_WORD = re.compile(r"[^\W\d][\w-]*")
+_NO_WORDS = ("true", "false", "null", "nan", "inf")  # what looks like a word, and is none to Hydra
 
 T = TypeVar("T")
 
@@ -145,14 +149,14 @@ def at_least(name: str, value: object, low: int) -> None:
 def in_one_line(value: object) -> str:
     """What YAML can hold, on one line, as Hydra reads it after ``key=`` too.
 
-    >>> in_one_line({"type": "resize", "size": [84, 84], "out_keys": None, "note": "a b"})
-    '{type: resize, size: [84, 84], out_keys: null, note: "a b"}'
+    >>> in_one_line({"type": "resize", "size": [84, 84], "out_keys": None, "note": "a b", "name": "true"})
+    '{type: resize, size: [84, 84], out_keys: null, note: "a b", name: "true"}'
     """
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {in_one_line(item)}" for name, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(in_one_line, value)) + "]"
-    if isinstance(value, str) and value.replace("_", "").replace("-", "").isalnum():
+    if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _NO_WORDS:
         return value
     return json.dumps(value)
 
