@@ -23,7 +23,7 @@ import envcli
 from envcli import registry
 from envcli.errors import ConfigError, StoreError
 from envcli.json_file import read_json
-from envcli.schema import MISSING, Answer, key
+from envcli.schema import MISSING, ONE_ENV, Answer, key
 from envcli.terminal.answer import answer, near
 
 if TYPE_CHECKING:
@@ -129,9 +129,12 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
         from omegaconf import OmegaConf
 
         saved: Any = OmegaConf.to_container(OmegaConf.create(dict(read)), resolve=True)
-        several = list((saved.get("envs") or {}).values())  # of an env_list, the first stands for all
-        with build_one({**(several[0] if several else saved), "allow_imports": allow_imports}) as env:
-            return {"observation": env.observation_spec, "action": env.full_action_spec}
+        one = next(iter((saved.get("envs") or {}).values()), saved)  # of an env_list, the first stands for all
+        parts = {name: one[name] for name in ONE_ENV if name in one}
+        outer = {"outer_transforms": saved.get("outer_transforms"), "allow_imports": allow_imports}
+        with build_one({**parts, **outer}) as env:
+            specs = {"observation": env.observation_spec, "action": env.full_action_spec}
+            return {name: spec[(0,) * env.ndim] if env.ndim else spec for name, spec in specs.items()}
 
     return build
 

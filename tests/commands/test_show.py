@@ -101,3 +101,20 @@ def test_minari_asks_the_run_s_env_for_its_specs(cli: Command, run: str) -> None
     done = cli("export", run, "format=minari")
     assert (done.code, done.err) == (0, "")
     assert "minari show envcli/pendulum-v1/random-v0" in done.out
+
+
+@pytest.mark.parametrize(
+    "words", [("parallel=serial", "outer_transforms=[step_counter]"), ("backend=gymnasium_vector",)]
+)
+def test_a_batch_is_many_episodes_to_minari(
+    words: tuple[str, ...], cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minari = pytest.importorskip("minari")
+    assert cli("rollout", *words, "parallel.num_envs=2", "max_steps=60", "seed=1", "hydra.run.dir=run").code == 0
+    done = cli("export", "run", "format=minari", "json=true")
+    assert (done.code, done.err) == (0, "")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "run" / "minari"))
+    read = minari.load_dataset("envcli/cartpole-v1/random-v0")
+    assert (read.total_steps, read.action_space.n) == (120, 2)
+    shown = read.observation_space
+    assert (shown["observation"] if "outer_transforms=[step_counter]" in words else shown).shape == (4,)
