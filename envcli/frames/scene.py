@@ -21,21 +21,21 @@ _SCREEN = 1920  # pixels that the frames of all envs of a batch together are wid
 class Frame:
     """One image of a film. Of a batch of envs the image shows all, and the numbers are those of the first.
 
-    ``episode`` counts from 0, ``step`` is 0 after a reset, ``reward`` is that of the step that led here, ``total`` the
-    sum since the reset.
+    ``episode`` counts from 0, ``step`` is 0 after a reset, ``reward`` is that of the step that led here, None where the
+    rollout has no entry of that name, ``total`` the sum since the reset.
     """
 
     image: Image
     episode: int
     step: int
-    reward: float
+    reward: float | None
     total: float
 
     @property
     def caption(self) -> str:
         """The numbers in a few words."""
-        reward = "" if self.step == 0 else f"  reward {self.reward:.3g}  return {self.total:.3g}"
-        return f"step {self.step}{reward}"
+        paid = self.step and self.reward is not None
+        return f"step {self.step}" + (f"  reward {self.reward:.3g}  return {self.total:.3g}" if paid else "")
 
 
 class Scene:
@@ -58,15 +58,14 @@ class Scene:
         lead = rollout.batch_dims - 1
         root = self._by_time(rollout, lead)
         following = self._by_time(rollout["next"], lead)
-        rewards = _first(rollout["next", "reward"], lead)
-        dones = _first(rollout["next", "done"], lead)
+        rewards, dones = (_first(rollout.get(("next", name), None), lead) for name in ("reward", "done"))
         for t in range(rollout.batch_size[-1]):
             if self._begins:
                 self._episode, self._step, self._total, self._begins = self._episode + 1, 0, 0.0, False
                 yield Frame(self._drawn(root, t), self._episode, 0, 0.0, 0.0)
-            reward = float(rewards[t])
-            self._step, self._total = self._step + 1, self._total + reward
-            if bool(dones[t]):
+            reward = None if rewards is None else float(rewards[t])
+            self._step, self._total = self._step + 1, self._total + (reward or 0.0)
+            if dones is not None and bool(dones[t]):
                 self._begins = True
                 self.over += 1
             yield Frame(self._drawn(following, t), self._episode, self._step, reward, self._total)
@@ -86,7 +85,9 @@ class Scene:
         return tiled([narrowed(image, width) for image in per_env])
 
 
-def _first(values: torch.Tensor, lead: int) -> torch.Tensor:
+def _first(values: torch.Tensor | None, lead: int) -> torch.Tensor | None:
     """``[time]`` of the first env."""
+    if values is None:
+        return None
     first = values[(0,) * lead] if lead else values
     return first.reshape(len(first), -1)[:, 0]

@@ -48,3 +48,9 @@ def test_several_keys_stand_side_by_side() -> None:
     first, second = Scene(["raw", "pixels"]).frames(td)
     assert first.image.shape == (4, 6 + 4 + 6, 3)
     assert [second.image[0, 0, 0], second.image[0, -1, 0]] == [101, 1]
+
+
+def test_without_a_reward_the_steps_are_counted() -> None:
+    td = rollout(2, done=[1])
+    del td["next", "reward"]
+    assert [frame.caption for frame in Scene(["pixels"]).frames(td)] == ["step 0", "step 1", "step 2"]
