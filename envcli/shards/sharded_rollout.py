@@ -206,7 +206,7 @@ class ShardedRollout:
             return self._nothing()[(*envs, slice(0, 0))]
         flat = flat % steps
         paired = any(not isinstance(env, slice | int) for env in envs)
-        pairs = [torch.as_tensor(env).expand_as(time).reshape(-1) for env in envs] if paired else []
+        pairs = [_numbers(env).expand_as(time).reshape(-1) for env in envs] if paired else []
         lead = 0 if paired else sum(isinstance(env, slice) for env in envs)
         shards, order = torch.sort(torch.bucketize(flat, torch.tensor(self._starts[1:]), right=True), stable=True)
         found, counts = torch.unique_consecutive(shards, return_counts=True)
@@ -234,3 +234,9 @@ class ShardedRollout:
         nothing = TensorDict(nest(rows), batch_size=torch.Size([*self.manifest.batch_size, 0]))
         found: TensorDictBase = nothing.get(as_user_key(self._below)) if self._below else nothing
         return found
+
+
+def _numbers(envs: Any) -> torch.Tensor:  # Any: whatever indexes a dimension
+    """Which envs those are: a mask says it by its true places."""
+    found = torch.as_tensor(envs)
+    return found.nonzero()[:, 0] if found.dtype == torch.bool and found.ndim == 1 else found

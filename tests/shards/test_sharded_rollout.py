@@ -59,7 +59,17 @@ def test_it_is_indexed_as_the_tensordict_that_it_is(data: ShardedRollout, index:
 
 
 @pytest.mark.parametrize(
-    "index", [0, slice(1, 3), (1, slice(4, 40)), (slice(0, 2), 7), (1, T), (torch.tensor([0, 2, 1, 1, 0]), T)], ids=str
+    "index",
+    [
+        0,
+        slice(1, 3),
+        (1, slice(4, 40)),
+        (slice(0, 2), 7),
+        (1, T),
+        (torch.tensor([0, 2, 1, 1, 0]), T),
+        (torch.tensor([True, False, True]), T[:2]),
+    ],
+    ids=str,
 )
 def test_envs_are_chosen_as_well(index: Any, tmp_path: Path) -> None:
     data = stored(tmp_path / "r", CountingEnv(7, batch_size=[3]))
