@@ -64,8 +64,9 @@ class Episodes:
     def _window(self, flags: torch.Tensor, rewards: torch.Tensor) -> Ended:
         steps = flags.shape[-2]
         done = flags.cpu().numpy().any(-1).reshape(-1, steps)
-        # float64: a million float32 rewards summed in float32 lose the third digit.
-        reward = rewards.to("cpu", torch.float64).numpy().sum(-1).reshape(-1, steps)
+        numbers = (rewards.float() if rewards.dtype == torch.bfloat16 else rewards).cpu().numpy()
+        # float64: a million float32 rewards summed in float32 lose the third digit. By numpy: torch wakes its threads.
+        reward = numbers.astype(np.float64).sum(-1).reshape(-1, steps)
         if self._return is None or self._length is None:
             self._return, self._length = np.zeros(len(done)), np.zeros(len(done), np.int64)
         first, last, over = _spans(done)
