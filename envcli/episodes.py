@@ -11,7 +11,7 @@ from tensordict import TensorDictBase
 
 __all__ = ["Ended", "Episodes"]
 
-_WINDOW = 2**16  # steps looked at at a time, so that a large piece needs no memory of its size
+_WINDOW = 2**16  # steps of all envs looked at at a time, so that a large piece needs no memory of its size
 _KEPT = 2**14  # episodes that quantiles are of: where there are more, they are right to within a percent
 _QUANTILES = 101  # every percent: enough to draw a distribution, and few whatever the number of episodes
 
@@ -54,12 +54,9 @@ class Episodes:
             self._complete = False
             return
         flags, rewards = done.reshape(*shape, -1), reward.reshape(*shape, -1)
-        self.ended = _ended(
-            [
-                self._window(flags[..., start : start + _WINDOW, :], rewards[..., start : start + _WINDOW, :])
-                for start in range(0, shape[-1] if shape.numel() else 0, _WINDOW)
-            ]
-        )
+        width = max(_WINDOW // max(shape[:-1].numel(), 1), 1)
+        parts = [slice(start, start + width) for start in range(0, shape[-1] if shape.numel() else 0, width)]
+        self.ended = _ended([self._window(flags[..., part, :], rewards[..., part, :]) for part in parts])
 
     def _window(self, flags: torch.Tensor, rewards: torch.Tensor) -> Ended:
         steps = flags.shape[-2]
