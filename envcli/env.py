@@ -13,7 +13,7 @@ from typing_extensions import Self
 from envcli.action_gate import masked
 from envcli.buffer import RolloutBuffer
 from envcli.env_specs import leaf_specs
-from envcli.errors import ClosedError, EnvError
+from envcli.errors import ClosedError, EnvError, SpecError
 from envcli.front import Front, begin_from
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import step_mdp
@@ -151,7 +151,10 @@ class Env(RowEnv):
         return step_mdp(tensordict, reward_keys=self.reward_keys, action_keys=self.action_keys, exclude_action=False)
 
     def any_done(self, tensordict: TensorDictBase) -> bool:
-        """Is any env done in ``tensordict``? If so, the mask is left in it, under ``"_reset"``."""
+        """Is any env done in ``tensordict``? If so, the mask is left in it, under ``"_reset"``.
+
+        Raises SpecError where it does not say.
+        """
         found = False
         for key in self.reset_keys:
             group = as_path(key)[:-1]
@@ -160,6 +163,8 @@ class Env(RowEnv):
                 for name in self.done_keys
                 if as_path(name)[:-1] == group and (flag := tensordict.get(name)) is not None
             ]
+            if not flags:
+                raise SpecError(f"no {as_user_key((*group, 'done'))!r} in the TensorDict. Pass what step_mdp() gives")
             mask = torch.stack(flags).any(0)
             if mask.any():
                 tensordict.set(key, mask)

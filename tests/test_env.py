@@ -126,6 +126,8 @@ def test_any_done_leaves_the_mask() -> None:
     assert td["_reset"].squeeze(-1).tolist() == [True, False, True]
     assert env.maybe_reset(td)["observation"].squeeze(-1).tolist() == [0, 1, 0]
     assert not env.any_done(td)
+    with pytest.raises(SpecError, match=r"no 'done' in the TensorDict"):
+        env.any_done(td.exclude("done", "terminated", "truncated"))
 
 
 def test_fake_tensordict_looks_like_a_step() -> None:
