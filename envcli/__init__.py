@@ -119,7 +119,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "from_dm_env": "backends.dm_control",
     "from_gymnasium": "backends.gym",
     "from_torchrl": "adapters.doors",
-    "load_rollout": "memmap",
+    "load_rollout": "shards.loading",
     "make_env": "make",
     "next_seed": "seeding",
     "seed_chain": "seeding",

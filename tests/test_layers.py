@@ -36,7 +36,6 @@ STOREYS = [
         "envcli.frames",
         "envcli.gym_registry",
         "envcli.info_reader",
-        "envcli.memmap",
         "envcli.pixels",
         "envcli.row_views",
         "envcli.spaces",

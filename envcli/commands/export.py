@@ -54,7 +54,7 @@ class Config(Answer):
 
 def run(cfg: Config) -> None:
     """Read, write, report. Nothing is left of an export that fails."""
-    from envcli.memmap import load_rollout, read_manifest, rollout_folder
+    from envcli.shards.loading import load_rollout, read_manifest, rollout_folder
     from envcli.shards.sharded_rollout import ShardedRollout
 
     folder, began = Path(cfg.folder), time.perf_counter()

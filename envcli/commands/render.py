@@ -149,7 +149,7 @@ def _keys(cfg: Config, env: Env) -> list[NestedKey]:
 
 def _saved(path: str) -> Iterator[tuple[Scene, TensorDictBase]]:
     from envcli.frames.scene import Scene
-    from envcli.memmap import load_rollout
+    from envcli.shards.loading import load_rollout
 
     rollout = load_rollout(path)
     shown = list(map(str, rollout["next"].keys()))

@@ -90,7 +90,7 @@ def _changes(folder: Path) -> dict[str, dict[str, Any]]:
 def _data(folder: Path, verify: bool) -> dict[str, Any] | None:
     """What the rollout in ``folder`` holds; None if there is none."""
     from envcli.episodes import Episodes
-    from envcli.memmap import load_rollout, read_manifest, rollout_folder
+    from envcli.shards.loading import load_rollout, read_manifest, rollout_folder
     from envcli.shards.sharded_rollout import ShardedRollout
 
     if not any(

@@ -27,8 +27,8 @@ from envcli.errors import (
     SpecError,
     UnknownName,
 )
-from envcli.memmap import load_rollout
 from envcli.recorders.memmap import MemmapRecorder
+from envcli.shards.loading import load_rollout
 from envcli.testing.toys import CountingEnv
 from tests.batch.faults import Belongings, makers
 

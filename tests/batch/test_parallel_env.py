@@ -18,7 +18,7 @@ from envcli.batch.serial_env import SerialEnv
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
-from envcli.memmap import load_rollout
+from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.contract import EnvContract
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv

@@ -17,8 +17,8 @@ from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
-from envcli.memmap import load_rollout
 from envcli.seeding import seed_chain
+from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv

@@ -17,9 +17,9 @@ import torch
 from envcli.backends.gym import GymWrapper
 from envcli.env import Env
 from envcli.exports.export import Export
-from envcli.memmap import read_manifest
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.registry import find
+from envcli.shards.loading import read_manifest
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.stream import pieces
 from envcli.testing.gym_toys import ExoticGym

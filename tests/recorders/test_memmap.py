@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from envcli.backends.gym import GymEnv
-from envcli.memmap import load_rollout
 from envcli.recorders.memmap import MemmapRecorder
+from envcli.shards.loading import load_rollout
 
 
 def test_keeps_the_steps_that_were_made(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 from tensordict import TensorDict
 
 from envcli.env import Env
-from envcli.memmap import load_rollout
 from envcli.recorders.memmap import MemmapRecorder
+from envcli.shards.loading import load_rollout
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.stream import pieces
 from envcli.testing.toys import CountingEnv

@@ -10,7 +10,7 @@ from tensordict import TensorDict, TensorDictBase
 from envcli.backends.gym import GymEnv
 from envcli.buffer import RolloutBuffer
 from envcli.errors import StoreError
-from envcli.memmap import load_rollout
+from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.toys import CountingEnv
 
