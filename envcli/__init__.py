@@ -115,7 +115,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "build": "builder",
     "check_env": "testing.contract",
     "check_env_specs": "testing.contract",
-    "default_info_dict_reader": "info_reader",
+    "default_info_dict_reader": "gym.info_reader",
     "from_dm_env": "backends.dm_control",
     "from_gymnasium": "backends.gym",
     "from_torchrl": "adapters.doors",

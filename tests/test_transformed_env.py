@@ -14,7 +14,7 @@ from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ClosedError, SpecError, TransformError
-from envcli.info_reader import InfoReader
+from envcli.gym.info_reader import InfoReader
 from envcli.specs import Composite
 from envcli.testing import EnvContract
 from envcli.testing.gym_toys import CountingGym

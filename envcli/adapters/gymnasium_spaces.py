@@ -14,8 +14,8 @@ from envcli.batch.batched_env import Gathered
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, UnknownName
+from envcli.gym.spaces import space_to_spec, spec_to_space
 from envcli.keys import Key
-from envcli.spaces import space_to_spec, spec_to_space
 from envcli.specs import Composite, MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["GymnasiumSpaces"]
@@ -29,7 +29,7 @@ class GymnasiumSpaces:
     """The spaces of a single env, or of each env of a batch ``[n]``.
 
     A simulator's own space is kept where it says the same as our spec: a ``Discrete`` keeps its start, a ``Tuple``
-    stays one. Anything else comes from the spec (:func:`~envcli.spaces.spec_to_space`).
+    stays one. Anything else comes from the spec (:func:`~envcli.gym.spaces.spec_to_space`).
 
     Attributes:
         observation, action: the spaces.

@@ -9,15 +9,15 @@ import gymnasium
 import torch
 from typing_extensions import Self
 
-from envcli import gym_registry
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.errors import ConfigError, SpecError
-from envcli.gym_answers import GymAnswers
-from envcli.info_reader import InfoReader
+from envcli.gym import ids
+from envcli.gym.answers import GymAnswers
+from envcli.gym.info_reader import InfoReader
+from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.keys import Key
 from envcli.pixels import Pixels, Unwritten
-from envcli.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
@@ -88,7 +88,7 @@ class GymWrapper(Backend):
     def _camera(self) -> Pixels:
         name = self._native_name()
         self._env.reset()  # nothing can be drawn before
-        with gym_registry.named_libraries(name):
+        with ids.named_libraries(name):
             return Pixels(self._env.render, f"{name}, which must be made with render_mode='rgb_array'")
 
     # -- what it is -----------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class GymWrapper(Backend):
     @classmethod
     def available_names(cls) -> list[str]:
         """Every id in gymnasium's registry."""
-        return gym_registry.names()
+        return ids.names()
 
     @property
     def step_seconds(self) -> float | None:
@@ -285,7 +285,7 @@ class GymEnv(GymWrapper):
         device: torch.device | str | None = None,
         **options: Any,
     ) -> None:
-        native = gym_registry.make(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)
+        native = ids.make(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)
         try:
             super().__init__(
                 native,

@@ -11,14 +11,14 @@ import torch
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import SyncVectorEnv
 
-from envcli import gym_registry
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_rows import VectorRows
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, UnknownName
+from envcli.gym import ids
+from envcli.gym.spaces import is_image
 from envcli.keys import Key
 from envcli.pixels import Pixels
-from envcli.spaces import is_image
 
 __all__ = ["GymnasiumVectorEnv"]
 
@@ -69,7 +69,7 @@ class GymnasiumVectorEnv(VectorBackend):
         if vectorization_mode not in (None, *_MODES):
             cure = "For processes: backend=gymnasium parallel=processes"
             raise UnknownName("vectorization_mode", str(vectorization_mode), _MODES, cure)
-        engine = gym_registry.make_vector(name, num_envs or 1, vectorization_mode, options, from_pixels=from_pixels)
+        engine = ids.make_vector(name, num_envs or 1, vectorization_mode, options, from_pixels=from_pixels)
         try:
             super().__init__(engine, num_envs, frame_skip=frame_skip, device=device)
             self.env_name = name
@@ -86,7 +86,7 @@ class GymnasiumVectorEnv(VectorBackend):
 
     def _camera(self) -> Pixels:
         self._env.reset()  # nothing can be drawn before
-        with gym_registry.named_libraries(self.env_name):
+        with ids.named_libraries(self.env_name):
             return Pixels(self._env.render, self.env_name, several=True)
 
     # -- what it is -----------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class GymnasiumVectorEnv(VectorBackend):
     @classmethod
     def available_names(cls) -> list[str]:
         """The ids that have an engine of their own; any other of ``backend=gymnasium`` works too."""
-        return [name for name in gym_registry.names() if gymnasium.registry[name].vector_entry_point is not None]
+        return [name for name in ids.names() if gymnasium.registry[name].vector_entry_point is not None]
 
     @property
     def step_seconds(self) -> float | None:

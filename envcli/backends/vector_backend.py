@@ -13,10 +13,10 @@ from envcli.backends.vector_paces import Answer
 from envcli.backends.vector_rows import VectorRows, vector_reader
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError
+from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.schema import at_least, cores
 from envcli.seeding import seed_chain
-from envcli.spaces import space_to_spec
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["VectorBackend", "thread_count"]

@@ -1,7 +1,7 @@
 """Between rows of a buffer and engines that step a batch at once: observations in, actions out.
 
-As :mod:`envcli.spaces` for single envs, of which a leaf of a space is one entry. Values begin with the number of envs,
-as ``gymnasium.vector.utils.batch_space`` has them.
+As :mod:`envcli.gym.spaces` for single envs, of which a leaf of a space is one entry. Values begin with the number of
+envs, as ``gymnasium.vector.utils.batch_space`` has them.
 """
 
 from __future__ import annotations

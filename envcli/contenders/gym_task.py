@@ -8,9 +8,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envcli import gym_registry
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Array, Unfit, refuse_transforms
+from envcli.gym import ids
 
 __all__ = ["GymTask", "gym_actions", "task_of"]
 
@@ -36,7 +36,7 @@ class GymTask:
 
     def bare(self) -> Env:
         """A new env, actions repeated as the YAML asks for; one that can be drawn, if it asks for frames."""
-        env = gym_registry.make(self.name, self.options, from_pixels=self.from_pixels, frame_skip=self.repeat)
+        env = ids.make(self.name, self.options, from_pixels=self.from_pixels, frame_skip=self.repeat)
         if self.repeat in (None, 1) or "frameskip" in self.options:
             return env
         return _Repeated(env, self.repeat)

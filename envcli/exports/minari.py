@@ -15,9 +15,9 @@ from envcli.buffer import Array
 from envcli.env_specs import leaf_specs
 from envcli.errors import MissingDependency
 from envcli.exports.export import Export, trajectories
+from envcli.gym.spaces import spec_to_space
 from envcli.keys import Key
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.spaces import spec_to_space
 from envcli.specs import MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["MinariExport"]

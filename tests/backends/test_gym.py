@@ -18,7 +18,7 @@ from envcli.backends.gym import GymEnv, GymWrapper, from_gymnasium
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, SpecError, UnknownName
-from envcli.info_reader import InfoReader, default_info_dict_reader
+from envcli.gym.info_reader import InfoReader, default_info_dict_reader
 from envcli.specs import Bounded, Categorical, OneHot, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.gym_toys import CountingGym, ExoticGym, every_space

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from envcli.buffer import RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, SpecError
-from envcli.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec, spec_to_space
+from envcli.gym.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec, spec_to_space
 from envcli.specs import (
     Binary,
     Bounded,

@@ -12,7 +12,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from envcli.announced import CURE, Announced, check_flag
 from envcli.buffer import Array, Rows
 from envcli.errors import SpecError
-from envcli.spaces import announced
+from envcli.gym.spaces import announced
 from envcli.strict_rows import StrictRows, strict_rows
 
 __all__ = ["GymAnswers", "Step"]

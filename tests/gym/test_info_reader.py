@@ -8,7 +8,7 @@ import torch
 
 from envcli.buffer import RolloutBuffer
 from envcli.errors import SpecError
-from envcli.info_reader import InfoReader, default_info_dict_reader
+from envcli.gym.info_reader import InfoReader, default_info_dict_reader
 from envcli.specs import Bounded, Composite, Unbounded
 
 

@@ -1,0 +1,1 @@
+"""Gymnasium's side of things: its ids, its spaces, and what its envs answer."""
