@@ -176,6 +176,11 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout --cfg jub", "--cfg: found 'jub', expected job or hydra or all."),
         ("rollout hydra/launcher=loblib", "has no effect on a single run. Add -m."),
         ("rollout replay=x seed=3", "it takes no 'seed=3'"),
+        (
+            "rollout total_steps=100 max_steps=10",
+            "max_steps=10 has no effect beside total_steps=100, which takes its place. Leave it out;",
+        ),
+        ("rollout -m total_steps=100,200 max_steps=10", "max_steps=10 has no effect beside total_steps=100,200"),
         ("completion bsh", "Did you mean 'bash'"),
         ("completion", "completion: found 0 words"),
         # from here on Hydra is the one who refuses

@@ -136,6 +136,7 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     _refuse_launcher_alone(overrides, multirun)
     checked = [checker.check(override) for override in _joined(overrides, several)]
     _refuse_with_replay(overrides)
+    _refuse_two_lengths(overrides)
     return [*checked, *_first_env(overrides)]
 
 
@@ -255,6 +256,16 @@ def _refuse_with_replay(overrides: Iterable[str]) -> None:
             placed = word == "replay" and (name == "overwrite" or name.startswith("hydra"))
             if name not in (word, "json", "allow_imports") and not placed:
                 raise ConfigError(f"{word} {does}, so it takes no {override!r}. Leave one of them out.")
+
+
+def _refuse_two_lengths(overrides: Iterable[str]) -> None:
+    """A default or a preset's ``max_steps`` gives way to ``total_steps``; one that is typed is meant."""
+    typed = {key_of(override): override for override in overrides}
+    if "max_steps" in typed and typed.get("total_steps", "total_steps=null").partition("=")[2] != "null":
+        raise ConfigError(
+            f"{typed['max_steps']} has no effect beside {typed['total_steps']}, which takes its place. Leave it out; "
+            "or leave out total_steps, for a rollout in one piece."
+        )
 
 
 def resumed_place(overrides: Iterable[str], multirun: bool) -> list[str]:
