@@ -22,6 +22,9 @@ from envcli.provenance import commit, versions
 __all__ = ["RunFolder", "run_state"]
 
 
+_OWN = {"config.yaml", "log.txt", "manifest.json", "status.json"}  # what says nothing but that there was a run
+
+
 class RunFolder:
     """One run's own folder, as a context manager.
 
@@ -34,7 +37,8 @@ class RunFolder:
     ========================  ==================================================================
 
     Entering refuses a folder that holds anything, and writes ``status.json``; leaving writes it again, whatever
-    happened. Every JSON file is replaced whole: a reader never sees half of one. The folder is locked meanwhile.
+    happened. Every JSON file is replaced whole: a reader never sees half of one. The folder is locked meanwhile. A
+    ConfigError before there is any result, such as a misspelt env, leaves no folder, unless a sweep's table names it.
 
     Args:
         path: the folder. ``home`` says the same.
@@ -114,7 +118,8 @@ class RunFolder:
             self._unlock()
 
     def _end(self, error: BaseException | None) -> None:
-        refused = not self._asked or (self.resumed and isinstance(error, ConfigError))
+        mistaken = isinstance(error, ConfigError) and (self.resumed or {p.name for p in self.path.iterdir()} <= _OWN)
+        refused = not self._asked or mistaken
         if error is not None and refused and not self.part_of_sweep:
             self._vanish()  # a mistake in what was typed: nothing ran, nothing is kept
         elif error is None:
@@ -194,7 +199,8 @@ class RunFolder:
         if self.resumed:
             write_json(self.path / "status.json", self._before)
             return
-        (self.path / "status.json").unlink()
+        for name in _OWN:
+            (self.path / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the first that holds something else ends it
             self.path.rmdir()
             for folder in self.path.parents:

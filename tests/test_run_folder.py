@@ -33,9 +33,11 @@ def test_a_run_that_ends_well(tmp_path: Path) -> None:
     assert sorted(p.name for p in path.iterdir()) == ["config.yaml", "manifest.json", "metrics.json", "status.json"]
 
 
-def run_into(path: Path, error: BaseException) -> None:
+def run_into(path: Path, error: BaseException, *made: str) -> None:
     with RunFolder(path, "rollout") as folder:
         folder.write_config({}, 0)
+        for name in made:
+            (path / name).mkdir()
         raise error
 
 
@@ -59,6 +61,19 @@ def test_a_mistake_before_the_run_leaves_nothing(tmp_path: Path, monkeypatch: py
     with pytest.raises(ConfigError), RunFolder(tmp_path / "outputs" / "rollout" / "a", "rollout"):
         raise ConfigError("no")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_that_is_found_while_building_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        run_into(tmp_path / "outputs" / "rollout" / "a", ConfigError("no"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_that_is_found_late_keeps_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        run_into(tmp_path / "a", ConfigError("no"), "rollout")
+    assert (status(tmp_path / "a")["state"], status(tmp_path / "a")["error"]) == ("failed", "no")
 
 
 def test_the_same_mistake_in_a_sweep_is_a_failed_job(tmp_path: Path) -> None:

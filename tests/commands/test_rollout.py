@@ -158,12 +158,20 @@ def test_a_place_that_cannot_be_written(cli: Command, tmp_path: Path) -> None:
 
 
 def test_a_failure_is_recorded_and_named(cli: Command, tmp_path: Path) -> None:
-    done = cli("rollout", "backend.name=CartPol-v1")
-    assert (done.code, done.err.count("\n"), "Traceback" in done.err) == (2, 1, False)
-    assert "CartPole-v1" in done.err
+    (tmp_path / "full_policy.py").write_text(
+        "class Idle:\n    def bind(self, env):\n        raise OverflowError('full')\n"
+    )
+    done = cli("rollout", "policy.type=full_policy:Idle", "allow_imports=true")
+    assert (done.code, "OverflowError: full" in done.err, "Traceback" in done.err) == (1, True, False)
     status = read(only_run(tmp_path) / "status.json")
-    assert status["state"] == "failed"
-    assert "CartPol-v1" in status["error"]
+    assert (status["state"], status["error"]) == ("failed", "OverflowError: full")
+
+
+@pytest.mark.parametrize("name", ["CartPol-v1", ""])
+def test_a_name_that_no_backend_knows_leaves_no_folder(name: str, cli: Command, tmp_path: Path) -> None:
+    done = cli("rollout", f"backend.name={name}")
+    assert (done.code, done.err.count("\n"), "Traceback" in done.err) == (2, 1, False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_full_error_raises(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
