@@ -111,7 +111,7 @@ class TorchEnv(Backend):
 
         Raises:
             UnknownName: no such env, or no such parameter.
-            ConfigError: see the class; or frames are wanted, which it cannot draw.
+            ConfigError: see the class; a parameter is no number; or frames are wanted, which it cannot draw.
         """
         if from_pixels:
             raise ConfigError(
@@ -120,6 +120,9 @@ class TorchEnv(Backend):
         kinds = _kinds()
         if name not in kinds:
             raise UnknownName("env of backend torch", name, kinds)
+        for key, value in options.items():
+            if isinstance(value, bool) or not isinstance(value, int | float | torch.Tensor):
+                raise ConfigError(f"options.{kinds[name].parameter(key)}: found {value!r}, expected a number")
         return cls(
             kinds[name](**{kinds[name].parameter(key): value for key, value in options.items()}),
             batch_size=() if num_envs is None else (num_envs,),

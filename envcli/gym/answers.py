@@ -11,7 +11,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from envcli.announced import CURE, Announced, check_flag
 from envcli.buffer import Array, Rows
-from envcli.errors import SpecError
+from envcli.errors import ConfigError, SpecError
 from envcli.gym.spaces import announced
 from envcli.strict_rows import StrictRows, strict_rows
 
@@ -26,6 +26,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 class GymAnswers:
     """Resets and steps ``env``, and raises SpecError where the answer is not as its spaces say.
 
+    What its first reset or step raises is a ConfigError that names the options it was made with, where there are any.
+
     Args:
         env: whose ``reset`` and ``step`` are called.
         name: what to call it in a message.
@@ -38,6 +40,7 @@ class GymAnswers:
         self._any, self.full = checks != "off", checks == "full"
         self._announced = announced(env.observation_space)
         self._in_reset, self._in_step = f"{name} reset", f"{name} step"
+        self._proven = False  # has it made a step?
         self.bind(None, None, np.zeros(0, np.float32))
 
     def bind(self, first: Rows | None, following: Rows | None, rewards: Array) -> tuple[Rows | None, Rows | None]:
@@ -65,7 +68,11 @@ class GymAnswers:
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Observation and info."""
-        result = self._env.reset(**options)
+        try:
+            result = self._env.reset(**options)
+        except (TypeError, ValueError) as error:
+            self._explain(error, self._in_reset)
+            raise
         if self.new_reset:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise SpecError(_not_a_tuple(self._in_reset, "observation, info", result))
@@ -75,9 +82,14 @@ class GymAnswers:
         return result
 
     def _first_step(self, action: Any) -> Step:
-        result: Step = self._env.step(action)
+        try:
+            result: Step = self._env.step(action)
+        except (TypeError, ValueError) as error:
+            self._explain(error, self._in_step)
+            raise
         if self._any:
             self._check_whole(result)
+        self._proven = True
         self.new_step, self.step = False, _short(self._env)
         return result
 
@@ -89,6 +101,15 @@ class GymAnswers:
         _REWARD.check(reward, f"{self._in_step}: reward")
         self._check_flags(terminated, truncated)
         _check_info(info, self._in_step)
+
+    def _explain(self, error: Exception, where: str) -> None:
+        """Raise ConfigError if what went wrong may be the options that the env was made with: it has made no step."""
+        if not self._proven and (given := _options(self._env)):
+            shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            raise ConfigError(
+                f"{where}: raised {type(error).__name__}: {error}. It was made with {shown}: are these what it takes? "
+                "In YAML they are under backend.options"
+            ) from error
 
     # -- piece by piece -------------------------------------------------------------------------------------------
 
@@ -158,6 +179,16 @@ def _short(env: gymnasium.Env[Any, Any]) -> Callable[[Any], Step]:
         return observation, reward, terminated, truncated, info
 
     return step
+
+
+def _options(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """What was given to the constructor besides what the id is registered with."""
+    made = env.spec
+    usual = gymnasium.registry.get(made.id) if made is not None else None
+    if made is None or usual is None:
+        return {}
+    plain = {"render_mode": made.kwargs.get("render_mode"), **usual.kwargs}
+    return {k: v for k, v in made.kwargs.items() if k not in plain or repr(v) != repr(plain[k])}
 
 
 def _not_a_tuple(where: str, expected: str, found: Any) -> str:

@@ -305,6 +305,17 @@ def test_options_go_to_the_maker_and_wrong_ones_are_named() -> None:
         GymEnv("Pendulum-v1", gravity=1.0)
 
 
+def test_options_that_fail_in_the_first_step_are_named() -> None:
+    with GymEnv("Pendulum-v1", g="abc") as env:
+        with pytest.raises(ConfigError, match=r"Pendulum-v1 step: raised TypeError: .*\. It was made with g='abc'"):
+            env.rollout(3)
+        env._env.unwrapped.g = 1.0
+        env.rollout(3)
+        env._env.unwrapped.g = "abc"  # it has stepped since, so it is not for how it was made
+        with pytest.raises(TypeError):
+            env.rollout(3)
+
+
 def test_only_gymnasium_envs_are_wrapped() -> None:
     with pytest.raises(
         ConfigError, match=r"expected a gymnasium.Env, found builtins.int. Build one with gymnasium\.make"

@@ -364,6 +364,7 @@ def test_there_are_four() -> None:
     [
         ({"name": "Pendulum"}, "no env of backend torch 'Pendulum'. Did you mean 'Pendulum-v1'?"),
         ({"name": "Pendulum-v1", "options": {"grav": 3}}, "no parameter of Pendulum-v1 'grav'. There are: dt, g, l"),
+        ({"name": "Pendulum-v1", "options": {"g": "abc"}}, "options.g: found 'abc', expected a number"),
         ({"name": "Pendulum-v1", "params": ["h"]}, "no parameter of Pendulum-v1 'h'"),
         ({"name": "Pendulum-v1", "dtype": "float16"}, "dtype: expected one of float32, float64, found 'float16'"),
         ({"name": "Pendulum-v1", "max_episode_steps": -1}, "max_episode_steps: found -1"),
