@@ -72,6 +72,8 @@ def _completed(name: str, options: Options, from_pixels: bool, frame_skip: int |
     """``options`` and what the others imply; what they need is made ready."""
     if name not in gymnasium.registry:
         _register_atari()
+        if (game := f"ALE/{name}-v5") in gymnasium.registry:  # gymnasium would take the old Pong-v4 for it
+            raise UnknownName("gymnasium env", name, [game], f"Type: backend.name={game}")
     if from_pixels or options.get("render_mode"):
         _prepare_drawing(name)
     return {**_implied(name, from_pixels, frame_skip, options), **options}

@@ -18,6 +18,7 @@ from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.specs import Bounded
 from envcli.testing import EnvContract
 from envcli.testing.gym_toys import CountingGym, ExoticGym
+from tests.conftest import Command
 
 FRAME = (2, 4, 3)
 
@@ -214,6 +215,13 @@ def test_ids_of_atari_are_listed_and_suggested() -> None:
     assert "ALE/Pong-v5" in GymEnv.available_names()
     with pytest.raises(UnknownName, match="'ALE/Pong-v5'"):
         GymEnv("ALE/Pong-v9")
+
+
+@needs_atari
+def test_a_game_by_its_name_alone_is_not_taken_for_the_old_id(cli: Command) -> None:
+    done = cli("spec", "env=pong", "backend=gymnasium")
+    said = "no gymnasium env 'Pong'. Did you mean 'ALE/Pong-v5'? Type: backend.name=ALE/Pong-v5"
+    assert (done.code, done.err) == (2, f"error: {said}\n")
 
 
 def test_without_ale_py_an_id_of_atari_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
