@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from envcli import registry
+from envcli import catalog, registry
 from envcli.batch.batched_env import BatchedEnv, Gathered
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.parallel_env import ParallelEnv
@@ -137,8 +137,19 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
     node = {name: value for name, value in cfg["backend"].items() if name != "type"}
     if ":" in str(node.get("name")):  # gymnasium imports what stands before it
         registry.imported(node["name"], "backend.name", bool(cfg.get("allow_imports")))
-    env: Env = registry.call(backend.from_name, node, "backend", **given)
+    try:
+        env: Env = registry.call(backend.from_name, node, "backend", **given)
+    except UnknownName as error:
+        if error.name == node.get("name") and (preset := _preset(error.name)):
+            raise error.adding(f"Or, as a preset: env={preset}.") from error
+        raise
     return env
+
+
+def _preset(name: str) -> str | None:
+    """The preset that ``name`` may mean, whose file or whose env is called so. No other backend is imported for it."""
+    known = [(preset, {preset, env.lower()}) for (_, env), preset in catalog.presets().items()]
+    return next((preset for preset, names in known if name.lower() in names), None)
 
 
 def _backend(cfg: Mapping[str, Any]) -> type[Any]:  # Any: a Backend, of which a YAML chooses

@@ -6,7 +6,6 @@ parser or Hydra could be imported. Hydra alone decides what a configuration mean
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -22,10 +21,12 @@ __all__ = [
     "choices",
     "existing_folder",
     "extra_folders",
+    "files",
     "folder",
     "group_names",
     "groups",
     "node_keys",
+    "presets",
 ]
 
 _DEFAULT = re.compile(r"  - (?P<source>[\w/]+)(?:@(?P<place>\w+))?: (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
@@ -105,11 +106,28 @@ def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def files(source: str) -> Iterator[Path]:
+    """The files of a folder of choices: ours, and those of installed packages."""
+    for place in (folder(), *extensions.folders()):
+        yield from sorted((place / source).glob("*.yaml"))
+
+
+def presets() -> dict[tuple[str, str], str]:
+    """(Choice of backend, name of an env) -> the choice of ``env`` that stands for both."""
+    found: dict[tuple[str, str], str] = {}
+    for path in files("env"):
+        text = path.read_text(encoding="utf-8")
+        backend = re.search(r"override /backend: (\S+)", text)
+        name = re.search(r"^  name: (\S+)", text, re.MULTILINE)
+        if backend and name:
+            found.setdefault((backend[1], name[1]), path.stem)
+    return found
+
+
 def node_keys(group: Group) -> Iterator[NodeKey]:
     """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out."""
     seen = set()
-    files = ((place / group.source).glob("*.yaml") for place in (folder(), *extensions.folders()))
-    for path in itertools.chain.from_iterable(map(sorted, files)):
+    for path in files(group.source):
         for key in _keys(path, group.name):
             if key.path not in seen:
                 seen.add(key.path)

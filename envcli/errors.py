@@ -69,6 +69,11 @@ class UnknownName(ConfigError, LookupError):
         self._made_of = (what, name, self.known, cure)
         super().__init__(f"no {what} {name!r}. {nearest(name, self.known)}{' ' + cure if cure else ''}".rstrip())
 
+    def adding(self, cure: str) -> UnknownName:
+        """The same, and after the nearest names ``cure``."""
+        what, name, known, before = self._made_of
+        return UnknownName(what, name, known, f"{cure} {before}".strip())
+
     def __reduce__(self) -> tuple[type[UnknownName], tuple[object, ...]]:
         # launchers and workers pickle errors; by default only the message would go along
         return type(self), self._made_of

@@ -120,6 +120,15 @@ def test_an_unknown_env_gets_the_nearest() -> None:
         build({"backend": {"type": "gym", "name": "CartPol-v1"}})
 
 
+@pytest.mark.parametrize(
+    ("backend", "name", "preset"),
+    [("gym", "cheetah-run", "cheetah_run"), ("gym", "pong", "pong"), ("torch", "MountainCar-v0", "mountain_car")],
+)
+def test_an_env_that_a_preset_runs_elsewhere_is_told_of_it(backend: str, name: str, preset: str) -> None:
+    with pytest.raises(UnknownName, match=rf"Or, as a preset: env={preset}\."):
+        build({"backend": {"type": backend, "name": name}})
+
+
 def test_make_env_composes_and_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with envcli.make_env("env=pendulum", "frame_skip=2", "transforms=[step_counter]") as env:

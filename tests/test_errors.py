@@ -54,6 +54,8 @@ def test_an_unknown_name_says_the_nearest_and_the_cure() -> None:
     error = UnknownName("env", "pendulun", ["pendulum", "acrobot"], "`envcli list` shows all")
     assert str(error) == "no env 'pendulun'. Did you mean 'pendulum'? `envcli list` shows all"
     assert (error.name, error.known) == ("pendulun", ["acrobot", "pendulum"])
+    said = "no env 'pendulun'. Did you mean 'pendulum'? Or that. `envcli list` shows all"
+    assert str(error.adding("Or that.")) == said
 
 
 def test_a_missing_dependency_says_what_to_type() -> None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envcli import catalog, extensions, registry
+from envcli import catalog, registry
 from envcli.errors import ConfigError, UnknownName
 from envcli.schema import Answer, key
 from envcli.terminal.answer import answer
@@ -36,7 +34,7 @@ class Config(Answer):
 def run(cfg: Config) -> None:
     """Print the table; what is not installed is said on stderr."""
     rows = []
-    presets = _presets()
+    presets = catalog.presets()
     for backend in registry.members("backends"):
         try:
             names = registry.find("backends", backend).available_names()
@@ -65,25 +63,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 def _choice(backend: str) -> str:
     """The choice in ``conf/backend/`` that stands for a registry type: gymnasium for gym."""
-    for path in _files("backend"):
+    for path in catalog.files("backend"):
         if re.search(rf"^type: {re.escape(backend)}$", path.read_text(encoding="utf-8"), re.MULTILINE):
             return path.stem
     return backend
-
-
-def _presets() -> dict[tuple[str, str], str]:
-    """(Backend choice, env name) -> the preset that chooses both."""
-    found: dict[tuple[str, str], str] = {}
-    for path in _files("env"):
-        text = path.read_text(encoding="utf-8")
-        backend = re.search(r"override /backend: (\S+)", text)
-        name = re.search(r"^  name: (\S+)", text, re.MULTILINE)
-        if backend and name:
-            found.setdefault((backend[1], name[1]), path.stem)
-    return found
-
-
-def _files(group: str) -> Iterator[Path]:
-    """The YAML files of a group: ours, and those of installed packages."""
-    for place in (catalog.folder(), *extensions.folders()):
-        yield from sorted((place / group).glob("*.yaml"))
