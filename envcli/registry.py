@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from envcli import extensions
-from envcli.errors import ConfigError, EnvcliError, MissingDependency, UnknownName, nearest
+from envcli.errors import ConfigError, EnvcliError, MissingDependency, TransformError, UnknownName, nearest
 
 __all__ = ["FAMILIES", "arguments", "call", "construct", "find", "imported", "listed", "members"]
 
@@ -113,6 +113,8 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     given = {name: value for name, value in given.items() if name in taken}
     try:
         return function(*spread, **node, **extra, **given)
+    except TransformError as error:  # refused before it stands anywhere: a value that it does not take
+        raise ConfigError(f"{where}: {error}") from error
     except EnvcliError:
         raise
     except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback

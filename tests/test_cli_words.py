@@ -199,6 +199,10 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout max_steps=0", "max_steps: found 0"),
         ("rollout frame_skip=0", "frame_skip: found 0"),
         ("rollout backend.name=null +backend.options.x=nan", "backend.options.x: found nan, expected a finite number"),
+        (
+            "rollout transforms=[resize] from_pixels=true transforms.resize.w=-3",
+            "transforms.resize: Resize: expected w to be a whole number of at least 1, found -3",
+        ),
         ("rollout +backend.options.x=inf", "backend.options.x: found inf"),
         ("rollout replay=nowhere", "replay: found no nowhere/config.yaml"),
         ("rollout backend.name=${nowhere}", "Interpolation key 'nowhere' not found"),

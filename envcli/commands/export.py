@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import envcli
 from envcli import registry
+from envcli.catalog import existing_folder
 from envcli.errors import ConfigError, StoreError
 from envcli.json_file import read_json
 from envcli.schema import MISSING, ONE_ENV, Answer, key
@@ -57,6 +58,7 @@ def run(cfg: Config) -> None:
     from envcli.shards.loading import load_rollout, read_manifest, rollout_folder
     from envcli.shards.sharded_rollout import ShardedRollout
 
+    existing_folder(cfg.folder, "folder")
     folder, began = Path(cfg.folder), time.perf_counter()
     load_rollout(folder, cfg.verify)  # whole, and unchanged where that is asked for
     place = rollout_folder(folder)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import registry
+from envcli.catalog import existing_folder
 from envcli.errors import ConfigError
 from envcli.json_file import plain, read_json
 from envcli.run_folder import RunFolder
@@ -76,6 +77,7 @@ def run(cfg: Config, folder: RunFolder) -> None:
 def _run(cfg: Config, folder: RunFolder) -> dict[str, Any]:
     """Film, write, report; the metrics."""
     if cfg.rollout is not None:
+        existing_folder(cfg.rollout, "rollout")
         return _film(cfg, folder, _saved(cfg.rollout), _fps(cfg, _recorded_clock(Path(cfg.rollout))))
     import torch
 

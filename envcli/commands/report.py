@@ -30,7 +30,7 @@ def main(typed: Sequence[str]) -> int:
     """Report on the folder that was ``typed``."""
     folder, as_json = _parsed(typed)
     if not folder.is_dir():
-        raise StoreError(f"report: no folder {folder}. {_latest()}".rstrip())
+        raise ConfigError(f"report: no folder {folder}. {_latest()}".rstrip())
     from envcli.reports import report, table
     from envcli.reports.sweep import Sweep
     from envcli.terminal.answer import answer, near

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
+from envcli.catalog import existing_folder
 from envcli.changes import changes
 from envcli.errors import StoreError
 from envcli.json_file import read_json
@@ -46,6 +47,7 @@ class Config(Answer):
 
 def run(cfg: Config) -> None:
     """Read, report. Raises StoreError where there is no run, or its data is not what was written."""
+    existing_folder(cfg.folder, "folder")
     folder = Path(cfg.folder)
     status = read_json(folder / "status.json")
     data = _data(folder, cfg.verify)

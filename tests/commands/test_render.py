@@ -80,7 +80,7 @@ def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:
         (["compare=true"], "no transforms to compare with"),
         (["from_pixels=false"], "from_pixels=true"),
         (["fps=0"], "fps: found 0"),
-        (["rollout=nowhere"], "no rollout here"),
+        (["rollout=nowhere"], "rollout: no folder nowhere"),
     ],
 )
 def test_what_cannot_be_filmed_is_one_line(cli: Command, words: list[str], message: str) -> None:

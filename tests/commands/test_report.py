@@ -39,7 +39,7 @@ def test_a_report_of_one_run_and_of_everything(cli: Command, tmp_path: Path) -> 
         (["outputs", "jsn=true"], 2, "no key 'jsn' in report. Did you mean 'json'?"),
         (["outputs", "json=yes"], 2, "json: found 'yes', expected true or false."),
         (["outputs", "-m"], 2, "report: no flag '-m'. See envcli report --help."),
-        (["nowhere"], 1, "report: no folder nowhere."),
+        (["nowhere"], 2, "report: no folder nowhere."),
         (["empty"], 1, "report: empty holds no runs"),
     ],
 )

@@ -71,6 +71,12 @@ def test_what_is_no_run_is_said(cli: Command, run: str, tmp_path: Path) -> None:
     assert "Add folder=" in cli("show").err
 
 
+@pytest.mark.parametrize("command", ["show", "export"])
+def test_a_folder_that_is_not_there_is_a_mistake_in_the_words(command: str, cli: Command) -> None:
+    done = cli(command, "nowhere")
+    assert (done.code, done.out, done.err) == (2, "", "error: folder: no folder nowhere\n")
+
+
 def test_the_defaults_are_those_that_hydra_composes() -> None:
     from omegaconf import OmegaConf
 
