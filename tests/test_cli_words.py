@@ -185,6 +185,11 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("completion", "completion: found 0 words"),
         # from here on Hydra is the one who refuses
         ("rollout seed=abc", "seed: found 'abc', expected a whole number."),
+        ("rollout --cfg job -p bakend", "--package: no key 'bakend'. Did you mean 'backend'?"),
+        ("rollout --cfg job --package=backend.nmae", "no key 'backend.nmae'. Did you mean 'name'? (in backend)"),
+        ("rollout --cfg job -p seed", "--package: seed is a single value, expected a part that holds keys"),
+        ("rollout -m seed=range(2,2)", "seed=range(2,2): holds no value, so there is no job to run."),
+        ("rollout -m env=glob(nope*)", "env=glob(nope*): holds no value, so there is no job to run."),
         ("rollout max_steps=1.5", "max_steps: found '1.5', expected a whole number."),
         ("rollout json=maybe", "json: found 'maybe', expected true or false."),
         ("rollout max_steps=null", "max_steps: found null, expected a value."),

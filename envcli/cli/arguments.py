@@ -58,15 +58,19 @@ class Arguments:
         """Whether the flag was given, under any of its names."""
         return any(word.split("=")[0] in _BY_NAME[name].names for word in self.flags)
 
+    def values(self, name: str) -> list[str]:
+        """What was given with the flag, under any of its names."""
+        found = []
+        for i, word in enumerate(self.flags):
+            typed, _, value = word.partition("=")
+            if typed in _BY_NAME[name].names:
+                found.append(value or self.flags[i + 1])
+        return found
+
     @property
     def config_dirs(self) -> list[Path]:
         """The folders given with ``--config-dir``."""
-        found = []
-        for i, word in enumerate(self.flags):
-            name, _, value = word.partition("=")
-            if name in _BY_NAME["--config-dir"].names:
-                found.append(existing_folder(value or self.flags[i + 1], "--config-dir"))
-        return found
+        return [existing_folder(folder, "--config-dir") for folder in self.values("--config-dir")]
 
 
 def parse(words: Sequence[str]) -> Arguments:

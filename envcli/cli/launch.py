@@ -7,6 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 from envcli import catalog, commands
 from envcli.cli import arguments
@@ -28,11 +30,47 @@ def launch(command: str, words: Sequence[str]) -> int:
     composition.register(command)
     environment.register()
     try:
+        if given.has("--multirun"):
+            _require_jobs(typed, given.config_dirs)
+        if given.has("--cfg"):
+            for part in given.values("--package"):
+                _require_part(part, command, typed, given.config_dirs)
         with _places(command) as places, sweep.watched("json=true" in typed):
             _hydra(command, [*typed, *places, *given.flags])
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, typed)) from error
     return 0
+
+
+def _require_jobs(words: Sequence[str], folders: Sequence[Path]) -> None:
+    """Refuse several values that are none, such as ``range(2,2)``: Hydra would launch 0 jobs and be content."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Glob
+
+    for word in OverridesParser.create().parse_overrides(list(words)):
+        value: Any = word.value()  # Any: Hydra's annotation leaves out what it makes of glob(...)
+        none = word.is_range_sweep() and not any(True for _ in word.sweep_iterator())
+        if isinstance(value, Glob):
+            none = not value.filter(list(catalog.choices(word.key_or_group, folders)))
+        if none:
+            raise ConfigError(f"{word.input_line}: holds no value, so there is no job to run.")
+
+
+def _require_part(part: str, command: str, words: Sequence[str], folders: Sequence[Path]) -> None:
+    """Refuse what ``--cfg`` cannot print a part of; Hydra's own parts are Hydra's to know."""
+    from omegaconf import DictConfig, OmegaConf
+
+    if part == "_global_" or part.split(".")[0] == "hydra":
+        return
+    single = [word for word in words if not overrides.is_sweep(word.partition("=")[2])]
+    cfg = composition.compose(command, single, folders)
+    if isinstance(OmegaConf.select(cfg, part), DictConfig):
+        return
+    above, _, name = part.rpartition(".")
+    around = OmegaConf.select(cfg, above) if above else cfg
+    if isinstance(around, DictConfig) and name in around:
+        raise ConfigError(f"--package: {part} is a single value, expected a part that holds keys, such as backend.")
+    raise ConfigError(f"--package: {refusals.unknown(part, command, words)}")
 
 
 def _hydra(command: str, words: list[str]) -> None:

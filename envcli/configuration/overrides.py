@@ -15,7 +15,7 @@ from envcli import catalog, commands
 from envcli.configuration import launchers
 from envcli.errors import ConfigError, nearest
 
-__all__ = ["as_typed", "check", "key_of", "named", "require_preset", "resumed_place"]
+__all__ = ["as_typed", "check", "is_sweep", "key_of", "named", "require_preset", "resumed_place"]
 
 _OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 _WORD = re.compile(r"[\w./:+-]+")

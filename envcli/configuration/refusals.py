@@ -10,7 +10,7 @@ from envcli.configuration.composition import compose
 from envcli.configuration.overrides import is_sweep
 from envcli.errors import nearest
 
-__all__ = ["explain", "kinds"]
+__all__ = ["explain", "kinds", "unknown"]
 
 _NO_OVERRIDE = re.compile(r"Could not override '(?P<key>[^']+)'")
 _NO_DELETE = re.compile(r"Could not delete from config\. '?(?P<key>[^' ]+)'?")
@@ -43,9 +43,9 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
     text = str(error)
     key = _full_key(error)
     if match := _NO_OVERRIDE.search(text):
-        return _unknown(match["key"], command, overrides)
+        return unknown(match["key"], command, overrides)
     if match := _NO_DELETE.search(text):
-        return _unknown(match["key"], command, overrides)
+        return unknown(match["key"], command, overrides)
     if match := _NO_APPEND.search(text):
         return f"{match['key']} is there already. To change it, write {match['key']}=... without the plus sign."
     if match := _NO_CHOICE.search(text):
@@ -54,7 +54,7 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
         file = _IN_FILE.search(text)
         if file and file["file"].startswith(f"{match['key']}/"):  # without it, a preset writes below its own name
             return f"{file['file']}.yaml: its first line must be: # @package _global_"
-        return (f"{file['file']}.yaml: " if file else "") + _unknown(match["key"], command, ())
+        return (f"{file['file']}.yaml: " if file else "") + unknown(match["key"], command, ())
     if mark := getattr(error, "problem_mark", None):  # the YAML parser's
         return f"{mark.name}, line {mark.line + 1}: {getattr(error, 'problem', 'not YAML')}."
     if match := _search(_VALUE, error):
@@ -70,7 +70,7 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
     return f"{key}: {first}" if key and key not in first else first
 
 
-def _unknown(key: str, command: str, overrides: Iterable[str]) -> str:
+def unknown(key: str, command: str, overrides: Iterable[str]) -> str:
     """``transforms.step_counter.max_step`` is not there: say what is, at the deepest level that exists."""
     if key.startswith("hydra."):
         return f"no key {key!r} in Hydra's own configuration. See envcli {command} --cfg hydra."
