@@ -115,7 +115,10 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
         return function(*spread, **node, **extra, **given)
     except TransformError as error:  # refused before it stands anywhere: a value that it does not take
         raise ConfigError(f"{where}: {error}") from error
-    except EnvcliError:
+    except EnvcliError as error:
+        own = re.match(r"(\w+)[:.]", str(error))  # a message that begins with an argument, which the node has
+        if type(error) is ConfigError and own and own[1] in {*taken, "options"} - {*given}:
+            raise ConfigError(f"{where}.{error}") from error
         raise
     except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
         raise ConfigError(f"{where}: {error}") from error

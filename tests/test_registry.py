@@ -80,6 +80,18 @@ def test_a_constructors_refusal_gets_the_path() -> None:
         build(h=0)
 
 
+def test_a_refused_argument_gets_the_key_that_is_typed() -> None:
+    with pytest.raises(ConfigError, match=r"^transforms.resize.interpolation: expected one of"):
+        registry.construct("transforms", {"type": "resize", "w": 3, "interpolation": "x"}, "transforms.resize")
+
+    def steps(name: str, frame_skip: int = 1) -> None:
+        raise ConfigError(f"{name}: found 3")
+
+    for name, said in (("name", "backend.name"), ("frame_skip", "frame_skip"), ("Pong", "Pong")):
+        with pytest.raises(ConfigError, match=rf"^{said}: found 3"):
+            registry.call(steps, {"name": name}, "backend", frame_skip=2)
+
+
 def test_a_word_where_numbers_are_taken_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^transforms.resize.h: found 'abc', expected a whole number\.$"):
         build(h="abc")
