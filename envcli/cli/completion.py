@@ -52,7 +52,7 @@ def _later(command: str, current: str) -> list[str]:
             if name == key and isinstance(default, bool)
             for word in ("false", "true")
         ]
-    if hasattr(module, "POSITIONAL"):
+    if getattr(module, "POSITIONAL", None) == "folder":
         return [*_runs(), *(f"{name}=" for name, _, _ in plain)]
     names = [*groups, *(name for name, _, _ in plain)]
     names += [node.path for group in groups.values() for node in catalog.node_keys(group)]

@@ -25,7 +25,7 @@ def main_help() -> str:
     lines += _rows(
         [
             ("envcli rollout", "CartPole, random actions; kept in outputs/"),
-            ("envcli list query=pend", "what there is"),
+            ("envcli list pend", "what there is"),
             ("envcli spec env=pendulum", "what goes in and what comes out"),
             ("envcli rollout -m env=pendulum,cartpole seed=1,2", "four runs and a table"),
         ]

@@ -2,7 +2,7 @@
 
 With the preset that runs it, where there is one; any other runs by its name.
 
-  envcli list query=pend
+  envcli list pend
   envcli list json=true
 """
 
@@ -21,14 +21,16 @@ from envcli.terminal.answer import answer
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Config", "run"]
+__all__ = ["POSITIONAL", "Config", "run"]
+
+POSITIONAL = "query"
 
 
 @dataclass
 class Config(Answer):
     """What ``envcli list`` reads."""
 
-    query: str = key("", "only envs whose name or preset contains this, whatever the case")
+    query: str = key("", "only envs whose name or preset contains this, whatever the case; the key may be left out")
 
 
 def run(cfg: Config) -> None:

@@ -28,6 +28,7 @@ def test_list_finds_by_name_and_preset(cli: Command, tmp_path: Path) -> None:
     assert "env=pendulum" in done.out
     assert "CartPole" not in done.out
     assert "MountainCar-v0" in cli("list", "query=mountain_car").out
+    assert cli("list", "PEND").out == done.out
     assert list(tmp_path.iterdir()) == []
 
 
