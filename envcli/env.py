@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
+from operator import index
 from typing import Any
 
 import torch
@@ -79,10 +80,13 @@ class Env(RowEnv):
         self._require_open()
         self._reset_options, self._reset_given = options, tensordict
         try:
-            fresh = self._desk().reset(tensordict)
+            return _updated(tensordict, self._desk().reset(tensordict), self.reset_keys)
+        except (AttributeError, TypeError):
+            if tensordict is not None:
+                _require_tensordict("reset", tensordict)
+            raise
         finally:
             self._reset_options, self._reset_given = {}, None
-        return _updated(tensordict, fresh, self.reset_keys)
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Make one step.
@@ -97,9 +101,14 @@ class Env(RowEnv):
             ActionError: the action is not in ``action_spec``; nothing has been stepped.
             ClosedError: after ``close()``.
             SpecError: an entry that the step reads is not there, or shows a moment that the env cannot go back to.
+            TypeError: it is no TensorDict.
         """
         self._require_open()
-        tensordict.set("next", self._desk().step(tensordict))
+        try:
+            tensordict.set("next", self._desk().step(tensordict))
+        except AttributeError:  # looked at only then, so that no step pays for it
+            _require_tensordict("step", tensordict)
+            raise
         return tensordict
 
     def async_step_send(self, tensordict: TensorDictBase) -> None:
@@ -227,12 +236,17 @@ class Env(RowEnv):
             root; observation, reward and done family of the next moment under ``"next"``.
 
         Raises:
+            TypeError: ``max_steps`` is no whole number.
             RuntimeError: ``auto_reset=False`` without a ``tensordict``.
             ActionError: the policy's action is not in ``action_spec``.
             SpecError: ``out`` lacks an entry, or holds another one by its name; or ``tensordict`` lacks one that the
                 env begins from, or has another batch size.
         """
         self._require_open()
+        try:
+            max_steps = index(max_steps)
+        except TypeError:
+            raise TypeError(f"rollout: max_steps must be a whole number, found {max_steps!r}") from None
         if max_steps < 1:
             raise ValueError(f"rollout: max_steps must be at least 1, found {max_steps}")
         if not auto_reset and tensordict is None:
@@ -345,6 +359,13 @@ class Env(RowEnv):
     def _require_rest(self) -> None:
         if self._under_way is not None:
             raise EnvError("a step is under way. Call async_step_recv() first")
+
+
+def _require_tensordict(call: str, given: object) -> None:
+    if not isinstance(given, TensorDictBase):
+        raise TypeError(
+            f"{call}: expected a TensorDict, found a {type(given).__name__}. Begin with env.reset()"
+        ) from None
 
 
 def _updated(tensordict: TensorDictBase | None, fresh: TensorDict, masks: list[Any]) -> TensorDictBase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from envcli.buffer import Layout
-from envcli.errors import SpecError
+from envcli.errors import ConfigError, SpecError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
@@ -22,12 +22,15 @@ class EnvSpecs:
 
     Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. A
     composite that is changed in place is not noticed.
+
+    Raises:
+        ConfigError: there is no such device here.
     """
 
     _specs_version = 0  # counts the changes, for whoever derived something from the specs
 
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
-        self._device = None if device is None else torch.device(device)
+        self._device = None if device is None else _usable(device)
         lead = (batch_size,) if isinstance(batch_size, int) else batch_size
         self._batch_size = torch.Size(lead or ())  # type: ignore[arg-type]  # whatever torch.Size takes, as in TorchRL
         self._specs: dict[str, Composite] = {}
@@ -323,6 +326,17 @@ class EnvSpecs:
     def _gather(self, *families: str) -> Composite:
         parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
         return Composite(parts, shape=self.batch_size, device=self.device)
+
+
+def _usable(device: torch.device | str) -> torch.device:
+    """The device, or a ConfigError; CUDA is not started for it, or workers could not be forked."""
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigError(f"device: found {device!r}, expected 'cpu', 'cuda', 'cuda:1' or the like") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device: found '{found}', but torch finds no CUDA here. Leave it out, or write 'cpu'")
+    return found
 
 
 def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:

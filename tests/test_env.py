@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.errors import ActionError, ClosedError, SpecError
+from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.errors import ActionError, ClosedError, ConfigError, SpecError
 from envcli.seeding import next_seed
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
@@ -198,3 +200,23 @@ def test_no_device_means_none_and_a_device_is_said(env: Any) -> None:
 def test_repr(env: Any) -> None:
     assert repr(env).startswith(type(env).__name__)
     assert "batch_size=torch.Size([])" in repr(env)
+
+
+def test_what_is_no_tensordict_and_no_number_is_named() -> None:
+    env = GymWrapper(CountingGym())
+    with pytest.raises(TypeError, match=r"^step: expected a TensorDict, found a dict\. Begin with env\.reset\(\)$"):
+        env.step({"action": 1})  # type: ignore[arg-type]  # the point of the test
+    with pytest.raises(TypeError, match=r"^reset: expected a TensorDict, found a dict"):
+        env.reset({"action": 1})  # type: ignore[arg-type]
+    for steps in ("5", 1.5):
+        with pytest.raises(TypeError, match=rf"^rollout: max_steps must be a whole number, found {steps!r}$"):
+            env.rollout(steps)  # type: ignore[arg-type]
+    assert env.rollout(np.int64(2)).shape == (2,)
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^device: found 'cuda', but torch finds no CUDA here"):
+        GymEnv("CartPole-v1", device="cuda")
+    with pytest.raises(ConfigError, match=r"^device: found 'cud', expected 'cpu'"):
+        GymEnv("CartPole-v1", device="cud")
