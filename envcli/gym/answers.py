@@ -161,11 +161,12 @@ def _short(env: gymnasium.Env[Any, Any]) -> Callable[[Any], Step]:
     """``env.step``, once it has been called, past the layers that ``gymnasium.make`` puts around every env.
 
     The checker and the guard of the order look at the first steps and then pass on what they are given; the clock is
-    kept here. MountainCar's step takes a tenth less without them. Layers of any other class stay.
+    kept here. MountainCar's step takes a tenth less without them. Layers of any other class stay, and those whose
+    ``step`` somebody has replaced.
     """
-    clock: Any = env if type(env) is TimeLimit else None  # Any: gymnasium annotates its count as None
+    clock: Any = env if _is_as_made(env, TimeLimit) else None  # Any: gymnasium annotates its count as None
     inner: Any = env if clock is None else clock.env
-    while type(inner) in (OrderEnforcing, PassiveEnvChecker):
+    while _is_as_made(inner, OrderEnforcing, PassiveEnvChecker):
         inner = inner.env
     bare: Callable[[Any], Step] = inner.step
     if clock is None:
@@ -189,6 +190,10 @@ def _options(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
         return {}
     plain = {"render_mode": made.kwargs.get("render_mode"), **usual.kwargs}
     return {k: v for k, v in made.kwargs.items() if k not in plain or repr(v) != repr(plain[k])}
+
+
+def _is_as_made(layer: object, *classes: type[Any]) -> bool:
+    return type(layer) in classes and "step" not in vars(layer)
 
 
 def _not_a_tuple(where: str, expected: str, found: Any) -> str:

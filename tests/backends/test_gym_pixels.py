@@ -220,7 +220,9 @@ def test_ids_of_atari_are_listed_and_suggested() -> None:
 @needs_atari
 def test_a_game_by_its_name_alone_is_not_taken_for_the_old_id(cli: Command) -> None:
     done = cli("spec", "env=pong", "backend=gymnasium")
-    said = "no gymnasium env 'Pong'. Did you mean 'ALE/Pong-v5'? Type: backend.name=ALE/Pong-v5"
+    said = (
+        "no gymnasium env 'Pong'. Did you mean 'ALE/Pong-v5'? Or, as a preset: env=pong. Type: backend.name=ALE/Pong-v5"
+    )
     assert (done.code, done.err) == (2, f"error: {said}\n")
 
 
