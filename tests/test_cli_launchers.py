@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from envcli.cli import jobs
 from envcli.configuration import launchers
 from envcli.configuration.composition import register
 from envcli.configuration.overrides import check
@@ -83,6 +84,18 @@ def test_a_ctrl_c_has_the_jobs_save_what_they_made(launcher: str, tmp_path: Path
     assert process.returncode == 130, out
     assert "interrupted" in out.splitlines()[-1]
     assert set(states(tmp_path).values()) == {"interrupted"}
+
+
+def test_a_job_that_was_not_yet_seen_when_all_were_told_leaves_by_itself(tmp_path: Path) -> None:
+    jobs.leave_if_called_off(tmp_path)
+    jobs._interrupt([tmp_path])
+    usual = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            jobs.leave_if_called_off(tmp_path)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def test_the_script_that_slurm_would_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     typed = overrides.as_typed(hydra.overrides.task)
     place = Path(hydra.runtime.output_dir)
     with RunFolder(place, command, typed, sweeping, **given, hide=environment.hidden) as folder:
+        if sweeping and not sweep.launched_here():
+            jobs.leave_if_called_off(Path(hydra.sweep.dir))
         cfg = _looked_up(command, cfg)
         texts = environment.unresolved(cfg)
         environment.require_no_name(texts)

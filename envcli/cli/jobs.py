@@ -18,7 +18,7 @@ from types import FrameType
 from envcli.bench.processes import family
 from envcli.reports.job import Job
 
-__all__ = ["interruptible", "is_called_off", "stand_alone", "told"]
+__all__ = ["interruptible", "is_called_off", "leave_if_called_off", "stand_alone", "told"]
 
 _CALLED_OFF = ".interrupted"
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
@@ -90,6 +90,17 @@ def interruptible(folders: Sequence[Path]) -> Iterator[None]:
 def is_called_off(folder: Path) -> bool:
     """Has the multirun there been interrupted? Its launcher may begin other jobs all the same."""
     return (folder / _CALLED_OFF).exists()
+
+
+def leave_if_called_off(folder: Path) -> None:
+    """End as if it had been told to, where the multirun in ``folder`` was interrupted before this job could be seen.
+
+    Who launched it leaves word first and then looks for jobs; a job can be seen and then looks for that word.
+    """
+    if is_called_off(folder):
+        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it may be told as well
+        raise KeyboardInterrupt
 
 
 def _interrupt(folders: Sequence[Path]) -> None:
