@@ -12,6 +12,7 @@ from tensordict import TensorDictBase
 from typing_extensions import Self
 
 from envcli.batch.outline import Outline
+from envcli.batch.share import made
 from envcli.buffer import Array
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, UnstartedError
@@ -115,7 +116,7 @@ class BatchedEnv(Env):
 
     def _probe(self) -> Outline:
         """What the first of the envs is, before the start: it is built, and closed again."""
-        env = self._makers()[0]()
+        env = made(self._makers()[0])
         try:
             return Outline.of(env)
         finally:

@@ -21,7 +21,7 @@ from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
 from envcli.rollout import Rollout
 
-__all__ = ["PHASES", "Share"]
+__all__ = ["PHASES", "Share", "made"]
 
 PHASES = ("build", "reset", "step", "call", "close")
 
@@ -30,12 +30,11 @@ _LONGEST = 256  # rows an env makes in one go
 _GO = 0.02  # seconds that one go may take before it is made shorter: after each, somebody looks up
 
 
-def _made(make: Callable[[], Env]) -> Env:
+def made(make: Callable[[], Env]) -> Env:
     """The env that ``make`` makes, or ConfigError; without a ``return`` it makes None."""
     env = make()
     if not isinstance(env, Env):
         raise ConfigError(f"create_env_fn: made a {type(env).__name__}, expected an env. Does it return what it makes?")
-    env._require_open()  # a batch is not started before it is needed
     return env
 
 
@@ -69,7 +68,8 @@ class Share:
         try:
             for i, make in enumerate(makers):
                 self._mark(i, "build", 0)
-                self.envs.append(_made(make))
+                self.envs.append(made(make))
+                self.envs[-1]._require_open()  # a batch is not started before it is needed
         except BaseException:
             failed = self.note[0]
             with suppress(Exception):  # the first failure is the one to be told

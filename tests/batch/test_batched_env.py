@@ -104,6 +104,8 @@ def test_what_cannot_be_built_is_refused_at_once(kind: Any, args: Any, message: 
 def test_what_makes_no_env_is_named(kind: Any) -> None:
     with pytest.raises((ConfigError, EnvError), match="create_env_fn: made a NoneType, expected an env"):
         kind(2, lambda: None).start()
+    with pytest.raises(ConfigError, match="create_env_fn: made a NoneType, expected an env"):
+        _ = kind(2, lambda: None).batch_size
 
 
 def test_an_unstarted_batch_can_be_pickled(kind: Any) -> None:
