@@ -148,8 +148,8 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
 
 def _preset(name: str) -> str | None:
     """The preset that ``name`` may mean, whose file or whose env is called so. No other backend is imported for it."""
-    known = [(preset, {preset, env.lower()}) for (_, env), preset in catalog.presets().items()]
-    return next((preset for preset, names in known if name.lower() in names), None)
+    known = catalog.presets().items()
+    return next((preset for (_, env), preset in known if name.lower() in (preset, env.lower())), None)
 
 
 def _backend(cfg: Mapping[str, Any]) -> type[Any]:  # Any: a Backend, of which a YAML chooses

@@ -33,4 +33,6 @@ def test_it_goes_with_the_process_that_holds_it(tmp_path: Path) -> None:
 def test_who_only_looks_holds_nobody_off(tmp_path: Path) -> None:
     look = FolderLock(tmp_path)  # for a moment
     threading.Timer(0.02, look.release).start()
-    FolderLock(tmp_path).release()
+    lock = FolderLock(tmp_path)
+    assert FolderLock.held(tmp_path)
+    lock.release()

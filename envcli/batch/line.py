@@ -28,7 +28,6 @@ STEP, LEAD, RESET, PAUSE, WORDS = range(5)
 # What STATE says.
 IDLE, WORKING, FAILED = range(3)
 
-
 # The words that may fail without an end of the crew: what the envs are asked, and nothing that rows depend on.
 QUESTIONS = ("get", "call")
 
