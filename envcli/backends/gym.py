@@ -13,7 +13,7 @@ from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
-from envcli.gym.answers import GymAnswers
+from envcli.gym.answers import GymAnswers, Step
 from envcli.gym.info_reader import InfoReader
 from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.keys import Key
@@ -187,15 +187,22 @@ class GymWrapper(Backend):
             self._pixels.show_first(t)
 
     def _step_row(self, t: int) -> None:
-        answers = self._answers
-        result = (answers.step if self._repeat == 1 else self._repeated_step)(self._action(t))
+        answers, once = self._answers, self._repeat == 1
+        action = self._action(t)
+        result = answers.step(action) if once else self._repeated_step(action)
         try:
             self._following[t], self._reward[t], terminated, truncated, info = result
         except (TypeError, OverflowError):  # the row of a reward takes numbers
             answers.check_reward(result[1])
             raise
+        clock = answers.clock
+        if once and clock is not None:  # as in answers.over(), without the call
+            clock._elapsed_steps = made = clock._elapsed_steps + 1
+            if made >= clock._max_episode_steps:
+                truncated = True
         if answers.full:
-            answers.check(t, t + 1, result[1])
+            answers.check(t, t + 1)
+        # Only False itself goes on at once: that costs less than to ask for the truth, and None is seen.
         if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
             self._mark_end(t, terminated, truncated)
         if self._next_info is not None:
@@ -204,37 +211,37 @@ class GymWrapper(Backend):
             self._pixels.show_next(t)
 
     def _step_rows(self, start: int, stop: int) -> int:
-        if self._next_info is not None or self._pixels is not None:
+        if self._next_info is not None or self._pixels is not None or self._repeat > 1:
             return super()._step_rows(start, stop)
-        answers, t, total = self._answers, start, 0.0
+        answers, t = self._answers, start
         if answers.new_step:  # it is looked at by itself
             t = start = super()._step_rows(start, start + 1)
             if start == stop or self._done[start - 1]:
                 return start
-        stop = min(stop, start + _AT_ONCE)
-        step = answers.step if self._repeat == 1 else self._repeated_step
-        observations, rewards = self._following, self._reward
+        stop = min(stop, start + min(_AT_ONCE, answers.left()))
+        step, observations, rewards = answers.step, self._following, self._reward
         try:
             for t, action in enumerate(self._actions(start, stop), start):
                 result = step(action)
                 try:
                     observations[t], rewards[t], terminated, truncated, _ = result
-                    total += result[1]
                 except (TypeError, OverflowError):
                     answers.check_reward(result[1])
                     raise
-                # Only False itself goes on at once: that costs less than to ask for the truth, and None is seen.
                 if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
-                    answers.check(start, t + 1, total)
-                    self._mark_end(t, terminated, truncated)
+                    answers.check(start, t + 1)
+                    self._mark_end(t, terminated, answers.over(t + 1 - start) or truncated)
                     return t + 1
-            answers.check(start, stop, total)
+            answers.check(start, stop)
+            if answers.over(stop - start):
+                self._mark_end(t, False, True)
         except BaseException:
+            answers.over(t - start)
             self._stopped_in(answers.whole(start, t))
             raise
         return stop
 
-    def _repeated_step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def _repeated_step(self, action: Any) -> Step:
         answers, total = self._answers, 0.0
         for _ in range(self._repeat):
             observation, reward, terminated, truncated, info = answers.step(action)
@@ -243,6 +250,7 @@ class GymWrapper(Backend):
             except (TypeError, ValueError):
                 answers.check_reward(reward)
                 raise
+            truncated = answers.over() or truncated
             if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
                 break
         return observation, total, terminated, truncated, info

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from envcli.batch.awake import soon
 from envcli.batch.line import (
     FAILED,
     HALT,
@@ -175,7 +176,8 @@ class Crew:
         seen: dict[Remote, tuple[Any, float]],
     ) -> Lost | None:
         """Hear who answers now. Returns who never will."""
-        ready = poll.poll(_SLICE * 1000)
+        at_rest = answers is None and soon(lambda: all(remote.numbers[STATE] != WORKING for remote in working))
+        ready = [] if at_rest else poll.poll(_SLICE * 1000)
         try:
             for fd, _ in ready:
                 remote, ended = self._by_fd[fd]

@@ -87,16 +87,16 @@ class Share:
 
         ``restarted``: flags ``[time, n, *batch, 1]`` that no env knows; see :meth:`lose`.
         """
-        first = self.envs[0]
+        first, lead = self.envs[0], 1 + len(buffer.batch_size)
         self._buffer = buffer
         self._rows = [buffer.of_envs(i) for i in range(len(self.envs))]
         for env, rows in zip(self.envs, self._rows, strict=True):
             env._attach(rows)
         self._steps = [env._step_row for env in self.envs]
-        self._ended = [env._done_test() for env in self.envs]
         actions, flags = set(leaf_specs(first.full_action_spec)), list(leaf_specs(first.full_done_spec))
         ends = [path for path in flags if path[-1] == "done"] or flags
-        self._done = [buffer.array(under_next(path)) for path in ends]
+        done = [buffer.array(under_next(path)) for path in ends]
+        self._done = [rows[..., 0] if rows.shape[-1] == 1 and rows.ndim > lead else rows for rows in done]
         self._moves = [
             (buffer.array(under_next(path) if under_next(path) in buffer else path), buffer.array(path))
             for path in buffer
@@ -115,16 +115,20 @@ class Share:
             self._paused = None
             self._lost.clear()
             return
-        asked: list[bool] = np.any(where.reshape(len(self.envs), -1), axis=1).tolist()
-        for i in compress(range(len(asked)), asked):
-            self._reset_one(i, t, where[i])
+        self._reset_some(t, where)
         if self._paused is not None:
             self._paused &= ~where
 
-    def _reset_one(self, i: int, t: int, where: Array) -> None:
+    def _reset_some(self, t: int, where: Array) -> None:
+        nested = where.ndim > 1
+        asked: Any = where.reshape(len(self.envs), -1).any(axis=1) if nested else where  # Any: so numpy annotates it
+        for i in compress(range(len(self.envs)), asked.tolist()):
+            self._reset_one(i, t, where[i] if nested else None)
+
+    def _reset_one(self, i: int, t: int, where: Array | None = None) -> None:
         """Env ``i``, or where it is a batch itself, those in ``where``."""
         self.note[0] = i
-        if where.all():
+        if where is None or where.all():
             self.envs[i]._reset_row(t, None)
             self._lost.discard(i)
         elif i in self._lost:
@@ -166,12 +170,21 @@ class Share:
             return
         for source, target in self._moves:
             target[t + 1] = source[t]
-        ended = [i for i, is_done in enumerate(self._ended) if is_done(t)]
-        if ended:
+        ended = self._ended(t)
+        if ended is not None:
             self.note[1], self.note[2] = _RESET, t + 1
-        for i in ended:
-            done = [flags[t, i].reshape(*self.envs[i].batch_size, -1).any(-1) for flags in self._done]
-            self._reset_one(i, t + 1, np.logical_or.reduce(done))
+            self._reset_some(t + 1, ended)
+
+    def _ended(self, t: int) -> Array | None:
+        """``[n, *batch]``: which envs are done in row ``t``; None: none of them."""
+        found: Array | None = None
+        for flags in self._done:
+            row: Array = flags[t]
+            if 1 in row.tobytes():  # 0.2 us; to ask each of 4 envs takes 0.4, and any() 2
+                if row.ndim > len(self._buffer.batch_size):
+                    row = np.any(row.reshape(*self._buffer.batch_size, -1), axis=-1)
+                found = row if found is None else found | row
+        return found
 
     def lead_rows(self, start: int, stop: int, onward: bool) -> None:
         """``lead_row`` for ``start`` to ``stop``, each env for itself, as fast as one alone; or all of them abreast."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import faulthandler
 import os
 import pickle
-import platform
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,6 +16,7 @@ import cloudpickle
 import numpy as np
 import torch
 
+from envcli.batch.awake import IN_ORDER, soon
 from envcli.batch.bell import Bell
 from envcli.batch.fault import Fault
 from envcli.batch.line import (
@@ -48,11 +47,6 @@ from envcli.shared_memory import Mapped, open_all, open_mapped
 
 __all__ = ["work"]
 
-# Where cores see each other's writes in order: what the order is, and then that there is one.
-_IN_ORDER = platform.machine() in ("x86_64", "AMD64")
-# Seconds that a worker looks for its next order before it sleeps: to wake it costs 35 us where machines are virtual,
-# and 8 elsewhere.
-_AWAKE = 2e-4 if _IN_ORDER else 0.0
 _FENCE = threading.Lock()
 
 
@@ -108,14 +102,10 @@ class _Worker:
                 self.line.words.send_bytes(reply)
 
     def _await_order(self) -> None:
-        """Until there is one: awake for a moment, letting go of the core for whoever wants it, and then asleep."""
+        """Until there is one."""
         numbers, call = self.line.numbers, self.line.call
-        while numbers[STATE] != WORKING:
-            until = time.perf_counter() + _AWAKE
-            while numbers[STATE] != WORKING and time.perf_counter() < until:
-                os.sched_yield()
-            if numbers[STATE] != WORKING:
-                call.wait()
+        while not soon(lambda: numbers[STATE] == WORKING):
+            call.wait()
 
     def _is_last(self) -> bool:
         """Has everybody else answered? To wake the main process for each costs it, and whose core it takes, 20 us.
@@ -123,7 +113,7 @@ class _Worker:
         Of two that end at once both may be the last, but not neither: a lock is a fence, so that each has written that
         it is done before it looks for the other. Where that is not known of the machine, everybody is.
         """
-        if not _IN_ORDER:
+        if not IN_ORDER:
             return True
         with _FENCE:
             return all(numbers[STATE] != WORKING for numbers in self.others)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 import gymnasium
@@ -20,7 +22,6 @@ __all__ = ["GymAnswers", "Step"]
 Step = tuple[Any, Any, Any, Any, dict[str, Any]]
 
 _REWARD = Announced((), "float32")
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class GymAnswers:
@@ -55,6 +56,7 @@ class GymAnswers:
         self._following: StrictRows | None = None
         self.new_reset = self.new_step = self._any
         self.step: Callable[[Any], Step] = self._first_step
+        self.clock: Any = None  # Any: gymnasium annotates its count as None
         if not self.full or first is None or following is None:
             return first, following
         self._first = strict_rows(self._announced, first, f"{self._in_reset}: observation")
@@ -90,8 +92,24 @@ class GymAnswers:
         if self._any:
             self._check_whole(result)
         self._proven = True
-        self.new_step, self.step = False, _short(self._env)
+        self.new_step = False
+        self.step, self.clock = _short(self._env)
+        if self.clock is not None:
+            self.clock._elapsed_steps -= 1  # who asked for the step counts it, like those to come
         return result
+
+    def left(self) -> int:
+        """How many steps may be made, at least 1, before somebody has to ask ``over``."""
+        clock = self.clock
+        return sys.maxsize if clock is None else max(clock._max_episode_steps - clock._elapsed_steps, 1)
+
+    def over(self, made: int = 1) -> bool:
+        """Has the time limit come, now that so many more steps are ``made``? To be said of all that ``step`` made."""
+        clock = self.clock
+        if clock is None:  # there is none, or it has counted itself
+            return False
+        clock._elapsed_steps += made
+        return bool(clock._elapsed_steps >= clock._max_episode_steps)
 
     def _check_whole(self, result: Any) -> None:
         if not isinstance(result, tuple) or len(result) != 5:
@@ -135,17 +153,14 @@ class GymAnswers:
         if self._first is not None and self._first.whole(t, t + 1) == t:
             self._first.check(t)
 
-    def check(self, start: int, stop: int, total: float) -> None:
-        """Look at what steps wrote into these rows; at all at once: twenty rows cost what one costs, 2 us.
-
-        Args:
-            start, stop: the rows.
-            total: the sum of their rewards, which is a number of float32 unless one of them is none.
-        """
+    def check(self, start: int, stop: int) -> None:
+        """Look at what steps wrote into these rows; at all at once: twenty rows cost what one costs, 2 us."""
         rows = self._following
         if rows is not None and (t := rows.whole(start, stop)) < stop:
             rows.check(t)
-        if self.full and not -_LARGEST <= total <= _LARGEST and (t := self.whole(start, stop)) < stop:
+        if not self.full or isfinite(sum(self._rewards[start:stop].tolist())):
+            return
+        if (t := self.whole(start, stop)) < stop:
             _REWARD.check(self._rewards[t], f"{self._in_step}: reward")
 
     def whole(self, start: int, stop: int) -> int:
@@ -157,29 +172,18 @@ class GymAnswers:
         return stop
 
 
-def _short(env: gymnasium.Env[Any, Any]) -> Callable[[Any], Step]:
-    """``env.step``, once it has been called, past the layers that ``gymnasium.make`` puts around every env.
+def _short(env: gymnasium.Env[Any, Any]) -> tuple[Callable[[Any], Step], Any]:
+    """``env.step``, once it has been called, past the layers that ``gymnasium.make`` puts around every env; the clock.
 
     The checker and the guard of the order look at the first steps and then pass on what they are given; the clock is
-    kept here. MountainCar's step takes a tenth less without them. Layers of any other class stay, and those whose
-    ``step`` somebody has replaced.
+    kept by who steps. MountainCar's step takes a tenth less without them. Layers of any other class stay, and those
+    whose ``step`` somebody has replaced.
     """
-    clock: Any = env if _is_as_made(env, TimeLimit) else None  # Any: gymnasium annotates its count as None
+    clock: Any = env if _is_as_made(env, TimeLimit) else None
     inner: Any = env if clock is None else clock.env
     while _is_as_made(inner, OrderEnforcing, PassiveEnvChecker):
         inner = inner.env
-    bare: Callable[[Any], Step] = inner.step
-    if clock is None:
-        return bare
-
-    def step(action: Any) -> Step:
-        observation, reward, terminated, truncated, info = bare(action)
-        clock._elapsed_steps += 1
-        if clock._elapsed_steps >= clock._max_episode_steps:
-            truncated = True
-        return observation, reward, terminated, truncated, info
-
-    return step
+    return inner.step, clock
 
 
 def _options(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:

@@ -218,12 +218,17 @@ def row_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int]
         return lambda t: tuple(read(t) for read in ordered)
     rows = buffer.array(path)
     if isinstance(space, spaces.Discrete):
-        return _discrete_reader(space, rows)
+        return _discrete_reader(space, _choices(rows))
     if isinstance(space, spaces.MultiDiscrete):
         return _multi_discrete_reader(space, rows)
     if space.shape == ():
         return lambda t: rows[t].reshape(()).copy()
     return lambda t: rows[t].copy()
+
+
+def _choices(rows: Array) -> Array:
+    """Rows of one-hot vectors, or of numbers; of two choices, where the second place is the number, numbers."""
+    return rows[:, 1] if rows.shape[1:] == (2,) else rows
 
 
 def _discrete_reader(space: spaces.Discrete, rows: Array) -> Callable[[int], Any]:
@@ -260,7 +265,7 @@ def rows_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int
         rows = buffer.array(path)
         return lambda start, stop: list(rows[start:stop].copy())
     if isinstance(space, spaces.Discrete):
-        numbers, first = buffer.array(path), int(space.start)
+        numbers, first = _choices(buffer.array(path)), int(space.start)
         if numbers.ndim == 1:
             return lambda start, stop: (numbers[start:stop] + first).tolist()
         return lambda start, stop: (numbers[start:stop].argmax(-1) + first).tolist()

@@ -15,6 +15,7 @@ from gymnasium.wrappers import TimeLimit
 from tensordict import TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper, from_gymnasium
+from envcli.batch.serial_env import SerialEnv
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, SpecError, UnknownName
@@ -148,6 +149,51 @@ def test_the_clock_of_the_env_goes_on_though_it_is_kept_here(checks: str) -> Non
         native.set_wrapper_attr("_max_episode_steps", 20)
         row = env.rollout(30, auto_reset=False, tensordict=env.reset())
         assert len(row) == 20
+
+
+@pytest.mark.parametrize("skip", [1, 2, 3])
+def test_the_clock_counts_every_step_however_they_are_made(skip: int) -> None:
+    native = gymnasium.make("MountainCarContinuous-v0", max_episode_steps=7)
+    with GymWrapper(native, frame_skip=skip) as env:
+        last = -(-7 // skip)
+        for _ in range(2):  # the first step of all is made in another way than those that follow
+            row = env.reset()
+            ends = []
+            for _ in range(last):
+                row = env.rand_step(row)
+                ends.append(row["next", "truncated"].item())
+                row = env.step_mdp(row)
+            assert ends == [False] * (last - 1) + [True]
+        assert native.get_wrapper_attr("_elapsed_steps") == 7
+
+
+@pytest.mark.parametrize("skip", [1, 3])
+def test_the_clock_counts_in_a_batch_that_is_told_each_row(skip: int) -> None:
+    def make() -> GymWrapper:
+        return GymWrapper(gymnasium.make("MountainCarContinuous-v0", max_episode_steps=7), frame_skip=skip)
+
+    last = -(-7 // skip)
+    with SerialEnv(2, make) as batch:
+        data = batch.rollout(4 * last, batch.rand_action, break_when_any_done=False)
+    ends = data["next", "truncated"].squeeze(-1)
+    assert ends.sum().item() == 8
+    assert ends[:, last - 1 :: last].all()
+
+
+def test_an_env_that_raises_has_made_the_steps_before() -> None:
+    class Raising(gymnasium.Wrapper[Any, Any, Any, Any]):
+        left = 5
+
+        def step(self, action: Any) -> Any:
+            self.left -= 1
+            if not self.left:
+                raise RuntimeError("enough")
+            return self.env.step(action)
+
+    native = TimeLimit(Raising(gymnasium.make("MountainCarContinuous-v0")), max_episode_steps=100)
+    with GymWrapper(native) as env, pytest.raises(RuntimeError, match="enough"):
+        env.rollout(20)
+    assert native._elapsed_steps == 4
 
 
 class Doubling(gymnasium.Wrapper[Any, Any, Any, Any]):
