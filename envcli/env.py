@@ -253,8 +253,9 @@ class Env(RowEnv):
             raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
         if set_truncated:
             check_truncatable(self)
+        if out is not None:
+            out.require(self._row_layout())
         buffer = self._buffer(max_steps) if out is None else out
-        buffer.require(self._row_layout())
         if tensordict is not None:
             tensordict = tensordict.clone()  # it may be of rows that ``out`` is about to use again
         buffer.drop_added()

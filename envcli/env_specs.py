@@ -227,19 +227,20 @@ class EnvSpecs:
 
         Raises SpecError if two families want the same entry, or one of ours is called ``"next"``.
         """
-        self._require_distinct("observation", "done", "action")
-        self._require_distinct("observation", "done", "reward")
-        layout = {}
+        leaves = {family: self._leaves(family) for family in ("observation", "state", "done", "action", "reward")}
+        self._require_distinct(leaves, "observation", "done", "action")
+        self._require_distinct(leaves, "observation", "done", "reward")
+        layout: dict[Key, tuple[torch.Size, torch.dtype]] = {}
         for family in ("observation", "state", "done", "action"):
-            layout.update(self._leaves(family))
+            layout.update(leaves[family])
         for family in ("observation", "reward", "done"):
-            layout.update({under_next(path): leaf for path, leaf in self._leaves(family).items()})
+            layout.update({under_next(path): leaf for path, leaf in leaves[family].items()})
         return layout
 
-    def _require_distinct(self, *families: str) -> None:
+    def _require_distinct(self, leaves: dict[str, Layout], *families: str) -> None:
         owner: dict[Key, str] = {}
         for family in families:
-            for path in self._leaves(family):
+            for path in leaves[family]:
                 other = "what a step leads to" if path[0] == "next" else f"the {owner.setdefault(path, family)}"
                 if other != f"the {family}":
                     raise SpecError(
@@ -247,7 +248,7 @@ class EnvSpecs:
                         f"the {family} too. Rename one of them"
                     )
 
-    def _leaves(self, family: str) -> dict[Key, tuple[torch.Size, torch.dtype]]:
+    def _leaves(self, family: str) -> Layout:
         leaves = leaf_specs(self._spec(family))
         return {path: (leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from envcli.buffer import Array, Place, RolloutBuffer, in_memory
+from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.keys import Key, under_next
 from envcli.spare_memory import SpareMemory
@@ -126,21 +126,20 @@ class RowEnv(EnvSpecs, ABC):
 
     # -- binding --------------------------------------------------------------------------------------------------
 
-    def _place(self) -> Place:
-        """The memory that this env can be bound to."""
-        return in_memory
+    def _place(self, paths: Set[Key] = frozenset()) -> Place:
+        """The memory that this env can be bound to; rows of ``paths``, if they are large, may hold anything."""
+        return SpareMemory(paths)
 
     def _buffer(self, steps: int) -> RolloutBuffer:
         """New rows of this env. Flags are down; other rows, if they are large, hold anything until they are written."""
-        layout, place = self._row_layout(), self._place()
-        if place is in_memory:
-            flags = set(leaf_specs(self.full_done_spec))
-            place = SpareMemory(set(layout) - flags - set(map(under_next, flags)))
+        layout, flags = self._row_layout(), set(leaf_specs(self.full_done_spec))
+        place = self._place(set(layout) - flags - set(map(under_next, flags)))
         return RolloutBuffer.allocate(layout, steps, self.batch_size, place)
 
     def _attach(self, buffer: RolloutBuffer) -> None:
         """Bind to ``buffer`` unless that is where we are bound already."""
         if not self._is_attached(buffer):
+            self._forget_done()
             before = set(self.__dict__)
             self._bind(buffer)
             self._of_rows = self._of_rows | (set(self.__dict__) - before)
@@ -152,7 +151,11 @@ class RowEnv(EnvSpecs, ABC):
 
     def _unbind(self) -> None:
         """Know no rows any more: the next to come are bound, also if we know them."""
-        self._bound = self._done_of = None
+        self._bound = None
+        self._forget_done()
+
+    def _forget_done(self) -> None:
+        self._done_of = None
         self.__dict__.pop("_is_done", None)  # it holds the rows too
 
     def _done_test(self) -> Callable[[int], bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import math
 import mmap
 import os
@@ -11,7 +12,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +21,15 @@ from envcli.buffer import Array
 from envcli.errors import EnvError
 from envcli.keys import Key
 
-__all__ = ["Mapped", "SharedMemory", "mapped", "nameless_file", "open_all", "open_mapped", "remember"]
+__all__ = ["KEPT", "Mapped", "SharedMemory", "mapped", "nameless_file", "open_all", "open_mapped", "remember"]
 
 K = TypeVar("K")
 
 _ALWAYS_FREE = 2**24  # bytes: below that, asking costs more than it tells
+_KNOWN = 4  # files that stay mapped: two rollouts that take turns, and what a transform has for itself
+
+KEPT = 2**29
+"""Bytes of one rollout: memory up to that is kept for the next one."""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.mmap.restype = ctypes.c_void_p
@@ -40,9 +45,11 @@ class Mapped(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in elements
     dtype: str
+    serial: int = 0  # of the mapping it is a view of: no other in this process ever has the same
 
 
-_FILES: dict[int, tuple[str, int]] = {}  # address of a mapping -> the file, and where in it the mapping begins
+_FILES: dict[int, tuple[str, int, int]] = {}  # address of a mapping -> the file, where in it it begins, its serial
+_SERIALS = itertools.count(1)
 
 
 class SharedMemory:
@@ -56,12 +63,20 @@ class SharedMemory:
     def __init__(self) -> None:
         self._fd, self.file = nameless_file(self)
         self._size = 0
+        self._pieces: list[_Piece] = []
+        self._next = 0  # the piece that is handed out next; those before are in use
 
     def __call__(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Zeros; see ``Place``. Raises EnvError where the machine has too little memory left."""
         size = math.prod(shape) * dtype.itemsize
         if not size:
             return torch.zeros(shape, dtype=dtype)
+        if self._next < len(self._pieces):
+            found = self._pieces[self._next]
+            if found.size == size:
+                self._next += 1
+                return torch.from_numpy(found.rows(self.file)).view(dtype).view(shape)
+            self._cut()
         free = _free_memory() if self._size + size > _ALWAYS_FREE else None
         if free is not None and self._size + size > free:
             raise EnvError(
@@ -72,9 +87,53 @@ class SharedMemory:
         offset = self._size
         self._size += -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         os.ftruncate(self._fd, self._size)
-        rows = _map(self._fd, size, offset)
-        remember(rows, self.file, offset)
-        return torch.from_numpy(rows).view(dtype).view(shape)
+        piece = _Piece(offset, size, _map(self._fd, size, offset))
+        self._pieces.append(piece)
+        self._next += 1
+        return torch.from_numpy(piece.rows(self.file)).view(dtype).view(shape)
+
+    def _cut(self) -> None:
+        """What follows is laid out anew."""
+        self._size = self._pieces[self._next].offset
+        del self._pieces[self._next :]
+        os.ftruncate(self._fd, self._size)
+
+    @property
+    def nbytes(self) -> int:
+        """How much there is of it."""
+        return self._size
+
+    def starts_with(self, size: int) -> bool:
+        """Has the first piece ``size`` bytes?"""
+        return bool(self._pieces) and self._pieces[0].size == size
+
+    def is_free(self) -> bool:
+        """Does nobody look at any of the rows any more?"""
+        return not any(piece.in_use() for piece in self._pieces)
+
+    def again(self) -> None:
+        """Hand out the same memory once more, from the first rows on, with whatever it holds: it must be free."""
+        self._next = 0
+
+
+class _Piece:
+    """What rows of one entry are handed out of, while they are, and until they are once more."""
+
+    def __init__(self, offset: int, size: int, memory: Any) -> None:
+        self.offset, self.size = offset, size
+        self._memory = memory
+        self._serial = next(_SERIALS)
+        self._rows: weakref.ref[Array] | None = None
+
+    def rows(self, file: str) -> Array:
+        """``[size]`` bytes."""
+        rows: Array = np.frombuffer(memoryview(self._memory), dtype=np.uint8)
+        self._rows = weakref.ref(rows)
+        _note(rows, file, self.offset, self._serial)
+        return rows
+
+    def in_use(self) -> bool:
+        return self._rows is not None and self._rows() is not None
 
 
 def nameless_file(owner: object) -> tuple[int, str]:
@@ -90,8 +149,12 @@ def nameless_file(owner: object) -> tuple[int, str]:
 
 def remember(rows: Array, file: Path | str, offset: int = 0) -> None:
     """``rows`` map ``file`` from byte ``offset`` on: :func:`mapped` of their tensors says so, as long as they live."""
+    _note(rows, str(file), offset, next(_SERIALS))
+
+
+def _note(rows: Array, file: str, offset: int, serial: int) -> None:
     address = rows.ctypes.data
-    _FILES[address] = (str(file), offset)
+    _FILES[address] = file, offset, serial
     weakref.finalize(rows, _FILES.pop, address, None).atexit = False
 
 
@@ -100,9 +163,9 @@ def mapped(tensor: torch.Tensor) -> Mapped | None:
     start = tensor.untyped_storage().data_ptr()
     if start not in _FILES:
         return None
-    file, offset = _FILES[start]
+    file, offset, serial = _FILES[start]
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return Mapped(file, offset + tensor.data_ptr() - start, tuple(tensor.shape), tensor.stride(), dtype)
+    return Mapped(file, offset + tensor.data_ptr() - start, tuple(tensor.shape), tensor.stride(), dtype, serial)
 
 
 def open_mapped(source: Mapped) -> torch.Tensor:
@@ -110,8 +173,15 @@ def open_mapped(source: Mapped) -> torch.Tensor:
     return open_all({"": source})[""]
 
 
-def open_all(sources: Mapping[K, Mapped]) -> dict[K, torch.Tensor]:
-    """:func:`open_mapped` of each; a file that several of them lie in is mapped once."""
+def open_all(
+    sources: Mapping[K, Mapped], known: dict[tuple[int, int], torch.Tensor] | None = None
+) -> dict[K, torch.Tensor]:
+    """:func:`open_mapped` of each; a file that several of them lie in is mapped once.
+
+    Args:
+        known: files that are mapped already, and are left here if they may be asked for again: the last few that are
+            not too large.
+    """
     files: dict[str, torch.Tensor] = {}
     found = {}
     for name, source in sources.items():
@@ -120,32 +190,41 @@ def open_all(sources: Mapping[K, Mapped]) -> dict[K, torch.Tensor]:
             found[name] = torch.zeros(source.shape, dtype=dtype)
             continue
         if source.file not in files:
-            files[source.file] = _opened(source.file)
+            files[source.file] = _opened(source.file, {} if known is None else known)
         whole = files[source.file][source.offset :]
         whole = whole[: len(whole) // dtype.itemsize * dtype.itemsize]
         found[name] = whole.view(dtype).as_strided(source.shape, source.strides)
     return found
 
 
-def _opened(file: str) -> torch.Tensor:
+def _opened(file: str, known: dict[tuple[int, int], torch.Tensor]) -> torch.Tensor:
     """``[bytes]`` of all of a file, shared. One descriptor, and that for a moment."""
     fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
-        rows = _map(fd, os.fstat(fd).st_size, 0)
+        status = os.fstat(fd)
+        which, size = (status.st_dev, status.st_ino), status.st_size
+        found = known.pop(which, None)
+        if found is None or len(found) != size:
+            rows = np.frombuffer(memoryview(_map(fd, size, 0)), dtype=np.uint8)
+            remember(rows, file)
+            found = torch.from_numpy(rows)
     finally:
         os.close(fd)
-    remember(rows, file)
-    return torch.from_numpy(rows)
+    if size <= KEPT:
+        known[which] = found
+        while len(known) > _KNOWN:
+            del known[next(iter(known))]
+    return found
 
 
-def _map(fd: int, size: int, offset: int) -> Array:
-    """``[size]`` bytes of the file, shared. Not by ``mmap.mmap``, which keeps a file descriptor for each mapping."""
+def _map(fd: int, size: int, offset: int) -> Any:  # Any: ctypes makes a class for each size
+    """``size`` bytes of the file, shared. Not by ``mmap.mmap``, which keeps a file descriptor for each mapping."""
     address = _LIBC.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, offset)
     if address in (None, ctypes.c_void_p(-1).value):
         raise EnvError(f"{size:,} bytes of shared memory cannot be mapped ({os.strerror(ctypes.get_errno())})")
     memory = (ctypes.c_uint8 * size).from_address(address)
     weakref.finalize(memory, _LIBC.munmap, address, size).atexit = False  # at exit others may still read it
-    return np.frombuffer(memoryview(memory), dtype=np.uint8)
+    return memory
 
 
 def _release(fd: int, file: str) -> None:

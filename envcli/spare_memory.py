@@ -11,12 +11,14 @@ from collections.abc import Set
 import numpy as np
 import torch
 
-from envcli.buffer import in_memory
+from envcli.buffer import Place, in_memory
 from envcli.keys import Key
+from envcli.shared_memory import KEPT, SharedMemory
 
-__all__ = ["SpareMemory"]
+__all__ = ["SpareMemory", "SpareShared"]
 
 _LARGE = 2**20  # bytes: below that, malloc keeps memory for the next who asks
+_LENT = 6  # shared memories that are looked after: the front desk's, two rollouts', and what transforms have beside
 _MOST = 16  # blocks kept: two rollouts of a few entries each, which take turns where one is read as the next is made
 
 _spare: dict[int, list[mmap.mmap]] = {}  # size -> blocks that nobody looks at any more
@@ -40,8 +42,7 @@ class SpareMemory:
     def __call__(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Rows, see ``Place``. Raises EnvError where the machine has too little memory."""
         size = math.prod(shape) * dtype.itemsize
-        marks = dtype == torch.bool  # which are written where they are true, and nowhere else
-        if size < _LARGE or marks or path not in self._paths or not hasattr(mmap, "MADV_FREE"):
+        if path not in self._paths or _must_be_zero(size, dtype) or not hasattr(mmap, "MADV_FREE"):
             return in_memory(path, shape, dtype)
         try:
             block = _spare[size].pop()
@@ -54,6 +55,52 @@ class SpareMemory:
         rows = np.frombuffer(block, dtype=np.uint8)  # whatever tensor or array shows the block keeps this one alive
         weakref.finalize(rows, _keep, block).atexit = False
         return torch.from_numpy(rows).view(dtype).view(shape)
+
+
+class SpareShared:
+    """Shared memory that rollouts have let go of, kept for those that follow.
+
+    To map new pages costs each process 1 us for 4 kB, and more where machines are virtual: 20 us for the frames of a
+    step of Atari; and workers that are bound to the same memory still need not be told. Unlike :class:`SpareMemory`
+    the kernel cannot take it back meanwhile: two rollouts are kept, of 512 MiB at most.
+    """
+
+    def __init__(self) -> None:
+        self._lent: list[SharedMemory] = []
+
+    def place(self, paths: Set[Key]) -> Place:
+        """A ``Place`` for one buffer; rows of ``paths``, where they are large, may hold anything."""
+        memory: SharedMemory | None = None
+        used = False
+
+        def rows(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+            nonlocal memory, used
+            size = math.prod(shape) * dtype.itemsize
+            if memory is None:
+                memory, used = self._fitting(size)
+            found = memory(path, shape, dtype)
+            if memory.nbytes > KEPT and memory in self._lent:
+                self._lent.remove(memory)
+            if used and (path not in paths or _must_be_zero(size, dtype)):
+                found.zero_()
+            return found
+
+        return rows
+
+    def _fitting(self, size: int) -> tuple[SharedMemory, bool]:
+        """Memory that begins with a piece of ``size`` bytes, and whether it was used before."""
+        free = (memory for memory in reversed(self._lent) if memory.starts_with(size) and memory.is_free())
+        found = next(free, None)
+        memory = found or SharedMemory()
+        memory.again()
+        others = [lent for lent in self._lent if lent is not found]
+        self._lent = [*others[1 - _LENT :], memory]
+        return memory, found is not None
+
+
+def _must_be_zero(size: int, dtype: torch.dtype) -> bool:
+    """Rows of ``size`` bytes: marks are written where they are true, and nowhere else; and small rows cost nothing."""
+    return size < _LARGE or dtype == torch.bool
 
 
 def _keep(block: mmap.mmap) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -198,8 +198,8 @@ class TransformedEnv(Env):
             (buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in self._stages.private_flags
         ]
 
-    def _place(self) -> Place:
-        return self.base_env._place()
+    def _place(self, paths: Set[Key] = frozenset()) -> Place:
+        return self.base_env._place(paths)
 
     def _is_attached(self, buffer: RolloutBuffer) -> bool:
         return super()._is_attached(buffer) and self.base_env._is_attached(self._inner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from envcli import shared_memory
 from envcli.buffer import RolloutBuffer
 from envcli.errors import EnvError
-from envcli.shared_memory import Mapped, SharedMemory, mapped, open_mapped, remember
+from envcli.shared_memory import Mapped, SharedMemory, mapped, open_all, open_mapped, remember
 
 SHAPE = (6, 4, 3)
 DTYPES = [torch.float32, torch.float64, torch.bool, torch.uint8, torch.int64, torch.bfloat16, torch.complex64]
@@ -85,7 +86,68 @@ def test_rows_of_a_file_are_found_again(tmp_path: Path) -> None:
     rows = np.memmap(file, dtype=np.float32, mode="r+", shape=(4, 4))
     tensor = torch.from_numpy(rows)
     remember(rows, file)
-    assert mapped(tensor[:, 1]) == Mapped(str(file), 4, (4,), (4,), "float32")
+    found = mapped(tensor[:, 1])
+    assert found is not None
+    assert found == Mapped(str(file), 4, (4,), (4,), "float32", found.serial)
+    remember(again := np.memmap(file, dtype=np.float32, mode="r+", shape=(4, 4)), file)
+    other = mapped(torch.from_numpy(again)[:, 1])
+    assert other is not None
+    assert other._replace(serial=found.serial) == found
+    assert other != found, "another mapping, perhaps of another file by the same name"
+
+
+def test_memory_that_nobody_looks_at_can_be_had_again() -> None:
+    place = SharedMemory()
+    assert place.is_free()
+    first, second = place(("x",), SHAPE, torch.float32), place(("y",), (5000,), torch.uint8)
+    described = mapped(first), mapped(second)
+    view = second[3:]
+    del first, second
+    assert not place.is_free(), "somebody looks at a part of it"
+    del view
+    gc.collect()
+    assert place.is_free()
+    place.again()
+    assert place.starts_with(6 * 4 * 3 * 4)
+    first, second = place(("x",), SHAPE, torch.float32), place(("y",), (5000,), torch.uint8)
+    assert (mapped(first), mapped(second)) == described
+
+
+def test_what_is_of_another_size_is_laid_out_anew() -> None:
+    place = SharedMemory()
+    for sizes in ((100, 5000, 100), (100, 9000, 50), (7,)):
+        place.again()
+        rows = [place(("x",), (size,), torch.uint8) for size in sizes]
+        for number, row in enumerate(rows):
+            row.fill_(number)
+        others = [open_mapped(source) for row in rows if (source := mapped(row)) is not None]
+        assert [(len(other), set(other.tolist())) for other in others] == [(n, {i}) for i, n in enumerate(sizes)]
+        del rows, row, others
+        gc.collect()
+    assert place.nbytes == mmap.PAGESIZE
+
+
+def test_the_last_few_files_stay_mapped_unless_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[tuple[int, int], torch.Tensor] = {}
+    places = [SharedMemory() for _ in range(6)]
+    rows = [place(("y",), (3,), torch.uint8) for place in places]
+    addresses = []
+    for source in map(mapped, rows):
+        assert source is not None
+        addresses.append(open_all({"y": source}, known)["y"].data_ptr())
+    assert len(known) == 4
+    last = mapped(rows[-1])
+    assert last is not None
+    assert open_all({"y": last}, known)["y"].data_ptr() == addresses[-1]
+    more = places[-1](("z",), (2 * mmap.PAGESIZE,), torch.uint8)
+    grown = mapped(more)
+    assert grown is not None
+    more[-1] = 9
+    assert open_all({"z": grown}, known)["z"][-1] == 9, "the file has grown"
+    monkeypatch.setattr(shared_memory, "KEPT", 1)
+    known.clear()
+    open_all({"y": last}, known)
+    assert not known
 
 
 def test_an_empty_entry_needs_no_memory() -> None:

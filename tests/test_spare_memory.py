@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,13 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli import spare_memory
+from envcli.batch.serial_env import SerialEnv
+from envcli.env import Env
 from envcli.errors import EnvError
-from envcli.spare_memory import SpareMemory
+from envcli.shared_memory import Mapped, mapped
+from envcli.spare_memory import SpareMemory, SpareShared
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.step_counter import StepCounter
 from tests.transforms.image_toy import FramesEnv
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="needs a kernel that takes back unused pages")
@@ -116,3 +122,74 @@ def test_rollouts_in_old_memory_are_those_in_new(monkeypatch: pytest.MonkeyPatch
             block[:] = b"\xaa" * size
     for old, again in zip(new, rollouts(), strict=True):
         assert (old == again).all()
+
+
+def serial() -> Env:
+    return SerialEnv(2, FramesEnv)
+
+
+def transformed() -> Env:
+    return TransformedEnv(FramesEnv(), StepCounter())
+
+
+@pytest.mark.parametrize("make", [FramesEnv, serial, transformed])
+def test_an_env_holds_nothing_of_a_rollout(make: Callable[[], Env], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_memory, "_LARGE", 1)
+    env = make()
+    made = env.rollout(4, break_when_any_done=False)
+    addresses = {made.get(key).data_ptr() for key in ("pixels", ("next", "pixels"))}
+    del made
+    made = env.rollout(4, break_when_any_done=False)
+    assert {made.get(key).data_ptr() for key in ("pixels", ("next", "pixels"))} == addresses
+
+
+LARGE, SMALL = (("pixels",), (2**21,), torch.uint8), (("observation",), (100,), torch.uint8)
+
+
+def described(rows: list[torch.Tensor]) -> list[Mapped | None]:
+    return [mapped(row) for row in rows]
+
+
+def test_shared_memory_is_used_again_when_nobody_looks_at_it() -> None:
+    spare = SpareShared()
+    place = spare.place({LARGE[0], SMALL[0]})
+    made = [place(*LARGE), place(*SMALL)]
+    where, kept = described(made), made[1][5:]
+    del made, place
+    for _ in range(2):
+        place = spare.place({LARGE[0], SMALL[0]})
+        others = described([place(*LARGE), place(*SMALL)])
+        assert others != where, "somebody looks at a part of it"
+        del place
+    first = spare.place({LARGE[0], SMALL[0]})
+    made = [first(*LARGE), first(*SMALL)]
+    del kept
+    second = spare.place({LARGE[0], SMALL[0]})
+    assert described(made) == others, "the last that was used"
+    assert described([second(*LARGE), second(*SMALL)]) == where, "and then any other"
+
+
+def test_only_large_rows_that_are_written_before_they_are_read_hold_anything() -> None:
+    spare = SpareShared()
+    asked = [LARGE, SMALL, (("done",), (2**21,), torch.bool), (("added",), (2**21,), torch.uint8)]
+    paths = {path for path, _, _ in asked[:3]}
+    for time in range(2):
+        place = spare.place(paths)
+        made = [place(*one) for one in asked]
+        assert [bool(rows.any()) for rows in made] == [time > 0, False, False, False]
+        for rows in made:
+            rows.fill_(1)
+        del made, rows, place
+
+
+def test_a_few_shared_memories_are_kept_and_no_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    spare = SpareShared()
+    before = len(os.listdir("/proc/self/fd"))
+    held = [spare.place(set())(("x",), (i + 1,), torch.uint8) for i in range(50)]
+    assert len(os.listdir("/proc/self/fd")) - before <= 6, "a rollout that somebody keeps needs no descriptor"
+    assert [len(rows) for rows in held] == list(range(1, 51))
+    monkeypatch.setattr(spare_memory, "KEPT", 2**20)
+    place = spare.place({LARGE[0]})
+    where = mapped(place(*LARGE))
+    del place
+    assert mapped(spare.place({LARGE[0]})(*LARGE)) != where

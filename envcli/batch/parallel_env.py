@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -19,11 +19,10 @@ from envcli.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
 from envcli.keys import Key
 from envcli.schema import cores
-from envcli.shared_memory import Mapped, SharedMemory, mapped
+from envcli.shared_memory import KEPT, Mapped, SharedMemory, mapped
+from envcli.spare_memory import SpareShared
 
 __all__ = ["ParallelEnv"]
-
-_SMALL = 2**24  # bytes
 
 Maker = Callable[..., Env]
 Kwargs = Mapping[str, Any]
@@ -103,6 +102,10 @@ class ParallelEnv(LosableEnv):
         self.num_workers = min(most, self.num_envs)
         self.start_method = start_method
         self._masks: dict[str, Array] = {}  # made at the start
+        self._spare = SpareShared()
+        self._untold: Any = None  # the rows that the workers are to be bound to next, and what to tell them
+        self._told: Any = None  # what they were told
+        self._held = 0  # bytes of that
 
     # -- from nothing to envs and back ----------------------------------------------------------------------------
 
@@ -128,6 +131,7 @@ class ParallelEnv(LosableEnv):
 
     def _close(self) -> None:
         crew, self._crew = self._crew, None
+        self._spare, self._untold, self._told, self._held = SpareShared(), None, None, 0
         if crew is not None:
             self._at_exit.detach()
             self._masks.clear()
@@ -153,8 +157,8 @@ class ParallelEnv(LosableEnv):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _place(self) -> Place:
-        return SharedMemory()
+    def _place(self, paths: Set[Key] = frozenset()) -> Place:
+        return self._spare.place(paths)
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         if self._crew is None:  # closed while a rollout was under way: there is nobody to bind
@@ -174,16 +178,29 @@ class ParallelEnv(LosableEnv):
             del rows[path]
         self._crew.offset = 0
         self._single = int(buffer.steps == 1)
-        # by way of the buffer: its memory must still be there when a new worker is told the same
-        self._do("ask", "bind", lambda _: (buffer.steps, rows, self._mapped_masks, restarted))
+        self._untold = buffer, (buffer.steps, rows, restarted)
+        if self._lasts or self._held > KEPT:
+            self._tell()
 
-    def _let_go(self, spare: RolloutBuffer) -> None:
-        """To bind the workers takes milliseconds: small memory they may keep until the next rollout, or step."""
-        rows = self._bound
-        if rows is None or self._lasts or rows.nbytes > _SMALL:
-            super()._let_go(spare)
-        else:
-            self._unbind()
+    def _tell(self) -> None:
+        """Have the workers bind the rows of ``_bind``, unless they are bound to the same.
+
+        That takes a millisecond, and is put off until there is something to do: a rollout often lives where the one
+        before it did, and between the two the env is bound to other rows. Large memory is let go of at once.
+        """
+        if self._untold is None:
+            return
+        buffer, rows = self._untold
+        self._untold = None
+        if rows != self._told:
+            _, shown, restarted = rows
+            # by way of the buffer: its memory must still be there when a new worker is told the same
+            self._do("ask", "bind", lambda _: (buffer.steps, shown, self._mapped_masks, restarted))
+            self._told, self._held = rows, buffer.nbytes
+
+    def _order(self, method: str, *args: Any, **options: Any) -> None:
+        self._tell()
+        self._do(method, *args, **options)
 
     def _reset_some(self, t: int, where: Array | None) -> None:
         if where is None:
@@ -192,25 +209,25 @@ class ParallelEnv(LosableEnv):
             self._masks["reset"][...] = where
             if self._lasts:  # a new worker is told who waits
                 self._masks["pause"] &= ~where
-        self._do("order", RESET, t, some=where is not None)
+        self._order("order", RESET, t, some=where is not None)
 
     def _step_row(self, t: int) -> None:
-        self._do("order", STEP, t)
+        self._order("order", STEP, t)
         self._at_work().offset += self._single
 
     def _send_row(self, t: int) -> None:
-        self._do("post", STEP, t)
+        self._order("post", STEP, t)
 
     def _receive_row(self, t: int) -> None:
         self._do("wait")
         self._at_work().offset += self._single
 
     def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        self._do("order", LEAD, start, stop, onward)
+        self._order("order", LEAD, start, stop, onward)
 
     def _pause(self, where: Array | None) -> None:
         if where is None and self._crew is None:  # closed while a rollout was under way: nobody waits any more
             return
         if where is not None:
             self._masks["pause"][...] = where
-        self._do("order", PAUSE, some=where is not None)
+        self._order("order", PAUSE, some=where is not None)

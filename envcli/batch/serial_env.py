@@ -8,7 +8,8 @@ from typing import Any
 from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.outline import Outline
 from envcli.batch.share import PHASES, Share
-from envcli.buffer import Array, Place, RolloutBuffer, in_memory
+from envcli.buffer import Array, Place, RolloutBuffer
+from envcli.keys import Key
 
 __all__ = ["SerialEnv"]
 
@@ -40,8 +41,8 @@ class SerialEnv(BatchedEnv):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _place(self) -> Place:
-        return self._envs().envs[0]._place() if self._share is not None else in_memory
+    def _place(self, paths: Set[Key] = frozenset()) -> Place:
+        return super()._place(paths) if self._share is None else self._share.envs[0]._place(paths)
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         self._envs().bind(buffer)

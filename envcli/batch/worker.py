@@ -82,6 +82,7 @@ class _Worker:
         self.others = others  # the numbers of the other workers
         self.share = Share([])
         self.masks: dict[str, Array] = {}
+        self.known: dict[tuple[int, int], torch.Tensor] = {}  # files that are mapped
         self.open = True
 
     def serve(self) -> None:
@@ -156,8 +157,8 @@ class _Worker:
         self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped], restarted: dict[Key, Mapped]
     ) -> None:
         ours = slice(self.first, self.first + len(self.share.envs))
-        self.masks = {name: mask[ours].numpy() for name, mask in open_all(masks).items()}
-        opened = open_all({**rows, **restarted})
+        self.masks = {name: mask[ours].numpy() for name, mask in open_all(masks, self.known).items()}
+        opened = open_all({**rows, **restarted}, self.known)
         batch_size = torch.Size([len(self.share.envs), *self.share.envs[0].batch_size])
         buffer = RolloutBuffer(steps, batch_size, {path: opened[path][:, ours] for path in rows})
         self.share.bind(buffer, {path: opened[path][:, ours] for path in restarted})

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDictBase
 
+from envcli import spare_memory
 from envcli.batch.bell import Bell
+from envcli.batch.crew import Crew
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.buffer import RolloutBuffer
@@ -20,6 +23,7 @@ from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
+from envcli.shared_memory import SharedMemory
 from envcli.testing.contract import EnvContract
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv
@@ -207,3 +211,63 @@ def test_the_main_process_is_woken_once_a_step_and_not_by_each_worker(monkeypatc
         env.rollout(20, lambda td: td.update(actions), break_when_any_done=False)
     steps_and_reset = 21
     assert len(heard) < 2 * steps_and_reset + 2 * 4  # and two words that each answers for itself
+
+
+def outside() -> Env:
+    return TransformedEnv(ParallelEnv(3, CountingEnv, num_workers=2), StepCounter(max_steps=4))
+
+
+@pytest.mark.parametrize("large", [1, 2**20])
+@pytest.mark.parametrize("make", [lambda: ParallelEnv(3, CountingEnv, num_workers=2), outside], ids=["plain", "outer"])
+def test_rollouts_whose_memory_was_used_before_are_the_same(
+    make: Any, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spare_memory, "_LARGE", large)
+
+    def with_memory(td: TensorDictBase) -> TensorDictBase:
+        return td.update(actions).set("hidden", torch.ones(3, 2))
+
+    with make() as env, make() as fresh:
+        actions = env.full_action_spec.zero()
+        held = []
+        for steps, policy, keep in [
+            (9, None, False), (9, None, False), (9, with_memory, False), (9, None, True), (9, None, False),
+            (9, None, True), (4, with_memory, False), (9, with_memory, True), (9, None, False), (1, None, False),
+            (9, None, False),
+        ]:  # fmt: skip
+            for one in (env, fresh):
+                one.set_seed(0)
+                torch.manual_seed(0)
+                one.rollout(2)
+            torch.manual_seed(0)
+            data = env.rollout(steps, policy, break_when_any_done=False)
+            torch.manual_seed(0)
+            out = RolloutBuffer.allocate(fresh._row_layout(), steps, fresh.batch_size, SharedMemory())
+            expected = fresh.rollout(steps, policy, break_when_any_done=False, out=out)
+            assert (data == expected).all()
+            assert set(data.keys(True, True)) == set(expected.keys(True, True))
+            held += [(data, expected.clone())] if keep else []
+            del data
+        for data, expected in held:
+            assert (data == expected).all(), "what somebody keeps is not written again"
+
+
+@pytest.mark.parametrize("make", [lambda: ParallelEnv(3, CountingEnv, num_workers=2), outside], ids=["plain", "outer"])
+def test_workers_that_are_bound_to_the_same_memory_are_not_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    ask = Crew.ask
+
+    def spy(crew: Crew, name: str, args: Any = None) -> list[Any]:
+        asked.append(name)
+        return ask(crew, name, args)
+
+    with make() as env:
+        env.rollout(5)
+        monkeypatch.setattr(Crew, "ask", spy)
+        for _ in range(4):
+            env.rollout(5)
+        assert asked.count("bind") <= 1
+        kept = env.rollout(5)
+        again = env.rollout(5)
+        assert asked.count("bind") <= 2
+        assert kept["observation"].data_ptr() != again["observation"].data_ptr()
