@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -151,6 +151,9 @@ class TorchEnv(Backend):
         """``frame_skip`` steps of the dynamics."""
         seconds = self.dynamics.step_seconds
         return None if seconds is None else seconds * self._task.frame_skip
+
+    def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
+        yield self._task, "advance", "steps"
 
     def to(self, device: torch.device | str) -> Self:
         """See :meth:`envcli.Env.to`; everything is computed there from now on."""

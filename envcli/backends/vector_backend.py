@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
 
 import gymnasium
@@ -190,6 +191,9 @@ class VectorBackend(Backend, ABC):
         return now
 
     # -- the engine -----------------------------------------------------------------------------------------------
+
+    def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
+        yield from ((self, "_send", "steps"), (self, "_receive", "steps"), (self, "_begin", "resets"))
 
     def _send(self, actions: Any) -> None:  # Any: as the space is
         """Begin a step of all; an engine that cannot do so beside us makes it in :meth:`_receive`."""

@@ -61,10 +61,24 @@ def _more_cores(work: Workload) -> str:
         if work.workers < min(here, work.envs):
             return f"The simulator itself is the time: give it all {here} cores: parallel.num_workers={here}"
         return ""
+    if work.kind == "none" and work.envs > 1:
+        return _more_of_an_engine(work)
     if here < 2:
         return ""
     envs = f"parallel.num_envs={max(work.envs, 2 * here)}"
     return f"The simulator itself is the time: let it run on all {here} cores: parallel=processes {envs}"
+
+
+def _more_of_an_engine(work: Workload) -> str:
+    """Of one that steps many envs at once."""
+    kind, here = work.backend.get("type"), cores()
+    if kind in ("torch", "brax"):
+        return f"One operation acts on all envs, so let there be more: parallel.num_envs={2 * work.envs}"
+    if kind == "gymnasium_vector" and here > 1:
+        return f"It uses one core: backend=gymnasium parallel=processes parallel.num_envs={max(work.envs, 2 * here)}"
+    if "num_threads" in work.backend and work.workers < min(here, work.envs):
+        return f"The simulator itself is the time: give it all {here} cores: backend.num_threads={here}"
+    return ""
 
 
 def _pixels(work: Workload) -> str:

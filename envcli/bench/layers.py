@@ -116,7 +116,7 @@ class Layers:
         return named
 
     def _time_backend(self, env: Backend) -> None:
-        for name in ("_reset_row", "_step_row", "_step_rows"):
+        for name in ("_reset_row", "_step_row", "_step_rows", "_lead_rows"):
             setattr(env, name, self.meter.timed(BACKEND, getattr(env, name)))
         for owner, name, kind in env._native_calls():
             setattr(owner, name, self.meter.timed(SIMULATOR[kind], getattr(owner, name)))

@@ -15,6 +15,7 @@ from envcli.bench.sample import Sample
 from envcli.bench.workload import Workload
 
 SECOND = 10**9
+ENGINE = {"num_envs": 8}  # of a batch by nature
 
 
 def reading(parts: dict[str, float], clocks: float = 0.0, spans: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -93,10 +94,21 @@ def said(parts: dict[str, float], of_waiting: dict[str, float] | None = None, **
         ({POLICY: 9, STEPS: 1}, {}, "parallel=serial parallel.num_envs=8"),
         ({POLICY: 9, STEPS: 1}, {"parallel": SERIAL}, "parallel.num_envs=8"),
         ({LOOP: 9, STEPS: 1}, {"parallel": BATCH}, "the largest part is loop, 90 %"),
+        ({STEPS: 9}, {"backend": {"type": "torch"}, "parallel": ENGINE}, "so let there be more: parallel.num_envs=16"),
+        (
+            {STEPS: 9},
+            {"backend": {"type": "gymnasium_vector"}, "parallel": ENGINE},
+            "backend=gymnasium parallel=processes",
+        ),
+        ({STEPS: 9}, {"backend": {"type": "envpool", "num_threads": 1}, "parallel": ENGINE}, "backend.num_threads="),
+        ({STEPS: 9}, {"backend": {"type": "envpool", "num_threads": None}, "parallel": ENGINE}, "nothing to change"),
         ({"outer_transforms.gray": 9}, {"parallel": BATCH, "outer_transforms": IMAGES}, "from_int=false"),
     ],
 )
-def test_the_largest_part_with_a_cure_comes_first(parts: dict[str, float], cfg: dict[str, Any], typed: str) -> None:
+def test_the_largest_part_with_a_cure_comes_first(
+    parts: dict[str, float], cfg: dict[str, Any], typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envcli.bench.advice.cores", lambda: 2)
     assert typed in said(parts, **cfg)
 
 
