@@ -17,7 +17,7 @@ from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.env import Env
-from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.errors import ConfigError, SpecError, TransformError, UnknownName
 from envcli.schema import ONE_ENV, check_finite, settled_parallel
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
@@ -185,4 +185,7 @@ def _transformed(env: Env, cfg: Mapping[str, Any], *places: str) -> Env:
         return env
     if isinstance(env, BatchedEnv):
         env.start()  # or an env would be built here to see what it shows, and closed again
-    return TransformedEnv(env, Compose(*chain))
+    try:
+        return TransformedEnv(env, Compose(*chain))
+    except TransformError as error:  # one of them cannot stand where it was typed
+        raise ConfigError(f"{' and '.join(place for place in places if cfg.get(place))}: {error}") from error

@@ -118,7 +118,8 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     except EnvcliError as error:
         own = re.match(r"(\w+)[:.]", str(error))  # a message that begins with an argument, which the node has
         if type(error) is ConfigError and own and own[1] in {*taken, "options"} - {*given}:
-            raise ConfigError(f"{where}.{error}") from error
+            cured = str(error).replace(f"Type: {own[1]}=", f"Type: {where}.{own[1]}=")
+            raise ConfigError(f"{where}.{cured}") from error
         raise
     except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
         raise ConfigError(f"{where}: {error}") from error

@@ -74,6 +74,18 @@ def test_frame_skip_reaches_the_backend() -> None:
             {**PENDULUM, "transforms": {"a": {"type": "step_counter", "max_steps": float("nan")}}},
             "transforms.a.max_steps: found nan",
         ),
+        (
+            {**PENDULUM, "transforms": {"a": {"type": "gray_scale"}}},
+            r"transforms: GrayScale: in_keys \['pixels'\] are not there",
+        ),
+        (
+            {**PENDULUM, "outer_transforms": {"a": {"type": "gray_scale"}}},
+            r"outer_transforms: GrayScale: in_keys \['pixels'\] are not there",
+        ),
+        (
+            {"backend": {"type": "dm_control", "name": "cheetah-run", "pixel_size": [0, 3]}, "from_pixels": True},
+            r"backend.pixel_size: expected \[height, width\] .* Type: backend.pixel_size=\[240,320\]",
+        ),
         ({**PENDULUM, "device": {"name": "abacus"}}, "device.name: found 'abacus', which cannot be used here"),
         ({**PENDULUM, "parallel": {"type": "proceses"}}, r"no batch 'proceses'. Did you mean 'processes'\?"),
         ({**PENDULUM, "parallel": {"type": "serial", "num_envs": 0}}, "parallel.num_envs: found 0"),
