@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -47,15 +48,19 @@ def in_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Te
     """
     if dtype in (torch.bfloat16, torch.complex32):  # numpy has no such types
         return torch.zeros(shape, dtype=dtype)
-    template = torch.empty((), dtype=dtype).numpy()
     try:
-        return torch.from_numpy(np.zeros(shape, dtype=template.dtype))
+        return torch.from_numpy(np.zeros(shape, dtype=_of_numpy(dtype)))
     except MemoryError:
-        size = math.prod(shape) * template.itemsize
+        size = math.prod(shape) * dtype.itemsize
         raise EnvError(
             f"{shape[0]} steps of {'.'.join(path)} need {size:,} bytes, more than this machine gives. "
             "Take fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
         ) from None
+
+
+@functools.cache
+def _of_numpy(dtype: torch.dtype) -> np.dtype[Any]:
+    return torch.empty((), dtype=dtype).numpy().dtype
 
 
 def as_array(tensor: torch.Tensor) -> Array:
@@ -122,6 +127,8 @@ class RolloutBuffer:
         self._time_first = time_first
         self.added: set[Key] = set()
         self._spare: dict[Key, torch.Tensor] = {}
+        self._arrays: dict[Key, Array] = {}
+        self._by_env: dict[Key, torch.Tensor] = {}  # [*batch, time, *value], of those that were allocated so
 
     @classmethod
     def allocate(
@@ -135,14 +142,17 @@ class RolloutBuffer:
         """A buffer of ``steps`` rows of ``layout``, in the memory that ``place`` gives."""
         buffer = cls(steps, batch_size, {}, place, time_first)
         for path, (shape, dtype) in layout.items():
-            buffer.tensors[path] = buffer._rows(path, shape, dtype)
+            buffer._put(path, shape, dtype)
         return buffer
 
-    def _rows(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+    def _put(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> None:
+        """New rows."""
         lead = len(self.batch_size)
         if self._time_first or not lead:
-            return self._place(path, (self.steps, *shape), dtype)
-        return self._place(path, (*shape[:lead], self.steps, *shape[lead:]), dtype).movedim(lead, 0)
+            self.tensors[path] = self._place(path, (self.steps, *shape), dtype)
+            return
+        self._by_env[path] = rows = self._place(path, (*shape[:lead], self.steps, *shape[lead:]), dtype)
+        self.tensors[path] = rows.movedim(lead, 0)
 
     def require(self, layout: Layout) -> None:
         """Raise SpecError unless the rows hold all of ``layout``."""
@@ -168,7 +178,10 @@ class RolloutBuffer:
 
     def array(self, path: Key) -> Array:
         """``[time, *batch, *value]`` as numpy, over the same memory."""
-        return as_array(self.tensors[path])
+        found = self._arrays.get(path)
+        if found is None:  # a call of torch after much Python may take 50 us
+            found = self._arrays[path] = as_array(self.tensors[path])
+        return found
 
     def flags(self, path: Key) -> memoryview[Any]:  # Any: bool, int or float, as the entry is
         """``[time]`` of an unbatched scalar or ``[1]`` entry, for reading and writing single values.
@@ -181,16 +194,24 @@ class RolloutBuffer:
     def add(self, path: Key, row: torch.Tensor) -> torch.Tensor:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""
         rows = self._spare.pop(path, None)
+        self._forget(path)
         if rows is None or (rows.shape[1:], rows.dtype) != (row.shape, row.dtype):
-            rows = self._rows(path, row.shape, row.dtype)
+            self._put(path, row.shape, row.dtype)
+        else:
+            self.tensors[path] = rows
         self.added.add(path)
-        self.tensors[path] = rows
-        return rows
+        return self.tensors[path]
+
+    def _forget(self, path: Key) -> None:
+        """What was made of its rows."""
+        self._arrays.pop(path, None)
+        self._by_env.pop(path, None)
 
     def drop_added(self) -> None:
         """Leave out the entries that ``add`` made: they were those of one rollout, and another one may follow."""
         for path in self.added:
             self._spare[path] = self.tensors.pop(path).zero_()
+            self._forget(path)
         self.added.clear()
 
     def of_envs(self, which: int | slice) -> RolloutBuffer:
@@ -230,11 +251,21 @@ class RolloutBuffer:
         """
         steps = self.filled if steps is None else steps
         lead = len(self.batch_size)
-        entries = {path: tensor[:steps].movedim(0, lead) for path, tensor in self.tensors.items()}
+        if steps < self.steps:
+            entries = {path: tensor[:steps].movedim(0, lead) for path, tensor in self.tensors.items()}
+        else:
+            entries = {path: self._whole(path) for path in self.tensors}
         shape = torch.Size([*self.batch_size, steps])
         names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
         tensordict = TensorDict(nest(entries), batch_size=shape, names=names)
         return tensordict if device is None else tensordict.to(device)
+
+    def _whole(self, path: Key) -> torch.Tensor:
+        """``[*batch, time, *value]``: all rows."""
+        if not self.batch_size:
+            return self.tensors[path]
+        found = self._by_env.get(path)
+        return self.tensors[path].movedim(0, len(self.batch_size)) if found is None else found
 
     def compact(self) -> RolloutBuffer:
         """The filled rows alone, in memory of their own where that sets half of the old free or makes a batch dense."""
