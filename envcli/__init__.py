@@ -84,7 +84,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "SerialEnv": "batch.serial_env",
     "SelectTransform": "transforms.select",
     "ShardedRollout": "shards.sharded_rollout",
-    "SharedMemory": "shared_memory",
+    "SharedMemory": "memory.shared_memory",
     "SignTransform": "transforms.sign",
     "SpecError": "errors",
     "SqueezeTransform": "transforms.squeeze",

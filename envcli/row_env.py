@@ -11,7 +11,7 @@ import torch
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.keys import Key, under_next
-from envcli.spare_memory import SpareMemory
+from envcli.memory.spare_memory import SpareMemory
 
 __all__ = ["RowEnv"]
 

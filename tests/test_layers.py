@@ -28,8 +28,8 @@ STOREYS = [
         "envcli.schema",
     ],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder", "envcli.terminal"],
-    ["envcli.announced", "envcli.shared_memory"],
-    ["envcli.dynamics", "envcli.shards", "envcli.shared_lock", "envcli.strict_rows"],
+    ["envcli.announced", "envcli.memory"],
+    ["envcli.dynamics", "envcli.shards", "envcli.strict_rows"],
     [
         "envcli.action_gate",
         "envcli.env_specs",
@@ -37,7 +37,6 @@ STOREYS = [
         "envcli.gym",
         "envcli.pixels",
         "envcli.row_views",
-        "envcli.spare_memory",
         "envcli.torch_script",
     ],
     [

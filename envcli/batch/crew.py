@@ -30,7 +30,7 @@ from envcli.batch.process import end_nursery
 from envcli.batch.remote import Remote
 from envcli.batch.undisturbed import undisturbed
 from envcli.errors import EnvcliError, EnvError
-from envcli.shared_memory import SharedMemory
+from envcli.memory.shared_memory import SharedMemory
 
 __all__ = ["Crew", "Lost"]
 

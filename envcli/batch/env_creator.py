@@ -7,8 +7,8 @@ from typing import Any
 
 from envcli.env import Env
 from envcli.errors import EnvError
-from envcli.shared_lock import SharedLock
-from envcli.shared_memory import mapped, open_mapped
+from envcli.memory.shared_lock import SharedLock
+from envcli.memory.shared_memory import mapped, open_mapped
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.transform import Transform
 from envcli.transforms.vec_norm import VecNorm

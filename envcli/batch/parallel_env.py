@@ -18,9 +18,9 @@ from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
 from envcli.keys import Key
+from envcli.memory.shared_memory import KEPT, Mapped, SharedMemory, mapped
+from envcli.memory.spare_memory import SpareShared
 from envcli.schema import cores
-from envcli.shared_memory import KEPT, Mapped, SharedMemory, mapped
-from envcli.spare_memory import SpareShared
 
 __all__ = ["ParallelEnv"]
 

@@ -42,7 +42,7 @@ from envcli.batch.patience import Patience
 from envcli.batch.process import Process, start_process
 from envcli.batch.share import PHASES
 from envcli.errors import EnvcliError, EnvError
-from envcli.shared_memory import mapped
+from envcli.memory.shared_memory import mapped
 
 __all__ = ["Remote"]
 

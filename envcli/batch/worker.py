@@ -43,7 +43,7 @@ from envcli.batch.outline import Outline
 from envcli.batch.share import Share
 from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key
-from envcli.shared_memory import Mapped, open_all, open_mapped
+from envcli.memory.shared_memory import Mapped, open_all, open_mapped
 
 __all__ = ["work"]
 

@@ -14,10 +14,10 @@ from tensordict import MemoryMappedTensor, TensorDict
 from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
+from envcli.memory.shared_memory import remember
 from envcli.shards import twins
 from envcli.shards.entry import entries_of, file_name
 from envcli.shards.manifest import Manifest, Shard, checksum
-from envcli.shared_memory import remember
 
 __all__ = ["MemmapFolder"]
 

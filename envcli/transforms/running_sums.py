@@ -10,7 +10,7 @@ import torch
 
 from envcli.buffer import Array
 from envcli.errors import TransformError
-from envcli.shared_memory import SharedMemory, mapped
+from envcli.memory.shared_memory import SharedMemory, mapped
 
 __all__ = ["RunningSums"]
 

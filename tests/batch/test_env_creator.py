@@ -19,7 +19,7 @@ from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.env import Env
 from envcli.errors import EnvError
-from envcli.shared_lock import SharedLock
+from envcli.memory.shared_lock import SharedLock
 from envcli.testing.toys import CountingEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose

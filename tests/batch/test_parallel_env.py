@@ -13,7 +13,6 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
-from envcli import spare_memory
 from envcli.batch.bell import Bell
 from envcli.batch.crew import Crew
 from envcli.batch.parallel_env import ParallelEnv
@@ -21,9 +20,10 @@ from envcli.batch.serial_env import SerialEnv
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
+from envcli.memory import spare_memory
+from envcli.memory.shared_memory import SharedMemory
 from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
-from envcli.shared_memory import SharedMemory
 from envcli.testing.contract import EnvContract
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import torch
 
-from envcli.shared_memory import mapped
+from envcli.memory.shared_memory import mapped
 from envcli.transforms.running_sums import RunningSums
 
 

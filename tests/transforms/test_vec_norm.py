@@ -12,7 +12,7 @@ from tensordict import TensorDict
 
 from envcli.env import Env
 from envcli.errors import ConfigError, TransformError
-from envcli.shared_memory import mapped
+from envcli.memory.shared_memory import mapped
 from envcli.specs import Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, DoubleEnv, NestedEnv

@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from envcli.shared_memory import nameless_file
+from envcli.memory.shared_memory import nameless_file
 
 __all__ = ["SharedLock"]
 

@@ -13,7 +13,7 @@ import torch
 
 from envcli.buffer import Place, in_memory
 from envcli.keys import Key
-from envcli.shared_memory import KEPT, SharedMemory
+from envcli.memory.shared_memory import KEPT, SharedMemory
 
 __all__ = ["SpareMemory", "SpareShared"]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from envcli import shared_memory
 from envcli.buffer import RolloutBuffer
 from envcli.errors import EnvError
-from envcli.shared_memory import Mapped, SharedMemory, mapped, open_all, open_mapped, remember
+from envcli.memory import shared_memory
+from envcli.memory.shared_memory import Mapped, SharedMemory, mapped, open_all, open_mapped, remember
 
 SHAPE = (6, 4, 3)
 DTYPES = [torch.float32, torch.float64, torch.bool, torch.uint8, torch.int64, torch.bfloat16, torch.complex64]
