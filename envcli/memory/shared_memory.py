@@ -212,7 +212,7 @@ def _opened(file: str, known: dict[tuple[int, int], torch.Tensor]) -> torch.Tens
         os.close(fd)
     if size <= KEPT:
         known[which] = found
-        while len(known) > _KNOWN:
+        while len(known) > _KNOWN or sum(map(len, known.values())) > 2 * KEPT:
             del known[next(iter(known))]
     return found
 

@@ -18,6 +18,7 @@ from envcli.memory.shared_memory import KEPT, SharedMemory
 __all__ = ["SpareMemory", "SpareShared"]
 
 _LARGE = 2**20  # bytes: below that, malloc keeps memory for the next who asks
+_SMALL = 2**24  # bytes
 _LENT = 6  # shared memories that are looked after: the front desk's, two rollouts', and what transforms have beside
 _MOST = 16  # blocks kept: two rollouts of a few entries each, which take turns where one is read as the next is made
 
@@ -61,8 +62,9 @@ class SpareShared:
     """Shared memory that rollouts have let go of, kept for those that follow.
 
     To map new pages costs each process 1 us for 4 kB, and more where machines are virtual: 20 us for the frames of a
-    step of Atari; and workers that are bound to the same memory still need not be told. Unlike :class:`SpareMemory`
-    the kernel cannot take it back meanwhile: two rollouts are kept, of 512 MiB at most.
+    step of Atari; and workers that are bound to the same memory still need not be told. Unlike that of
+    :class:`SpareMemory` the kernel cannot take it back meanwhile: a rollout of more than 512 MiB is not kept, nor one
+    of 16 MiB where the next is of another size.
     """
 
     def __init__(self) -> None:
@@ -91,9 +93,11 @@ class SpareShared:
         """Memory that begins with a piece of ``size`` bytes, and whether it was used before."""
         free = (memory for memory in reversed(self._lent) if memory.starts_with(size) and memory.is_free())
         found = next(free, None)
+        others = [lent for lent in self._lent if lent is not found]
+        if found is None:  # the machine may need what is too large or too small for this
+            others = [lent for lent in others if lent.nbytes <= _SMALL or not lent.is_free()]
         memory = found or SharedMemory()
         memory.again()
-        others = [lent for lent in self._lent if lent is not found]
         self._lent = [*others[1 - _LENT :], memory]
         return memory, found is not None
 

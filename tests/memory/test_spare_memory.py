@@ -189,7 +189,21 @@ def test_a_few_shared_memories_are_kept_and_no_large_ones(monkeypatch: pytest.Mo
     assert len(os.listdir("/proc/self/fd")) - before <= 6, "a rollout that somebody keeps needs no descriptor"
     assert [len(rows) for rows in held] == list(range(1, 51))
     monkeypatch.setattr(spare_memory, "KEPT", 2**20)
+    spare = SpareShared()
     place = spare.place({LARGE[0]})
     where = mapped(place(*LARGE))
     del place
     assert mapped(spare.place({LARGE[0]})(*LARGE)) != where
+
+
+def test_large_shared_memory_that_does_not_fit_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_memory, "_SMALL", 2**20)
+    spare = SpareShared()
+    for path, (size,), dtype in (LARGE, SMALL, (("pixels",), (2**22,), torch.uint8)):
+        place = spare.place({path})
+        held = place(path, (size,), dtype)
+    assert [memory.nbytes for memory in spare._lent] == [4096, 2**22]
+    place = spare.place({("pixels",)})
+    kept = place(("pixels",), (2**23,), torch.uint8)
+    assert [memory.nbytes for memory in spare._lent] == [4096, 2**22, 2**23], "somebody looks at it"
+    del held, kept, place
