@@ -208,7 +208,11 @@ class RolloutBuffer:
         self._by_env.pop(path, None)
 
     def drop_added(self) -> None:
-        """Leave out the entries that ``add`` made: they were those of one rollout, and another one may follow."""
+        """Before another rollout: leave out the entries that ``add`` made for the one before.
+
+        Arrays are made anew, too: who shares the tensors with other processes, by torch's means, moves their memory.
+        """
+        self._arrays.clear()
         for path in self.added:
             self._spare[path] = self.tensors.pop(path).zero_()
             self._forget(path)

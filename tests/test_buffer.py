@@ -7,6 +7,7 @@ import torch
 
 from envcli.buffer import RolloutBuffer, in_memory
 from envcli.errors import EnvError
+from envcli.testing.toys import CountingEnv
 
 LAYOUT = {
     ("observation",): (torch.Size([2, 3]), torch.float32),
@@ -132,3 +133,13 @@ def test_what_was_added_is_for_one_rollout(buffer: RolloutBuffer) -> None:
     assert not again.any()
     buffer.drop_added()
     assert buffer.add(("hidden",), torch.zeros(3)).shape == (5, 3)
+
+
+def test_rows_that_torch_has_moved_are_found_where_they_are() -> None:
+    env = CountingEnv(100)
+    buffer = RolloutBuffer.allocate(env._row_layout(), 20, env.batch_size)
+    first = env.rollout(20, out=buffer)
+    first.share_memory_()
+    again = env.rollout(20, out=buffer)
+    assert again["next", "observation"].flatten().tolist() == list(range(1, 21))
+    assert again["next", "observation"].data_ptr() == first["next", "observation"].data_ptr()

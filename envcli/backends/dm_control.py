@@ -170,6 +170,8 @@ class DMControlWrapper(Backend):
             self._strict_following.append(self._following)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
+        if not t:  # the first of a rollout
+            self._new_reset = self._new_step = self.checks != "off"
         try:
             observation = self._env.reset(**self._reset_options).observation
         except RuntimeError as error:

@@ -179,6 +179,8 @@ class GymWrapper(Backend):
         if self._seed is not None:
             options = {"seed": self._seed, **options}
             self._seed = None
+        if not t:
+            self._answers.begin_anew()
         self._first[t], info = self._answers.reset(**options)
         self._answers.check_first(t)
         if self._first_info is not None:
@@ -190,16 +192,16 @@ class GymWrapper(Backend):
         answers, once = self._answers, self._repeat == 1
         action = self._action(t)
         result = answers.step(action) if once else self._repeated_step(action)
+        clock, late = answers.clock, False
+        if once and clock is not None:  # as in answers.over(), without the call
+            clock._elapsed_steps = made = clock._elapsed_steps + 1
+            late = made >= clock._max_episode_steps
         try:
             self._following[t], self._reward[t], terminated, truncated, info = result
         except (TypeError, OverflowError):  # the row of a reward takes numbers
             answers.check_reward(result[1])
             raise
-        clock = answers.clock
-        if once and clock is not None:  # as in answers.over(), without the call
-            clock._elapsed_steps = made = clock._elapsed_steps + 1
-            if made >= clock._max_episode_steps:
-                truncated = True
+        truncated = late or truncated
         if answers.full:
             answers.check(t, t + 1)
         # Only False itself goes on at once: that costs less than to ask for the truth, and None is seen.
@@ -225,8 +227,10 @@ class GymWrapper(Backend):
                 result = step(action)
                 try:
                     observations[t], rewards[t], terminated, truncated, _ = result
-                except (TypeError, OverflowError):
-                    answers.check_reward(result[1])
+                except Exception as error:
+                    answers.over()  # it has been made
+                    if isinstance(error, TypeError | OverflowError):
+                        answers.check_reward(result[1])
                     raise
                 if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
                     answers.check(start, t + 1)

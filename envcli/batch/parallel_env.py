@@ -191,12 +191,13 @@ class ParallelEnv(LosableEnv):
         if self._untold is None:
             return
         buffer, rows = self._untold
-        self._untold = None
         if rows != self._told:
             _, shown, restarted = rows
+            self._told = None  # nobody knows, until they have answered: a Ctrl-C may come in between
             # by way of the buffer: its memory must still be there when a new worker is told the same
             self._do("ask", "bind", lambda _: (buffer.steps, shown, self._mapped_masks, restarted))
             self._told, self._held = rows, buffer.nbytes
+        self._untold = None
 
     def _order(self, method: str, *args: Any, **options: Any) -> None:
         self._tell()

@@ -178,8 +178,9 @@ class Remote:
         if self.process.is_stopped():
             return EnvError(f"{where}: the worker is stopped (SIGSTOP), {silent}")
         self.process.send(signal.SIGUSR1)
-        until = time.monotonic() + _STACK_IN
-        while not (stack := self._read_stack()) and time.monotonic() < until:
+        until, before = time.monotonic() + _STACK_IN, ""
+        while (not (stack := self._read_stack()) or stack != before) and time.monotonic() < until:
+            before = stack  # it is written piece by piece
             time.sleep(0.01)
         cure = f"If it needs longer, raise {option} (0: no limit)"
         return noted(EnvError(f"{where}: {silent}. {cure}"), stack or "(it does not say where it is)")

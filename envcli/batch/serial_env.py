@@ -90,5 +90,4 @@ class SerialEnv(BatchedEnv):
         return self._envs().call(name, args, kwargs, among)
 
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
-        for env, state in zip(self._envs().envs, states, strict=True):
-            env.load_state_dict(state)
+        self._envs().load(states)

@@ -65,6 +65,8 @@ class Share:
         self._go = 1
         self._abreast = abreast
         self._lost: set[int] = set()
+        self._bound_to: tuple[RolloutBuffer, Mapping[Key, torch.Tensor]] | None = None
+        self._touched = False  # may the envs be bound elsewhere, or be others than they were?
         try:
             for i, make in enumerate(makers):
                 self._mark(i, "build", 0)
@@ -88,7 +90,7 @@ class Share:
         ``restarted``: flags ``[time, n, *batch, 1]`` that no env knows; see :meth:`lose`.
         """
         first, lead = self.envs[0], 1 + len(buffer.batch_size)
-        self._buffer = buffer
+        self._buffer, self._bound_to, self._touched = buffer, (buffer, dict(restarted)), False
         self._rows = [buffer.of_envs(i) for i in range(len(self.envs))]
         for env, rows in zip(self.envs, self._rows, strict=True):
             env._attach(rows)
@@ -105,8 +107,15 @@ class Share:
         self._leads.clear()
         self._loss = Loss(first, buffer, restarted)
 
+    def _return(self) -> None:
+        """Bind the envs anew: a method of theirs may have made steps of its own, or appended a transform."""
+        if self._bound_to is not None:
+            self.bind(*self._bound_to)
+
     def reset_row(self, t: int, where: Array | None) -> None:
         """``_reset_row`` of the envs in ``where``, ``[n, *batch]``; None: of all."""
+        if self._touched:
+            self._return()
         note = self.note
         note[1], note[2] = 1, t
         if where is None:
@@ -138,6 +147,8 @@ class Share:
 
     def step_row(self, t: int) -> None:
         """``_step_row`` of all envs but those that wait, or are lost."""
+        if self._touched:
+            self._return()
         note = self.note
         note[1], note[2] = 2, t
         if self._paused is None and not self._lost:
@@ -194,6 +205,8 @@ class Share:
                 if self.stops_early():
                     return
             return
+        if self._touched:
+            self._return()
         self.note[1] = _STEP
         for i, env in enumerate(self.envs):
             lead = self._leads.get(i)
@@ -237,6 +250,7 @@ class Share:
 
     def set_seeds(self, seeds: Sequence[int | None]) -> None:
         """One seed for each env."""
+        self._touched = True
         for i, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
             self._mark(i, "call", 0)
             env.set_seed(seed)
@@ -251,12 +265,19 @@ class Share:
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
     ) -> list[Any]:
         """What the method ``name`` of each env returns, or of each in ``among``."""
+        self._touched = True
         found = []
         for i, env in enumerate(self.envs):
             if among is None or i in among:
                 self._mark(i, "call", 0)
                 found.append(getattr(env, name)(*args, **kwargs))
         return found
+
+    def load(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """``load_state_dict`` of each env."""
+        self._touched = True
+        for env, state in zip(self.envs, states, strict=True):
+            env.load_state_dict(state)
 
     def get(self, name: str) -> list[Any]:
         """The attribute ``name`` of each env."""

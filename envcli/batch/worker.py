@@ -8,7 +8,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -43,7 +43,7 @@ from envcli.batch.outline import Outline
 from envcli.batch.share import Share
 from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key
-from envcli.memory.shared_memory import Mapped, open_all, open_mapped
+from envcli.memory.shared_memory import Known, Mapped, open_all, open_mapped
 
 __all__ = ["work"]
 
@@ -82,7 +82,7 @@ class _Worker:
         self.others = others  # the numbers of the other workers
         self.share = Share([])
         self.masks: dict[str, Array] = {}
-        self.known: dict[tuple[int, int], torch.Tensor] = {}  # files that are mapped
+        self.known: Known = [{}, {}]
         self.open = True
 
     def serve(self) -> None:
@@ -157,8 +157,8 @@ class _Worker:
         self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped], restarted: dict[Key, Mapped]
     ) -> None:
         ours = slice(self.first, self.first + len(self.share.envs))
-        self.masks = {name: mask[ours].numpy() for name, mask in open_all(masks, self.known).items()}
-        opened = open_all({**rows, **restarted}, self.known)
+        opened: Mapping[Any, torch.Tensor] = open_all({**rows, **restarted, **masks}, self.known)
+        self.masks = {name: opened[name][ours].numpy() for name in masks}
         batch_size = torch.Size([len(self.share.envs), *self.share.envs[0].batch_size])
         buffer = RolloutBuffer(steps, batch_size, {path: opened[path][:, ours] for path in rows})
         self.share.bind(buffer, {path: opened[path][:, ours] for path in restarted})
@@ -179,8 +179,7 @@ class _Worker:
         return self.share.call(name, args, kwargs, among)
 
     def _load(self, states: Any) -> None:
-        for env, state in zip(self.share.envs, states, strict=True):
-            env.load_state_dict(state)
+        self.share.load(states)
 
     def _close(self) -> None:
         self.open = False

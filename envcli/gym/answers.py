@@ -54,14 +54,18 @@ class GymAnswers:
         self._rewards = rewards
         self._first: StrictRows | None = None
         self._following: StrictRows | None = None
-        self.new_reset = self.new_step = self._any
-        self.step: Callable[[Any], Step] = self._first_step
-        self.clock: Any = None  # Any: gymnasium annotates its count as None
+        self.begin_anew()
         if not self.full or first is None or following is None:
             return first, following
         self._first = strict_rows(self._announced, first, f"{self._in_reset}: observation")
         self._following = strict_rows(self._announced, following, f"{self._in_step}: observation")
         return self._first, self._following
+
+    def begin_anew(self) -> None:
+        """What comes is the first of a rollout."""
+        self.new_reset, self.new_step = self._any, True
+        self.step: Callable[[Any], Step] = self._first_step
+        self.clock: Any = None  # Any: gymnasium annotates its count as None
 
     def __reduce__(self) -> tuple[type[GymAnswers], tuple[Any, ...]]:
         return type(self), self._made_of  # the rows are not ours to copy

@@ -12,7 +12,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -21,12 +21,15 @@ from envcli.buffer import Array
 from envcli.errors import EnvError
 from envcli.keys import Key
 
-__all__ = ["KEPT", "Mapped", "SharedMemory", "mapped", "nameless_file", "open_all", "open_mapped", "remember"]
+__all__ = ["KEPT", "Known", "Mapped", "SharedMemory", "mapped", "nameless_file", "open_all", "open_mapped", "remember"]
 
 K = TypeVar("K")
 
+_NAMELESS = "/proc/"  # where a file without a name is found
 _ALWAYS_FREE = 2**24  # bytes: below that, asking costs more than it tells
-_KNOWN = 4  # files that stay mapped: two rollouts that take turns, and what a transform has for itself
+
+Known: TypeAlias = list[dict[tuple[int, int], torch.Tensor]]
+"""Files that stay mapped, by device and inode: those that were opened the last time, and the time before."""
 
 KEPT = 2**29
 """Bytes of one rollout: memory up to that is kept for the next one."""
@@ -51,6 +54,16 @@ class Mapped(NamedTuple):
 _FILES: dict[int, tuple[str, int, int]] = {}  # address of a mapping -> the file, where in it it begins, its serial
 _SERIALS = itertools.count(1)
 
+_forks = [0]  # how often this process has forked
+
+
+def _note_fork() -> None:
+    _forks[0] += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_note_fork)
+
 
 class SharedMemory:
     """A ``Place`` (see :mod:`envcli.buffer`): rows in memory that other processes of this user can map.
@@ -65,6 +78,7 @@ class SharedMemory:
         self._size = 0
         self._pieces: list[_Piece] = []
         self._next = 0  # the piece that is handed out next; those before are in use
+        self._forks = _forks[0]
 
     def __call__(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Zeros; see ``Place``. Raises EnvError where the machine has too little memory left."""
@@ -111,6 +125,10 @@ class SharedMemory:
         """Does nobody look at any of the rows any more?"""
         return not any(piece.in_use() for piece in self._pieces)
 
+    def is_ours(self) -> bool:
+        """Has this process not forked since? A child sees the rows that its parent has let go of."""
+        return self._forks == _forks[0]
+
     def again(self) -> None:
         """Hand out the same memory once more, from the first rows on, with whatever it holds: it must be free."""
         self._next = 0
@@ -140,7 +158,7 @@ def nameless_file(owner: object) -> tuple[int, str]:
     """An empty file that is gone with ``owner``: its descriptor, and what another process of this user opens."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("envcli")
-        file = f"/proc/{os.getpid()}/fd/{fd}"
+        file = f"{_NAMELESS}{os.getpid()}/fd/{fd}"
     else:
         fd, file = tempfile.mkstemp(prefix="envcli-")
     weakref.finalize(owner, _release, fd, file)
@@ -173,16 +191,15 @@ def open_mapped(source: Mapped) -> torch.Tensor:
     return open_all({"": source})[""]
 
 
-def open_all(
-    sources: Mapping[K, Mapped], known: dict[tuple[int, int], torch.Tensor] | None = None
-) -> dict[K, torch.Tensor]:
+def open_all(sources: Mapping[K, Mapped], known: Known | None = None) -> dict[K, torch.Tensor]:
     """:func:`open_mapped` of each; a file that several of them lie in is mapped once.
 
     Args:
-        known: files that are mapped already, and are left here if they may be asked for again: the last few that are
-            not too large.
+        known: of an earlier time, ``[{}, {}]`` at first: what it shows is not mapped again. Updated; files that have
+            names, and what is too large, are left out.
     """
     files: dict[str, torch.Tensor] = {}
+    kept: dict[tuple[int, int], torch.Tensor] = {}
     found = {}
     for name, source in sources.items():
         dtype: torch.dtype = getattr(torch, source.dtype)
@@ -190,31 +207,32 @@ def open_all(
             found[name] = torch.zeros(source.shape, dtype=dtype)
             continue
         if source.file not in files:
-            files[source.file] = _opened(source.file, {} if known is None else known)
+            which, whole = _opened(source.file, known or [])
+            files[source.file] = whole
+            if source.file.startswith(_NAMELESS) and len(whole) <= KEPT:
+                kept[which] = whole
         whole = files[source.file][source.offset :]
         whole = whole[: len(whole) // dtype.itemsize * dtype.itemsize]
         found[name] = whole.view(dtype).as_strided(source.shape, source.strides)
+    if known is not None:
+        known[:] = [kept, known[0]]
     return found
 
 
-def _opened(file: str, known: dict[tuple[int, int], torch.Tensor]) -> torch.Tensor:
-    """``[bytes]`` of all of a file, shared. One descriptor, and that for a moment."""
+def _opened(file: str, known: Known) -> tuple[tuple[int, int], torch.Tensor]:
+    """Which file it is, and ``[bytes]`` of all of it, shared. One descriptor, and that for a moment."""
     fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         which, size = (status.st_dev, status.st_ino), status.st_size
-        found = known.pop(which, None)
-        if found is None or len(found) != size:
-            rows = np.frombuffer(memoryview(_map(fd, size, 0)), dtype=np.uint8)
-            remember(rows, file)
-            found = torch.from_numpy(rows)
+        for files in known:
+            if len(files.get(which, ())) == size:
+                return which, files[which]
+        rows = np.frombuffer(memoryview(_map(fd, size, 0)), dtype=np.uint8)
     finally:
         os.close(fd)
-    if size <= KEPT:
-        known[which] = found
-        while len(known) > _KNOWN or sum(map(len, known.values())) > 2 * KEPT:
-            del known[next(iter(known))]
-    return found
+    remember(rows, file)
+    return which, torch.from_numpy(rows)
 
 
 def _map(fd: int, size: int, offset: int) -> Any:  # Any: ctypes makes a class for each size
@@ -229,7 +247,7 @@ def _map(fd: int, size: int, offset: int) -> Any:  # Any: ctypes makes a class f
 
 def _release(fd: int, file: str) -> None:
     os.close(fd)
-    if not file.startswith("/proc/"):
+    if not file.startswith(_NAMELESS):
         Path(file).unlink(missing_ok=True)
 
 

@@ -63,8 +63,8 @@ class SpareShared:
 
     To map new pages costs each process 1 us for 4 kB, and more where machines are virtual: 20 us for the frames of a
     step of Atari; and workers that are bound to the same memory still need not be told. Unlike that of
-    :class:`SpareMemory` the kernel cannot take it back meanwhile: a rollout of more than 512 MiB is not kept, nor one
-    of 16 MiB where the next is of another size.
+    :class:`SpareMemory` the kernel cannot take it back meanwhile: what is larger than 512 MiB is not kept, and of what
+    is larger than 16 MiB only the last that was let go of. What was there when the process forked is not used again.
     """
 
     def __init__(self) -> None:
@@ -91,11 +91,10 @@ class SpareShared:
 
     def _fitting(self, size: int) -> tuple[SharedMemory, bool]:
         """Memory that begins with a piece of ``size`` bytes, and whether it was used before."""
-        free = (memory for memory in reversed(self._lent) if memory.starts_with(size) and memory.is_free())
-        found = next(free, None)
-        others = [lent for lent in self._lent if lent is not found]
-        if found is None:  # the machine may need what is too large or too small for this
-            others = [lent for lent in others if lent.nbytes <= _SMALL or not lent.is_free()]
+        ours = [lent for lent in self._lent if lent.is_ours()]
+        fitting = (lent for lent in reversed(ours) if lent.starts_with(size) and lent.is_free())
+        found = next(fitting, None)
+        others = [lent for lent in ours if lent is not found and (lent.nbytes <= _SMALL or not lent.is_free())]
         memory = found or SharedMemory()
         memory.again()
         self._lent = [*others[1 - _LENT :], memory]

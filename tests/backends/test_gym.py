@@ -151,6 +151,16 @@ def test_the_clock_of_the_env_goes_on_though_it_is_kept_here(checks: str) -> Non
         assert len(row) == 20
 
 
+@pytest.mark.parametrize("checks", ["first", "full", "off"])
+def test_no_step_is_made_beyond_the_time_limit(checks: str) -> None:
+    native = TimeLimit(CountingGym(limit=1000), 10)
+    with GymWrapper(native, checks=checks) as env:
+        for steps in (200, 200):
+            assert len(env.rollout(steps)) == 10
+        ends = env.rollout(35, break_when_any_done=False)["next", "truncated"].squeeze(-1)
+    assert ends.nonzero().squeeze(-1).tolist() == [9, 19, 29]
+
+
 @pytest.mark.parametrize("skip", [1, 2, 3])
 def test_the_clock_counts_every_step_however_they_are_made(skip: int) -> None:
     native = gymnasium.make("MountainCarContinuous-v0", max_episode_steps=7)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
+from envcli.batch import crew
 from envcli.batch.bell import Bell
 from envcli.batch.crew import Crew
 from envcli.batch.parallel_env import ParallelEnv
@@ -28,6 +29,8 @@ from envcli.testing.contract import EnvContract
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
+from envcli.transforms.observation_norm import ObservationNorm
+from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 
@@ -271,3 +274,76 @@ def test_workers_that_are_bound_to_the_same_memory_are_not_told(make: Any, monke
         again = env.rollout(5)
         assert asked.count("bind") <= 2
         assert kept["observation"].data_ptr() != again["observation"].data_ptr()
+
+
+def test_a_ctrl_c_while_workers_are_told_of_new_rows_leaves_old_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_words = crew.in_words
+
+    def interrupted(thing: Any) -> bytes:
+        if thing[0] == "bind":
+            monkeypatch.setattr(crew, "in_words", in_words)
+            raise KeyboardInterrupt
+        return in_words(thing)
+
+    with ParallelEnv(2, lambda: CountingEnv(limit=20), num_workers=2) as env:
+        held = env.rollout(9)
+        kept, last = held.clone(), env.step_mdp(held[:, -1])
+        monkeypatch.setattr(crew, "in_words", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            env.rand_step(last.clone())
+        after = env.rand_step(last.clone())
+        assert (after["next", "observation"] == last["observation"] + 1).all()
+        assert (held == kept).all()
+
+
+class Calibrating(CountingEnv):
+    """Has methods that make steps of their own, or another env of it."""
+
+    def calibrate(self) -> float:
+        self.reset()
+        return self.rollout(3)["observation"].sum().item()
+
+
+def scaled() -> Env:
+    return TransformedEnv(CountingEnv(7), RewardScaling(0.0, 2.0))
+
+
+def normalized(loc: float) -> Env:
+    return TransformedEnv(CountingEnv(7), ObservationNorm(loc, 1.0, in_keys=["observation"]))
+
+
+BATCHES = [SerialEnv, ParallelEnv]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_method_of_the_envs_may_make_steps(batch: Any) -> None:
+    with batch(2, lambda: Calibrating(limit=7)) as env:
+        first = env.rollout(6, break_when_any_done=False).clone()
+        assert env.calibrate() == [3.0, 3.0]
+        again = env.rollout(6, break_when_any_done=False)
+        assert (again["next", "observation"] == first["next", "observation"]).all()
+        row = env.reset()
+        env.calibrate()
+        env.reset()
+        assert (env.rand_step(row)["next", "observation"] == row["observation"] + 1).all(), (
+            "the rows of single steps too"
+        )
+
+
+def test_a_method_of_the_envs_may_append_a_transform() -> None:
+    with ParallelEnv(2, scaled, num_workers=2) as env:
+        torch.manual_seed(0)
+        before = env.rollout(4)["next", "reward"].clone()
+        env.append_transform(RewardScaling(0.0, 10.0))
+        torch.manual_seed(0)
+        assert (env.rollout(4)["next", "reward"] == 10 * before).all()
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_what_is_loaded_is_there_in_the_next_rollout(batch: Any) -> None:
+    with batch(2, lambda: normalized(1000.0)) as other:
+        state = other.state_dict()
+    with batch(2, lambda: normalized(0.0)) as env:
+        before = env.rollout(5)["observation"].clone()
+        env.load_state_dict(state)
+        assert torch.allclose(env.rollout(5)["observation"], before + 1000)

@@ -14,7 +14,7 @@ import torch
 from envcli.buffer import RolloutBuffer
 from envcli.errors import EnvError
 from envcli.memory import shared_memory
-from envcli.memory.shared_memory import Mapped, SharedMemory, mapped, open_all, open_mapped, remember
+from envcli.memory.shared_memory import Known, Mapped, SharedMemory, mapped, open_all, open_mapped, remember
 
 SHAPE = (6, 4, 3)
 DTYPES = [torch.float32, torch.float64, torch.bool, torch.uint8, torch.int64, torch.bfloat16, torch.complex64]
@@ -127,27 +127,37 @@ def test_what_is_of_another_size_is_laid_out_anew() -> None:
     assert place.nbytes == mmap.PAGESIZE
 
 
-def test_the_last_few_files_stay_mapped_unless_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    known: dict[tuple[int, int], torch.Tensor] = {}
-    places = [SharedMemory() for _ in range(6)]
-    rows = [place(("y",), (3,), torch.uint8) for place in places]
-    addresses = []
-    for source in map(mapped, rows):
+def test_files_of_the_last_two_times_stay_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: Known = [{}, {}]
+
+    def address(rows: torch.Tensor) -> int:
+        source = mapped(rows)
         assert source is not None
-        addresses.append(open_all({"y": source}, known)["y"].data_ptr())
-    assert len(known) == 4
-    last = mapped(rows[-1])
-    assert last is not None
-    assert open_all({"y": last}, known)["y"].data_ptr() == addresses[-1]
-    more = places[-1](("z",), (2 * mmap.PAGESIZE,), torch.uint8)
+        return open_all({"rows": source}, known)["rows"].data_ptr()
+
+    places = [SharedMemory() for _ in range(3)]
+    first, second, third = (place(("x",), (3,), torch.uint8) for place in places)
+    where = address(first)
+    address(second)
+    assert address(first) == where
+    address(third)
+    address(second)
+    assert len(known[0]) == len(known[1]) == 1
+    more = places[1](("z",), (2 * mmap.PAGESIZE,), torch.uint8)
+    more[-1] = 9
     grown = mapped(more)
     assert grown is not None
-    more[-1] = 9
     assert open_all({"z": grown}, known)["z"][-1] == 9, "the file has grown"
     monkeypatch.setattr(shared_memory, "KEPT", 1)
-    known.clear()
-    open_all({"y": last}, known)
-    assert not known
+    address(first)
+    assert not known[0], "too large"
+    file = tmp_path / "rows"
+    file.write_bytes(bytes(64))
+    rows = np.memmap(file, dtype=np.uint8, mode="r+", shape=(64,))
+    remember(rows, file)
+    monkeypatch.undo()
+    address(torch.from_numpy(rows))
+    assert not known[0], "whoever deletes a file wants its room on the disk"
 
 
 def test_an_empty_entry_needs_no_memory() -> None:

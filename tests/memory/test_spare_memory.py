@@ -207,3 +207,27 @@ def test_large_shared_memory_that_does_not_fit_is_let_go_of(monkeypatch: pytest.
     kept = place(("pixels",), (2**23,), torch.uint8)
     assert [memory.nbytes for memory in spare._lent] == [4096, 2**22, 2**23], "somebody looks at it"
     del held, kept, place
+
+
+def test_what_a_forked_process_sees_is_not_used_again() -> None:
+    spare = SpareShared()
+    made = spare.place(set())(*SMALL)
+    made.fill_(7)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.read(read, 1)
+        os._exit(int((made == 7).all()))
+    del made
+    spare.place(set())(*SMALL).fill_(8)
+    os.write(write, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    os.close(read)
+    os.close(write)
+
+
+def test_of_large_shared_memory_the_last_alone_is_kept() -> None:
+    spare = SpareShared()
+    for mebibytes in (20, 21, 22, 23):
+        spare.place(set())(("pixels",), (mebibytes * 2**20,), torch.uint8)
+    assert sum(memory.nbytes for memory in spare._lent) == 23 * 2**20
