@@ -192,16 +192,16 @@ class GymWrapper(Backend):
         answers, once = self._answers, self._repeat == 1
         action = self._action(t)
         result = answers.step(action) if once else self._repeated_step(action)
-        clock, late = answers.clock, False
+        clock = answers.clock
         if once and clock is not None:  # as in answers.over(), without the call
             clock._elapsed_steps = made = clock._elapsed_steps + 1
-            late = made >= clock._max_episode_steps
+            if made >= clock._max_episode_steps:
+                result = (*result[:3], True, result[4])
         try:
             self._following[t], self._reward[t], terminated, truncated, info = result
         except (TypeError, OverflowError):  # the row of a reward takes numbers
             answers.check_reward(result[1])
             raise
-        truncated = late or truncated
         if answers.full:
             answers.check(t, t + 1)
         # Only False itself goes on at once: that costs less than to ask for the truth, and None is seen.
