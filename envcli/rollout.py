@@ -25,7 +25,7 @@ __all__ = ["Callback", "Rollout", "check_truncatable", "end_rule", "mark_truncat
 Callback = Callable[[Any, TensorDictBase], Any]
 
 _DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after much Python costs 0.1 ms
-_DRAW_STEPS = 2**18  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
+_DRAW_STEPS = 2**20  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
 _TICK = 256  # rows between two calls of progress(), at most; if the envs of a batch are led, they are whole only then
 _FIRST_TICK = 16
 _TICK_IN = 0.5  # seconds that they may take before the next are fewer

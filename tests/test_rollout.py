@@ -29,7 +29,7 @@ def counts(data: TensorDictBase) -> list[Any]:
 # -- actions ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("envs", "rows"), [(1, 4096), (64, 4096), (100, 2048), (4096, 64), (10**6, 1)])
+@pytest.mark.parametrize(("envs", "rows"), [(1, 4096), (256, 4096), (300, 2048), (4096, 256), (10**6, 1)])
 def test_random_actions_are_drawn_for_fewer_rows_of_more_envs(envs: int, rows: int) -> None:
     assert rows_drawn(CountingEnv(9, batch_size=[envs])) == rows
 
@@ -39,7 +39,7 @@ def test_how_many_rows_are_drawn_at_a_time_is_not_seen() -> None:
     torch.manual_seed(0)
     data = env.rollout(3 * rows_drawn(env), break_when_any_done=False)
     torch.manual_seed(0)
-    assert torch.equal(data["action"], env.action_spec.rand([48]).transpose(0, 1))
+    assert torch.equal(data["action"], env.action_spec.rand([192]).transpose(0, 1))
 
 
 # -- where it ends ----------------------------------------------------------------------------------------------------
