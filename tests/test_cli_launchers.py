@@ -189,3 +189,14 @@ def test_every_preset_stands_on_the_plugins_own() -> None:
         name = path.stem.removeprefix("envcli_")
         assert yaml.safe_load(path.read_text())["defaults"] == [name]
         assert name in launchers._PLUGINS
+
+
+def test_a_ctrl_c_that_arrives_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with jobs.interrupted_once():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # while it saves what it made
+        monkeypatch.setattr(jobs, "_TWICE_IN", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import secrets
@@ -65,8 +66,10 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     given = {"resumed": bool(cfg.get("resume")), "overwrite": bool(cfg.get("overwrite"))}
     typed = overrides.as_typed(hydra.overrides.task)
     place = Path(hydra.runtime.output_dir)
-    with RunFolder(place, command, typed, sweeping, **given, hide=environment.hidden) as folder:
-        if sweeping and not sweep.launched_here():
+    launched = sweeping and not sweep.launched_here()
+    once = jobs.interrupted_once() if launched else contextlib.nullcontext()
+    with once, RunFolder(place, command, typed, sweeping, **given, hide=environment.hidden) as folder:
+        if launched:
             jobs.leave_if_called_off(Path(hydra.sweep.dir))
         cfg = _looked_up(command, cfg)
         texts = environment.unresolved(cfg)

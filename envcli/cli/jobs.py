@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import signal
@@ -18,10 +19,11 @@ from types import FrameType
 from envcli.bench.processes import family
 from envcli.reports.job import Job
 
-__all__ = ["interruptible", "is_called_off", "leave_if_called_off", "stand_alone", "told"]
+__all__ = ["interrupted_once", "interruptible", "is_called_off", "leave_if_called_off", "stand_alone", "told"]
 
 _CALLED_OFF = ".interrupted"
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
+_TWICE_IN = 1.0  # seconds in which two interrupts are one
 _SAVE_IN = 10.0  # seconds that jobs have to save what they made after a Ctrl-C
 
 
@@ -85,6 +87,31 @@ def interruptible(folders: Sequence[Path]) -> Iterator[None]:
         signal.signal(signal.SIGINT, usual)
         for folder in folders:
             _end_submitted(folder)
+
+
+@contextlib.contextmanager
+def interrupted_once() -> Iterator[None]:
+    """In a job: a Ctrl-C in a terminal arrives twice, from the terminal and from who launched the job.
+
+    The second would stop it from saving what it made; one that comes a second later is meant.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    first = -math.inf
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if time.monotonic() - first > _TWICE_IN:
+            first = time.monotonic()
+            usual(number, frame)
+
+    signal.signal(signal.SIGINT, heed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def is_called_off(folder: Path) -> bool:
