@@ -344,7 +344,7 @@ class Env(RowEnv):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy stands where the env does, without the rows that it was bound to."""
-        gone = {*self._of_rows, "_bound", "_done_of", "_is_done"}
+        gone = {*self._of_rows, "_bound", "_is_done"}
         return {name: value for name, value in self.__dict__.items() if name not in gone} | {"_front": None}
 
     def _specs_changed(self) -> None:

@@ -26,7 +26,6 @@ class RowEnv(EnvSpecs, ABC):
     _seeds_taken = 1  # of the chain of seeds
     _leads = False  # can many envs make many rows at a time, each beginning its own episodes? See _lead_rows
     _bound: RolloutBuffer | None = None
-    _done_of: RolloutBuffer | None = None
     _is_done: Callable[[int], bool]
     _of_rows: Set[str] = frozenset()  # what _bind made: rows belong to one rollout, and a copy of the env goes without
 
@@ -139,7 +138,7 @@ class RowEnv(EnvSpecs, ABC):
     def _attach(self, buffer: RolloutBuffer) -> None:
         """Bind to ``buffer`` unless that is where we are bound already."""
         if not self._is_attached(buffer):
-            self._forget_done()
+            self.__dict__.pop("_is_done", None)  # it holds the old rows
             before = set(self.__dict__)
             self._bind(buffer)
             self._of_rows = self._of_rows | (set(self.__dict__) - before)
@@ -152,18 +151,13 @@ class RowEnv(EnvSpecs, ABC):
     def _unbind(self) -> None:
         """Know no rows any more: the next to come are bound, also if we know them."""
         self._bound = None
-        self._forget_done()
-
-    def _forget_done(self) -> None:
-        self._done_of = None
-        self.__dict__.pop("_is_done", None)  # it holds the rows too
+        self.__dict__.pop("_is_done", None)  # it holds them too
 
     def _done_test(self) -> Callable[[int], bool]:
         """Is any env done in row ``t`` of next? For the usual single env, one look-up in a memoryview."""
-        buffer = self._bound
-        assert buffer is not None
-        if self._done_of is not buffer:
-            self._is_done, self._done_of = _done_test(self, buffer), buffer
+        if "_is_done" not in self.__dict__:
+            assert self._bound is not None
+            self._is_done = _done_test(self, self._bound)
         return self._is_done
 
     def _is_attached(self, buffer: RolloutBuffer) -> bool:

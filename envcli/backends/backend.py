@@ -32,10 +32,10 @@ class Backend(Env):
             and an episode that ends on the way ends the repetition.
         checks: when what the simulator returns is held against what it announces of its observations, and reward and
             flags against what they must be (a finite number, true or false): ``"first"``: at the first reset and the
-            first step of each rollout; ``"full"``: at every one; ``"off"``: never. numpy would
-            write a wrong shape, None or another dtype into a row without a word, and one NaN spoils a data set.
-            ``"full"`` costs 4 % of CartPole's steps, and less where steps take longer. ``"first"`` is the default: it
-            costs nothing that can be measured, and no long run stops late for a bound that is missed by a rounding.
+            first step of each rollout; ``"full"``: at every one; ``"off"``: never. numpy would write a wrong shape,
+            None or another dtype into a row without a word, and one NaN spoils a data set. ``"full"`` costs 4 % of
+            CartPole's steps, and less where steps take longer. ``"first"`` is the default: it costs nothing that can be
+            measured, and no long run stops late for a bound that is missed by a rounding.
         device, batch_size: see :class:`~envcli.env.Env`.
 
     Raises:

@@ -155,8 +155,11 @@ class DMControlWrapper(Backend):
         self._native_step = self._env.step if self.frame_skip in (None, 1) else self._repeated_step
         self._bind_checks()
 
-    def _bind_checks(self) -> None:
+    def _expect_first(self) -> None:
         self._new_reset = self._new_step = self.checks != "off"
+
+    def _bind_checks(self) -> None:
+        self._expect_first()
         self._strict_first: list[StrictRows] = []
         self._strict_following: list[StrictRows] = []
         if self.checks != "full":
@@ -171,7 +174,7 @@ class DMControlWrapper(Backend):
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         if not t:  # the first of a rollout
-            self._new_reset = self._new_step = self.checks != "off"
+            self._expect_first()
         try:
             observation = self._env.reset(**self._reset_options).observation
         except RuntimeError as error:

@@ -65,7 +65,6 @@ class Share:
         self._go = 1
         self._abreast = abreast
         self._lost: set[int] = set()
-        self._bound_to: tuple[RolloutBuffer, Mapping[Key, torch.Tensor]] | None = None
         self._touched = False  # may the envs be bound elsewhere, or be others than they were?
         try:
             for i, make in enumerate(makers):
@@ -90,7 +89,7 @@ class Share:
         ``restarted``: flags ``[time, n, *batch, 1]`` that no env knows; see :meth:`lose`.
         """
         first, lead = self.envs[0], 1 + len(buffer.batch_size)
-        self._buffer, self._bound_to, self._touched = buffer, (buffer, dict(restarted)), False
+        self._buffer, self._restarted, self._touched = buffer, dict(restarted), False
         self._rows = [buffer.of_envs(i) for i in range(len(self.envs))]
         for env, rows in zip(self.envs, self._rows, strict=True):
             env._attach(rows)
@@ -109,8 +108,7 @@ class Share:
 
     def _return(self) -> None:
         """Bind the envs anew: a method of theirs may have made steps of its own, or appended a transform."""
-        if self._bound_to is not None:
-            self.bind(*self._bound_to)
+        self.bind(self._buffer, self._restarted)
 
     def reset_row(self, t: int, where: Array | None) -> None:
         """``_reset_row`` of the envs in ``where``, ``[n, *batch]``; None: of all."""

@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from envcli.bench.processes import family
 from envcli.reports.job import Job
 
 __all__ = ["interrupted_once", "interruptible", "is_called_off", "leave_if_called_off", "stand_alone", "told"]
+
+Handler = Callable[[int, "FrameType | None"], Any]  # Any: nobody looks at what it returns
 
 _CALLED_OFF = ".interrupted"
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
@@ -70,23 +73,23 @@ def _tell(folders: Sequence[Path], say: Callable[[Job], None], over: threading.E
 @contextlib.contextmanager
 def interruptible(folders: Sequence[Path]) -> Iterator[None]:
     """A Ctrl-C is passed on to the jobs, once, and waits until they have saved what they made."""
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(usual):
-        yield
-        return
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, usual)  # a second one is not patient
-        _interrupt(folders)
-        usual(number, frame)
+    def passing_on(usual: Handler) -> Handler:
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, usual)  # a second one is not patient
+            _interrupt(folders)
+            usual(number, frame)
 
-    signal.signal(signal.SIGINT, pass_on)
+        return pass_on
+
+    heard = False
     try:
-        yield
+        with _heard_by(passing_on) as heard:
+            yield
     finally:
-        signal.signal(signal.SIGINT, usual)
-        for folder in folders:
-            _end_submitted(folder)
+        if heard:
+            for folder in folders:
+                _end_submitted(folder)
 
 
 @contextlib.contextmanager
@@ -95,21 +98,32 @@ def interrupted_once() -> Iterator[None]:
 
     The second would stop it from saving what it made; one that comes a second later is meant.
     """
+
+    def heeding_once(usual: Handler) -> Handler:
+        first = -math.inf
+
+        def heed(number: int, frame: FrameType | None) -> None:
+            nonlocal first
+            if time.monotonic() - first > _TWICE_IN:
+                first = time.monotonic()
+                usual(number, frame)
+
+        return heed
+
+    with _heard_by(heeding_once):
+        yield
+
+
+@contextlib.contextmanager
+def _heard_by(handler: Callable[[Handler], Handler]) -> Iterator[bool]:
+    """A Ctrl-C goes to what ``handler`` makes of the usual one. False: not from here, where no signal arrives."""
     usual = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(usual):
-        yield
+        yield False
         return
-    first = -math.inf
-
-    def heed(number: int, frame: FrameType | None) -> None:
-        nonlocal first
-        if time.monotonic() - first > _TWICE_IN:
-            first = time.monotonic()
-            usual(number, frame)
-
-    signal.signal(signal.SIGINT, heed)
+    signal.signal(signal.SIGINT, handler(usual))
     try:
-        yield
+        yield True
     finally:
         signal.signal(signal.SIGINT, usual)
 

@@ -85,26 +85,26 @@ class SharedMemory:
         size = math.prod(shape) * dtype.itemsize
         if not size:
             return torch.zeros(shape, dtype=dtype)
-        if self._next < len(self._pieces):
-            found = self._pieces[self._next]
-            if found.size == size:
-                self._next += 1
-                return torch.from_numpy(found.rows(self.file)).view(dtype).view(shape)
+        if self._next < len(self._pieces) and self._pieces[self._next].size != size:
             self._cut()
+        if self._next == len(self._pieces):
+            self._pieces.append(self._new_piece(path, shape[0], size))
+        piece = self._pieces[self._next]
+        self._next += 1
+        return torch.from_numpy(piece.rows(self.file)).view(dtype).view(shape)
+
+    def _new_piece(self, path: Key, steps: int, size: int) -> _Piece:
         free = _free_memory() if self._size + size > _ALWAYS_FREE else None
         if free is not None and self._size + size > free:
             raise EnvError(
-                f"{shape[0]} steps of {'.'.join(path)} in shared memory need {size:,} bytes "
+                f"{steps} steps of {'.'.join(path)} in shared memory need {size:,} bytes "
                 f"({self._size:,} are taken already), this machine has {free:,} free. "
                 "Make fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
             )
         offset = self._size
         self._size += -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         os.ftruncate(self._fd, self._size)
-        piece = _Piece(offset, size, _map(self._fd, size, offset))
-        self._pieces.append(piece)
-        self._next += 1
-        return torch.from_numpy(piece.rows(self.file)).view(dtype).view(shape)
+        return _Piece(offset, size, _map(self._fd, size, offset))
 
     def _cut(self) -> None:
         """What follows is laid out anew."""
@@ -226,8 +226,9 @@ def _opened(file: str, known: Known) -> tuple[tuple[int, int], torch.Tensor]:
         status = os.fstat(fd)
         which, size = (status.st_dev, status.st_ino), status.st_size
         for files in known:
-            if len(files.get(which, ())) == size:
-                return which, files[which]
+            found = files.get(which)
+            if found is not None and len(found) == size:
+                return which, found
         rows = np.frombuffer(memoryview(_map(fd, size, 0)), dtype=np.uint8)
     finally:
         os.close(fd)
