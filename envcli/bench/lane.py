@@ -66,6 +66,7 @@ class Lane:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                bufsize=0,  # a line that a dead process did not take must not wait to fail again in close
                 env={**os.environ, **dict.fromkeys(_POOLS, str(threads))},
                 start_new_session=True,  # a Ctrl-C is ours; and what it started can be ended with it
             )

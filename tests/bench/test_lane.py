@@ -59,9 +59,13 @@ def test_a_mistake_in_the_configuration_is_one(tmp_path: Path) -> None:
         lane(tmp_path, backend={"type": "gym", "name": "CartPoll-v1"})
 
 
-def test_a_process_that_ends_is_noticed_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("long_gone", [False, True])
+def test_a_process_that_ends_is_noticed_at_once(tmp_path: Path, long_gone: bool) -> None:
+    """Before it is asked something, or while; to close it is silent both times."""
     with lane(tmp_path) as native:
         os.kill(native._process.pid, signal.SIGKILL)
+        if long_gone:
+            os.waitid(os.P_PID, native._process.pid, os.WEXITED | os.WNOWAIT)
         start = time.monotonic()
         with pytest.raises(EnvError, match=r"native: its process ended with -9 at 'run'"):
             native.run(1)
