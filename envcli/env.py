@@ -5,11 +5,10 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping
 from operator import index
-from typing import Any
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from typing_extensions import Self
 
 from envcli.action_gate import masked
 from envcli.buffer import RolloutBuffer

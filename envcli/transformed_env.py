@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, Self
 
 import torch
-from typing_extensions import Self
 
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from typing_extensions import Self
 
 from envcli.backends.ale_console import Console, Reader, game_names, rom_of
 from envcli.backends.backend import Backend

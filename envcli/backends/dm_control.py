@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from typing_extensions import Self
 
 from envcli.announced import CURE
 from envcli.backends.backend import Backend

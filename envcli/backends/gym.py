@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import gymnasium
 import torch
-from typing_extensions import Self
 
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer, Rows

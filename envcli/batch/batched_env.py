@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDictBase
-from typing_extensions import Self
 
 from envcli.batch.outline import Outline
 from envcli.batch.share import made

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from envcli.errors import UnknownName
 from envcli.specs import TensorSpec

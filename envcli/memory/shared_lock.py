@@ -6,9 +6,7 @@ import fcntl
 import os
 import types
 import weakref
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from envcli.memory.shared_memory import nameless_file
 

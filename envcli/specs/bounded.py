@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from envcli.errors import SpecError
 from envcli.specs.interval import Interval

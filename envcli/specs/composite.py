@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from typing_extensions import Self
 
 from envcli.errors import SpecError, nearest
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape

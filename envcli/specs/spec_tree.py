@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
 
 import torch
-from typing_extensions import Self
 
 from envcli.errors import SpecError, nearest
 from envcli.keys import NestedKey, as_path, as_user_key

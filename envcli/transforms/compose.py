@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import torch
 from tensordict import TensorDictBase
-from typing_extensions import Self
 
 from envcli.errors import TransformError
 from envcli.specs import Composite

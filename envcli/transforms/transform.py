@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDictBase
-from typing_extensions import Self
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from typing_extensions import Self
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
-from typing_extensions import Self
 
 from envcli.backends.backend import Backend
 from envcli.buffer import Array, RolloutBuffer
