@@ -12,7 +12,7 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.action_gate import masked
 from envcli.buffer import RolloutBuffer
-from envcli.env_specs import leaf_specs
+from envcli.env_specs import FAMILIES, leaf_specs, usable
 from envcli.errors import ClosedError, EnvError, SpecError
 from envcli.front import Front, begin_from
 from envcli.keys import as_path, as_user_key
@@ -20,7 +20,7 @@ from envcli.mdp import step_mdp
 from envcli.policy_rows import PolicyRows, on_tensordicts
 from envcli.rollout import Callback, Rollout, check_truncatable, end_rule, mark_truncated
 from envcli.row_env import RowEnv
-from envcli.seeding import seed_chain
+from envcli.seeding import as_seed, seed_chain
 
 __all__ = ["Env"]
 
@@ -54,8 +54,12 @@ class Env(RowEnv):
 
         Returns:
             The seed for the next env in line (``envcli.seeding``), or ``seed`` itself if ``static_seed``.
+
+        Raises:
+            ConfigError: it is no whole number of at least 0.
         """
         self._require_open()
+        seed = as_seed(seed)
         self._set_seed(seed)
         return seed if static_seed or seed is None else seed_chain(seed, self._seeds_taken)[-1]
 
@@ -295,10 +299,14 @@ class Env(RowEnv):
         return fake.set("next", following)
 
     def to(self, device: torch.device | str) -> Self:
-        """Hand tensors out on ``device`` from now on. Returns the env itself."""
-        self._device = torch.device(device)
-        for family in ("observation", "action", "reward", "done", "state"):
-            self._specs[family] = self._spec(family).to(self._device)
+        """Hand tensors out on ``device`` from now on. Returns the env itself.
+
+        Raises:
+            ConfigError: there is no such device here; the env stays where it was.
+        """
+        found = usable(device)
+        self._specs = {family: self._spec(family).to(found) for family in FAMILIES}
+        self._device = found
         self._specs_changed()
         return self
 

@@ -9,7 +9,9 @@ from envcli.errors import ConfigError, SpecError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
-__all__ = ["EnvSpecs"]
+__all__ = ["FAMILIES", "EnvSpecs", "leaf_specs", "usable"]
+
+FAMILIES = ("observation", "action", "reward", "done", "state")
 
 
 class EnvSpecs:
@@ -30,7 +32,7 @@ class EnvSpecs:
     _specs_version = 0  # counts the changes, for whoever derived something from the specs
 
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
-        self._device = None if device is None else _usable(device)
+        self._device = None if device is None else usable(device)
         lead = (batch_size,) if isinstance(batch_size, int) else batch_size
         self._batch_size = torch.Size(lead or ())  # type: ignore[arg-type]  # whatever torch.Size takes, as in TorchRL
         self._specs: dict[str, Composite] = {}
@@ -227,7 +229,7 @@ class EnvSpecs:
 
         Raises SpecError if two families want the same entry, or one of ours is called ``"next"``.
         """
-        leaves = {family: self._leaves(family) for family in ("observation", "state", "done", "action", "reward")}
+        leaves = {family: self._leaves(family) for family in FAMILIES}
         self._require_distinct(leaves, "observation", "done", "action")
         self._require_distinct(leaves, "observation", "done", "reward")
         layout: dict[Key, tuple[torch.Size, torch.dtype]] = {}
@@ -329,7 +331,7 @@ class EnvSpecs:
         return Composite(parts, shape=self.batch_size, device=self.device)
 
 
-def _usable(device: torch.device | str) -> torch.device:
+def usable(device: torch.device | str) -> torch.device:
     """The device, or a ConfigError; CUDA is not started for it, or workers could not be forked."""
     try:
         found = torch.device(device)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
+from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["drawing_from", "next_seed", "seed_chain"]
+from envcli.errors import ConfigError
+
+__all__ = ["as_seed", "drawing_from", "first_seed", "next_seed", "one_seed_each", "seed_chain"]
 
 _MODULUS = 2**32 - 1
 
@@ -35,6 +39,55 @@ def seed_chain(seed: int, count: int) -> list[int]:
     for _ in range(count):
         seeds.append(next_seed(seeds[-1]))
     return seeds
+
+
+def as_seed(seed: Any) -> int | None:
+    """``seed``, an int of whatever library, as Python's; None stays None. Raises ConfigError where it is none.
+
+    >>> as_seed(np.int64(3))
+    3
+    """
+    if seed is None:
+        return None
+    try:
+        found = -1 if isinstance(seed, bool) else index(seed)
+    except TypeError:
+        found = -1
+    if found < 0:
+        raise ConfigError(f"set_seed: found {seed!r}, expected a whole number of at least 0")
+    return found
+
+
+def one_seed_each(seed: Any, count: int, static: bool = False, places: int = 1) -> tuple[list[int | None], int | None]:
+    """A seed for each of ``count`` envs, and the one that follows.
+
+    Args:
+        seed: of the first env; or a sequence, one for each, whom none follows; None: no seeds.
+        count: how many envs.
+        static: the same for all of them, which then is what follows too.
+        places: of the chain that each env takes.
+
+    Raises:
+        ConfigError: not as many as envs, or no seeds at all.
+
+    >>> one_seed_each(10, 3)
+    ([10, 3316746426, 2460402094], 3288080526)
+    """
+    if np.ndim(seed):
+        each = list(map(as_seed, seed))
+        if len(each) != count:
+            raise ConfigError(f"set_seed: found {len(each)} seeds for {count} envs, expected one for each")
+        return each, None
+    first = as_seed(seed)
+    if static or first is None:
+        return [first] * count, first
+    chain = seed_chain(first, count * places)
+    return [*chain[:-1:places]], chain[-1]
+
+
+def first_seed(seed: Any) -> int | None:
+    """That of the first env, of what :func:`one_seed_each` takes."""
+    return one_seed_each(seed, np.size(seed))[0][0]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Self
 
 import torch
@@ -11,6 +11,7 @@ from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, under_next
+from envcli.seeding import first_seed
 from envcli.specs import Composite
 from envcli.stages import Stages
 from envcli.transforms.compose import Compose
@@ -62,11 +63,11 @@ class TransformedEnv(Env):
         self.transform: Transform = chain
         try:
             self._changed()
+            if device is not None:
+                self.to(device)
         except EnvcliError:
             chain.set_container(None)
             raise
-        if device is not None:
-            self.to(device)
 
     # -- the chain ------------------------------------------------------------------------------------------------
 
@@ -293,7 +294,7 @@ class TransformedEnv(Env):
         """See :meth:`Env.set_seed`, or that of the base env, which may take a list."""
         self._require_open()
         following = self.base_env.set_seed(seed, static_seed)
-        self._seed_transforms(seed[0] if isinstance(seed, Sequence) else seed)
+        self._seed_transforms(first_seed(seed))
         return following
 
     def _set_seed(self, seed: int | None) -> None:

@@ -10,10 +10,13 @@ import torch
 from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.batch.serial_env import SerialEnv
 from envcli.errors import ActionError, ClosedError, ConfigError, SpecError
 from envcli.seeding import next_seed
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
+from envcli.transformed_env import TransformedEnv
+from envcli.transforms.step_counter import StepCounter
 
 
 def native() -> Any:
@@ -148,6 +151,45 @@ def test_seeds(env: Any) -> None:
     assert env.set_seed(10) == next_seed(10) == 3316746426
     assert env.set_seed(10, static_seed=True) == 10
     assert env.set_seed() is None
+    assert env.set_seed(np.int64(10)) == 3316746426
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "3", [1, 2]])
+def test_what_is_no_seed_is_refused_at_once(seed: Any) -> None:
+    for env in (native(), SerialEnv(3, native), TransformedEnv(native(), StepCounter())):
+        env.set_seed(3)
+        with pytest.raises(ConfigError, match=r"set_seed: found .*, expected"):
+            env.set_seed(seed)
+        env.reset()  # as if nobody had said anything
+        env.close()
+
+
+def test_seeds_of_a_batch_are_of_any_library() -> None:
+    with SerialEnv(2, lambda: GymEnv("CartPole-v1")) as env:
+        shown = []
+        for seeds in ([3, 5], np.array([3, 5]), torch.tensor([3, 5]), [np.int64(3), 5]):
+            assert env.set_seed(seeds) is None
+            shown.append(env.reset()["observation"])
+        assert all(torch.equal(one, shown[0]) for one in shown)
+        assert env.set_seed(np.int64(10)) == 2460402094
+        outer = TransformedEnv(env, StepCounter())
+        assert outer.set_seed(np.array([3, 5])) is None
+        assert torch.equal(outer.reset()["observation"], shown[0])
+
+
+# -- its place --------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_there_leaves_the_env_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for env in (native(), SerialEnv(2, native), TransformedEnv(native(), StepCounter())):
+        with pytest.raises(ConfigError, match="torch finds no CUDA here"):
+            env.to("cuda")
+        assert env.device is None
+        assert env.rollout(2)["observation"].device.type == "cpu"
+        env.close()
+    with pytest.raises(ConfigError, match="torch finds no CUDA here"):
+        TransformedEnv(native(), StepCounter(), device="cuda")
 
 
 # -- its end ----------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ PACKAGE = ROOT / "envcli"
 STOREYS = [
     ["envcli.late_compiler"],  # before anything imports tensordict
     ["envcli"],  # only the version, and names that are loaded when asked for
-    ["envcli.errors", "envcli.installation", "envcli.provenance", "envcli.seeding"],
-    ["envcli.extensions"],
+    ["envcli.errors", "envcli.installation", "envcli.provenance"],
+    ["envcli.extensions", "envcli.seeding"],
     [
         "envcli.catalog",
         "envcli.folder_lock",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from envcli.errors import ConfigError, EnvError
 from envcli.frames.image import as_image
 from envcli.keys import Key
 from envcli.pixels import PIXELS
+from envcli.seeding import as_seed
 from envcli.transformed_env import TransformedEnv
 
 __all__ = ["GymnasiumVectorAdapter", "as_gymnasium_vector"]
@@ -114,6 +115,7 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         Raises:
             ConfigError: seeds or a mask of another length; or a list for an engine that takes one seed.
         """
+        seed = seed if isinstance(seed, Iterable) else as_seed(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         where = self._mask(options.pop("reset_mask", None))

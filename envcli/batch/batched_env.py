@@ -16,7 +16,7 @@ from envcli.buffer import Array
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, UnstartedError
 from envcli.keys import Key
-from envcli.seeding import seed_chain
+from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 
 __all__ = ["BatchedEnv", "Gathered", "at_least_one"]
@@ -174,9 +174,9 @@ class BatchedEnv(Env):
 
     def to(self, device: torch.device | str) -> Self:
         """See :meth:`envcli.Env.to`."""
-        self._described()
+        super().to(device)
         self._device_given = True
-        return super().to(device)
+        return self
 
     def _spec(self, family: str) -> Composite:
         self._described()
@@ -222,21 +222,9 @@ class BatchedEnv(Env):
             The seed that follows the last one. With ``static_seed`` ``seed`` itself; after a list, or None: None.
         """
         self._require_open()
-        if seed is None:
-            self._set_seeds([None] * self.num_envs)
-            return None
-        if not isinstance(seed, int):
-            if len(seed) != self.num_envs:
-                raise ConfigError(f"set_seed: found {len(seed)} seeds for {self.num_envs} envs, expected one for each.")
-            self._set_seeds(seed)
-            return None
-        if static_seed:
-            self._set_seeds([seed] * self.num_envs)
-            return seed
-        each = self._described().seeds
-        chain = seed_chain(seed, self.num_envs * each)
-        self._set_seeds(chain[:-1:each])
-        return chain[-1]
+        seeds, following = one_seed_each(seed, self.num_envs, static_seed, self._described().seeds)
+        self._set_seeds(seeds)
+        return following
 
     def _set_seed(self, seed: int | None) -> None:
         self.set_seed(seed)

@@ -9,14 +9,12 @@ import torch
 
 from envcli.action_gate import described
 from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.env_specs import FAMILIES, leaf_specs
 from envcli.errors import SpecError
 from envcli.keys import Key
 from envcli.specs import Composite, TensorSpec
 
 __all__ = ["Outline"]
-
-_FAMILIES = ("observation", "action", "reward", "done", "state")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Outline:
     def of(cls, env: Env) -> Outline:
         """What ``env`` says of itself."""
         return cls(
-            specs={family: env._spec(family) for family in _FAMILIES},
+            specs={family: env._spec(family) for family in FAMILIES},
             batch_size=env.batch_size,
             device=env.device,
             seeds=env._seeds_taken,
@@ -75,7 +73,7 @@ class Outline:
         """What differs, as it is in ``other``, and as it is here."""
         if other.batch_size != self.batch_size:
             yield "batch_size", str(list(other.batch_size)), str(list(self.batch_size))
-        for family in _FAMILIES:
+        for family in FAMILIES:
             ours, theirs = leaf_specs(self.specs[family]), leaf_specs(other.specs[family])
             for path in dict.fromkeys([*ours, *theirs]):
                 own, first = theirs.get(path), ours.get(path)

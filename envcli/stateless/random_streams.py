@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from envcli.errors import ConfigError
-from envcli.seeding import seed_chain
+from envcli.seeding import one_seed_each
 
 __all__ = ["RandomStreams"]
 
@@ -32,27 +31,20 @@ class RandomStreams:
     def __init__(self, size: int, device: torch.device | None = None) -> None:
         self.size, self._device = size, device
         self._states = torch.zeros(size, dtype=torch.int64, device=device)  # of the last numbers that were given
-        self.seed(None)
+        self.seed([None] * size)
 
-    def seed(self, seeds: Sequence[int] | None) -> None:
+    def seed(self, seeds: Sequence[int | None]) -> None:
         """Begin every stream anew, each from its own of ``seeds``, whole numbers of any size; None: from chance."""
-        if seeds is None:
-            first = secrets.randbits(64)
-            seeds = range(first, first + self.size)
-        numbers = torch.tensor([_signed(seed) for seed in seeds], dtype=torch.int64, device=self._device)
+        drawn = [_signed(secrets.randbits(64) if seed is None else seed) for seed in seeds]
+        numbers = torch.tensor(drawn, dtype=torch.int64, device=self._device)
         self._states = _mixed(numbers * _signed(_GOLDEN))
         self._ahead: Tensor | None = None
 
     def seed_all(self, seed: int | Sequence[int] | None, static_seed: bool = False) -> int | None:
         """Seed as :meth:`envcli.backends.torch.TorchEnv.set_seed` says, and return the seed that follows."""
-        if isinstance(seed, int):
-            *seeds, following = [seed] * (self.size + 1) if static_seed else seed_chain(seed, self.size)
-            self.seed(seeds)
-            return following
-        if seed is not None and len(seed) != self.size:
-            raise ConfigError(f"set_seed: found {len(seed)} seeds for {self.size} envs, expected one for each.")
-        self.seed(seed)
-        return None
+        seeds, following = one_seed_each(seed, self.size, static_seed)
+        self.seed(seeds)
+        return following
 
     def to(self, device: torch.device) -> None:
         """Make the numbers there. The streams go on where they were."""

@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.env_specs import FAMILIES, leaf_specs
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.seeding import drawing_from, seed_chain
@@ -50,7 +50,7 @@ def _promise(function: Promise) -> Promise:
 def _specs_agree(env: Env) -> None:
     """every spec begins with batch_size, is on the env's device, and no key is used twice"""
     lead = env.batch_size
-    for family in ("observation", "action", "reward", "done", "state"):
+    for family in FAMILIES:
         for path, leaf in leaf_specs(getattr(env, f"full_{family}_spec")).items():
             name = f"full_{family}_spec {dotted(path)}"
             require(leaf.shape[: len(lead)] == lead, f"{name} has shape {list(leaf.shape)}, batch_size is {list(lead)}")
