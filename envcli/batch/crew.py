@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
@@ -32,7 +32,10 @@ from envcli.batch.undisturbed import undisturbed
 from envcli.errors import EnvcliError, EnvError
 from envcli.memory.shared_memory import SharedMemory
 
-__all__ = ["Crew", "Lost"]
+__all__ = ["Args", "Crew", "Lost"]
+
+Args: TypeAlias = Callable[[range], tuple[Any, ...]]
+"""What a worker is asked with, by its share of the envs."""
 
 _SLICE = 0.2  # seconds between two looks at who still works
 _HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C
@@ -112,11 +115,16 @@ class Crew:
             remote.ordered(order, start, stop, onward, some, together=1)
         self._working.update(self._remotes)
 
-    def ask(self, name: str, args: Callable[[range], tuple[Any, ...]] | None = None) -> list[Any]:
+    def ask(self, name: str, args: Args | None = None) -> list[Any]:
         """What each worker answers to ``name`` with ``args`` of its share of the envs.
 
         Raises what one of them failed with; where it was but a question, the workers go on all the same.
         """
+        self.tell(name, args)
+        return self.hear(name)
+
+    def tell(self, name: str, args: Args | None = None) -> None:
+        """:meth:`ask`, and do not wait."""
         texts = [in_words((name, () if args is None else args(remote.envs))) for remote in self._remotes]
         self._asking = True
         self._note_word(name, args)
@@ -129,6 +137,9 @@ class Crew:
                 self._hangs(remote)
             except OSError:  # it is gone: wait() finds out how
                 continue
+
+    def hear(self, name: str) -> list[Any]:
+        """The answers to what they were told."""
         answers: dict[int, Any] = {}
         self.wait(self.patience.of(name), answers)
         self._asking = False
@@ -138,7 +149,7 @@ class Crew:
                 raise answer.error
         return found
 
-    def _note_word(self, name: str, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+    def _note_word(self, name: str, args: Args | None) -> None:
         """``name`` is about to be said."""
 
     def _hangs(self, remote: Remote) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from envcli import errors
 from envcli.errors import EnvcliError, EnvError
 
-__all__ = ["Fault", "noted"]
+__all__ = ["Fault", "located", "noted"]
 
 Error = TypeVar("Error", bound=Exception)
 
@@ -44,6 +44,23 @@ class Fault(NamedTuple):
             return noted(AttributeError(f"{where}: {said}"), self.traceback)
         said = said if kind else f"{self.kinds[0]}: {said}".rstrip(": ")
         return noted(ours(f"{where}: {said}"), self.traceback)
+
+
+def located(env: int, who: str, seed: int | None, doing: str, row: int, vague: bool = False) -> str:
+    """Which env does what: ``"env 5 (worker 1, seed 13) in step 17"``.
+
+    Args:
+        env: its place in the batch.
+        who: runs it.
+        seed: of the env, if anybody gave it one.
+        doing: ``"step"``, ``"reset"`` or a word that was said.
+        row: of the rollout; counts for the first two alone.
+        vague: it may be in a later step.
+    """
+    found = f"env {env} ({who}{'' if seed is None else f', seed {seed}'})"
+    if doing == "step":
+        return f"{found} in step {row}{' or later' if vague else ''}"
+    return f"{found} in reset before step {row}" if doing == "reset" else f"{found} in {doing}"
 
 
 def noted(error: Error, trace: str) -> Error:

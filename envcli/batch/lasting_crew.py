@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import select
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from envcli.batch.crew import Crew, Lost
+from envcli.batch.crew import Args, Crew, Lost
 from envcli.batch.line import FAILED, HALT, IDLE, MADE, PAUSE, RESET, STATE, in_words
 from envcli.batch.patience import Patience
 from envcli.batch.remote import Remote
@@ -31,7 +31,7 @@ class LastingCrew(Crew):
     def __init__(self, shares: Sequence[range], method: str, patience: Patience, restarts: list[str]) -> None:
         self.restarts = restarts
         self.testament = Testament()
-        self._word: tuple[str, Callable[[range], tuple[Any, ...]] | None] = ("", None)  # that is being asked
+        self._word: tuple[str, Args | None] = ("", None)  # that is being asked
         self._pausing = False
         super().__init__(shares, method, patience)
 
@@ -41,7 +41,7 @@ class LastingCrew(Crew):
         if order == PAUSE or (order == RESET and not some):
             self._pausing = order == PAUSE and some
 
-    def _note_word(self, name: str, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+    def _note_word(self, name: str, args: Args | None) -> None:
         self._word = name, args
         self.testament.keep(name, args)
 
@@ -101,7 +101,7 @@ class LastingCrew(Crew):
         self._say(remote, name, lambda _: args)
         self._hear_alone(remote, self.patience.of(name), {})
 
-    def _say(self, remote: Remote, name: str, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+    def _say(self, remote: Remote, name: str, args: Args | None) -> None:
         remote.told(name)
         with contextlib.suppress(OSError):  # it is gone, or will be found to hang
             remote.line.send(in_words((name, () if args is None else args(remote.envs))))

@@ -13,6 +13,7 @@ from envcli.batch.crew import Crew
 from envcli.batch.lasting_crew import LastingCrew
 from envcli.batch.line import LEAD, PAUSE, RESET, STEP
 from envcli.batch.losable_env import LosableEnv
+from envcli.batch.mixed_crew import MixedCrew
 from envcli.batch.process import METHODS
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
@@ -42,6 +43,9 @@ class ParallelEnv(LosableEnv):
     Args:
         num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
         num_workers: processes; None: as many as this process may use cores, at most one for each env.
+        local_worker: this process is one of them, and steps a share of the envs itself while the others step theirs.
+            Where a step is short and cores are few, steps that a policy acts in take a third less time. But nobody
+            watches over those envs: one that hangs, hangs the program, and one that dies takes it along.
         start_method: ``"forkserver"`` (from a process that has torch and nothing else), ``"spawn"`` (a fresh
             interpreter) or ``"fork"`` (of this process: deadlocks where a GL context or a thread pool is in use).
         step_timeout: seconds that a worker may take for a step or a reset without any progress; 0: no limit.
@@ -66,7 +70,7 @@ class ParallelEnv(LosableEnv):
     """
 
     _leads = True
-    _crew: Crew | None = None
+    _crew: Crew | MixedCrew | None = None
     _mask_memory: SharedMemory | None = None
     _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
 
@@ -77,6 +81,7 @@ class ParallelEnv(LosableEnv):
         create_env_kwargs: Kwargs | Sequence[Kwargs] | None = None,
         *,
         num_workers: int | None = None,
+        local_worker: bool = False,
         start_method: str = "forkserver",
         device: torch.device | str | None = None,
         step_timeout: float = 60,
@@ -100,6 +105,12 @@ class ParallelEnv(LosableEnv):
             raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
         most = cores() if num_workers is None else at_least_one("num_workers", num_workers)
         self.num_workers = min(most, self.num_envs)
+        if local_worker and self.num_workers == 1:
+            raise ConfigError(
+                "local_worker: there is no other worker: num_workers=1. Take num_workers=2, or a SerialEnv "
+                "(parallel=serial)"
+            )
+        self.local_worker = local_worker
         self.start_method = start_method
         self._masks: dict[str, Array] = {}  # made at the start
         self._spare = SpareShared()
@@ -124,10 +135,13 @@ class ParallelEnv(LosableEnv):
         self._masks = {name: mask.numpy() for name, mask in masks.items()}
         self._mapped_masks = {name: mapped(mask) for name, mask in masks.items()}
 
-    def _new_crew(self, shares: Sequence[range]) -> Crew:
+    def _new_crew(self, shares: Sequence[range]) -> Crew | MixedCrew:
+        ours, theirs = (shares[:1], shares[1:]) if self.local_worker else ([], shares)
         if self._lasts:
-            return LastingCrew(shares, self.start_method, self._patience, self.restarts)
-        return Crew(shares, self.start_method, self._patience)
+            crew: Crew = LastingCrew(theirs, self.start_method, self._patience, self.restarts)
+        else:
+            crew = Crew(theirs, self.start_method, self._patience)
+        return MixedCrew(crew, ours[0]) if ours else crew
 
     def _close(self) -> None:
         crew, self._crew = self._crew, None
@@ -138,7 +152,7 @@ class ParallelEnv(LosableEnv):
             self._mask_memory = None
             crew.close()
 
-    def _at_work(self) -> Crew:
+    def _at_work(self) -> Crew | MixedCrew:
         if self._crew is None:
             raise EnvError("the workers are gone")
         return self._crew

@@ -7,7 +7,7 @@ from typing import Any
 
 import cloudpickle
 
-from envcli.batch.fault import Fault, noted
+from envcli.batch.fault import Fault, located, noted
 from envcli.batch.ray_actor import Place
 from envcli.batch.ray_cluster import Gone
 from envcli.batch.share import PHASES
@@ -61,14 +61,9 @@ class RayRemote:
         row += self.row
         if phase < 0:
             return f"the policy of {self._all()} in step {row}"
-        doing = PHASES[phase]
+        doing = self.word if PHASES[phase] == "call" else PHASES[phase]
         seed = self.seeds[index] if index < len(self.seeds) else None
-        found = f"env {self.envs[index]} (actor {self.index}{'' if seed is None else f', seed {seed}'})"
-        if doing == "step":
-            return f"{found} in step {row}"
-        if doing == "reset":
-            return f"{found} in reset before step {row}"
-        return f"{found} in {self.word if doing == 'call' else doing}"
+        return located(self.envs[index], f"actor {self.index}", seed, doing, row)
 
     def _all(self) -> str:
         """``"envs 4 to 7 (actor 1, seeds 3, 5, 8 and 1 more)"``."""

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from envcli.batch.bell import Bell
-from envcli.batch.fault import Fault, noted
+from envcli.batch.fault import Fault, located, noted
 from envcli.batch.line import (
     HALT,
     IDLE,
@@ -145,14 +145,9 @@ class Remote:
         doing = {STEP: "step", RESET: "reset"}.get(order, PHASES[phase])  # who was dead before has not noted it
         if order == LEAD and row < start:
             doing, row = "step", start
-        seed = self.seeds[place]
-        found = f"env {self.envs[place]} (worker {self.index}{'' if seed is None else f', seed {seed}'})"
-        if doing == "step":
-            vague = not exact and order == LEAD and self.numbers[STOP] > start + 1
-            return f"{found} in step {row + offset}{' or later' if vague else ''}"
-        if doing == "reset":
-            return f"{found} in reset before step {row + offset}"
-        return f"{found} in {self.word if doing == 'call' else doing}"
+        vague = not exact and order == LEAD and self.numbers[STOP] > start + 1
+        doing = self.word if doing == "call" else doing
+        return located(self.envs[place], f"worker {self.index}", self.seeds[place], doing, row + offset, vague)
 
     def failure(self, fault: Fault, offset: int) -> EnvcliError | AttributeError:
         """What it reported, as an error of ours."""

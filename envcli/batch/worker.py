@@ -8,7 +8,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,32 +18,26 @@ import torch
 
 from envcli.batch.awake import IN_ORDER, soon
 from envcli.batch.bell import Bell
+from envcli.batch.duty import Duty
 from envcli.batch.fault import Fault
 from envcli.batch.line import (
     FAILED,
     HALT,
     IDLE,
-    LEAD,
     NOTE,
     ONWARD,
     ORDER,
-    PAUSE,
     QUESTIONS,
-    RESET,
     SOME,
     START,
     STATE,
-    STEP,
     STOP,
     TOGETHER,
+    WORDS,
     WORKING,
     Line,
 )
-from envcli.batch.outline import Outline
-from envcli.batch.share import Share
-from envcli.buffer import Array, RolloutBuffer
-from envcli.keys import Key
-from envcli.memory.shared_memory import Known, Mapped, open_all, open_mapped
+from envcli.memory.shared_memory import open_mapped
 
 __all__ = ["work"]
 
@@ -77,12 +71,10 @@ def _settle_in(connection: Connection) -> dict[str, Any]:
 
 class _Worker:
     def __init__(self, line: Line, first: int, others: Sequence[memoryview]) -> None:
+        numbers = line.numbers
         self.line = line
-        self.first = first  # of our envs in the whole batch
+        self.duty = Duty(first, numbers[NOTE], lambda: bool(numbers[HALT]))
         self.others = others  # the numbers of the other workers
-        self.share = Share([])
-        self.masks: dict[str, Array] = {}
-        self.known: Known = [{}, {}]
         self.open = True
 
     def serve(self) -> None:
@@ -120,74 +112,26 @@ class _Worker:
             return all(numbers[STATE] != WORKING for numbers in self.others)
 
     def _do(self, numbers: Any) -> bytes | None:
-        order, start, onward = numbers[ORDER], numbers[START], bool(numbers[ONWARD])
-        if order == LEAD:
-            self.share.lead_rows(start, numbers[STOP], onward)
-        elif order == STEP:
-            self.share.step_row(start)
-        elif order == RESET:
-            where = self.masks["reset"] if numbers[SOME] else None
-            if where is None or where.any():
-                self.share.reset_row(start, where)
-        elif order == PAUSE:
-            self.share.pause(self.masks["pause"] if numbers[SOME] else None)
-        else:
+        order = numbers[ORDER]
+        if order == WORDS:
             return self._say()
+        self.duty.do(order, numbers[START], numbers[STOP], bool(numbers[ONWARD]), bool(numbers[SOME]))
         return None
 
     def _say(self) -> bytes:
         name, args = self.line.receive()
+        self.open = name != "close"
         try:
-            answer: bytes = cloudpickle.dumps((True, getattr(self, f"_{name}")(*args)))
+            answer: bytes = cloudpickle.dumps((True, self.duty.say(name, args)))
         except Exception as error:
             if name not in QUESTIONS:
                 raise
             return _report(error)
-        return answer
-
-    # -- words ----------------------------------------------------------------------------------------------------
-
-    def _build(self, makers: Any, abreast: bool) -> dict[int, Outline]:
-        numbers = self.line.numbers
-        self.share = Share(makers, numbers[NOTE], abreast)
-        self.share.stops_early = lambda: bool(numbers[HALT])
-        return Outline.telling(self.share.envs, self.first)
-
-    def _bind(
-        self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped], restarted: dict[Key, Mapped]
-    ) -> None:
-        ours = slice(self.first, self.first + len(self.share.envs))
-        opened: Mapping[Any, torch.Tensor] = open_all({**rows, **restarted, **masks}, self.known)
-        self.masks = {name: opened[name][ours].numpy() for name in masks}
-        batch_size = torch.Size([len(self.share.envs), *self.share.envs[0].batch_size])
-        buffer = RolloutBuffer(steps, batch_size, {path: opened[path][:, ours] for path in rows})
-        self.share.bind(buffer, {path: opened[path][:, ours] for path in restarted})
-
-    def _lose(self) -> None:
-        self.share.lose()
-
-    def _set_seeds(self, seeds: Any) -> None:
-        self.share.set_seeds(seeds)
-
-    def _give(self, options: Any, given: Any) -> None:
-        self.share.give(options, given)
-
-    def _get(self, name: str) -> list[Any]:
-        return self.share.get(name)
-
-    def _call(self, name: str, args: Any, kwargs: Any, among: Any) -> list[Any]:
-        return self.share.call(name, args, kwargs, among)
-
-    def _load(self, states: Any) -> None:
-        self.share.load(states)
-
-    def _close(self) -> None:
-        self.open = False
-        try:
-            self.share.close()
         finally:
-            for stream in (sys.stdout, sys.stderr):  # whoever reads our answer may kill us
-                stream.flush()
+            if not self.open:  # whoever reads our answer may kill us
+                sys.stdout.flush()
+                sys.stderr.flush()
+        return answer
 
 
 def _report(error: BaseException) -> bytes:

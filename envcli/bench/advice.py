@@ -147,7 +147,10 @@ def _more_envs_a_call(work: Workload) -> str:
 
 
 def _more_envs_a_worker(work: Workload) -> str:
-    return f"Let each worker have more envs, so that there are fewer messages: parallel.num_envs={2 * work.envs}"
+    cure = f"Let each worker have more envs, so that there are fewer messages: parallel.num_envs={2 * work.envs}"
+    if work.workers < 2 or work.cfg["parallel"].get("local_worker"):
+        return cure
+    return f"{cure}. Or let the main process be one of the workers: parallel.local_worker=true"
 
 
 def _even_shares(work: Workload) -> str:

@@ -131,22 +131,25 @@ def _one(sample: Sample, reading: Data, envs: int) -> _Round:
         names = dict.fromkeys(part for found in workers for part in found["parts"])
         worker = {part: each(statistics.fmean(found["parts"].get(part, 0) for found in workers)) for part in names}
         worker[IDLE] = max(whole - own - theirs - sum(worker.values()), 0.0)
-        spans = main["spans"].get(WAITING, [])
-        every, some, none = coverage(spans, [list(chain(*found["spans"].values())) for found in workers])
+        waiting = main["spans"].get(WAITING, [])
+        here = list(chain(*(spans for part, spans in main["spans"].items() if part != WAITING)))
+        every, some, none = coverage(waiting, [list(chain(*found["spans"].values())) for found in workers], here)
         long = max(every + some + none, 1)
         of_waiting = {"all": every / long, "some": some / long, "none": none / long}
     calls = sum(found["calls"] for found in readings) / steps
     return _Round(whole, own + theirs, calls, parts, worker, of_waiting)
 
 
-def coverage(waiting: Spans, busy: Sequence[Spans]) -> tuple[int, int, int]:
+def coverage(waiting: Spans, busy: Sequence[Spans], here: Spans = ()) -> tuple[int, int, int]:
     """How long, of the time in ``waiting``, all of the others are busy, or some of them, or none.
 
-    >>> coverage([(0, 10)], [[(1, 9)], [(1, 4), (2, 3)]])
-    (3, 5, 2)
+    ``here``: when who waits is busy itself, as a local worker is; that is no waiting.
+
+    >>> coverage([(0, 10)], [[(1, 9)], [(1, 4), (2, 3)]]), coverage([(0, 10)], [[(1, 9)]], here=[(0, 3)])
+    ((3, 5, 2), (6, 0, 1))
     """
     times, changes, who = [], [], []
-    for one, spans in enumerate([waiting, *map(_merged, busy)]):
+    for one, spans in enumerate([_merged(here), waiting, *map(_merged, busy)], start=-1):
         for begin, end in spans:
             times += [begin, end]
             changes += [1, -1]
@@ -156,7 +159,7 @@ def coverage(waiting: Spans, busy: Sequence[Spans]) -> tuple[int, int, int]:
     at = np.asarray(times, dtype=np.int64)
     order = np.argsort(at, kind="stable")
     change, index = np.asarray(changes)[order], np.asarray(who)[order]
-    waits = np.cumsum(np.where(index == 0, change, 0))[:-1] > 0
+    waits = np.cumsum(np.where(index == 0, change, 0) - np.where(index < 0, change, 0))[:-1] > 0
     working = np.cumsum(np.where(index > 0, change, 0))[:-1]
     long = np.diff(at[order])
     every, none = working == len(busy), working == 0

@@ -111,6 +111,7 @@ class Layers:
             elif isinstance(made, ParallelEnv):
                 made.create_env_fn = [TimedMaker(make) for make in made.create_env_fn]
                 self._batch = made
+                self.pid = os.getpid()  # what a local worker takes is in our own reading already
             return made
 
         return named

@@ -55,6 +55,7 @@ WAYS: list[tuple[str, Callable[[Callable[[], Env]], BatchedEnv]]] = [
     ("2 workers", lambda make: ParallelEnv(ENVS, make, num_workers=2)),
     ("3 workers", lambda make: ParallelEnv(ENVS, make, num_workers=3)),
     ("5 workers", lambda make: ParallelEnv(ENVS, make, num_workers=5)),
+    ("a local worker", lambda make: ParallelEnv(ENVS, make, num_workers=2, local_worker=True)),
     ("spawn", lambda make: ParallelEnv(ENVS, make, num_workers=1, start_method="spawn")),
 ]
 
@@ -104,10 +105,11 @@ def test_any_workers_give_the_same_bits(known: tuple[Any, TensorDictBase], name:
         assert_same_bits(rollout(env), data)
 
 
-def test_a_message_for_each_step_gives_the_same_bits(known: tuple[Any, TensorDictBase]) -> None:
+@pytest.mark.parametrize("local", [False, True], ids=["workers", "a local one"])
+def test_a_message_for_each_step_gives_the_same_bits(known: tuple[Any, TensorDictBase], local: bool) -> None:
     make, data = known
     actions = data["action"].unbind(1)
-    with ParallelEnv(ENVS, make, num_workers=2) as env:
+    with ParallelEnv(ENVS, make, num_workers=2, local_worker=local) as env:
         asked = iter(actions)
         assert_same_bits(rollout(env, lambda td: td.set("action", next(asked))), data)
         env.set_seed(7)

@@ -68,12 +68,8 @@ def neighbour() -> Iterator[ParallelEnv]:
 
 
 @pytest.fixture
-def nothing_left(neighbour: ParallelEnv) -> Iterator[None]:
-    gc.collect()
-    before = Belongings.now()
-    yield
-    gc.collect()
-    assert not Belongings.now().more_than(before)
+def nothing_left(neighbour: ParallelEnv, nothing_left: None) -> None:
+    """Beside a neighbour."""
 
 
 @contextmanager

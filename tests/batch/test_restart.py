@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,11 @@ from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
-from tests.batch.faults import Belongings, fail
+from tests.batch.faults import fail
 from tests.batch.test_faults import interrupted
 from tests.batch.test_parallel_env import BatchContract
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -103,15 +104,6 @@ def run(env: Env, way: str) -> TensorDictBase:
     env.set_seed(SEED)
     torch.manual_seed(1)
     return WAYS[way](env)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(nursery: None) -> Iterator[None]:
-    gc.collect()
-    before = Belongings.now()
-    yield
-    gc.collect()
-    assert not Belongings.now().more_than(before)
 
 
 def flagged(data: TensorDictBase) -> list[list[int]]:

@@ -115,5 +115,7 @@ def test_the_largest_part_with_a_cure_comes_first(
 def test_waiting_is_told_by_its_reason() -> None:
     many = {"type": "processes", "num_envs": 5, "num_workers": 2}
     waits = {WAITING: 9.0, LOOP: 1.0}
-    assert "messages: parallel.num_envs=8" in said(waits, {"all": 0.2, "some": 0.0, "none": 0.8}, parallel=BATCH)
+    late = {"all": 0.2, "some": 0.0, "none": 0.8}
+    assert "messages: parallel.num_envs=8. Or let the main" in said(waits, late, parallel=BATCH)
+    assert "local_worker" not in said(waits, late, parallel={**BATCH, "local_worker": True})
     assert "uneven: parallel.num_envs=6" in said(waits, {"all": 0.2, "some": 0.8, "none": 0.0}, parallel=many)

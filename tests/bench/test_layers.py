@@ -90,6 +90,18 @@ def test_workers_have_parts_of_their_own(layers: Layers) -> None:
     assert main["spans"][WAITING]
 
 
+@pytest.mark.usefixtures("nursery")
+def test_a_local_worker_is_part_of_the_main_process(layers: Layers) -> None:
+    batch = {"type": "processes", "num_envs": 4, "num_workers": 2, "local_worker": True}
+    found, whole = read(layers, parallel=batch, transforms=COUNTED)
+    (worker,) = found["workers"]
+    for process in (found["main"], worker):
+        assert set(process["parts"]) >= {STEPS, BACKEND, LOOP, "transforms.counted"}
+        assert 0 < sum(process["parts"].values()) < whole
+        assert process["spans"][LOOP]
+    assert found["main"]["parts"][WAITING] > 0
+
+
 def test_the_same_rollouts_with_and_without(layers: Layers) -> None:
     made = []
     for clocked in (True, False):

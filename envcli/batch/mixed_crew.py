@@ -1,0 +1,142 @@
+"""Workers, and this process as one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from envcli.batch.crew import Args, Crew
+from envcli.batch.duty import Duty
+from envcli.batch.fault import Fault, located
+from envcli.batch.line import QUESTIONS
+from envcli.batch.share import PHASES
+from envcli.errors import EnvcliError
+
+__all__ = ["MixedCrew"]
+
+Order = tuple[int, int, int, bool, bool]
+
+
+class MixedCrew:
+    """A :class:`~envcli.batch.crew.Crew`, and a share of the envs that is stepped here while its workers step theirs.
+
+    What goes wrong in an env that is stepped here ends the crew too; but nobody watches over such an env: one that
+    hangs, hangs the program.
+
+    Args:
+        crew: has the other shares.
+        envs: those of the share that is stepped here, the first of the batch.
+    """
+
+    def __init__(self, crew: Crew, envs: range) -> None:
+        self._crew, self._envs = crew, envs
+        self._duty = Duty(envs.start, [0, 0, 0, 0])
+        self._seeds: Sequence[int | None] = [None] * len(envs)
+        self._word = ""  # the last that was said here
+        self._due: Order | None = None  # what the workers do already
+
+    @property
+    def offset(self) -> int:
+        """What the number of a step is more than that of its row."""
+        return self._crew.offset
+
+    @offset.setter
+    def offset(self, offset: int) -> None:
+        self._crew.offset = offset
+
+    @property
+    def ended(self) -> bool:
+        """Are there no workers any more?"""
+        return self._crew.ended
+
+    def seeded(self, seeds: Sequence[int | None], places: int) -> None:
+        """See :meth:`Crew.seeded`."""
+        self._crew.seeded(seeds, places)
+        self._seeds = seeds[self._envs.start : self._envs.stop]
+
+    def order(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
+        """See :meth:`Crew.order`."""
+        self.post(order, start, stop, onward, some)
+        self.wait()
+
+    def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
+        """See :meth:`Crew.post`; what is to be done here is done by :meth:`wait`."""
+        self._crew.post(order, start, stop, onward, some)
+        self._due = order, start, stop, onward, some
+
+    def wait(self) -> None:
+        """See :meth:`Crew.wait`."""
+        due, self._due = self._due, None
+        if due is not None:
+            try:
+                self._duty.do(*due)
+            except Exception as error:
+                failure = self._failure(error)
+                self.end()
+                raise failure from error
+        self._crew.wait()
+
+    def ask(self, name: str, args: Args) -> list[Any]:
+        """See :meth:`Crew.ask`."""
+        self._crew.tell(name, args)
+        refusal: EnvcliError | AttributeError | None = None
+        answer = None
+        try:
+            answer = self._say(name, args(self._envs))
+        except Exception as error:
+            refusal = self._failure(error)
+            if name not in QUESTIONS:
+                self.end()
+                raise refusal from error
+            refusal.__cause__ = error
+        try:
+            answers = self._crew.hear(name)
+        except (EnvcliError, AttributeError):
+            if refusal is None or self.ended:
+                raise
+        if refusal is not None:  # that of the first env is told, as ever
+            raise refusal
+        return [answer, *answers]
+
+    def _say(self, name: str, args: tuple[Any, ...]) -> Any:
+        self._word = name
+        return self._duty.say(name, args)
+
+    def _failure(self, error: Exception) -> EnvcliError | AttributeError:
+        """``error``, with the env that it comes from; who asks for it sees where in the env by its cause."""
+        index, phase, row, _ = self._duty.note
+        doing = self._word if PHASES[phase] == "call" else PHASES[phase]
+        where = located(self._envs[index], "this process", self._seeds[index], doing, row + self.offset)
+        return Fault.of(error)._replace(traceback="").error(where, looked_up=self._word == "get")
+
+    def interrupt(self) -> None:
+        """See :meth:`Crew.interrupt`."""
+        self._due = None
+        self._crew.interrupt()
+
+    def close(self) -> None:
+        """See :meth:`Crew.close`; the envs here are closed first, and the others whatever happens."""
+        if os.getpid() != self._crew.owner:
+            return
+        if self.ended:  # there is something else to be told
+            self.end()
+            return
+        try:
+            self._say("close", ())
+        except Exception as error:
+            raise self._failure(error) from error
+        finally:
+            self._crew.close()
+
+    def abandon(self) -> None:
+        """See :meth:`Crew.abandon`."""
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def end(self) -> None:
+        """See :meth:`Crew.end`."""
+        self._crew.end()
+        with contextlib.suppress(Exception):
+            self._say("close", ())
