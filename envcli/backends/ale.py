@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from envcli.backends.ale_console import Console, Reader, game_names, rom_of
-from envcli.backends.backend import Backend
+from envcli.backends.backend import Backend, ByName
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError
 from envcli.keys import Key
@@ -62,6 +62,7 @@ class ALEEnv(Backend):
     """
 
     library: ClassVar[str] = "ale_py"
+    from_name = ByName()
 
     def __init__(
         self,
@@ -117,50 +118,6 @@ class ALEEnv(Backend):
         self._make_specs(lives, categorical_action_encoding)
 
     # -- what it is -----------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        max_pool: bool = False,
-        repeat_action_probability: float = 0.25,
-        full_action_space: bool = False,
-        difficulty: int | None = None,
-        mode: int | None = None,
-        noop_max: int = 0,
-        obs_type: str = "rgb",
-        episodic_life: bool = False,
-        lives: bool = False,
-        max_num_frames_per_episode: int | None = 108_000,
-        categorical_action_encoding: bool = False,
-        **options: Any,
-    ) -> Self:
-        """The same as the constructor; the name that every backend has. There are no other ``options``."""
-        if options:
-            raise ConfigError(f"ALEEnv takes no {', '.join(options)}. `envcli rollout --help` lists what it takes")
-        return cls(
-            name,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            pixels_only=pixels_only,
-            device=device,
-            max_pool=max_pool,
-            repeat_action_probability=repeat_action_probability,
-            full_action_space=full_action_space,
-            difficulty=difficulty,
-            mode=mode,
-            noop_max=noop_max,
-            obs_type=obs_type,
-            episodic_life=episodic_life,
-            lives=lives,
-            max_num_frames_per_episode=max_num_frames_per_episode,
-            categorical_action_encoding=categorical_action_encoding,
-        )
 
     @classmethod
     def available_names(cls) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 
@@ -12,7 +13,50 @@ from envcli.announced import check_mode
 from envcli.env import Env
 from envcli.errors import ConfigError
 
-__all__ = ["Backend", "step_limit"]
+__all__ = ["AvailableEnvs", "Backend", "ByName", "step_limit"]
+
+T = TypeVar("T")
+
+_NAME = inspect.Parameter("name", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="str")
+
+
+class ByName:
+    """The constructor as ``from_name``, so that what it takes is said once: ``from_name = ByName()``.
+
+    ``name`` stands for what the constructor cannot do without; all else is called as there, and has its defaults.
+
+    Args:
+        parts: what each of those arguments is, from the name; None: it is the name itself.
+    """
+
+    def __init__(self, parts: Callable[[str], Sequence[str]] | None = None) -> None:
+        self._parts = parts
+
+    def __get__(self, instance: object, owner: type[T]) -> Callable[..., T]:
+        def from_name(name: str, *others: Any, **options: Any) -> T:
+            """The env called ``name``; everything else is the constructor's."""
+            named = (name,) if self._parts is None else self._parts(name)
+            return owner(*named, *others, **options)
+
+        said = inspect.signature(owner).parameters.values()
+        others = [p for p in said if p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is not p.empty]
+        signature = inspect.Signature([_NAME, *others])
+        from_name.__signature__ = signature  # type: ignore[attr-defined]  # what a YAML's keys are held against
+        return from_name
+
+
+class AvailableEnvs(Generic[T]):
+    """``GymEnv.available_envs`` and ``env.available_envs``, as TorchRL has them: no call.
+
+    Args:
+        listed: what they are, of a class.
+    """
+
+    def __init__(self, listed: Callable[[Any], T]) -> None:  # Any: the type of a Backend
+        self._listed = listed
+
+    def __get__(self, instance: object, owner: type[Any]) -> T:
+        return self._listed(owner)
 
 
 class Backend(Env):
@@ -76,6 +120,8 @@ class Backend(Env):
         **options: Any,
     ) -> Self:
         """The env called ``name``. ``options`` go to the native constructor. What a YAML chooses must write this.
+
+        ``from_name = ByName()`` is enough where the constructor takes the name.
 
         Raises:
             UnknownName: there is no such env; says the nearest.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from envcli.announced import CURE
-from envcli.backends.backend import Backend
+from envcli.backends.backend import AvailableEnvs, Backend, ByName
 from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.dm.camera import PhysicsCamera, release
 from envcli.errors import ConfigError, EnvError, MissingDependency, SpecError
@@ -28,13 +28,6 @@ except ModuleNotFoundError as error:
     raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
 
 __all__ = ["DMControlEnv", "DMControlWrapper", "from_dm_env"]
-
-
-class _AvailableEnvs:
-    """``DMControlEnv.available_envs`` and ``env.available_envs``, as TorchRL has them: no call."""
-
-    def __get__(self, instance: object, owner: type[DMControlWrapper]) -> list[tuple[str, list[str]]]:
-        return suite.tasks()
 
 
 class DMControlWrapper(Backend):
@@ -59,7 +52,7 @@ class DMControlWrapper(Backend):
     """
 
     library: ClassVar[str] = "dm_control"
-    available_envs = _AvailableEnvs()
+    available_envs = AvailableEnvs(lambda cls: suite.tasks())
 
     def __init__(
         self,
@@ -282,6 +275,8 @@ class DMControlEnv(DMControlWrapper):
         ConfigError: the task does not take an option, or pixels are wanted and nothing here can draw them.
     """
 
+    from_name = ByName(lambda name: name.partition("-")[::2])
+
     def __init__(
         self,
         env_name: str,
@@ -319,39 +314,6 @@ class DMControlEnv(DMControlWrapper):
     def _loaded(self, **drawn: Any) -> dm_env.Environment:
         kwargs = {**self._task_kwargs, **drawn}
         return suite.load(self.env_name, self.task_name, kwargs, self.from_pixels, **self._options)
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        camera_id: int | str = 0,
-        pixel_size: FrameSize | None = None,
-        render_quality: str = "full",
-        visualize_reward: bool = False,
-        checks: str = "first",
-        **options: Any,
-    ) -> Self:
-        """The task called ``domain-task``; ``options`` are the constructor's other arguments."""
-        domain, _, task = name.partition("-")
-        return cls(
-            domain,
-            task,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            pixels_only=pixels_only,
-            device=device,
-            camera_id=camera_id,
-            pixel_size=pixel_size,
-            render_quality=render_quality,
-            visualize_reward=visualize_reward,
-            checks=checks,
-            **options,
-        )
 
     def _native_name(self) -> str:
         return f"{self.env_name}, task={self.task_name}"

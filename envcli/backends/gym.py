@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import gymnasium
 import torch
 
-from envcli.backends.backend import Backend
+from envcli.backends.backend import AvailableEnvs, Backend, ByName
 from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
@@ -22,13 +22,6 @@ from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
 
 _AT_ONCE = 64  # rows whose actions are converted together: an episode that ends among them was little work in vain
-
-
-class _AvailableEnvs:
-    """``GymEnv.available_envs`` and ``env.available_envs``, as TorchRL has them: no call."""
-
-    def __get__(self, instance: object, owner: type[GymWrapper]) -> Iterator[str]:
-        return iter(owner.available_names())
 
 
 class GymWrapper(Backend):
@@ -56,7 +49,7 @@ class GymWrapper(Backend):
     """
 
     library: ClassVar[str] = "gymnasium"
-    available_envs = _AvailableEnvs()
+    available_envs = AvailableEnvs(lambda cls: iter(cls.available_names()))
 
     def __init__(
         self,
@@ -284,6 +277,8 @@ class GymEnv(GymWrapper):
         ConfigError: the env does not take an option, needs a library that is not installed, or cannot be drawn here.
     """
 
+    from_name = ByName()
+
     def __init__(
         self,
         env_name: str,
@@ -310,31 +305,6 @@ class GymEnv(GymWrapper):
         except BaseException:
             native.close()  # nobody else ever sees it
             raise
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        categorical_action_encoding: bool = False,
-        checks: str = "first",
-        **options: Any,
-    ) -> Self:
-        """The same as the constructor; the name that every backend has."""
-        return cls(
-            name,
-            categorical_action_encoding=categorical_action_encoding,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            pixels_only=pixels_only,
-            checks=checks,
-            device=device,
-            **options,
-        )
 
 
 def from_gymnasium(env: gymnasium.Env[Any, Any], **options: Any) -> GymWrapper:

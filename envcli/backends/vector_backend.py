@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import gymnasium
 import torch
 
-from envcli.backends.backend import Backend
+from envcli.backends.backend import Backend, ByName
 from envcli.backends.vector_paces import Answer
 from envcli.backends.vector_rows import VectorRows, vector_reader
 from envcli.buffer import Array, RolloutBuffer
@@ -21,16 +21,6 @@ from envcli.seeding import seed_chain
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["VectorBackend", "thread_count"]
-
-
-T = TypeVar("T")
-
-
-class _Itself:
-    """The class by another name."""
-
-    def __get__(self, instance: object, owner: type[T]) -> type[T]:
-        return owner
 
 
 class VectorBackend(Backend, ABC):
@@ -53,7 +43,7 @@ class VectorBackend(Backend, ABC):
     """
 
     batched: ClassVar[bool] = True
-    from_name = _Itself()
+    from_name = ByName()
 
     def __init__(
         self,

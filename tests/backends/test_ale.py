@@ -16,6 +16,7 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
+from envcli.builder import build
 from envcli.env import Env
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.make import make_env
@@ -329,8 +330,10 @@ def test_an_option_that_cannot_be_is_refused(options: dict[str, Any], message: s
 
 
 def test_other_options_are_refused() -> None:
-    with pytest.raises(ConfigError, match="takes no frameskip"):
+    with pytest.raises(TypeError, match="frameskip"):
         ALEEnv.from_name("Pong", frameskip=3)
+    with pytest.raises(ConfigError, match=r"backend.mod: no such key. Did you mean 'mode'"):
+        build({"backend": {"type": "ale", "name": "Pong", "mod": 3}})
     with ALEEnv("Pong") as env:
         with pytest.raises(ConfigError, match="reset: ALE takes no options, found seed"):
             env.reset(seed=3)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-import yaml
 from tensordict import TensorDictBase
 
-from envcli import catalog, registry
 from envcli.configuration.reading import read
 from envcli.env import Env
 from envcli.errors import ConfigError, UnknownName
@@ -89,16 +87,6 @@ def test_a_game_that_is_cut_off_is_truncated() -> None:
         following = env.rollout(4, break_when_any_done=False)["next"]
     assert following["truncated"][..., 0].tolist() == [[False, True, False, True]] * 2
     assert not following["terminated"].any()
-
-
-def test_the_node_lists_what_the_constructor_takes() -> None:
-    node = yaml.safe_load((catalog.folder() / "backend" / "ale_vector.yaml").read_text())
-    given = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}
-    arguments = registry.arguments(ALEVectorEnv.from_name)
-    assert set(node) - {"type", "native_transforms"} == set(arguments) - given
-    assert {name: p.default for name, p in arguments.items() if name in node and p.default is not p.empty} == {
-        name: value for name, value in node.items() if name not in ("type", "name", "native_transforms")
-    }
 
 
 def test_mistakes_are_explained() -> None:

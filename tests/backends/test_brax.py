@@ -10,7 +10,7 @@ import torch
 import yaml
 from tensordict import TensorDictBase
 
-from envcli import catalog, registry
+from envcli import catalog
 from envcli.env import Env
 from envcli.errors import ActionError, ConfigError, UnknownName
 from envcli.make import make_env
@@ -152,12 +152,6 @@ def test_presets_name_envs_that_there_are() -> None:
     found = [yaml.safe_load(path.read_text())["backend"]["name"] for path in presets]
     assert "ant" in found
     assert set(found) <= set(BraxEnv.available_names())
-
-
-def test_the_node_lists_what_the_constructor_takes() -> None:
-    node = yaml.safe_load((catalog.folder() / "backend" / "brax.yaml").read_text())
-    given = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}
-    assert set(node) - {"type", "options"} == set(registry.arguments(BraxEnv.from_name)) - given
 
 
 def test_it_is_run_by_its_yaml(cli: Command) -> None:

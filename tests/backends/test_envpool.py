@@ -6,9 +6,7 @@ import warnings
 
 import pytest
 import torch
-import yaml
 
-from envcli import catalog, registry
 from envcli.configuration.reading import read
 from envcli.env import Env
 from envcli.errors import ConfigError, UnknownName
@@ -99,13 +97,6 @@ def test_the_engine_does_what_the_bundle_asks_for() -> None:
     cfg = read("rollout", [*words, "transforms=atari", "backend.native_transforms=false"])
     node, rest = EnvpoolEnv.absorb(cfg.backend, cfg.transforms)
     assert (node["options"], len(rest)) == ({"noop_max": 30}, 5)
-
-
-def test_the_node_lists_what_the_constructor_takes() -> None:
-    node = yaml.safe_load((catalog.folder() / "backend" / "envpool.yaml").read_text())
-    given = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}
-    arguments = set(registry.arguments(EnvpoolEnv.from_name)) - given
-    assert set(node) - {"type", "options", "native_transforms"} == arguments
 
 
 def test_mistakes_are_explained() -> None:

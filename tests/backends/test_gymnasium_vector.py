@@ -8,12 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-import yaml
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envcli import catalog, registry
 from envcli.backends.gymnasium_vector import GymnasiumVectorEnv
 from envcli.env import Env
 from envcli.errors import ConfigError, UnknownName
@@ -153,13 +151,6 @@ def test_frames_are_those_of_each_env() -> None:
 
 
 # -- what is typed ----------------------------------------------------------------------------------------------------
-
-
-def test_the_node_lists_what_the_constructor_takes() -> None:
-    node = yaml.safe_load((catalog.folder() / "backend" / "gymnasium_vector.yaml").read_text())
-    given = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}
-    assert set(node) - {"type", "options"} == set(registry.arguments(GymnasiumVectorEnv.from_name)) - given
-    assert registry.find("backends", node["type"]) is GymnasiumVectorEnv
 
 
 def test_mistakes_are_explained() -> None:

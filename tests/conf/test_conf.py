@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from envcli import catalog, commands, registry
 from envcli.builder import build
 from envcli.configuration.reading import read
-from envcli.errors import EnvcliError
+from envcli.errors import EnvcliError, MissingDependency
 
 CONF = catalog.folder()
 COMMANDS = [name for name in commands.names() if hasattr(commands.find(name), "Config")]
@@ -96,6 +98,24 @@ def test_a_node_lists_exactly_the_arguments_of_its_class(group: str) -> None:
             cls = registry.find(family, node["type"])
             arguments = set(registry.arguments(cls)) - GIVEN
             assert set(node) - {"type", *registry.listed(cls)} == arguments, f"conf/{group}/{choice}.yaml"
+
+
+@pytest.mark.parametrize("choice", catalog.choices("backend"))
+def test_a_backends_node_lists_what_its_from_name_takes(choice: str) -> None:
+    """But for what stands elsewhere in a configuration; and with the same defaults."""
+    node = yaml.safe_load((CONF / "backend" / f"{choice}.yaml").read_text())
+    try:
+        taken = registry.arguments(registry.find("backends", node["type"]).from_name)
+    except MissingDependency as error:
+        pytest.skip(str(error))
+    elsewhere = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}
+    nested = {name for name, p in taken.items() if "Mapping" in str(p.annotation)}  # under options
+    absorbed = {"native_transforms"}
+    assert set(node) - {"type", "options"} - absorbed == set(taken) - elsewhere - nested
+    for name in set(node) & set(taken):
+        default = taken[name].default
+        if default is not inspect.Parameter.empty and not isinstance(default, torch.dtype):
+            assert node[name] == (list(default) if isinstance(default, tuple) else default), name
 
 
 @pytest.mark.parametrize("group", FAMILIES)
