@@ -14,7 +14,7 @@ from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import EnvError, SpecError
 from envcli.front import reset_mask
-from envcli.keys import Key, as_user_key, under_next
+from envcli.keys import DONE_FAMILY, Key, as_user_key, under_next
 from envcli.mdp import leaf_paths
 from envcli.row_views import RowViews
 
@@ -200,9 +200,7 @@ class EnvBase(Env):
                 result.set(as_user_key(path), self._completed(path, result))
 
     def _completed(self, path: Key, result: TensorDictBase) -> torch.Tensor:
-        flags: list[torch.Tensor | None] = [
-            result.get(as_user_key((*path[:-1], name)), None) for name in ("done", "terminated", "truncated")
-        ]
+        flags: list[torch.Tensor | None] = [result.get(as_user_key((*path[:-1], name)), None) for name in DONE_FAMILY]
         done, terminated, truncated = flags
         known = [flag for flag in (terminated, truncated) if flag is not None]
         if path[-1] == "done" and known:

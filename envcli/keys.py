@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["Key", "NestedKey", "as_path", "as_user_key", "nest", "under_next"]
+__all__ = ["DONE_FAMILY", "Key", "NestedKey", "as_path", "as_user_key", "nest", "under_next"]
 
 NestedKey: TypeAlias = str | tuple[str, ...]
 """What a user writes: ``"observation"`` or ``("next", "observation")``."""
 
 Key: TypeAlias = tuple[str, ...]
 """What we write inside: always a tuple, never empty."""
+
+DONE_FAMILY = ("done", "terminated", "truncated")
+"""The flags of the end of an episode: either end, that of the task, that of its time."""
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ STOREYS = [
         "envcli.schema",
     ],
     ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder", "envcli.terminal"],
-    ["envcli.announced", "envcli.memory"],
+    ["envcli.announced", "envcli.done_family", "envcli.memory"],
     ["envcli.dynamics", "envcli.shards", "envcli.strict_rows"],
     [
         "envcli.action_gate",

@@ -13,7 +13,7 @@ from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, EnvError
 from envcli.front import gates
-from envcli.keys import Key, as_path
+from envcli.keys import DONE_FAMILY, Key, as_path
 
 __all__ = ["Stepper"]
 
@@ -41,7 +41,7 @@ class Stepper:
         self._flags = [(self.root[path], self.following[path]) for path in flags]
         self._done, self._terminated, self._truncated = (
             [self.following[path].reshape((*env.batch_size, -1)) for path in flags if path[-1] == name]
-            for name in ("done", "terminated", "truncated")
+            for name in DONE_FAMILY
         )
         self._preset = [(self.root[path], self.following[path]) for path in env._row_carries()]
         stay = {*flags, *leaf_specs(env.full_action_spec)}

@@ -11,6 +11,7 @@ import torch
 from envcli.backends.ale_console import Console, Reader, game_names, rom_of
 from envcli.backends.backend import Backend, ByName
 from envcli.buffer import Array, RolloutBuffer
+from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
@@ -167,9 +168,7 @@ class ALEEnv(Backend):
         n = len(self._codes)
         self.action_spec = Categorical(n, device=device) if categorical else OneHot(n, device=device, dtype=torch.int64)
         self.reward_spec = Unbounded(one, device=device)
-        flag = Categorical(2, shape=one, dtype=torch.bool, device=device)
-        flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
-        self.full_done_spec = Composite(flags, device=device)
+        self.full_done_spec = done_family(device=device)
 
     # -- the rows -------------------------------------------------------------------------------------------------
 
@@ -178,9 +177,7 @@ class ALEEnv(Backend):
         self._following = self._shown(buffer, ("next",))
         self._action = buffer.array(("action",))
         self._reward = buffer.flags(("next", "reward"))
-        self._done, self._terminated, self._truncated = (
-            buffer.flags(("next", name)) for name in ("done", "terminated", "truncated")
-        )
+        self._flags = EndRows(buffer)
 
     def _shown(self, buffer: RolloutBuffer, root: Key) -> Shown:
         readers: dict[str, Callable[[Array], tuple[Reader, Array]]] = {
@@ -233,9 +230,8 @@ class ALEEnv(Backend):
         return codes
 
     def _mark_end(self, t: int) -> None:
-        self._done[t] = True
-        self._truncated[t] = self._env.game_truncated()
-        self._terminated[t] = self._console.life_lost or self._env.game_over(with_truncation=False)
+        over = self._console.life_lost or self._env.game_over(with_truncation=False)
+        self._flags.mark(t, over, self._env.game_truncated())
 
     def _set_seed(self, seed: int | None) -> None:
         if seed is not None:

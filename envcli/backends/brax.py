@@ -18,11 +18,11 @@ from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_paces import Answer
 from envcli.buffer import Array
 from envcli.errors import ConfigError
+from envcli.keys import DONE_FAMILY
 
 __all__ = ["BraxEnv"]
 
 _EPISODE = 1000  # steps, as brax.envs.create has it
-_FLAGS = ("done", "terminated", "truncated")
 
 
 class BraxEnv(VectorBackend):
@@ -161,7 +161,7 @@ class BraxEnv(VectorBackend):
                 floats = torch.where(ended, as_tensor(self._moment.floats), floats)
                 for name, begun in self._moment.observation.items():
                     shown[name] = torch.where(_like(ended, shown[name]), as_tensor(begun), shown[name])
-                shown.update({name: torch.zeros_like(ended) for name in _FLAGS})
+                shown.update({name: torch.zeros_like(ended) for name in DONE_FAMILY})
         unrolled: TensorDictBase = TensorDict.stack(made, -1)
         unrolled.names = [*unrolled.names[:-1], "time"]
         return unrolled
@@ -171,7 +171,7 @@ class BraxEnv(VectorBackend):
         self._moment, floats, reward, observation = self._world.felt(self._moment, floats, action)
         self._elapsed += 1
         terminated, truncated = (torch.as_tensor(ends, device=self.device) for ends in self._ends())
-        flags = dict(zip(_FLAGS, (terminated | truncated, terminated, truncated), strict=True))
+        flags = dict(zip(DONE_FAMILY, (terminated | truncated, terminated, truncated), strict=True))
         columns = {name: value.unsqueeze(-1) for name, value in {"reward": reward, **flags}.items()}
         return floats, TensorDict({**observation, **columns}, self.batch_size, device=self.device)
 

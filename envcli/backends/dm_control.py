@@ -13,10 +13,11 @@ from envcli.announced import CURE
 from envcli.backends.backend import AvailableEnvs, Backend, ByName
 from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.dm.camera import PhysicsCamera, release
+from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError, EnvError, MissingDependency, SpecError
 from envcli.keys import Key
 from envcli.pixels import FrameSize, Unwritten
-from envcli.specs import Categorical, Composite, TensorSpec
+from envcli.specs import Composite, TensorSpec
 from envcli.strict_rows import StrictRows, strict_rows
 
 try:
@@ -115,9 +116,7 @@ class DMControlWrapper(Backend):
         self._announced, self._announced_reward = announced(self._shown), announced(native.reward_spec())
         self._in_reset, self._in_step = f"{self._native_name()} reset", f"{self._native_name()} step"
         self.reward_spec = dm_spec_to_spec(native.reward_spec(), device=device, where="reward_spec")
-        flag = Categorical(2, shape=torch.Size([1]), dtype=torch.bool, device=device)
-        flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
-        self.full_done_spec = Composite(flags, device=device)
+        self.full_done_spec = done_family(device=device)
         self._row_layout()  # an observation may use a name of ours: say so now
 
     def _native_name(self) -> str:
@@ -139,9 +138,7 @@ class DMControlWrapper(Backend):
         )
         self._action = row_reader(self._taken, self._acted, buffer)
         self._reward: Rows = buffer.array(("next", "reward"))
-        self._done, self._terminated, self._truncated = (
-            buffer.flags(("next", name)) for name in ("done", "terminated", "truncated")
-        )
+        self._flags = EndRows(buffer)
         if self._pixels is not None:
             self._pixels.bind(buffer)
         self._native_step = self._env.step if self.frame_skip in (None, 1) else self._repeated_step
@@ -197,9 +194,8 @@ class DMControlWrapper(Backend):
         if step.last():
             if self.checks == "full":
                 self._check_discount(step.discount)
-            self._done[t] = True
             over = not np.any(step.discount)
-            self._terminated[t], self._truncated[t] = over, not over
+            self._flags.mark(t, over, not over)
         if self._pixels is not None:
             self._pixels.show_next(t)
 

@@ -10,6 +10,7 @@ import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName
 from envcli.buffer import Array, RolloutBuffer, Rows
+from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
@@ -17,7 +18,7 @@ from envcli.gym.info_reader import InfoReader
 from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.keys import Key
 from envcli.pixels import Pixels, Unwritten
-from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
+from envcli.specs import Composite, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
 
@@ -130,9 +131,7 @@ class GymWrapper(Backend):
         self._acted: Key = () if isinstance(native.action_space, gymnasium.spaces.Dict) else ("action",)
         self.action_spec = Composite(action=action, device=device) if self._acted else action
         self.reward_spec = Unbounded(torch.Size([1]), device=device)
-        flag = Categorical(2, shape=torch.Size([1]), dtype=torch.bool, device=device)
-        flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
-        self.full_done_spec = Composite(flags, device=device)
+        self.full_done_spec = done_family(device=device)
         self._row_layout()  # a Dict space may use a name of ours, or both spaces the same: say so now
 
     def _native_attribute(self, name: str) -> Any:
@@ -158,9 +157,7 @@ class GymWrapper(Backend):
         self._action = row_reader(self._env.action_space, self._acted, buffer)
         self._actions = rows_reader(self._env.action_space, self._acted, buffer)
         self._reward = buffer.flags(("next", "reward"))
-        self._done, self._terminated, self._truncated = (
-            buffer.flags(("next", name)) for name in ("done", "terminated", "truncated")
-        )
+        self._flags = EndRows(buffer)
         self._first_info: Callable[[int, Mapping[str, Any]], None] | None = None
         self._next_info: Callable[[int, Mapping[str, Any]], None] | None = None
         if self._info is not None:
@@ -198,7 +195,7 @@ class GymWrapper(Backend):
             answers.check(t, t + 1)
         # Only False itself goes on at once: that costs less than to ask for the truth, and None is seen.
         if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
-            self._mark_end(t, terminated, truncated)
+            self._flags.mark(t, bool(terminated), bool(truncated))
         if self._next_info is not None:
             self._next_info(t, info)
         if self._pixels is not None:
@@ -210,7 +207,7 @@ class GymWrapper(Backend):
         answers, t = self._answers, start
         if answers.new_step:  # it is looked at by itself
             t = start = super()._step_rows(start, start + 1)
-            if start == stop or self._done[start - 1]:
+            if start == stop or self._flags.done[start - 1]:
                 return start
         stop = min(stop, start + min(_AT_ONCE, answers.left()))
         step, observations, rewards = answers.step, self._following, self._reward
@@ -226,11 +223,11 @@ class GymWrapper(Backend):
                     raise
                 if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
                     answers.check(start, t + 1)
-                    self._mark_end(t, terminated, answers.over(t + 1 - start) or truncated)
+                    self._flags.mark(t, bool(terminated), answers.over(t + 1 - start) or bool(truncated))
                     return t + 1
             answers.check(start, stop)
             if answers.over(stop - start):
-                self._mark_end(t, False, True)
+                self._flags.mark(t, False, True)
         except BaseException:
             answers.over(t - start)
             self._stopped_in(answers.whole(start, t))
@@ -250,10 +247,6 @@ class GymWrapper(Backend):
             if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
                 break
         return observation, total, terminated, truncated, info
-
-    def _mark_end(self, t: int, terminated: Any, truncated: Any) -> None:
-        self._done[t] = True
-        self._terminated[t], self._truncated[t] = bool(terminated), bool(truncated)
 
     def _set_seed(self, seed: int | None) -> None:
         self._seed = seed

@@ -13,12 +13,13 @@ from envcli.backends.backend import Backend, ByName
 from envcli.backends.vector_paces import Answer
 from envcli.backends.vector_rows import VectorRows, vector_reader
 from envcli.buffer import Array, RolloutBuffer
+from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError
 from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.schema import at_least, cores
 from envcli.seeding import seed_chain
-from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
+from envcli.specs import Composite, Unbounded
 
 __all__ = ["VectorBackend", "thread_count"]
 
@@ -84,11 +85,8 @@ class VectorBackend(Backend, ABC):
         full = Composite(action=taken, device=device) if self._acted else taken
         assert isinstance(full, Composite)
         self.full_action_spec = self._of_all(full)
-        one = torch.Size([1])
-        flag = Categorical(2, shape=one, dtype=torch.bool, device=device)
-        flags: dict[str, TensorSpec] = dict.fromkeys(("done", "terminated", "truncated"), flag)
-        self.full_reward_spec = self._of_all(Composite(reward=Unbounded(one, device=device), device=device))
-        self.full_done_spec = self._of_all(Composite(flags, device=device))
+        self.full_reward_spec = self._of_all(Composite(reward=Unbounded(torch.Size([1]), device=device), device=device))
+        self.full_done_spec = done_family([self.num_envs], device)
         self._row_layout()  # a Dict space may use a name of ours, or both spaces the same: say so now
 
     def _show(self, shown: Composite) -> None:
@@ -104,9 +102,8 @@ class VectorBackend(Backend, ABC):
     def _bind(self, buffer: RolloutBuffer) -> None:
         self._first, self._following = (self._rows(prefix, buffer) for prefix in ((), ("next",)))
         self._action = vector_reader(self._actions, self._acted, buffer)
-        self._reward, self._done, self._terminated, self._truncated = (
-            buffer.array(("next", name))[..., 0] for name in ("reward", "done", "terminated", "truncated")
-        )
+        self._reward = buffer.array(("next", "reward"))[..., 0]
+        self._flags = EndRows(buffer)
 
     def _rows(self, prefix: Key, buffer: RolloutBuffer) -> VectorRows:
         return VectorRows(self._space, (*prefix, *self._observed), buffer)
@@ -165,7 +162,7 @@ class VectorBackend(Backend, ABC):
         self._following.put(t, observation)
         self._reward[t] = reward
         if ended.any():
-            self._done[t], self._terminated[t], self._truncated[t] = ended, terminated, truncated
+            self._flags.mark(t, terminated, truncated)
         self._note(t, info)
 
     def _write_on(self, t: int, answer: Answer, ended: Array) -> Array:
@@ -174,9 +171,9 @@ class VectorBackend(Backend, ABC):
         on = ~ended
         self._following.put_where(t, on, observation)
         self._reward[t][on] += reward[on]
-        self._terminated[t] |= terminated & on
-        self._truncated[t] |= truncated & on
-        self._done[t] = now = ended | terminated | truncated
+        self._flags.terminated[t] |= terminated & on
+        self._flags.truncated[t] |= truncated & on
+        self._flags.done[t] = now = ended | terminated | truncated
         self._note(t, info)
         return now
 

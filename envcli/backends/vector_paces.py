@@ -10,6 +10,7 @@ import numpy as np
 
 from envcli.backends.vector_rows import VectorRows
 from envcli.buffer import Array, RolloutBuffer
+from envcli.done_family import EndRows
 
 __all__ = ["Answer", "VectorPaces"]
 
@@ -46,9 +47,8 @@ class VectorPaces:
     ) -> None:
         self._first, self._following = first, following
         self._actions, self._send, self._receive = actions, send, receive
-        self._reward, self._done, self._terminated, self._truncated = (
-            buffer.array(("next", name))[..., 0] for name in ("reward", "done", "terminated", "truncated")
-        )
+        self._reward = buffer.array(("next", "reward"))[..., 0]
+        self._flags = EndRows(buffer)
         self._block = min(_BLOCK, 1 + _BLOCK_BYTES // following.nbytes)
         self._num_envs = buffer.batch_size[0]
 
@@ -89,9 +89,7 @@ class VectorPaces:
         self._following.put_at(rows, envs, shown, stepped)
         self._reward[rows[stepped], envs[stepped]] = reward[stepped]
         if ended.any():
-            ends = rows[ended], envs[ended]
-            self._done[ends] = True
-            self._terminated[ends], self._truncated[ends] = terminated[ended], truncated[ended]
+            self._flags.mark((rows[ended], envs[ended]), terminated[ended], truncated[ended])
         rows += stepped
         self._first.put_at(rows, envs, shown, ~ended & (rows <= last))
 

@@ -8,19 +8,18 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from envcli.done_family import done_family
 from envcli.dynamics.dynamics import Dynamics
 from envcli.errors import ConfigError, SpecError, UnknownName
 from envcli.specs import Categorical, Composite, OneHot, TensorSpec, Unbounded
 
-__all__ = ["FLAGS", "MOMENT", "Task", "Values"]
+__all__ = ["MOMENT", "Task", "Values"]
 
 Values: TypeAlias = dict[str, Tensor]
 """Name -> ``[*lead, *value]``."""
 
 MOMENT = ("observation", "state", "elapsed_steps")
 """What there is to know of a moment; the first is for the user, the others for the next step."""
-
-FLAGS = ("done", "terminated", "truncated")
 
 
 class Task:
@@ -68,15 +67,14 @@ class Task:
         if self.params:
             number = Unbounded(lead, dtype=self.dtype)
             kept["params"] = Composite(dict.fromkeys(self.params, number), shape=lead)
-        flag = Categorical(2, shape=torch.Size([*lead, 1]), dtype=torch.bool)
         families: dict[str, dict[str, TensorSpec]] = {
             "observation": shown,
             "state": kept,
             "action": {"action": self.action_spec(lead)},
             "reward": {"reward": Unbounded([*lead, 1])},
-            "done": dict.fromkeys(FLAGS, flag),
         }
-        return {name: Composite(leaves, shape=lead, device=device) for name, leaves in families.items()}
+        specs = {name: Composite(leaves, shape=lead, device=device) for name, leaves in families.items()}
+        return {**specs, "done": done_family(lead, device)}
 
     def action_spec(self, lead: torch.Size) -> TensorSpec:
         """Of the actions of as many envs as ``lead`` says, on the host."""

@@ -11,11 +11,11 @@ from torch._C._functorch import is_batchedtensor
 
 from envcli.action_gate import as_member
 from envcli.errors import SpecError
-from envcli.keys import as_user_key
+from envcli.keys import DONE_FAMILY, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.specs import TensorSpec
 from envcli.stateless.random_streams import RandomStreams
-from envcli.stateless.task import FLAGS, Task, Values
+from envcli.stateless.task import Task, Values
 
 __all__ = ["TaskFront"]
 
@@ -45,7 +45,7 @@ class TaskFront:
             state = self._drawn(lead, where)
         state = state.to(self._device, self._task.dtype).expand(*lead, -1).clone()
         flag = torch.zeros_like(state[..., :1], dtype=torch.bool)
-        values = self._task.begin(state) | {name: flag.clone() for name in FLAGS}
+        values = self._task.begin(state) | {name: flag.clone() for name in DONE_FAMILY}
         begun = self._tensordict(values, lead)
         if params:
             begun.set("params", self._tensordict(params, lead))

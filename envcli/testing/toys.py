@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.done_family import done_family
 from envcli.env_base import EnvBase
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey
-from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
+from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 
 __all__ = ["FAULTS", "BrokenEnv", "CountingEnv", "DoubleEnv", "NestedEnv", "StatelessEnv"]
 
@@ -60,9 +61,7 @@ class CountingEnv(EnvBase):
         )
         self.full_action_spec = self._composite(action=Bounded(-1, 1, shape=self._shape, **number))
         self.full_reward_spec = self._composite(reward=Unbounded(self._shape, **number))
-        flag = Categorical(2, shape=self._shape, dtype=torch.bool, device=self.device)
-        names = ("done", "terminated", "truncated")
-        self.full_done_spec = Composite(dict.fromkeys(names, flag), shape=self.batch_size, device=self.device)
+        self.full_done_spec = done_family(self.batch_size, self.device)
 
     def _composite(self, **leaves: TensorSpec) -> Composite:
         composite = Composite(shape=self.batch_size, device=self.device)

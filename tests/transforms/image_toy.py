@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.done_family import done_family
 from envcli.env_base import EnvBase
-from envcli.specs import Bounded, Categorical, Composite, Unbounded
+from envcli.specs import Bounded, Composite, Unbounded
 
 __all__ = ["FramesEnv", "frame"]
 
@@ -52,8 +53,7 @@ class FramesEnv(EnvBase):
         self.observation_spec = observation
         self.action_spec = Bounded(-1, 1, shape=shape, dtype=torch.float32)
         self.reward_spec = Unbounded(shape)
-        flag = Categorical(2, shape=shape, dtype=torch.bool)
-        self.full_done_spec = Composite(dict.fromkeys(("done", "terminated", "truncated"), flag), shape=self.batch_size)
+        self.full_done_spec = done_family(self.batch_size)
 
     @property
     def lives_left(self) -> torch.Tensor:
