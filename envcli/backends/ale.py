@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from envcli.backends.ale_console import Console, Reader, game_names, rom_of
+from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.backend import Backend, ByName
 from envcli.buffer import Array, RolloutBuffer
 from envcli.done_family import EndRows, done_family
@@ -18,7 +19,6 @@ from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Un
 
 __all__ = ["ALEEnv"]
 
-_FRAME_SKIP = 4  # of every ALE/...-v5
 _OBS_TYPES = ("rgb", "grayscale", "ram")
 
 Shown = list[tuple[Reader, Array]]
@@ -101,7 +101,7 @@ class ALEEnv(Backend):
             _require("frame_skip", frame_skip, "at least 2 with max_pool, which takes two frames", frame_skip != 1)
         self._console = Console(
             self.game,
-            frame_skip=frame_skip or _FRAME_SKIP,
+            frame_skip=frame_skip or FRAME_SKIP,
             max_pool=max_pool,
             noop_max=noop_max,
             stop_at_life_loss=episodic_life,
@@ -141,8 +141,8 @@ class ALEEnv(Backend):
 
     @property
     def step_seconds(self) -> float | None:
-        """``frame_skip`` frames of an Atari, which shows 60 a second."""
-        return (self.frame_skip or _FRAME_SKIP) / 60
+        """``frame_skip`` frames of an Atari."""
+        return atari_seconds(self.frame_skip)
 
     def _native_name(self) -> str:
         return self.game

@@ -11,6 +11,7 @@ from gymnasium.spaces import Box
 
 from envcli.backends.ale_console import game_names, rom_of, screen_size_of
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
+from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.vector_backend import VectorBackend, thread_count
 from envcli.backends.vector_paces import Answer
 from envcli.buffer import Array, RolloutBuffer
@@ -26,7 +27,6 @@ except ModuleNotFoundError as missing:
 
 __all__ = ["ALEVectorEnv"]
 
-_FRAME_SKIP = 4  # of every ALE/...-v5
 _FOREVER = 2**31 - 1  # frames
 _SEEDS = 2**31  # the engine's are int32, and negative ones mean none
 
@@ -113,7 +113,7 @@ class ALEVectorEnv(VectorBackend):
             img_width=width,
             grayscale=obs_type == "grayscale",
             stack_num=stack or 1,
-            frameskip=frame_skip or _FRAME_SKIP,
+            frameskip=frame_skip or FRAME_SKIP,
             maxpool=max_pool,
             noop_max=noop_max,
             episodic_life=episodic_life,
@@ -155,8 +155,8 @@ class ALEVectorEnv(VectorBackend):
 
     @property
     def step_seconds(self) -> float | None:
-        """``frame_skip`` frames of an Atari, which shows 60 a second."""
-        return (self.frame_skip or _FRAME_SKIP) / 60
+        """``frame_skip`` frames of an Atari."""
+        return atari_seconds(self.frame_skip)
 
     def _native_name(self) -> str:
         return self.game

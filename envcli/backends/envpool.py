@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
+from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.vector_backend import VectorBackend, thread_count
 from envcli.backends.vector_paces import Answer, VectorPaces
 from envcli.buffer import Array, RolloutBuffer
@@ -92,7 +93,7 @@ class EnvpoolEnv(VectorBackend):
         self._options: Options = {**options, "num_threads": thread_count(num_threads, self.num_envs)}
         if self._atari:
             self._repeat = 1  # the engine holds actions
-            self._options = {**_ATARI, "frame_skip": frame_skip or 4, **self._options}
+            self._options = {**_ATARI, "frame_skip": frame_skip or FRAME_SKIP, **self._options}
         self._env = self._made(np.random.SeedSequence().generate_state(self.num_envs).tolist())
         shown, taken = self._env.single_observation_space, self._env.single_action_space
         self._frames = self._atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
@@ -136,8 +137,8 @@ class EnvpoolEnv(VectorBackend):
 
     @property
     def step_seconds(self) -> float | None:
-        """``frame_skip`` frames of an Atari, which shows 60 a second; other tasks do not say."""
-        return self._options["frame_skip"] / 60 if self._atari else None
+        """``frame_skip`` frames of an Atari; other tasks do not say."""
+        return atari_seconds(self._options["frame_skip"]) if self._atari else None
 
     def _native_name(self) -> str:
         return self.task
