@@ -9,22 +9,21 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from envcli.announced import CURE
 from envcli.backends.backend import AvailableEnvs, Backend, ByName
 from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.dm.camera import PhysicsCamera, release
 from envcli.done_family import EndRows, done_family
-from envcli.errors import ConfigError, EnvError, MissingDependency, SpecError
+from envcli.errors import ConfigError, EnvError, MissingDependency
 from envcli.keys import Key
 from envcli.pixels import FrameSize, Unwritten
 from envcli.specs import Composite, TensorSpec
-from envcli.strict_rows import StrictRows, strict_rows
 
 try:
     import dm_env
 
     from envcli.dm import suite
-    from envcli.dm.specs import announced, dm_spec_to_spec, is_nested, row_reader, row_writer
+    from envcli.dm.answers import DMAnswers
+    from envcli.dm.specs import dm_spec_to_spec, is_nested, row_reader, row_writer
 except ModuleNotFoundError as error:
     raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
 
@@ -113,8 +112,7 @@ class DMControlWrapper(Backend):
         self.action_spec = Composite(action=action, device=device) if self._acted else action
         if is_nested(native.reward_spec()):
             raise ConfigError(f"{self._native_name()} pays several rewards at once. Wrap it so that it pays one")
-        self._announced, self._announced_reward = announced(self._shown), announced(native.reward_spec())
-        self._in_reset, self._in_step = f"{self._native_name()} reset", f"{self._native_name()} step"
+        self._answers = DMAnswers(self._shown, native.reward_spec(), self._native_name(), self.checks)
         self.reward_spec = dm_spec_to_spec(native.reward_spec(), device=device, where="reward_spec")
         self.full_done_spec = done_family(device=device)
         self._row_layout()  # an observation may use a name of ours: say so now
@@ -131,87 +129,57 @@ class DMControlWrapper(Backend):
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        self._hidden = self._pixels is not None and self.pixels_only
-        self._first: Rows = Unwritten() if self._hidden else row_writer(self._shown, self._observed, buffer)
-        self._following: Rows = (
-            Unwritten() if self._hidden else row_writer(self._shown, ("next", *self._observed), buffer)
-        )
+        first: Rows | None = None
+        following: Rows | None = None
+        if self._pixels is None or not self.pixels_only:
+            first, following = (
+                row_writer(self._shown, (*prefix, *self._observed), buffer) for prefix in ((), ("next",))
+            )
+        first, following, self._reward = self._answers.bind(first, following, buffer.array(("next", "reward")))
+        self._first = Unwritten() if first is None else first
+        self._following = Unwritten() if following is None else following
         self._action = row_reader(self._taken, self._acted, buffer)
-        self._reward: Rows = buffer.array(("next", "reward"))
         self._flags = EndRows(buffer)
         if self._pixels is not None:
             self._pixels.bind(buffer)
         self._native_step = self._env.step if self.frame_skip in (None, 1) else self._repeated_step
-        self._bind_checks()
-
-    def _expect_first(self) -> None:
-        self._new_reset = self._new_step = self.checks != "off"
-
-    def _bind_checks(self) -> None:
-        self._expect_first()
-        self._strict_first: list[StrictRows] = []
-        self._strict_following: list[StrictRows] = []
-        if self.checks != "full":
-            return
-        self._reward = strict_rows(self._announced_reward, self._reward, f"{self._in_step}: reward")
-        self._strict_following.append(self._reward)
-        if not self._hidden:
-            self._first = strict_rows(self._announced, self._first, f"{self._in_reset}: observation")
-            self._following = strict_rows(self._announced, self._following, f"{self._in_step}: observation")
-            self._strict_first.append(self._first)
-            self._strict_following.append(self._following)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        if not t:  # the first of a rollout
-            self._expect_first()
+        answers = self._answers
+        if not t:
+            answers.begin_anew()
         try:
             observation = self._env.reset(**self._reset_options).observation
         except RuntimeError as error:
-            self._explain(error, self._in_reset)
+            answers.explain_reset(error)
             raise
-        if self._new_reset:
-            self._announced.check(observation, f"{self._in_reset}: observation")
-            self._new_reset = False
+        if answers.new_reset:
+            answers.check_reset(observation)
         self._first[t] = observation
-        _look(self._strict_first, t)
+        if answers.full:
+            answers.look_at_reset(t)
         if self._pixels is not None:
             self._pixels.show_first(t)
 
     def _step_row(self, t: int) -> None:
+        answers = self._answers
         try:
             step = self._native_step(self._action(t))
         except RuntimeError as error:
-            self._explain(error, self._in_step)
+            answers.explain_step(error)
             raise
         if step.reward is None:
-            raise self._unpaid(step)
-        if self._new_step:
-            self._announced_reward.check(step.reward, f"{self._in_step}: reward")
-            self._announced.check(step.observation, f"{self._in_step}: observation")
-            self._new_step = False
+            raise answers.unpaid(step)
+        if answers.new_step:
+            answers.check_step(step)
         self._reward[t], self._following[t] = step.reward, step.observation
-        _look(self._strict_following, t)
+        if answers.full:
+            answers.look_at_step(t)
         if step.last():
-            if self.checks == "full":
-                self._check_discount(step.discount)
-            over = not np.any(step.discount)
+            over = answers.is_terminal(step.discount)
             self._flags.mark(t, over, not over)
         if self._pixels is not None:
             self._pixels.show_next(t)
-
-    def _unpaid(self, step: dm_env.TimeStep) -> EnvError | SpecError:
-        if step.first():  # the first moment of the next episode: dm_env resets by itself
-            return EnvError(f"{self._native_name()}: the episode is over, or has not begun. Call reset() before step()")
-        return SpecError(f"{self._in_step}: reward: expected {self._announced_reward}, found None. Mend the simulator")
-
-    def _check_discount(self, discount: Any) -> None:
-        numbers = np.asarray(discount)
-        if numbers.dtype.kind not in "biuf" or not np.isfinite(numbers).all():
-            raise SpecError(f"{self._in_step}: discount: expected a finite number, found {discount!r}. {CURE}")
-
-    def _explain(self, error: RuntimeError, where: str) -> None:
-        if type(error).__name__ == "PhysicsError":  # dm_control's; a dm_env from elsewhere comes without it
-            raise EnvError(f"{where}: the physics came apart: {error}") from error
 
     def _repeated_step(self, action: Any) -> dm_env.TimeStep:
         step = self._env.step(action)
@@ -223,8 +191,8 @@ class DMControlWrapper(Backend):
             try:
                 total = None if step.reward is None else total + step.reward
             except TypeError:
-                if self.checks == "full":
-                    self._announced_reward.check(step.reward, f"{self._in_step}: reward")
+                if self._answers.full:
+                    self._answers.check_reward(step.reward)
                 raise
         return step._replace(reward=total)
 
@@ -243,12 +211,6 @@ class DMControlWrapper(Backend):
 
     def _close(self) -> None:
         self._release()
-
-
-def _look(strict: list[StrictRows], t: int) -> None:
-    for rows in strict:
-        if rows.whole(t, t + 1) == t:
-            rows.check(t)
 
 
 class DMControlEnv(DMControlWrapper):
@@ -320,7 +282,7 @@ class DMControlEnv(DMControlWrapper):
             return
         self._release()
         self._take(self._loaded(random=seed))
-        self._bound = None  # the hooks are those of the old native env
+        self._unbind()  # the hooks are those of the old native env
 
 
 def from_dm_env(env: dm_env.Environment, **options: Any) -> DMControlWrapper:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import subprocess
@@ -339,6 +340,16 @@ def test_a_step_beyond_the_end_is_refused() -> None:
         env.rand_step(env.reset())
         with pytest.raises(EnvError, match="the episode is over"):
             env.rand_step()
+
+
+@pytest.mark.parametrize("checks", ["first", "full"])
+def test_a_copy_of_one_that_has_run(checks: str) -> None:
+    """Writes to rows of its own."""
+    with DMControlWrapper(Counting(limit=9), checks=checks) as env:
+        made = env.rollout(5)
+        with copy.deepcopy(env) as again:
+            assert again.rollout(4)["next", "reward"].flatten().tolist() == [1, 2, 3, 4]
+        assert made["next", "reward"].flatten().tolist() == [1, 2, 3, 4, 5]
 
 
 def test_an_observation_that_is_not_as_announced_is_refused() -> None:
