@@ -120,6 +120,8 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
         if type(error) is ConfigError and own and own[1] in {*taken, "options"} - {*given}:
             cured = str(error).replace(f"Type: {own[1]}=", f"Type: {where}.{own[1]}=")
             raise ConfigError(f"{where}.{cured}") from error
+        if type(error) is ConfigError and own and own[1] == getattr(function, "__name__", None):
+            raise ConfigError(f"{where}: {error}") from error
         raise
     except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
         raise ConfigError(f"{where}: {error}") from error

@@ -137,6 +137,17 @@ def test_options_are_handed_on_only_where_anything_is_taken() -> None:
         registry.call(lambda name: name, {"name": "a", "options": {}}, "backend")
 
 
+def test_what_a_class_refuses_is_told_with_its_node() -> None:
+    class Picky:
+        def __init__(self, at: int) -> None:
+            raise ConfigError(f"at: found {at}" if at else "Picky: found 0. Give more")
+
+    with pytest.raises(ConfigError, match=r"^transforms.p.at: found 1"):
+        registry.call(Picky, {"at": 1}, "transforms.p")
+    with pytest.raises(ConfigError, match=r"^transforms.p: Picky: found 0. Give more"):
+        registry.call(Picky, {"at": 0}, "transforms.p")
+
+
 def test_what_is_given_is_passed_only_where_it_is_taken() -> None:
     assert registry.call(lambda a, b: (a, b), {"a": 1}, "x", b=2, c=3) == (1, 2)
     with pytest.raises(ConfigError, match=r"x.b: no such key"):
