@@ -9,17 +9,16 @@ import numpy as np
 import torch
 
 from envcli.buffer import RolloutBuffer
-from envcli.errors import TransformError
+from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey
 from envcli.specs import Bounded, TensorSpec, Unbounded
 from envcli.transforms.action_transform import ActionTransform, one_of
+from envcli.transforms.loc_scale import LocScale, Numbers, as_numbers
 
 __all__ = ["ActionScaling"]
 
-Numbers = float | Sequence[float] | torch.Tensor
 
-
-class ActionScaling(ActionTransform):
+class ActionScaling(LocScale, ActionTransform):
     """The user gives actions in [-1, 1], both included; the simulator gets ``action * scale + loc``, within its bounds.
 
     ``loc = (high + low) / 2`` and ``scale = (high - low) / 2`` come from the env's action spec, element by element,
@@ -34,12 +33,10 @@ class ActionScaling(ActionTransform):
         standard_normal: [-1, 1]; False: [0, 1].
 
     Raises:
-        TransformError: ``loc`` without ``scale``; more than one action; in an env: an action that is not of floats, or
-            has infinite bounds while no ``loc`` is given.
+        ConfigError: ``loc`` without ``scale``, or neither where they are needed; one of them is not made of numbers.
+        TransformError: more than one action; in an env: an action that is not of floats, or has infinite bounds while
+            no ``loc`` is given.
     """
-
-    loc: torch.Tensor | None
-    scale: torch.Tensor | None
 
     def __init__(
         self,
@@ -55,19 +52,15 @@ class ActionScaling(ActionTransform):
         if in_keys is None and in_keys_inv is not None and not len(in_keys_inv):
             in_keys = ["action"]
         super().__init__(in_keys_inv, out_keys_inv, in_keys, out_keys)
-        if (loc is None) != (scale is None):
-            raise TransformError("ActionScaling: loc and scale must be given both, or neither of them")
+        self._hold_numbers(loc, scale, standard_normal)
         if len(self.in_keys_inv) > 1 or len(self.in_keys) > 1:
             raise TransformError(f"ActionScaling: one action each, found {self.in_keys_inv}. Compose several of them")
         if loc is None and not self.in_keys_inv:
-            raise TransformError(
+            raise ConfigError(
                 "ActionScaling: without in_keys_inv there is no spec to take loc and scale from. Give both"
             )
-        self.standard_normal = standard_normal
         self._derives = loc is None
         self._within: tuple[torch.Tensor, torch.Tensor] | None = None  # bounds that rounding must not exceed
-        self.register_buffer("loc", None if loc is None else _numbers(loc))
-        self.register_buffer("scale", None if scale is None else _numbers(scale))
 
     @classmethod
     def from_stats(
@@ -82,22 +75,17 @@ class ActionScaling(ActionTransform):
     ) -> Self:
         """With the statistics of a data set: ``mean`` and ``std``, or ``low`` and ``high`` (which become -1 and 1).
 
-        ``scale`` is at least ``eps``. ``options`` go to the constructor. Raises TransformError unless one pair is
-        given.
+        ``scale`` is at least ``eps``. ``options`` go to the constructor. Raises ConfigError unless one pair is given.
         """
-        given = [value is not None for value in (mean, std, low, high)]
-        if given == [True, True, False, False]:
-            loc, scale = _numbers(mean), _numbers(std)
-        elif given == [False, False, True, True]:
-            loc, scale = (_numbers(high) + _numbers(low)) / 2, (_numbers(high) - _numbers(low)) / 2
+        named = {"mean": mean, "std": std, "low": low, "high": high}
+        given = {k: as_numbers(v, f"ActionScaling.from_stats: {k}") for k, v in named.items() if v is not None}
+        if list(given) == ["mean", "std"]:
+            loc, scale = given["mean"], given["std"]
+        elif list(given) == ["low", "high"]:
+            loc, scale = (given["high"] + given["low"]) / 2, (given["high"] - given["low"]) / 2
         else:
-            raise TransformError("ActionScaling.from_stats: give mean and std, or low and high, and nothing else")
+            raise ConfigError("ActionScaling.from_stats: give mean and std, or low and high, and nothing else")
         return cls(loc=loc, scale=scale.clamp(min=eps), **options)
-
-    @property
-    def initialized(self) -> bool:
-        """Are ``loc`` and ``scale`` known?"""
-        return self.loc is not None
 
     def normalize(self, action: torch.Tensor) -> torch.Tensor:
         """The simulator's ``[*lead, *value]`` as the user gives it."""
@@ -175,7 +163,3 @@ class ActionScaling(ActionTransform):
             row += term
             if within:
                 np.clip(row, *within, out=row)
-
-
-def _numbers(value: Any) -> torch.Tensor:  # Any: Numbers, or None that was refused before
-    return torch.as_tensor(value, dtype=None if isinstance(value, torch.Tensor) else torch.get_default_dtype())

@@ -10,22 +10,18 @@ import numpy as np
 import torch
 
 from envcli.buffer import Array
-from envcli.errors import ConfigError
 from envcli.keys import NestedKey
 from envcli.specs import TensorSpec
 from envcli.transforms.elementwise import ArrayRule, Elementwise
+from envcli.transforms.loc_scale import LocScale, Numbers
 
-__all__ = ["Affine", "Numbers"]
-
-Numbers = float | Sequence[float] | torch.Tensor
-"""A number, or numbers that broadcast against the trailing dimensions of a value."""
+__all__ = ["Affine"]
 
 
-class Affine(Elementwise, ABC):
+class Affine(LocScale, Elementwise, ABC):
     """``x * scale + loc``, or ``(x - loc) / scale`` if ``standard_normal``; towards the simulator the other way round.
 
-    Floats keep their dtype, whatever that of ``loc`` and ``scale`` is; other numbers get the dtype of ``loc``. Both are
-    buffers: they are in ``state_dict`` and move with ``to``. They are None until they are known.
+    Floats keep their dtype, whatever that of ``loc`` and ``scale`` is; other numbers get the dtype of ``loc``.
 
     Args:
         loc, scale: numbers, or as many as a value has; both or neither.
@@ -36,9 +32,6 @@ class Affine(Elementwise, ABC):
     Raises:
         ConfigError: only one of ``loc`` and ``scale`` is given, or one of them is not made of numbers.
     """
-
-    loc: torch.Tensor | None
-    scale: torch.Tensor | None
 
     def __init__(
         self,
@@ -52,20 +45,8 @@ class Affine(Elementwise, ABC):
         least: float = 0.0,
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
-        if (loc is None) != (scale is None):
-            raise ConfigError(f"{type(self).__name__}: loc={loc!r} and scale={scale!r}. Give both, or neither")
-        self.standard_normal = standard_normal
+        self._hold_numbers(loc, scale, standard_normal)
         self._least = least
-        self.register_buffer("loc", self._as_buffer("loc", loc))
-        self.register_buffer("scale", self._as_buffer("scale", scale))
-
-    def _as_buffer(self, name: str, numbers: Numbers | None) -> torch.Tensor | None:
-        if numbers is None or isinstance(numbers, torch.Tensor):
-            return None if numbers is None else numbers.detach().clone()
-        try:
-            return torch.tensor(numbers, dtype=torch.get_default_dtype())
-        except (TypeError, ValueError):
-            raise ConfigError(f"{type(self).__name__}: {name} is {numbers!r}, expected numbers") from None
 
     # -- values ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path
 from envcli.seeding import drawing_from
 from envcli.specs import Composite
-from envcli.transforms.affine import Affine, Numbers
+from envcli.transforms.affine import Affine
+from envcli.transforms.loc_scale import Numbers
 
 __all__ = ["ObservationNorm"]
 
@@ -61,11 +62,6 @@ class ObservationNorm(Affine):
                 f"ObservationNorm: init_steps must be at least 2, to measure a deviation; found {init_steps}"
             )
         self.init_steps, self.init_seed = init_steps, init_seed
-
-    @property
-    def initialized(self) -> bool:
-        """Are ``loc`` and ``scale`` known?"""
-        return self.loc is not None
 
     # -- measuring ------------------------------------------------------------------------------------------------
 

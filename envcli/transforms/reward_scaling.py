@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey
-from envcli.transforms.affine import Affine, Numbers
+from envcli.transforms.affine import Affine
+from envcli.transforms.loc_scale import Numbers
 
 __all__ = ["RewardScaling"]
 
