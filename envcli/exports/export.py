@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,12 +15,14 @@ import torch
 from envcli.buffer import Array
 from envcli.keys import Key
 from envcli.shards.entry import Entry
+from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import Composite
 
-__all__ = ["Export", "blocks", "numbers", "trajectories"]
+__all__ = ["BLOCK", "Export", "blocks", "numbers", "trajectories", "windows"]
 
-_BLOCK = 2**24  # bytes in memory at a time
+BLOCK = 2**24  # bytes in memory at a time
+_OPEN = 4096  # entries of shards
 
 
 class Export(ABC):
@@ -57,27 +61,54 @@ def numbers(rows: torch.Tensor) -> Array:
     return array
 
 
-def blocks(data: ShardedRollout, entry: Entry, env: tuple[int, ...]) -> Iterator[Array]:
-    """``[time, *value]`` of an entry of one env of the batch, a few megabytes at a time, in order."""
-    step = max(1, _BLOCK // max(entry.row_bytes, 1))
-    for shard in data.manifest.shards:
-        rows = data.manifest.rows(data.folder, shard, entry)
-        for start in range(0, shard.steps, step):
-            index: Any = (slice(start, start + step), *env)
-            yield numbers(rows[index])
+def windows(data: ShardedRollout, entry: Entry) -> Iterator[Array]:
+    """``[time, *batch, *value]`` of an entry, some megabytes at a time, in order."""
+    for shard, window in _windows(data, entry.row_bytes):
+        yield numbers(data.manifest.rows(data.folder, shard, entry)[window])
+
+
+def blocks(data: ShardedRollout, entry: Entry) -> Iterator[tuple[tuple[int, ...], Iterator[Array]]]:
+    """Env after env, its index in the batch and ``[time, *value]`` of an entry, some megabytes at a time, in order."""
+    rows = _rows_of(data)
+
+    def blocks_of(env: tuple[int, ...]) -> Iterator[Array]:
+        for shard, window in _windows(data, entry.row_bytes // envs):
+            index: Any = (window, *env)
+            yield numbers(rows(shard, entry)[index])
+
+    envs = max(1, math.prod(data.manifest.batch_size))
+    for env in np.ndindex(*data.manifest.batch_size):
+        yield env, blocks_of(env)
 
 
 def trajectories(data: ShardedRollout) -> Iterator[tuple[tuple[int, ...], Iterator[dict[Key, Array]]]]:
     """Env after env, its index in the batch and windows of its steps, ``[time, *value]`` of every entry, in order."""
-    steps = max(1, _BLOCK // max(data.manifest.row_bytes, 1))
+    rows = _rows_of(data)
+
+    def steps_of(env: tuple[int, ...]) -> Iterator[dict[Key, Array]]:
+        for shard, window in _windows(data, data.manifest.row_bytes // envs):
+            index: Any = (window, *env)
+            yield {entry.key: numbers(rows(shard, entry)[index]) for entry in data.manifest.entries}
+
+    envs = max(1, math.prod(data.manifest.batch_size))
     for env in np.ndindex(*data.manifest.batch_size):
-        yield env, _windows(data, env, steps)
+        yield env, steps_of(env)
 
 
-def _windows(data: ShardedRollout, env: tuple[int, ...], steps: int) -> Iterator[dict[Key, Array]]:
-    manifest = data.manifest
-    for shard in manifest.shards:
-        rows = {entry.key: manifest.rows(data.folder, shard, entry) for entry in manifest.entries}
+def _windows(data: ShardedRollout, step_bytes: int) -> Iterator[tuple[Shard, slice]]:
+    """Stretches of each shard that take a ``BLOCK``, or less."""
+    steps = max(1, BLOCK // max(step_bytes, 1))
+    for shard in data.manifest.shards:
         for start in range(0, shard.steps, steps):
-            index: Any = (slice(start, start + steps), *env)
-            yield {key: numbers(values[index]) for key, values in rows.items()}
+            yield shard, slice(start, start + steps)
+
+
+def _rows_of(data: ShardedRollout) -> Callable[[Shard, Entry], torch.Tensor]:
+    """Entries that stay mapped from env to env: what stands once on disk is put together as they are."""
+
+    @functools.lru_cache(maxsize=_OPEN)
+    def rows(shard: Shard, entry: Entry) -> torch.Tensor:
+        mapped = data.manifest.rows(data.folder, shard, entry)
+        return mapped.as_subclass(torch.Tensor)  # whose parts are found in 1 us, and not in 70
+
+    return rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from envcli.errors import MissingDependency
-from envcli.exports.export import Export, blocks, numbers
+from envcli.exports.export import Export, numbers, windows
 from envcli.shards.entry import file_name
 from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -35,12 +35,11 @@ class Hdf5Export(Export):
                 kind = numbers(manifest.rows(data.folder, manifest.shards[0], entry)[:1]).dtype
                 shape = (*data.batch_size, *entry.shape[lead:])
                 rows = file.create_dataset("/".join(map(file_name, entry.key)), shape, kind)
-                for env in np.ndindex(*manifest.batch_size):
-                    start = 0
-                    for block in blocks(data, entry, env):
-                        if block.size:
-                            rows[(*env, slice(start, start + len(block)))] = block
-                        start += len(block)
+                start = 0
+                for block in windows(data, entry):
+                    if block.size:  # all envs at once: h5py takes 0.3 ms to find a place
+                        rows[(*[slice(None)] * lead, slice(start, start + len(block)))] = np.moveaxis(block, 0, lead)
+                    start += len(block)
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""

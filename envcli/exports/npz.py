@@ -29,8 +29,8 @@ class NpzExport(Export):
             for entry in data.manifest.entries:
                 with archive.open(f"{'/'.join(entry.key)}.npy", "w", force_zip64=True) as stream:
                     np.lib.format.write_array_header_1_0(stream, _header(data, entry))
-                    for env in np.ndindex(*data.manifest.batch_size):
-                        for block in blocks(data, entry, env):
+                    for _, parts in blocks(data, entry):
+                        for block in parts:
                             stream.write(np.ascontiguousarray(block).data)
 
     def cure(self, path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from envcli.buffer import Array
 from envcli.errors import MissingDependency
-from envcli.exports.export import Export, trajectories
+from envcli.exports.export import BLOCK, Export, trajectories
 from envcli.keys import Key
 from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -39,18 +39,18 @@ class ParquetExport(Export):
         lead = len(data.manifest.batch_size)
         shapes = {".".join(entry.key): list(entry.shape[lead:]) for entry in data.manifest.entries}
         about = {"envcli": json.dumps({**self.about, "shapes": shapes})}
-        writer = None
+        writer, parts, size = None, [], 0
         try:
-            for number, (_, windows) in enumerate(trajectories(data)):
-                episode = step = 0
-                for window in windows:
-                    places = _places(window[("next", "done")], episode, step)
-                    episode, step = places.pop("following")
-                    columns = {"env": np.full(len(places["step"]), number, np.int32), **places, **_named(window)}
-                    arrays = {name: _column(pyarrow, values) for name, values in columns.items()}
-                    table = pyarrow.table(arrays).replace_schema_metadata(about)
-                    writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
-                    writer.write_table(table)
+            for columns in _tables(data):
+                arrays = {name: _column(pyarrow, values) for name, values in columns.items()}
+                parts.append(pyarrow.table(arrays).replace_schema_metadata(about))
+                size += parts[-1].nbytes
+                writer = writer or pyarrow.parquet.ParquetWriter(path, parts[0].schema)
+                if size >= BLOCK:  # a group of rows: to begin one takes 5 ms
+                    writer.write_table(pyarrow.concat_tables(parts))
+                    parts, size = [], 0
+            if writer is not None and parts:
+                writer.write_table(pyarrow.concat_tables(parts))
         finally:
             if writer is not None:
                 writer.close()
@@ -58,6 +58,16 @@ class ParquetExport(Export):
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
         return f'pandas.read_parquet("{path}")'
+
+
+def _tables(data: ShardedRollout) -> Iterator[dict[str, Array]]:
+    """Name of a column -> ``[time, *value]`` for some steps of one env, env after env."""
+    for number, (_, windows) in enumerate(trajectories(data)):
+        episode = step = 0
+        for window in windows:
+            places = _places(window[("next", "done")], episode, step)
+            episode, step = places.pop("following")
+            yield {"env": np.full(len(places["step"]), number, np.int32), **places, **_named(window)}
 
 
 def _places(done: Array, episode: int, step: int) -> dict[str, Any]:
