@@ -10,6 +10,7 @@ import torch
 from envcli.buffer import Array
 from envcli.errors import TransformError
 from envcli.keys import NestedKey
+from envcli.specs import Bounded, TensorSpec
 from envcli.transforms.image import ByteRule, ImageTransform, channel_axis
 
 __all__ = ["GrayScale"]
@@ -53,6 +54,14 @@ class GrayScale(ImageTransform):
             return gray_bytes(obs, axis)
         red, green, blue = obs.unbind(axis)
         return (red * WEIGHTS[0]).add_(green, alpha=WEIGHTS[1]).add_(blue, alpha=WEIGHTS[2]).unsqueeze(axis)
+
+    def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        """Bounds as before: white is 254, but by 0 and 255 others (stable-baselines3) tell images from numbers."""
+        after = super()._leaf_after(leaf)
+        if not isinstance(leaf, Bounded) or not isinstance(after, Bounded):
+            return after
+        low, high = torch.minimum(after.low.min(), leaf.low.min()), torch.maximum(after.high.max(), leaf.high.max())
+        return Bounded(low, high, shape=after.shape, device=leaf.device, dtype=after.dtype)
 
     def _of_frame(self, frame: torch.Tensor) -> torch.Tensor | None:
         return gray_of(frame, -1, scale=1 / 255).movedim(-1, -3)

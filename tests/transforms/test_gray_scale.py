@@ -47,6 +47,12 @@ def test_bytes_are_the_exact_sum_cut_off() -> None:
     assert GrayScale()._apply_transform(torch.full((5, 5, 3), 255, dtype=torch.uint8)).unique().tolist() == [254]
 
 
+def test_bounds_are_those_of_an_image() -> None:
+    """By 0 and 255 stable-baselines3 tells images from numbers, though no gray is brighter than 254."""
+    spec = TransformedEnv(FramesEnv([3, 4], [2]), GrayScale()).observation_spec["pixels"]
+    assert (spec.low.min(), spec.high.max(), spec.dtype) == (0, 255, torch.uint8)
+
+
 def test_shapes_and_leading_dimensions() -> None:
     assert GrayScale()._apply_transform(torch.zeros(2, 4, 3, 8, 9)).shape == (2, 4, 1, 8, 9)
     assert GrayScale()._apply_transform(torch.zeros(2, 4, 8, 9, 3, dtype=torch.uint8)).shape == (2, 4, 8, 9, 1)
