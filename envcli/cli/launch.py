@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from envcli import catalog, commands
 from envcli.cli import arguments
 from envcli.configuration import composition, overrides, refusals
 from envcli.errors import ConfigError
+from envcli.terminal.answer import json_alone
 
 __all__ = ["launch"]
 
@@ -35,7 +36,8 @@ def launch(command: str, words: Sequence[str]) -> int:
         if given.has("--cfg"):
             for part in given.values("--package"):
                 _require_part(part, command, typed, given.config_dirs)
-        with _places(command) as places, sweep.watched("json=true" in typed):
+        alone = json_alone() if "json=true" in typed else nullcontext()
+        with alone, _places(command) as places, sweep.watched("json=true" in typed):
             _hydra(command, [*typed, *places, *given.flags])
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, typed)) from error

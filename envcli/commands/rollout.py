@@ -163,9 +163,9 @@ def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPol
 
 def _interrupted(steps: int, saved: Path | None, cure: str = "") -> KeyboardInterrupt:
     if saved is None:
-        return KeyboardInterrupt(f"interrupted after {steps} steps, nothing kept")
+        return KeyboardInterrupt(f"interrupted after {number(steps)} steps, nothing kept")
     cure = cure and cure + near(saved.parent)
-    return KeyboardInterrupt(f"interrupted after {steps} steps, kept in {near(saved)}{cure}")
+    return KeyboardInterrupt(f"interrupted after {number(steps)} steps, kept in {near(saved)}{cure}")
 
 
 def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from envcli.json_file import plain
 from envcli.terminal.printable import printable
@@ -15,7 +17,33 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["answer", "near", "number"]
+__all__ = ["answer", "json_alone", "near", "number"]
+
+_STDOUT, _STDERR = 1, 2
+
+
+_alone: list[TextIO] = []  # where JSON goes while everything else goes to stderr
+
+
+@contextmanager
+def json_alone() -> Iterator[None]:
+    """Inside, only the JSON of :func:`answer` is on stdout: simulators print, and so do their libraries and workers."""
+    try:
+        ours = sys.stdout.fileno() == _STDOUT
+    except OSError:  # it is no file, as under a test
+        ours = False
+    sys.stdout.flush()
+    with ExitStack() as stack:
+        kept = sys.stdout
+        if ours:
+            kept = stack.enter_context(os.fdopen(os.dup(_STDOUT), "w", encoding="utf-8"))
+            stack.callback(os.dup2, kept.fileno(), _STDOUT)
+            os.dup2(_STDERR, _STDOUT)
+        _alone.append(kept)
+        stack.callback(_alone.pop)
+        stack.callback(sys.stdout.flush)
+        stack.enter_context(redirect_stdout(sys.stderr))
+        yield
 
 
 def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], RenderableType], as_json: bool) -> None:
@@ -24,7 +52,7 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
     Into a pipe nothing is cut or wrapped to a terminal's width, so that ``grep`` finds whole lines.
     """
     if as_json:
-        print(json.dumps(plain(data), indent=2, allow_nan=False))
+        print(json.dumps(plain(data), indent=2, allow_nan=False), file=_alone[-1] if _alone else sys.stdout)
         return
     from rich.console import Console
 

@@ -159,5 +159,5 @@ def test_ctrl_c_keeps_what_the_workers_made(tmp_path: Path) -> None:
     data = envcli.load_rollout(tmp_path / "run")
     assert data.shape[0] == 3
     assert 0 < data.shape[1] < 3_000_000
-    assert err.startswith(f"interrupted after {data.numel()} steps, kept in run/rollout")
+    assert err.startswith(f"interrupted after {data.numel():,} steps, kept in run/rollout")
     assert torch.equal(data["observation"][:, 1], data["next", "observation"][:, 0])

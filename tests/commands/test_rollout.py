@@ -17,6 +17,23 @@ from tensordict import TensorDict
 import envcli
 from tests.conftest import ROOT, Command
 
+TALKING = """
+import os
+
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Talking(CartPoleEnv):
+    def step(self, action):
+        print("by print", flush=True)
+        os.write(1, b"by C\\n")
+        return super().step(action)
+
+
+gymnasium.register("Talking-v0", Talking)
+"""
+
 
 def read(path: Path) -> Any:  # Any: whatever the file holds
     return json.loads(path.read_text())
@@ -133,6 +150,15 @@ def test_json_is_the_whole_answer(cli: Command, tmp_path: Path) -> None:
     assert done.err == ""
     assert answer == read(only_run(tmp_path) / "metrics.json")
     assert answer["seed"] == 0
+
+
+def test_what_a_simulator_prints_is_not_in_the_json(shell: Command, tmp_path: Path) -> None:
+    (tmp_path / "talking.py").write_text(TALKING)
+    words = ["backend.name=talking:Talking-v0", "allow_imports=true", "max_steps=3", "json=true"]
+    for more in ([], ["parallel=processes", "parallel.num_envs=2"]):
+        done = shell("rollout", *words, *more)
+        assert json.loads(done.out)["steps"] == (6 if more else 3)
+        assert done.err.count("by print") == done.err.count("by C") > 0
 
 
 def test_nothing_but_the_metrics(cli: Command, tmp_path: Path) -> None:
