@@ -17,7 +17,7 @@ __all__ = ["CHECKS", "CURE", "Announced", "AnnouncedNest", "check_flag", "check_
 CHECKS = ("full", "first", "off")
 """When a backend holds what its simulator returns against what it announces."""
 
-CURE = "Mend the simulator, or take checks=off to let it pass"
+CURE = "Mend the simulator, or let it pass with backend.checks=off"
 """What ends each message."""
 
 _ROWS = 256

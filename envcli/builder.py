@@ -51,7 +51,7 @@ def build(cfg: Mapping[str, Any]) -> Env:
     except BaseException as error:
         env.close()  # whoever starts it closes it; the caller never got to see it
         if isinstance(error, SpecError) and plain.get("env_list"):
-            raise SpecError(f"env_list=[{','.join(plain['env_list'])}]: {error}") from error
+            raise ConfigError(f"env_list=[{','.join(plain['env_list'])}]: {error}") from error
         raise
     return env
 

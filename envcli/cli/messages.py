@@ -19,7 +19,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename:
         reason = (error.strerror or type(error).__name__).lower()
         return f"error: {error.filename}: {reason}. Choose another place with hydra.run.dir=FOLDER.", 1
-    return f"error: unexpected {type(error).__name__}: {one_line(error)} {_FULL}", 1
+    said = f"{type(error).__name__}: {one_line(error)}".rstrip(": .")
+    return f"error: unexpected {said}. {_FULL}", 1
 
 
 def one_line(error: BaseException) -> str:

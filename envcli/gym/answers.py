@@ -76,7 +76,7 @@ class GymAnswers:
         """Observation and info."""
         try:
             result = self._env.reset(**options)
-        except (TypeError, ValueError) as error:
+        except (AssertionError, TypeError, ValueError) as error:
             self._explain(error, self._in_reset)
             raise
         if self.new_reset:
@@ -90,7 +90,7 @@ class GymAnswers:
     def _first_step(self, action: Any) -> Step:
         try:
             result: Step = self._env.step(action)
-        except (TypeError, ValueError) as error:
+        except (AssertionError, TypeError, ValueError) as error:
             self._explain(error, self._in_step)
             raise
         if self._any:
@@ -125,7 +125,13 @@ class GymAnswers:
         _check_info(info, self._in_step)
 
     def _explain(self, error: Exception, where: str) -> None:
-        """Raise ConfigError if what went wrong may be the options that the env was made with: it has made no step."""
+        """Raise SpecError if it is gymnasium that refuses the answer: it unpacks and checks the first ones, too.
+
+        ConfigError if what went wrong may be the options that the env was made with: it has made no step.
+        """
+        if _is_refusal(error):
+            said = " ".join(str(error).split()).rstrip(".")
+            raise SpecError(f"{where}: gymnasium refuses what it returned: {said}. Mend the simulator") from error
         if not self._proven and (given := _options(self._env)):
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
             raise ConfigError(
@@ -202,6 +208,15 @@ def _options(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
 
 def _is_as_made(layer: object, *classes: type[Any]) -> bool:
     return type(layer) in classes and "step" not in vars(layer)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Does it come from a layer of gymnasium's, and not from what that is put around?"""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    return module.startswith(("gymnasium.wrappers.", "gymnasium.utils.passive_env_checker"))
 
 
 def _not_a_tuple(where: str, expected: str, found: Any) -> str:

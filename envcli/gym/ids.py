@@ -10,9 +10,10 @@ from typing import Any
 
 import gymnasium
 from gymnasium import error as gym_error
+from gymnasium.envs.registration import EnvSpec
 
 from envcli import gl
-from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
 
 __all__ = ["make", "make_vector", "named_libraries", "names"]
 
@@ -92,8 +93,13 @@ def _explained(name: str, options: Options) -> Iterator[None]:
         raise _unknown(name) from None
     except TypeError as error:
         if not options:
-            raise
+            raise EnvError(f"{name} cannot be made: TypeError: {error}") from error
         raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from None
+    except EnvcliError:
+        raise
+    except Exception as error:  # whatever a constructor raises
+        kind = ConfigError if options else EnvError
+        raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
@@ -103,6 +109,8 @@ def named_libraries(name: str) -> Iterator[None]:
         yield
     except (ImportError, gym_error.DependencyNotInstalled) as error:
         raise ConfigError(f"{name} cannot be drawn: {error}.{_cure(name)}") from error
+    except NotImplementedError as error:
+        raise ConfigError(f"{name} draws no frames. Leave out from_pixels=true") from error
 
 
 def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:
@@ -147,8 +155,17 @@ def _register_atari() -> None:
 def _unknown(name: str) -> ConfigError:
     if name.startswith("ALE/") and importlib.util.find_spec("ale_py") is None:
         return MissingDependency("ale-py", name, "atari")
-    known = sorted(gymnasium.registry)
-    return UnknownName("gymnasium env", name, _same_family(name, known) or known, "`envcli list` shows all")
+    module, colon, _ = name.partition(":")
+    own = [f"{module}:{known}" for known, spec in gymnasium.registry.items() if colon and _is_of(spec, module)]
+    known = sorted(own or gymnasium.registry)
+    cure = "" if own else "`envcli list` shows all"
+    return UnknownName("gymnasium env", name, _same_family(name, known) or known, cure)
+
+
+def _is_of(spec: EnvSpec, module: str) -> bool:
+    """Is it an env of a class in ``module`` or below?"""
+    home = spec.entry_point if isinstance(spec.entry_point, str) else getattr(spec.entry_point, "__module__", "")
+    return f"{home}.".replace(":", ".").startswith(f"{module}.")
 
 
 def _same_family(name: str, known: list[str]) -> list[str]:

@@ -1,0 +1,71 @@
+"""Ids of envs that somebody registers: what is said where one cannot be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import pytest
+
+from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.errors import ConfigError, EnvError, SpecError, UnknownName
+from envcli.testing.gym_toys import CountingGym
+
+
+class Broken(CountingGym):
+    """Cannot be made, or answers as gymnasium's envs did of old."""
+
+    def __init__(self, how: str = "", gravity: float = 1.0) -> None:
+        super().__init__()
+        self.how = how
+        if how == "no licence":
+            raise RuntimeError("no licence")
+        if gravity < 0:
+            raise ValueError("gravity is negative")
+
+    def reset(self, **options: Any) -> Any:
+        found = super().reset(**options)
+        return found[0] if self.how == "old" else found
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *_ = super().step(action)
+        return observation, reward, False, {}
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    for name, kwargs in {"Good": {}, "NoLicence": {"how": "no licence"}, "Old": {"how": "old"}}.items():
+        gymnasium.register(f"{name}-v0", f"{__name__}:Broken", kwargs=kwargs)
+    yield
+    for name in ("Good", "NoLicence", "Old"):
+        del gymnasium.registry[f"{name}-v0"]
+
+
+def test_a_misspelt_id_is_looked_for_in_its_own_module() -> None:
+    with pytest.raises(UnknownName, match=rf"Did you mean '{__name__}:Good-v0'"):
+        GymEnv(f"{__name__}:Godo-v0")
+
+
+def test_a_constructor_that_raises_is_named() -> None:
+    with pytest.raises(EnvError, match=r"^NoLicence-v0 cannot be made: RuntimeError: no licence$"):
+        GymEnv("NoLicence-v0")
+    with pytest.raises(ConfigError, match=r"^Good-v0 cannot be made: ValueError: gravity is negative$"):
+        GymEnv("Good-v0", gravity=-1.0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_what_gymnasium_refuses_is_told_as_such() -> None:
+    with pytest.raises(SpecError, match=r"^Good-v0 step: gymnasium refuses what it returned: .*Mend the simulator"):
+        GymEnv("Good-v0").rollout(3)
+    with pytest.raises(SpecError, match=r"^Old-v0 reset: expected \(observation, info\), found a ndarray"):
+        GymEnv("Old-v0").reset()
+
+
+def test_an_env_that_draws_nothing_is_named() -> None:
+    class Blind(CountingGym):
+        def render(self) -> Any:
+            raise NotImplementedError
+
+    with pytest.raises(ConfigError, match=r"^Blind draws no frames\. Leave out from_pixels=true$"):
+        GymWrapper(Blind(), from_pixels=True)
