@@ -95,10 +95,12 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     """
     taken = arguments(function)
     node = dict(node)
-    spread = [value for name in listed(function) for value in node.pop(name, None) or ()]
+    spread = [_as_key(value) for name in listed(function) for value in node.pop(name, None) or ()]
     extra = node.pop("options", None) or {} if "options" not in taken and _takes_anything(function) else {}
     if not isinstance(extra, Mapping):
         raise ConfigError(f"{where}.options: found {extra!r}, expected names and values. Type {where}.options.NAME=...")
+    if clash := next((name for name in extra if name in taken), ""):
+        raise ConfigError(f"{where}.options.{clash}: is a key of its own. Type {where}.{clash}=...")
     for name in node:
         if name not in taken or name in given:
             known = [k for k in taken if k not in given]
@@ -109,7 +111,12 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     for name, value in node.items():
         if value == "???":
             raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
-        _check_plain(f"{where}.{name}", str(taken[name].annotation).split(" | "), value)
+        kinds = str(taken[name].annotation).split(" | ")
+        _check_plain(f"{where}.{name}", kinds, value)
+        if isinstance(value, list) and "Sequence[NestedKey]" in kinds:
+            node[name] = list(map(_as_key, value))
+        elif "NestedKey" in kinds:
+            node[name] = _as_key(value)
     given = {name: value for name, value in given.items() if name in taken}
     try:
         return function(*spread, **node, **extra, **given)
@@ -159,6 +166,15 @@ def _check_plain(where: str, kinds: list[str], value: object) -> None:
     """Refuse a word, a list or a node where nothing but numbers and the like are taken."""
     if isinstance(value, str | Mapping | list) and set(kinds) <= set(_PLAIN):
         raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
+
+
+def _as_key(value: Any) -> Any:
+    """A nested key, which YAML has as a list and we as a tuple of strings; anything else is what it is.
+
+    >>> _as_key(["agent", 1]), _as_key("agent")
+    (('agent', '1'), 'agent')
+    """
+    return tuple(map(str, value)) if isinstance(value, list) else value
 
 
 def _takes_anything(function: Callable[..., Any]) -> bool:

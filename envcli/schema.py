@@ -87,6 +87,10 @@ class EnvConfig(Answer):
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
+        if self.seed is not None and self.seed >= 2**64:
+            raise ConfigError(
+                f"seed: found {self.seed}, expected a whole number below 2**64, as torch takes no larger one."
+            )
         at_least("max_steps", self.max_steps, 1)
         at_least("frame_skip", self.frame_skip, 1)
         self.parallel = settled_parallel(self.parallel, self.env_list)

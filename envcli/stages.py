@@ -200,8 +200,11 @@ def _require_keys(before: EnvSpecs, transform: Transform) -> None:
     for name, keys, known in (("in_keys", needs_shown, shown), ("in_keys_inv", needs_taken, taken)):
         missing = [key for key in keys if as_path(key) not in known]
         if missing:
-            have = [".".join(path) for path in sorted(known)]
+            have = {".".join(path): path for path in sorted(known)}
+            dotted = [key for key in map(str, missing) if key in have]
+            cures = [f"{key} is written [{', '.join(have[key])}], in Python {have[key]}" for key in dotted]
+            cures += ["For pixels, type: from_pixels=true"] if "pixels" in missing else []
             raise TransformError(
-                f"{type(transform).__name__}: {name} {missing} are not there. The env has: {', '.join(have)}."
-                + (" For pixels, type: from_pixels=true" if "pixels" in missing else "")
+                f"{type(transform).__name__}: {name} {missing} are not there. The env has: {', '.join(have)}. "
+                + ". ".join(cures)
             )

@@ -153,6 +153,9 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         ("rollout outer_transforms=[nope]", "outer_transforms: no choice 'nope'. Did you mean 'none'?"),
         ("rollout outer_transforms=sign,none", "'outer_transforms=[sign,none]'"),
         ("rollout outer_transforms.sign.in_keys=[a]", "outer_transforms is empty. Choose one first"),
+        ("rollout transforms=[vec_norm] transforms.vec_norm.in_keys=[[a,b],c] nothing=1", "no key 'nothing'"),
+        ("rollout seed=18446744073709551616", "expected a whole number below 2**64"),
+        ("rollout backend.options.checks=off", "backend.options.checks: is a key of its own. Type backend.checks="),
         ("rollout env_list=[]", "env_list: found [], expected names of envs"),
         ("rollout env_list=pong", "env_list: found pong, expected a list: 'env_list=[pong]'"),
         ("rollout env_list=[pong,qbrt]", "env_list: no env 'qbrt'. Did you mean 'qbert'?"),
@@ -309,6 +312,9 @@ def test_a_preset_without_its_package_is_told_to_have_it(cli: Command, tmp_path:
     (folder / "mine.yaml").write_text("# Mine\nbackend:\n  name: Pendulum-v1\n")
     done = cli("rollout", "env=mine", "--config-dir", "mine")
     assert (done.code, done.err) == (2, "error: env/mine.yaml: its first line must be: # @package _global_\n")
+    (folder / "other.yaml").write_text("# Mine\ndefaults:\n  - override /backend: gymnasium\n")
+    done = cli("rollout", "env=other", "--config-dir", "mine")
+    assert (done.code, done.err) == (2, "error: env/other.yaml: its first line must be: # @package _global_\n")
 
 
 def test_configs_of_ones_own(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

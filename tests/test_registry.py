@@ -131,6 +131,8 @@ def test_options_are_handed_on_only_where_anything_is_taken() -> None:
     assert registry.call(make, {"name": "a", "options": {"g": 3}}, "backend") == ("a", {"g": 3})
     with pytest.raises(ConfigError, match=r"backend.options: found 3, expected names and values"):
         registry.call(make, {"name": "a", "options": 3}, "backend")
+    with pytest.raises(ConfigError, match=r"backend.options.name: is a key of its own. Type backend.name="):
+        registry.call(make, {"name": "a", "options": {"name": "b"}}, "backend")
     with pytest.raises(ConfigError, match=r"backend.g: no such key"):
         registry.call(make, {"name": "a", "g": 3}, "backend")
     with pytest.raises(ConfigError, match=r"backend.options: no such key"):
@@ -160,3 +162,13 @@ def test_the_first_keys_of_a_constructor_are_a_list() -> None:
     assert (made.excluded_keys, made.inverse) == (["observation", "reward"], True)
     assert registry.construct("transforms", {"type": "exclude"}, "transforms.exclude").excluded_keys == []
     assert registry.construct("transforms", {**node, "excluded_keys": None}, "transforms.exclude").excluded_keys == []
+
+
+def test_nested_keys_are_lists_in_yaml_and_tuples_here() -> None:
+    node = {"type": "vec_norm", "in_keys": [["agent", 1], "reward"], "out_keys": [["agent", "x"], "reward"]}
+    made = registry.construct("transforms", node, "transforms.vec_norm")
+    assert (made.in_keys, made.out_keys) == ([("agent", "1"), "reward"], [("agent", "x"), "reward"])
+    node = {"type": "cat_tensors", "in_keys": [["agent", "a"], "b"], "out_key": ["agent", "c"]}
+    assert registry.construct("transforms", node, "transforms.cat_tensors").out_keys == [("agent", "c")]
+    node = {"type": "exclude", "excluded_keys": [["agent", "a"], "reward"]}
+    assert registry.construct("transforms", node, "transforms.exclude").excluded_keys == [("agent", "a"), "reward"]

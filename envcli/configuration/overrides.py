@@ -118,6 +118,8 @@ class Checker:
         for group in self.groups.values():
             if word in catalog.choices(group.source, self.folders):
                 return f"found {word!r}, expected key=value. Did you mean '{group.name}={word}'?"
+        if "rollout" in self.keys and Path(word).is_dir():
+            return f"found {word!r}, expected key=value. Did you mean 'rollout={word}'?"
         if word in self.keys:
             return f"{word}: found no value, expected {word}=value."
         return f"found {word!r}, expected key=value. See envcli {self.command} --help."
@@ -207,12 +209,14 @@ def words_in(value: str) -> list[str]:
 def is_sweep(value: str) -> bool:
     """Whether Hydra would run a job for each of several values.
 
-    >>> is_sweep("1,2"), is_sweep("range(0,3)"), is_sweep("[1,2]"), is_sweep("'a,b'")
+    >>> is_sweep("1,2"), is_sweep("range(0,3)"), is_sweep("[[1,2],3]"), is_sweep("'a,b'")
     (True, True, False, False)
     """
     if _SWEEP.match(value):
         return True
-    plain = re.sub(r"'[^']*'|\"[^\"]*\"|\[[^]]*\]|\{[^}]*\}|\([^)]*\)", "", value)
+    plain, found = re.sub(r"'[^']*'|\"[^\"]*\"", "", value), 1
+    while found:  # from the innermost brackets outwards
+        plain, found = re.subn(r"\[[^][]*\]|\{[^}{]*\}|\([^)(]*\)", "", plain)
     return "," in plain
 
 

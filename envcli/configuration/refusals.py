@@ -13,6 +13,7 @@ from envcli.errors import nearest
 __all__ = ["explain", "kinds", "unknown"]
 
 _NO_OVERRIDE = re.compile(r"Could not override '(?P<key>[^']+)'")
+_BELOW_ITSELF = re.compile(r"Could not override '[\w/]+@(?P<group>\w+)\.")
 _NO_DELETE = re.compile(r"Could not delete from config\. '?(?P<key>[^' ]+)'?")
 _NO_APPEND = re.compile(r"Could not append to config\. An item is already at '(?P<key>[^']+)'")
 _NO_CHOICE = re.compile(
@@ -42,6 +43,10 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
     """One sentence or two: where, what was found, what was expected, what to type."""
     text = str(error)
     key = _full_key(error)
+    if match := _BELOW_ITSELF.search(text):
+        chosen = {name: value for name, _, value in (override.partition("=") for override in overrides)}
+        preset = chosen.get(match["group"], "...")
+        return f"{match['group']}/{preset}.yaml: its first line must be: # @package _global_"
     if match := _NO_OVERRIDE.search(text):
         return unknown(match["key"], command, overrides)
     if match := _NO_DELETE.search(text):
