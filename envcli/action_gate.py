@@ -13,7 +13,7 @@ import torch
 from envcli.buffer import Array, RolloutBuffer, as_array
 from envcli.errors import ActionError
 from envcli.keys import Key
-from envcli.specs import Binary, Bounded, Categorical, OneHot, TensorSpec, Unbounded
+from envcli.specs import Binary, Bounded, Categorical, MultiOneHot, OneHot, TensorSpec, Unbounded
 
 __all__ = ["ActionGate", "as_member", "described", "masked"]
 
@@ -24,8 +24,9 @@ class ActionGate:
     """Writes actions into the rows of one buffer, and refuses what the action spec does not hold.
 
     Stricter than TorchRL 0.14, where an int given to a one-hot env silently becomes action 0: the shape must be the
-    spec's, the dtype must be the spec's or one that converts to it in kind (float to float, int to float, bool to int),
-    and the value must lie in the space. NaN lies in no bounded space.
+    spec's, the dtype must be the spec's or one that converts to it in kind (float to float, int to float, bool to int;
+    and one-hot vectors of floats, as ``torch.distributions`` draws them), and the value must lie in the space. NaN lies
+    in no bounded space.
 
     Args:
         path: the key of the action.
@@ -107,7 +108,8 @@ def as_member(path: Key, spec: TensorSpec, value: Any) -> torch.Tensor:  # Any: 
 
 def _in_kind(name: str, spec: TensorSpec, value: torch.Tensor) -> torch.Tensor:
     """``value`` in the dtype of ``spec``. Raises ActionError where that is of another kind, or changes an integer."""
-    if not torch.can_cast(value.dtype, spec.dtype):
+    drawn = isinstance(spec, OneHot | MultiOneHot) and value.dtype.is_floating_point  # as torch.distributions does
+    if not (drawn or torch.can_cast(value.dtype, spec.dtype)):
         raise _refusal(name, spec, f"dtype {value.dtype}")
     cast = value.to(spec.dtype)
     if not spec.dtype.is_floating_point and not torch.equal(cast.to(value.dtype), value):

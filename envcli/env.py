@@ -68,8 +68,8 @@ class Env(RowEnv):
 
         Args:
             tensordict: if given, it is updated and returned. Its entry ``"_reset"``, ``[*batch, 1]`` bool, says which
-                envs of a batch begin anew; the others keep what the TensorDict holds, and of what it lacks, what they
-                showed last.
+                envs of a batch begin anew, which may be none; the others keep what the TensorDict holds, and of what it
+                lacks, what they showed last.
             options: passed on to the simulator's own ``reset``.
 
         Returns:
@@ -77,8 +77,7 @@ class Env(RowEnv):
 
         Raises:
             ClosedError: after ``close()``.
-            SpecError: ``"_reset"`` has the wrong shape or names no env; or an env that is not reset has shown nothing
-                yet.
+            SpecError: ``"_reset"`` has the wrong shape; or an env that is not reset has shown nothing yet.
         """
         self._require_open()
         self._reset_options, self._reset_given = options, tensordict
@@ -157,6 +156,16 @@ class Env(RowEnv):
     def rand_step(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """``step`` with a random action."""
         return self.step(self.rand_action(tensordict))
+
+    def append_transform(self, transform: Any) -> Env:
+        """This env with ``transform``, a :class:`~envcli.Transform`, between it and the user: a ``TransformedEnv``.
+
+        As in TorchRL; the env itself stays as it is, and belongs to the new one.
+        """
+        import envcli
+
+        transformed: Env = envcli.TransformedEnv(self, transform)  # by its public name: it stands on this module
+        return transformed
 
     def step_mdp(self, tensordict: TensorDictBase) -> TensorDictBase:
         """:func:`envcli.step_mdp` with the keys of this env: the TensorDict that the next ``step`` takes."""
@@ -277,6 +286,10 @@ class Env(RowEnv):
             loop.begin(tensordict, reset=auto_reset)
             self._reset_given = None  # later episodes begin by themselves
             loop.run()
+        except Exception as error:
+            if not self.batch_size:  # a batch names its envs itself
+                error.add_note(f"after {buffer.filled} steps of the rollout")
+            raise
         finally:
             self._reset_given = None
             if not self.is_closed:  # as after a fault in a batch

@@ -50,7 +50,8 @@ class Front:
             load_row(self.buffer, 0, tensordict, (path for path, _ in self._root))
         for flags in self._root_flags:
             flags[0][... if where is None else where] = False
-        self._env._reset_row(0, where)
+        if where is None or where.any():
+            self._env._reset_row(0, where)
         self._last = ()
         self._note_masks(())
         return self._handed_out(self._root)
@@ -197,8 +198,6 @@ def reset_mask(env: EnvSpecs, tensordict: TensorDictBase) -> Array | None:
                 f"'_reset': expected a bool mask of shape {[*env.batch_size, 1]}, found {mask.dtype} {list(mask.shape)}"
             )
         where |= mask.cpu().reshape(*env.batch_size, -1).any(-1)
-    if not where.any():
-        raise SpecError("'_reset' names no env. Leave the entry out to reset all of them")
     return None if where.all() else where.numpy()
 
 

@@ -127,8 +127,9 @@ class Rollout:
             if not done.any():
                 return
             where = None if done.all() else done
-        self._clear_root_flags(0, where)
-        self.env._reset_row(0, where)
+        if where is None or where.any():
+            self._clear_root_flags(0, where)
+            self.env._reset_row(0, where)
 
     # -- the others -----------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class TransformedEnv(Env):
     # -- the chain ------------------------------------------------------------------------------------------------
 
     def append_transform(self, transform: Transform) -> Self:
-        """Add ``transform`` nearest to the user. Returns the env itself."""
+        """Add ``transform`` nearest to the user. Returns the env itself, as in TorchRL."""
         return self.insert_transform(len(self._chain_list()), transform)
 
     def insert_transform(self, index: int, transform: Transform) -> Self:

@@ -129,7 +129,8 @@ def test_a_batch_of_one_hots_passes_where_the_spec_holds_it(data: st.DataObject)
         (SPECS["one-hot"], torch.tensor(1), "shape []"),
         (SPECS["one-hot"], torch.tensor([[1, 0, 0]]), "shape [1, 3]"),
         (SPECS["bounded"], torch.zeros(3), "shape [3]"),
-        (SPECS["one-hot"], torch.tensor([1.0, 0, 0]), "dtype torch.float32"),
+        (SPECS["one-hot"], torch.tensor([0.5, 0.5, 0]), "[0.5, 0.5, 0.0]"),
+        (SPECS["one-hot"], torch.tensor([float("nan"), 1.0, 0]), "[nan, 1.0, 0.0]"),
         (SPECS["categorical"], torch.tensor(1.0), "dtype torch.float32"),
         (SPECS["bounded"], 1, "a int"),
         (SPECS["bounded"], torch.tensor([0.0, 3.0]), "[0.0, 3.0]"),
@@ -159,8 +160,9 @@ def test_numbers_of_a_smaller_kind_are_converted_in_rows() -> None:
     writes.write(1, torch.tensor([0.5, 0.25], dtype=torch.float64))
     assert rows[:2].tolist() == [[1, 2], [0.5, 0.25]]
     whole, rows = gate(SPECS["one-hot"])
-    whole.write(0, torch.tensor([False, True, False]))
-    assert rows[0].tolist() == [0, 1, 0]
+    for t, one in enumerate([torch.tensor([False, True, False]), torch.tensor([0.0, 1.0, 0.0])]):
+        whole.write(t, one)
+    assert rows[:2].tolist() == [[0, 1, 0], [0, 1, 0]]
 
 
 def test_an_action_with_a_graph_is_stored_without_it() -> None:

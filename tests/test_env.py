@@ -60,16 +60,20 @@ def test_a_whole_mask_is_a_reset_and_is_taken_away(env: Any) -> None:
     assert "_reset" not in td
 
 
-@pytest.mark.parametrize(
-    ("mask", "said"),
-    [
-        (torch.tensor([False]), "names no env"),
-        (torch.tensor([1]), r"expected a bool mask of shape \[1\], found torch.int64"),
-    ],
-)
-def test_a_mask_that_makes_no_sense(env: Any, mask: torch.Tensor, said: str) -> None:
-    with pytest.raises(SpecError, match=said):
-        env.reset(env.reset().set("_reset", mask))
+def test_an_empty_mask_resets_nobody(env: Any) -> None:
+    """As in a loop that sets it to ``done`` after each step."""
+    td = env.step_mdp(env.rand_step(env.reset()))
+    assert env.reset(td.set("_reset", torch.tensor([False]))) is td
+    assert td["observation"] == 1
+    assert "_reset" not in td
+    assert env.step(env.rand_action(td))["next", "observation"] == 2
+    data = env.rollout(2, tensordict=env.step_mdp(td).set("_reset", torch.tensor([False])), break_when_any_done=False)
+    assert data["observation"][0] == 2
+
+
+def test_a_mask_that_makes_no_sense(env: Any) -> None:
+    with pytest.raises(SpecError, match=r"expected a bool mask of shape \[1\], found torch.int64"):
+        env.reset(env.reset().set("_reset", torch.tensor([1])))
 
 
 def test_a_mask_of_a_wrong_shape() -> None:
@@ -175,6 +179,26 @@ def test_seeds_of_a_batch_are_of_any_library() -> None:
         outer = TransformedEnv(env, StepCounter())
         assert outer.set_seed(np.array([3, 5])) is None
         assert torch.equal(outer.reset()["observation"], shown[0])
+
+
+def test_a_transform_appended_makes_another_env(env: Any) -> None:
+    outer = env.append_transform(StepCounter())
+    assert isinstance(outer, TransformedEnv)
+    assert outer.base_env is env
+    assert outer.append_transform(StepCounter(step_count_key="again")) is outer
+    assert outer.rollout(2)["again"].flatten().tolist() == [0, 1]
+
+
+def test_a_simulator_that_raises_is_told_with_the_steps_before() -> None:
+    class Failing(CountingEnv):
+        def _step(self, tensordict: Any) -> Any:
+            if self.steps_made == 3:
+                raise ZeroDivisionError("boom")
+            return super()._step(tensordict)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        Failing().rollout(5)
+    assert caught.value.__notes__ == ["after 3 steps of the rollout"]
 
 
 # -- its place --------------------------------------------------------------------------------------------------------

@@ -226,8 +226,13 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
     # -- the envs -------------------------------------------------------------------------------------------------
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """What the method ``name`` of each env returns."""
-        return tuple(getattr(self.base_env, name)(*args, **kwargs))
+        """What the method ``name`` of each env returns; where it is no method, the attribute, as gymnasium has it."""
+        try:
+            return tuple(getattr(self.base_env, name)(*args, **kwargs))
+        except (TypeError, EnvError) as error:
+            if args or kwargs or "object is not callable" not in str(error):
+                raise
+            return self.get_attr(name)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """The attribute ``name`` of each env."""

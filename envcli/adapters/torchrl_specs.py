@@ -22,7 +22,7 @@ from envcli.specs import (
 try:
     from torchrl import data
 except ModuleNotFoundError as error:
-    raise MissingDependency("torchrl", "as_torchrl and from_torchrl") from error
+    raise MissingDependency("torchrl", "what makes an env TorchRL's, or ours,") from error
 
 __all__ = ["from_torchrl_spec", "to_torchrl_spec"]
 

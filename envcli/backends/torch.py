@@ -201,7 +201,7 @@ class TorchEnv(Backend):
             options: ``state``, ``[size]`` or ``[*batch, size]``: begin there, and not with a state that is drawn.
 
         Raises:
-            SpecError: ``"_reset"`` has the wrong shape or names no env; an entry of those that it leaves alone is not
+            SpecError: ``"_reset"`` has the wrong shape; an entry of those that it leaves alone is not
                 there; or ``state`` or ``"params"`` are not what this env takes.
         """
         self._require_open()

@@ -132,8 +132,6 @@ def _mask(tensordict: TensorDictBase) -> Tensor | None:
         return None
     if mask.dtype != torch.bool or mask.shape not in (lead, (*lead, 1)):
         raise SpecError(f"'_reset': expected a bool mask of shape {[*lead, 1]}, found {mask.dtype} {list(mask.shape)}")
-    if not mask.any():
-        raise SpecError("'_reset' names no env. Leave the entry out to reset all of them")
     return mask.reshape(lead)
 
 

@@ -163,6 +163,9 @@ def test_the_envs_are_within_reach(counted: Any) -> None:
 def test_some_of_the_envs_are_called(kind: str) -> None:
     envs = envcli.as_gymnasium_vector("env=cartpole", f"parallel={kind}", "parallel.num_envs=3")
     envs.set_attr("nickname", "x")
+    assert envs.call("nickname") == ("x", "x", "x")  # as gymnasium's
+    with pytest.raises((TypeError, envcli.errors.EnvError), match="not callable"):
+        envs.call("nickname", 1)
     envs.call_some([2, 0], "__setattr__", "nickname", "y")
     assert envs.get_attr("nickname") == ("y", "x", "y")
     assert envs.call_some([1, 2, 1], "__getattribute__", "nickname") == ["x", "y", "x"]
