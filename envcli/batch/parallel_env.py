@@ -44,7 +44,7 @@ class ParallelEnv(LosableEnv):
         num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
         num_workers: processes; None: as many as this process may use cores, at most one for each env.
         local_worker: this process is one of them, and steps a share of the envs itself while the others step theirs.
-            Where a step is short and cores are few, steps that a policy acts in take a third less time. But nobody
+            Where a step is short and cores are few, steps that a policy acts in take a quarter less time. But nobody
             watches over those envs: one that hangs, hangs the program, and one that dies takes it along.
         start_method: ``"forkserver"`` (from a process that has torch and nothing else), ``"spawn"`` (a fresh
             interpreter) or ``"fork"`` (of this process: deadlocks where a GL context or a thread pool is in use).

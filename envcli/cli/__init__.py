@@ -49,6 +49,8 @@ def _dispatch(words: list[str]) -> int:
 
         print("\n".join(candidates(words)))
         return 0
+    if words[:1] == ["help"] and words[1:]:
+        return _command(words[1], ["--help"])
     if not words or words[0] in ("-h", "--help", "help"):
         from envcli.cli.help import main_help
 

@@ -183,7 +183,7 @@ def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDi
                 elif progress is not None:
                     progress(count)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted after {count} frames, kept in {near(folder.path)}") from None
+        raise KeyboardInterrupt(f"interrupted after {number(count)} frames, kept in {near(folder.path)}") from None
     finally:
         if last is not None:  # also after Ctrl-C: what was filmed by then
             written = film.finish()
@@ -221,7 +221,8 @@ def _table(metrics: dict[str, Any], last: Frame, folder: RunFolder) -> Table:
     table.add_row(
         "frames", f"{number(metrics['frames'])}, {number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
     )
-    table.add_row("episodes", f"{last.episode + 1}, the last at {last.caption}")
+    of = "" if last.envs == 1 else f" of the first of {last.envs} envs"
+    table.add_row("episodes", f"{last.episode + 1}{of}, the last at {last.caption}")
     table.add_row("film", near(Path(metrics["film"])))
     table.add_row("poster", near(folder.path / "poster.png"))
     table.add_row("sheet", near(folder.path / "contact_sheet.png"))

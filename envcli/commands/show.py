@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from envcli import commands
 from envcli.catalog import existing_folder
 from envcli.changes import changes
-from envcli.errors import StoreError
+from envcli.errors import ConfigError
 from envcli.json_file import read_json
 from envcli.run_folder import run_state
 from envcli.schema import MISSING, Answer, key
@@ -46,13 +46,13 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Read, report. Raises StoreError where there is no run, or its data is not what was written."""
+    """Read, report. Raises ConfigError where there is no run, StoreError where its data is not what was written."""
     existing_folder(cfg.folder, "folder")
     folder = Path(cfg.folder)
     status = read_json(folder / "status.json")
     data = _data(folder, cfg.verify)
     if not status and data is None:
-        raise StoreError(f"{folder}: no run here. {_runs_below(folder)}")
+        raise ConfigError(f"{folder}: no run here. {_runs_below(folder)}")
     found = {
         "folder": str(folder),
         "run": _run(folder, status),
@@ -65,10 +65,11 @@ def run(cfg: Config) -> None:
 
 
 def _runs_below(folder: Path) -> str:
-    below = sorted(path.parent for path in folder.glob("**/status.json"))
+    below = [path.parent for path in folder.glob("**/status.json")]
     if not below:
         return "Expected a run folder such as outputs/rollout/CartPole-v1/..."
-    return f"There are {len(below)} below it, the last {near(below[-1])}"
+    last = max(below, key=lambda run: (str(read_json(run / "status.json").get("started")), run))
+    return f"There are {len(below)} below it, the last {near(last)}"
 
 
 def _run(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +164,9 @@ def _summary(found: dict[str, Any]) -> Table:
     table.add_column(overflow="ignore", no_wrap=True)
     run, data = found["run"], found["data"]
     if run["state"]:
-        table.add_row("run", f"{run['command']}, {run['state']}" + (f": {run['error']}" if run["error"] else ""))
+        said = run["error"] or ""
+        how = said if said.startswith(run["state"]) else f"{run['state']}: {said}".rstrip(": ")
+        table.add_row("run", f"{run['command']}, {how}")
         table.add_row("started", f"{run['started']}" + (f", ended {run['ended']}" if run["ended"] else ""))
         table.add_row("seed", str(run["seed"]))
     if data is not None:
@@ -187,7 +190,7 @@ def _data_rows(folder: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if counted[f"{name}_mean"] is not None:
             mean, low, high = (number(counted[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
             yield name, f"mean {mean}, from {low} to {high}{unit}"
-    pieces = f" in {number(data['shards'])} shards" if data["shards"] else " in one piece"
+    pieces = f" in {number(data['shards'])} shard{'s' * (data['shards'] > 1)}" if data["shards"] else " in one piece"
     checked = ", every checksum right" if data["verified"] else ""
     yield "data", f"{size(data['bytes'])}{pieces}{checked}"
 

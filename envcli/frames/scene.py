@@ -22,7 +22,7 @@ class Frame:
     """One image of a film. Of a batch of envs the image shows all, and the numbers are those of the first.
 
     ``episode`` counts from 0, ``step`` is 0 after a reset, ``reward`` is that of the step that led here, None where the
-    rollout has no entry of that name, ``total`` the sum since the reset.
+    rollout has no entry of that name, ``total`` the sum since the reset; ``envs`` is how many the image shows.
     """
 
     image: Image
@@ -30,6 +30,7 @@ class Frame:
     step: int
     reward: float | None
     total: float
+    envs: int = 1
 
     @property
     def caption(self) -> str:
@@ -55,20 +56,20 @@ class Scene:
 
     def frames(self, rollout: TensorDictBase) -> Iterator[Frame]:
         """The frames of the next steps, ``[*batch, time]``."""
-        lead = rollout.batch_dims - 1
+        lead, envs = rollout.batch_dims - 1, rollout.batch_size[:-1].numel()
         root = self._by_time(rollout, lead)
         following = self._by_time(rollout["next"], lead)
         rewards, dones = (_first(rollout.get(("next", name), None), lead) for name in ("reward", "done"))
         for t in range(rollout.batch_size[-1]):
             if self._begins:
                 self._episode, self._step, self._total, self._begins = self._episode + 1, 0, 0.0, False
-                yield Frame(self._drawn(root, t), self._episode, 0, 0.0, 0.0)
+                yield Frame(self._drawn(root, t), self._episode, 0, 0.0, 0.0, envs)
             reward = None if rewards is None else float(rewards[t])
             self._step, self._total = self._step + 1, self._total + (reward or 0.0)
             if dones is not None and bool(dones[t]):
                 self._begins = True
                 self.over += 1
-            yield Frame(self._drawn(following, t), self._episode, self._step, reward, self._total)
+            yield Frame(self._drawn(following, t), self._episode, self._step, reward, self._total, envs)
 
     def _by_time(self, rollout: TensorDictBase, lead: int) -> list[torch.Tensor]:
         """``[time, envs, *frame]`` of each key."""

@@ -179,10 +179,12 @@ def _note(rows: Array, file: str, offset: int, serial: int) -> None:
 def mapped(tensor: torch.Tensor) -> Mapped | None:
     """How another process can have ``tensor``, or any view of it; None: its memory is this process's own."""
     start = tensor.untyped_storage().data_ptr()
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if not tensor.numel():  # an observation may be no numbers at all
+        return Mapped("", 0, tuple(tensor.shape), tensor.stride(), dtype)
     if start not in _FILES:
         return None
     file, offset, serial = _FILES[start]
-    dtype = str(tensor.dtype).removeprefix("torch.")
     return Mapped(file, offset + tensor.data_ptr() - start, tuple(tensor.shape), tensor.stride(), dtype, serial)
 
 

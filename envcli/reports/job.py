@@ -105,4 +105,5 @@ def _finite(value: object) -> float | None:
 
 def _setting(word: str) -> tuple[str, str]:
     key, _, value = word.partition("=")
+    value = re.sub(r"\\(.)", r"\1", value)  # as it was typed: Hydra puts a backslash before colons and the like
     return (key, "removed") if key.startswith("~") else (key.lstrip("+"), value)

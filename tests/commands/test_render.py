@@ -47,6 +47,20 @@ def test_episodes_end_the_film(cli: Command) -> None:
     assert "episodes  2, the last at step" in done.out
 
 
+def test_the_numbers_of_a_batch_are_those_of_its_first_env(cli: Command) -> None:
+    words = ["parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"]
+    done = cli("render", "env=cartpole", *words)
+        "render", "env=cartpole", "parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"
+    )
+    assert "episodes  1 of the first of 3 envs, the last at step 4" in done.out
+
+
+def test_a_run_that_is_to_be_filmed_is_named_by_its_key(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    done = cli("render", "run")
+    assert (done.code, "Did you mean 'rollout=run'?" in done.err) == (2, True)
+
+
 def test_the_pace_is_the_envs_own(cli: Command) -> None:
     done = cli("render", "env=pendulum", "frame_skip=3", "max_steps=4", "format=gif", "json=true")
     assert json.loads(done.out)["fps"] == 10

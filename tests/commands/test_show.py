@@ -63,9 +63,10 @@ def test_a_run_that_nobody_writes_any_more_was_killed(cli: Command, run: str, tm
 
 
 def test_what_is_no_run_is_said(cli: Command, run: str, tmp_path: Path) -> None:
+    assert cli("rollout", "env=cartpole", "max_steps=3", "hydra.run.dir=runs/a_later_one").code == 0
     done = cli("show", ".")
-    assert done.code == 1
-    assert "no run here. There are 1 below it, the last runs/it's" in done.err
+    assert done.code == 2
+    assert "no run here. There are 2 below it, the last runs/a_later_one" in done.err
     (tmp_path / "empty").mkdir()
     assert "Expected a run folder such as" in cli("show", "empty").err
     assert "Add folder=" in cli("show").err

@@ -163,6 +163,9 @@ def test_files_of_the_last_two_times_stay_mapped(tmp_path: Path, monkeypatch: py
 def test_an_empty_entry_needs_no_memory() -> None:
     rows = SharedMemory()(("x",), (5, 0), torch.float32)
     assert rows.shape == (5, 0)
+    source = mapped(rows)
+    assert source is not None
+    assert open_mapped(source).shape == (5, 0)
 
 
 def test_too_little_memory_says_how_much_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
