@@ -146,7 +146,7 @@ class Env(RowEnv):
         """
         if tensordict is None:
             tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
-        masks = self._action_masks()
+        masks = self._roles().masks
         for path, leaf in leaf_specs(self.full_action_spec).items():
             mask = self._desk().mask(path, tensordict) if masks else None
             spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))

@@ -16,6 +16,7 @@ from envcli.errors import EnvError, SpecError
 from envcli.front import reset_mask
 from envcli.keys import DONE_FAMILY, Key, as_user_key, under_next
 from envcli.mdp import leaf_paths
+from envcli.roles import Roles
 from envcli.row_views import RowViews
 
 __all__ = ["EnvBase"]
@@ -111,8 +112,8 @@ class EnvBase(Env):
     def _shown(self, families: tuple[str, ...]) -> list[Key]:
         return [path for family in families for path in self._leaves(family)]
 
-    def _row_reads(self) -> set[Key]:
-        return set(self._shown(("observation", "state", "done")))  # _step is given them all, and may read any
+    def _roles(self) -> Roles:
+        return Roles(reads=set(self._shown(("observation", "state", "done"))))  # _step is given all, and may read any
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         given = self._reset_given

@@ -7,6 +7,7 @@ import torch
 from envcli.buffer import Layout
 from envcli.errors import ConfigError, SpecError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.roles import Roles
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["FAMILIES", "EnvSpecs", "leaf_specs", "usable"]
@@ -256,24 +257,9 @@ class EnvSpecs:
 
     # -- what entries are for -------------------------------------------------------------------------------------
 
-    def _row_carries(self) -> set[Key]:
-        """The entries that whoever acts may lead on by writing their ``next`` before the step: hidden states.
-
-        Where nobody does, ``next`` is what the root is; whoever runs the rows sees to that before the policy acts.
-        """
-        return set()
-
-    def _row_marks(self) -> set[Key]:
-        """The root entries that speak of the reset itself: steps that are made within a reset leave them alone."""
-        return set()
-
-    def _row_totals(self) -> set[Key]:
-        """The rewards that are sums of an episode so far: where several steps become one, the last one stands."""
-        return set()
-
-    def _row_sealed(self) -> set[Key]:
-        """The observations whose original is state that is kept inside: the env goes on from where it stands only."""
-        return set()
+    def _roles(self) -> Roles:
+        """None, unless a subclass knows better."""
+        return Roles()
 
     # -- the private side -----------------------------------------------------------------------------------------
 

@@ -22,22 +22,23 @@ class Front:
     """Public ``reset`` and ``step`` of one env, on a buffer of one row. Tensors handed out are fresh memory."""
 
     def __init__(self, env: RowEnv) -> None:
+        roles = env._roles()
         self._env = env
         self.buffer = env._buffer(1)
         self._gates = gates(env, self.buffer)
         self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
-        self._sealed = env._row_sealed()
+        self._sealed = roles.sealed
         self._state = set(leaf_specs(env.state_spec))
         self._flag_paths = set(leaf_specs(env.full_done_spec))
-        self._reads = [(as_user_key(path), path) for path in env._row_reads()]
-        self._root = self._rows(path for path in self.buffer if path in _shown_by_reset(env) - env._row_leaves())
-        self._left = [(as_user_key(path), self.buffer[path][0]) for path in env._row_leaves()]
-        self._carried = env._row_carries()
-        self._masks = env._action_masks()
+        self._reads = [(as_user_key(path), path) for path in roles.reads]
+        self._root = self._rows(path for path in self.buffer if path in _shown_by_reset(env) - roles.writes_back)
+        self._left = [(as_user_key(path), self.buffer[path][0]) for path in roles.writes_back]
+        self._carried = roles.carries
+        self._masks = roles.masks
         self._seen_masks: dict[Key, torch.Tensor] = {}  # action -> the mask that was shown last
         self._next = self._rows(path for path in self.buffer if path[0] == "next")
         self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
-        self._remembers = bool(env.batch_size or self._sealed or env._row_reads() - self._state)
+        self._remembers = bool(env.batch_size or self._sealed or roles.reads - self._state)
         self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
 
     def reset(self, tensordict: TensorDictBase | None) -> TensorDict:
@@ -178,7 +179,7 @@ class Front:
 def gates(env: RowEnv, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:
     """One gate for each action of ``env``, with the key the user knows it by."""
     leaves = leaf_specs(env.full_action_spec)
-    masks = env._action_masks()
+    masks = env._roles().masks
     return [(as_user_key(path), ActionGate(path, leaf, buffer, masks.get(path))) for path, leaf in leaves.items()]
 
 
@@ -221,7 +222,7 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
         raise SpecError(
             f"rollout: tensordict has batch_size {list(tensordict.batch_size)}, the env {list(env.batch_size)}"
         )
-    shown = _shown_by_reset(env) - env._row_leaves() - set(leaf_specs(env.full_done_spec))
+    shown = _shown_by_reset(env) - env._roles().writes_back - set(leaf_specs(env.full_done_spec))
     held = set(leaf_paths(tensordict))
     goes_on = not reset or reset_mask(env, tensordict) is not None
     if goes_on and (missing := shown - held):

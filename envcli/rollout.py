@@ -72,12 +72,13 @@ class Rollout:
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
         self._callback = callback
+        roles = env._roles()
         self._masked = [
-            (leaf, buffer[path], buffer[env._action_masks()[path]])
+            (leaf, buffer[path], buffer[roles.masks[path]])
             for path, leaf in leaf_specs(env.full_action_spec).items()
-            if path in env._action_masks()
+            if path in roles.masks
         ]
-        self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in env._row_carries()]
+        self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.carries]
         self._sort_moves()
 
     def _wipe_flags(self, start: int, stop: int) -> None:
@@ -96,7 +97,7 @@ class Rollout:
         env, buffer, policy = self.env, self.buffer, self.policy
         everything = self._callback is not None or self.at_end == "wait"
         everything = everything or (policy is not None and policy.reads is None)
-        read = env._row_reads() | ((policy.reads or set()) if policy is not None else set())
+        read = env._roles().reads | ((policy.reads or set()) if policy is not None else set())
         actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
         led = set(env._row_layout()) if self._led else set()  # what the env leads on by itself
         for path in buffer:
@@ -291,9 +292,9 @@ def rows_drawn(env: RowEnv) -> int:
 
 def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:
     """Fill the actions of rows ``start`` to ``stop`` with random ones, but those that a mask in the row restricts."""
-    later = env._action_masks()
+    masked_ones = env._roles().masks
     for path, leaf in leaf_specs(env.full_action_spec).items():
-        if path in later:
+        if path in masked_ones:
             continue
         buffer[path][start:stop] = leaf.rand(torch.Size([stop - start]))
 

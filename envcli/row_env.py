@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.keys import Key, under_next
 from envcli.memory.spare_memory import SpareMemory
+from envcli.roles import Roles
 
 __all__ = ["RowEnv"]
 
@@ -108,20 +109,9 @@ class RowEnv(EnvSpecs, ABC):
     def _close(self) -> None:
         """Let go of the simulator. Called once."""
 
-    def _row_reads(self) -> set[Key]:
-        """The root entries, besides the action, that ``_step_row`` reads: who runs the rows keeps them up to date."""
-        return set(leaf_specs(self.state_spec))
-
-    def _row_leaves(self) -> set[Key]:
-        """The root entries that ``_step_row`` writes for the user to keep: an action as the simulator got it."""
-        return set()
-
-    def _action_masks(self) -> Mapping[Key, Key]:
-        """Action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
-
-        Random actions of such an env are drawn row by row, and every action is held against its row's mask.
-        """
-        return {}
+    def _roles(self) -> Roles:
+        """A step reads the state."""
+        return Roles(reads=set(leaf_specs(self.state_spec)))
 
     # -- binding --------------------------------------------------------------------------------------------------
 

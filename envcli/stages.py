@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 from envcli.buffer import RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, as_path, as_user_key, under_next
+from envcli.roles import Roles
 from envcli.row_env import RowEnv
 from envcli.specs import Composite
 from envcli.transforms.transform import Transform
@@ -24,13 +26,9 @@ class Stages:
 
     Attributes:
         specs: what each stage shows and takes.
-        reads: the user's names of the root entries that a step reads, besides the action.
-        leaves: those that a step writes at the root.
-        carries: those that whoever acts may lead on, such as hidden states.
-        sealed: the observations that a transform made of a state, which is kept inside.
+        roles: of the entries that the last stage shows, by the user's names.
         private_reads: (stage, path) of what a step reads and nobody outside keeps up to date, each memory once.
         private_flags: (stage, path) of flags of the done family whose ``next`` nobody outside clears before a step.
-        masks: action -> the entry that says which choices are allowed.
 
     Raises:
         TransformError: a transform does not fit where it stands.
@@ -43,25 +41,33 @@ class Stages:
         for transform in self.chain:
             self.specs.append(_after(self.specs[-1], transform))
         self.layouts = [specs._row_layout() for specs in self.specs]
-        self.masks = self._masks()
-        holders: list[tuple[int, RowEnv | Transform]] = list(enumerate([self.base, *self.chain]))
-        self.leaves = self._outside((i, path) for i, holder in holders for path in holder._row_leaves())
-        carries = [(i, path) for i, holder in holders for path in holder._row_carries()]
+        self._added = [base._roles(), *(transform._roles() for transform in self.chain)]
+        self.private_reads = self._private_reads()
+        self.private_flags = self._private_flags()
+        self.roles = self._roles()
+
+    def _roles(self) -> Roles:
+        last, masks = self.specs[-1], self._masks()
+        leaves = self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.writes_back)
+        carries = [(i, path) for i, roles in enumerate(self._added) for path in roles.carries]
         for stage, path in carries:
             if self.outside(stage, path) is None and path in self.layouts[-1]:
                 raise TransformError(
                     f"{type(self.chain[stage - 1]).__name__}: a later transform rewrites {as_user_key(path)!r}, "
                     "and what a policy writes there would be lost. Put that one before it, or name its keys"
                 )
-        self.carries = self._outside(iter(carries))
         states = ((i, path) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.state_spec))
         hidden = {path for stage, path in states if self.outside(stage, path) is None}
-        hidden |= {self.outside(0, path) or path for path in base._row_sealed()}
-        self.sealed = hidden & set(leaf_specs(self.specs[-1].observation_spec))
-        self.private_reads = self._private_reads()
-        self.private_flags = self._private_flags()
-        reads = self._outside(self._reads()) | set(self.masks.values())
-        self.reads = reads - self.leaves - set(leaf_specs(self.specs[-1].full_action_spec))
+        hidden |= {self.outside(0, path) or path for path in self._added[0].sealed}
+        reads = self._outside(self._reads()) | set(masks.values())
+        return replace(
+            last._roles(),
+            reads=reads - leaves - set(leaf_specs(last.full_action_spec)),
+            writes_back=leaves,
+            carries=self._outside(iter(carries)),
+            sealed=hidden & set(leaf_specs(last.observation_spec)),
+            masks=masks,
+        )
 
     def outside(self, stage: int, path: Key) -> Key | None:
         """The user's name for the memory that is ``path`` at ``stage``; None: it is private."""
@@ -86,8 +92,8 @@ class Stages:
 
     def reads_of(self, stage: int) -> set[Key]:
         """What a step of ``stage`` reads at the root besides the action, by the names of that stage."""
-        transforms = set().union(*(transform._row_reads() for transform in self.chain[:stage]))
-        return set(leaf_specs(self.specs[stage].state_spec)) | self.base._row_reads() | transforms
+        added = (roles.reads for roles in self._added[: stage + 1])
+        return set(leaf_specs(self.specs[stage].state_spec)).union(*added)
 
     def _private_reads(self) -> list[tuple[int, Key]]:
         found = {self._innermost(stage, path) for stage, path in self._reads() if self.outside(stage, path) is None}
@@ -113,9 +119,9 @@ class Stages:
         return stage, path
 
     def _reads(self) -> Iterator[tuple[int, Key]]:
-        yield from ((0, path) for path in self.base._row_reads())
-        for i, transform in enumerate(self.chain, 1):
-            yield from ((i, path) for path in set(leaf_specs(self.specs[i].state_spec)) | transform._row_reads())
+        for i, roles in enumerate(self._added):
+            states = set(leaf_specs(self.specs[i].state_spec)) if i else set()
+            yield from ((i, path) for path in states | roles.reads)
 
     def _outside(self, entries: Iterator[tuple[int, Key]]) -> set[Key]:
         return {name for stage, path in entries if (name := self.outside(stage, path)) is not None}
@@ -124,9 +130,8 @@ class Stages:
 
     def _masks(self) -> dict[Key, Key]:
         found: dict[Key, Key] = {}
-        for stage in range(len(self.specs)):
-            masks = self.chain[stage - 1]._action_masks() if stage else self.base._action_masks()
-            for action, mask in masks.items():
+        for stage, roles in enumerate(self._added):
+            for action, mask in roles.masks.items():
                 outer_action, outer_mask = self.outside(stage, action), self.outside(stage, mask)
                 if outer_action is None or outer_mask is None:
                     lost = as_user_key(action if outer_action is None else mask)
@@ -143,24 +148,10 @@ class _Stage(EnvSpecs):
 
     def __init__(self, before: EnvSpecs, transform: Transform) -> None:
         super().__init__(transform.transform_env_device(before.device), before.batch_size)
-        renamed = transform._renames()
-        self._said = [
-            {*(renamed.get(path, path) for path in earlier), *own}
-            for earlier, own in (
-                (before._row_carries(), transform._row_carries()),
-                (before._row_marks(), transform._row_marks()),
-                (before._row_totals(), transform._row_totals()),
-            )
-        ]
+        self._told = before._roles().behind(transform._renames(), transform._roles())
 
-    def _row_carries(self) -> set[Key]:
-        return self._said[0]
-
-    def _row_marks(self) -> set[Key]:
-        return self._said[1]
-
-    def _row_totals(self) -> set[Key]:
-        return self._said[2]
+    def _roles(self) -> Roles:
+        return self._told
 
 
 def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:

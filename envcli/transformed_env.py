@@ -11,6 +11,7 @@ from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, under_next
+from envcli.roles import Roles
 from envcli.seeding import first_seed
 from envcli.specs import Composite
 from envcli.stages import Stages
@@ -204,26 +205,8 @@ class TransformedEnv(Env):
     def _is_attached(self, buffer: RolloutBuffer) -> bool:
         return super()._is_attached(buffer) and self.base_env._is_attached(self._inner)
 
-    def _row_reads(self) -> set[Key]:
-        return self._stages.reads
-
-    def _row_leaves(self) -> set[Key]:
-        return self._stages.leaves
-
-    def _row_carries(self) -> set[Key]:
-        return self._stages.carries
-
-    def _row_marks(self) -> set[Key]:
-        return self._stages.specs[-1]._row_marks()
-
-    def _row_totals(self) -> set[Key]:
-        return self._stages.specs[-1]._row_totals()
-
-    def _row_sealed(self) -> set[Key]:
-        return self._stages.sealed
-
-    def _action_masks(self) -> Mapping[Key, Key]:
-        return self._stages.masks
+    def _roles(self) -> Roles:
+        return self._stages.roles
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         for flags, _ in self._private_flags:

@@ -27,7 +27,15 @@ STOREYS = [
         "envcli.registry",
         "envcli.schema",
     ],
-    ["envcli.mdp", "envcli.specs", "envcli.buffer", "envcli.episodes", "envcli.run_folder", "envcli.terminal"],
+    [
+        "envcli.mdp",
+        "envcli.roles",
+        "envcli.specs",
+        "envcli.buffer",
+        "envcli.episodes",
+        "envcli.run_folder",
+        "envcli.terminal",
+    ],
     ["envcli.announced", "envcli.done_family", "envcli.memory"],
     ["envcli.dynamics", "envcli.shards", "envcli.strict_rows"],
     [

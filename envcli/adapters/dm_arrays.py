@@ -41,7 +41,7 @@ class DmArrays:
 
     def __init__(self, env: Env) -> None:
         native = _simulator(env)
-        left = env._row_leaves()
+        left = env._roles().writes_back
         leaves = {key: leaf for key, leaf in env.observation_spec.items() if (key,) not in left}
         shown, path = _only(Composite(leaves, shape=()), _BARE)
         taken, acted = _only(env.full_action_spec, ("action",))

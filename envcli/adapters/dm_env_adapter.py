@@ -43,7 +43,7 @@ class DmEnvAdapter(dm_env.Environment):  # type: ignore[misc]  # dm_env has no a
         self._stepper = stepper = Stepper(env)
         self._specs = arrays = DmArrays(env)
         self._first, self._later = (arrays.observed.reader(rows) for rows in (stepper.root, stepper.following))
-        self._act = arrays.acted.writer(stepper.root, stepper.gates(), set(env._action_masks()))
+        self._act = arrays.acted.writer(stepper.root, stepper.gates(), set(env._roles().masks))
         self._over = True  # the next step begins an episode
 
     def reset(self) -> dm_env.TimeStep:

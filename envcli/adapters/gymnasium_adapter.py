@@ -57,7 +57,7 @@ class GymnasiumAdapter(gymnasium.Env[Any, Any]):
         self._stepper = stepper = Stepper(env)
         self._spaces = GymnasiumSpaces(env, observation)
         self.observation_space, self.action_space = self._spaces.observation, self._spaces.action
-        self._act = self._spaces.taken.writer(stepper.root, stepper.gates(), set(env._action_masks()))
+        self._act = self._spaces.taken.writer(stepper.root, stepper.gates(), set(env._roles().masks))
         self._now: Mapping[Key, Array] = stepper.root  # the rows that show the present moment
         self._first, self._later = (self._spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
         self._drawn_by_us = PIXELS in stepper.root

@@ -67,7 +67,7 @@ class GymnasiumSpaces:
 def _single(env: Env, spec: Composite) -> dict[str, TensorSpec]:
     """``spec`` of one env of a batch, on the host: what a step shows or takes, by its first name."""
     one = (spec[(0,) * env.ndim] if env.ndim else spec).to("cpu")
-    left = env._row_leaves()
+    left = env._roles().writes_back
     return {str(key): leaf for key, leaf in one.items() if (key,) not in left}
 
 

@@ -73,7 +73,7 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         self.single_observation_space, self.single_action_space = found_spaces.observation, found_spaces.action
         self.observation_space = batch_space(found_spaces.observation, self.num_envs)
         self.action_space = batch_space(found_spaces.action, self.num_envs)
-        self._act = found_spaces.taken.writer(stepper.root, stepper.gates(), set(env._action_masks()))
+        self._act = found_spaces.taken.writer(stepper.root, stepper.gates(), set(env._roles().masks))
         self._first, self._later = (found_spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
         self._first_infos, self._later_infos = (
             VectorInfos(self.num_envs, found_spaces.info, rows) for rows in (stepper.root, stepper.following)

@@ -43,11 +43,11 @@ class Stepper:
             [self.following[path].reshape((*env.batch_size, -1)) for path in flags if path[-1] == name]
             for name in DONE_FAMILY
         )
-        self._preset = [(self.root[path], self.following[path]) for path in env._row_carries()]
+        self._preset = [(self.root[path], self.following[path]) for path in env._roles().carries]
         stay = {*flags, *leaf_specs(env.full_action_spec)}
         moves = {path: (self.root[path], row) for path, row in self.following.items() if path in self.root}
         self._moves = [move for path, move in moves.items() if path not in stay]
-        self._reads = [moves[path] for path in env._row_reads() if path in moves and path not in stay]
+        self._reads = [moves[path] for path in env._roles().reads if path in moves and path not in stay]
         self._begun = False
 
     def _only_reward(self) -> Array:

@@ -40,7 +40,7 @@ class TorchrlAdapter(EnvBase):  # type: ignore[misc]  # of a library that is the
         self.full_done_spec = to_torchrl_spec(env.full_done_spec)
         self.state_spec = to_torchrl_spec(env.state_spec)
         self._begun = [*env.observation_keys, *env.state_keys, *env.done_keys]
-        self._left = [as_user_key(path) for path in env._row_leaves()]
+        self._left = [as_user_key(path) for path in env._roles().writes_back]
 
     def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
         fresh = self.base_env.reset(None if tensordict is None else tensordict.copy(), **options)

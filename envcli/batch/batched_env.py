@@ -15,7 +15,7 @@ from envcli.batch.share import made
 from envcli.buffer import Array
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, UnstartedError
-from envcli.keys import Key
+from envcli.roles import Roles
 from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 
@@ -184,26 +184,8 @@ class BatchedEnv(Env):
 
     # -- what the envs say of their entries -----------------------------------------------------------------------
 
-    def _row_reads(self) -> set[Key]:
-        return self._described().reads
-
-    def _row_leaves(self) -> set[Key]:
-        return self._described().leaves
-
-    def _row_carries(self) -> set[Key]:
-        return self._described().carries
-
-    def _row_marks(self) -> set[Key]:
-        return self._described().marks
-
-    def _row_totals(self) -> set[Key]:
-        return self._described().totals
-
-    def _row_sealed(self) -> set[Key]:
-        return self._described().sealed
-
-    def _action_masks(self) -> Mapping[Key, Key]:
-        return self._described().masks
+    def _roles(self) -> Roles:
+        return self._described().roles
 
     # -- seeds ----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from envcli.env import Env
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import Key, under_next
+from envcli.roles import Roles
 
 __all__ = ["LosableEnv"]
 
@@ -85,9 +86,10 @@ class LosableEnv(BatchedEnv):
             done.set((*path[:-1], RESTARTED), leaf.clone())
         self._specs_changed()
 
-    def _row_reads(self) -> set[Key]:
-        reads = super()._row_reads()  # who is lost shows once more what it showed before
-        return reads | set(leaf_specs(self.observation_spec)) if self._lasts else reads
+    def _roles(self) -> Roles:
+        """Who is lost shows once more what it showed before."""
+        shown = set(leaf_specs(self.observation_spec)) if self._lasts else set()
+        return super()._roles().reading(shown)
 
     def _restart_flags(self) -> set[Key]:
         if not self._lasts:

@@ -34,7 +34,7 @@ class Loss:
         self._stays = [
             (buffer.array(under_next(path)), buffer.array(path))
             for path in leaf_specs(env.observation_spec)
-            if path not in env._row_carries()
+            if path not in env._roles().carries
         ]
 
     def write(self, i: int, t: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from envcli.action_gate import described
 from envcli.env import Env
 from envcli.env_specs import FAMILIES, leaf_specs
 from envcli.errors import SpecError
-from envcli.keys import Key
+from envcli.roles import Roles
 from envcli.specs import Composite, TensorSpec
 
 __all__ = ["Outline"]
@@ -25,13 +25,7 @@ class Outline:
     batch_size: torch.Size
     device: torch.device | None
     seeds: int  # of the chain that it takes
-    reads: set[Key]
-    leaves: set[Key]
-    carries: set[Key]
-    marks: set[Key]
-    totals: set[Key]
-    sealed: set[Key]
-    masks: Mapping[Key, Key]
+    roles: Roles
 
     @classmethod
     def of(cls, env: Env) -> Outline:
@@ -41,13 +35,7 @@ class Outline:
             batch_size=env.batch_size,
             device=env.device,
             seeds=env._seeds_taken,
-            reads=env._row_reads(),
-            leaves=env._row_leaves(),
-            carries=env._row_carries(),
-            marks=env._row_marks(),
-            totals=env._row_totals(),
-            sealed=env._row_sealed(),
-            masks=dict(env._action_masks()),
+            roles=env._roles(),
         )
 
     @classmethod

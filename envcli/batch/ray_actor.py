@@ -86,7 +86,7 @@ class RayActor:
         flags = {*following, *leaf_specs(env.full_done_spec)}
         self.flags = [*map(self.buffer.array, flags), *map(as_array, env.marks.values())]
         self.done = [path for path in following if path[-1] == "done"] or following
-        self.actions, self.left = set(leaf_specs(env.full_action_spec)), env._row_leaves()
+        self.actions, self.left = set(leaf_specs(env.full_action_spec)), env._roles().writes_back
         self.shown = {path for path in layout if path[0] != "next"} - self.actions - flags
         self.acts = None
         return most

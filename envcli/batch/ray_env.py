@@ -143,8 +143,8 @@ class RayEnv(LosableEnv):
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        carried = self._row_carries()
-        self._reads = {path: buffer.array(path) for path in self._row_reads()}
+        carried = self._roles().carries
+        self._reads = {path: buffer.array(path) for path in self._roles().reads}
         self._reads |= {under_next(path): buffer.array(under_next(path)) for path in carried}
         self._actions = {path: buffer.array(path) for path in leaf_specs(self.full_action_spec)}
         self._offset, self._single = 0, int(buffer.steps == 1)

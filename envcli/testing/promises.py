@@ -88,7 +88,7 @@ def _reset_keeps_to_the_specs(env: Env) -> None:
     """reset shows what the specs announce, no more and no less, and nothing is done yet"""
     shown = env.reset()
     begun_with = env.state_spec.clone()  # without what a step leaves behind
-    for path in env._row_leaves():
+    for path in env._roles().writes_back:
         del begun_with[as_user_key(path)]
     require_members(shown, [env.observation_spec, begun_with, env.full_done_spec], "reset")
     require(

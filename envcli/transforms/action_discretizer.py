@@ -10,6 +10,7 @@ import torch
 from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path
+from envcli.roles import Roles
 from envcli.specs import Bounded, Composite, MultiCategorical, MultiOneHot, TensorSpec
 from envcli.transforms.action_transform import ActionTransform, one_of
 
@@ -123,8 +124,8 @@ class ActionDiscretizer(ActionTransform):
     def _rewrites(self) -> set[Key]:
         return set() if self._kept else super()._rewrites()
 
-    def _row_leaves(self) -> set[Key]:
-        return {as_path(self.action_key)} if self._kept else set()
+    def _roles(self) -> Roles:
+        return Roles(writes_back={as_path(self.action_key)} if self._kept else set())
 
     def extra_repr(self) -> str:
         """What is cut how, for ``repr``."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from envcli.action_gate import masked
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import EnvcliError, TransformError
-from envcli.keys import Key, NestedKey, as_path
+from envcli.keys import NestedKey, as_path
+from envcli.roles import Roles
 from envcli.transforms.transform import Transform
 
 __all__ = ["ActionMask"]
@@ -53,8 +54,8 @@ class ActionMask(Transform):
                 f"action must be one"
             ) from error
 
-    def _action_masks(self) -> dict[Key, Key]:
-        return {as_path(self.action_key): as_path(self.mask_key)}
+    def _roles(self) -> Roles:
+        return Roles(masks={as_path(self.action_key): as_path(self.mask_key)})
 
     def _is_idle(self) -> bool:
         return True

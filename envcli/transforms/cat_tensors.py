@@ -94,7 +94,7 @@ class CatTensors(Transform):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _meets(self, before: EnvSpecs) -> None:
-        self._carried = before._row_carries()
+        self._carried = set(before._roles().carries)
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With the result, and without its parts if ``del_keys``."""

@@ -13,6 +13,7 @@ from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.roles import Roles
 from envcli.specs import Categorical, Composite, Unbounded
 from envcli.transforms.episode_starts import done_before
 from envcli.transforms.inside import Inside
@@ -77,9 +78,9 @@ class EndOfLifeTransform(Transform):
         own = [as_path(key) for key in ([self.eol_key] if self._shown else [self.eol_key, self.lives_key])]
         return {*own, *map(under_next, own)}
 
-    def _row_reads(self) -> set[Key]:
-        """The lives before the step."""
-        return {as_path(self.lives_key)}
+    def _roles(self) -> Roles:
+        """It reads the lives before the step."""
+        return Roles(reads={as_path(self.lives_key)})
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class FrameSkipTransform(Transform):
 
     def _enter(self, inside: Inside) -> None:
         self._inside = inside
-        rewards = leaf_specs(inside.specs.full_reward_spec).keys() - inside.specs._row_totals()
+        rewards = leaf_specs(inside.specs.full_reward_spec).keys() - inside.specs._roles().totals
         self._rewards = [inside.rows.array(under_next(path)) for path in rewards]
 
     def _step_row(self, t: int) -> None:

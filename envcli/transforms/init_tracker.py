@@ -10,6 +10,7 @@ from tensordict import TensorDictBase
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import leaf_specs
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.roles import Roles
 from envcli.specs import Categorical, Composite
 from envcli.transforms.episode_starts import done_before
 from envcli.transforms.transform import Transform
@@ -49,8 +50,8 @@ class InitTracker(Transform):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _row_marks(self) -> set[Key]:
-        return set(map(as_path, self.out_keys))
+    def _roles(self) -> Roles:
+        return Roles(marks=set(map(as_path, self.out_keys)))
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._roots = [outer.array(as_path(key)) for key in self.out_keys]

@@ -13,7 +13,8 @@ from tensordict.nn import TensorDictModule
 from envcli import torch_script
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
-from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.keys import NestedKey, as_path, as_user_key
+from envcli.roles import Roles
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
 
@@ -201,8 +202,8 @@ class ModuleTransform(Transform):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _row_reads(self) -> set[Key]:
-        return set(map(as_path, self._inputs)) if self.inverse else set()
+    def _roles(self) -> Roles:
+        return Roles(reads=set(map(as_path, self._inputs)) if self.inverse else set())
 
     def extra_repr(self) -> str:
         """The module's keys, for ``repr``."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from envcli.keys import Key, NestedKey, as_path
+from envcli.keys import NestedKey, as_path
+from envcli.roles import Roles
 from envcli.transforms.along_episode import AlongEpisode
 
 __all__ = ["RewardSum"]
@@ -42,8 +43,8 @@ class RewardSum(AlongEpisode):
     def _family(self) -> str:
         return "full_reward_spec" if self.reward_spec else "full_observation_spec"
 
-    def _row_totals(self) -> set[Key]:
-        return set(map(as_path, self.out_keys)) if self.reward_spec else set()
+    def _roles(self) -> Roles:
+        return Roles(totals=set(map(as_path, self.out_keys)) if self.reward_spec else set())
 
     def _following(self, before: Any, reward: Any) -> Any:
         return before + reward

@@ -13,6 +13,7 @@ from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.roles import Roles
 from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
 
@@ -171,8 +172,8 @@ class TensorDictPrimer(Transform):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _row_carries(self) -> set[Key]:
-        return set(self._given)
+    def _roles(self) -> Roles:
+        return Roles(carries=set(self._given))
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._roots = {path: outer[path] for path in self._given}

@@ -9,7 +9,8 @@ import torch
 
 from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import TransformError
-from envcli.keys import Key, NestedKey, as_path, under_next
+from envcli.keys import NestedKey, as_path, under_next
+from envcli.roles import Roles
 from envcli.specs import Bounded, Composite
 from envcli.transforms.transform import Transform
 
@@ -56,8 +57,8 @@ class Timer(Transform):
             )
         return observation_spec
 
-    def _row_marks(self) -> set[Key]:
-        return set(map(as_path, self.out_keys))
+    def _roles(self) -> Roles:
+        return Roles(marks=set(map(as_path, self.out_keys)))
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         paths = [as_path(key) for key in self.out_keys]

@@ -13,6 +13,7 @@ from envcli.buffer import Array, RolloutBuffer
 from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, under_next
+from envcli.roles import Roles
 from envcli.row_views import is_passing
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.inside import Inside
@@ -213,29 +214,9 @@ class Transform(torch.nn.Module):
         """The simulator's path -> the user's, of entries that are the same memory under two names."""
         return {}
 
-    def _row_reads(self) -> set[Key]:
-        """The root entries on the user's side that ``_step_row`` reads besides the state: they are kept up to date."""
-        return set()
-
-    def _row_leaves(self) -> set[Key]:
-        """The root entries on the user's side that ``_inv_row`` writes. See ``RowEnv``."""
-        return set()
-
-    def _row_carries(self) -> set[Key]:
-        """The entries that a policy may lead on. See ``EnvSpecs``."""
-        return set()
-
-    def _row_marks(self) -> set[Key]:
-        """The root entries that speak of the reset itself. See ``EnvSpecs``."""
-        return set()
-
-    def _row_totals(self) -> set[Key]:
-        """The rewards that are sums of an episode so far. See ``EnvSpecs``."""
-        return set()
-
-    def _action_masks(self) -> dict[Key, Key]:
-        """Action -> the mask beside it. See ``RowEnv``."""
-        return {}
+    def _roles(self) -> Roles:
+        """What this transform adds to the roles of entries, by the names on the user's side."""
+        return Roles()
 
     def _attach(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""

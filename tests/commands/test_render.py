@@ -50,8 +50,6 @@ def test_episodes_end_the_film(cli: Command) -> None:
 def test_the_numbers_of_a_batch_are_those_of_its_first_env(cli: Command) -> None:
     words = ["parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"]
     done = cli("render", "env=cartpole", *words)
-        "render", "env=cartpole", "parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"
-    )
     assert "episodes  1 of the first of 3 envs, the last at step 4" in done.out
 
 
