@@ -64,8 +64,8 @@ class Rollout:
         self.progress = progress
         env._attach(buffer)
         self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
-        self._led = env._leads and at_end == "reset" and callback is None
-        self._acts_itself = self._led and (
+        self._autoresets = env._autoresets and at_end == "reset" and callback is None
+        self._acts_itself = self._autoresets and (
             env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
         )
         self._done = env._done_test()
@@ -99,9 +99,9 @@ class Rollout:
         everything = everything or (policy is not None and policy.reads is None)
         read = env._roles().reads | ((policy.reads or set()) if policy is not None else set())
         actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
-        led = set(env._row_layout()) if self._led else set()  # what the env leads on by itself
+        own = set(env._row_layout()) if self._autoresets else set()  # what the env leads on by itself
         for path in buffer:
-            if path[0] == "next" or path in actions or path in flags or path in led:
+            if path[0] == "next" or path in actions or path in flags or path in own:
                 continue
             source = under_next(path) if under_next(path) in buffer else path
             if everything or path in read:
@@ -156,7 +156,7 @@ class Rollout:
                 self.env._pause(None)
             self._carry(min(self.buffer.filled, self.steps - 1))
 
-    def lead(self, start: int, stop: int, onward: bool) -> None:
+    def autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         """Rows ``start`` to ``stop``, whose actions are in place; ``onward``: the root of row ``stop`` too."""
         self.steps = stop + onward
         self.buffer.filled = self._carried = start
@@ -167,8 +167,8 @@ class Rollout:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
         buffer, done = self.buffer, self._done
         whole = self.policy is None and not (self._masked or self._presets or self._now)
-        if self._acts_itself or (self._led and whole):
-            self._led_rows(start, stop)
+        if self._acts_itself or (self._autoresets and whole):
+            self._have_env_make(start, stop)
             return False
         if self.policy is None and self._callback is None and not self._now:
             while buffer.filled < stop:
@@ -179,13 +179,13 @@ class Rollout:
         for t in range(start, stop):
             self._row(t)
             buffer.filled = t + 1
-            if not self._led and done(t) and self._episode_over(t):
+            if not self._autoresets and done(t) and self._episode_over(t):
                 return True
         return False
 
-    def _led_rows(self, start: int, stop: int) -> None:
+    def _have_env_make(self, start: int, stop: int) -> None:
         try:
-            self.env._lead_rows(start, stop, stop < self.steps)
+            self.env._autoreset_rows(start, stop, stop < self.steps)
         except BaseException:  # some envs of the batch may have gone farther than others
             self._wipe_flags(start, stop)
             raise
@@ -201,8 +201,8 @@ class Rollout:
             self._sort_moves()
         if self.policy is not None:
             self.env._attach(self.buffer)  # the policy may have made steps of its own
-        if self._led:
-            self._led_rows(t, t + 1)
+        if self._autoresets:
+            self._have_env_make(t, t + 1)
         else:
             self.env._step_row(t)
         if self._waiting is not None:

@@ -25,7 +25,7 @@ class RowEnv(EnvSpecs, ABC):
     """
 
     _seeds_taken = 1  # of the chain of seeds
-    _leads = False  # can many envs make many rows at a time, each beginning its own episodes? See _lead_rows
+    _autoresets = False  # can it make many rows at a time, and begin new episodes by itself? See _autoreset_rows
     _bound: RolloutBuffer | None = None
     _is_done: Callable[[int], bool]
     _of_rows: Set[str] = frozenset()  # what _bind made: rows belong to one rollout, and a copy of the env goes without
@@ -77,16 +77,16 @@ class RowEnv(EnvSpecs, ABC):
             raise
         return stop
 
-    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         """``_step_row`` for ``start`` to ``stop``, and a new episode in the row after wherever an env is done.
 
-        Only where ``_leads``. Actions of all these rows are in place, and the root of row ``start``; the others follow
-        here. With ``onward`` that of row ``stop`` is made too.
+        Only where ``_autoresets``. Actions of all these rows are in place, and the root of row ``start``; the others
+        follow here. With ``onward`` that of row ``stop`` is made too.
         """
         raise NotImplementedError
 
     def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> bool:
-        """Will ``_lead_rows`` choose the actions, until it is given another policy? False: who calls it does.
+        """Will ``_autoreset_rows`` choose the actions, until it is given another policy? False: who calls it does.
 
         Args:
             policy: called with a TensorDict; None: there is none.

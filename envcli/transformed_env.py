@@ -260,11 +260,11 @@ class TransformedEnv(Env):
             raise
 
     @property
-    def _leads(self) -> bool:  # type: ignore[override]  # it changes with the chain
-        return self.base_env._leads and self._idle and not (self._before_reset or self._after_reset)
+    def _autoresets(self) -> bool:  # type: ignore[override]  # it changes with the chain
+        return self.base_env._autoresets and self._idle and not (self._before_reset or self._after_reset)
 
-    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        self.base_env._lead_rows(start, stop, onward)
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        self.base_env._autoreset_rows(start, stop, onward)
 
     def _pause(self, where: Array | None) -> None:
         self.base_env._pause(where)

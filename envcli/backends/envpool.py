@@ -155,15 +155,15 @@ class EnvpoolEnv(VectorBackend):
         return self._shown(self._env.reset()[0])
 
     @property
-    def _leads(self) -> bool:  # type: ignore[override]  # not where we repeat actions, or they are several arrays
+    def _autoresets(self) -> bool:  # type: ignore[override]  # not where we repeat actions, or they are several arrays
         return self._repeat == 1 and bool(self._acted)
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         super()._bind(buffer)
         self._paces = VectorPaces(buffer, self._first, self._following, self._action, self._send, self._received)
 
-    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        self._paces.lead(start, stop, onward)
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        self._paces.autoreset_rows(start, stop, onward)
 
     def _send(self, actions: Any, envs: Array | None = None) -> None:
         self._sent = True

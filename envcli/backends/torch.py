@@ -62,7 +62,7 @@ class TorchEnv(Backend):
     library: ClassVar[str] = "torch"
     batched: ClassVar[bool] = True
     batch_locked = False
-    _leads = True
+    _autoresets = True
 
     def __init__(
         self,
@@ -293,8 +293,8 @@ class TorchEnv(Backend):
     def _step_row(self, t: int) -> None:
         self._rows.step(t)
 
-    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        self._rows.lead(start, stop, onward)
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        self._rows.autoreset_rows(start, stop, onward)
 
     def _close(self) -> None:
         pass  # there is nothing to let go of

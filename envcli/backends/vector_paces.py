@@ -52,8 +52,8 @@ class VectorPaces:
         self._block = min(_BLOCK, 1 + _BLOCK_BYTES // following.nbytes)
         self._num_envs = buffer.batch_size[0]
 
-    def lead(self, start: int, stop: int, onward: bool) -> None:
-        """See :meth:`envcli.row_env.RowEnv._lead_rows`."""
+    def autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        """See :meth:`envcli.row_env.RowEnv._autoreset_rows`."""
         n, steps = self._num_envs, stop - start
         actions = self._actions(slice(start, stop))
         actions = actions.reshape(steps * n, *actions.shape[2:])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from envcli.batch.line import LEAD, PAUSE, RESET, STEP
+from envcli.batch.line import AUTORESET, PAUSE, RESET, STEP
 from envcli.batch.outline import Outline
 from envcli.batch.share import Share
 from envcli.buffer import Array, RolloutBuffer
@@ -36,8 +36,8 @@ class Duty:
 
     def do(self, order: int, start: int, stop: int, onward: bool, some: bool) -> None:
         """Rows; see :mod:`envcli.batch.line`."""
-        if order == LEAD:
-            self._share.lead_rows(start, stop, onward)
+        if order == AUTORESET:
+            self._share.autoreset_rows(start, stop, onward)
         elif order == STEP:
             self._share.step_row(start)
         elif order == RESET:

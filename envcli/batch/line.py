@@ -13,7 +13,7 @@ from envcli.batch.bell import Bell
 from envcli.errors import EnvError
 
 __all__ = [
-    "FAILED", "HALT", "IDLE", "LEAD", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "QUESTIONS",
+    "AUTORESET", "FAILED", "HALT", "IDLE", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "QUESTIONS",
     "RESET", "SOME", "START", "STATE", "STEP", "STOP", "TOGETHER", "WORDS", "WORKING", "Line", "in_words",
 ]  # fmt: skip
 
@@ -23,7 +23,7 @@ ORDER, START, STOP, ONWARD, SOME, TOGETHER, STATE, HALT = range(4, 12)
 NUMBERS = 16  # a cache line or two for each worker, so that they do not share one
 
 # What ORDER says. All but WORDS are done without a word.
-STEP, LEAD, RESET, PAUSE, WORDS = range(5)
+STEP, AUTORESET, RESET, PAUSE, WORDS = range(5)
 
 # What STATE says.
 IDLE, WORKING, FAILED = range(3)

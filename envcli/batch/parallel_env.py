@@ -11,7 +11,7 @@ import torch
 from envcli.batch.batched_env import at_least_one
 from envcli.batch.crew import Crew
 from envcli.batch.lasting_crew import LastingCrew
-from envcli.batch.line import LEAD, PAUSE, RESET, STEP
+from envcli.batch.line import AUTORESET, PAUSE, RESET, STEP
 from envcli.batch.losable_env import LosableEnv
 from envcli.batch.mixed_crew import MixedCrew
 from envcli.batch.process import METHODS
@@ -69,7 +69,7 @@ class ParallelEnv(LosableEnv):
             gone then, and the batch can be started anew.
     """
 
-    _leads = True
+    _autoresets = True
     _crew: Crew | MixedCrew | None = None
     _mask_memory: SharedMemory | None = None
     _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
@@ -237,8 +237,8 @@ class ParallelEnv(LosableEnv):
         self._do("wait")
         self._at_work().offset += self._single
 
-    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        self._order("order", LEAD, start, stop, onward)
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        self._order("order", AUTORESET, start, stop, onward)
 
     def _pause(self, where: Array | None) -> None:
         if where is None and self._crew is None:  # closed while a rollout was under way: nobody waits any more

@@ -150,17 +150,17 @@ class RayActor:
         self.env._step_row(0)
         return self._steps(1, False, False)
 
-    def _lead(self, count: int, onward: bool, given: Mapping[Key, Array]) -> Parcel:
-        """See :meth:`RowEnv._lead_rows`. ``given``: the first row, and all actions unless they are chosen here."""
+    def _autoreset(self, count: int, onward: bool, given: Mapping[Key, Array]) -> Parcel:
+        """See :meth:`RowEnv._autoreset_rows`. ``given``: the first row, and all actions unless they are chosen here."""
         self._begin(count, given)
         if self.acts is not None:
-            Rollout(self.env, self.buffer, self.buffer.steps, self.acts).lead(0, count, onward)
+            Rollout(self.env, self.buffer, self.buffer.steps, self.acts).autoreset_rows(0, count, onward)
         else:
             self.env._attach(self.buffer)
             first = int(self.lost and count > 1)  # a row that nobody makes; then each env goes on for itself
             if first:
-                self.env._lead_rows(0, 1, True)
-            self.env._lead_rows(first, count, onward)
+                self.env._autoreset_rows(0, 1, True)
+            self.env._autoreset_rows(first, count, onward)
         self.stands = count if onward else 0
         return self._steps(count, onward, self.acts is not None)
 

@@ -67,7 +67,7 @@ class RayEnv(LosableEnv):
             which envs, doing what. All actors are gone then, and the batch can be started anew.
     """
 
-    _leads = True
+    _autoresets = True
     _crew: RayCrew | None = None
     _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
     _offset = 0  # what the number of a step is more than that of its row, for errors
@@ -209,7 +209,7 @@ class RayEnv(LosableEnv):
         self._await(t)
         self._offset += self._single
 
-    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         while start < stop:
             end = min(start + self._go, stop)
             began = time.perf_counter()
@@ -224,7 +224,7 @@ class RayEnv(LosableEnv):
                 rows |= {path: rows_[start:stop, envs.start : envs.stop] for path, rows_ in self._actions.items()}
             return (stop - start, onward, rows)
 
-        self._post("lead", start, given, stop - start)
+        self._post("autoreset", start, given, stop - start)
         self._await(start)
 
     def _pause(self, where: Array | None) -> None:

@@ -52,7 +52,7 @@ class RayRemote:
         if isinstance(answer, tuple) and answer and isinstance(answer[0], Fault):
             fault, place = answer
             raise fault.error(self._where(place), looked_up=self.word == "get")
-        self.has_made = self.has_made or self.word in ("step", "lead")
+        self.has_made = self.has_made or self.word in ("step", "autoreset")
         return answer
 
     def _where(self, place: Place) -> str:
@@ -75,7 +75,7 @@ class RayRemote:
         return f"{envs} (actor {self.index}{seeds})"
 
     def _doing(self) -> str:
-        if self.word in ("step", "lead"):
+        if self.word in ("step", "autoreset"):
             return f"{self._all()} in step {self.row}{' or later' if self.count > 1 else ''}"
         if self.word == "reset":
             return f"{self._all()} in reset before step {self.row}"

@@ -19,9 +19,9 @@ import torch
 from envcli.batch.bell import Bell
 from envcli.batch.fault import Fault, located, noted
 from envcli.batch.line import (
+    AUTORESET,
     HALT,
     IDLE,
-    LEAD,
     NOTE,
     ONWARD,
     ORDER,
@@ -97,7 +97,7 @@ class Remote:
     def ordered(self, order: int, start: int, stop: int, onward: int, some: int, together: int) -> None:
         """Call it to do something without a word, and, unless it is alone in that, to ring only if it is the last."""
         numbers = self.numbers
-        if order == LEAD:  # who dies before it begins has noted nothing of it
+        if order == AUTORESET:  # who dies before it begins has noted nothing of it
             numbers[0], numbers[PHASE], numbers[2] = 0, _STEP, start
         numbers[ORDER], numbers[START], numbers[STOP] = order, start, stop
         numbers[ONWARD], numbers[SOME], numbers[TOGETHER] = onward, some, together
@@ -117,7 +117,7 @@ class Remote:
         _, phase, row, _ = self.numbers[NOTE].tolist()
         if state != WORKING or order == WORDS:
             return None
-        if order == LEAD:
+        if order == AUTORESET:
             start = max(start, row - (phase == _RESET))
         return order, start, stop, onward, some, together
 
@@ -143,9 +143,9 @@ class Remote:
         place, phase, row, _ = self.numbers[NOTE].tolist()
         order, start = self.numbers[ORDER], self.numbers[START]
         doing = {STEP: "step", RESET: "reset"}.get(order, PHASES[phase])  # who was dead before has not noted it
-        if order == LEAD and row < start:
+        if order == AUTORESET and row < start:
             doing, row = "step", start
-        vague = not exact and order == LEAD and self.numbers[STOP] > start + 1
+        vague = not exact and order == AUTORESET and self.numbers[STOP] > start + 1
         doing = self.word if doing == "call" else doing
         return located(self.envs[place], f"worker {self.index}", self.seeds[place], doing, row + offset, vague)
 

@@ -23,7 +23,7 @@ class SerialEnv(BatchedEnv):
     torch.Size([2, 5, 4])
     """
 
-    _leads = True
+    _autoresets = True
     _share: Share | None = None
 
     def _start(self) -> None:
@@ -61,8 +61,8 @@ class SerialEnv(BatchedEnv):
     def _step_row(self, t: int) -> None:
         self._run("step_row", t)
 
-    def _lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        self._run("lead_rows", start, stop, onward)
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        self._run("autoreset_rows", start, stop, onward)
 
     def _pause(self, where: Array | None) -> None:
         self._envs().pause(where)

@@ -61,7 +61,7 @@ class Share:
         self.stops_early: Callable[[], bool] = lambda: False
         self.envs: list[Env] = []
         self._paused: Array | None = None
-        self._leads: dict[int, Rollout] = {}
+        self._rollouts: dict[int, Rollout] = {}
         self._go = 1
         self._abreast = abreast
         self._lost: set[int] = set()
@@ -103,7 +103,7 @@ class Share:
             for path in buffer
             if path[0] != "next" and path not in actions and path not in flags
         ]
-        self._leads.clear()
+        self._rollouts.clear()
         self._loss = Loss(first, buffer, restarted)
 
     def _return(self) -> None:
@@ -172,7 +172,7 @@ class Share:
         """Let the envs in ``where``, ``[n, *batch]``, wait until they are reset; None: let all go on."""
         self._paused = None if where is None else where.copy()
 
-    def lead_row(self, t: int, onward: bool) -> None:
+    def autoreset_row(self, t: int, onward: bool) -> None:
         """``step_row``, and ``onward`` what the next row begins with: a new episode where an env is done."""
         self.step_row(t)
         if not onward:
@@ -195,11 +195,11 @@ class Share:
                 found = row if found is None else found | row
         return found
 
-    def lead_rows(self, start: int, stop: int, onward: bool) -> None:
-        """``lead_row`` for ``start`` to ``stop``, each env for itself, as fast as one alone; or all of them abreast."""
+    def autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        """``autoreset_row`` for ``start`` to ``stop``: each env for itself, as fast as one alone; or all abreast."""
         if self._abreast or stop == start + 1:
             for t in range(start, stop):
-                self.lead_row(t, onward or t + 1 < stop)
+                self.autoreset_row(t, onward or t + 1 < stop)
                 if self.stops_early():
                     return
             return
@@ -207,16 +207,16 @@ class Share:
             self._return()
         self.note[1] = _STEP
         for i, env in enumerate(self.envs):
-            lead = self._leads.get(i)
-            if lead is None:
-                lead = self._leads[i] = _Lead(env, self._rows[i], self._buffer.steps, self.note)
+            rollout = self._rollouts.get(i)
+            if rollout is None:
+                rollout = self._rollouts[i] = _NotedRollout(env, self._rows[i], self._buffer.steps, self.note)
             self.note[0] = i
             t = start
             while t < stop:
                 self.note[2] = t
                 began, end = time.perf_counter(), min(t + self._go, stop)
                 try:
-                    lead.lead(t, end, onward or end < stop)
+                    rollout.autoreset_rows(t, end, onward or end < stop)
                 except BaseException:
                     if self.note[1] == _STEP:
                         self.note[2] = max(t, self._rows[i].filled)
@@ -300,7 +300,7 @@ class Share:
             raise failures[first]
 
 
-class _Lead(Rollout):
+class _NotedRollout(Rollout):
     """A rollout that notes when it is in a reset, and of which row."""
 
     def __init__(self, env: Env, buffer: RolloutBuffer, steps: int, note: Any) -> None:

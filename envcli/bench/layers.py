@@ -57,9 +57,9 @@ class Layers:
             (RolloutBuffer, "tensordict", MEMORY),
         ):
             self._put(owner, name, timed(part, getattr(owner, name)))
-        for name in ("lead_rows", "reset_row", "step_row"):
+        for name in ("autoreset_rows", "reset_row", "step_row"):
             self._put(Share, name, timed(LOOP, getattr(Share, name), spans=True))
-        for name in ("_lead_rows", "_receive_row", "_reset_row", "_step_row"):
+        for name in ("_autoreset_rows", "_receive_row", "_reset_row", "_step_row"):
             self._put(ParallelEnv, name, timed(WAITING, getattr(ParallelEnv, name), spans=True))
         self._put(registry, "call", self._naming(registry.call))
         self._put(TransformedEnv, "_bind_one", self._timing_hooks(TransformedEnv._bind_one))
@@ -117,7 +117,7 @@ class Layers:
         return named
 
     def _time_backend(self, env: Backend) -> None:
-        for name in ("_reset_row", "_step_row", "_step_rows", "_lead_rows"):
+        for name in ("_reset_row", "_step_row", "_step_rows", "_autoreset_rows"):
             setattr(env, name, self.meter.timed(BACKEND, getattr(env, name)))
         for owner, name, kind in env._native_calls():
             setattr(owner, name, self.meter.timed(SIMULATOR[kind], getattr(owner, name)))

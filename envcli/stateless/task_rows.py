@@ -66,7 +66,7 @@ class TaskRows:
             rows[t] = followed[name]
 
     @torch.no_grad()
-    def lead(self, start: int, stop: int, onward: bool) -> None:
+    def autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         """Rows ``start`` to ``stop``, with new episodes where one ends; the root of ``stop`` too if ``onward``."""
         last = stop if onward else stop - 1  # of the root
         for rows in self._params.values():

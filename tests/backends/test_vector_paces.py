@@ -55,7 +55,7 @@ def led(blocks: list[int], steps: int = 12, block: int | None = None) -> tuple[R
     paces._block = block or paces._block
     start = 0
     for count in blocks:
-        paces.lead(start, start + count, start + count < steps)
+        paces.autoreset_rows(start, start + count, start + count < steps)
         start += count
     return buffer, engine
 

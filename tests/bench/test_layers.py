@@ -115,9 +115,9 @@ def test_the_same_rollouts_with_and_without(layers: Layers) -> None:
 
 
 def test_it_takes_its_clocks_out_again() -> None:
-    before = Rollout._carry, Share.step_row, Share.lead_rows
+    before = Rollout._carry, Share.step_row, Share.autoreset_rows
     layers = Layers()
     assert Rollout._carry is not before[0]
     layers.remove()
-    assert (Rollout._carry, Share.step_row, Share.lead_rows) == before
+    assert (Rollout._carry, Share.step_row, Share.autoreset_rows) == before
     Layers._only = None
