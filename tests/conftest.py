@@ -52,7 +52,7 @@ Command = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[None]:
+def fork_server() -> Iterator[None]:
     """Keep alive, by an idle batch, the process from which workers are born: it needs 5 s to import torch."""
     from envcli.batch.parallel_env import ParallelEnv
     from envcli.testing.toys import CountingEnv

@@ -215,7 +215,7 @@ def test_a_batch_is_built_when_it_is_used() -> None:
         assert env.rollout(4).shape == (3, 4)
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 def test_a_batch_gives_the_same_bits_whoever_runs_it() -> None:
     nodes = {"count": {"type": "step_counter", "max_steps": 7}}
     cfg = {**PENDULUM, "seed": 3, "transforms": nodes, "outer_transforms": {"sum": {"type": "reward_sum"}}}
@@ -271,7 +271,7 @@ def test_shared_statistics_are_one_set(several: bool) -> None:
     assert counts == [18, 18, 18]
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 def test_a_worker_gets_plain_dicts() -> None:
     cfg = OmegaConf.create({"n": 2, "parallel": {"type": "processes", "num_envs": "${n}"}, **PENDULUM})
     with build({"parallel": cfg.parallel, "backend": cfg.backend}) as env:
@@ -293,7 +293,7 @@ def test_the_clock_of_a_batch_is_that_of_its_envs() -> None:
             assert step_seconds(env) == pytest.approx(1 / 30)
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 def test_make_env_gives_the_batch() -> None:
     with envcli.make_env("env=pendulum", "parallel=processes", "parallel.num_envs=2") as env:
         assert isinstance(env, envcli.ParallelEnv)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDictBase
 
-from envcli.batch.outline import Outline
+from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import made
 from envcli.buffer import Array
 from envcli.env import Env
@@ -58,7 +58,7 @@ class BatchedEnv(Env):
         *,
         device: torch.device | str | None = None,
     ) -> None:
-        self._outline: Outline | None = None
+        self._summary: EnvSummary | None = None
         self._device_given = device is not None
         super().__init__(device=device)
         self._closed = True
@@ -113,39 +113,39 @@ class BatchedEnv(Env):
     def _start(self) -> None:
         """Build the envs, and call :meth:`_describe_as` with what they are."""
 
-    def _probe(self) -> Outline:
+    def _probe(self) -> EnvSummary:
         """What the first of the envs is, before the start: it is built, and closed again."""
         env = made(self._makers()[0])
         try:
-            return Outline.of(env)
+            return EnvSummary.of(env)
         finally:
             env.close()
 
-    def _describe_as(self, outlines: Mapping[int, Outline]) -> None:
+    def _describe_as(self, summaries: Mapping[int, EnvSummary]) -> None:
         """``outlines``: of the envs, or of those among them that may differ."""
-        known, outline = self._outline, outlines[0]
-        for i, other in outlines.items():
-            (known or outline).require_same(other, f"env {i}")
+        known, summary = self._summary, summaries[0]
+        for i, other in summaries.items():
+            (known or summary).require_same(other, f"env {i}")
         if known is not None:
             return
-        self._outline = outline
+        self._summary = summary
         lead = torch.Size([self.num_envs])
-        self._batch_size = torch.Size([*lead, *outline.batch_size])
+        self._batch_size = torch.Size([*lead, *summary.batch_size])
         if not self._device_given:
-            self._device = outline.device
-        for family, spec in outline.specs.items():
+            self._device = summary.device
+        for family, spec in summary.specs.items():
             batched = spec.expand(*lead, *spec.shape)
             self._specs[family] = batched if self._device is None else batched.to(self._device)
         self._specs_changed()
 
-    def _described(self) -> Outline:
-        if self._outline is None:
+    def _described(self) -> EnvSummary:
+        if self._summary is None:
             self._describe_as({0: self._probe()})
-        assert self._outline is not None
-        return self._outline
+        assert self._summary is not None
+        return self._summary
 
     def _forget(self) -> None:
-        self._outline = None
+        self._summary = None
         self._specs.clear()
         self._specs_changed()
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from envcli.batch.batched_env import at_least_one
-from envcli.batch.crew import Crew
-from envcli.batch.lasting_crew import LastingCrew
-from envcli.batch.line import AUTORESET, PAUSE, RESET, STEP
-from envcli.batch.losable_env import LosableEnv
-from envcli.batch.mixed_crew import MixedCrew
+from envcli.batch.channel import AUTORESET, PAUSE, RESET, STEP
+from envcli.batch.mixed_pool import MixedPool
 from envcli.batch.process import METHODS
+from envcli.batch.remote_batched_env import RemoteBatchedEnv
+from envcli.batch.restarting_pool import RestartingPool
+from envcli.batch.worker_pool import WorkerPool
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
@@ -29,7 +29,7 @@ Maker = Callable[..., Env]
 Kwargs = Mapping[str, Any]
 
 
-class ParallelEnv(LosableEnv):
+class ParallelEnv(RemoteBatchedEnv):
     """Envs that run in ``num_workers`` processes, each with an equal share of them.
 
     The workers write into the rollout's own memory; what goes between the processes is a few numbers, one message for
@@ -70,7 +70,7 @@ class ParallelEnv(LosableEnv):
     """
 
     _autoresets = True
-    _crew: Crew | MixedCrew | None = None
+    _pool: WorkerPool | MixedPool | None = None
     _mask_memory: SharedMemory | None = None
     _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
 
@@ -124,48 +124,48 @@ class ParallelEnv(LosableEnv):
         makers = self._makers()
         self.restarts = []
         lasts = self._lasts
-        crew = self._new_crew(self._shares(self.num_workers))
-        self._crew = crew
-        self._at_exit = weakref.finalize(self, crew.abandon)
-        found = crew.ask("build", lambda envs: ([makers[i] for i in envs], lasts))
-        self._describe_as({i: outline for outlines in found for i, outline in outlines.items()})
+        pool = self._new_pool(self._shares(self.num_workers))
+        self._pool = pool
+        self._at_exit = weakref.finalize(self, pool.abandon)
+        found = pool.ask("build", lambda envs: ([makers[i] for i in envs], lasts))
+        self._describe_as({i: summary for summaries in found for i, summary in summaries.items()})
         self._mask_memory = memory = SharedMemory()  # others map it as long as this lives
         names = ("reset", "pause")
         masks = {name: memory((name,), tuple(self.batch_size), torch.bool) for name in names}
         self._masks = {name: mask.numpy() for name, mask in masks.items()}
         self._mapped_masks = {name: mapped(mask) for name, mask in masks.items()}
 
-    def _new_crew(self, shares: Sequence[range]) -> Crew | MixedCrew:
+    def _new_pool(self, shares: Sequence[range]) -> WorkerPool | MixedPool:
         ours, theirs = (shares[:1], shares[1:]) if self.local_worker else ([], shares)
         if self._lasts:
-            crew: Crew = LastingCrew(theirs, self.start_method, self._patience, self.restarts)
+            pool: WorkerPool = RestartingPool(theirs, self.start_method, self._timeouts, self.restarts)
         else:
-            crew = Crew(theirs, self.start_method, self._patience)
-        return MixedCrew(crew, ours[0]) if ours else crew
+            pool = WorkerPool(theirs, self.start_method, self._timeouts)
+        return MixedPool(pool, ours[0]) if ours else pool
 
     def _close(self) -> None:
-        crew, self._crew = self._crew, None
+        pool, self._pool = self._pool, None
         self._spare, self._untold, self._told, self._held = SpareShared(), None, None, 0
-        if crew is not None:
+        if pool is not None:
             self._at_exit.detach()
             self._masks.clear()
             self._mask_memory = None
-            crew.close()
+            pool.close()
 
-    def _at_work(self) -> Crew | MixedCrew:
-        if self._crew is None:
+    def _at_work(self) -> WorkerPool | MixedPool:
+        if self._pool is None:
             raise EnvError("the workers are gone")
-        return self._crew
+        return self._pool
 
     def _do(self, method: str, *args: Any, **options: Any) -> Any:
-        """Have the crew do something. If it does not survive that, be closed."""
-        crew = self._at_work()
+        """Have the pool do something. If it does not survive that, be closed."""
+        pool = self._at_work()
         try:
-            return getattr(crew, method)(*args, **options)
+            return getattr(pool, method)(*args, **options)
         except BaseException as error:
             if not isinstance(error, EnvcliError):  # a Ctrl-C, most of all
-                crew.interrupt()
-            if crew.ended:
+                pool.interrupt()
+            if pool.ended:
                 self.close()
             raise
 
@@ -175,7 +175,7 @@ class ParallelEnv(LosableEnv):
         return self._spare.place(paths)
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        if self._crew is None:  # closed while a rollout was under way: there is nobody to bind
+        if self._pool is None:  # closed while a rollout was under way: there is nobody to bind
             return
         rows: dict[Key, Mapped] = {}
         for path in self._row_layout():
@@ -190,7 +190,7 @@ class ParallelEnv(LosableEnv):
         restarted = {path: rows.pop(path) for path in list(rows) if path in flags and path[0] == "next"}
         for path in flags & set(rows):
             del rows[path]
-        self._crew.offset = 0
+        self._pool.offset = 0
         self._single = int(buffer.steps == 1)
         self._untold = buffer, (buffer.steps, rows, restarted)
         if self._lasts or self._held > KEPT:
@@ -241,7 +241,7 @@ class ParallelEnv(LosableEnv):
         self._order("order", AUTORESET, start, stop, onward)
 
     def _pause(self, where: Array | None) -> None:
-        if where is None and self._crew is None:  # closed while a rollout was under way: nobody waits any more
+        if where is None and self._pool is None:  # closed while a rollout was under way: nobody waits any more
             return
         if where is not None:
             self._masks["pause"][...] = where

@@ -20,17 +20,17 @@ from multiprocessing.connection import Connection
 from socket import socket, socketpair
 from typing import Any
 
+from envcli.batch.fork_server import FDS, die_with_parent, run_worker
 from envcli.batch.keeper import lastingly
-from envcli.batch.nursery import FDS, die_with_parent, run_worker
 from envcli.batch.undisturbed import undisturbed
 from envcli.errors import ConfigError, EnvError
 
-__all__ = ["METHODS", "Process", "end_nursery", "start_process"]
+__all__ = ["METHODS", "Process", "end_fork_server", "start_process"]
 
 METHODS = ("forkserver", "spawn", "fork")
 
 _TOLD_IN = 1.0  # seconds to hear how a process ended that is known to have ended
-_TURN = 0.05  # seconds that one thread listens to the nursery until another one may
+_TURN = 0.05  # seconds that one thread listens to the fork server until another one may
 
 
 class Process:
@@ -38,12 +38,12 @@ class Process:
 
     Args:
         pid: its number.
-        nursery: where it was born; None: we forked it ourselves.
+        fork server: where it was born; None: we forked it ourselves.
     """
 
-    def __init__(self, pid: int, nursery: _Nursery | None) -> None:
+    def __init__(self, pid: int, fork_server: _Nursery | None) -> None:
         self.pid = pid
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._status: int | None = None
         self._lost = False  # nobody will ever tell how it ended
         self.fd: int | None = None  # readable when the process has ended; None where there is no such thing
@@ -61,8 +61,8 @@ class Process:
         until = time.monotonic() + patience
         while self._status is None and not self._lost:
             left = max(until - time.monotonic(), 0)
-            if self._nursery is not None:
-                self._status = self._nursery.told(self.pid, left)
+            if self._fork_server is not None:
+                self._status = self._fork_server.told(self.pid, left)
                 return self._status
             try:
                 found, status = os.waitpid(self.pid, os.WNOHANG)
@@ -116,7 +116,7 @@ def start_process(method: str, given: Mapping[str, int]) -> Process:
     """A new worker.
 
     Args:
-        method: ``"forkserver"``: forked from the nursery, which has torch; ``"spawn"``: a fresh interpreter;
+        method: ``"forkserver"``: forked from the fork server, which has torch; ``"spawn"``: a fresh interpreter;
             ``"fork"``: forked from this very process, with all it holds.
         given: the file descriptors it is given, by the names in ``FDS``; they stay open here.
 
@@ -153,20 +153,20 @@ def _forked(fds: list[int]) -> Process:
 
 def _born(method: str, fds: list[int]) -> Process:
     for _ in range(2):
-        nursery = _nursery()
+        fork_server = _fork_server()
         with contextlib.suppress(EOFError, ConnectionError):  # it has just ended for want of work
-            return Process(nursery.birth(method, fds), nursery)
-        nursery.end()
+            return Process(fork_server.birth(method, fds), fork_server)
+        fork_server.end()
     raise EnvError("no process for the workers can be started (the process that starts them ended by itself)")
 
 
 class _Nursery:
-    """The nursery's process (see :mod:`envcli.batch.nursery`), as this process sees it."""
+    """The fork server's process (see :mod:`envcli.batch.fork_server`), as this process sees it."""
 
     def __init__(self) -> None:
         ours, theirs = socketpair()
         path = [os.getcwd() if entry == "" else entry for entry in sys.path]
-        code = f"import sys; sys.path[:] = {path!r}; from envcli.batch.nursery import main; "
+        code = f"import sys; sys.path[:] = {path!r}; from envcli.batch.fork_server import main; "
         code += f"main({theirs.fileno()}, {os.getpid()})"
         threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         with ours, theirs:
@@ -198,7 +198,7 @@ class _Nursery:
         return not self._living
 
     def birth(self, method: str, fds: list[int]) -> int:
-        """The number of a new process. Raises EOFError or ConnectionError if the nursery has just ended."""
+        """The number of a new process. Raises EOFError or ConnectionError if the fork server has just ended."""
         with self._lock, undisturbed():
             order = next(self._orders)
             self._channel.send_bytes(json.dumps({"order": order, "method": method}).encode())
@@ -219,7 +219,7 @@ class _Nursery:
                 self._listen(max(min(until - time.monotonic(), _TURN), 0))
                 if time.monotonic() >= until:
                     break
-        except (EOFError, OSError):  # the nursery is gone, and all that were born there with it
+        except (EOFError, OSError):  # the fork server is gone, and all that were born there with it
             self._living.clear()
             return signal.SIGKILL
         return self._dead.pop(pid, None)
@@ -246,12 +246,12 @@ def _end(process: subprocess.Popen[bytes], channel: Connection, line: socket, ow
         process.wait()
 
 
-_SHARED: list[_Nursery] = []  # the nursery of this process, once there is one
+_SHARED: list[_Nursery] = []  # the fork server of this process, once there is one
 _LOCK = [threading.Lock()]  # of the list above
 
 
-def _nursery() -> _Nursery:
-    """The living nursery of this process."""
+def _fork_server() -> _Nursery:
+    """The living fork server of this process."""
     with _LOCK[0]:
         if _SHARED and not _SHARED[0].lives():
             _SHARED.pop().end()
@@ -265,16 +265,16 @@ def _nursery() -> _Nursery:
         return _SHARED[0]
 
 
-def end_nursery() -> None:
-    """Do not keep the nursery for the next batch, unless it has workers of another one."""
+def end_fork_server() -> None:
+    """Do not keep the fork server for the next batch, unless it has workers of another one."""
     with _LOCK[0]:
         if _SHARED and _SHARED[0].empty:
             _SHARED.pop().end()
 
 
 def _after_fork() -> None:
-    for nursery in _SHARED:
-        nursery.end.detach()  # it is the parent's
+    for fork_server in _SHARED:
+        fork_server.end.detach()  # it is the parent's
     _SHARED.clear()
     _LOCK[0] = threading.Lock()
 

@@ -10,9 +10,9 @@ import cloudpickle
 import numpy as np
 import torch
 
+from envcli.batch.env_summary import EnvSummary
 from envcli.batch.fault import Fault
-from envcli.batch.outline import Outline
-from envcli.batch.parcel import Parcel
+from envcli.batch.row_chunk import RowChunk
 from envcli.batch.serial_env import SerialEnv
 from envcli.batch.share import Share
 from envcli.buffer import Array, RolloutBuffer, as_array
@@ -67,10 +67,10 @@ class RayActor:
         index, phase, row = self.note[:3]
         return Fault.of(error), (index, phase, row)
 
-    def _build(self, makers: Sequence[Callable[[], Env]]) -> dict[int, Outline]:
+    def _build(self, makers: Sequence[Callable[[], Env]]) -> dict[int, EnvSummary]:
         self.env = _ShareEnv(makers, self.note)
         self.env.start()
-        return Outline.telling(self.env.envs, self.first)
+        return EnvSummary.telling(self.env.envs, self.first)
 
     def _bind(self, marks: Collection[Key]) -> int:
         """How many rows it makes at a time, at most. Of new memory no page is there before it is written.
@@ -135,22 +135,22 @@ class RayActor:
         except BaseException as error:
             return self._fault(error)
 
-    def _reset(self, where: Array | None) -> Parcel:
+    def _reset(self, where: Array | None) -> RowChunk:
         """See :meth:`RowEnv._reset_row`."""
         self._begin(1, {})
         self.env._attach(self.buffer)
         self.env._reset_row(0, where)
         self.lost = self.lost and where is not None
-        return Parcel.of_root(self.buffer, self.shown)
+        return RowChunk.of_root(self.buffer, self.shown)
 
-    def _step(self, given: Mapping[Key, Array]) -> Parcel:
+    def _step(self, given: Mapping[Key, Array]) -> RowChunk:
         """See :meth:`RowEnv._step_row`. ``given``: what the step reads, one row of each."""
         self._begin(1, given)
         self.env._attach(self.buffer)
         self.env._step_row(0)
         return self._steps(1, False, False)
 
-    def _autoreset(self, count: int, onward: bool, given: Mapping[Key, Array]) -> Parcel:
+    def _autoreset(self, count: int, onward: bool, given: Mapping[Key, Array]) -> RowChunk:
         """See :meth:`RowEnv._autoreset_rows`. ``given``: the first row, and all actions unless they are chosen here."""
         self._begin(count, given)
         if self.acts is not None:
@@ -164,17 +164,17 @@ class RayActor:
         self.stands = count if onward else 0
         return self._steps(count, onward, self.acts is not None)
 
-    def _steps(self, count: int, onward: bool, acted: bool) -> Parcel:
+    def _steps(self, count: int, onward: bool, acted: bool) -> RowChunk:
         self.lost = False
         if not acted:
-            parcel = Parcel.of_steps(self.buffer, count, onward, self.left, self.shown, self.done)
+            chunk = RowChunk.of_steps(self.buffer, count, onward, self.left, self.shown, self.done)
         else:  # who may have rewritten what it read
-            parcel = Parcel.of_steps(self.buffer, count, onward, self.actions | self.left, (), self.done)
+            chunk = RowChunk.of_steps(self.buffer, count, onward, self.actions | self.left, (), self.done)
             for path in self.shown | self.buffer.added:
-                parcel.rows[path] = self.buffer.array(path)[: count + onward]
-            parcel.dtypes.update({path: self.buffer[path].dtype for path in self.buffer.added})
-        parcel.rows.update({path: as_array(flags)[:count] for path, flags in self.env.marks.items()})
-        return parcel
+                chunk.rows[path] = self.buffer.array(path)[: count + onward]
+            chunk.dtypes.update({path: self.buffer[path].dtype for path in self.buffer.added})
+        chunk.rows.update({path: as_array(flags)[:count] for path, flags in self.env.marks.items()})
+        return chunk
 
     def _begin(self, count: int, given: Mapping[Key, Array]) -> None:
         """The first row is where the last one led, or what is ``given``; flags are down."""
@@ -207,7 +207,7 @@ class _ShareEnv(SerialEnv):
 
     def _start(self) -> None:
         self._share = Share(self._makers(), self._note)
-        self._describe_as({0: Outline.of(self._share.envs[0])})  # who is odd is named by who knows all
+        self._describe_as({0: EnvSummary.of(self._share.envs[0])})  # who is odd is named by who knows all
 
     @property
     def share(self) -> Share:

@@ -11,10 +11,10 @@ import torch
 
 from envcli.batch.batched_env import at_least_one
 from envcli.batch.env_creator import EnvCreator
-from envcli.batch.losable_env import LosableEnv
-from envcli.batch.parcel import Parcel
 from envcli.batch.ray_cluster import RayCluster
-from envcli.batch.ray_crew import RayCrew
+from envcli.batch.ray_pool import RayPool
+from envcli.batch.remote_batched_env import RemoteBatchedEnv
+from envcli.batch.row_chunk import RowChunk
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
@@ -29,7 +29,7 @@ _GO = 0.25  # seconds that one stretch of rows may take before the next is short
 Kwargs = Mapping[str, Any]
 
 
-class RayEnv(LosableEnv):
+class RayEnv(RemoteBatchedEnv):
     """Envs that run in ``num_actors`` actors of a Ray cluster, each with an equal share of them.
 
     An actor makes stretches of rows, as many as take a quarter of a second, and sends them back as one object; they
@@ -68,7 +68,7 @@ class RayEnv(LosableEnv):
     """
 
     _autoresets = True
-    _crew: RayCrew | None = None
+    _pool: RayPool | None = None
     _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
     _offset = 0  # what the number of a step is more than that of its row, for errors
     _far = False  # do the actors choose the actions?
@@ -112,31 +112,31 @@ class RayEnv(LosableEnv):
     def _start(self) -> None:
         makers, lasts = self._makers(), self._lasts
         self.restarts = []
-        cluster = RayCluster(self.num_actors, self.cpus_per_actor, self.address, self._patience.start)
-        self._crew = crew = RayCrew(cluster, self._shares(self.num_actors), self._patience, self.restarts, lasts)
-        self._at_exit = weakref.finalize(self, crew.end)
-        found = crew.ask("build", lambda envs: ([makers[i] for i in envs],))
-        self._describe_as({i: outline for outlines in found for i, outline in outlines.items()})
+        cluster = RayCluster(self.num_actors, self.cpus_per_actor, self.address, self._timeouts.start)
+        self._pool = pool = RayPool(cluster, self._shares(self.num_actors), self._timeouts, self.restarts, lasts)
+        self._at_exit = weakref.finalize(self, pool.end)
+        found = pool.ask("build", lambda envs: ([makers[i] for i in envs],))
+        self._describe_as({i: summary for summaries in found for i, summary in summaries.items()})
         marks = [path for path in self._restart_flags() if path[0] == "next"]
-        self._most, self._go = min(crew.ask("bind", lambda _: (marks,))), 1
+        self._most, self._go = min(pool.ask("bind", lambda _: (marks,))), 1
 
     def _close(self) -> None:
-        crew, self._crew = self._crew, None
-        if crew is not None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
             self._at_exit.detach()
-            crew.close()
+            pool.close()
 
     def _do(self, method: str, *args: Any) -> Any:
-        """Have the crew do something. If it does not survive that, be closed."""
-        if self._crew is None:
+        """Have the pool do something. If it does not survive that, be closed."""
+        if self._pool is None:
             raise EnvError("the actors are gone")
-        crew = self._crew
+        pool = self._pool
         try:
-            return getattr(crew, method)(*args)
+            return getattr(pool, method)(*args)
         except BaseException as error:
             if not isinstance(error, (EnvcliError, AttributeError)):  # a Ctrl-C: what the actors are at is unknown
-                crew.end()
-            if crew.ended:
+                pool.end()
+            if pool.ended:
                 self.close()
             raise
 
@@ -174,7 +174,7 @@ class RayEnv(LosableEnv):
     def _await(self, t: int) -> None:
         buffer = self._bound
         assert buffer is not None
-        self._do("wait", lambda envs, parcel: parcel.unpack(buffer, t, envs))
+        self._do("wait", lambda envs, chunk: chunk.unpack(buffer, t, envs))
 
     def _reset_some(self, t: int, where: Array | None) -> None:
         buffer = self._bound
@@ -186,9 +186,9 @@ class RayEnv(LosableEnv):
             mask = where
             self._post("reset", t, lambda envs: (part,) if (part := mask[envs.start : envs.stop]).any() else None)
 
-        def take(envs: range, parcel: Parcel) -> None:
+        def take(envs: range, chunk: RowChunk) -> None:
             ours = slice(envs.start, envs.stop)
-            for path, rows in parcel.rows.items():
+            for path, rows in chunk.rows.items():
                 at = ... if where is None else where[ours]
                 buffer.array(path)[t, ours][at] = rows[0][at]
 
@@ -228,7 +228,7 @@ class RayEnv(LosableEnv):
         self._await(start)
 
     def _pause(self, where: Array | None) -> None:
-        if where is None and self._crew is None:  # closed while a rollout was under way: nobody waits any more
+        if where is None and self._pool is None:  # closed while a rollout was under way: nobody waits any more
             return
         mask = None if where is None else where.copy()
         self._do("pause", None if mask is None else lambda envs: (mask[envs.start : envs.stop],))

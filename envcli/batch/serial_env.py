@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from envcli.batch.batched_env import BatchedEnv
-from envcli.batch.outline import Outline
+from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import PHASES, Share
 from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.keys import Key
@@ -28,7 +28,7 @@ class SerialEnv(BatchedEnv):
 
     def _start(self) -> None:
         self._share = share = Share(self._makers())
-        self._describe_as({i: Outline.of(env) for i, env in enumerate(share.envs)})
+        self._describe_as({i: EnvSummary.of(env) for i, env in enumerate(share.envs)})
 
     def _close(self) -> None:
         share, self._share = self._share, None

@@ -18,9 +18,7 @@ import torch
 
 from envcli.batch.awake import IN_ORDER, soon
 from envcli.batch.bell import Bell
-from envcli.batch.duty import Duty
-from envcli.batch.fault import Fault
-from envcli.batch.line import (
+from envcli.batch.channel import (
     FAILED,
     HALT,
     IDLE,
@@ -35,8 +33,10 @@ from envcli.batch.line import (
     TOGETHER,
     WORDS,
     WORKING,
-    Line,
+    Channel,
 )
+from envcli.batch.fault import Fault
+from envcli.batch.share_server import ShareServer
 from envcli.memory.shared_memory import open_mapped
 
 __all__ = ["work"]
@@ -51,9 +51,9 @@ def work(words: int, call: int, answer: int, stack: int) -> None:
     connection = Connection(words)
     setting = _settle_in(connection)
     table, index = open_mapped(setting["table"]), setting["index"]
-    line = Line(table[index], Bell(listen=call), Bell(ring=answer), connection)
+    channel = Channel(table[index], Bell(listen=call), Bell(ring=answer), connection)
     others = [numbers.numpy().data for i, numbers in enumerate(table) if i != index]
-    _Worker(line, setting["first"], others).serve()
+    _Worker(channel, setting["first"], others).serve()
 
 
 def _settle_in(connection: Connection) -> dict[str, Any]:
@@ -70,15 +70,15 @@ def _settle_in(connection: Connection) -> dict[str, Any]:
 
 
 class _Worker:
-    def __init__(self, line: Line, first: int, others: Sequence[memoryview]) -> None:
-        numbers = line.numbers
-        self.line = line
-        self.duty = Duty(first, numbers[NOTE], lambda: bool(numbers[HALT]))
+    def __init__(self, channel: Channel, first: int, others: Sequence[memoryview]) -> None:
+        numbers = channel.numbers
+        self.channel = channel
+        self.duty = ShareServer(first, numbers[NOTE], lambda: bool(numbers[HALT]))
         self.others = others  # the numbers of the other workers
         self.open = True
 
     def serve(self) -> None:
-        numbers, answer = self.line.numbers, self.line.answer
+        numbers, answer = self.channel.numbers, self.channel.answer
         while self.open:
             self._await_order()
             try:
@@ -86,17 +86,17 @@ class _Worker:
             except BaseException as error:  # SystemExit and the like too: whatever it is, the main process hears of it
                 numbers[STATE] = FAILED
                 answer.ring()
-                self.line.words.send_bytes(_report(error))
+                self.channel.words.send_bytes(_report(error))
                 continue
             numbers[STATE] = IDLE
             if not numbers[TOGETHER] or self._is_last():
                 answer.ring()
             if reply is not None:
-                self.line.words.send_bytes(reply)
+                self.channel.words.send_bytes(reply)
 
     def _await_order(self) -> None:
         """Until there is one."""
-        numbers, call = self.line.numbers, self.line.call
+        numbers, call = self.channel.numbers, self.channel.call
         while not soon(lambda: numbers[STATE] == WORKING):
             call.wait()
 
@@ -119,7 +119,7 @@ class _Worker:
         return None
 
     def _say(self) -> bytes:
-        name, args = self.line.receive()
+        name, args = self.channel.receive()
         self.open = name != "close"
         try:
             answer: bytes = cloudpickle.dumps((True, self.duty.say(name, args)))

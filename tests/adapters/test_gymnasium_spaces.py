@@ -29,7 +29,7 @@ def test_the_simulators_own_spaces_are_kept(space: Any, categorical: bool) -> No
         assert found.observation == space
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 def test_also_across_processes() -> None:
     with ParallelEnv(2, exotic, num_workers=1) as env:
         env.start()

@@ -37,7 +37,7 @@ class Quiet(gymnasium.Wrapper[Any, Any, Any, Any]):
         return *self.env.step(action)[:4], {}
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 @pytest.mark.parametrize("mode", [SAME, NEXT])
 @pytest.mark.parametrize("kind", ["cartpole serial", "cartpole processes", "counting", "exotic"])
 def test_the_same_as_gymnasiums_own(kind: str, mode: AutoresetMode) -> None:

@@ -364,8 +364,8 @@ def test_what_the_envs_refuse_leaves_the_batch_as_it_was(kind: Any) -> None:
 
 
 def workers_of(env: BatchedEnv) -> list[int]:
-    crew = env._crew if isinstance(env, ParallelEnv) else None
-    return [remote.process.pid for remote in crew._remotes if remote.process is not None] if crew else []
+    pool = env._pool if isinstance(env, ParallelEnv) else None
+    return [remote.process.pid for remote in pool._remotes if remote.process is not None] if pool else []
 
 
 def test_state_is_that_of_all(kind: Any) -> None:

@@ -13,11 +13,11 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
-from envcli.batch import crew
+from envcli.batch import worker_pool
 from envcli.batch.bell import Bell
-from envcli.batch.crew import Crew
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
+from envcli.batch.worker_pool import WorkerPool
 from envcli.buffer import RolloutBuffer
 from envcli.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
@@ -177,7 +177,7 @@ def test_a_worker_has_one_thread_and_the_environment_of_its_maker(monkeypatch: p
         def told(self) -> tuple[int, str | None]:
             return torch.get_num_threads(), os.environ.get("TOLD_LATE")
 
-    with ParallelEnv(1, CountingEnv) as env:  # there is a nursery now
+    with ParallelEnv(1, CountingEnv) as env:  # there is a fork server now
         env.start()
         monkeypatch.setenv("TOLD_LATE", "yes")
         with ParallelEnv(2, Asked, num_workers=2) as other:
@@ -258,15 +258,15 @@ def test_rollouts_whose_memory_was_used_before_are_the_same(
 @pytest.mark.parametrize("make", [lambda: ParallelEnv(3, CountingEnv, num_workers=2), outside], ids=["plain", "outer"])
 def test_workers_that_are_bound_to_the_same_memory_are_not_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    ask = Crew.ask
+    ask = WorkerPool.ask
 
-    def spy(crew: Crew, name: str, args: Any = None) -> list[Any]:
+    def spy(pool: WorkerPool, name: str, args: Any = None) -> list[Any]:
         asked.append(name)
-        return ask(crew, name, args)
+        return ask(pool, name, args)
 
     with make() as env:
         env.rollout(5)
-        monkeypatch.setattr(Crew, "ask", spy)
+        monkeypatch.setattr(WorkerPool, "ask", spy)
         for _ in range(4):
             env.rollout(5)
         assert asked.count("bind") <= 1
@@ -277,18 +277,18 @@ def test_workers_that_are_bound_to_the_same_memory_are_not_told(make: Any, monke
 
 
 def test_a_ctrl_c_while_workers_are_told_of_new_rows_leaves_old_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    in_words = crew.in_words
+    in_words = worker_pool.in_words
 
     def interrupted(thing: Any) -> bytes:
         if thing[0] == "bind":
-            monkeypatch.setattr(crew, "in_words", in_words)
+            monkeypatch.setattr(worker_pool, "in_words", in_words)
             raise KeyboardInterrupt
         return in_words(thing)
 
     with ParallelEnv(2, lambda: CountingEnv(limit=20), num_workers=2) as env:
         held = env.rollout(9)
         kept, last = held.clone(), env.step_mdp(held[:, -1])
-        monkeypatch.setattr(crew, "in_words", interrupted)
+        monkeypatch.setattr(worker_pool, "in_words", interrupted)
         with pytest.raises(KeyboardInterrupt):
             env.rand_step(last.clone())
         after = env.rand_step(last.clone())

@@ -98,8 +98,8 @@ def test_the_bits_are_the_same_and_both_machines_work() -> None:
     with SerialEnv(6, cartpole) as one, RayEnv(6, cartpole, num_actors=3) as other:
         assert_same_bits(rollout(other), rollout(one))
         assert_same_bits(rollout(other, upright), rollout(one, upright))
-        assert other._crew is not None
-        nodes = ray.get([remote.actor.__ray_call__.remote(where) for remote in other._crew._remotes])
+        assert other._pool is not None
+        nodes = ray.get([remote.actor.__ray_call__.remote(where) for remote in other._pool._remotes])
         assert len(set(nodes)) == 2
     assert ray.is_initialized(), "who did not connect does not disconnect"
 
@@ -128,9 +128,9 @@ def actors_of(env: RayEnv) -> list[int]:
     """The process of each."""
     import ray
 
-    assert env._crew is not None
+    assert env._pool is not None
     get_pid = lambda actor: os.getpid()  # noqa: E731
-    return ray.get([remote.actor.__ray_call__.remote(get_pid) for remote in env._crew._remotes])
+    return ray.get([remote.actor.__ray_call__.remote(get_pid) for remote in env._pool._remotes])
 
 
 def told(env: Env, message: str) -> pytest.ExceptionInfo[EnvError]:
@@ -203,7 +203,7 @@ def test_a_machine_can_be_lost(cluster: Any) -> None:
         env.set_seed(7)
         import ray
 
-        nodes = ray.get([r.actor.__ray_call__.remote(where) for r in env._crew._remotes])  # type: ignore[union-attr]
+        nodes = ray.get([r.actor.__ray_call__.remote(where) for r in env._pool._remotes])  # type: ignore[union-attr]
         there = nodes.count(node.node_id)
         assert there >= 1
         timer = threading.Timer(0.5, cluster.remove_node, (node, False))

@@ -75,7 +75,7 @@ def test_a_policy_is_told_from_its_rows(layers: Layers) -> None:
     assert set(found["main"]["parts"]) >= {POLICY, POLICY_ROWS, STEPS}
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 def test_workers_have_parts_of_their_own(layers: Layers) -> None:
     batch = {"type": "processes", "num_envs": 3, "num_workers": 2}
     outer = {"sum": {"type": "reward_sum"}}
@@ -90,7 +90,7 @@ def test_workers_have_parts_of_their_own(layers: Layers) -> None:
     assert main["spans"][WAITING]
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 def test_a_local_worker_is_part_of_the_main_process(layers: Layers) -> None:
     batch = {"type": "processes", "num_envs": 4, "num_workers": 2, "local_worker": True}
     found, whole = read(layers, parallel=batch, transforms=COUNTED)

@@ -20,7 +20,7 @@ import envcli
 from tests.commands.test_rollout import has_rows
 from tests.conftest import ROOT, Command
 
-pytestmark = pytest.mark.usefixtures("nursery")
+pytestmark = pytest.mark.usefixtures("fork_server")
 
 
 def read(path: Path) -> Any:  # Any: whatever the file holds

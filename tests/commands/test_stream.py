@@ -38,7 +38,7 @@ def test_total_steps_are_the_rollout_of_max_steps(cli: Command, tmp_path: Path) 
     assert [metrics[0][name] for name in same] == [metrics[1][name] for name in same]
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 def test_total_steps_count_those_of_all_envs(cli: Command, tmp_path: Path) -> None:
     many = ("parallel=processes", "parallel.num_envs=3", "parallel.num_workers=2")
     done = cli("rollout", "env=cartpole", "total_steps=1000", "shard_steps=128", *many, "seed=1", "hydra.run.dir=a")

@@ -26,7 +26,7 @@ def test_every_preset_is_here() -> None:
     assert sorted(SHOWN) == list(catalog.choices("experiment"))
 
 
-@pytest.mark.usefixtures("nursery")
+@pytest.mark.usefixtures("fork_server")
 @pytest.mark.parametrize("preset", SHOWN)
 def test_a_preset_runs_and_shows_what_it_should(preset: str) -> None:
     key, shape, dtype, batch = SHOWN[preset]

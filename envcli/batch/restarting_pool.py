@@ -8,29 +8,29 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from envcli.batch.crew import Args, Crew, Lost
-from envcli.batch.line import FAILED, HALT, IDLE, MADE, PAUSE, RESET, STATE, in_words
-from envcli.batch.patience import Patience
-from envcli.batch.remote import Remote
-from envcli.batch.testament import Testament, advanced
+from envcli.batch.channel import FAILED, HALT, IDLE, MADE, PAUSE, RESET, STATE, in_words
+from envcli.batch.replay_log import ReplayLog, advanced
+from envcli.batch.timeouts import Timeouts
 from envcli.batch.undisturbed import undisturbed
+from envcli.batch.worker_handle import WorkerHandle
+from envcli.batch.worker_pool import Args, Lost, WorkerPool
 
-__all__ = ["LastingCrew"]
+__all__ = ["RestartingPool"]
 
 
-class LastingCrew(Crew):
-    """A :class:`~envcli.batch.crew.Crew` that replaces a worker that dies, or has to be killed as it hangs.
+class RestartingPool(WorkerPool):
+    """A :class:`~envcli.batch.worker_pool.WorkerPool` that replaces a worker that dies, or is killed as it hangs.
 
-    Unless its envs have made no row since the last time, or are being built: then it ends like any other crew.
+    Unless its envs have made no row since the last time, or are being built: then it ends like any other pool.
 
     Args:
         shares, method, patience: see there.
         restarts: what happened to those that were replaced is added here.
     """
 
-    def __init__(self, shares: Sequence[range], method: str, patience: Patience, restarts: list[str]) -> None:
+    def __init__(self, shares: Sequence[range], method: str, patience: Timeouts, restarts: list[str]) -> None:
         self.restarts = restarts
-        self.testament = Testament()
+        self.replay_log = ReplayLog()
         self._word: tuple[str, Args | None] = ("", None)  # that is being asked
         self._pausing = False
         super().__init__(shares, method, patience)
@@ -43,18 +43,18 @@ class LastingCrew(Crew):
 
     def _note_word(self, name: str, args: Args | None) -> None:
         self._word = name, args
-        self.testament.keep(name, args)
+        self.replay_log.keep(name, args)
 
-    def _hangs(self, remote: Remote) -> None:
-        assert remote.process is not None
-        remote.process.send(signal.SIGKILL)  # and is to be found dead
+    def _hangs(self, worker: WorkerHandle) -> None:
+        assert worker.process is not None
+        worker.process.send(signal.SIGKILL)  # and is to be found dead
 
     def _replace(self, found: Lost) -> None:
         """Put a new worker in the place of a dead or hung one, and have it do what that did not finish.
 
         Raises what happened to the old one, where it is not to be replaced; and whatever goes wrong with the new one.
         """
-        lost, numbers = found.remote, found.remote.numbers
+        lost, numbers = found.worker, found.worker.numbers
         is_asked = self._asking and lost in self._working
         word = self._word[0] if is_asked else ""
         if numbers[STATE] == FAILED or word == "build":
@@ -66,12 +66,12 @@ class LastingCrew(Crew):
         self.restarts.append(str(found.error))
         asking, self._asking = self._asking, True  # an interrupt must not take it for a worker like the others
         new = self._successor(lost, word)
-        for name, args in self.testament.words(new.envs, new.restarts * self.places, but=word):
+        for name, args in self.replay_log.words(new.envs, new.restarts * self.places, but=word):
             self._tell(new, name, args)
         self._tell(new, "lose", ())
         if self._pausing:
             new.ordered(PAUSE, 0, 0, 0, 1, together=0)
-            self._hear_alone(new, self.patience.step)
+            self._hear_alone(new, self.timeouts.step)
         self._asking = asking
         if is_asked:
             self._say(new, *self._word)
@@ -80,39 +80,39 @@ class LastingCrew(Crew):
         if is_asked or unfinished is not None:
             self._working.add(new)
 
-    def _successor(self, lost: Remote, word: str) -> Remote:
+    def _successor(self, lost: WorkerHandle, word: str) -> WorkerHandle:
         with undisturbed():
             self._working.discard(lost)
-            for fd in [fd for fd, (remote, _) in self._by_fd.items() if remote is lost]:
+            for fd in [fd for fd, (worker, _) in self._by_fd.items() if worker is lost]:
                 self._poll.unregister(fd)
                 del self._by_fd[fd]
             lost.end()
             lost.numbers[STATE], lost.numbers[HALT], lost.numbers[MADE] = IDLE, 0, 0
-            new = Remote(lost.index, lost.envs, self._table, self.patience)
-            self._remotes[lost.index] = new
+            new = WorkerHandle(lost.index, lost.envs, self._table, self.timeouts)
+            self._workers[lost.index] = new
         new.is_first, new.restarts = False, lost.restarts + (word != "set_seeds")
         new.seeds = lost.seeds if word == "set_seeds" else advanced(lost.seeds, self.places)
         new.start(self.method, self._setting)
         self._watch(new)
         return new
 
-    def _tell(self, remote: Remote, name: str, args: tuple[Any, ...]) -> None:
+    def _tell(self, worker: WorkerHandle, name: str, args: tuple[Any, ...]) -> None:
         """Have one worker alone hear a word."""
-        self._say(remote, name, lambda _: args)
-        self._hear_alone(remote, self.patience.of(name), {})
+        self._say(worker, name, lambda _: args)
+        self._hear_alone(worker, self.timeouts.of(name), {})
 
-    def _say(self, remote: Remote, name: str, args: Args | None) -> None:
-        remote.told(name)
+    def _say(self, worker: WorkerHandle, name: str, args: Args | None) -> None:
+        worker.told(name)
         with contextlib.suppress(OSError):  # it is gone, or will be found to hang
-            remote.line.send(in_words((name, () if args is None else args(remote.envs))))
+            worker.channel.send(in_words((name, () if args is None else args(worker.envs))))
 
-    def _hear_alone(self, remote: Remote, patience: float, answers: dict[int, Any] | None = None) -> None:
-        poll, seen = select.poll(), dict[Remote, tuple[Any, float]]()
+    def _hear_alone(self, worker: WorkerHandle, patience: float, answers: dict[int, Any] | None = None) -> None:
+        poll, seen = select.poll(), dict[WorkerHandle, tuple[Any, float]]()
         for fd, (other, _) in self._by_fd.items():
-            if other is remote:
+            if other is worker:
                 poll.register(fd, select.POLLIN)
-        self._working.add(remote)
-        while remote in self._working:
-            found = self._hear_some(poll, [remote], patience, answers, seen)
+        self._working.add(worker)
+        while worker in self._working:
+            found = self._hear_some(poll, [worker], patience, answers, seen)
             if found is not None:
                 raise found.error

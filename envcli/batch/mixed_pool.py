@@ -7,32 +7,32 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from envcli.batch.crew import Args, Crew
-from envcli.batch.duty import Duty
+from envcli.batch.channel import QUESTIONS
 from envcli.batch.fault import Fault, located
-from envcli.batch.line import QUESTIONS
 from envcli.batch.share import PHASES
+from envcli.batch.share_server import ShareServer
+from envcli.batch.worker_pool import Args, WorkerPool
 from envcli.errors import EnvcliError
 
-__all__ = ["MixedCrew"]
+__all__ = ["MixedPool"]
 
 Order = tuple[int, int, int, bool, bool]
 
 
-class MixedCrew:
-    """A :class:`~envcli.batch.crew.Crew`, and a share of the envs that is stepped here while its workers step theirs.
+class MixedPool:
+    """A :class:`~envcli.batch.worker_pool.WorkerPool`, and a share of the envs that is stepped here meanwhile.
 
-    What goes wrong in an env that is stepped here ends the crew too; but nobody watches over such an env: one that
+    What goes wrong in an env that is stepped here ends the pool too; but nobody watches over such an env: one that
     hangs, hangs the program.
 
     Args:
-        crew: has the other shares.
+        pool: has the other shares.
         envs: those of the share that is stepped here, the first of the batch.
     """
 
-    def __init__(self, crew: Crew, envs: range) -> None:
-        self._crew, self._envs = crew, envs
-        self._duty = Duty(envs.start, [0, 0, 0, 0])
+    def __init__(self, pool: WorkerPool, envs: range) -> None:
+        self._pool, self._envs = pool, envs
+        self._server = ShareServer(envs.start, [0, 0, 0, 0])
         self._seeds: Sequence[int | None] = [None] * len(envs)
         self._word = ""  # the last that was said here
         self._due: Order | None = None  # what the workers do already
@@ -40,47 +40,47 @@ class MixedCrew:
     @property
     def offset(self) -> int:
         """What the number of a step is more than that of its row."""
-        return self._crew.offset
+        return self._pool.offset
 
     @offset.setter
     def offset(self, offset: int) -> None:
-        self._crew.offset = offset
+        self._pool.offset = offset
 
     @property
     def ended(self) -> bool:
         """Are there no workers any more?"""
-        return self._crew.ended
+        return self._pool.ended
 
     def seeded(self, seeds: Sequence[int | None], places: int) -> None:
-        """See :meth:`Crew.seeded`."""
-        self._crew.seeded(seeds, places)
+        """See :meth:`WorkerPool.seeded`."""
+        self._pool.seeded(seeds, places)
         self._seeds = seeds[self._envs.start : self._envs.stop]
 
     def order(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
-        """See :meth:`Crew.order`."""
+        """See :meth:`WorkerPool.order`."""
         self.post(order, start, stop, onward, some)
         self.wait()
 
     def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
-        """See :meth:`Crew.post`; what is to be done here is done by :meth:`wait`."""
-        self._crew.post(order, start, stop, onward, some)
+        """See :meth:`WorkerPool.post`; what is to be done here is done by :meth:`wait`."""
+        self._pool.post(order, start, stop, onward, some)
         self._due = order, start, stop, onward, some
 
     def wait(self) -> None:
-        """See :meth:`Crew.wait`."""
+        """See :meth:`WorkerPool.wait`."""
         due, self._due = self._due, None
         if due is not None:
             try:
-                self._duty.do(*due)
+                self._server.do(*due)
             except Exception as error:
                 failure = self._failure(error)
                 self.end()
                 raise failure from error
-        self._crew.wait()
+        self._pool.wait()
 
     def ask(self, name: str, args: Args) -> list[Any]:
-        """See :meth:`Crew.ask`."""
-        self._crew.tell(name, args)
+        """See :meth:`WorkerPool.ask`."""
+        self._pool.tell(name, args)
         refusal: EnvcliError | AttributeError | None = None
         answer = None
         try:
@@ -92,7 +92,7 @@ class MixedCrew:
                 raise refusal from error
             refusal.__cause__ = error
         try:
-            answers = self._crew.hear(name)
+            answers = self._pool.hear(name)
         except (EnvcliError, AttributeError):
             if refusal is None or self.ended:
                 raise
@@ -102,23 +102,23 @@ class MixedCrew:
 
     def _say(self, name: str, args: tuple[Any, ...]) -> Any:
         self._word = name
-        return self._duty.say(name, args)
+        return self._server.say(name, args)
 
     def _failure(self, error: Exception) -> EnvcliError | AttributeError:
         """``error``, with the env that it comes from; who asks for it sees where in the env by its cause."""
-        index, phase, row, _ = self._duty.note
+        index, phase, row, _ = self._server.note
         doing = self._word if PHASES[phase] == "call" else PHASES[phase]
         where = located(self._envs[index], "this process", self._seeds[index], doing, row + self.offset)
         return Fault.of(error)._replace(traceback="").error(where, looked_up=self._word == "get")
 
     def interrupt(self) -> None:
-        """See :meth:`Crew.interrupt`."""
+        """See :meth:`WorkerPool.interrupt`."""
         self._due = None
-        self._crew.interrupt()
+        self._pool.interrupt()
 
     def close(self) -> None:
-        """See :meth:`Crew.close`; the envs here are closed first, and the others whatever happens."""
-        if os.getpid() != self._crew.owner:
+        """See :meth:`WorkerPool.close`; the envs here are closed first, and the others whatever happens."""
+        if os.getpid() != self._pool.owner:
             return
         if self.ended:  # there is something else to be told
             self.end()
@@ -128,15 +128,15 @@ class MixedCrew:
         except Exception as error:
             raise self._failure(error) from error
         finally:
-            self._crew.close()
+            self._pool.close()
 
     def abandon(self) -> None:
-        """See :meth:`Crew.abandon`."""
+        """See :meth:`WorkerPool.abandon`."""
         with contextlib.suppress(Exception):
             self.close()
 
     def end(self) -> None:
-        """See :meth:`Crew.end`."""
-        self._crew.end()
+        """See :meth:`WorkerPool.end`."""
+        self._pool.end()
         with contextlib.suppress(Exception):
             self._say("close", ())

@@ -14,7 +14,7 @@ from envcli.errors import EnvError
 
 __all__ = [
     "AUTORESET", "FAILED", "HALT", "IDLE", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "QUESTIONS",
-    "RESET", "SOME", "START", "STATE", "STEP", "STOP", "TOGETHER", "WORDS", "WORKING", "Line", "in_words",
+    "RESET", "SOME", "START", "STATE", "STEP", "STOP", "TOGETHER", "WORDS", "WORKING", "Channel", "in_words",
 ]  # fmt: skip
 
 # The numbers, one place each. The first four are the share's note: env, phase, row, and whether the env has made one.
@@ -28,7 +28,7 @@ STEP, AUTORESET, RESET, PAUSE, WORDS = range(5)
 # What STATE says.
 IDLE, WORKING, FAILED = range(3)
 
-# The words that may fail without an end of the crew: what the envs are asked, and nothing that rows depend on.
+# The words that may fail without an end of the pool: what the envs are asked, and nothing that rows depend on.
 QUESTIONS = ("get", "call")
 
 
@@ -41,7 +41,7 @@ def in_words(thing: Any) -> bytes:
     return text
 
 
-class Line:
+class Channel:
     """One end of it.
 
     The main process writes an order into the numbers and rings; the worker does it, says in ``STATE`` how it went, and

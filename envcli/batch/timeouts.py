@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Patience"]
+__all__ = ["Timeouts"]
 
 
-class Patience:
+class Timeouts:
     """How long the main process waits for a worker that shows no progress, in seconds; 0: for ever.
 
     Args:

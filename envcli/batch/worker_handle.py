@@ -17,8 +17,7 @@ from typing import Any
 import torch
 
 from envcli.batch.bell import Bell
-from envcli.batch.fault import Fault, located, noted
-from envcli.batch.line import (
+from envcli.batch.channel import (
     AUTORESET,
     HALT,
     IDLE,
@@ -35,16 +34,17 @@ from envcli.batch.line import (
     TOGETHER,
     WORDS,
     WORKING,
-    Line,
+    Channel,
     in_words,
 )
-from envcli.batch.patience import Patience
+from envcli.batch.fault import Fault, located, noted
 from envcli.batch.process import Process, start_process
 from envcli.batch.share import PHASES
+from envcli.batch.timeouts import Timeouts
 from envcli.errors import EnvcliError, EnvError
 from envcli.memory.shared_memory import mapped
 
-__all__ = ["Remote"]
+__all__ = ["WorkerHandle"]
 
 _RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _STACK_IN = 0.3  # seconds that a hung worker has to write its stack
@@ -52,7 +52,7 @@ _STACK = 2**16  # bytes of it that are read
 _DEVNULL = "/dev/null"
 
 
-class Remote:
+class WorkerHandle:
     """A worker: its process, its line, its share of the envs; and what to say when it fails.
 
     Args:
@@ -62,8 +62,8 @@ class Remote:
         patience: how long to wait for it.
     """
 
-    def __init__(self, index: int, envs: range, table: torch.Tensor, patience: Patience) -> None:
-        self.index, self.envs, self.patience = index, envs, patience
+    def __init__(self, index: int, envs: range, table: torch.Tensor, patience: Timeouts) -> None:
+        self.index, self.envs, self.timeouts = index, envs, patience
         self.seeds: Sequence[int | None] = [None] * len(envs)
         self.word = ""  # the last that was said to it
         self.restarts = 0  # of this share since it was seeded
@@ -76,23 +76,23 @@ class Remote:
                 ours.setsockopt(SOL_SOCKET, option, struct.pack("ll", int(patience.step), 0))
             call, answer = (opened.enter_context(closing(Bell())) for _ in range(2))
             words = opened.enter_context(closing(Connection(ours.detach())))
-            self.line = Line(table[index], call, answer, words)
+            self.channel = Channel(table[index], call, answer, words)
             self._theirs = theirs
             self._stack = opened.enter_context(_scratch())
             self._opened = opened.pop_all()
-        self.numbers = self.line.numbers
+        self.numbers = self.channel.numbers
 
     def start(self, method: str, setting: dict[str, Any]) -> None:
         """Start its process; see :func:`~envcli.batch.process.start_process`."""
         with ExitStack() as opened:
             fds = {"words": self._theirs.fileno(), "stack": self._stack.fileno()}
-            fds |= {"call": self.line.call.listen_fd, "answer": self.line.answer.ring_fd}
+            fds |= {"call": self.channel.call.listen_fd, "answer": self.channel.answer.ring_fd}
             for name, own in (("stdout", 1), ("stderr", 2)):
                 fds[name] = own if _is_open(own) else opened.enter_context(open(_DEVNULL, "wb")).fileno()
             self.process = start_process(method, fds)
         self._theirs.close()
         ours = {"table": self._mapped, "index": self.index, "first": self.envs.start}
-        self.line.send(in_words({**setting, **ours}))
+        self.channel.send(in_words({**setting, **ours}))
 
     def ordered(self, order: int, start: int, stop: int, onward: int, some: int, together: int) -> None:
         """Call it to do something without a word, and, unless it is alone in that, to ring only if it is the last."""
@@ -102,14 +102,14 @@ class Remote:
         numbers[ORDER], numbers[START], numbers[STOP] = order, start, stop
         numbers[ONWARD], numbers[SOME], numbers[TOGETHER] = onward, some, together
         numbers[STATE] = WORKING
-        self.line.call.ring()
+        self.channel.call.ring()
 
     def told(self, word: str) -> None:
         """Call it to hear ``word``, which is yet to be sent."""
         self.word = word
         self.numbers[PHASE] = PHASES.index(word if word in PHASES else "call")
         self.numbers[ORDER], self.numbers[TOGETHER], self.numbers[STATE] = WORDS, 0, WORKING
-        self.line.call.ring()
+        self.channel.call.ring()
 
     def unfinished(self) -> tuple[int, int, int, int, int, int] | None:
         """What it was ordered without a word and has not done; of several rows, those from where it stands on."""
@@ -168,7 +168,7 @@ class Remote:
         assert self.process is not None
         word = self.word if self.numbers[ORDER] == WORDS else ""
         option = {"build": "start_timeout", "close": "close_timeout"}.get(word, "step_timeout")
-        silent = f"no answer in {self.patience.of(word):g} s"
+        silent = f"no answer in {self.timeouts.of(word):g} s"
         where = self.where(offset, exact=False)
         if self.process.is_stopped():
             return EnvError(f"{where}: the worker is stopped (SIGSTOP), {silent}")

@@ -1,4 +1,4 @@
-"""The nursery: a small process from which workers are born, and with which they die.
+"""The fork server: a small process from which workers are born, and with which they die.
 
 A worker cannot be forked from the main process (after an EGL context or a thread pool was made there a child
 deadlocks), and a fresh interpreter needs seconds to import torch. So torch is imported once, here, where nothing else
@@ -30,7 +30,7 @@ __all__ = ["FDS", "die_with_parent", "main", "run_worker"]
 
 FDS = ("words", "call", "answer", "stack", "stdout", "stderr")  # what a worker is given, in this order
 
-_LINGER = 5.0  # seconds without a worker until the nursery ends; the main process asks for a new one when it needs it
+_LINGER = 5.0  # seconds without a worker until it ends; the main process asks for a new one when it needs it
 _LOOK = 0.25  # seconds between two looks for whether the main process is still there
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_NAME = 15
@@ -40,31 +40,31 @@ def main(fd: int, parent: int) -> None:
     """Wait for orders on ``fd`` until the main process, ``parent``, ends, or there is nothing to do any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _name(b"envcli-nursery")
+    _name(b"envcli-forks")
     if sys.platform == "linux":  # it may end while torch is being imported here, which takes seconds
         die_with_parent(parent)
-    ears, mouth = os.pipe()
-    os.set_blocking(mouth, False)
-    signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    wakeup, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     with contextlib.suppress(EOFError, OSError, RuntimeError):  # the main process is gone: so are we
-        _serve(Connection(fd), parent, ears, mouth)
+        _serve(Connection(fd), parent, wakeup, waker)
 
 
-def _serve(channel: Connection, parent: int, ears: int, mouth: int) -> None:
+def _serve(channel: Connection, parent: int, wakeup: int, waker: int) -> None:
     fd, children, last = channel.fileno(), 0, time.monotonic()
     while os.getppid() == parent and (children or time.monotonic() - last < _LINGER):
-        ready, _, _ = select.select([fd, ears], [], [], _LOOK)
-        if ears in ready:
-            os.read(ears, 4096)
-        children -= _bury(channel)
+        ready, _, _ = select.select([fd, wakeup], [], [], _LOOK)
+        if wakeup in ready:
+            os.read(wakeup, 4096)
+        children -= _reap(channel)
         if fd in ready:
             order = json.loads(channel.recv_bytes())
             with socket(fileno=os.dup(fd)) as line:
                 fds = reduction.recvfds(line, len(FDS))
             answer: dict[str, int | str]
             try:
-                answer = {"born": _birth(order["method"], fds, [fd, ears, mouth])}
+                answer = {"born": _birth(order["method"], fds, [fd, wakeup, waker])}
                 children += 1
             except Exception as error:  # no more processes, or no torch to import
                 answer = {"failed": f"{type(error).__name__}: {error}"}
@@ -75,7 +75,7 @@ def _serve(channel: Connection, parent: int, ears: int, mouth: int) -> None:
             last = time.monotonic()
 
 
-def _bury(channel: Connection) -> int:
+def _reap(channel: Connection) -> int:
     """Tell of each child that has ended, how. Returns how many."""
     count = 0
     with contextlib.suppress(ChildProcessError):
@@ -92,7 +92,7 @@ def _say(channel: Connection, word: Mapping[str, int | str]) -> None:
 def _birth(method: str, fds: list[int], ours: list[int]) -> int:
     if method == "forkserver":
         import envcli.batch.worker  # noqa: F401  # torch with it, once for all workers
-    nursery = os.getpid()
+    fork_server = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
@@ -100,11 +100,11 @@ def _birth(method: str, fds: list[int], ours: list[int]) -> int:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for fd in ours:
                 os.close(fd)
-            die_with_parent(nursery)
+            die_with_parent(fork_server)
             if method == "spawn":
                 for fd in fds:
                     os.set_inheritable(fd, True)
-                program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.batch.nursery import run_worker; "
+                program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.batch.fork_server import run_worker; "
                 os.execv(sys.executable, [sys.executable, "-c", program + f"run_worker({fds!r})"])
             run_worker(fds)
         finally:

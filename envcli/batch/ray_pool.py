@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from envcli.batch.line import QUESTIONS, in_words
-from envcli.batch.patience import Patience
+from envcli.batch.channel import QUESTIONS, in_words
 from envcli.batch.ray_actor import RayActor
 from envcli.batch.ray_cluster import Gone, RayCluster
-from envcli.batch.ray_remote import RayRemote
-from envcli.batch.testament import Testament, advanced
+from envcli.batch.ray_handle import RayHandle
+from envcli.batch.replay_log import ReplayLog, advanced
+from envcli.batch.timeouts import Timeouts
 from envcli.batch.undisturbed import undisturbed
 from envcli.errors import EnvcliError
 
-__all__ = ["RayCrew"]
+__all__ = ["RayPool"]
 
 Args: TypeAlias = Callable[[range], tuple[Any, ...] | None]
 """What an actor is asked with, by its share of the envs; None: it is not asked."""
@@ -26,7 +26,7 @@ _AGAIN_IN = 0.5  # seconds between two tries to find room elsewhere
 _SOON = 1.0  # seconds that envs have to close after a Ctrl-C
 
 
-class RayCrew:
+class RayPool:
     """Actors, each with a share of the envs.
 
     An exception in one of them ends all, and is raised as one error that says which env it was. So does the loss of
@@ -41,18 +41,18 @@ class RayCrew:
     """
 
     def __init__(
-        self, cluster: RayCluster, shares: Sequence[range], patience: Patience, restarts: list[str], lasts: bool
+        self, cluster: RayCluster, shares: Sequence[range], patience: Timeouts, restarts: list[str], lasts: bool
     ) -> None:
-        self.cluster, self.patience, self.restarts, self.lasts = cluster, patience, restarts, lasts
+        self.cluster, self.timeouts, self.restarts, self.lasts = cluster, patience, restarts, lasts
         self.places = 1
-        self.testament = Testament()
+        self.replay_log = ReplayLog()
         self._owner = os.getpid()
-        self._pending: dict[Any, tuple[RayRemote, Callable[[RayRemote], Any]]] = {}
+        self._pending: dict[Any, tuple[RayHandle, Callable[[RayHandle], Any]]] = {}
         self._paused: Callable[[range], tuple[Any, ...]] | None = None
-        self._remotes: list[RayRemote] = []
+        self._handles: list[RayHandle] = []
         try:
             for index, envs in enumerate(shares):
-                self._remotes.append(RayRemote(index, envs, self._hired(index, envs)))
+                self._handles.append(RayHandle(index, envs, self._hired(index, envs)))
         except BaseException:
             self.end()
             raise
@@ -63,67 +63,67 @@ class RayCrew:
     @property
     def ended(self) -> bool:
         """Are there no actors any more?"""
-        return not self._remotes
+        return not self._handles
 
     def seeded(self, seeds: Sequence[int | None], places: int) -> None:
         """Remember what each env was seeded with: errors name it. ``places``: of the chain that the batch takes."""
         self.places = places
-        for remote in self._remotes:
-            remote.seeds = seeds[remote.envs.start : remote.envs.stop]
-            remote.restarts = 0
+        for handle in self._handles:
+            handle.seeds = seeds[handle.envs.start : handle.envs.stop]
+            handle.restarts = 0
 
     # -- questions ------------------------------------------------------------------------------------------------
 
     def ask(self, name: str, args: Args) -> list[Any]:
         """What each actor answers to ``name``, in words. Raises what one of them failed with."""
-        texts = {remote.index: in_words((name, args(remote.envs))) for remote in self._remotes}
-        self.testament.keep(name, args)  # type: ignore[arg-type]  # all are told in words
+        texts = {handle.index: in_words((name, args(handle.envs))) for handle in self._handles}
+        self.replay_log.keep(name, args)  # type: ignore[arg-type]  # all are told in words
         answers: dict[int, Any] = {}
-        for remote in self._remotes:
-            self._send(remote, lambda remote: remote.told(name, texts[remote.index]))
-        refusal = self._wait(name, lambda remote, answer: answers.update({remote.index: answer}))
+        for handle in self._handles:
+            self._send(handle, lambda handle: handle.told(name, texts[handle.index]))
+        refusal = self._wait(name, lambda handle, answer: answers.update({handle.index: answer}))
         if refusal is not None:
             raise refusal
         return [answers[index] for index in sorted(answers)]
 
     def post(self, name: str, args: Args, row: int = 0, count: int = 1) -> None:
         """Have the actors make rows, and do not wait."""
-        for remote in self._remotes:
-            given = args(remote.envs)
+        for handle in self._handles:
+            given = args(handle.envs)
             if given is not None:
-                self._send(remote, lambda remote, given=given: remote.asked(name, given, row, count))  # type: ignore[misc]
+                self._send(handle, lambda handle, given=given: handle.asked(name, given, row, count))  # type: ignore[misc]
 
     def wait(self, take: Callable[[range, Any], None]) -> None:
         """Until all have made their rows, which ``take`` is given as they come. Raises what one of them failed with."""
-        self._wait("", lambda remote, parcel: take(remote.envs, parcel))
+        self._wait("", lambda handle, chunk: take(handle.envs, chunk))
 
     def pause(self, args: Callable[[range], tuple[Any, ...]] | None) -> None:
         """Let envs wait; who is replaced is told too."""
         self._paused = args
         self.ask("pause", (lambda _: (None,)) if args is None else args)
 
-    def _send(self, remote: RayRemote, request: Callable[[RayRemote], Any]) -> None:
-        self._pending[request(remote)] = remote, request
+    def _send(self, handle: RayHandle, request: Callable[[RayHandle], Any]) -> None:
+        self._pending[request(handle)] = handle, request
 
-    def _wait(self, word: str, take: Callable[[RayRemote, Any], None]) -> EnvcliError | AttributeError | None:
+    def _wait(self, word: str, take: Callable[[RayHandle, Any], None]) -> EnvcliError | AttributeError | None:
         """Until all have answered. Returns what was wrong with a question that they survived."""
         refusal: EnvcliError | AttributeError | None = None
-        patience = self.patience.of(word)
+        patience = self.timeouts.of(word)
         try:
             while self._pending:
                 ready = self.cluster.first(list(self._pending), patience)
                 for ref in ready or list(self._pending)[:1]:
-                    remote, request = self._pending.pop(ref)
+                    handle, request = self._pending.pop(ref)
                     try:
                         if not ready:
-                            raise remote.hung(patience)
+                            raise handle.hung(patience)
                         answer = self.cluster.fetch(ref)
                     except (Gone, EnvcliError) as lost:
-                        error = remote.loss(lost) if isinstance(lost, Gone) else lost
-                        self._replace(remote, error, word, request)
+                        error = handle.loss(lost) if isinstance(lost, Gone) else lost
+                        self._replace(handle, error, word, request)
                         continue
                     try:
-                        take(remote, remote.heard(answer))
+                        take(handle, handle.heard(answer))
                     except (EnvcliError, AttributeError) as error:
                         if word not in QUESTIONS:
                             raise
@@ -135,7 +135,7 @@ class RayCrew:
 
     # -- losses ---------------------------------------------------------------------------------------------------
 
-    def _replace(self, lost: RayRemote, error: EnvcliError, word: str, request: Callable[[RayRemote], Any]) -> None:
+    def _replace(self, lost: RayHandle, error: EnvcliError, word: str, request: Callable[[RayHandle], Any]) -> None:
         """Put a new actor in the place of one that is lost, and ask it the same; or raise ``error``."""
         if not self.lasts or word in ("build", "close"):
             raise error
@@ -143,7 +143,7 @@ class RayCrew:
             error.add_note(f"It had been restarted, after: {self.restarts[-1]}")
             raise error
         self.restarts.append(str(error))
-        until = time.monotonic() + (self.patience.start or float("inf"))
+        until = time.monotonic() + (self.timeouts.start or float("inf"))
         new = self._successor(lost, word)
         while not self._settles_in(new, word, until):
             new.actor = self._hired(new.index, new.envs)
@@ -153,10 +153,10 @@ class RayCrew:
         new.word, new.row, new.count = lost.word, lost.row, lost.count
         self._send(new, request)
 
-    def _settles_in(self, new: RayRemote, word: str, until: float) -> bool:
+    def _settles_in(self, new: RayHandle, word: str, until: float) -> bool:
         """Tell ``new`` what the one before it was told. False: it was on a machine that is lost too."""
         try:
-            for name, args in self.testament.words(new.envs, new.restarts * self.places, but=word):
+            for name, args in self.replay_log.words(new.envs, new.restarts * self.places, but=word):
                 self._tell(new, name, args)
         except EnvcliError as error:
             gone = error.__cause__
@@ -166,24 +166,24 @@ class RayCrew:
             return False
         return True
 
-    def _successor(self, lost: RayRemote, word: str) -> RayRemote:
+    def _successor(self, lost: RayHandle, word: str) -> RayHandle:
         with undisturbed():
             self.cluster.dismiss(lost.actor)
-            new = RayRemote(lost.index, lost.envs, self._hired(lost.index, lost.envs))
-            self._remotes[lost.index] = new
+            new = RayHandle(lost.index, lost.envs, self._hired(lost.index, lost.envs))
+            self._handles[lost.index] = new
         new.is_first, new.restarts = False, lost.restarts + (word != "set_seeds")
         new.seeds = lost.seeds if word == "set_seeds" else advanced(lost.seeds, self.places)
         return new
 
-    def _tell(self, remote: RayRemote, name: str, args: tuple[Any, ...]) -> None:
+    def _tell(self, handle: RayHandle, name: str, args: tuple[Any, ...]) -> None:
         """Have one actor alone hear a word."""
-        ref, patience = remote.told(name, in_words((name, args))), self.patience.of(name)
+        ref, patience = handle.told(name, in_words((name, args))), self.timeouts.of(name)
         if not self.cluster.first([ref], patience):
-            raise remote.hung(patience)
+            raise handle.hung(patience)
         try:
-            remote.heard(self.cluster.fetch(ref))
+            handle.heard(self.cluster.fetch(ref))
         except Gone as gone:
-            raise remote.loss(gone) from gone
+            raise handle.loss(gone) from gone
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class RayCrew:
         hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
         self.lasts = False
         if hasty:
-            self.patience = Patience(_SOON, _SOON, _SOON)
+            self.timeouts = Timeouts(_SOON, _SOON, _SOON)
         try:
             self._pending.clear()
             self.ask("close", lambda _: ())
@@ -212,8 +212,8 @@ class RayCrew:
         if os.getpid() != self._owner:  # a forked child's copy: the actors are not its own
             return
         with undisturbed():
-            remotes, self._remotes = self._remotes, []
+            handles, self._handles = self._handles, []
             self._pending.clear()
-            for remote in remotes:
-                self.cluster.dismiss(remote.actor)
+            for handle in handles:
+                self.cluster.dismiss(handle.actor)
         self.cluster.close()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 
 from envcli.batch.awake import soon
-from envcli.batch.line import (
+from envcli.batch.channel import (
     FAILED,
     HALT,
     IDLE,
@@ -25,14 +25,14 @@ from envcli.batch.line import (
     WORKING,
     in_words,
 )
-from envcli.batch.patience import Patience
-from envcli.batch.process import end_nursery
-from envcli.batch.remote import Remote
+from envcli.batch.process import end_fork_server
+from envcli.batch.timeouts import Timeouts
 from envcli.batch.undisturbed import undisturbed
+from envcli.batch.worker_handle import WorkerHandle
 from envcli.errors import EnvcliError, EnvError
 from envcli.memory.shared_memory import SharedMemory
 
-__all__ = ["Args", "Crew", "Lost"]
+__all__ = ["Args", "Lost", "WorkerPool"]
 
 Args: TypeAlias = Callable[[range], tuple[Any, ...]]
 """What a worker is asked with, by its share of the envs."""
@@ -42,7 +42,7 @@ _HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C
 _CLOSE_IN = 1.0  # seconds that it has to close its envs then
 
 
-class Crew:
+class WorkerPool:
     """Workers, each with a share of the envs.
 
     Whatever goes wrong with one of them ends all of them, and is raised as one error that says which env it was.
@@ -53,15 +53,15 @@ class Crew:
         patience: how long to wait for them.
     """
 
-    def __init__(self, shares: Sequence[range], method: str, patience: Patience) -> None:
-        self.method, self.patience = method, patience
+    def __init__(self, shares: Sequence[range], method: str, patience: Timeouts) -> None:
+        self.method, self.timeouts = method, patience
         self.owner = os.getpid()
         self.places = 1
         self.offset = 0  # what the number of a step is more than that of its row, for errors
-        self._remotes: list[Remote] = []
+        self._workers: list[WorkerHandle] = []
         self._poll = select.poll()
-        self._by_fd: dict[int, tuple[Remote, bool]] = {}  # -> the worker, and whether this fd says that it ended
-        self._working: set[Remote] = set()
+        self._by_fd: dict[int, tuple[WorkerHandle, bool]] = {}  # -> the worker, and whether this fd says that it ended
+        self._working: set[WorkerHandle] = set()
         self._asking = False  # are there words on their way that nobody has read?
         self._setting = {
             "path": [p or os.getcwd() for p in sys.path],
@@ -73,9 +73,9 @@ class Crew:
             self._table = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
             for index, envs in enumerate(shares):
                 with undisturbed():
-                    self._remotes.append(Remote(index, envs, self._table, patience))
-                self._remotes[index].start(method, self._setting)
-                self._watch(self._remotes[index])
+                    self._workers.append(WorkerHandle(index, envs, self._table, patience))
+                self._workers[index].start(method, self._setting)
+                self._watch(self._workers[index])
         except BaseException as error:
             self.end()
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -85,22 +85,22 @@ class Crew:
                 ) from error
             raise
 
-    def _watch(self, remote: Remote) -> None:
-        assert remote.process is not None
-        for fd, ended in ((remote.line.answer.listen_fd, False), (remote.process.fd, True)):
+    def _watch(self, worker: WorkerHandle) -> None:
+        assert worker.process is not None
+        for fd, ended in ((worker.channel.answer.listen_fd, False), (worker.process.fd, True)):
             if fd is not None:
-                self._by_fd[fd] = remote, ended
+                self._by_fd[fd] = worker, ended
                 self._poll.register(fd, select.POLLIN)
-        if remote.process.fd is None:  # then the end of its words is the end of it
-            self._by_fd[remote.line.words.fileno()] = remote, True
-            self._poll.register(remote.line.words.fileno(), select.POLLHUP)
+        if worker.process.fd is None:  # then the end of its words is the end of it
+            self._by_fd[worker.channel.words.fileno()] = worker, True
+            self._poll.register(worker.channel.words.fileno(), select.POLLHUP)
 
     def seeded(self, seeds: Sequence[int | None], places: int) -> None:
         """Remember what each env was seeded with: errors name it. ``places``: of the chain that the batch takes."""
         self.places = places
-        for remote in self._remotes:
-            remote.seeds = seeds[remote.envs.start : remote.envs.stop]
-            remote.restarts = 0
+        for worker in self._workers:
+            worker.seeds = seeds[worker.envs.start : worker.envs.stop]
+            worker.restarts = 0
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -111,9 +111,9 @@ class Crew:
 
     def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
         """Have all workers do the same, and do not wait."""
-        for remote in self._remotes:
-            remote.ordered(order, start, stop, onward, some, together=1)
-        self._working.update(self._remotes)
+        for worker in self._workers:
+            worker.ordered(order, start, stop, onward, some, together=1)
+        self._working.update(self._workers)
 
     def ask(self, name: str, args: Args | None = None) -> list[Any]:
         """What each worker answers to ``name`` with ``args`` of its share of the envs.
@@ -125,25 +125,25 @@ class Crew:
 
     def tell(self, name: str, args: Args | None = None) -> None:
         """:meth:`ask`, and do not wait."""
-        texts = [in_words((name, () if args is None else args(remote.envs))) for remote in self._remotes]
+        texts = [in_words((name, () if args is None else args(worker.envs))) for worker in self._workers]
         self._asking = True
         self._note_word(name, args)
-        for remote, text in zip(self._remotes, texts, strict=True):
-            remote.told(name)
-            self._working.add(remote)
+        for worker, text in zip(self._workers, texts, strict=True):
+            worker.told(name)
+            self._working.add(worker)
             try:
-                remote.line.send(text)
+                worker.channel.send(text)
             except BlockingIOError:
-                self._hangs(remote)
+                self._hangs(worker)
             except OSError:  # it is gone: wait() finds out how
                 continue
 
     def hear(self, name: str) -> list[Any]:
         """The answers to what they were told."""
         answers: dict[int, Any] = {}
-        self.wait(self.patience.of(name), answers)
+        self.wait(self.timeouts.of(name), answers)
         self._asking = False
-        found = [answers[remote.index] for remote in self._remotes]
+        found = [answers[worker.index] for worker in self._workers]
         for answer in found:
             if isinstance(answer, _Refusal):
                 raise answer.error
@@ -152,9 +152,9 @@ class Crew:
     def _note_word(self, name: str, args: Args | None) -> None:
         """``name`` is about to be said."""
 
-    def _hangs(self, remote: Remote) -> None:
+    def _hangs(self, worker: WorkerHandle) -> None:
         """It does not even take what it is told."""
-        error = remote.hung(self.offset)
+        error = worker.hung(self.offset)
         self.end()
         raise error
 
@@ -165,13 +165,13 @@ class Crew:
     def wait(self, patience: float | None = None, answers: dict[int, Any] | None = None) -> None:
         """Until all have answered; with ``answers``, in words."""
         try:
-            self._hear_all(self.patience.step if patience is None else patience, answers)
+            self._hear_all(self.timeouts.step if patience is None else patience, answers)
         except EnvcliError:
             self.end()
             raise
 
     def _hear_all(self, patience: float, answers: dict[int, Any] | None) -> None:
-        seen: dict[Remote, tuple[Any, float]] = {}
+        seen: dict[WorkerHandle, tuple[Any, float]] = {}
         while self._working:
             found = self._hear_some(self._poll, self._working, patience, answers, seen)
             if found is not None:
@@ -181,58 +181,58 @@ class Crew:
     def _hear_some(
         self,
         poll: select.poll,
-        working: Iterable[Remote],
+        working: Iterable[WorkerHandle],
         patience: float,
         answers: dict[int, Any] | None,
-        seen: dict[Remote, tuple[Any, float]],
+        seen: dict[WorkerHandle, tuple[Any, float]],
     ) -> Lost | None:
         """Hear who answers now. Returns who never will."""
-        at_rest = answers is None and soon(lambda: all(remote.numbers[STATE] != WORKING for remote in working))
+        at_rest = answers is None and soon(lambda: all(worker.numbers[STATE] != WORKING for worker in working))
         ready = [] if at_rest else poll.poll(_SLICE * 1000)
         try:
             for fd, _ in ready:
-                remote, ended = self._by_fd[fd]
+                worker, ended = self._by_fd[fd]
                 if ended:
-                    raise Lost(remote, remote.death(self.offset))
-                remote.line.answer.wait()
-            for remote in list(working):  # whoever was the last rang for all
-                self._hear(remote, answers)
+                    raise Lost(worker, worker.death(self.offset))
+                worker.channel.answer.wait()
+            for worker in list(working):  # whoever was the last rang for all
+                self._hear(worker, answers)
             if not ready and patience:
                 self._look_for_progress(patience, seen, self._working.intersection(working))
         except Lost as lost:
             return lost
         return None
 
-    def _hear(self, remote: Remote, answers: dict[int, Any] | None) -> None:
-        state = remote.numbers[STATE]
+    def _hear(self, worker: WorkerHandle, answers: dict[int, Any] | None) -> None:
+        state = worker.numbers[STATE]
         if state == WORKING:
             return
-        self._working.discard(remote)
+        self._working.discard(worker)
         if state == FAILED or answers is not None:
             try:
-                fine, answer = remote.line.receive()
+                fine, answer = worker.channel.receive()
             except BlockingIOError:
-                raise Lost(remote, remote.hung(self.offset)) from None
+                raise Lost(worker, worker.hung(self.offset)) from None
             except (EOFError, OSError):
-                raise Lost(remote, remote.death(self.offset)) from None
+                raise Lost(worker, worker.death(self.offset)) from None
             if not fine:
-                failure = remote.failure(answer, self.offset)
+                failure = worker.failure(answer, self.offset)
                 if state == FAILED:
                     raise failure
                 answer = _Refusal(failure)
             if answers is not None:
-                answers[remote.index] = answer
+                answers[worker.index] = answer
 
     def _look_for_progress(
-        self, patience: float, seen: dict[Remote, tuple[Any, float]], working: Iterable[Remote]
+        self, patience: float, seen: dict[WorkerHandle, tuple[Any, float]], working: Iterable[WorkerHandle]
     ) -> None:
         now = time.monotonic()
-        for remote in working:
-            state = bytes(remote.numbers[NOTE])
-            if seen.get(remote, (None, 0.0))[0] != state:
-                seen[remote] = state, now
-            elif now - seen[remote][1] > patience - _SLICE:
-                raise Lost(remote, remote.hung(self.offset))
+        for worker in working:
+            state = bytes(worker.numbers[NOTE])
+            if seen.get(worker, (None, 0.0))[0] != state:
+                seen[worker] = state, now
+            elif now - seen[worker][1] > patience - _SLICE:
+                raise Lost(worker, worker.hung(self.offset))
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -247,22 +247,22 @@ class Crew:
 
     def _come_to_rest(self, patience: float) -> bool:
         """Have who still works leave off. False: one of them does not, or has failed."""
-        for remote in self._remotes:
-            remote.numbers[HALT] = 1
+        for worker in self._workers:
+            worker.numbers[HALT] = 1
         until = time.monotonic() + patience
         while time.monotonic() < until and any(
-            remote.numbers[STATE] == WORKING and not remote.is_dead() for remote in self._remotes
+            worker.numbers[STATE] == WORKING and not worker.is_dead() for worker in self._workers
         ):
             time.sleep(0.005)
-        for remote in self._remotes:
-            remote.numbers[HALT] = 0
+        for worker in self._workers:
+            worker.numbers[HALT] = 0
         self._working.clear()
-        return all(remote.numbers[STATE] == IDLE for remote in self._remotes)
+        return all(worker.numbers[STATE] == IDLE for worker in self._workers)
 
     @property
     def ended(self) -> bool:
         """Are there no workers any more?"""
-        return not self._remotes
+        return not self._workers
 
     def close(self) -> None:
         """Have all envs closed, and end the workers. Raises what an env failed with; the workers are gone then too.
@@ -277,7 +277,7 @@ class Crew:
         hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
         failures: list[EnvcliError] = []
         try:
-            self._close_all(_CLOSE_IN if hasty else self.patience.close, failures)
+            self._close_all(_CLOSE_IN if hasty else self.timeouts.close, failures)
         finally:
             self.end(fault=bool(failures))
         if failures and not hasty:
@@ -291,55 +291,55 @@ class Crew:
     def _close_all(self, patience: float, failures: list[EnvcliError]) -> None:
         until = time.monotonic() + (patience or float("inf"))
         if not self._come_to_rest(patience or float("inf")):
-            for remote in self._remotes:
+            for worker in self._workers:
                 with _into(failures):
-                    if remote.numbers[STATE] == WORKING:
-                        raise remote.death(self.offset) if remote.is_dead() else remote.hung(self.offset)
-                    self._hear(remote, None)
+                    if worker.numbers[STATE] == WORKING:
+                        raise worker.death(self.offset) if worker.is_dead() else worker.hung(self.offset)
+                    self._hear(worker, None)
             return
-        for remote in self._remotes:
-            remote.told("close")
+        for worker in self._workers:
+            worker.told("close")
             with contextlib.suppress(OSError):  # it is gone, as is found out below
-                remote.line.send(in_words(("close", ())))
-        self._working.update(self._remotes)
+                worker.channel.send(in_words(("close", ())))
+        self._working.update(self._workers)
         while self._working and (left := until - time.monotonic()) > 0:
             for fd, _ in self._poll.poll(min(left, _SLICE) * 1000):
-                remote, ended = self._by_fd[fd]
+                worker, ended = self._by_fd[fd]
                 if ended:
                     self._poll.unregister(fd)
                 with _into(failures):
                     if not ended:
-                        remote.line.answer.wait()
-                        self._hear(remote, {})
-                    elif remote in self._working:
-                        self._working.discard(remote)
-                        raise remote.death(self.offset)
-        failures += [remote.hung(self.offset) for remote in list(self._working)[:1]]
+                        worker.channel.answer.wait()
+                        self._hear(worker, {})
+                    elif worker in self._working:
+                        self._working.discard(worker)
+                        raise worker.death(self.offset)
+        failures += [worker.hung(self.offset) for worker in list(self._working)[:1]]
 
     def end(self, fault: bool = True) -> None:
         """Kill whatever is left, and with a ``fault`` leave nothing behind for a next batch either."""
         if os.getpid() != self.owner:  # a forked child's copy: the workers are not its own
             return
         with undisturbed():
-            remotes, self._remotes = self._remotes, []
-            for remote in remotes:
-                if remote.process is not None:
-                    remote.process.send(signal.SIGKILL)
-            for remote in remotes:
-                remote.end()
+            workers, self._workers = self._workers, []
+            for worker in workers:
+                if worker.process is not None:
+                    worker.process.send(signal.SIGKILL)
+            for worker in workers:
+                worker.end()
             self._working.clear()
             self._by_fd.clear()
             self._poll = select.poll()
-            if fault and remotes:
-                end_nursery()
+            if fault and workers:
+                end_fork_server()
 
 
 class Lost(Exception):
     """A worker will never answer: why, as an error for the user."""
 
-    def __init__(self, remote: Remote, error: EnvError) -> None:
+    def __init__(self, worker: WorkerHandle, error: EnvError) -> None:
         super().__init__(error)
-        self.remote, self.error = remote, error
+        self.worker, self.error = worker, error
 
 
 class _Refusal(NamedTuple):

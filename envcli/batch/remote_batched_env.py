@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.env_summary import EnvSummary
 from envcli.batch.loss import RESTARTED
-from envcli.batch.outline import Outline
-from envcli.batch.patience import Patience
+from envcli.batch.timeouts import Timeouts
 from envcli.buffer import Array
 from envcli.env import Env
 from envcli.env_specs import leaf_specs
@@ -20,12 +20,12 @@ from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import Key, under_next
 from envcli.roles import Roles
 
-__all__ = ["LosableEnv"]
+__all__ = ["RemoteBatchedEnv"]
 
 _ON_DEATH = ("raise", "restart")
 
 
-class LosableEnv(BatchedEnv):
+class RemoteBatchedEnv(BatchedEnv):
     """A batch whose envs run in other processes: when to give one up for lost, and what follows.
 
     Args:
@@ -37,7 +37,7 @@ class LosableEnv(BatchedEnv):
         SpecError: from the start: ``"restart"`` with envs that have no ``truncated`` flag.
     """
 
-    _crew: Any = None  # a Crew or a RayCrew: who runs the envs; None: nobody does
+    _pool: Any = None  # a WorkerPool or a RayPool: who runs the envs; None: nobody does
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class LosableEnv(BatchedEnv):
             raise ConfigError(f"on_worker_death: found {on_worker_death!r}, expected one of {', '.join(_ON_DEATH)}.")
         self.on_worker_death = on_worker_death
         self.restarts: list[str] = []
-        self._patience = Patience(start_timeout, step_timeout, close_timeout)
+        self._timeouts = Timeouts(start_timeout, step_timeout, close_timeout)
 
     @property
     def _lasts(self) -> bool:
@@ -70,8 +70,8 @@ class LosableEnv(BatchedEnv):
         bounds = [self.num_envs * i // count for i in range(count + 1)]
         return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
 
-    def _describe_as(self, outlines: Mapping[int, Outline]) -> None:
-        super()._describe_as(outlines)
+    def _describe_as(self, summaries: Mapping[int, EnvSummary]) -> None:
+        super()._describe_as(summaries)
         done = self._specs["done"]
         flags = {path: leaf for path, leaf in leaf_specs(done).items() if path[-1] == "truncated"}
         if not self._lasts or any((*path[:-1], RESTARTED) in leaf_specs(done) for path in flags):
@@ -107,7 +107,7 @@ class LosableEnv(BatchedEnv):
         try:
             self._reset_some(t, where)
         finally:
-            if special and self._crew is not None:
+            if special and self._pool is not None:
                 self._do("ask", "give", lambda _: ({}, None))
 
     @abstractmethod
@@ -122,7 +122,7 @@ class LosableEnv(BatchedEnv):
 
     @abstractmethod
     def _do(self, method: str, *args: Any, **options: Any) -> Any:
-        """Have the crew do something: ``_do("ask", word, args)`` gives what each of its members answers to a word."""
+        """Have the pool do something: ``_do("ask", word, args)`` gives what each of its members answers to a word."""
 
     def _get(self, name: str) -> list[Any]:
         return [value for found in self._do("ask", "get", lambda _: (name,)) for value in found]

@@ -7,12 +7,12 @@ from typing import Any
 
 from envcli.seeding import seed_chain
 
-__all__ = ["Testament", "advanced"]
+__all__ = ["ReplayLog", "advanced"]
 
 _LASTING = ("build", "load", "set_seeds", "bind", "give", "adopt")  # in the order in which a new worker is told
 
 
-class Testament:
+class ReplayLog:
     """The words that last: a worker that takes the place of a dead one is told them too, the latest of each kind.
 
     Only the seeds are others, or it would repeat what the dead one did: each is as many places farther on in the chain

@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from envcli.batch.line import AUTORESET, PAUSE, RESET, STEP
-from envcli.batch.outline import Outline
+from envcli.batch.channel import AUTORESET, PAUSE, RESET, STEP
+from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import Share
 from envcli.buffer import Array, RolloutBuffer
 from envcli.env import Env
 from envcli.keys import Key
 from envcli.memory.shared_memory import Known, Mapped, open_all
 
-__all__ = ["Duty"]
+__all__ = ["ShareServer"]
 
 
-class Duty:
+class ShareServer:
     """A share of the envs, in memory that the main process describes.
 
     Args:
@@ -35,7 +35,7 @@ class Duty:
         self._known: Known = [{}, {}]
 
     def do(self, order: int, start: int, stop: int, onward: bool, some: bool) -> None:
-        """Rows; see :mod:`envcli.batch.line`."""
+        """Rows; see :mod:`envcli.batch.channel`."""
         if order == AUTORESET:
             self._share.autoreset_rows(start, stop, onward)
         elif order == STEP:
@@ -51,10 +51,10 @@ class Duty:
         """What is answered to a word."""
         return getattr(self, f"_{name}")(*args)
 
-    def _build(self, makers: Sequence[Callable[[], Env]], abreast: bool) -> dict[int, Outline]:
+    def _build(self, makers: Sequence[Callable[[], Env]], abreast: bool) -> dict[int, EnvSummary]:
         self._share = Share(makers, self.note, abreast)
         self._share.stops_early = self._stops_early
-        return Outline.telling(self._share.envs, self._first)
+        return EnvSummary.telling(self._share.envs, self._first)
 
     def _bind(
         self, steps: int, rows: dict[Key, Mapped], masks: dict[str, Mapped], restarted: dict[Key, Mapped]

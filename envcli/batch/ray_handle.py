@@ -13,12 +13,12 @@ from envcli.batch.ray_cluster import Gone
 from envcli.batch.share import PHASES
 from envcli.errors import EnvcliError, EnvError
 
-__all__ = ["RayRemote"]
+__all__ = ["RayHandle"]
 
 _NAMED = 3  # seeds of a share that an error names
 
 
-class RayRemote:
+class RayHandle:
     """An actor: its share of the envs; and what to say when it fails.
 
     Args:
@@ -41,7 +41,7 @@ class RayRemote:
         return self.actor.make.remote(word, *args)
 
     def told(self, word: str, text: bytes) -> Any:
-        """Say something rare, which :func:`~envcli.batch.line.in_words` made of a name and arguments."""
+        """Say something rare, which :func:`~envcli.batch.channel.in_words` made of a name and arguments."""
         self.word = word
         return self.actor.say.remote(text)
 

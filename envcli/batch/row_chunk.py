@@ -11,10 +11,10 @@ import torch
 from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key, under_next
 
-__all__ = ["Parcel"]
+__all__ = ["RowChunk"]
 
 
-class Parcel(NamedTuple):
+class RowChunk(NamedTuple):
     """Rows of a share of the envs, from one row of the rollout on.
 
     What the next row begins with is, but for new episodes, what the last one led to, and is not sent twice.
@@ -32,7 +32,7 @@ class Parcel(NamedTuple):
     dtypes: dict[Key, torch.dtype]
 
     @classmethod
-    def of_root(cls, buffer: RolloutBuffer, paths: Collection[Key]) -> Parcel:
+    def of_root(cls, buffer: RolloutBuffer, paths: Collection[Key]) -> RowChunk:
         """The first row of ``buffer``, of these root entries."""
         return cls({path: buffer.array(path)[:1] for path in paths}, {}, np.zeros(0, dtype=bool), {})
 
@@ -45,7 +45,7 @@ class Parcel(NamedTuple):
         made: Collection[Key],
         shown: Collection[Key],
         done: Collection[Key],
-    ) -> Parcel:
+    ) -> RowChunk:
         """The first ``count`` rows of ``buffer``, and ``onward`` what the row after them begins with.
 
         Args:

@@ -14,11 +14,11 @@ from envcli.errors import SpecError
 from envcli.roles import Roles
 from envcli.specs import Composite, TensorSpec
 
-__all__ = ["Outline"]
+__all__ = ["EnvSummary"]
 
 
 @dataclass(frozen=True)
-class Outline:
+class EnvSummary:
     """Specs, shape and device of an env, and what it says of its entries (see :class:`~envcli.row_env.RowEnv`)."""
 
     specs: dict[str, Composite]
@@ -28,7 +28,7 @@ class Outline:
     roles: Roles
 
     @classmethod
-    def of(cls, env: Env) -> Outline:
+    def of(cls, env: Env) -> EnvSummary:
         """What ``env`` says of itself."""
         return cls(
             specs={family: env._spec(family) for family in FAMILIES},
@@ -39,13 +39,13 @@ class Outline:
         )
 
     @classmethod
-    def telling(cls, envs: Sequence[Env], first: int) -> dict[int, Outline]:
+    def telling(cls, envs: Sequence[Env], first: int) -> dict[int, EnvSummary]:
         """Those of the first of ``envs`` and of the first unlike it, by their places, which begin with ``first``."""
-        outlines = list(map(cls.of, envs))
-        other = next((i for i, outline in enumerate(outlines) if not outlines[0].fits(outline)), 0)
-        return {first: outlines[0], first + other: outlines[other]}
+        summaries = list(map(cls.of, envs))
+        other = next((i for i, summary in enumerate(summaries) if not summaries[0].fits(summary)), 0)
+        return {first: summaries[0], first + other: summaries[other]}
 
-    def require_same(self, other: Outline, who: str) -> None:
+    def require_same(self, other: EnvSummary, who: str) -> None:
         """Raise SpecError unless ``other``, of the env called ``who``, has the same specs: only such make a batch."""
         for what, own, first in self._differences(other):
             raise SpecError(
@@ -53,11 +53,11 @@ class Outline:
                 "Give the envs transforms that make them equal"
             )
 
-    def fits(self, other: Outline) -> bool:
+    def fits(self, other: EnvSummary) -> bool:
         """Has ``other`` the same specs?"""
         return not any(self._differences(other))
 
-    def _differences(self, other: Outline) -> Iterator[tuple[str, str, str]]:
+    def _differences(self, other: EnvSummary) -> Iterator[tuple[str, str, str]]:
         """What differs, as it is in ``other``, and as it is here."""
         if other.batch_size != self.batch_size:
             yield "batch_size", str(list(other.batch_size)), str(list(self.batch_size))
