@@ -334,7 +334,7 @@ def test_a_method_of_the_envs_may_append_a_transform() -> None:
     with ParallelEnv(2, scaled, num_workers=2) as env:
         torch.manual_seed(0)
         before = env.rollout(4)["next", "reward"].clone()
-        env.append_transform(RewardScaling(0.0, 10.0))
+        env.insert_transform(1, RewardScaling(0.0, 10.0))
         torch.manual_seed(0)
         assert (env.rollout(4)["next", "reward"] == 10 * before).all()
 
