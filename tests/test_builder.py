@@ -13,7 +13,7 @@ import envcli
 from envcli import registry
 from envcli.backends.backend import Backend
 from envcli.builder import build, step_seconds
-from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.errors import ConfigError, UnknownName
 from envcli.testing.toys import CountingEnv
 
 PENDULUM = {"backend": {"type": "gym", "name": "Pendulum-v1"}}
@@ -254,7 +254,7 @@ def test_different_envs_stand_side_by_side_in_turn() -> None:
 def test_envs_that_do_not_fit_are_named() -> None:
     cartpole = {"backend": {"type": "gym", "name": "CartPole-v1"}}
     cfg = {"env_list": ["p", "c"], "envs": {"p": PENDULUM, "c": cartpole}, "parallel": {"type": "serial"}, "seed": 0}
-    with pytest.raises(SpecError, match=r"env_list=\[p,c\]: env 1 .* observation 'observation' is"):
+    with pytest.raises(ConfigError, match=r"env_list=\[p,c\]: env 1 .* observation 'observation' is"):
         build(cfg)
 
 

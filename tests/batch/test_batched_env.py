@@ -365,7 +365,7 @@ def test_what_the_envs_refuse_leaves_the_batch_as_it_was(kind: Any) -> None:
 
 def workers_of(env: BatchedEnv) -> list[int]:
     pool = env._pool if isinstance(env, ParallelEnv) else None
-    return [remote.process.pid for remote in pool._remotes if remote.process is not None] if pool else []
+    return [worker.process.pid for worker in pool._workers if worker.process is not None] if pool else []
 
 
 def test_state_is_that_of_all(kind: Any) -> None:

@@ -220,7 +220,7 @@ def test_a_worker_that_died_at_rest_is_missed_by_the_next_call() -> None:
 
 def workers_of(env: ParallelEnv) -> list[int]:
     assert env._pool is not None
-    return [remote.process.pid for remote in env._pool._remotes if remote.process is not None]
+    return [worker.process.pid for worker in env._pool._workers if worker.process is not None]
 
 
 @pytest.mark.usefixtures("nothing_left")

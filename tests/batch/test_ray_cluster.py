@@ -99,7 +99,7 @@ def test_the_bits_are_the_same_and_both_machines_work() -> None:
         assert_same_bits(rollout(other), rollout(one))
         assert_same_bits(rollout(other, upright), rollout(one, upright))
         assert other._pool is not None
-        nodes = ray.get([remote.actor.__ray_call__.remote(where) for remote in other._pool._remotes])
+        nodes = ray.get([handle.actor.__ray_call__.remote(where) for handle in other._pool._handles])
         assert len(set(nodes)) == 2
     assert ray.is_initialized(), "who did not connect does not disconnect"
 
@@ -130,7 +130,7 @@ def actors_of(env: RayEnv) -> list[int]:
 
     assert env._pool is not None
     get_pid = lambda actor: os.getpid()  # noqa: E731
-    return ray.get([remote.actor.__ray_call__.remote(get_pid) for remote in env._pool._remotes])
+    return ray.get([handle.actor.__ray_call__.remote(get_pid) for handle in env._pool._handles])
 
 
 def told(env: Env, message: str) -> pytest.ExceptionInfo[EnvError]:
@@ -203,7 +203,7 @@ def test_a_machine_can_be_lost(cluster: Any) -> None:
         env.set_seed(7)
         import ray
 
-        nodes = ray.get([r.actor.__ray_call__.remote(where) for r in env._pool._remotes])  # type: ignore[union-attr]
+        nodes = ray.get([handle.actor.__ray_call__.remote(where) for handle in env._pool._handles])  # type: ignore[union-attr]
         there = nodes.count(node.node_id)
         assert there >= 1
         timer = threading.Timer(0.5, cluster.remove_node, (node, False))

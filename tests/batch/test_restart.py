@@ -201,7 +201,7 @@ def test_a_rollout_that_stops_at_an_end(rule: str, tmp_path: Path) -> None:
 
 def workers_of(env: ParallelEnv) -> list[int]:
     assert env._pool is not None
-    return [remote.process.pid for remote in env._pool._remotes if remote.process is not None]
+    return [worker.process.pid for worker in env._pool._workers if worker.process is not None]
 
 
 @pytest.mark.parametrize("policy_given", [False, True])

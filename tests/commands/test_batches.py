@@ -62,7 +62,7 @@ def test_a_run_of_several_envs_is_called_after_them(cli: Command, tmp_path: Path
 
 def test_envs_that_do_not_fit_are_one_line(cli: Command) -> None:
     done = cli("rollout", "env_list=[cartpole,pendulum]", "parallel=serial", "max_steps=3")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err.startswith("error: env_list=[cartpole,pendulum]: env 1 does not fit the batch: observation")
     assert done.err.count("\n") == 1
 

@@ -240,7 +240,7 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     assert status["state"] == "interrupted"
     data = envcli.load_rollout(run)
     assert 0 < len(data) < 5_000_000
-    assert f"after {len(data)} steps" in err
+    assert f"after {len(data):,} steps" in err
     assert data["next", "observation"][-1].any(), "the last step is a real one"
     size = sum(path.stat().st_size for path in run.rglob("*.memmap"))
     assert size < 200 * len(data), "what was reserved and not used is given back"
