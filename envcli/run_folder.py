@@ -101,6 +101,11 @@ class RunFolder:
             raise StoreError(
                 f"{self.path}: cannot be written, {reason}. Choose another place: hydra.run.dir=FOLDER"
             ) from error
+        except KeyboardInterrupt as error:  # nobody is there yet to have the status say so
+            if read_json(self.path / "status.json").get("state") == "running" and self._lock is not None:
+                self._status("interrupted", str(error) or "interrupted")
+            self._unlock()
+            raise
         self._log = logging.FileHandler(self.path / "log.txt", delay=True, encoding="utf-8")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.getLogger().addHandler(self._log)

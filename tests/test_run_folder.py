@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from envcli.errors import ConfigError, EnvError, StoreError
+from envcli.folder_lock import FolderLock
 from envcli.json_file import read_json
 from envcli.run_folder import RunFolder
 
@@ -54,6 +55,21 @@ def test_a_run_that_ends_badly_says_so(tmp_path: Path, error: BaseException, sta
     with pytest.raises(type(error)):
         run_into(tmp_path / "a", error)
     assert (status(tmp_path / "a")["state"], status(tmp_path / "a")["error"]) == (state, text)
+
+
+def test_a_ctrl_c_in_its_first_moment_is_in_the_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = RunFolder._status
+
+    def interrupted(folder: RunFolder, state: str, *error: str) -> None:
+        write(folder, state, *error)
+        if state == "running":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "_status", interrupted)
+    with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "run", "rollout", part_of_sweep=True):
+        pass
+    assert status(tmp_path / "run")["state"] == "interrupted"
+    FolderLock(tmp_path / "run").release()  # it is free again
 
 
 def test_a_mistake_before_the_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
