@@ -1,4 +1,4 @@
-"""The line between the main process and one worker: numbers and two bells for what is frequent, words for the rest."""
+"""The channel between the main process and a worker: numbers and two bells for what is frequent, words for the rest."""
 
 from __future__ import annotations
 

@@ -35,15 +35,15 @@ class RayPool:
     Args:
         cluster: where they live; it is let go of at the end.
         shares: the envs of each.
-        patience: how long to wait for them.
+        timeouts: how long to wait for them.
         restarts: what happened to those that were replaced is added here.
         lasts: are they replaced?
     """
 
     def __init__(
-        self, cluster: RayCluster, shares: Sequence[range], patience: Timeouts, restarts: list[str], lasts: bool
+        self, cluster: RayCluster, shares: Sequence[range], timeouts: Timeouts, restarts: list[str], lasts: bool
     ) -> None:
-        self.cluster, self.timeouts, self.restarts, self.lasts = cluster, patience, restarts, lasts
+        self.cluster, self.timeouts, self.restarts, self.lasts = cluster, timeouts, restarts, lasts
         self.places = 1
         self.replay_log = ReplayLog()
         self._owner = os.getpid()

@@ -24,16 +24,16 @@ class RestartingPool(WorkerPool):
     Unless its envs have made no row since the last time, or are being built: then it ends like any other pool.
 
     Args:
-        shares, method, patience: see there.
+        shares, method, timeouts: see there.
         restarts: what happened to those that were replaced is added here.
     """
 
-    def __init__(self, shares: Sequence[range], method: str, patience: Timeouts, restarts: list[str]) -> None:
+    def __init__(self, shares: Sequence[range], method: str, timeouts: Timeouts, restarts: list[str]) -> None:
         self.restarts = restarts
         self.replay_log = ReplayLog()
         self._word: tuple[str, Args | None] = ("", None)  # that is being asked
         self._pausing = False
-        super().__init__(shares, method, patience)
+        super().__init__(shares, method, timeouts)
 
     def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
         """Have all workers do the same, and do not wait."""

@@ -45,7 +45,7 @@ _FENCE = threading.Lock()
 
 
 def work(words: int, call: int, answer: int, stack: int) -> None:
-    """Serve until the main process says to close, given the file descriptors of a line and of a file for stacks."""
+    """Serve until the main process says to close, given the file descriptors of a channel and of a file for stacks."""
     faulthandler.enable(stack)
     faulthandler.register(signal.SIGUSR1, stack, all_threads=False)
     connection = Connection(words)

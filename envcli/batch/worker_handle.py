@@ -53,17 +53,17 @@ _DEVNULL = "/dev/null"
 
 
 class WorkerHandle:
-    """A worker: its process, its line, its share of the envs; and what to say when it fails.
+    """A worker: its process, its channel, its share of the envs; and what to say when it fails.
 
     Args:
         index: which of the workers.
         envs: which of the envs are its.
-        table: the numbers of all lines, ``[workers, NUMBERS]``.
-        patience: how long to wait for it.
+        table: the numbers of all channels, ``[workers, NUMBERS]``.
+        timeouts: how long to wait for it.
     """
 
-    def __init__(self, index: int, envs: range, table: torch.Tensor, patience: Timeouts) -> None:
-        self.index, self.envs, self.timeouts = index, envs, patience
+    def __init__(self, index: int, envs: range, table: torch.Tensor, timeouts: Timeouts) -> None:
+        self.index, self.envs, self.timeouts = index, envs, timeouts
         self.seeds: Sequence[int | None] = [None] * len(envs)
         self.word = ""  # the last that was said to it
         self.restarts = 0  # of this share since it was seeded
@@ -73,7 +73,7 @@ class WorkerHandle:
         with ExitStack() as opened:
             ours, theirs = map(opened.enter_context, socketpair())
             for option in (SO_RCVTIMEO, SO_SNDTIMEO):  # a stopped worker may leave off in the middle of a word
-                ours.setsockopt(SOL_SOCKET, option, struct.pack("ll", int(patience.step), 0))
+                ours.setsockopt(SOL_SOCKET, option, struct.pack("ll", int(timeouts.step), 0))
             call, answer = (opened.enter_context(closing(Bell())) for _ in range(2))
             words = opened.enter_context(closing(Connection(ours.detach())))
             self.channel = Channel(table[index], call, answer, words)

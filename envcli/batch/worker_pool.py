@@ -50,11 +50,11 @@ class WorkerPool:
     Args:
         shares: the envs of each worker.
         method: how they are started; see :func:`~envcli.batch.process.start_process`.
-        patience: how long to wait for them.
+        timeouts: how long to wait for them.
     """
 
-    def __init__(self, shares: Sequence[range], method: str, patience: Timeouts) -> None:
-        self.method, self.timeouts = method, patience
+    def __init__(self, shares: Sequence[range], method: str, timeouts: Timeouts) -> None:
+        self.method, self.timeouts = method, timeouts
         self.owner = os.getpid()
         self.places = 1
         self.offset = 0  # what the number of a step is more than that of its row, for errors
@@ -73,7 +73,7 @@ class WorkerPool:
             self._table = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
             for index, envs in enumerate(shares):
                 with undisturbed():
-                    self._workers.append(WorkerHandle(index, envs, self._table, patience))
+                    self._workers.append(WorkerHandle(index, envs, self._table, timeouts))
                 self._workers[index].start(method, self._setting)
                 self._watch(self._workers[index])
         except BaseException as error:
