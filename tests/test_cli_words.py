@@ -265,6 +265,7 @@ def test_cfg_and_info_pass_through(cli: Command) -> None:
     assert "backend/gymnasium" in cli("rollout", "--info", "defaults").out
     resolved = cli("rollout", "--cfg", "all", "--resolve").out
     assert "outputs/rollout/CartPole-v1/" in resolved
+    assert "json: true" in cli("rollout", "--cfg", "job", "json=true").out
 
 
 def test_transforms_are_a_dict_of_named_nodes(cli: Command) -> None:

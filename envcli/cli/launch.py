@@ -36,7 +36,8 @@ def launch(command: str, words: Sequence[str]) -> int:
         if given.has("--cfg"):
             for part in given.values("--package"):
                 _require_part(part, command, typed, given.config_dirs)
-        alone = json_alone() if "json=true" in typed else nullcontext()
+        asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra's answer then, and no JSON
+        alone = json_alone() if "json=true" in typed and not asked else nullcontext()
         with alone, _places(command) as places, sweep.watched("json=true" in typed):
             _hydra(command, [*typed, *places, *given.flags])
     except refusals.kinds() as error:
