@@ -65,15 +65,16 @@ class EnvBase(Env):
         """See :meth:`envcli.Env.reset`. Here ``_reset`` gets ``tensordict`` and ``options`` as they are."""
         self._require_open()
         where = None if tensordict is None else reset_mask(self, tensordict)
-        fresh = self._checked_reset(self._reset(tensordict, **options), where)
+        nobody = where is not None and not where.any()
+        fresh = TensorDict({}) if nobody else self._checked_reset(self._reset(tensordict, **options), where)
         if tensordict is None:
             return fresh
-        if where is not None:
+        if where is not None and not nobody:
             fresh = _merged(fresh, tensordict, torch.from_numpy(where))
         for key in self.reset_keys:
             if key in tensordict.keys(include_nested=True):
                 del tensordict[key]
-        return tensordict.update(fresh)
+        return tensordict if nobody else tensordict.update(fresh)
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied.

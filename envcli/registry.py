@@ -95,12 +95,16 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     """
     taken = arguments(function)
     node = dict(node)
-    spread = [_as_key(value) for name in listed(function) for value in node.pop(name, None) or ()]
+    said = inspect.signature(function).parameters
+    spread = [
+        _with_keys(said[name].annotation, value) for name in listed(function) for value in node.pop(name, None) or ()
+    ]
     extra = node.pop("options", None) or {} if "options" not in taken and _takes_anything(function) else {}
     if not isinstance(extra, Mapping):
         raise ConfigError(f"{where}.options: found {extra!r}, expected names and values. Type {where}.options.NAME=...")
     if clash := next((name for name in extra if name in taken), ""):
-        raise ConfigError(f"{where}.options.{clash}: is a key of its own. Type {where}.{clash}=...")
+        key = clash if clash in given else f"{where}.{clash}"
+        raise ConfigError(f"{where}.options.{clash}: is a key of its own. Type {key}=...")
     for name in node:
         if name not in taken or name in given:
             known = [k for k in taken if k not in given]
@@ -111,12 +115,8 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     for name, value in node.items():
         if value == "???":
             raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
-        kinds = str(taken[name].annotation).split(" | ")
-        _check_plain(f"{where}.{name}", kinds, value)
-        if isinstance(value, list) and "Sequence[NestedKey]" in kinds:
-            node[name] = list(map(_as_key, value))
-        elif "NestedKey" in kinds:
-            node[name] = _as_key(value)
+        _check_plain(f"{where}.{name}", str(taken[name].annotation).split(" | "), value)
+        node[name] = _with_keys(taken[name].annotation, value)
     given = {name: value for name, value in given.items() if name in taken}
     try:
         return function(*spread, **node, **extra, **given)
@@ -168,13 +168,16 @@ def _check_plain(where: str, kinds: list[str], value: object) -> None:
         raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
 
 
-def _as_key(value: Any) -> Any:
-    """A nested key, which YAML has as a list and we as a tuple of strings; anything else is what it is.
+def _with_keys(annotation: object, value: Any) -> Any:  # Any: what a YAML holds
+    """``value``, with tuples of strings for the lists that nested keys are in YAML, where keys are what is taken.
 
-    >>> _as_key(["agent", 1]), _as_key("agent")
-    (('agent', '1'), 'agent')
+    >>> _with_keys("Sequence[NestedKey] | None", [["agent", 1], "b"]), _with_keys("NestedKey", ["a", "b"])
+    ([('agent', '1'), 'b'], ('a', 'b'))
     """
-    return tuple(map(str, value)) if isinstance(value, list) else value
+    kinds = str(annotation).split(" | ")
+    if isinstance(value, list) and "Sequence[NestedKey]" in kinds:
+        return [_with_keys("NestedKey", one) for one in value]
+    return tuple(map(str, value)) if isinstance(value, list) and "NestedKey" in kinds else value
 
 
 def _takes_anything(function: Callable[..., Any]) -> bool:

@@ -87,7 +87,7 @@ def one_seed_each(seed: Any, count: int, static: bool = False, places: int = 1) 
 
 def first_seed(seed: Any) -> int | None:
     """That of the first env, of what :func:`one_seed_each` takes."""
-    return one_seed_each(seed, np.size(seed))[0][0]
+    return as_seed(seed[0] if np.ndim(seed) else seed)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_an_empty_mask_resets_nobody(env: Any) -> None:
     assert env.reset(td.set("_reset", torch.tensor([False]))) is td
     assert td["observation"] == 1
     assert "_reset" not in td
-    assert env.step(env.rand_action(td))["next", "observation"] == 2
+    assert env.step(env.rand_action(td))["next", "observation"] == 2, "the env is where it was"
     data = env.rollout(2, tensordict=env.step_mdp(td).set("_reset", torch.tensor([False])), break_when_any_done=False)
     assert data["observation"][0] == 2
 
@@ -177,8 +177,10 @@ def test_seeds_of_a_batch_are_of_any_library() -> None:
         assert all(torch.equal(one, shown[0]) for one in shown)
         assert env.set_seed(np.int64(10)) == 2460402094
         outer = TransformedEnv(env, StepCounter())
-        assert outer.set_seed(np.array([3, 5])) is None
-        assert torch.equal(outer.reset()["observation"], shown[0])
+        for seeds in (np.array([3, 5]), torch.tensor([3, 5])):
+            assert outer.set_seed(seeds) is None
+            assert torch.equal(outer.reset()["observation"], shown[0])
+        assert outer.set_seed(torch.tensor(10)) == 2460402094
 
 
 def test_a_transform_appended_makes_another_env(env: Any) -> None:

@@ -232,7 +232,10 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         except (TypeError, EnvError) as error:
             if args or kwargs or "object is not callable" not in str(error):
                 raise
-            return self.get_attr(name)
+            found = self.get_attr(name)
+            if any(map(callable, found)):  # it is the method that calls what is none
+                raise
+            return found
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """The attribute ``name`` of each env."""

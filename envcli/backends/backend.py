@@ -23,7 +23,8 @@ _NAME = inspect.Parameter("name", inspect.Parameter.POSITIONAL_OR_KEYWORD, annot
 class ByName:
     """The constructor as ``from_name``, so that what it takes is said once: ``from_name = ByName()``.
 
-    ``name`` stands for what the constructor cannot do without; all else is called as there, and has its defaults.
+    ``name`` stands for what the constructor cannot do without, or else for its first argument; all else is called as
+    there, and has its defaults.
 
     Args:
         parts: what each of those arguments is, from the name; None: it is the name itself.
@@ -33,16 +34,35 @@ class ByName:
         self._parts = parts
 
     def __get__(self, instance: object, owner: type[T]) -> Callable[..., T]:
-        def from_name(name: str, *others: Any, **options: Any) -> T:
-            """The env called ``name``; everything else is the constructor's."""
-            named = (name,) if self._parts is None else self._parts(name)
-            return owner(*named, *others, **options)
+        return _FromName(owner, self._parts)
 
-        said = inspect.signature(owner).parameters.values()
-        others = [p for p in said if p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is not p.empty]
-        signature = inspect.Signature([_NAME, *others])
-        from_name.__signature__ = signature  # type: ignore[attr-defined]  # what a YAML's keys are held against
-        return from_name
+
+class _FromName(Generic[T]):
+    """``from_name`` of a class; its signature is what the keys of a YAML are held against."""
+
+    def __init__(self, owner: type[T], parts: Callable[[str], Sequence[str]] | None) -> None:
+        self._owner, self._parts = owner, parts
+
+    def __call__(self, name: str, *others: Any, **options: Any) -> T:
+        """The env called ``name``; everything else is the constructor's."""
+        named = (name,) if self._parts is None else self._parts(name)
+        return self._owner(*named, *others, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        said = list(inspect.signature(self._owner).parameters.values())
+        placed = [p for p in said if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        named = [p.name for p in placed if p.default is p.empty] or [p.name for p in placed[:1]]
+        return inspect.Signature([_NAME, *(p for p in said if p.name not in (*named, "name"))])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _FromName) and (self._owner, self._parts) == (other._owner, other._parts)
+
+    def __hash__(self) -> int:
+        return hash((self._owner, self._parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._owner, "from_name")
 
 
 class AvailableEnvs(Generic[T]):

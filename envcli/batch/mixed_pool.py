@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from envcli.batch.channel import QUESTIONS
+from envcli.batch.channel import PHASE, QUESTIONS
 from envcli.batch.fault import Fault, located
 from envcli.batch.share import PHASES
 from envcli.batch.share_server import ShareServer
@@ -102,6 +103,7 @@ class MixedPool:
 
     def _say(self, name: str, args: tuple[Any, ...]) -> Any:
         self._word = name
+        self._server.note[PHASE] = PHASES.index(name if name in PHASES else "call")
         return self._server.say(name, args)
 
     def _failure(self, error: Exception) -> EnvcliError | AttributeError:
@@ -109,7 +111,7 @@ class MixedPool:
         index, phase, row, _ = self._server.note
         doing = self._word if PHASES[phase] == "call" else PHASES[phase]
         where = located(self._envs[index], "this process", self._seeds[index], doing, row + self.offset)
-        return Fault.of(error)._replace(traceback="").error(where, looked_up=self._word == "get")
+        return Fault.of(error)._replace(traceback="").error(where, looked_up=doing == "get")
 
     def interrupt(self) -> None:
         """See :meth:`WorkerPool.interrupt`."""
@@ -123,12 +125,20 @@ class MixedPool:
         if self.ended:  # there is something else to be told
             self.end()
             return
+        hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
+        failure: EnvcliError | AttributeError | None = None
         try:
             self._say("close", ())
         except Exception as error:
-            raise self._failure(error) from error
-        finally:
+            failure = self._failure(error)
+            failure.__cause__ = error
+        try:
             self._pool.close()
+        except EnvcliError:
+            if failure is None:
+                raise
+        if failure is not None and not hasty:
+            raise failure
 
     def abandon(self) -> None:
         """See :meth:`WorkerPool.abandon`."""

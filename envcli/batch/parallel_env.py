@@ -106,9 +106,9 @@ class ParallelEnv(RemoteBatchedEnv):
         most = cores() if num_workers is None else at_least_one("num_workers", num_workers)
         self.num_workers = min(most, self.num_envs)
         if local_worker and self.num_workers == 1:
+            few = "num_envs" if self.num_envs == 1 else "num_workers"
             raise ConfigError(
-                "local_worker: there is no other worker: num_workers=1. Take num_workers=2, or a SerialEnv "
-                "(parallel=serial)"
+                f"local_worker: there is no other worker: {few}=1. Take {few}=2, or a SerialEnv (parallel=serial)"
             )
         self.local_worker = local_worker
         self.start_method = start_method

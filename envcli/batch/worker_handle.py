@@ -151,7 +151,8 @@ class WorkerHandle:
 
     def failure(self, fault: Fault, offset: int) -> EnvcliError | AttributeError:
         """What it reported, as an error of ours."""
-        return fault.error(self.where(offset), looked_up=self.word == "get")
+        looked_up = self.numbers[ORDER] == WORDS and self.word == "get"
+        return fault.error(self.where(offset), looked_up)
 
     def death(self, offset: int) -> EnvError:
         """It is dead."""

@@ -36,9 +36,11 @@ def launch(command: str, words: Sequence[str]) -> int:
         if given.has("--cfg"):
             for part in given.values("--package"):
                 _require_part(part, command, typed, given.config_dirs)
+        as_json = "json=true" in map(str.lower, typed)
         asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra's answer then, and no JSON
-        alone = json_alone() if "json=true" in typed and not asked else nullcontext()
-        with alone, _places(command) as places, sweep.watched("json=true" in typed):
+        elsewhere = given.has("--multirun") and not commands.keeps(command)  # jobs that answer by themselves
+        alone = json_alone() if as_json and not (asked or elsewhere) else nullcontext()
+        with alone, _places(command) as places, sweep.watched(as_json):
             _hydra(command, [*typed, *places, *given.flags])
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, typed)) from error

@@ -68,7 +68,7 @@ def _runs_below(folder: Path) -> str:
     below = [path.parent for path in folder.glob("**/status.json")]
     if not below:
         return "Expected a run folder such as outputs/rollout/CartPole-v1/..."
-    last = max(below, key=lambda run: (str(read_json(run / "status.json").get("started")), run))
+    last = max(below, key=lambda run: (str(read_json(run / "status.json").get("started") or ""), run))
     return f"There are {len(below)} below it, the last {near(last)}"
 
 

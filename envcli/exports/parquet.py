@@ -18,6 +18,8 @@ from envcli.shards.sharded_rollout import ShardedRollout
 
 __all__ = ["ParquetExport"]
 
+_PARTS = 500  # tables: each takes 14 kB besides its rows
+
 
 class ParquetExport(Export):
     """``rollout.parquet``: ``env``, ``episode`` and ``step``, and a column for each entry, its key with dots between.
@@ -46,7 +48,7 @@ class ParquetExport(Export):
                 parts.append(pyarrow.table(arrays).replace_schema_metadata(about))
                 size += parts[-1].nbytes
                 writer = writer or pyarrow.parquet.ParquetWriter(path, parts[0].schema)
-                if size >= BLOCK:  # a group of rows: to begin one takes 5 ms
+                if size >= BLOCK or len(parts) >= _PARTS:  # a group of rows: to begin one takes 5 ms
                     writer.write_table(pyarrow.concat_tables(parts))
                     parts, size = [], 0
             if writer is not None and parts:

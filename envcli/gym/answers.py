@@ -211,7 +211,9 @@ def _is_as_made(layer: object, *classes: type[Any]) -> bool:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Does it come from a layer of gymnasium's, and not from what that is put around?"""
+    """Does it come from a layer of gymnasium's, and not from what that is put around, or from how that is called?"""
+    if isinstance(error, TypeError) and "argument" in str(error):
+        return False
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

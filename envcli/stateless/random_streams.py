@@ -35,8 +35,9 @@ class RandomStreams:
 
     def seed(self, seeds: Sequence[int | None]) -> None:
         """Begin every stream anew, each from its own of ``seeds``, whole numbers of any size; None: from chance."""
-        drawn = [_signed(secrets.randbits(64) if seed is None else seed) for seed in seeds]
-        numbers = torch.tensor(drawn, dtype=torch.int64, device=self._device)
+        chance = secrets.randbits(64)
+        signed = [_signed(chance + i if seed is None else seed) for i, seed in enumerate(seeds)]
+        numbers = torch.tensor(signed, dtype=torch.int64, device=self._device)
         self._states = _mixed(numbers * _signed(_GOLDEN))
         self._ahead: Tensor | None = None
 

@@ -101,7 +101,9 @@ class TaskFront:
         dynamics, dtype = self._task.dynamics, self._task.dtype
         which = None if where is None else where.reshape(-1).nonzero().squeeze(-1)
         count = lead.numel() if which is None else len(which)
-        if lead == self._batch:
+        if not count:
+            numbers = torch.zeros(0, dynamics.draws, dtype=dtype, device=self._device)
+        elif lead == self._batch:
             numbers = self._streams.draw(dynamics.draws, dtype, which)
         else:
             first = torch.zeros(1, dtype=torch.int64, device=self._device)

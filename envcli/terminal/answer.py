@@ -28,6 +28,9 @@ _alone: list[TextIO] = []  # where JSON goes while everything else goes to stder
 @contextmanager
 def json_alone() -> Iterator[None]:
     """Inside, only the JSON of :func:`answer` is on stdout: simulators print, and so do their libraries and workers."""
+    if sys.stdout is None:  # it was closed before Python began
+        yield
+        return
     try:
         ours = sys.stdout.fileno() == _STDOUT
     except OSError:  # it is no file, as under a test

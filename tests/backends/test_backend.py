@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from typing import Any, Self
 
 import pytest
@@ -67,3 +68,23 @@ def test_a_constructor_is_called_as_before() -> None:
     for env in (GymEnv("CartPole-v1"), GymEnv(env_name="CartPole-v1"), GymEnv.from_name(name="CartPole-v1")):
         with env:
             assert repr(env).startswith("GymEnv(env=CartPole-v1")
+
+
+def test_constructors_of_any_shape_have_a_name() -> None:
+    class Optional(Made):
+        def __init__(self, name: str = "pong", **options: Any) -> None:
+            super().__init__(name, **options)
+
+    class Placed(Made):
+        def __init__(self, env_name: str, /, size: int = 1, **options: Any) -> None:
+            super().__init__(f"{env_name} {size}", **options)
+
+    assert Optional.from_name("breakout", lives=2).given == ("breakout", None, 9.8, {"lives": 2})
+    assert list(registry.arguments(Optional.from_name)) == ["name"]
+    assert Placed.from_name("pong", size=3).given[0] == "pong 3"
+    assert list(registry.arguments(Placed.from_name)) == ["name", "size"]
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    assert pickle.loads(pickle.dumps(GymEnv.from_name)) == GymEnv.from_name
+    assert len({GymEnv.from_name, GymEnv.from_name, Made.from_name}) == 2

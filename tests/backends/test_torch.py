@@ -195,6 +195,8 @@ def test_a_wrong_mask_is_refused() -> None:
     td = env.reset()
     before = td["state"].clone()
     assert torch.equal(env.reset(td.set("_reset", torch.zeros(2, 1, dtype=torch.bool)))["state"], before)
+    other = env.reset(TensorDict(batch_size=[5]))
+    assert env.reset(other.set("_reset", torch.zeros(5, 1, dtype=torch.bool))).batch_size == (5,)
     with pytest.raises(SpecError, match="no 'observation' in the TensorDict, for the envs"):
         env.reset(TensorDict({"_reset": torch.tensor([True, False])}, batch_size=[2]))
 

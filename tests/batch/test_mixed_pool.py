@@ -94,6 +94,41 @@ def test_a_worker_that_dies_is_replaced() -> None:
     assert data["next", "observation"][0].flatten().tolist() == [1, 2, 3, 4, 5]
 
 
+def test_a_ctrl_c_is_not_lost_where_an_env_fails_to_close() -> None:
+    def interrupted() -> None:
+        with ParallelEnv(4, makers("raises", "close")[::-1], num_workers=2, local_worker=True) as env:
+            env.rollout(2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+
+def test_an_env_that_fails_at_a_word_is_told_with_it() -> None:
+    class Forgetful(CountingEnv):
+        def load_state_dict(self, state_dict: Any) -> None:
+            raise ValueError("no such state")
+
+    env = ParallelEnv(2, Forgetful, num_workers=2, local_worker=True)
+    env.rollout(3)
+    with pytest.raises(EnvError, match=r"^env 0 \(this process\) in load: ValueError: no such state"):
+        env.load_state_dict(env.state_dict())
+    assert env.is_closed
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_what_a_step_raises_after_a_question_is_an_error_of_the_step(local: bool) -> None:
+    class Careless(CountingEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            raise AttributeError("no such thing")
+
+    env = ParallelEnv(2, Careless, num_workers=2, local_worker=local)
+    td = env.reset()
+    assert list(env.limit)
+    with pytest.raises(EnvError, match="in step 0: AttributeError: no such thing"):
+        env.rand_step(td)
+
+
 def test_questions_are_answered_from_both_sides() -> None:
     class Asked(CountingEnv):
         def where(self, place: int) -> int:
@@ -145,5 +180,6 @@ def test_a_ctrl_c_here_leaves_the_workers_alive() -> None:
 
 
 def test_there_must_be_another_worker() -> None:
-    with pytest.raises(ConfigError, match=r"^local_worker: there is no other worker: num_workers=1\. Take num_workers"):
-        ParallelEnv(1, CountingEnv, local_worker=True)
+    for envs, workers, few in ((1, 2, "num_envs"), (2, 1, "num_workers")):
+        with pytest.raises(ConfigError, match=rf"^local_worker: there is no other worker: {few}=1\. Take {few}=2"):
+            ParallelEnv(envs, CountingEnv, num_workers=workers, local_worker=True)

@@ -62,6 +62,24 @@ def test_what_gymnasium_refuses_is_told_as_such() -> None:
         GymEnv("Old-v0").reset()
 
 
+def test_an_env_that_takes_no_seed_is_not_said_to_answer_wrongly() -> None:
+    class Seedless(CountingGym):
+        def reset(self) -> Any:  # type: ignore[override]
+            return super().reset()
+
+    gymnasium.register("Seedless-v0", Seedless)
+    try:
+        env = GymEnv("Seedless-v0")
+        env.set_seed(3)
+        with (
+            pytest.raises(TypeError, match="unexpected keyword argument"),
+            pytest.warns(DeprecationWarning, match="seed"),
+        ):
+            env.reset()
+    finally:
+        del gymnasium.registry["Seedless-v0"]
+
+
 def test_an_env_that_draws_nothing_is_named() -> None:
     class Blind(CountingGym):
         def render(self) -> Any:
