@@ -170,8 +170,6 @@ def test_nested_keys_are_lists_in_yaml_and_tuples_here() -> None:
     assert (made.in_keys, made.out_keys) == ([("agent", "1"), "reward"], [("agent", "x"), "reward"])
     node = {"type": "cat_tensors", "in_keys": [["agent", "a"], "b"], "out_key": ["agent", "c"]}
     assert registry.construct("transforms", node, "transforms.cat_tensors").out_keys == [("agent", "c")]
-    assert registry.call(lambda *boxes: boxes, {"boxes": [[0, 1], [2, 3]]}, "x") == ([0, 1], [2, 3]), (
-        "these are no keys"
-    )
+    assert registry.call(lambda *boxes: boxes, {"boxes": [[0, 1], [2, 3]]}, "x") == ([0, 1], [2, 3])
     node = {"type": "exclude", "excluded_keys": [["agent", "a"], "reward"]}
     assert registry.construct("transforms", node, "transforms.exclude").excluded_keys == [("agent", "a"), "reward"]

@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = bool(os.environ.get("HYDRA_FULL_ERROR"))
     try:
         code = _dispatch(words)
-        sys.stdout.flush()  # a closed pipe must be noticed here, not at exit
+        if sys.stdout is not None:  # it may have been closed before Python began
+            sys.stdout.flush()  # a closed pipe must be noticed here, not at exit
         return code
     except BrokenPipeError:
         # The reader (head, a pager) has what it wanted. Without this, flushing at exit would complain.
