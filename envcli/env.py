@@ -22,7 +22,7 @@ from envcli.rollout import Callback, Rollout, check_truncatable, end_rule, mark_
 from envcli.row_env import RowEnv
 from envcli.seeding import as_seed, seed_chain
 
-__all__ = ["Env"]
+__all__ = ["Env", "updated"]
 
 
 class Env(RowEnv):
@@ -82,7 +82,7 @@ class Env(RowEnv):
         self._require_open()
         self._reset_options, self._reset_given = options, tensordict
         try:
-            return _updated(tensordict, self._desk().reset(tensordict), self.reset_keys)
+            return updated(tensordict, self._desk().reset(tensordict), self.reset_keys)
         except (AttributeError, TypeError):
             if tensordict is not None:
                 _require_tensordict("reset", tensordict)
@@ -389,7 +389,8 @@ def _require_tensordict(call: str, given: object) -> None:
         ) from None
 
 
-def _updated(tensordict: TensorDictBase | None, fresh: TensorDict, masks: list[Any]) -> TensorDictBase:
+def updated(tensordict: TensorDictBase | None, fresh: TensorDictBase, masks: list[Any]) -> TensorDictBase:
+    """What ``reset`` gives back: ``fresh``, or ``tensordict`` with it and without the ``masks``."""
     if tensordict is None:
         return fresh
     tensordict.update(fresh)

@@ -10,7 +10,7 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.action_gate import as_member
 from envcli.buffer import Array, RolloutBuffer
-from envcli.env import Env
+from envcli.env import Env, updated
 from envcli.env_specs import leaf_specs
 from envcli.errors import EnvError, SpecError
 from envcli.front import reset_mask
@@ -65,16 +65,16 @@ class EnvBase(Env):
         """See :meth:`envcli.Env.reset`. Here ``_reset`` gets ``tensordict`` and ``options`` as they are."""
         self._require_open()
         where = None if tensordict is None else reset_mask(self, tensordict)
-        nobody = where is not None and not where.any()
-        fresh = TensorDict({}) if nobody else self._checked_reset(self._reset(tensordict, **options), where)
-        if tensordict is None:
-            return fresh
-        if where is not None and not nobody:
-            fresh = _merged(fresh, tensordict, torch.from_numpy(where))
-        for key in self.reset_keys:
-            if key in tensordict.keys(include_nested=True):
-                del tensordict[key]
-        return tensordict if nobody else tensordict.update(fresh)
+        return updated(tensordict, self._reset_where(tensordict, where, options), self.reset_keys)
+
+    def _reset_where(
+        self, tensordict: TensorDictBase | None, where: Array | None, options: dict[str, Any]
+    ) -> TensorDictBase:
+        """What ``reset`` shows: nothing new, where it names no env."""
+        if where is not None and not where.any():
+            return TensorDict({}, batch_size=self.batch_size)
+        fresh = self._checked_reset(self._reset(tensordict, **options), where)
+        return fresh if where is None or tensordict is None else _merged(fresh, tensordict, torch.from_numpy(where))
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied.

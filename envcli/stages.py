@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from envcli.buffer import RolloutBuffer
-from envcli.env_specs import EnvSpecs, leaf_specs
+from envcli.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, as_path, as_user_key, under_next
 from envcli.roles import Roles
@@ -167,7 +167,7 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
         raise TransformError(f"{transform!r} does not fit an env that shows {shown}: {error}") from error
     _require_keys(before, transform)
     after = _Stage(before, transform)
-    for family in ("observation", "reward", "done", "action", "state"):
+    for family in FAMILIES:
         source = inputs if family in ("action", "state") else output
         after._assign(family, cast(Composite, source[f"full_{family}_spec"]))
     _require_one_value(after, transform)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from envcli.batch.channel import PHASE, QUESTIONS
 from envcli.batch.fault import Fault, located
 from envcli.batch.share import PHASES
 from envcli.batch.share_server import ShareServer
+from envcli.batch.undisturbed import is_leaving
 from envcli.batch.worker_pool import Args, WorkerPool
 from envcli.errors import EnvcliError
 
@@ -91,7 +91,6 @@ class MixedPool:
             if name not in QUESTIONS:
                 self.end()
                 raise refusal from error
-            refusal.__cause__ = error
         try:
             answers = self._pool.hear(name)
         except (EnvcliError, AttributeError):
@@ -111,7 +110,9 @@ class MixedPool:
         index, phase, row, _ = self._server.note
         doing = self._word if PHASES[phase] == "call" else PHASES[phase]
         where = located(self._envs[index], "this process", self._seeds[index], doing, row + self.offset)
-        return Fault.of(error)._replace(traceback="").error(where, looked_up=doing == "get")
+        failure = Fault.of(error)._replace(traceback="").error(where, looked_up=doing == "get")
+        failure.__cause__ = error
+        return failure
 
     def interrupt(self) -> None:
         """See :meth:`WorkerPool.interrupt`."""
@@ -125,13 +126,12 @@ class MixedPool:
         if self.ended:  # there is something else to be told
             self.end()
             return
-        hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
+        hasty = is_leaving()
         failure: EnvcliError | AttributeError | None = None
         try:
             self._say("close", ())
         except Exception as error:
             failure = self._failure(error)
-            failure.__cause__ = error
         try:
             self._pool.close()
         except EnvcliError:

@@ -41,7 +41,7 @@ class Process:
         fork server: where it was born; None: we forked it ourselves.
     """
 
-    def __init__(self, pid: int, fork_server: _Nursery | None) -> None:
+    def __init__(self, pid: int, fork_server: _ForkServer | None) -> None:
         self.pid = pid
         self._fork_server = fork_server
         self._status: int | None = None
@@ -160,7 +160,7 @@ def _born(method: str, fds: list[int]) -> Process:
     raise EnvError("no process for the workers can be started (the process that starts them ended by itself)")
 
 
-class _Nursery:
+class _ForkServer:
     """The fork server's process (see :mod:`envcli.batch.fork_server`), as this process sees it."""
 
     def __init__(self) -> None:
@@ -246,18 +246,18 @@ def _end(process: subprocess.Popen[bytes], channel: Connection, line: socket, ow
         process.wait()
 
 
-_SHARED: list[_Nursery] = []  # the fork server of this process, once there is one
+_SHARED: list[_ForkServer] = []  # the fork server of this process, once there is one
 _LOCK = [threading.Lock()]  # of the list above
 
 
-def _fork_server() -> _Nursery:
+def _fork_server() -> _ForkServer:
     """The living fork server of this process."""
     with _LOCK[0]:
         if _SHARED and not _SHARED[0].lives():
             _SHARED.pop().end()
         if not _SHARED:
             try:
-                _SHARED.append(_Nursery())
+                _SHARED.append(_ForkServer())
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     raise

@@ -14,7 +14,7 @@ from envcli.batch.ray_cluster import Gone, RayCluster
 from envcli.batch.ray_handle import RayHandle
 from envcli.batch.replay_log import ReplayLog, advanced
 from envcli.batch.timeouts import Timeouts
-from envcli.batch.undisturbed import undisturbed
+from envcli.batch.undisturbed import is_leaving, undisturbed
 from envcli.errors import EnvcliError
 
 __all__ = ["RayPool"]
@@ -194,7 +194,7 @@ class RayPool:
         """
         if os.getpid() != self._owner or self.ended:
             return
-        hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
+        hasty = is_leaving()
         self.lasts = False
         if hasty:
             self.timeouts = Timeouts(_SOON, _SOON, _SOON)

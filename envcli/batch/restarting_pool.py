@@ -67,8 +67,8 @@ class RestartingPool(WorkerPool):
         asking, self._asking = self._asking, True  # an interrupt must not take it for a worker like the others
         new = self._successor(lost, word)
         for name, args in self.replay_log.words(new.envs, new.restarts * self.places, but=word):
-            self._tell(new, name, args)
-        self._tell(new, "lose", ())
+            self._tell_alone(new, name, args)
+        self._tell_alone(new, "lose", ())
         if self._pausing:
             new.ordered(PAUSE, 0, 0, 0, 1, together=0)
             self._hear_alone(new, self.timeouts.step)
@@ -96,7 +96,7 @@ class RestartingPool(WorkerPool):
         self._watch(new)
         return new
 
-    def _tell(self, worker: WorkerHandle, name: str, args: tuple[Any, ...]) -> None:
+    def _tell_alone(self, worker: WorkerHandle, name: str, args: tuple[Any, ...]) -> None:
         """Have one worker alone hear a word."""
         self._say(worker, name, lambda _: args)
         self._hear_alone(worker, self.timeouts.of(name), {})

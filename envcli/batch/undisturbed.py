@@ -1,14 +1,15 @@
-"""What a Ctrl-C must not cut in half."""
+"""What a Ctrl-C must not cut in half, and what must be quick while one is on its way."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["undisturbed"]
+__all__ = ["is_leaving", "undisturbed"]
 
 
 @contextlib.contextmanager
@@ -30,3 +31,8 @@ def undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, usual)
         if caught:
             usual(*caught[0])
+
+
+def is_leaving() -> bool:
+    """Is a Ctrl-C, or an exit, on its way through the program? Then nobody waits for a farewell."""
+    return isinstance(sys.exc_info()[1], KeyboardInterrupt | SystemExit)

@@ -27,7 +27,7 @@ from envcli.batch.channel import (
 )
 from envcli.batch.process import end_fork_server
 from envcli.batch.timeouts import Timeouts
-from envcli.batch.undisturbed import undisturbed
+from envcli.batch.undisturbed import is_leaving, undisturbed
 from envcli.batch.worker_handle import WorkerHandle
 from envcli.errors import EnvcliError, EnvError
 from envcli.memory.shared_memory import SharedMemory
@@ -274,7 +274,7 @@ class WorkerPool:
         if self._asking:  # it was interrupted in the middle of a word, and nothing can be said any more
             self.end()
             return
-        hasty = isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit))
+        hasty = is_leaving()
         failures: list[EnvcliError] = []
         try:
             self._close_all(_CLOSE_IN if hasty else self.timeouts.close, failures)

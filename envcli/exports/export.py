@@ -19,7 +19,7 @@ from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import Composite
 
-__all__ = ["BLOCK", "Export", "blocks", "numbers", "trajectories", "windows"]
+__all__ = ["BLOCK", "Export", "numbers", "trajectories", "windows"]
 
 BLOCK = 2**24  # bytes in memory at a time
 _OPEN = 4096  # entries of shards
@@ -67,30 +67,19 @@ def windows(data: ShardedRollout, entry: Entry) -> Iterator[Array]:
         yield numbers(data.manifest.rows(data.folder, shard, entry)[window])
 
 
-def blocks(data: ShardedRollout, entry: Entry) -> Iterator[tuple[tuple[int, ...], Iterator[Array]]]:
-    """Env after env, its index in the batch and ``[time, *value]`` of an entry, some megabytes at a time, in order."""
-    rows = _rows_of(data)
+def trajectories(data: ShardedRollout, *entries: Entry) -> Iterator[tuple[tuple[int, ...], Iterator[dict[Key, Array]]]]:
+    """Env after env, its index in the batch and windows of its steps, in order: ``[time, *value]`` of ``entries``.
 
-    def blocks_of(env: tuple[int, ...]) -> Iterator[Array]:
-        for shard, window in _windows(data, entry.row_bytes // envs):
-            index: Any = (window, *env)
-            yield numbers(rows(shard, entry)[index])
-
+    Of all of them where none is named.
+    """
+    rows, chosen = _rows_of(data), entries or data.manifest.entries
     envs = max(1, math.prod(data.manifest.batch_size))
-    for env in np.ndindex(*data.manifest.batch_size):
-        yield env, blocks_of(env)
-
-
-def trajectories(data: ShardedRollout) -> Iterator[tuple[tuple[int, ...], Iterator[dict[Key, Array]]]]:
-    """Env after env, its index in the batch and windows of its steps, ``[time, *value]`` of every entry, in order."""
-    rows = _rows_of(data)
 
     def steps_of(env: tuple[int, ...]) -> Iterator[dict[Key, Array]]:
-        for shard, window in _windows(data, data.manifest.row_bytes // envs):
+        for shard, window in _windows(data, sum(entry.row_bytes for entry in chosen) // envs):
             index: Any = (window, *env)
-            yield {entry.key: numbers(rows(shard, entry)[index]) for entry in data.manifest.entries}
+            yield {entry.key: numbers(rows(shard, entry)[index]) for entry in chosen}
 
-    envs = max(1, math.prod(data.manifest.batch_size))
     for env in np.ndindex(*data.manifest.batch_size):
         yield env, steps_of(env)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from envcli.exports.export import Export, blocks, numbers
+from envcli.exports.export import Export, numbers, trajectories
 from envcli.shards.entry import Entry
 from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -29,9 +29,9 @@ class NpzExport(Export):
             for entry in data.manifest.entries:
                 with archive.open(f"{'/'.join(entry.key)}.npy", "w", force_zip64=True) as stream:
                     np.lib.format.write_array_header_1_0(stream, _header(data, entry))
-                    for _, parts in blocks(data, entry):
-                        for block in parts:
-                            stream.write(np.ascontiguousarray(block).data)
+                    for _, parts in trajectories(data, entry):
+                        for part in parts:
+                            stream.write(np.ascontiguousarray(part[entry.key]).data)
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""

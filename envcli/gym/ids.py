@@ -91,13 +91,11 @@ def _explained(name: str, options: Options) -> Iterator[None]:
         if name in gymnasium.registry:  # DependencyNotInstalled, DeprecatedEnv, ...: gymnasium says it in one line
             raise ConfigError(f"{name} cannot be made: {error}.{_cure(name)}") from error
         raise _unknown(name) from None
-    except TypeError as error:
-        if not options:
-            raise EnvError(f"{name} cannot be made: TypeError: {error}") from error
-        raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from None
     except EnvcliError:
         raise
     except Exception as error:  # whatever a constructor raises
+        if options and isinstance(error, TypeError):
+            raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from None
         kind = ConfigError if options else EnvError
         raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 

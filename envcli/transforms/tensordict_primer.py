@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import EnvSpecs, leaf_specs
+from envcli.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
 from envcli.roles import Roles
@@ -140,8 +140,7 @@ class TensorDictPrimer(Transform):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _meets(self, before: EnvSpecs) -> None:
-        families = ("observation", "reward", "done", "action", "state")
-        taken = {path for family in families for path in leaf_specs(before._spec(family))}
+        taken = {path for family in FAMILIES for path in leaf_specs(before._spec(family))}
         for path in self._given.keys() & taken:
             raise TransformError(f"TensorDictPrimer: there is a {as_user_key(path)!r} already. Choose another name")
         if self.reset_key is not None and self.reset_key not in before.reset_keys:
