@@ -43,8 +43,9 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module", params=KINDS, ids=["serial", "parallel"])
 def batch(request: pytest.FixtureRequest) -> Iterator[BatchedEnv]:
-    """Envs whose episodes are 2, 3 and 5 steps long."""
+    """Envs whose episodes are 2, 3 and 5 steps long; started, so that no test needs another one before it."""
     with request.param(3, counting, [{"limit": limit} for limit in LIMITS]) as env:
+        env.start()
         yield env
 
 
