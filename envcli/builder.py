@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from envcli import catalog, registry
 from envcli.batch.batched_env import BatchedEnv, Gathered
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, SpecError, TransformError, UnknownName
-from envcli.schema import ONE_ENV, check_finite, settled_parallel
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.transform import Transform
+from envcli.vocabulary import catalog, registry
+from envcli.vocabulary.schema import ONE_ENV, check_finite, settled_parallel
 
 __all__ = ["build", "build_one", "step_seconds"]
 
@@ -31,9 +31,10 @@ _BATCHES: dict[str, type[BatchedEnv]] = {"processes": ParallelEnv, "ray": RayEnv
 def build(cfg: Mapping[str, Any]) -> Env:
     """The env that a resolved configuration describes, or the batch.
 
-    ``cfg`` has the keys of `envcli.schema.EnvConfig`, as plain dicts or an OmegaConf node; all but ``backend`` may be
-    left out. Every call makes a new env. With a ``seed`` the env is seeded with it; without, it seeds itself. A batch
-    is started when it is seeded or has outer transforms, which need to know what they are given; else when it is used.
+    ``cfg`` has the keys of `envcli.vocabulary.schema.EnvConfig`, as plain dicts or an OmegaConf node; all but
+    ``backend`` may be left out. Every call makes a new env. With a ``seed`` the env is seeded with it; without, it
+    seeds itself. A batch is started when it is seeded or has outer transforms, which need to know what they are given;
+    else when it is used.
 
     Raises `ConfigError` that names the config path of what cannot be built.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from envcli.builder import build
 from envcli.configuration.reading import read
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError
 
 __all__ = ["make_env"]

@@ -10,11 +10,11 @@ import torch
 from omegaconf import OmegaConf
 
 import envcli
-from envcli import registry
 from envcli.backends.backend import Backend
 from envcli.builder import build, step_seconds
 from envcli.errors import ConfigError, UnknownName
 from envcli.testing.toys import CountingEnv
+from envcli.vocabulary import registry
 
 PENDULUM = {"backend": {"type": "gym", "name": "Pendulum-v1"}}
 

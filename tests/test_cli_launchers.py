@@ -20,7 +20,7 @@ from envcli.configuration import launchers
 from envcli.configuration.composition import register
 from envcli.configuration.overrides import check
 from envcli.errors import ConfigError, MissingDependency
-from envcli.schema import cores
+from envcli.vocabulary.schema import cores
 from tests.conftest import ROOT, Command
 
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
@@ -131,7 +131,7 @@ def composed(words: list[str]) -> Any:
     from hydra._internal.utils import create_config_search_path
     from hydra.types import RunMode
 
-    from envcli import catalog
+    from envcli.vocabulary import catalog
 
     register("rollout")
     loader = ConfigLoaderImpl(create_config_search_path(str(catalog.folder())))

@@ -7,11 +7,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import SpecError
 from envcli.mdp import step_mdp
 from envcli.seeding import seed_chain
 from envcli.specs import Bounded, Categorical, Composite, Unbounded
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.step_counter import StepCounter
 

@@ -10,13 +10,13 @@ from dm_env import specs
 from envcli.adapters.encoding import Encoding, Numbers, OneHots, Same
 from envcli.adapters.entries import Entries, Entry, Nest
 from envcli.backends.backend import Backend
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.dm.specs import dm_spec_to_spec, is_nested, spec_to_dm_spec
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
 from envcli.keys import Key
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, MultiOneHot, OneHot, TensorSpec
 from envcli.specs.counts import choice_counts
-from envcli.transformed_env import TransformedEnv
 
 __all__ = ["DmArrays"]
 

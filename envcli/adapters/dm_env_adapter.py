@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from envcli.adapters.stepper import Stepper
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, MissingDependency
 
 try:

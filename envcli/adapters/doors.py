@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envcli.adapters.adopted import adopted
-from envcli.env import Env
+from envcli.envs.env import Env
 
 if TYPE_CHECKING:
     from envcli.adapters.dm_env_adapter import DmEnvAdapter

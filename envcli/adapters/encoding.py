@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from envcli.buffer import Array
 from envcli.errors import ActionError
+from envcli.memory.buffer import Array
 
 __all__ = ["Encoding", "Numbers", "OneHots", "Same"]
 

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import torch
 
-from envcli.action_gate import ActionGate
 from envcli.adapters.encoding import Encoding
-from envcli.buffer import Array
 from envcli.errors import ActionError
 from envcli.keys import Key
+from envcli.memory.buffer import Array
+from envcli.rows.action_gate import ActionGate
 
 __all__ = ["Entries", "Entry", "Nest"]
 

@@ -14,13 +14,13 @@ from gymnasium.envs.registration import EnvSpec
 from envcli.adapters.adopted import adopted
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.stepper import Stepper
-from envcli.buffer import Array
 from envcli.builder import step_seconds
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.frames.image import as_image
 from envcli.keys import Key
-from envcli.pixels import PIXELS
+from envcli.memory.buffer import Array
+from envcli.rows.pixels import PIXELS
 
 __all__ = ["GymnasiumAdapter", "as_gymnasium"]
 

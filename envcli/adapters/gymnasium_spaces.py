@@ -11,11 +11,11 @@ from gymnasium import spaces
 from envcli.adapters.encoding import Encoding, Numbers, OneHots, Same
 from envcli.adapters.entries import Entries, Entry, Nest
 from envcli.batch.batched_env import Gathered
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym.spaces import space_to_spec, spec_to_space
 from envcli.keys import Key
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["GymnasiumSpaces"]

@@ -15,15 +15,15 @@ from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.stepper import Stepper
 from envcli.adapters.vector_infos import VectorInfos
 from envcli.batch.batched_env import BatchedEnv, Gathered
-from envcli.buffer import Array
 from envcli.builder import step_seconds
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError
 from envcli.frames.image import as_image
 from envcli.keys import Key
-from envcli.pixels import PIXELS
+from envcli.memory.buffer import Array
+from envcli.rows.pixels import PIXELS
 from envcli.seeding import as_seed
-from envcli.transformed_env import TransformedEnv
 
 __all__ = ["GymnasiumVectorAdapter", "as_gymnasium_vector"]
 

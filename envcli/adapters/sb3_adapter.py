@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from envcli.adapters.gymnasium_vector_adapter import GymnasiumVectorAdapter
-from envcli.buffer import Array
 from envcli.errors import ConfigError, MissingDependency
+from envcli.memory.buffer import Array
 
 try:
     from stable_baselines3.common.vec_env import VecEnv

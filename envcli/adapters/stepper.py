@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from envcli.action_gate import ActionGate
-from envcli.buffer import Array
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
+from envcli.envs.front import gates
 from envcli.errors import ConfigError, EnvError
-from envcli.front import gates
 from envcli.keys import DONE_FAMILY, Key, as_path
+from envcli.memory.buffer import Array
+from envcli.rows.action_gate import ActionGate
+from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["Stepper"]
 

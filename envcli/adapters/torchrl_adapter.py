@@ -7,7 +7,7 @@ from typing import Any
 from tensordict import TensorDictBase
 
 from envcli.adapters.torchrl_specs import to_torchrl_spec
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import MissingDependency
 from envcli.keys import as_user_key
 

@@ -8,7 +8,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.adapters.torchrl_specs import from_torchrl_spec
-from envcli.env_base import EnvBase
+from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError, MissingDependency
 
 try:

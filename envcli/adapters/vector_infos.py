@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from envcli.adapters.entries import Entries
-from envcli.buffer import Array
 from envcli.keys import Key
+from envcli.memory.buffer import Array
 
 __all__ = ["VectorInfos"]
 

@@ -11,10 +11,10 @@ import torch
 from envcli.backends.ale_console import Console, Reader, game_names, rom_of
 from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.backend import Backend, ByName
-from envcli.buffer import Array, RolloutBuffer
-from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError
 from envcli.keys import Key
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.done_family import EndRows, done_family
 from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
 
 __all__ = ["ALEEnv"]
@@ -54,7 +54,7 @@ class ALEEnv(Backend):
         categorical_action_encoding: actions as numbers and not as one-hot vectors.
         from_pixels: with ``obs_type="ram"``, show the RGB frame too; otherwise frames are shown anyway.
         pixels_only: with ``from_pixels``, leave the RAM out.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
 
     Raises:
         UnknownName: there is no such game; says the nearest.

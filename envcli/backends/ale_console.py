@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from envcli.buffer import Array
 from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.memory.buffer import Array
 
 try:
     from ale_py import ALEInterface, LoggerMode, roms

@@ -14,11 +14,11 @@ from envcli.backends.atari_bundle import AtariBundle, taken_noops
 from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.vector_backend import VectorBackend, thread_count
 from envcli.backends.vector_paces import Answer
-from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, MissingDependency
-from envcli.pixels import frame_size
-from envcli.schema import at_least
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.pixels import frame_size
 from envcli.specs import Bounded, Composite
+from envcli.vocabulary.schema import at_least
 
 try:
     from ale_py.vector_env import AtariVectorEnv
@@ -57,7 +57,7 @@ class ALEVectorEnv(VectorBackend):
         max_pool, repeat_action_probability, full_action_space, episodic_life, lives: see
             :class:`~envcli.backends.ale.ALEEnv`.
         max_num_frames_per_episode, categorical_action_encoding: see there.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
 
     Raises:
         UnknownName: there is no such game; says the nearest.

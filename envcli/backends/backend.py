@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 
-from envcli.announced import check_mode
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError
+from envcli.rows.announced import check_mode
 
 __all__ = ["AvailableEnvs", "Backend", "ByName", "step_limit"]
 
@@ -99,7 +99,7 @@ class Backend(Env):
             None or another dtype into a row without a word, and one NaN spoils a data set. ``"full"`` costs 4 % of
             CartPole's steps, and less where steps take longer. ``"first"`` is the default: it costs nothing that can be
             measured, and no long run stops late for a bound that is missed by a rounding.
-        device, batch_size: see :class:`~envcli.env.Env`.
+        device, batch_size: see :class:`~envcli.Env`.
 
     Raises:
         ConfigError: ``frame_skip`` is not at least 1, or there are no such ``checks``.

@@ -11,14 +11,14 @@ from gymnasium import spaces
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from envcli.action_gate import as_member
 from envcli.backends.backend import step_limit
 from envcli.backends.brax_world import BraxWorld, Moment, as_tensor, names, native
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_paces import Answer
-from envcli.buffer import Array
 from envcli.errors import ConfigError
 from envcli.keys import DONE_FAMILY
+from envcli.memory.buffer import Array
+from envcli.rows.action_gate import as_member
 
 __all__ = ["BraxEnv"]
 

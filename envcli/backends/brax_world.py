@@ -13,8 +13,8 @@ import torch
 import torch.utils.dlpack
 from torch import Tensor
 
-from envcli.buffer import Array
 from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.memory.buffer import Array
 
 try:
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # of libraries that it could use, and does not

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName
-from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.dm.camera import PhysicsCamera, release
-from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError, EnvError, MissingDependency
 from envcli.keys import Key
-from envcli.pixels import FrameSize, Unwritten
+from envcli.memory.buffer import Array, RolloutBuffer, Rows
+from envcli.rows.done_family import EndRows, done_family
+from envcli.rows.pixels import FrameSize, Unwritten
 from envcli.specs import Composite, TensorSpec
 
 try:
@@ -45,7 +45,7 @@ class DMControlWrapper(Backend):
         camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.dm.camera.PhysicsCamera`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         frame_skip, checks: see :class:`~envcli.backends.backend.Backend`.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
 
     Raises:
         ConfigError: not a ``dm_env.Environment``, a spec without a fixed shape, or pixels of an env that cannot draw.

@@ -14,8 +14,8 @@ from envcli.backends.atari_bundle import AtariBundle, taken_noops
 from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.vector_backend import VectorBackend, thread_count
 from envcli.backends.vector_paces import Answer, VectorPaces
-from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.memory.buffer import Array, RolloutBuffer
 
 try:
     import envpool
@@ -59,7 +59,7 @@ class EnvpoolEnv(VectorBackend):
         from_pixels: frames are what Atari shows; of other tasks there are none.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         num_threads: of the engine; None: one for each core, at most one for each env.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
         options: for ``envpool.make_gymnasium``.
 
     Raises:

@@ -9,15 +9,15 @@ import gymnasium
 import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName
-from envcli.buffer import Array, RolloutBuffer, Rows
-from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
 from envcli.gym.info_reader import InfoReader
 from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.keys import Key
-from envcli.pixels import Pixels, Unwritten
+from envcli.memory.buffer import Array, RolloutBuffer, Rows
+from envcli.rows.done_family import EndRows, done_family
+from envcli.rows.pixels import Pixels, Unwritten
 from envcli.specs import Composite, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
@@ -42,7 +42,7 @@ class GymWrapper(Backend):
         from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
         pixels_only: with ``from_pixels``: leave the state out.
         frame_skip, checks: see :class:`~envcli.backends.backend.Backend`.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
 
     Raises:
         ConfigError: a space without a fixed shape (``Text``, ``Graph``, ``Sequence``), no frames where they are wanted,
@@ -262,7 +262,7 @@ class GymEnv(GymWrapper):
         pixels_only: with ``from_pixels``: leave the state out.
         frame_skip: see :class:`~envcli.backends.backend.Backend`; Atari's own repetition is then switched off.
         checks: see :class:`~envcli.backends.backend.Backend`.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
         options: for ``gymnasium.make``.
 
     Raises:

@@ -13,12 +13,12 @@ from gymnasium.vector import SyncVectorEnv
 
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_rows import VectorRows
-from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym import ids
 from envcli.gym.spaces import is_image
 from envcli.keys import Key
-from envcli.pixels import Pixels
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.pixels import Pixels
 
 __all__ = ["GymnasiumVectorEnv"]
 
@@ -42,7 +42,7 @@ class GymnasiumVectorEnv(VectorBackend):
         frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
         from_pixels: show what ``render()`` draws of each, under ``"pixels"``; what is kept beside it is ``"state"``.
         pixels_only: with ``from_pixels``: leave the state out.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
         options: for ``gymnasium.make_vec``.
 
     Raises:

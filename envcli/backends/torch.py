@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Self
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli import registry
 from envcli.backends.backend import Backend, step_limit
-from envcli.buffer import Array, RolloutBuffer
 from envcli.dynamics.dynamics import Dynamics
+from envcli.envs.rollout import Callback
 from envcli.errors import ConfigError, UnknownName
-from envcli.rollout import Callback
+from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.specs import Categorical
 from envcli.stateless.random_streams import RandomStreams
 from envcli.stateless.task import Task
 from envcli.stateless.task_front import TaskFront
 from envcli.stateless.task_rows import TaskRows
+from envcli.vocabulary import registry
 
 __all__ = ["TorchEnv"]
 

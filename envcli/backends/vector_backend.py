@@ -12,14 +12,14 @@ import torch
 from envcli.backends.backend import Backend, ByName
 from envcli.backends.vector_paces import Answer
 from envcli.backends.vector_rows import VectorRows, vector_reader
-from envcli.buffer import Array, RolloutBuffer
-from envcli.done_family import EndRows, done_family
 from envcli.errors import ConfigError
 from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
-from envcli.schema import at_least, cores
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.done_family import EndRows, done_family
 from envcli.seeding import seed_chain
 from envcli.specs import Composite, Unbounded
+from envcli.vocabulary.schema import at_least, cores
 
 __all__ = ["VectorBackend", "thread_count"]
 
@@ -40,7 +40,7 @@ class VectorBackend(Backend, ABC):
         num_envs: how many; None: one.
         frame_skip: how often each action is repeated by us; None: not at all. An env that is done on the way is stepped
             along, keeps what it showed at its end, and earns nothing more.
-        device: see :class:`~envcli.env.Env`.
+        device: see :class:`~envcli.Env`.
     """
 
     batched: ClassVar[bool] = True

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envcli.backends.vector_rows import VectorRows
-from envcli.buffer import Array, RolloutBuffer
-from envcli.done_family import EndRows
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.done_family import EndRows
 
 __all__ = ["Answer", "VectorPaces"]
 
@@ -53,7 +53,7 @@ class VectorPaces:
         self._num_envs = buffer.batch_size[0]
 
     def autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
-        """See :meth:`envcli.row_env.RowEnv._autoreset_rows`."""
+        """See :meth:`envcli.rows.row_env.RowEnv._autoreset_rows`."""
         n, steps = self._num_envs, stop - start
         actions = self._actions(slice(start, stop))
         actions = actions.reshape(steps * n, *actions.shape[2:])

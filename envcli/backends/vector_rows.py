@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key
+from envcli.memory.buffer import Array, RolloutBuffer
 
 __all__ = ["VectorRows", "vector_reader"]
 

@@ -12,10 +12,10 @@ from tensordict import TensorDictBase
 
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import made
-from envcli.buffer import Array
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, UnstartedError
-from envcli.roles import Roles
+from envcli.memory.buffer import Array
+from envcli.rows.roles import Roles
 from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 
@@ -167,7 +167,7 @@ class BatchedEnv(Env):
 
     @property
     def device(self) -> torch.device | None:
-        """See :class:`~envcli.env_specs.EnvSpecs`."""
+        """See :class:`~envcli.rows.env_specs.EnvSpecs`."""
         if not self._device_given:
             self._described()
         return self._device

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import EnvError
 from envcli.memory.shared_lock import SharedLock
 from envcli.memory.shared_memory import mapped, open_mapped
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.transform import Transform
 from envcli.transforms.vec_norm import VecNorm
 

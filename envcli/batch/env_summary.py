@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from envcli.action_gate import described
-from envcli.env import Env
-from envcli.env_specs import FAMILIES, leaf_specs
+from envcli.envs.env import Env
 from envcli.errors import SpecError
-from envcli.roles import Roles
+from envcli.rows.action_gate import described
+from envcli.rows.env_specs import FAMILIES, leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Composite, TensorSpec
 
 __all__ = ["EnvSummary"]
@@ -19,7 +19,7 @@ __all__ = ["EnvSummary"]
 
 @dataclass(frozen=True)
 class EnvSummary:
-    """Specs, shape and device of an env, and what it says of its entries (see :class:`~envcli.row_env.RowEnv`)."""
+    """Specs, shape and device of an env, and what it says of its entries (see :class:`~envcli.rows.row_env.RowEnv`)."""
 
     specs: dict[str, Composite]
     batch_size: torch.Size

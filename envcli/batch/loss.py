@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
-from envcli.buffer import RolloutBuffer, as_array
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
 from envcli.keys import Key, under_next
+from envcli.memory.buffer import RolloutBuffer, as_array
+from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["RESTARTED", "Loss"]
 

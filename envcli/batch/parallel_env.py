@@ -15,13 +15,13 @@ from envcli.batch.process import METHODS
 from envcli.batch.remote_batched_env import RemoteBatchedEnv
 from envcli.batch.restarting_pool import RestartingPool
 from envcli.batch.worker_pool import WorkerPool
-from envcli.buffer import Array, Place, RolloutBuffer
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
 from envcli.keys import Key
+from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.memory.shared_memory import KEPT, Mapped, SharedMemory, mapped
 from envcli.memory.spare_memory import SpareShared
-from envcli.schema import cores
+from envcli.vocabulary.schema import cores
 
 __all__ = ["ParallelEnv"]
 

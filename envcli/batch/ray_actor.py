@@ -15,12 +15,12 @@ from envcli.batch.fault import Fault
 from envcli.batch.row_chunk import RowChunk
 from envcli.batch.serial_env import SerialEnv
 from envcli.batch.share import Share
-from envcli.buffer import Array, RolloutBuffer, as_array
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
+from envcli.envs.policy_rows import PolicyRows
+from envcli.envs.rollout import Rollout
 from envcli.keys import Key, under_next
-from envcli.policy_rows import PolicyRows
-from envcli.rollout import Rollout
+from envcli.memory.buffer import Array, RolloutBuffer, as_array
+from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["Place", "RayActor"]
 

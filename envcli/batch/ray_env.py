@@ -15,12 +15,12 @@ from envcli.batch.ray_cluster import RayCluster
 from envcli.batch.ray_pool import RayPool
 from envcli.batch.remote_batched_env import RemoteBatchedEnv
 from envcli.batch.row_chunk import RowChunk
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError
 from envcli.keys import Key, under_next
-from envcli.schema import cores
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
+from envcli.vocabulary.schema import cores
 
 __all__ = ["RayEnv"]
 

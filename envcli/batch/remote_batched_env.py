@@ -13,12 +13,12 @@ from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.loss import RESTARTED
 from envcli.batch.timeouts import Timeouts
-from envcli.buffer import Array
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import Key, under_next
-from envcli.roles import Roles
+from envcli.memory.buffer import Array
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.roles import Roles
 
 __all__ = ["RemoteBatchedEnv"]
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from envcli.buffer import Array, RolloutBuffer
 from envcli.keys import Key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
 
 __all__ = ["RowChunk"]
 

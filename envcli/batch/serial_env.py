@@ -8,8 +8,8 @@ from typing import Any
 from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import PHASES, Share
-from envcli.buffer import Array, Place, RolloutBuffer
 from envcli.keys import Key
+from envcli.memory.buffer import Array, Place, RolloutBuffer
 
 __all__ = ["SerialEnv"]
 

@@ -14,12 +14,12 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.batch.loss import Loss
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
+from envcli.envs.rollout import Rollout
 from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
-from envcli.rollout import Rollout
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["PHASES", "Share", "made"]
 

@@ -10,9 +10,9 @@ import torch
 from envcli.batch.channel import AUTORESET, PAUSE, RESET, STEP
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import Share
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.keys import Key
+from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.shared_memory import Known, Mapped, open_all
 
 __all__ = ["ShareServer"]

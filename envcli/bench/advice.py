@@ -9,7 +9,7 @@ from envcli.bench.breakdown import Breakdown
 from envcli.bench.parts import BACKEND, IDLE, PIXELS, POLICY, POLICY_ROWS, SIMULATOR, STEPS, WAITING
 from envcli.bench.report import percent
 from envcli.bench.workload import Workload
-from envcli.schema import cores
+from envcli.vocabulary.schema import cores
 
 __all__ = ["advice"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from envcli.bench.sample import Sample, speeds, summary
 from envcli.errors import ConfigError, EnvcliError
-from envcli.json_file import read_json
+from envcli.folders.json_file import read_json
 from envcli.terminal.answer import near
 
 __all__ = ["Baseline"]

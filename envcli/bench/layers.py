@@ -9,20 +9,22 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from envcli import registry, rollout
 from envcli.backends.backend import Backend
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.share import Share
 from envcli.bench.meter import Meter, Reading
 from envcli.bench.parts import ACTIONS, BACKEND, LOOP, MEMORY, POLICY, POLICY_ROWS, ROOT, SIMULATOR, WAITING
-from envcli.buffer import RolloutBuffer
-from envcli.env import Env
-from envcli.policy_rows import PolicyRows
-from envcli.rollout import Rollout
-from envcli.row_env import RowEnv
-from envcli.transformed_env import TransformedEnv
+from envcli.chain import bound_chain
+from envcli.envs import rollout
+from envcli.envs.env import Env
+from envcli.envs.policy_rows import PolicyRows
+from envcli.envs.rollout import Rollout
+from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.row_env import RowEnv
 from envcli.transforms.image import ImageSequence, ImageTransform
+from envcli.transforms.row_hooks import RowHooks
 from envcli.transforms.transform import Transform
+from envcli.vocabulary import registry
 
 __all__ = ["Layers", "TimedMaker"]
 
@@ -62,7 +64,7 @@ class Layers:
         for name in ("_autoreset_rows", "_receive_row", "_reset_row", "_step_row"):
             self._put(ParallelEnv, name, timed(WAITING, getattr(ParallelEnv, name), spans=True))
         self._put(registry, "call", self._naming(registry.call))
-        self._put(TransformedEnv, "_bind_one", self._timing_hooks(TransformedEnv._bind_one))
+        self._put(bound_chain, "row_hooks", self._timing_hooks(bound_chain.row_hooks))
         self._put(ImageSequence, "_rules", self._timing_rules(ImageSequence._rules))
         self._put(PolicyRows, "__init__", self._timing_policy(PolicyRows.__init__))
 
@@ -128,16 +130,15 @@ class Layers:
             for name in ("_apply_transform", "_of_frame"):
                 transform.__dict__[name] = self.meter.timed(where, getattr(transform, name))
 
-    def _timing_hooks(self, bind_one: Callable[..., None]) -> Callable[..., None]:
-        """``TransformedEnv._bind_one``, which adds the hooks of a transform to the lists that each step walks."""
+    def _timing_hooks(self, row_hooks: Callable[..., RowHooks]) -> Callable[..., RowHooks]:
+        """`envcli.chain.bound_chain.row_hooks`, which binds one transform."""
 
-        def bind(env: Any, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-            before = {id(hook) for hooks in _hooks(env) for hook in hooks}
-            bind_one(env, transform, inner, outer)
-            for hooks in _hooks(env):
-                hooks[:] = [hook if id(hook) in before else self.meter.timed(_name(transform), hook) for hook in hooks]
+        def bound(transform: Transform, *args: Any) -> RowHooks:
+            name = _name(transform)
+            hooks = row_hooks(transform, *args)
+            return RowHooks(*(None if hook is None else self.meter.timed(name, hook) for hook in hooks))
 
-        return bind
+        return bound
 
     def _timing_rules(self, rules: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         """``ImageSequence._rules``: several transforms that are run as one, a rule each."""
@@ -176,10 +177,6 @@ class TimedMaker:
 
 def _nothing() -> None:
     """What the other envs of a process say."""
-
-
-def _hooks(env: Any) -> tuple[list[Any], ...]:  # Any: a TransformedEnv while it binds
-    return env._before_step, env._after_step, env._after_reset
 
 
 def _name(transform: Transform) -> str:

@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from envcli.provenance import versions
-from envcli.schema import cores
+from envcli.installed.provenance import versions
+from envcli.vocabulary.schema import cores
 
 __all__ = ["describe", "line", "notes"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from envcli.bench import machine
 from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
-from envcli.schema import in_one_line
 from envcli.terminal.answer import number
+from envcli.vocabulary.schema import in_one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

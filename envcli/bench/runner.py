@@ -16,10 +16,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from envcli import registry
 from envcli.bench.processes import cpu_seconds, family, peak_bytes
 from envcli.bench.workload import Unfit, Workload
 from envcli.errors import ConfigError, EnvcliError, MissingDependency
+from envcli.vocabulary import registry
 
 __all__ = ["Runner", "main"]
 

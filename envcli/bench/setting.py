@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envcli.bench.workload import Workload
-from envcli.schema import in_one_line
+from envcli.vocabulary.schema import in_one_line
 
 __all__ = ["Setting"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from envcli.bench.report import percent, three_digits
 from envcli.errors import ConfigError
-from envcli.schema import in_one_line
+from envcli.vocabulary.schema import in_one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

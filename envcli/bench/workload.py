@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from envcli import registry
 from envcli.errors import ConfigError
-from envcli.schema import cores
+from envcli.vocabulary import registry
+from envcli.vocabulary.schema import cores
 
 __all__ = ["Unfit", "Workload"]
 
@@ -26,7 +26,7 @@ class Workload:
     A value that can be sent as JSON: each contender gets it in a process of its own.
 
     Args:
-        cfg: the keys of `envcli.schema.EnvConfig`, resolved, as plain dicts.
+        cfg: the keys of `envcli.vocabulary.schema.EnvConfig`, resolved, as plain dicts.
         steps: of each env, in one pass.
         seed: of the first env, and of the actions.
         actions: a ``.npy`` file: ``[batch, time]`` numbers of discrete actions, or ``[batch, time, *value]``; None

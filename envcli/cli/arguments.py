@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from envcli.catalog import existing_folder
 from envcli.errors import ConfigError, nearest
+from envcli.vocabulary.catalog import existing_folder
 
 __all__ = ["FLAGS", "Arguments", "parse"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from envcli import catalog, commands, schema
+from envcli import commands
 from envcli.cli.arguments import FLAGS
 from envcli.errors import EnvcliError
+from envcli.vocabulary import catalog, schema
 
 __all__ = ["candidates"]
 

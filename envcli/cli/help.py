@@ -8,8 +8,9 @@ import textwrap
 from collections.abc import Iterable
 
 import envcli
-from envcli import catalog, commands, schema
+from envcli import commands
 from envcli.cli.arguments import FLAGS
+from envcli.vocabulary import catalog, schema
 
 __all__ = ["command_help", "main_help"]
 

@@ -17,10 +17,10 @@ from envcli import commands
 from envcli.cli import jobs, sweep
 from envcli.configuration import composition, environment, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
-from envcli.json_file import read_json
-from envcli.provenance import versions
+from envcli.folders.json_file import read_json
+from envcli.folders.run_folder import RunFolder
+from envcli.installed.provenance import versions
 from envcli.reports.job import shown
-from envcli.run_folder import RunFolder
 
 __all__ = ["Failure", "run"]
 

@@ -10,11 +10,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from envcli import catalog, commands
+from envcli import commands
 from envcli.cli import arguments
 from envcli.configuration import composition, overrides, refusals
 from envcli.errors import ConfigError
 from envcli.terminal.answer import json_alone
+from envcli.vocabulary import catalog
 
 __all__ = ["launch"]
 

@@ -2,7 +2,7 @@
 
 A command is a module that imports nothing heavy at its top (help and completion import it) and holds either
 
-* ``Config``, a dataclass from `envcli.schema`, and ``run(cfg)`` or ``run(cfg, folder)``; its defaults are in
+* ``Config``, a dataclass from `envcli.vocabulary.schema`, and ``run(cfg)`` or ``run(cfg, folder)``; its defaults are in
   ``conf/<command>.yaml``. With ``folder``, a `RunFolder`, the command keeps results there; without, it writes nothing.
   What ``run`` returns, if anything, is the number a sweeper optimises; a failure is an exception. ``POSITIONAL``, if
   there, names the key whose value may be typed without it. Or

@@ -25,12 +25,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from envcli import registry
 from envcli.errors import ConfigError, EnvcliError, EnvError, UnknownName
-from envcli.json_file import write_json
-from envcli.run_folder import RunFolder
-from envcli.schema import WORKLOAD, EnvConfig, at_least, key
+from envcli.folders.json_file import write_json
+from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, near
+from envcli.vocabulary import registry
+from envcli.vocabulary.schema import WORKLOAD, EnvConfig, at_least, key
 
 __all__ = ["Config", "run"]
 

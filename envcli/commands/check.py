@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envcli.errors import EnvError
-from envcli.schema import EnvConfig
 from envcli.terminal.answer import answer
+from envcli.vocabulary.schema import EnvConfig
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import envcli
-from envcli import extensions, gl
-from envcli.extensions import Extension
-from envcli.installation import Part, parts
-from envcli.schema import Answer
+from envcli import gl
+from envcli.installed import extensions
+from envcli.installed.extensions import Extension
+from envcli.installed.parts import Part, parts
 from envcli.terminal.answer import answer
+from envcli.vocabulary.schema import Answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

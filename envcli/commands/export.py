@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import envcli
-from envcli import registry
-from envcli.catalog import existing_folder
 from envcli.errors import ConfigError, StoreError
-from envcli.json_file import read_json
-from envcli.schema import MISSING, ONE_ENV, Answer, key
+from envcli.folders.json_file import read_json
 from envcli.terminal.answer import answer, near
+from envcli.vocabulary import registry
+from envcli.vocabulary.catalog import existing_folder
+from envcli.vocabulary.schema import MISSING, ONE_ENV, Answer, key
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -13,10 +13,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envcli import catalog, registry
 from envcli.errors import ConfigError, UnknownName
-from envcli.schema import Answer, key
 from envcli.terminal.answer import answer
+from envcli.vocabulary import catalog, registry
+from envcli.vocabulary.schema import Answer, key
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -21,20 +21,20 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envcli import registry
-from envcli.catalog import existing_folder
 from envcli.errors import ConfigError
-from envcli.json_file import plain, read_json
-from envcli.run_folder import RunFolder
-from envcli.schema import EnvConfig, at_least, key
+from envcli.folders.json_file import plain, read_json
+from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.progress import Progress
+from envcli.vocabulary import registry
+from envcli.vocabulary.catalog import existing_folder
+from envcli.vocabulary.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
     from rich.table import Table
     from tensordict import TensorDictBase
 
-    from envcli.env import Env
+    from envcli.envs.env import Env
     from envcli.frames.scene import Frame, Scene
     from envcli.keys import NestedKey
 

@@ -20,20 +20,20 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from envcli import registry
 from envcli.errors import ConfigError
-from envcli.json_file import plain
-from envcli.run_folder import RunFolder
-from envcli.schema import EnvConfig, at_least, key
+from envcli.folders.json_file import plain
+from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.progress import Progress
+from envcli.vocabulary import registry
+from envcli.vocabulary.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.table import Table
 
-    from envcli.env import Env
+    from envcli.envs.env import Env
     from envcli.policies.policy import BoundPolicy
     from envcli.recorders.recorder import Recorder
     from envcli.trackers.tracker import Tracker
@@ -132,8 +132,8 @@ def _record(env: Env, cfg: Config, folder: RunFolder, tracker: Tracker) -> tuple
 
 def _stream(env: Env, cfg: Config, folder: RunFolder) -> tuple[int, dict[str, Any]]:
     """As :func:`_record`, piece by piece in constant memory: episodes are counted, and nobody hears of each."""
+    from envcli.envs.stream import pieces
     from envcli.episodes import Episodes
-    from envcli.stream import pieces
 
     assert cfg.total_steps is not None
     recorder, policy = _parts(env, cfg, folder)

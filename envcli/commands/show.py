@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
-from envcli.catalog import existing_folder
-from envcli.changes import changes
 from envcli.errors import ConfigError
-from envcli.json_file import read_json
-from envcli.run_folder import run_state
-from envcli.schema import MISSING, Answer, key
+from envcli.folders.json_file import read_json
+from envcli.folders.run_folder import run_state
 from envcli.terminal.answer import answer, near, number
+from envcli.vocabulary.catalog import existing_folder
+from envcli.vocabulary.changes import changes
+from envcli.vocabulary.schema import MISSING, Answer, key
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,13 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envcli.schema import EnvConfig
 from envcli.terminal.answer import answer
+from envcli.vocabulary.schema import EnvConfig
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from envcli.env import Env
+    from envcli.envs.env import Env
 
 __all__ = ["Config", "run"]
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envcli import catalog, commands
+from envcli import commands
 from envcli.configuration import launchers
+from envcli.vocabulary import catalog
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from envcli.catalog import extra_folders
 from envcli.errors import MissingDependency
-from envcli.schema import cores
+from envcli.vocabulary.catalog import extra_folders
+from envcli.vocabulary.schema import cores
 
 __all__ = ["at_once", "preset", "workers"]
 

@@ -20,11 +20,13 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from envcli import catalog, commands, extensions
+from envcli import commands
 from envcli.configuration.overrides import key_of
 from envcli.errors import ConfigError
-from envcli.schema import in_one_line
+from envcli.installed import extensions
 from envcli.terminal.printable import printable
+from envcli.vocabulary import catalog
+from envcli.vocabulary.schema import in_one_line
 
 __all__ = ["ConfigLoader"]
 

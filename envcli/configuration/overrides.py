@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from envcli import catalog, commands
+from envcli import commands
 from envcli.configuration import launchers
 from envcli.errors import ConfigError, nearest
+from envcli.vocabulary import catalog
 
 __all__ = ["as_typed", "check", "is_sweep", "key_of", "named", "require_preset", "resumed_place"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from envcli import commands
 from envcli.configuration import composition, overrides, refusals
 from envcli.errors import ConfigError, UnknownName, nearest
-from envcli.schema import ONE_ENV, WORKLOAD, check_finite, in_one_line
+from envcli.vocabulary.schema import ONE_ENV, WORKLOAD, check_finite, in_one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

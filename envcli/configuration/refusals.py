@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from envcli import catalog
 from envcli.configuration.composition import compose
 from envcli.configuration.overrides import is_sweep
 from envcli.errors import nearest
+from envcli.vocabulary import catalog
 
 __all__ = ["explain", "kinds", "unknown"]
 

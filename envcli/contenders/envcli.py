@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from tensordict import TensorDictBase
 
-from envcli import registry
 from envcli.bench.workload import Workload
 from envcli.builder import build
 from envcli.contenders.contender import Array, Contender
 from envcli.specs import OneHot
+from envcli.vocabulary import registry
 
 __all__ = ["EnvcliContender"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from tensordict import TensorDictBase
 
-from envcli import registry
 from envcli.bench.workload import Workload
 from envcli.contenders.envcli import EnvcliContender
+from envcli.vocabulary import registry
 
 __all__ = ["EnvcliMemmapContender"]
 

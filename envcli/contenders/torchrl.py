@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from envcli import registry
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Contender, Unfit
 from envcli.errors import MissingDependency
+from envcli.vocabulary import registry
 
 __all__ = ["TorchrlContender"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import dm_env
 import numpy as np
 
-from envcli.announced import CURE
-from envcli.buffer import Rows
 from envcli.dm.specs import announced
 from envcli.errors import EnvError, SpecError
-from envcli.strict_rows import StrictRows, strict_rows
+from envcli.memory.buffer import Rows
+from envcli.rows.announced import CURE
+from envcli.rows.strict_rows import StrictRows, strict_rows
 
 __all__ = ["DMAnswers"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from envcli import gl
 from envcli.errors import ConfigError
-from envcli.pixels import FrameSize, Pixels, frame_size
+from envcli.rows.pixels import FrameSize, Pixels, frame_size
 
 __all__ = ["PhysicsCamera", "release"]
 

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from dm_env import specs
 
-from envcli.announced import Announced, AnnouncedNest
-from envcli.buffer import RolloutBuffer, Rows
 from envcli.errors import ConfigError
 from envcli.keys import Key
-from envcli.pixels import image_spec
+from envcli.memory.buffer import RolloutBuffer, Rows
+from envcli.rows.announced import Announced, AnnouncedNest
+from envcli.rows.pixels import image_spec
+from envcli.rows.strict_rows import NestedRows
 from envcli.specs import Binary, Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
 from envcli.specs.counts import choice_counts
-from envcli.strict_rows import NestedRows
 
 __all__ = ["announced", "dm_spec_to_spec", "is_nested", "row_reader", "row_writer", "spec_to_dm_spec"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from envcli.buffer import Array
 from envcli.keys import Key
+from envcli.memory.buffer import Array
 from envcli.shards.entry import Entry
 from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout

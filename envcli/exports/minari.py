@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from envcli.buffer import Array
-from envcli.env_specs import leaf_specs
 from envcli.errors import MissingDependency
 from envcli.exports.export import Export, trajectories
 from envcli.gym.spaces import spec_to_space
 from envcli.keys import Key
+from envcli.memory.buffer import Array
+from envcli.rows.env_specs import leaf_specs
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import MultiOneHot, OneHot, TensorSpec
 

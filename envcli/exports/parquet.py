@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from envcli.buffer import Array
 from envcli.errors import MissingDependency
 from envcli.exports.export import BLOCK, Export, trajectories
 from envcli.keys import Key
+from envcli.memory.buffer import Array
 from envcli.shards.sharded_rollout import ShardedRollout
 
 __all__ = ["ParquetExport"]

@@ -11,11 +11,11 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from envcli.announced import CURE, Announced, check_flag
-from envcli.buffer import Array, Rows
 from envcli.errors import ConfigError, SpecError
 from envcli.gym.spaces import announced
-from envcli.strict_rows import StrictRows, strict_rows
+from envcli.memory.buffer import Array, Rows
+from envcli.rows.announced import CURE, Announced, check_flag
+from envcli.rows.strict_rows import StrictRows, strict_rows
 
 __all__ = ["GymAnswers", "Step"]
 

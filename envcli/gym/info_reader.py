@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from envcli.buffer import RolloutBuffer
 from envcli.errors import SpecError
+from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Composite, TensorSpec, Unbounded
 
 __all__ = ["InfoReader", "default_info_dict_reader"]

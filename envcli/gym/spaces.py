@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from envcli.announced import Announced, AnnouncedNest
-from envcli.buffer import Array, RolloutBuffer, Rows
 from envcli.errors import ConfigError
 from envcli.keys import Key
+from envcli.memory.buffer import Array, RolloutBuffer, Rows
+from envcli.rows.announced import Announced, AnnouncedNest
+from envcli.rows.strict_rows import NestedRows
 from envcli.specs import (
     Binary,
     Bounded,
@@ -28,7 +29,6 @@ from envcli.specs import (
     Unbounded,
 )
 from envcli.specs.counts import choice_counts
-from envcli.strict_rows import NestedRows
 
 __all__ = [
     "announced",

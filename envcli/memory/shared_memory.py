@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import torch
 
-from envcli.buffer import Array
 from envcli.errors import EnvError
 from envcli.keys import Key
+from envcli.memory.buffer import Array
 
 __all__ = ["KEPT", "Known", "Mapped", "SharedMemory", "mapped", "nameless_file", "open_all", "open_mapped", "remember"]
 
@@ -66,7 +66,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class SharedMemory:
-    """A ``Place`` (see :mod:`envcli.buffer`): rows in memory that other processes of this user can map.
+    """A ``Place`` (see :mod:`envcli.memory.buffer`): rows in memory that other processes of this user can map.
 
     It has no name in the file system, is not counted against ``/dev/shm``, and is gone with the last process that maps
     it, however that ends. One file descriptor, let go of with this object; the rows themselves live on as long as

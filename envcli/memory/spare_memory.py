@@ -11,8 +11,8 @@ from collections.abc import Set
 import numpy as np
 import torch
 
-from envcli.buffer import Place, in_memory
 from envcli.keys import Key
+from envcli.memory.buffer import Place, in_memory
 from envcli.memory.shared_memory import KEPT, SharedMemory
 
 __all__ = ["SpareMemory", "SpareShared"]
@@ -26,7 +26,7 @@ _spare: dict[int, list[mmap.mmap]] = {}  # size -> blocks that nobody looks at a
 
 
 class SpareMemory:
-    """A ``Place`` (see :mod:`envcli.buffer`) where rows that are written before they are read may hold anything.
+    """A ``Place`` (see :mod:`envcli.memory.buffer`) where rows that are written before they are read may hold anything.
 
     New pages are zeroed by the kernel when they are first written, 15 us for the two frames of a step of Atari, and a
     virtual machine may have to fetch them from its host, ten times that. Memory that was written before costs neither.

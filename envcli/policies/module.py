@@ -15,11 +15,11 @@ from tensordict.nn import TensorDictModule
 from torch import nn
 
 from envcli import torch_script
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvcliError, UnknownName
 from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import TensorSpec
 
 __all__ = ["ModulePolicy"]

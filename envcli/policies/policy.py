@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tensordict import TensorDictBase
 
-from envcli.env import Env
+from envcli.envs.env import Env
 
 __all__ = ["BoundPolicy", "Policy"]
 

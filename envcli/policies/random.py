@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.policies.policy import Policy
 
 __all__ = ["RandomPolicy"]

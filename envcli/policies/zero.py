@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tensordict import TensorDictBase
 
-from envcli.env import Env
-from envcli.env_specs import leaf_specs
+from envcli.envs.env import Env
 from envcli.keys import as_user_key
 from envcli.policies.policy import BoundPolicy, Policy
+from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["ZeroPolicy"]
 

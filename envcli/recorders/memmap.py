@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envcli.buffer import RolloutBuffer
+from envcli.memory.buffer import RolloutBuffer
 from envcli.recorders.recorder import Recorder
-from envcli.row_env import RowEnv
+from envcli.rows.row_env import RowEnv
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.shards.shard_folder import ShardFolder
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from envcli.buffer import RolloutBuffer
 from envcli.errors import ConfigError
+from envcli.memory.buffer import RolloutBuffer
 from envcli.recorders.recorder import Recorder
-from envcli.row_env import RowEnv
+from envcli.rows.row_env import RowEnv
 
 _STEPS = 2**16  # of a piece
 

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
-from envcli.buffer import RolloutBuffer
 from envcli.errors import ConfigError
-from envcli.row_env import RowEnv
+from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.row_env import RowEnv
 
 __all__ = ["Recorder", "Stream"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from envcli.errors import StoreError
-from envcli.json_file import read_json
-from envcli.run_folder import run_state
+from envcli.folders.json_file import read_json
+from envcli.folders.run_folder import run_state
 from envcli.terminal.printable import printable
 
 __all__ = ["Job", "shown"]
@@ -24,8 +24,8 @@ _NUMBERED = re.compile(r"(\d+)_(.*)")  # what conf/command.yaml calls the folder
 class Job:
     """A run and what is known of it. What its files hold may have been written by anybody: nothing here trusts it.
 
-    ``state`` is that of :func:`envcli.run_folder.run_state`, or ``unreadable`` where a file is broken; ``error`` then
-    says how.
+    ``state`` is that of :func:`envcli.folders.run_folder.run_state`, or ``unreadable`` where a file is broken;
+    ``error`` then says how.
     """
 
     folder: Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from envcli.errors import StoreError
-from envcli.json_file import write_json, write_text
+from envcli.folders.json_file import write_json, write_text
 from envcli.reports.page import page
 from envcli.reports.spreadsheet import text
 from envcli.reports.sweep import Sweep

@@ -9,7 +9,7 @@ from typing import Any
 from tensordict import TensorDictBase
 
 from envcli.errors import StoreError
-from envcli.json_file import read_json
+from envcli.folders.json_file import read_json
 from envcli.keys import Key
 from envcli.shards.entry import DEEPEST, file_name
 from envcli.shards.manifest import NAME, Manifest

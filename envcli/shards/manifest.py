@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from tensordict import MemoryMappedTensor, TensorDict
 
-from envcli.buffer import as_array
 from envcli.errors import StoreError
 from envcli.keys import nest
+from envcli.memory.buffer import as_array
 from envcli.shards import twins
 from envcli.shards.entry import Entry, checked_entries, count, text
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from tensordict import MemoryMappedTensor, TensorDict
 
-from envcli.buffer import Layout, RolloutBuffer
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
+from envcli.memory.buffer import Layout, RolloutBuffer
 from envcli.memory.shared_memory import remember
 from envcli.shards import twins
 from envcli.shards.entry import entries_of, file_name

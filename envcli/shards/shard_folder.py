@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from envcli.buffer import Layout, Place, RolloutBuffer, as_array, in_memory
 from envcli.errors import StoreError
-from envcli.folder_lock import FolderLock
+from envcli.folders.folder_lock import FolderLock
+from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, in_memory
 from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 from envcli.shards.memmap_folder import MemmapFolder

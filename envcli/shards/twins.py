@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from envcli.buffer import Array, as_array
 from envcli.errors import StoreError
 from envcli.keys import Key
+from envcli.memory.buffer import Array, as_array
 
 __all__ = ["apart", "files", "read", "restored", "twin_of", "write"]
 

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from envcli.done_family import done_family
 from envcli.dynamics.dynamics import Dynamics
 from envcli.errors import ConfigError, SpecError, UnknownName
+from envcli.rows.done_family import done_family
 from envcli.specs import Categorical, Composite, OneHot, TensorSpec, Unbounded
 
 __all__ = ["MOMENT", "Task", "Values"]

@@ -9,10 +9,10 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torch._C._functorch import is_batchedtensor
 
-from envcli.action_gate import as_member
 from envcli.errors import SpecError
 from envcli.keys import DONE_FAMILY, as_user_key
 from envcli.mdp import leaf_paths
+from envcli.rows.action_gate import as_member
 from envcli.specs import TensorSpec
 from envcli.stateless.random_streams import RandomStreams
 from envcli.stateless.task import Task, Values

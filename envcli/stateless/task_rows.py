@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from envcli.buffer import Array, RolloutBuffer
+from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.stateless.random_streams import RandomStreams
 from envcli.stateless.task import MOMENT, Task, Values
 

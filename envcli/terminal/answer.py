@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from envcli.json_file import plain
+from envcli.folders.json_file import plain
 from envcli.terminal.printable import printable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ClosedError, ContractError
 from envcli.testing.promises import PROMISES
 

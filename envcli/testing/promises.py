@@ -11,10 +11,10 @@ from collections.abc import Callable
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.env import Env
-from envcli.env_specs import FAMILIES, leaf_specs
+from envcli.envs.env import Env
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import leaf_paths
+from envcli.rows.env_specs import FAMILIES, leaf_specs
 from envcli.seeding import drawing_from, seed_chain
 from envcli.testing.requirements import (
     abridged,

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import torch
 from tensordict import TensorDictBase
 
-from envcli.env_specs import leaf_specs
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key
 from envcli.mdp import leaf_paths
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite
 
 __all__ = [

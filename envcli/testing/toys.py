@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.done_family import done_family
-from envcli.env_base import EnvBase
+from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey
+from envcli.rows.done_family import done_family
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 
 __all__ = ["FAULTS", "BrokenEnv", "CountingEnv", "DoubleEnv", "NestedEnv", "StatelessEnv"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import SpecError
 from envcli.seeding import drawing_from
 from envcli.specs import TensorSpec

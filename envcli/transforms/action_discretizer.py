@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path
-from envcli.roles import Roles
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, MultiCategorical, MultiOneHot, TensorSpec
 from envcli.transforms.action_transform import ActionTransform, one_of
 

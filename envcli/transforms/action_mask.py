@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from envcli.action_gate import masked
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import NestedKey, as_path
-from envcli.roles import Roles
+from envcli.rows.action_gate import masked
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.roles import Roles
 from envcli.transforms.transform import Transform
 
 __all__ = ["ActionMask"]
@@ -56,9 +56,6 @@ class ActionMask(Transform):
 
     def _roles(self) -> Roles:
         return Roles(masks={as_path(self.action_key): as_path(self.mask_key)})
-
-    def _is_idle(self) -> bool:
-        return True
 
     def extra_repr(self) -> str:
         """The keys, for ``repr``."""

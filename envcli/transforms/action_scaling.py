@@ -8,9 +8,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from envcli.buffer import RolloutBuffer
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey
+from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, TensorSpec, Unbounded
 from envcli.transforms.action_transform import ActionTransform, one_of
 from envcli.transforms.loc_scale import LocScale, Numbers, as_numbers

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from envcli.buffer import RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
 

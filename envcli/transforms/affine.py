@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from envcli.buffer import Array
 from envcli.keys import NestedKey
+from envcli.memory.buffer import Array
 from envcli.specs import TensorSpec
 from envcli.transforms.elementwise import ArrayRule, Elementwise
 from envcli.transforms.loc_scale import LocScale, Numbers

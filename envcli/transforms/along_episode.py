@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer, as_numbers
-from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, Unbounded
 from envcli.transforms.episode_starts import done_before
 from envcli.transforms.transform import Transform

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer, as_array
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer, as_array
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.image import channel_axis
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides

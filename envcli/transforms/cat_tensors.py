@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.specs.space import ContinuousBox
 from envcli.transforms.transform import Transform

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.mdp import leaf_paths
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
 

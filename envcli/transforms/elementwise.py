@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from envcli.buffer import Array, RolloutBuffer, as_numbers
-from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import NestedKey, as_path, as_user_key
+from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec
 from envcli.specs.space import ContinuousBox
 from envcli.transforms.transform import Transform

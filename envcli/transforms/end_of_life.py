@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
-from envcli.roles import Roles
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite, Unbounded
 from envcli.transforms.episode_starts import done_before
 from envcli.transforms.inside import Inside

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tensordict import TensorDictBase
 
-from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite
 from envcli.transforms.transform import Transform
 
@@ -68,9 +68,6 @@ class ExcludeTransform(Transform):
         state = input_spec["full_state_spec"]
         input_spec["full_state_spec"] = without(state, self._gone)
         return input_spec
-
-    def _is_idle(self) -> bool:
-        return True
 
     def extra_repr(self) -> str:
         """The keys, for ``repr``."""

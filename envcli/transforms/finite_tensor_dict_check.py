@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer, as_numbers
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key
 from envcli.mdp import leaf_paths
+from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
 from envcli.transforms.transform import Transform
 
 __all__ = ["FiniteTensorDictCheck"]

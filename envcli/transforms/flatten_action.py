@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import RolloutBuffer
 from envcli.errors import SpecError, TransformError
 from envcli.keys import NestedKey, as_path
+from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import TensorSpec
 from envcli.transforms.action_transform import ActionTransform
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.transforms.inside import Inside, put_back
 from envcli.transforms.transform import Transform
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from envcli.buffer import Array
 from envcli.errors import TransformError
 from envcli.keys import NestedKey
+from envcli.memory.buffer import Array
 from envcli.specs import Bounded, TensorSpec
 from envcli.transforms.image import ByteRule, ImageTransform, channel_axis
 

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import torch
 
-from envcli.buffer import Array, RolloutBuffer, as_array
-from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import NestedKey, as_path
+from envcli.memory.buffer import Array, RolloutBuffer, as_array
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
-from envcli.roles import Roles
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite
 from envcli.transforms.episode_starts import done_before
 from envcli.transforms.transform import Transform

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.keys import Key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
 
 __all__ = ["Inside", "Saved", "put_back"]
 

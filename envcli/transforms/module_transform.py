@@ -11,10 +11,10 @@ from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 
 from envcli import torch_script
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key
-from envcli.roles import Roles
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.seeding import drawing_from
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.inside import Inside, put_back

@@ -7,11 +7,12 @@ from typing import Any
 
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.specs import Composite
+from envcli.transforms.row_hooks import RowHooks
 from envcli.transforms.transform import Transform
 
 __all__ = ["RenameTransform"]
@@ -157,8 +158,8 @@ class RenameTransform(Transform):
         self._following = arrays([(under_next(i), under_next(o)) for i, o in self._pairs]) if copied else []
         self._taken = arrays(self._pairs_inv) if copied else []
 
-    def _is_idle(self) -> bool:
-        return not self.create_copy
+    def _row_hooks(self) -> RowHooks:
+        return super()._row_hooks() if self.create_copy else RowHooks()
 
     def _step_row(self, t: int) -> None:
         for source, target in self._following:

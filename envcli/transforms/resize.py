@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from envcli.buffer import Array, as_array
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey
+from envcli.memory.buffer import Array, as_array
 from envcli.transforms.image import ByteRule, ImageTransform, channel_axis, height_and_width
 from envcli.transforms.shrinking import Shrinking
 

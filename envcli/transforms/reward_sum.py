@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envcli.keys import NestedKey, as_path
-from envcli.roles import Roles
+from envcli.rows.roles import Roles
 from envcli.transforms.along_episode import AlongEpisode
 
 __all__ = ["RewardSum"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from envcli.buffer import Array
 from envcli.errors import TransformError
+from envcli.memory.buffer import Array
 from envcli.memory.shared_memory import SharedMemory, mapped
 
 __all__ = ["RunningSums"]

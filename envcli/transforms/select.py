@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tensordict import TensorDictBase
 
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.specs import Composite
 from envcli.transforms.exclude import left_out, matches
 from envcli.transforms.transform import Transform
@@ -59,9 +59,6 @@ class SelectTransform(Transform):
         keep += [before.full_reward_spec] if self.keep_rewards else []
         keep += [before.full_done_spec] if self.keep_dones else []
         self._always = {path for family in keep for path in leaf_specs(family)}
-
-    def _is_idle(self) -> bool:
-        return True
 
     def extra_repr(self) -> str:
         """The keys, for ``repr``."""

@@ -6,9 +6,9 @@ from abc import ABC
 
 import torch
 
-from envcli.env_specs import leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import as_path
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Binary, Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
 

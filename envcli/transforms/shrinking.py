@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from envcli.buffer import Array
+from envcli.memory.buffer import Array
 
 __all__ = ["Shrinking"]
 

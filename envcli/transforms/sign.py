@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from envcli.buffer import Array
 from envcli.errors import TransformError
+from envcli.memory.buffer import Array
 from envcli.specs import TensorSpec
 from envcli.specs.space import ContinuousBox
 from envcli.transforms.elementwise import ArrayRule, Elementwise, NumberRule

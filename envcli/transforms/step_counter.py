@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Categorical, Composite
 from envcli.transforms.episode_starts import done_before
 from envcli.transforms.transform import Transform

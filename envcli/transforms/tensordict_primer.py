@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
-from envcli.roles import Roles
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
 

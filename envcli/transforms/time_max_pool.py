@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey, as_path, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
 from envcli.transforms.transform import Transform

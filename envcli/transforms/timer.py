@@ -7,10 +7,10 @@ from time import perf_counter
 
 import torch
 
-from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import TransformError
 from envcli.keys import NestedKey, as_path, under_next
-from envcli.roles import Roles
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite
 from envcli.transforms.transform import Transform
 

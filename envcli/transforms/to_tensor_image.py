@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from envcli.buffer import Array
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey
+from envcli.memory.buffer import Array
 from envcli.transforms.image import ByteRule, ImageTransform
 
 __all__ = ["ToTensorImage"]

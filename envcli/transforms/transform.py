@@ -9,14 +9,15 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import EnvSpecs, leaf_specs
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, under_next
-from envcli.roles import Roles
-from envcli.row_views import is_passing
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.row_views import is_passing
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.inside import Inside
+from envcli.transforms.row_hooks import RowHooks
 
 __all__ = ["Transform"]
 
@@ -168,10 +169,6 @@ class Transform(torch.nn.Module):
     def _meets(self, before: EnvSpecs) -> None:
         """Look at the env before, when the chain is built; the methods that change specs are called next."""
 
-    def _is_idle(self) -> bool:
-        """After ``_bind``: is there nothing to do at a step or reset, so that the row hooks need not be called?"""
-        return False
-
     def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
         """The entries that the env before must show, and those that it must take."""
         return self.in_keys, self.in_keys_inv
@@ -266,6 +263,16 @@ class Transform(torch.nn.Module):
         """Before the step: from ``outer`` root ``[t]`` to ``inner`` root ``[t]``."""
         for source, target in self._inverse_moves:
             target[t] = self._inwards(source[t])
+
+    def _row_hooks(self) -> RowHooks:
+        """The hooks above, those that have something to do. Called after ``_bind``."""
+        kind = type(self)
+        inverts = kind._inv_row is not Transform._inv_row or self._inverse_moves
+        steps = kind._step_row is not Transform._step_row or self._next_moves
+        resets = kind._reset_row is not Transform._reset_row or self._root_moves
+        return RowHooks(
+            self._inv_row if inverts else None, self._step_row if steps else None, self._reset_row if resets else None
+        )
 
     # -- beyond its own rows --------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.buffer import Array, RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from envcli.buffer import Array
 from envcli.errors import TransformError
 from envcli.keys import NestedKey, as_path, as_user_key
+from envcli.memory.buffer import Array
 
 __all__ = ["Ring", "done_of", "first_rows", "last_rows", "time_axis", "window_rows"]
 

@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from envcli import GymWrapper, ParallelEnv, StepCounter, TransformedEnv
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.testing.gym_toys import ExoticGym, every_space
 

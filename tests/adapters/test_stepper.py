@@ -8,7 +8,7 @@ import torch
 
 from envcli import Composite, GymEnv, RewardSum, SerialEnv, StepCounter, TransformedEnv, Unbounded, step_mdp
 from envcli.adapters.stepper import Stepper
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError
 from envcli.testing.toys import CountingEnv
 

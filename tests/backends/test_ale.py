@@ -17,7 +17,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.builder import build
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.make import make_env
 from envcli.specs import Bounded, Categorical, OneHot
@@ -32,7 +32,7 @@ from gymnasium.wrappers import AtariPreprocessing
 from envcli.backends import ale_console
 from envcli.backends.ale import ALEEnv
 from envcli.backends.ale_console import game_names, rom_of
-from envcli.buffer import RolloutBuffer
+from envcli.memory.buffer import RolloutBuffer
 from tests.test_overhead import fulfilled
 
 gymnasium.register_envs(ale_py)

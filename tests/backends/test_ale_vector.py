@@ -7,7 +7,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.configuration.reading import read
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.make import make_env
 from envcli.testing import EnvContract

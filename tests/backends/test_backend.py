@@ -5,10 +5,10 @@ from typing import Any, Self
 
 import pytest
 
-from envcli import registry
 from envcli.backends.backend import AvailableEnvs, ByName
 from envcli.backends.gym import GymEnv
 from envcli.errors import ConfigError
+from envcli.vocabulary import registry
 
 
 class Made:

@@ -10,11 +10,11 @@ import torch
 import yaml
 from tensordict import TensorDictBase
 
-from envcli import catalog
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ActionError, ConfigError, UnknownName
 from envcli.make import make_env
 from envcli.testing import EnvContract
+from envcli.vocabulary import catalog
 from tests.conftest import Command
 
 pytest.importorskip("brax", reason="brax is not installed (extra brax)")

@@ -20,7 +20,7 @@ import dm_env
 from dm_env import specs
 
 from envcli.backends.dm_control import DMControlEnv, DMControlWrapper
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError, UnknownName
 from envcli.specs import Bounded, Categorical, OneHot, Unbounded
 from envcli.testing import EnvContract

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from envcli.configuration.reading import read
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.make import make_env
 from envcli.seeding import seed_chain

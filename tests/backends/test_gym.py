@@ -16,10 +16,10 @@ from tensordict import TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper, from_gymnasium
 from envcli.batch.serial_env import SerialEnv
-from envcli.buffer import RolloutBuffer
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, SpecError, UnknownName
 from envcli.gym.info_reader import InfoReader, default_info_dict_reader
+from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Categorical, OneHot, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.gym_toys import CountingGym, ExoticGym, every_space

@@ -10,8 +10,8 @@ import torch
 from gymnasium import spaces
 
 from envcli.backends.gym import GymEnv, GymWrapper
-from envcli.buffer import RolloutBuffer
 from envcli.errors import ConfigError, SpecError
+from envcli.memory.buffer import RolloutBuffer
 from envcli.testing.gym_toys import CountingGym, every_space
 
 NAN, INF = np.nan, np.inf

@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from envcli import gl
 from envcli.backends.gym import GymEnv, GymWrapper
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.specs import Bounded
 from envcli.testing import EnvContract

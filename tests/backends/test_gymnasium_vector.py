@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envcli.backends.gymnasium_vector import GymnasiumVectorEnv
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.make import make_env
 from envcli.testing import EnvContract

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from envcli.backends.vector_paces import Answer, VectorPaces
 from envcli.backends.vector_rows import VectorRows, vector_reader
-from envcli.buffer import Array, RolloutBuffer
+from envcli.memory.buffer import Array, RolloutBuffer
 
 LENGTHS = np.array([1, 3, 100])  # steps in each episode of each env
 

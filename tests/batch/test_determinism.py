@@ -13,9 +13,9 @@ from envcli.backends.gym import GymEnv
 from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.seeding import seed_chain
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.reward_sum import RewardSum

@@ -17,11 +17,11 @@ import torch
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import EnvError
 from envcli.memory.shared_lock import SharedLock
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.vec_norm import VecNorm
 

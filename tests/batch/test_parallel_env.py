@@ -18,16 +18,16 @@ from envcli.batch.bell import Bell
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.batch.worker_pool import WorkerPool
-from envcli.buffer import RolloutBuffer
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.memory import spare_memory
+from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.shared_memory import SharedMemory
 from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.contract import EnvContract
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.reward_scaling import RewardScaling

@@ -21,11 +21,11 @@ from tensordict import TensorDictBase
 from envcli.backends.gym import GymEnv
 from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import EnvError
 from envcli.seeding import seed_chain
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter

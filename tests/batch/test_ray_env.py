@@ -15,13 +15,13 @@ from envcli.backends.gym import GymEnv
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.seeding import seed_chain
 from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter

@@ -18,11 +18,11 @@ from tensordict import TensorDictBase
 
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.seeding import seed_chain
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.reward_sum import RewardSum

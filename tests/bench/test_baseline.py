@@ -7,7 +7,7 @@ import pytest
 
 from envcli.bench.baseline import Baseline
 from envcli.errors import ConfigError, EnvcliError
-from envcli.json_file import write_json
+from envcli.folders.json_file import write_json
 
 
 def result(seconds: float, **other: Any) -> dict[str, Any]:  # Any: what JSON can hold

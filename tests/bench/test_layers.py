@@ -14,7 +14,7 @@ from envcli.bench.layers import Layers
 from envcli.bench.parts import ACTIONS, BACKEND, LOOP, MEMORY, PIXELS, POLICY, POLICY_ROWS, RESETS, STEPS, WAITING
 from envcli.bench.workload import Workload
 from envcli.contenders.envcli import EnvcliContender
-from envcli.rollout import Rollout
+from envcli.envs.rollout import Rollout
 
 CARTPOLE = {"type": "gym", "name": "CartPole-v1"}
 IMAGES = {

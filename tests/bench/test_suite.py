@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from envcli import catalog
 from envcli.bench import suite
 from envcli.configuration.reading import read
 from envcli.errors import ConfigError
+from envcli.vocabulary import catalog
 
 ENTRIES = [one for name in catalog.choices("suite") for one in suite.entries(read("bench", [f"suite={name}"]).suite)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from envcli import gl
 from envcli.commands import doctor
-from envcli.installation import Part
+from envcli.installed.parts import Part
 from tests.conftest import Command
 
 NOTHING = [gl.GL("glfw", False, "there is no display"), gl.GL("egl", False, "libEGL is not installed")]

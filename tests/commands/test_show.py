@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from envcli.commands.rollout import Config
-from envcli.folder_lock import FolderLock
+from envcli.folders.folder_lock import FolderLock
 from tests.conftest import Command
 
 
@@ -81,8 +81,8 @@ def test_a_folder_that_is_not_there_is_a_mistake_in_the_words(command: str, cli:
 def test_the_defaults_are_those_that_hydra_composes() -> None:
     from omegaconf import OmegaConf
 
-    from envcli.changes import changes
     from envcli.configuration.composition import compose
+    from envcli.vocabulary.changes import changes
 
     composed = OmegaConf.to_container(compose("rollout"), resolve=False)
     assert isinstance(composed, dict)

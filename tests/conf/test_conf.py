@@ -9,10 +9,11 @@ import pytest
 import torch
 import yaml
 
-from envcli import catalog, commands, registry
+from envcli import commands
 from envcli.builder import build
 from envcli.configuration.reading import read
 from envcli.errors import EnvcliError, MissingDependency
+from envcli.vocabulary import catalog, registry
 
 CONF = catalog.folder()
 COMMANDS = [name for name in commands.names() if hasattr(commands.find(name), "Config")]
@@ -128,7 +129,7 @@ def test_every_member_can_be_chosen(group: str) -> None:
 def test_no_group_is_named_like_a_plain_value() -> None:
     """A folder ``conf/frame_skip/`` would make ``frame_skip=3`` fail."""
     for command in COMMANDS:
-        from envcli.schema import describe
+        from envcli.vocabulary.schema import describe
 
         plain = {name for name, _, _ in describe(commands.find(command).Config)}
         folders = {path.name for path in CONF.iterdir() if path.is_dir()}

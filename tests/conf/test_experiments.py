@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envcli import catalog, gl
+from envcli import gl
 from envcli.builder import build
 from envcli.configuration.reading import read
+from envcli.vocabulary import catalog
 
 SHOWN = {  # preset -> the observation of one env, and how many envs
     "atari_dqn": ("pixels", (4, 84, 84), torch.uint8, ()),

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from envcli import catalog, registry
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.configuration.reading import read
 from envcli.errors import ConfigError
-from envcli.schema import settled_parallel
+from envcli.vocabulary import catalog, registry
+from envcli.vocabulary.schema import settled_parallel
 
 BATCHES: dict[str, Any] = {"processes": ParallelEnv, "ray": RayEnv, "serial": SerialEnv}
 GIVEN = {"create_env_fn", "create_env_kwargs", "device"}  # what the program and not the YAML says

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from envcli import registry
 from envcli.dynamics.dynamics import Dynamics, columns, joined
 from envcli.dynamics.pendulum import Pendulum
+from envcli.vocabulary import registry
 
 KINDS = [registry.find("dynamics", member) for member in registry.members("dynamics")]
 

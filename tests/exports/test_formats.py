@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from envcli.backends.gym import GymWrapper
-from envcli.env import Env
+from envcli.envs.env import Env
+from envcli.envs.stream import pieces
 from envcli.exports.export import Export
 from envcli.recorders.memmap import MemmapRecorder
-from envcli.registry import find
 from envcli.shards.loading import read_manifest
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.stream import pieces
 from envcli.testing.gym_toys import ExoticGym
 from envcli.testing.toys import CountingEnv
+from envcli.vocabulary.registry import find
 
 ABOUT = {"env": "Count/ing-v1", "policy": "random", "seed": 3, "envcli": "0"}
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from envcli import registry
 from envcli.errors import UnknownName
+from envcli.vocabulary import registry
 
 FRAMES = [np.full((31, 41, 3), value, dtype=np.uint8) for value in range(0, 250, 10)]
 

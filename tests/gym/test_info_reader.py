@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from envcli.buffer import RolloutBuffer
 from envcli.errors import SpecError
 from envcli.gym.info_reader import InfoReader, default_info_dict_reader
+from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Composite, Unbounded
 
 

@@ -12,10 +12,10 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envcli.buffer import RolloutBuffer
-from envcli.env_specs import leaf_specs
 from envcli.errors import ConfigError, SpecError
 from envcli.gym.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec, spec_to_space
+from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.specs import (
     Binary,
     Bounded,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from envcli.buffer import RolloutBuffer
 from envcli.errors import EnvError
 from envcli.memory import shared_memory
+from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.shared_memory import Known, Mapped, SharedMemory, mapped, open_all, open_mapped, remember
 
 SHAPE = (6, 4, 3)

@@ -12,12 +12,12 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.batch.serial_env import SerialEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import EnvError
 from envcli.memory import spare_memory
 from envcli.memory.shared_memory import Mapped, mapped
 from envcli.memory.spare_memory import SpareMemory, SpareShared
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.step_counter import StepCounter
 from tests.transforms.image_toy import FramesEnv
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from envcli.folder_lock import FolderLock
+from envcli.folders.folder_lock import FolderLock
 from envcli.reports.job import Job
 from tests.reports.runs import EVIL, write_run
 

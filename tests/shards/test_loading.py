@@ -8,8 +8,8 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv
-from envcli.buffer import RolloutBuffer
 from envcli.errors import StoreError
+from envcli.memory.buffer import RolloutBuffer
 from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.testing.toys import CountingEnv

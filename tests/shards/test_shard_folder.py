@@ -12,13 +12,13 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli import GymEnv, StoreError, load_rollout
-from envcli.env import Env
-from envcli.folder_lock import FolderLock
+from envcli.envs.env import Env
+from envcli.envs.stream import pieces
+from envcli.folders.folder_lock import FolderLock
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.shards.manifest import Manifest
 from envcli.shards.shard_folder import ShardFolder, usual_steps
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.stream import pieces
 from envcli.testing.toys import CountingEnv
 
 STEPS, SHARD = 100, 32  # three whole shards, and one of 4 steps

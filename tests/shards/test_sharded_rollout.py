@@ -8,11 +8,11 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.env import Env
+from envcli.envs.env import Env
+from envcli.envs.stream import pieces
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.shards.loading import load_rollout
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.stream import pieces
 from envcli.testing.toys import CountingEnv
 
 

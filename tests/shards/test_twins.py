@@ -12,14 +12,14 @@ import torch
 from tensordict import TensorDict
 
 from envcli import StoreError, load_rollout
-from envcli.buffer import RolloutBuffer
-from envcli.env import Env
+from envcli.envs.env import Env
+from envcli.envs.stream import pieces
+from envcli.memory.buffer import RolloutBuffer
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.shards import twins
 from envcli.shards.manifest import Manifest
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.stream import pieces
 from envcli.testing.toys import CountingEnv
 from tests.conftest import Command
 

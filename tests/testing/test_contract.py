@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from envcli.env import Env
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, ContractError
 from envcli.testing import EnvContract, Finding, check_env, check_env_specs
 from envcli.testing.promises import PROMISES

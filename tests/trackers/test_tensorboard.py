@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from envcli import registry
 from envcli.errors import MissingDependency
+from envcli.vocabulary import registry
 
 pytest.importorskip("tensorboard", reason="needs tensorboard: pip install 'envcli[tensorboard]'")
 

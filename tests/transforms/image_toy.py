@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.done_family import done_family
-from envcli.env_base import EnvBase
+from envcli.envs.env_base import EnvBase
+from envcli.rows.done_family import done_family
 from envcli.specs import Bounded, Composite, Unbounded
 
 __all__ = ["FramesEnv", "frame"]

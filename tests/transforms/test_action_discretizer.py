@@ -9,11 +9,11 @@ import torch
 from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Categorical, MultiCategorical, MultiOneHot, Unbounded
 from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv, NestedEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.action_discretizer import ActionDiscretizer
 from tests.transforms.test_action_scaling import LOPSIDED, Takes, played
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.env_base import EnvBase
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env_base import EnvBase
 from envcli.errors import ActionError, TransformError
 from envcli.specs import Binary, Bounded, Categorical, Composite, MultiCategorical, OneHot, TensorSpec, Unbounded
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.action_mask import ActionMask
 from envcli.transforms.compose import Compose
 from envcli.transforms.discrete_action_projection import DiscreteActionProjection

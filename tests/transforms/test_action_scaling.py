@@ -9,11 +9,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Categorical, TensorSpec, Unbounded
 from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv, DoubleEnv, NestedEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.action_scaling import ActionScaling
 from envcli.transforms.compose import Compose
 from envcli.transforms.rename import RenameTransform

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
 from envcli.testing.toys import CountingEnv, NestedEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.along_episode import AlongEpisode
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.target_return import TargetReturn

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from tensordict import TensorDict
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.specs import Binary
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.binarize_reward import BinarizeReward
 
 

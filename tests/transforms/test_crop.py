@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import TransformError
 from envcli.testing import EnvContract
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.crop import Crop
 from envcli.transforms.to_tensor_image import ToTensorImage

@@ -7,10 +7,10 @@ import torch
 from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Categorical, OneHot, TensorSpec
 from envcli.testing import check_env_specs
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.discrete_action_projection import DiscreteActionProjection
 from tests.transforms.test_action_scaling import Takes, played
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, DoubleEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.double_to_float import DoubleToFloat
 
 

@@ -7,12 +7,12 @@ import torch
 from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ActionError, ConfigError, TransformError
 from envcli.specs import Bounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, DoubleEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.dtype_cast import DTypeCastTransform
 
 

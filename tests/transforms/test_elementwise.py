@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from envcli.buffer import RolloutBuffer
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
+from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Categorical, Unbounded
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.binarize_reward import BinarizeReward
 from envcli.transforms.clip import ClipTransform
 from envcli.transforms.elementwise import Elementwise

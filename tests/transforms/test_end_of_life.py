@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import TransformError
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.end_of_life import EndOfLifeTransform
 from tests.transforms.image_toy import FramesEnv
 

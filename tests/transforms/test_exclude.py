@@ -7,12 +7,12 @@ import torch
 from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import TransformError
 from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.step_counter import StepCounter
@@ -39,7 +39,7 @@ def test_it_is_gone_everywhere() -> None:
 def test_it_costs_nothing_per_step() -> None:
     env = TransformedEnv(GymEnv("CartPole-v1"), ExcludeTransform("observation"))
     env.rollout(2)
-    assert env._idle
+    assert env._bound_chain.is_idle
 
 
 def test_a_state_is_kept_inside() -> None:

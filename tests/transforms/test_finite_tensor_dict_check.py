@@ -6,11 +6,11 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import SpecError
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.finite_tensor_dict_check import FiniteTensorDictCheck
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
 from envcli.specs import Bounded, OneHot
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.flatten_action import FlattenAction
 from tests.transforms.test_action_scaling import Takes
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.flatten_observation import FlattenObservation
 from envcli.transforms.unsqueeze import UnsqueezeTransform

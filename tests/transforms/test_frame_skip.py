@@ -6,12 +6,12 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.frame_skip import FrameSkipTransform

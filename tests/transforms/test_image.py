@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.testing import EnvContract
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.center_crop import CenterCrop
 from envcli.transforms.compose import Compose
 from envcli.transforms.gray_scale import GrayScale
@@ -55,7 +55,7 @@ def test_the_same_comes_out_as_one_by_one(chain: Any, batch: list[int]) -> None:
 
 def _run_by(env: TransformedEnv) -> list[type[Transform]]:
     env.reset()
-    return [step.__self__.__class__ for step in env._after_step]  # type: ignore[attr-defined]  # bound methods
+    return [step.__self__.__class__ for step in env._bound_chain._steps]  # type: ignore[attr-defined]  # bound methods
 
 
 def test_what_is_fused() -> None:
@@ -74,7 +74,7 @@ def test_bytes_are_the_same_to_the_last_bit_in_arrays(batch: list[int]) -> None:
     env = TransformedEnv(FramesEnv(limit, batch), chain)
     seen = env.rollout(6, break_when_any_done=False)["next", "pixels"]
     env.reset()
-    (sequence,) = (step.__self__ for step in env._after_step)  # type: ignore[attr-defined]  # bound methods
+    (sequence,) = (step.__self__ for step in env._bound_chain._steps)  # type: ignore[attr-defined]  # bound methods
     assert all(len(rules) == 3 for _, _, rules in sequence._in_bytes)
     raw = FramesEnv(limit, batch).rollout(6, break_when_any_done=False)
     assert torch.equal(seen, chain.clone()(raw)["next", "pixels"])

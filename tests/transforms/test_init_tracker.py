@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.specs import Categorical
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.init_tracker import InitTracker
 from envcli.transforms.noop_reset_env import NoopResetEnv

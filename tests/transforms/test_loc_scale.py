@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from envcli import registry
 from envcli.errors import ConfigError
 from envcli.transforms.action_scaling import ActionScaling
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.reward_scaling import RewardScaling
+from envcli.vocabulary import registry
 
 SCALING: list[Any] = [ActionScaling, ObservationNorm, RewardScaling]
 

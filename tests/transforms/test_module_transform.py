@@ -11,12 +11,12 @@ import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.module_transform import ModuleTransform
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import OneHot
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.step_counter import StepCounter

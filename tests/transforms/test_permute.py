@@ -6,13 +6,13 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.env import Env
-from envcli.env_base import EnvBase
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.errors import TransformError
 from envcli.specs import Bounded, Composite
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.permute import PermuteTransform
 from tests.transforms.image_toy import FramesEnv, frame
 

@@ -9,11 +9,11 @@ import torch
 from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import TransformError
 from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.step_counter import StepCounter
@@ -53,7 +53,7 @@ def test_it_is_the_same_memory() -> None:
     pairs = ((("seen",), ("observation",)), (("next", "seen"), ("next", "observation")), (("move",), ("action",)))
     for ours, theirs in pairs:
         assert outer[ours].data_ptr() == inner[theirs].data_ptr()
-    assert env._idle, "nothing is done per step"
+    assert env._bound_chain.is_idle, "nothing is done per step"
 
 
 def test_a_copy_is_not() -> None:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.specs import Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, DoubleEnv, NestedEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.reward_scaling import RewardScaling
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.specs import Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.binarize_reward import BinarizeReward
 from envcli.transforms.compose import Compose
 from envcli.transforms.reward_sum import RewardSum

@@ -6,12 +6,12 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import TransformError
 from envcli.specs import Bounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.sign import SignTransform
 from tests.transforms.test_action_scaling import Takes
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.binarize_reward import BinarizeReward
 from envcli.transforms.compose import Compose
 from envcli.transforms.target_return import TargetReturn

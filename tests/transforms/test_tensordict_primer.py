@@ -9,12 +9,12 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Categorical, Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, StatelessEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.noop_reset_env import NoopResetEnv

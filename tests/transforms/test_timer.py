@@ -6,9 +6,9 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms import timer
 from envcli.transforms.compose import Compose
 from envcli.transforms.noop_reset_env import NoopResetEnv

@@ -9,12 +9,12 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.buffer import Array
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
+from envcli.memory.buffer import Array
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv, NestedEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform

@@ -7,11 +7,11 @@ import torch
 from tensordict import TensorDict
 
 from envcli.backends.gym import GymEnv
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.unsqueeze import UnsqueezeTransform
 from tests.transforms.image_toy import FramesEnv
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.env import Env
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.memory.shared_memory import mapped
 from envcli.specs import Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, DoubleEnv, NestedEnv
-from envcli.transformed_env import TransformedEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.observation_norm import ObservationNorm

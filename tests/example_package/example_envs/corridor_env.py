@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 import torch
 
 from envcli.backends.backend import Backend
-from envcli.buffer import Array, RolloutBuffer
 from envcli.errors import UnknownName
+from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.specs import Bounded, Categorical, Composite, OneHot, Unbounded
 
 __all__ = ["CorridorEnv"]

@@ -1,0 +1,160 @@
+"""A chain of transforms, bound to the memory of one rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from envcli.chain.stages import Stages
+from envcli.chain.tensordict_rows import TensorDictRows, speaks_tensordict
+from envcli.keys import Key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.transforms.inside import Inside
+from envcli.transforms.row_hooks import RowHooks
+from envcli.transforms.transform import Transform
+
+__all__ = ["BoundChain", "PrivateRows"]
+
+PrivateRows = dict[tuple[int, Key], Array]
+"""Stage and path -> rows that a step reads and nobody outside sees."""
+
+
+class BoundChain:
+    """The transforms of an env between the base env's rows and the user's, with the base env beneath them.
+
+    Args:
+        stages: of the chain.
+        outer: the user's memory.
+        device: where transforms that are written on TensorDicts find theirs.
+        before: the private rows of the memory bound before, which go along.
+
+    Attributes:
+        inner: the base env's memory.
+        private: see :data:`PrivateRows`.
+        is_idle: does nothing happen at a step but the base env's own?
+        is_idle_at_reset: the same of a reset.
+    """
+
+    def __init__(self, stages: Stages, outer: RolloutBuffer, device: torch.device | None, before: PrivateRows) -> None:
+        self._stages, self._base = stages, stages.base
+        buffers = stages.buffers(outer)
+        self.inner = buffers[0]
+        self._before_reset = [
+            transform._begin_reset
+            for transform in stages.chain
+            if type(transform)._begin_reset is not Transform._begin_reset
+        ]
+        self._inverses: list[Callable[[int], None]] = []  # in the order of their calls: from the user inwards
+        self._steps: list[Callable[[int], None]] = []
+        self._resets: list[Callable[[int, Array | None], None]] = []
+        entering: list[tuple[Transform, Callable[[], Inside]]] = []
+        for stage, transform, within, without in _fused(stages.chain, buffers):
+            if type(transform)._enter is not Transform._enter:
+                entering.append((transform, self._inside(stage, within)))
+            self._add(row_hooks(transform, within, without, device))
+        self.private = {(i, path): buffers[i].array(path) for i, path in stages.private_reads}
+        for place, rows in before.items():
+            if place in self.private and self.private[place][0].shape == rows[0].shape:
+                self.private[place][0] = rows[0]
+        self._moves = [(buffers[i].array(under_next(path)), rows) for (i, path), rows in self.private.items()]
+        self._flags = [(buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in stages.private_flags]
+        self._base._attach(self.inner)
+        self._base_step = self._base._step_row
+        for transform, inside in entering:
+            transform._enter(inside())
+            transform._of_rows.add("_inside")
+        self.is_idle = not (self._inverses or self._steps or self._moves or self._flags)
+        self.is_idle_at_reset = not (self._before_reset or self._resets)
+
+    def _add(self, hooks: RowHooks) -> None:
+        """Of the transforms, that of the simulator's side comes first."""
+        if hooks.inverse is not None:
+            self._inverses.insert(0, hooks.inverse)
+        if hooks.step is not None:
+            self._steps.append(hooks.step)
+        if hooks.reset is not None:
+            self._resets.append(hooks.reset)
+
+    def _inside(self, stage: int, rows: RolloutBuffer) -> Callable[[], Inside]:
+        """Makes what steps the transforms that were added by now, once all are bound."""
+        inverses, steps, resets = list(self._inverses), list(self._steps), list(self._resets)
+
+        def step(t: int) -> None:
+            self._run(t, inverses, steps)
+
+        def reset(t: int, where: Array | None) -> None:
+            self._base._reset_row(t, where)
+            for hook in resets:
+                hook(t, where)
+
+        specs, reads = self._stages.specs[stage], self._stages.reads_of(stage)
+        return lambda: Inside(specs, self._base, rows, step, reset, reads)
+
+    # -- what an env does with its rows ---------------------------------------------------------------------------
+
+    def reset(self, t: int, where: Array | None) -> None:
+        """See :meth:`RowEnv._reset_row`, as all of the following."""
+        for flags, _ in self._flags:
+            flags[t][... if where is None else where] = False
+        for begin in self._before_reset:
+            begin()
+        self._base._reset_row(t, where)
+        for hook in self._resets:
+            hook(t, where)
+
+    def step(self, t: int) -> None:
+        """One step."""
+        self._run(t, self._inverses, self._steps)
+
+    def send(self, t: int) -> None:
+        """The first half of a step."""
+        self._inwards(t, self._inverses)
+        self._base._send_row(t)
+
+    def receive(self, t: int) -> None:
+        """The other half."""
+        self._base._receive_row(t)
+        self._outwards(t, self._steps)
+
+    def _run(self, t: int, inverses: list[Callable[[int], None]], steps: list[Callable[[int], None]]) -> None:
+        self._inwards(t, inverses)
+        self._base_step(t)
+        self._outwards(t, steps)
+
+    def _inwards(self, t: int, inverses: list[Callable[[int], None]]) -> None:
+        for _, flags in self._flags:
+            flags[t] = False
+        for inverse in inverses:
+            inverse(t)
+
+    def _outwards(self, t: int, steps: list[Callable[[int], None]]) -> None:
+        for step in steps:
+            step(t)
+        for source, target in self._moves:
+            target[t] = source[t]
+
+
+def row_hooks(
+    transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer, device: torch.device | None
+) -> RowHooks:
+    """``transform`` bound between two buffers, whichever hooks it is written on."""
+    if speaks_tensordict(transform):
+        rows = TensorDictRows(transform, inner, outer, device)
+        return RowHooks(rows.inv_row, rows.step_row, rows.reset_row)
+    transform._attach(inner, outer)
+    return transform._row_hooks()
+
+
+def _fused(
+    chain: list[Transform], buffers: list[RolloutBuffer]
+) -> list[tuple[int, Transform, RolloutBuffer, RolloutBuffer]]:
+    """Stage, transform, memory on its two sides: neighbours that can run as one are one."""
+    placed: list[tuple[int, Transform, RolloutBuffer, RolloutBuffer]] = []
+    for stage, (transform, inner, outer) in enumerate(zip(chain, buffers, buffers[1:], strict=False)):
+        if placed and (one := placed[-1][1]._fused(transform)) is not None:
+            first, _, before, _ = placed.pop()
+            placed.append((first, one, before, outer))
+        else:
+            placed.append((stage, transform, inner, outer))
+    return placed

@@ -1,0 +1,201 @@
+"""The stages of a transformed env: what each transform makes of the specs before it, and who holds which memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import cast
+
+from envcli.errors import EnvcliError, TransformError
+from envcli.keys import Key, as_path, as_user_key, under_next
+from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
+from envcli.rows.roles import Roles
+from envcli.rows.row_env import RowEnv
+from envcli.specs import Composite
+from envcli.transforms.transform import Transform
+
+__all__ = ["Stages"]
+
+
+class Stages:
+    """Stage 0 is the base env, stage ``i`` what the first ``i`` transforms make of it.
+
+    An entry of a stage either has the user's memory, under the same name or another, or is private to the chain: one
+    row that stands for every time.
+
+    Attributes:
+        specs: what each stage shows and takes.
+        roles: of the entries that the last stage shows, by the user's names.
+        private_reads: (stage, path) of what a step reads and nobody outside keeps up to date, each memory once.
+        private_flags: (stage, path) of flags of the done family whose ``next`` nobody outside clears before a step.
+
+    Raises:
+        TransformError: a transform does not fit where it stands.
+    """
+
+    def __init__(self, base: RowEnv, chain: Sequence[Transform]) -> None:
+        self.base = base
+        self.chain = list(chain)
+        self.specs: list[EnvSpecs] = [base]
+        for transform in self.chain:
+            self.specs.append(_after(self.specs[-1], transform))
+        self.layouts = [specs._row_layout() for specs in self.specs]
+        self._added = [base._roles(), *(transform._roles() for transform in self.chain)]
+        self.private_reads = self._private_reads()
+        self.private_flags = self._private_flags()
+        self.roles = self._roles()
+
+    def _roles(self) -> Roles:
+        last, masks = self.specs[-1], self._masks()
+        leaves = self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.writes_back)
+        carries = [(i, path) for i, roles in enumerate(self._added) for path in roles.carries]
+        for stage, path in carries:
+            if self.outside(stage, path) is None and path in self.layouts[-1]:
+                raise TransformError(
+                    f"{type(self.chain[stage - 1]).__name__}: a later transform rewrites {as_user_key(path)!r}, "
+                    "and what a policy writes there would be lost. Put that one before it, or name its keys"
+                )
+        states = ((i, path) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.state_spec))
+        hidden = {path for stage, path in states if self.outside(stage, path) is None}
+        hidden |= {self.outside(0, path) or path for path in self._added[0].sealed}
+        reads = self._outside(self._reads()) | set(masks.values())
+        return replace(
+            last._roles(),
+            reads=reads - leaves - set(leaf_specs(last.full_action_spec)),
+            writes_back=leaves,
+            carries=self._outside(iter(carries)),
+            sealed=hidden & set(leaf_specs(last.observation_spec)),
+            masks=masks,
+        )
+
+    def outside(self, stage: int, path: Key) -> Key | None:
+        """The user's name for the memory that is ``path`` at ``stage``; None: it is private."""
+        for transform, layout in zip(self.chain[stage:], self.layouts[stage + 1 :], strict=True):
+            renamed = transform._renames()
+            if path not in renamed and (path in transform._rewrites() or path in renamed.values()):
+                return None
+            path = renamed.get(path, path)
+            if path not in layout:
+                return None
+        return path
+
+    # -- memory ---------------------------------------------------------------------------------------------------
+
+    def buffers(self, outer: RolloutBuffer) -> list[RolloutBuffer]:
+        """The memory of every stage, where ``outer`` is that of the last."""
+        found, place = [outer], self.base._place()
+        for i, transform in reversed(list(enumerate(self.chain))):
+            rewritten, renamed = transform._rewrites(), transform._renames()
+            found.insert(0, found[0].behind(self.layouts[i], rewritten, renamed, place))
+        return found
+
+    def reads_of(self, stage: int) -> set[Key]:
+        """What a step of ``stage`` reads at the root besides the action, by the names of that stage."""
+        added = (roles.reads for roles in self._added[: stage + 1])
+        return set(leaf_specs(self.specs[stage].state_spec)).union(*added)
+
+    def _private_reads(self) -> list[tuple[int, Key]]:
+        found = {self._innermost(stage, path) for stage, path in self._reads() if self.outside(stage, path) is None}
+        return [(stage, path) for stage, path in sorted(found) if under_next(path) in self.layouts[stage]]
+
+    def _private_flags(self) -> list[tuple[int, Key]]:
+        flags = (
+            (i, under_next(path)) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.full_done_spec)
+        )
+        found = {self._innermost(stage, path) for stage, path in flags if self.outside(stage, path) is None}
+        return [(stage, path[1:]) for stage, path in sorted(found)]
+
+    def _innermost(self, stage: int, path: Key) -> tuple[int, Key]:
+        """The first stage that has the memory of ``path`` at ``stage``, and its name there."""
+        while stage:
+            transform = self.chain[stage - 1]
+            named = {new: old for old, new in transform._renames().items()}
+            if path not in named and path in transform._rewrites():
+                break
+            if named.get(path, path) not in self.layouts[stage - 1]:
+                break
+            stage, path = stage - 1, named.get(path, path)
+        return stage, path
+
+    def _reads(self) -> Iterator[tuple[int, Key]]:
+        for i, roles in enumerate(self._added):
+            states = set(leaf_specs(self.specs[i].state_spec)) if i else set()
+            yield from ((i, path) for path in states | roles.reads)
+
+    def _outside(self, entries: Iterator[tuple[int, Key]]) -> set[Key]:
+        return {name for stage, path in entries if (name := self.outside(stage, path)) is not None}
+
+    # -- masks ----------------------------------------------------------------------------------------------------
+
+    def _masks(self) -> dict[Key, Key]:
+        found: dict[Key, Key] = {}
+        for stage, roles in enumerate(self._added):
+            for action, mask in roles.masks.items():
+                outer_action, outer_mask = self.outside(stage, action), self.outside(stage, mask)
+                if outer_action is None or outer_mask is None:
+                    lost = as_user_key(action if outer_action is None else mask)
+                    raise TransformError(
+                        f"ActionMask: a later transform rewrites or drops {lost!r}, so random and checked actions "
+                        "cannot be masked. Put ActionMask after it"
+                    )
+                found[outer_action] = outer_mask
+        return found
+
+
+class _Stage(EnvSpecs):
+    """What ``transform`` makes of what is said of the entries before it."""
+
+    def __init__(self, before: EnvSpecs, transform: Transform) -> None:
+        super().__init__(transform.transform_env_device(before.device), before.batch_size)
+        self._told = before._roles().behind(transform._renames(), transform._roles())
+
+    def _roles(self) -> Roles:
+        return self._told
+
+
+def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
+    """What ``transform`` makes of the specs of the stage before it."""
+    try:
+        transform._meets(before)
+        output = transform.transform_output_spec(before.output_spec)
+        inputs = transform.transform_input_spec(before.input_spec)
+    except EnvcliError:
+        raise
+    except (KeyError, RuntimeError, ValueError, TypeError) as error:
+        shown = {".".join(path): list(leaf.shape) for path, leaf in leaf_specs(before.observation_spec).items()}
+        raise TransformError(f"{transform!r} does not fit an env that shows {shown}: {error}") from error
+    _require_keys(before, transform)
+    after = _Stage(before, transform)
+    for family in FAMILIES:
+        source = inputs if family in ("action", "state") else output
+        after._assign(family, cast(Composite, source[f"full_{family}_spec"]))
+    _require_one_value(after, transform)
+    return after
+
+
+def _require_one_value(after: EnvSpecs, transform: Transform) -> None:
+    shown = after._leaves("observation")
+    for path, (shape, dtype) in after._leaves("state").items():
+        if shown.get(path, (shape, dtype)) != (shape, dtype):
+            raise TransformError(
+                f"{type(transform).__name__}: shows {as_user_key(path)!r} as {shown[path][1]} {list(shown[path][0])}, "
+                f"but the next step reads it as {dtype} {list(shape)}. Show it under another name: out_keys"
+            )
+
+
+def _require_keys(before: EnvSpecs, transform: Transform) -> None:
+    shown = {path for family in ("observation", "reward", "done") for path in before._leaves(family)}
+    taken = {path for family in ("action", "state") for path in before._leaves(family)}
+    needs_shown, needs_taken = transform._needs()
+    for name, keys, known in (("in_keys", needs_shown, shown), ("in_keys_inv", needs_taken, taken)):
+        missing = [key for key in keys if as_path(key) not in known]
+        if missing:
+            have = {".".join(path): path for path in sorted(known)}
+            dotted = [key for key in map(str, missing) if key in have]
+            cures = [f"{key} is written [{', '.join(have[key])}], in Python {have[key]}" for key in dotted]
+            cures += ["For pixels, type: from_pixels=true"] if "pixels" in missing else []
+            raise TransformError(
+                f"{type(transform).__name__}: {name} {missing} are not there. The env has: {', '.join(have)}. "
+                + ". ".join(cures)
+            )

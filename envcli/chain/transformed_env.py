@@ -1,0 +1,241 @@
+"""One env seen differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any, Self
+
+import torch
+
+from envcli.chain.bound_chain import BoundChain, PrivateRows
+from envcli.chain.stages import Stages
+from envcli.envs.env import Env
+from envcli.errors import EnvcliError, TransformError
+from envcli.keys import Key
+from envcli.memory.buffer import Array, Place, RolloutBuffer
+from envcli.rows.roles import Roles
+from envcli.seeding import first_seed
+from envcli.specs import Composite
+from envcli.transforms.compose import Compose
+from envcli.transforms.transform import Transform
+
+__all__ = ["TransformedEnv"]
+
+
+class TransformedEnv(Env):
+    """``env`` with ``transform`` between it and the user.
+
+    What no transform touches is the same memory inside and outside; nothing is copied for it. A ``TransformedEnv``
+    given as ``env`` is taken apart: its transforms come first. Attributes that are not our own are the base env's, and
+    when its specs change, so do ours.
+
+    A state that a transform rewrites or drops is kept inside, where a TensorDict cannot say what it is: such an env
+    goes on from where it stands, and refuses to step from an earlier moment that shows another value. With
+    ``out_keys`` of its own the transform leaves the state as it is, and one can go back.
+
+    Args:
+        env: it belongs to the new env from here on, and is closed with it.
+        transform: a transform, or a :class:`~envcli.Compose` of several, the first nearest to ``env``; None: none yet.
+
+    Raises:
+        TransformError: a transform does not fit where it stands.
+    """
+
+    base_env: Env
+    _private: PrivateRows  # of the memory that was bound last
+
+    def __init__(
+        self, env: Env, transform: Transform | None = None, *, device: torch.device | str | None = None
+    ) -> None:
+        if not isinstance(env, Env):
+            raise TransformError(f"TransformedEnv: expected an env, found a {type(env).__name__}")
+        super().__init__(device=env.device, batch_size=env.batch_size)
+        chain = Compose() if transform is None else transform
+        if not isinstance(chain, Transform):
+            raise TransformError(f"TransformedEnv: expected a transform, found a {type(chain).__name__}")
+        if isinstance(env, TransformedEnv):
+            chain = Compose(
+                *(t.clone() for t in env._chain()), *(chain.flat() if isinstance(chain, Compose) else [chain])
+            )
+            env = env.base_env
+        chain.set_container(self)
+        self.base_env = env
+        self.transform: Transform = chain
+        try:
+            self._changed()
+            if device is not None:
+                self.to(device)
+        except EnvcliError:
+            chain.set_container(None)
+            raise
+
+    # -- the chain ------------------------------------------------------------------------------------------------
+
+    def append_transform(self, transform: Transform) -> Self:
+        """Add ``transform`` nearest to the user. Returns the env itself, as in TorchRL."""
+        return self.insert_transform(len(self._chain_list()), transform)
+
+    def insert_transform(self, index: int, transform: Transform) -> Self:
+        """Put ``transform`` at ``index`` in the chain. Returns the env itself.
+
+        Raises:
+            TransformError: it does not fit there; the env stays as it was.
+        """
+        if not isinstance(transform, Transform):
+            raise TransformError(f"expected a transform, found a {type(transform).__name__}")
+        transform._added_later()
+        self._chain_list().insert(index, transform)
+        return self
+
+    def _chain_list(self) -> Compose:
+        if not isinstance(self.transform, Compose):
+            single = self.transform
+            single.set_container(None)
+            self.transform = Compose(single)
+            self.transform.set_container(self)
+        return self.transform
+
+    def _chain(self) -> list[Transform]:
+        return self.transform.flat() if isinstance(self.transform, Compose) else [self.transform]
+
+    def _env_before(self, transform: Transform) -> TransformedEnv:
+        chain = self._chain()
+        own = transform.flat() if isinstance(transform, Compose) else [transform]
+        place = chain.index(own[0]) if own else 0
+        return TransformedEnv(self.base_env, Compose(*(earlier.clone() for earlier in chain[:place])))
+
+    def _changed(self) -> None:
+        """Work out what every stage of the chain shows, from the base env outwards."""
+        self._stages = stages = Stages(self.base_env, self._chain())
+        self._base_version = self.base_env._specs_version
+        self._specs = dict(stages.specs[-1]._specs) if stages.chain else {}
+        self._device = stages.specs[-1].device
+        self._private = {}
+        self._specs_changed()
+
+    def _notice(self) -> None:
+        """Work it out anew if the base env has other specs than before."""
+        if self._base_version != self.base_env._specs_version:
+            self._changed()
+
+    def _spec(self, family: str) -> Composite:
+        self._notice()
+        return super()._spec(family)
+
+    def _default(self, family: str) -> Composite:
+        return self.base_env._spec(family)
+
+    # -- the rows -------------------------------------------------------------------------------------------------
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        self._bound_chain = BoundChain(self._stages, buffer, self.device, self._private)
+        self._private = self._bound_chain.private
+
+    def _place(self, paths: Set[Key] = frozenset()) -> Place:
+        return self.base_env._place(paths)
+
+    def _is_attached(self, buffer: RolloutBuffer) -> bool:
+        return super()._is_attached(buffer) and self.base_env._is_attached(self._bound_chain.inner)
+
+    def _roles(self) -> Roles:
+        return self._stages.roles
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        base = self.base_env
+        base._reset_options, base._reset_given = self._reset_options, self._reset_given
+        try:
+            self._bound_chain.reset(t, where)
+        finally:
+            base._reset_options, base._reset_given = {}, None
+
+    def _step_row(self, t: int) -> None:
+        self._bound_chain.step(t)
+
+    def _send_row(self, t: int) -> None:
+        self._bound_chain.send(t)
+
+    def _receive_row(self, t: int) -> None:
+        self._bound_chain.receive(t)
+
+    def _step_rows(self, start: int, stop: int) -> int:
+        if not self._bound_chain.is_idle:
+            return super()._step_rows(start, stop)
+        try:  # nothing happens between the base env and the user: its own loop is the tightest
+            return self.base_env._step_rows(start, stop)
+        except BaseException:
+            self._stopped_in(self._bound_chain.inner.filled)
+            raise
+
+    @property
+    def _autoresets(self) -> bool:  # type: ignore[override]  # it changes with the chain
+        chain = self._bound_chain
+        return self.base_env._autoresets and chain.is_idle and chain.is_idle_at_reset
+
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        self.base_env._autoreset_rows(start, stop, onward)
+
+    def _pause(self, where: Array | None) -> None:
+        self.base_env._pause(where)
+
+    @property
+    def _seeds_taken(self) -> int:  # type: ignore[override]  # as many as the base env
+        return self.base_env._seeds_taken
+
+    def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:
+        """See :meth:`Env.set_seed`, or that of the base env, which may take a list."""
+        self._require_open()
+        following = self.base_env.set_seed(seed, static_seed)
+        self._seed_transforms(first_seed(seed))
+        return following
+
+    def _set_seed(self, seed: int | None) -> None:
+        self.base_env._set_seed(seed)
+        self._seed_transforms(seed)
+
+    def _seed_transforms(self, seed: int | None) -> None:
+        for transform in self._chain():
+            transform._set_seed(seed)
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+
+    def to(self, device: torch.device | str) -> Self:
+        """See :meth:`Env.to`; the base env and the transforms go along."""
+        self.base_env.to(device)
+        self._device = self.base_env.device
+        self.transform.to(device)
+        self._changed()
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the transform, or of the chain, and under ``"base_env"`` that of the base env if it has any."""
+        found: dict[str, Any] = self.transform.state_dict()
+        inner = self.base_env.state_dict()
+        return {**found, "base_env": inner} if inner else found
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See :meth:`state_dict`."""
+        self.transform.load_state_dict({key: value for key, value in state_dict.items() if key != "base_env"})
+        if "base_env" in state_dict:
+            self.base_env.load_state_dict(state_dict["base_env"])
+
+    @property
+    def is_closed(self) -> bool:
+        """Is the base env?"""
+        return self.base_env.is_closed
+
+    def _require_open(self) -> None:
+        self.base_env._require_open()
+        self._require_rest()
+        self._notice()
+
+    def _close(self) -> None:
+        self.base_env.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "base_env" or (name.startswith("__") and name.endswith("__")):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.base_env, name)
+
+    def __repr__(self) -> str:
+        indented = repr(self.transform).replace("\n", "\n    ")
+        return f"{type(self).__name__}(\n    env={self.base_env!r},\n    transform={indented})"

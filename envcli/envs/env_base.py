@@ -1,0 +1,226 @@
+"""EnvBase: a user's own env, written on TensorDicts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from envcli.envs.env import Env, updated
+from envcli.envs.front import reset_mask
+from envcli.errors import EnvError, SpecError
+from envcli.keys import DONE_FAMILY, Key, as_user_key, under_next
+from envcli.mdp import leaf_paths
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.row_views import RowViews
+from envcli.rows.action_gate import as_member
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.roles import Roles
+
+__all__ = ["EnvBase"]
+
+
+class EnvBase(Env):
+    """The base of envs that are written as for TorchRL: ``_reset``, ``_step`` and ``_set_seed`` on TensorDicts.
+
+    Assign ``observation_spec``, ``action_spec`` and what else differs from the defaults of
+    :class:`~envcli.rows.env_specs.EnvSpecs` in ``__init__``, after ``super().__init__()``. Such an env runs everywhere,
+    at the price of the TensorDicts it asks for.
+
+    Args:
+        device: where ``_step`` gets its input and leaves its output.
+        batch_size: ``[*batch]``, how many envs this is in one.
+        run_type_checks: compare every value with its spec (slow).
+        allow_done_after_reset: an env may be done as soon as it was reset.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: torch.device | str | None = None,
+        batch_size: object = None,
+        run_type_checks: bool = False,
+        allow_done_after_reset: bool = False,
+    ) -> None:
+        super().__init__(device=device, batch_size=batch_size)
+        self.run_type_checks = run_type_checks
+        self._allow_done_after_reset = allow_done_after_reset
+
+    @abstractmethod
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """From ``[*batch]`` with action (and state): a new TensorDict with observation, reward and done family."""
+
+    @abstractmethod
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        """A new TensorDict ``[*batch]`` with the first observation. ``"_reset"`` in ``tensordict`` says where.
+
+        Flags that are left out are false.
+        """
+
+    # -- on TensorDicts, straight ---------------------------------------------------------------------------------
+
+    def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
+        """See :meth:`envcli.Env.reset`. Here ``_reset`` gets ``tensordict`` and ``options`` as they are."""
+        self._require_open()
+        where = None if tensordict is None else reset_mask(self, tensordict)
+        return updated(tensordict, self._reset_where(tensordict, where, options), self.reset_keys)
+
+    def _reset_where(
+        self, tensordict: TensorDictBase | None, where: Array | None, options: dict[str, Any]
+    ) -> TensorDictBase:
+        """What ``reset`` shows: nothing new, where it names no env."""
+        if where is not None and not where.any():
+            return TensorDict({}, batch_size=self.batch_size)
+        fresh = self._checked_reset(self._reset(tensordict, **options), where)
+        return fresh if where is None or tensordict is None else _merged(fresh, tensordict, torch.from_numpy(where))
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied.
+
+        If the action is of another dtype than ``action_spec`` says, a shallow copy with the action in the right one.
+        """
+        self._require_open()
+        given = tensordict
+        for path, leaf in leaf_specs(self.full_action_spec).items():
+            value = tensordict.get(as_user_key(path), None)
+            if value is None:
+                raise SpecError(
+                    f"step: no {as_user_key(path)!r} in the TensorDict. env.rand_action(tensordict) writes one"
+                )
+            if self.batch_locked:
+                member = as_member(path, leaf, value)
+                if member is not value:
+                    given = given.copy().set(as_user_key(path), member)
+        result = self._step(given)
+        if result is given or result is tensordict:
+            raise EnvError(
+                f"{type(self).__name__}._step returned its input. Return a new TensorDict, without the action"
+            )
+        tensordict.set("next", self._checked_step(result))
+        return tensordict
+
+    # -- on rows --------------------------------------------------------------------------------------------------
+
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        root = [path for path in buffer if path[0] != "next"]
+        self._root_views = RowViews(buffer, root, self.device, lasting=True)  # a user's env may keep its last action
+        self._root_rows = {path: buffer[path] for path in self._shown(("observation", "state", "done"))}
+        self._next_rows = {path: buffer[under_next(path)] for path in self._shown(("observation", "reward", "done"))}
+        self._keys_seen = False
+
+    def _shown(self, families: tuple[str, ...]) -> list[Key]:
+        return [path for family in families for path in self._leaves(family)]
+
+    def _roles(self) -> Roles:
+        return Roles(reads=set(self._shown(("observation", "state", "done"))))  # _step is given all, and may read any
+
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        given = self._reset_given
+        mask: Any = ...
+        if where is not None:
+            mask = torch.from_numpy(where)
+            given = self._root_views(t)
+            for key in self.reset_keys:
+                given.set(key, mask.reshape(*self.batch_size, 1).to(self.device or "cpu"))
+        result = self._checked_reset(self._reset(given, **self._reset_options), where)
+        for path, rows in self._root_rows.items():
+            value = result.get(as_user_key(path), None)
+            if value is not None:
+                rows[t][mask] = value[mask].to(rows.device)
+
+    def _step_row(self, t: int) -> None:
+        result = self._checked_step(self._step(self._root_views(t)))
+        if not self._keys_seen:
+            self._check_keys(result)
+        for path, rows in self._next_rows.items():
+            rows[t] = result.get(as_user_key(path)).detach()
+
+    def _check_keys(self, result: TensorDictBase) -> None:
+        undeclared = [
+            path for path in leaf_paths(result) if path not in self._next_rows and path not in self._root_rows
+        ]
+        if undeclared:
+            raise SpecError(
+                f"{type(self).__name__}._step returned {[as_user_key(path) for path in undeclared]}, which no spec "
+                "declares, so a rollout has no memory for it. Add it to observation_spec, or leave it out"
+            )
+        self._keys_seen = True
+
+    # -- what a user's methods return ------------------------------------------------------------------------------
+
+    def _checked_reset(self, result: TensorDictBase, where: Array | None) -> TensorDictBase:
+        self._check_type(result, "_reset")
+        self._complete_flags(result)
+        self._check_values(result, ("observation", "done"), "_reset")
+        begun: Any = ... if where is None else torch.from_numpy(where)
+        if not self._allow_done_after_reset and any(result.get(key)[begun].any() for key in self.done_keys):
+            raise EnvError(
+                f"{type(self).__name__} is done right after its reset. Reset it to a state in which an episode can go "
+                "on, or build it with allow_done_after_reset=True"
+            )
+        return result
+
+    def _checked_step(self, result: TensorDictBase) -> TensorDictBase:
+        self._check_type(result, "_step")
+        self._complete_flags(result)
+        self._check_values(result, ("observation", "reward", "done"), "_step")
+        return result
+
+    def _check_type(self, result: object, method: str) -> None:
+        if not isinstance(result, TensorDictBase):
+            raise EnvError(f"{type(self).__name__}.{method} must return a TensorDict, returned {type(result).__name__}")
+
+    def _check_values(self, result: TensorDictBase, families: tuple[str, ...], method: str) -> None:
+        lead = self.ndim
+        for family in families:
+            for path, leaf in leaf_specs(self._spec(family)).items():
+                value = result.get(as_user_key(path), None)
+                where = f"{type(self).__name__}.{method}: {as_user_key(path)!r}"
+                if value is None:
+                    raise SpecError(f"{where} is missing; {family}_spec declares it")
+                if value.shape[result.batch_dims :] != leaf.shape[lead:] or (
+                    self.batch_locked and result.batch_size != self.batch_size
+                ):
+                    raise SpecError(
+                        f"{where} has shape {list(value.shape)}, {family}_spec says {list(leaf.shape)} "
+                        f"for batch_size {list(self.batch_size)}"
+                    )
+                if not torch.can_cast(value.dtype, leaf.dtype):
+                    raise SpecError(f"{where} has dtype {value.dtype}, {family}_spec says {leaf.dtype}")
+                if self.run_type_checks:
+                    leaf.assert_is_in(value)
+
+    def _complete_flags(self, result: TensorDictBase) -> None:
+        """``done`` is ``terminated`` or ``truncated``; what a user left out follows from the others, or is false.
+
+        Done for no reason that is given is terminated, or truncated where ``terminated`` says that it is not that.
+        """
+        for path in leaf_specs(self.full_done_spec):
+            if result.get(as_user_key(path), None) is None:
+                result.set(as_user_key(path), self._completed(path, result))
+
+    def _completed(self, path: Key, result: TensorDictBase) -> torch.Tensor:
+        flags: list[torch.Tensor | None] = [result.get(as_user_key((*path[:-1], name)), None) for name in DONE_FAMILY]
+        done, terminated, truncated = flags
+        known = [flag for flag in (terminated, truncated) if flag is not None]
+        if path[-1] == "done" and known:
+            return torch.stack(known).any(0)
+        if path[-1] == "terminated" and done is not None:
+            return done.clone() if truncated is None else done & ~truncated
+        if path[-1] == "truncated" and done is not None and terminated is not None:
+            return done & ~terminated
+        leaf = self.full_done_spec[as_user_key(path)]
+        return torch.zeros(*result.batch_size, *leaf.shape[self.ndim :], dtype=torch.bool, device=self.device)
+
+
+def _merged(fresh: TensorDictBase, old: TensorDictBase, where: torch.Tensor) -> TensorDict:
+    """``fresh`` where ``where``, ``old`` elsewhere, ``[*batch]``."""
+    merged = TensorDict({}, batch_size=fresh.batch_size, device=fresh.device)
+    for path in leaf_paths(fresh):
+        key = as_user_key(path)
+        new, before = fresh.get(key), old.get(key, None)
+        mask = where.to(new.device).reshape(*where.shape, *[1] * (new.ndim - where.ndim))
+        merged.set(key, new if before is None else torch.where(mask, new, before))
+    return merged

@@ -1,0 +1,241 @@
+"""The front desk of an env: one row of memory between the user's TensorDicts and the env's own hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from envcli.errors import SpecError
+from envcli.keys import Key, as_path, as_user_key, nest, under_next
+from envcli.mdp import leaf_paths
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.action_gate import ActionGate
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.row_env import RowEnv
+
+__all__ = ["Front", "begin_from", "gates", "load_row", "reset_mask"]
+
+
+class Front:
+    """Public ``reset`` and ``step`` of one env, on a buffer of one row. Tensors handed out are fresh memory."""
+
+    def __init__(self, env: RowEnv) -> None:
+        roles = env._roles()
+        self._env = env
+        self.buffer = env._buffer(1)
+        self._gates = gates(env, self.buffer)
+        self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
+        self._sealed = roles.sealed
+        self._state = set(leaf_specs(env.state_spec))
+        self._flag_paths = set(leaf_specs(env.full_done_spec))
+        self._reads = [(as_user_key(path), path) for path in roles.reads]
+        self._root = self._rows(path for path in self.buffer if path in _shown_by_reset(env) - roles.writes_back)
+        self._left = [(as_user_key(path), self.buffer[path][0]) for path in roles.writes_back]
+        self._carried = roles.carries
+        self._masks = roles.masks
+        self._seen_masks: dict[Key, torch.Tensor] = {}  # action -> the mask that was shown last
+        self._next = self._rows(path for path in self.buffer if path[0] == "next")
+        self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
+        self._remembers = bool(env.batch_size or self._sealed or roles.reads - self._state)
+        self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
+
+    def reset(self, tensordict: TensorDictBase | None) -> TensorDict:
+        """A new TensorDict ``[*batch]`` of observation, state and done family."""
+        self._env._attach(self.buffer)
+        where = None if tensordict is None else reset_mask(self._env, tensordict)
+        if where is not None and tensordict is not None:
+            self.require_here(tensordict, reset=True)
+            self._show_last(tensordict)
+            load_row(self.buffer, 0, tensordict, (path for path, _ in self._root))
+        for flags in self._root_flags:
+            flags[0][... if where is None else where] = False
+        if where is None or where.any():
+            self._env._reset_row(0, where)
+        self._last = ()
+        self._note_masks(())
+        return self._handed_out(self._root)
+
+    def step(self, tensordict: TensorDictBase) -> TensorDict:
+        """What the step that ``tensordict`` asks for leads to: a new TensorDict ``[*batch]``, the future ``"next"``."""
+        self.take(tensordict)
+        self._env._step_row(0)
+        return self.show(tensordict)
+
+    def take(self, tensordict: TensorDictBase) -> None:
+        """Write into the row what the step that ``tensordict`` asks for needs."""
+        self._env._attach(self.buffer)
+        if self._sealed:
+            self.require_here(tensordict, reset=False)
+        for key, path in self._reads:
+            value = tensordict.get(key, None)
+            if value is None:
+                if path in self._state or self._last is None:
+                    raise SpecError(
+                        f"step: no {key!r} in the TensorDict, which this env's step reads. Start from env.reset()"
+                    )
+                value = self._latest(path)
+            self.buffer[path][0].copy_(value)
+        for key, gate in self._gates:
+            value = tensordict.get(key, None)
+            if value is None:
+                raise SpecError(f"step: no {key!r} in the TensorDict. env.rand_action(tensordict) writes a random one")
+            gate.write(0, value)
+        for flags in self._flags:
+            flags.fill(False)
+        for path in self._carried:
+            given = tensordict.get(as_user_key(under_next(path)), None)
+            self.buffer[under_next(path)][0].copy_(self.buffer[path][0] if given is None else given)
+        self._last = ()
+
+    def show(self, tensordict: TensorDictBase) -> TensorDict:
+        """What the step has led to, and in ``tensordict`` what it left at the root."""
+        self._last = ("next",)
+        for key, row in self._left:
+            tensordict.set(key, row.to(self._env.device or "cpu", copy=True))
+        self._note_masks(("next",))
+        return self._handed_out(self._next)
+
+    # -- where the env stands -------------------------------------------------------------------------------------
+
+    def take_over(self, rows: RolloutBuffer) -> None:
+        """After a rollout in ``rows``: have the env let go of them, and remember where that left it."""
+        if rows.filled and self._remembers:
+            for path in self.buffer:
+                self.buffer.array(path)[0] = rows.array(path)[rows.filled - 1]
+            self._last = ("next",)
+            self._note_masks(("next",))
+        self._env._let_go(self.buffer)
+
+    def require_here(self, tensordict: TensorDictBase, reset: bool) -> None:
+        """Raise SpecError if ``tensordict`` shows another moment than the env's, and the env cannot go there.
+
+        With ``reset``, those that ``"_reset"`` names (all, if it is not there) may be anywhere.
+        """
+        if self._last is None or not self._sealed:
+            return
+        where = torch.zeros(self._env.batch_size, dtype=torch.bool)
+        if reset:
+            mask = reset_mask(self._env, tensordict)
+            where = torch.ones_like(where) if mask is None else torch.from_numpy(mask)
+        for path in self._sealed:
+            given = tensordict.get(as_user_key(path), None)
+            if given is None:
+                continue
+            shown = self._latest(path)
+            given = given.to(shown.device)
+            same = (given == shown) | ((given != given) & (shown != shown))
+            if not (same.reshape(*where.shape, -1).all(-1) | where).all():
+                raise SpecError(
+                    f"{as_user_key(path)!r} is not what the env showed last. A transform makes it of a state that is "
+                    "kept inside, so that the env can only go on from where it stands. To go back, leave the state as "
+                    "it is: give that transform out_keys"
+                )
+
+    def _latest(self, path: Key) -> torch.Tensor:
+        """What the env showed last as ``path``, ``[*batch, *value]``: a view."""
+        assert self._last is not None
+        latest = (*self._last, *path)
+        return self.buffer[latest if latest in self.buffer else path][0]
+
+    def _show_last(self, tensordict: TensorDictBase) -> None:
+        """The root shows where the env stands. Raises SpecError if that is unknown and ``tensordict`` lacks it too."""
+        if self._last is None:
+            missing = sorted({path for path, _ in self._root} - set(leaf_paths(tensordict)) - self._flag_paths)
+            if missing:
+                raise SpecError(
+                    f"reset: no {as_user_key(missing[0])!r} in the TensorDict, for the envs that '_reset' does not "
+                    "name. Reset all of them first, or pass what env.step_mdp() gives"
+                )
+            return
+        for path, row in self._root:
+            row.copy_(self._latest(path))
+
+    # -- masks ----------------------------------------------------------------------------------------------------
+
+    def mask(self, action: Key, tensordict: TensorDictBase | None) -> torch.Tensor | None:
+        """``[*batch, n]``: which choices are allowed where ``tensordict`` stands, or the env itself; None: any."""
+        path = self._masks.get(action)
+        given = None if path is None or tensordict is None else tensordict.get(as_user_key(path), None)
+        return self._seen_masks.get(action) if given is None else given
+
+    def _note_masks(self, prefix: Key) -> None:
+        for action, path in self._masks.items():
+            self._seen_masks[action] = self.buffer[(*prefix, *path)][0].clone()
+
+    def _rows(self, paths: Iterable[Key]) -> list[tuple[Key, torch.Tensor]]:
+        return [(path[1:] if path[0] == "next" else path, self.buffer[path][0]) for path in paths]
+
+    def _handed_out(self, rows: list[tuple[Key, torch.Tensor]]) -> TensorDict:
+        device = self._env.device
+        if device is None or device.type == "cpu":
+            values = {path: row.clone() for path, row in rows}
+        else:
+            values = {path: row.to(device) for path, row in rows}
+        return TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
+
+
+def gates(env: RowEnv, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:
+    """One gate for each action of ``env``, with the key the user knows it by."""
+    leaves = leaf_specs(env.full_action_spec)
+    masks = env._roles().masks
+    return [(as_user_key(path), ActionGate(path, leaf, buffer, masks.get(path))) for path, leaf in leaves.items()]
+
+
+def reset_mask(env: EnvSpecs, tensordict: TensorDictBase) -> Array | None:
+    """``[*batch]`` bool of the envs that ``"_reset"`` names, None for all of them.
+
+    Raises SpecError if the mask has another shape, or names none.
+    """
+    masks = [mask for key in env.reset_keys if (mask := tensordict.get(key, None)) is not None]
+    if not masks:
+        return None
+    lead = env.ndim
+    where = torch.zeros(env.batch_size, dtype=torch.bool)
+    for mask in masks:
+        if mask.shape[:lead] != env.batch_size or mask.dtype != torch.bool:
+            raise SpecError(
+                f"'_reset': expected a bool mask of shape {[*env.batch_size, 1]}, found {mask.dtype} {list(mask.shape)}"
+            )
+        where |= mask.cpu().reshape(*env.batch_size, -1).any(-1)
+    return None if where.all() else where.numpy()
+
+
+def load_row(buffer: RolloutBuffer, t: int, tensordict: TensorDictBase, paths: Iterable[Key]) -> None:
+    """Row ``t`` of the root becomes what ``tensordict`` holds of ``paths``; what it lacks stays as it is."""
+    for path in paths:
+        value = tensordict.get(as_user_key(path), None)
+        if value is not None:
+            buffer[path][t].copy_(value)
+
+
+def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, reset: bool) -> None:
+    """Rows for what ``tensordict`` holds besides the entries of ``env``: a policy's hidden state, say.
+
+    All rows show the value, until somebody writes another.
+
+    Raises:
+        SpecError: ``tensordict`` is of another batch size, or lacks what ``env`` shows although not all is ``reset``.
+    """
+    if tensordict.batch_size != env.batch_size:
+        raise SpecError(
+            f"rollout: tensordict has batch_size {list(tensordict.batch_size)}, the env {list(env.batch_size)}"
+        )
+    shown = _shown_by_reset(env) - env._roles().writes_back - set(leaf_specs(env.full_done_spec))
+    held = set(leaf_paths(tensordict))
+    goes_on = not reset or reset_mask(env, tensordict) is not None
+    if goes_on and (missing := shown - held):
+        raise SpecError(
+            f"rollout: no {', '.join(map(repr, map(as_user_key, sorted(missing))))} in the tensordict to begin from. "
+            "Start from env.reset() or env.step_mdp(tensordict)"
+        )
+    foreign = {*leaf_specs(env.full_reward_spec), *map(as_path, env.reset_keys), *buffer}
+    for path in sorted(held - foreign):
+        value = tensordict.get(as_user_key(path))
+        if path[0] != "next" and isinstance(value, torch.Tensor):
+            buffer.add(path, value)[:] = value.detach().cpu()
+
+
+def _shown_by_reset(env: EnvSpecs) -> set[Key]:
+    return {*leaf_specs(env.observation_spec), *leaf_specs(env.state_spec), *leaf_specs(env.full_done_spec)}

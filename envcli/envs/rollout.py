@@ -1,0 +1,316 @@
+"""The loop: rows of one env, one after the other, from the first to the last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from tensordict import TensorDictBase
+
+from envcli.envs.front import load_row, reset_mask
+from envcli.envs.policy_rows import PolicyRows
+from envcli.errors import SpecError
+from envcli.keys import under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.row_views import RowViews
+from envcli.rows.action_gate import masked
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.row_env import RowEnv
+
+__all__ = ["Callback", "Rollout", "check_truncatable", "end_rule", "mark_truncated", "rows_drawn"]
+
+Callback = Callable[[Any, TensorDictBase], Any]
+
+_DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after much Python costs 0.1 ms
+_DRAW_STEPS = 2**20  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
+_TICK = 256  # rows between two calls of progress(), at most; if the envs of a batch are led, they are whole only then
+_FIRST_TICK = 16
+_TICK_IN = 0.5  # seconds that they may take before the next are fewer
+
+
+class Rollout:
+    """One rollout of ``env`` into ``buffer``.
+
+    Args:
+        env: any env; it is bound to ``buffer`` here.
+        buffer: memory for the steps.
+        steps: how many to make, at most as many as the buffer has rows.
+        policy: writes actions, row by row; None: random ones, drawn from the action spec by torch's global generator.
+        callback: called with the env and a view of the row after each step but the last. Like the policy, it may use
+            the env itself.
+        at_end: what happens when an episode ends before the last row: ``"reset"`` begins the next one, ``"stop"`` ends
+            the rollout, ``"wait"`` lets the other envs of the batch finish.
+        progress: called with the number of rows done, now and then.
+    """
+
+    def __init__(
+        self,
+        env: RowEnv,
+        buffer: RolloutBuffer,
+        steps: int,
+        policy: PolicyRows | None = None,
+        callback: Callback | None = None,
+        at_end: str = "reset",
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.env = env
+        self.buffer = buffer
+        self.steps = steps
+        self.policy = policy
+        self.at_end = at_end
+        self.progress = progress
+        env._attach(buffer)
+        self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
+        self._autoresets = env._autoresets and at_end == "reset" and callback is None
+        self._acts_itself = self._autoresets and (
+            env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
+        )
+        self._done = env._done_test()
+        self._waiting: Array | None = None
+        self._carried = 0  # root rows up to this one are complete
+        self._callback = callback
+        roles = env._roles()
+        self._masked = [
+            (leaf, buffer[path], buffer[roles.masks[path]])
+            for path, leaf in leaf_specs(env.full_action_spec).items()
+            if path in roles.masks
+        ]
+        self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.carries]
+        self._sort_moves()
+
+    def _wipe_flags(self, start: int, stop: int) -> None:
+        """Lower the flags that an earlier rollout left in these rows: envs write them only where they are true."""
+        for following, root in self._flags:
+            following[start:stop] = False
+            root[start : stop + 1] = False
+
+    def _sort_moves(self) -> None:
+        """Which entries must be in place before the next step reads them, and which can move later, many at once."""
+        self._now: list[tuple[Array, Array]] = []
+        self._later: list[tuple[Array, Array]] = []
+        self._view: RowViews | None = None
+        if self._acts_itself:
+            return
+        env, buffer, policy = self.env, self.buffer, self.policy
+        everything = self._callback is not None or self.at_end == "wait"
+        everything = everything or (policy is not None and policy.reads is None)
+        read = env._roles().reads | ((policy.reads or set()) if policy is not None else set())
+        actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
+        own = set(env._row_layout()) if self._autoresets else set()  # what the env leads on by itself
+        for path in buffer:
+            if path[0] == "next" or path in actions or path in flags or path in own:
+                continue
+            source = under_next(path) if under_next(path) in buffer else path
+            if everything or path in read:
+                self._now.append((buffer.array(source), buffer.array(path)))
+            elif source != path:
+                self._later.append((buffer.array(source), buffer.array(path)))
+        if self._callback is not None:
+            self._view = RowViews(buffer, list(buffer), env.device)
+
+    # -- the first row --------------------------------------------------------------------------------------------
+
+    def begin(self, tensordict: TensorDictBase | None, reset: bool) -> None:
+        """Fill the first row: from a reset, or from where ``tensordict`` stands (and a reset of what is done there)."""
+        self._wipe_flags(0, self.buffer.filled + 1)
+        self.buffer.filled = 0
+        where: Array | None = None
+        if tensordict is not None:
+            paths = [path for path in self.buffer if path[0] != "next"]
+            where = reset_mask(self.env, tensordict) if reset else None
+            if not reset or where is not None:
+                load_row(self.buffer, 0, tensordict, paths)
+        if not reset:
+            done = self._any_flag(row_of_next=False, t=0)
+            if not done.any():
+                return
+            where = None if done.all() else done
+        if where is None or where.any():
+            self._clear_root_flags(0, where)
+            self.env._reset_row(0, where)
+
+    # -- the others -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Make the steps. ``buffer.filled`` says how many rows are complete, also after an exception."""
+        tick = _FIRST_TICK
+        try:
+            at_a_time = rows_drawn(self.env)
+            for first in range(0, self.steps, at_a_time):
+                last = min(first + at_a_time, self.steps)
+                if self.policy is None:
+                    draw_actions(self.env, self.buffer, first, last)
+                while self.buffer.filled < last:
+                    began = time.perf_counter()
+                    if self._rows(self.buffer.filled, min(self.buffer.filled + tick, last)):
+                        return
+                    slow = time.perf_counter() - began > _TICK_IN
+                    tick = max(tick // 4, 1) if slow else min(tick * 4, _TICK)
+                    if self.progress is not None:
+                        self.progress(self.buffer.filled)
+        finally:
+            if self._waiting is not None:
+                self.env._pause(None)
+            self._carry(min(self.buffer.filled, self.steps - 1))
+
+    def autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        """Rows ``start`` to ``stop``, whose actions are in place; ``onward``: the root of row ``stop`` too."""
+        self.steps = stop + onward
+        self.buffer.filled = self._carried = start
+        self._rows(start, stop)
+        self._carry(self.steps - 1)
+
+    def _rows(self, start: int, stop: int) -> bool:
+        """Rows ``start`` to ``stop``. True if the rollout is over."""
+        buffer, done = self.buffer, self._done
+        whole = self.policy is None and not (self._masked or self._presets or self._now)
+        if self._acts_itself or (self._autoresets and whole):
+            self._have_env_make(start, stop)
+            return False
+        if self.policy is None and self._callback is None and not self._now:
+            while buffer.filled < stop:
+                buffer.filled = self.env._step_rows(buffer.filled, stop)
+                if done(buffer.filled - 1) and self._episode_over(buffer.filled - 1):
+                    return True
+            return False
+        for t in range(start, stop):
+            self._row(t)
+            buffer.filled = t + 1
+            if not self._autoresets and done(t) and self._episode_over(t):
+                return True
+        return False
+
+    def _have_env_make(self, start: int, stop: int) -> None:
+        try:
+            self.env._autoreset_rows(start, stop, stop < self.steps)
+        except BaseException:  # some envs of the batch may have gone farther than others
+            self._wipe_flags(start, stop)
+            raise
+        self.buffer.filled = stop
+
+    def _row(self, t: int) -> None:
+        for root, following in self._presets:
+            following[t] = root[t]
+        if self.policy is None:
+            for leaf, actions, masks in self._masked:
+                actions[t] = masked(leaf, masks[t]).rand()
+        elif self.policy.write(t):
+            self._sort_moves()
+        if self.policy is not None:
+            self.env._attach(self.buffer)  # the policy may have made steps of its own
+        if self._autoresets:
+            self._have_env_make(t, t + 1)
+        else:
+            self.env._step_row(t)
+        if self._waiting is not None:
+            self._hold_waiting(t)
+        if t + 1 == self.steps:
+            return
+        if self._view is not None and self._callback is not None and not self._ends(t):
+            self._callback(self.env, self._view(t))
+            self.env._attach(self.buffer)
+        for source, target in self._now:
+            target[t + 1] = source[t]
+
+    # -- the end of an episode ------------------------------------------------------------------------------------
+
+    def _episode_over(self, t: int) -> bool:
+        """An env is done in row ``t``. True if that ends the rollout."""
+        if self.at_end == "stop" or t + 1 == self.steps:
+            return self.at_end == "stop"
+        where = None
+        if self.env.batch_size:
+            for following, root in self._flags:
+                root[t + 1] = following[t]
+            where = self._any_flag(row_of_next=True, t=t)
+        if self.at_end == "wait":
+            self._waiting = where
+            self.env._pause(where)
+            return where is None or bool(where.all())
+        self._carry(t + 1)
+        if where is not None:
+            self._clear_root_flags(t + 1, where)
+        self.env._reset_row(t + 1, where)
+        return False
+
+    def _ends(self, t: int) -> bool:
+        """Is row ``t`` the last because of what happened in it?"""
+        if self.at_end == "reset" or not self._done(t):
+            return False
+        return self.at_end == "stop" or bool(self._any_flag(row_of_next=True, t=t).all())
+
+    def _hold_waiting(self, t: int) -> None:
+        """An env that is done while others are not repeats its last row, and earns nothing."""
+        where = self._waiting
+        for source, target in self._now:
+            source[t][where] = target[t][where]
+        for following, root in self._flags:
+            following[t][where] = root[t][where]
+        for path in leaf_specs(self.env.full_reward_spec):
+            self.buffer.array(under_next(path))[t][where] = 0
+
+    def _any_flag(self, row_of_next: bool, t: int) -> Array:
+        """``[*batch]``: is the env done in row ``t``?"""
+        lead = self.env.ndim
+        flags = [following if row_of_next else root for following, root in self._flags]
+        done = np.zeros(self.env.batch_size, dtype=bool)
+        for flag in flags:
+            done |= flag[t].reshape(*self.env.batch_size, -1).any(axis=lead)
+        return done
+
+    def _clear_root_flags(self, t: int, where: Array | None) -> None:
+        for _, root in self._flags:
+            root[t][... if where is None else where] = False
+
+    def _carry(self, stop: int) -> None:
+        """Complete the root up to row ``stop``: what the next row begins with is what the last one led to."""
+        if stop > self._carried:
+            for source, target in self._later:
+                target[self._carried + 1 : stop + 1] = source[self._carried : stop]
+            self._carried = stop
+
+
+def end_rule(any_done: bool | None, all_done: bool | None) -> str:
+    """``at_end`` of a :class:`Rollout` for ``break_when_any_done`` and ``break_when_all_done``."""
+    if all_done:
+        if any_done:
+            raise SpecError("rollout: break_when_any_done and break_when_all_done exclude each other. Give one of them")
+        return "wait"
+    return "reset" if any_done is False else "stop"
+
+
+def rows_drawn(env: RowEnv) -> int:
+    """Of how many rows random actions are drawn at a time: 4,096, and of a large batch fewer; a power of two.
+
+    So the same numbers are drawn for a rollout in one piece and in pieces whose length is a multiple of 4,096.
+    """
+    return min(_DRAW, 1 << (max(_DRAW_STEPS // env.batch_size.numel(), 1).bit_length() - 1))
+
+
+def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:
+    """Fill the actions of rows ``start`` to ``stop`` with random ones, but those that a mask in the row restricts."""
+    masked_ones = env._roles().masks
+    for path, leaf in leaf_specs(env.full_action_spec).items():
+        if path in masked_ones:
+            continue
+        buffer[path][start:stop] = leaf.rand(torch.Size([stop - start]))
+
+
+def mark_truncated(env: RowEnv, buffer: RolloutBuffer) -> None:
+    """Say of the last row that the rollout, not the env, ended there."""
+    last = buffer.filled - 1
+    for path in leaf_specs(env.full_done_spec):
+        if path[-1] in ("done", "truncated"):
+            buffer[under_next(path)][last] = True
+
+
+def check_truncatable(env: RowEnv) -> None:
+    """Raises SpecError unless the env has a ``truncated`` flag."""
+    if not any(path[-1] == "truncated" for path in leaf_specs(env.full_done_spec)):
+        raise SpecError(
+            f"set_truncated=True needs a 'truncated' flag, but {type(env).__name__} has {env.done_keys}. "
+            "Give the env a full_done_spec with 'truncated'"
+        )

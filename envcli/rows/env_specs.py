@@ -1,0 +1,338 @@
+"""What an env says about its values: five specs, the views on them, and the keys they name."""
+
+from __future__ import annotations
+
+import torch
+
+from envcli.errors import ConfigError, SpecError
+from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.memory.buffer import Layout
+from envcli.rows.roles import Roles
+from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
+
+__all__ = ["FAMILIES", "EnvSpecs", "leaf_specs", "usable"]
+
+FAMILIES = ("observation", "action", "reward", "done", "state")
+
+
+class EnvSpecs:
+    """The specs of an env of shape ``batch_size``.
+
+    Five composites hold everything: observation, action, reward, done family, state. All their leaves begin with
+    ``batch_size``. An env assigns them in its constructor; a bare leaf gets the standard key (``"action"``,
+    ``"reward"``, ``"done"``). What is not assigned is: no observation, no action, no state, a reward
+    ``[*batch, 1]`` of float32, and the flags ``done`` and ``terminated``, ``[*batch, 1]`` of bool.
+
+    Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. A
+    composite that is changed in place is not noticed.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+
+    _specs_version = 0  # counts the changes, for whoever derived something from the specs
+
+    def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
+        self._device = None if device is None else usable(device)
+        lead = (batch_size,) if isinstance(batch_size, int) else batch_size
+        self._batch_size = torch.Size(lead or ())  # type: ignore[arg-type]  # whatever torch.Size takes, as in TorchRL
+        self._specs: dict[str, Composite] = {}
+
+    # -- shape and place ------------------------------------------------------------------------------------------
+
+    @property
+    def batch_size(self) -> torch.Size:
+        """The shape of the env, ``[]`` for a single one. Every entry of every TensorDict begins with it."""
+        return self._batch_size
+
+    @property
+    def shape(self) -> torch.Size:
+        """The same as ``batch_size``."""
+        return self.batch_size
+
+    @property
+    def ndim(self) -> int:
+        """The number of batch dimensions."""
+        return len(self.batch_size)
+
+    @property
+    def batch_dims(self) -> int:
+        """The same as ``ndim``."""
+        return len(self.batch_size)
+
+    def ndimension(self) -> int:
+        """The same as ``ndim``."""
+        return len(self.batch_size)
+
+    def numel(self) -> int:
+        """How many envs this is."""
+        return self.batch_size.numel()
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where the tensors of this env's TensorDicts are; None: on the host, and their ``device`` is None."""
+        return self._device
+
+    # -- the five -------------------------------------------------------------------------------------------------
+
+    @property
+    def observation_spec(self) -> Composite:
+        """What ``reset`` and ``step`` show."""
+        return self._spec("observation")
+
+    @observation_spec.setter
+    def observation_spec(self, spec: Composite) -> None:
+        if not isinstance(spec, Composite):
+            raise SpecError(
+                f"{type(self).__name__}.observation_spec must be a Composite, got {type(spec).__name__}. "
+                "Write: self.observation_spec = Composite(observation=spec, shape=self.batch_size)"
+            )
+        self._assign("observation", spec)
+
+    full_observation_spec = observation_spec
+
+    @property
+    def full_action_spec(self) -> Composite:
+        """What ``step`` takes, always as a Composite."""
+        return self._spec("action")
+
+    @full_action_spec.setter
+    def full_action_spec(self, spec: Composite) -> None:
+        self._assign("action", spec)
+
+    @property
+    def action_spec(self) -> TensorSpec:
+        """What ``step`` takes: the leaf itself if there is but one, else the Composite."""
+        return _only_leaf(self._spec("action"))
+
+    @action_spec.setter
+    def action_spec(self, spec: TensorSpec) -> None:
+        self._assign("action", spec, ["action"])
+
+    @property
+    def full_reward_spec(self) -> Composite:
+        """What ``step`` pays, always as a Composite."""
+        return self._spec("reward")
+
+    @full_reward_spec.setter
+    def full_reward_spec(self, spec: Composite) -> None:
+        self._assign("reward", spec)
+
+    @property
+    def reward_spec(self) -> TensorSpec:
+        """What ``step`` pays: the leaf itself if there is but one, else the Composite."""
+        return _only_leaf(self._spec("reward"))
+
+    @reward_spec.setter
+    def reward_spec(self, spec: TensorSpec) -> None:
+        self._assign("reward", spec, ["reward"])
+
+    @property
+    def full_done_spec(self) -> Composite:
+        """The flags of the end of an episode, always as a Composite."""
+        return self._spec("done")
+
+    @full_done_spec.setter
+    def full_done_spec(self, spec: Composite) -> None:
+        self._assign("done", spec)
+
+    @property
+    def done_spec(self) -> TensorSpec:
+        """The flags of the end of an episode: the leaf itself if there is but one, else the Composite."""
+        return _only_leaf(self._spec("done"))
+
+    @done_spec.setter
+    def done_spec(self, spec: TensorSpec) -> None:
+        self._assign("done", spec, ["done", "terminated"])
+
+    @property
+    def state_spec(self) -> Composite:
+        """What ``step`` reads from the TensorDict besides the action. Empty for an env that keeps its own state."""
+        return self._spec("state")
+
+    @state_spec.setter
+    def state_spec(self, spec: Composite | None) -> None:
+        self._assign("state", Composite(shape=self.batch_size) if spec is None else spec)
+
+    full_state_spec = state_spec
+
+    @property
+    def input_spec(self) -> Composite:
+        """``full_state_spec`` and ``full_action_spec`` in one; a copy."""
+        return self._gather("state", "action")
+
+    @property
+    def output_spec(self) -> Composite:
+        """``full_observation_spec``, ``full_reward_spec`` and ``full_done_spec`` in one; a copy."""
+        return self._gather("observation", "reward", "done")
+
+    @property
+    def specs(self) -> Composite:
+        """``input_spec`` and ``output_spec`` in one; a copy."""
+        return Composite(
+            {"input_spec": self.input_spec, "output_spec": self.output_spec},
+            shape=self.batch_size,
+            device=self.device,
+        )
+
+    # -- the keys -------------------------------------------------------------------------------------------------
+
+    @property
+    def observation_keys(self) -> list[NestedKey]:
+        """The keys of all observations, nested ones as tuples."""
+        return self._keys("observation")
+
+    @property
+    def state_keys(self) -> list[NestedKey]:
+        """The keys of all states."""
+        return self._keys("state")
+
+    @property
+    def action_keys(self) -> list[NestedKey]:
+        """The keys of all actions."""
+        return self._keys("action")
+
+    @property
+    def reward_keys(self) -> list[NestedKey]:
+        """The keys of all rewards."""
+        return self._keys("reward")
+
+    @property
+    def done_keys(self) -> list[NestedKey]:
+        """The keys of all flags of the done family."""
+        return self._keys("done")
+
+    @property
+    def action_key(self) -> NestedKey:
+        """The key of the only action. Raises KeyError if there are several, or none."""
+        return self._only_key("action")
+
+    @property
+    def reward_key(self) -> NestedKey:
+        """The key of the only reward. Raises KeyError if there are several, or none."""
+        return self._only_key("reward")
+
+    @property
+    def done_key(self) -> NestedKey:
+        """The key of the only flag. Raises KeyError if there are several, or none."""
+        return self._only_key("done")
+
+    @property
+    def reset_keys(self) -> list[NestedKey]:
+        """The masks that ``reset`` understands: one ``"_reset"`` beside each ``"done"``."""
+        groups = {as_path(key)[:-1] for key in self.done_keys}
+        return [as_user_key((*group, "_reset")) for group in sorted(groups)]
+
+    # -- what a buffer needs --------------------------------------------------------------------------------------
+
+    def _row_layout(self) -> Layout:
+        """Path -> (shape, dtype) of everything one row holds, the root first, then ``next``.
+
+        Raises SpecError if two families want the same entry, or one of ours is called ``"next"``.
+        """
+        leaves = {family: self._leaves(family) for family in FAMILIES}
+        self._require_distinct(leaves, "observation", "done", "action")
+        self._require_distinct(leaves, "observation", "done", "reward")
+        layout: dict[Key, tuple[torch.Size, torch.dtype]] = {}
+        for family in ("observation", "state", "done", "action"):
+            layout.update(leaves[family])
+        for family in ("observation", "reward", "done"):
+            layout.update({under_next(path): leaf for path, leaf in leaves[family].items()})
+        return layout
+
+    def _require_distinct(self, leaves: dict[str, Layout], *families: str) -> None:
+        owner: dict[Key, str] = {}
+        for family in families:
+            for path in leaves[family]:
+                other = "what a step leads to" if path[0] == "next" else f"the {owner.setdefault(path, family)}"
+                if other != f"the {family}":
+                    raise SpecError(
+                        f"{type(self).__name__}: {as_user_key(path)!r} is the name of {other}, and cannot be that of "
+                        f"the {family} too. Rename one of them"
+                    )
+
+    def _leaves(self, family: str) -> Layout:
+        leaves = leaf_specs(self._spec(family))
+        return {path: (leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
+
+    # -- what entries are for -------------------------------------------------------------------------------------
+
+    def _roles(self) -> Roles:
+        """None, unless a subclass knows better."""
+        return Roles()
+
+    # -- the private side -----------------------------------------------------------------------------------------
+
+    def _spec(self, family: str) -> Composite:
+        spec = self._specs.get(family)
+        if spec is None:
+            spec = self._specs[family] = self._default(family)
+        return spec
+
+    def _default(self, family: str) -> Composite:
+        shape = torch.Size([*self.batch_size, 1])
+        leaves: dict[str, TensorSpec] = {}
+        if family == "reward":
+            leaves = {"reward": Unbounded(shape, device=self.device)}
+        elif family == "done":
+            leaves = {
+                name: Categorical(2, shape=shape, dtype=torch.bool, device=self.device)
+                for name in ("done", "terminated")
+            }
+        return Composite(leaves, shape=self.batch_size, device=self.device)
+
+    def _assign(self, family: str, spec: TensorSpec, standard: list[str] | None = None) -> None:
+        if not isinstance(spec, Composite):
+            names = standard or [family]
+            if spec.shape[: len(self.batch_size)] != self.batch_size:
+                raise SpecError(
+                    f"{type(self).__name__}.{family}_spec has shape {list(spec.shape)}, which does not begin with the "
+                    f"env's batch_size {list(self.batch_size)}. "
+                    f"Expand it: spec.expand({[*self.batch_size, *spec.shape]})"
+                )
+            spec = Composite(dict.fromkeys(names, spec), shape=self.batch_size, device=self.device)
+        elif spec.shape != self.batch_size:
+            raise SpecError(
+                f"{type(self).__name__}.{family}_spec has shape {list(spec.shape)}, but the env's batch_size is "
+                f"{list(self.batch_size)}. Write: Composite(..., shape=self.batch_size)"
+            )
+        self._specs[family] = spec
+        self._specs_changed()
+
+    def _specs_changed(self) -> None:
+        """Called after a spec was assigned: who keeps memory laid out by it lets go of that here."""
+        self._specs_version += 1
+
+    def _keys(self, family: str) -> list[NestedKey]:
+        return [as_user_key(path) for path in leaf_specs(self._spec(family))]
+
+    def _only_key(self, family: str) -> NestedKey:
+        keys = self._keys(family)
+        if len(keys) != 1:
+            raise KeyError(f"{type(self).__name__} has {len(keys)} {family} keys: {keys}. Use {family}_keys")
+        return keys[0]
+
+    def _gather(self, *families: str) -> Composite:
+        parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
+        return Composite(parts, shape=self.batch_size, device=self.device)
+
+
+def usable(device: torch.device | str) -> torch.device:
+    """The device, or a ConfigError; CUDA is not started for it, or workers could not be forked."""
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ConfigError(f"device: found {device!r}, expected 'cpu', 'cuda', 'cuda:1' or the like") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device: found '{found}', but torch finds no CUDA here. Leave it out, or write 'cpu'")
+    return found
+
+
+def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:
+    """Path -> leaf of a Composite, nested ones included, in order."""
+    return {as_path(key): leaf for key, leaf in spec.items(include_nested=True, leaves_only=True)}
+
+
+def _only_leaf(spec: Composite) -> TensorSpec:
+    leaves = leaf_specs(spec)
+    return next(iter(leaves.values())) if len(leaves) == 1 else spec

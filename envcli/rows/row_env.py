@@ -1,0 +1,163 @@
+"""The private contract of an env: four hooks that move rows of a buffer. Everything public stands on them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Set
+from typing import Any
+
+import torch
+
+from envcli.keys import Key, under_next
+from envcli.memory.buffer import Array, Place, RolloutBuffer
+from envcli.memory.spare_memory import SpareMemory
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.roles import Roles
+
+__all__ = ["RowEnv"]
+
+
+class RowEnv(EnvSpecs, ABC):
+    """What an env must write to be one; no TensorDict is seen here and nothing is allocated per step.
+
+    Memory is handed down once, by ``_bind``; the time index ``t`` says which row is meant. A row of the root holds
+    observation, state, action and done family; the same row of ``next`` holds what the action led to.
+    """
+
+    _seeds_taken = 1  # of the chain of seeds
+    _autoresets = False  # can it make many rows at a time, and begin new episodes by itself? See _autoreset_rows
+    _bound: RolloutBuffer | None = None
+    _is_done: Callable[[int], bool]
+    _of_rows: Set[str] = frozenset()  # what _bind made: rows belong to one rollout, and a copy of the env goes without
+
+    @abstractmethod
+    def _bind(self, buffer: RolloutBuffer) -> None:
+        """Remember the rows of ``buffer``: it holds everything of ``_row_layout()``. Called once per buffer."""
+
+    @abstractmethod
+    def _reset_row(self, t: int, where: Array | None) -> None:
+        """Begin new episodes: write root ``[t]`` of observation (and state).
+
+        Args:
+            t: the row.
+            where: ``[*batch]`` bool, the envs to reset; None: all. Rows of the others stay as they are.
+
+        The flags of the row are false on entry where a reset was asked for.
+        """
+
+    @abstractmethod
+    def _step_row(self, t: int) -> None:
+        """Make the step that root ``[t]`` of action (and state) asks for: write next ``[t]``.
+
+        The action is a member of its spec. The flags of the row are false on entry: write them only where true.
+        """
+
+    def _send_row(self, t: int) -> None:
+        """Begin ``_step_row``; ``_receive_row`` ends it. Who cannot do anything else meanwhile does all of it here."""
+        self._step_row(t)
+
+    def _receive_row(self, t: int) -> None:
+        """Wait for what ``_send_row`` has begun."""
+
+    def _step_rows(self, start: int, stop: int) -> int:
+        """``_step_row`` for ``start``, ``start + 1``, ...: at most up to ``stop``, and until an env is done.
+
+        Returns the row after the last, at least ``start + 1``. Actions of all these rows are in place. If a step
+        raises, the bound buffer's ``filled`` says how many rows are whole. A backend whose step is cheap may write a
+        tighter loop than this one.
+        """
+        step, done, t = self._step_row, self._done_test(), start
+        try:
+            for t in range(start, stop):
+                step(t)
+                if done(t):
+                    return t + 1
+        except BaseException:
+            self._stopped_in(t)
+            raise
+        return stop
+
+    def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
+        """``_step_row`` for ``start`` to ``stop``, and a new episode in the row after wherever an env is done.
+
+        Only where ``_autoresets``. Actions of all these rows are in place, and the root of row ``start``; the others
+        follow here. With ``onward`` that of row ``stop`` is made too.
+        """
+        raise NotImplementedError
+
+    def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> bool:
+        """Will ``_autoreset_rows`` choose the actions, until it is given another policy? False: who calls it does.
+
+        Args:
+            policy: called with a TensorDict; None: there is none.
+            device: where it wants its input.
+        """
+        return False
+
+    def _stopped_in(self, t: int) -> None:
+        """Row ``t`` was left by an exception: those before it are whole."""
+        if self._bound is not None:
+            self._bound.filled = t
+
+    def _pause(self, where: Array | None) -> None:
+        """``[*batch]`` bool: envs that need not be stepped until the next reset, whatever their action; None: none."""
+
+    @abstractmethod
+    def _set_seed(self, seed: int | None) -> None:
+        """Make the next reset draw from ``seed``."""
+
+    def _close(self) -> None:
+        """Let go of the simulator. Called once."""
+
+    def _roles(self) -> Roles:
+        """A step reads the state."""
+        return Roles(reads=set(leaf_specs(self.state_spec)))
+
+    # -- binding --------------------------------------------------------------------------------------------------
+
+    def _place(self, paths: Set[Key] = frozenset()) -> Place:
+        """The memory that this env can be bound to; rows of ``paths``, if they are large, may hold anything."""
+        return SpareMemory(paths)
+
+    def _buffer(self, steps: int) -> RolloutBuffer:
+        """New rows of this env. Flags are down; other rows, if they are large, hold anything until they are written."""
+        layout, flags = self._row_layout(), set(leaf_specs(self.full_done_spec))
+        place = self._place(set(layout) - flags - set(map(under_next, flags)))
+        return RolloutBuffer.allocate(layout, steps, self.batch_size, place)
+
+    def _attach(self, buffer: RolloutBuffer) -> None:
+        """Bind to ``buffer`` unless that is where we are bound already."""
+        if not self._is_attached(buffer):
+            self.__dict__.pop("_is_done", None)  # it holds the old rows
+            before = set(self.__dict__)
+            self._bind(buffer)
+            self._of_rows = self._of_rows | (set(self.__dict__) - before)
+            self._bound = buffer
+
+    def _let_go(self, spare: RolloutBuffer) -> None:
+        """Keep nothing of the memory that we are bound to; ``spare`` is there to be bound to instead."""
+        self._attach(spare)
+
+    def _unbind(self) -> None:
+        """Know no rows any more: the next to come are bound, also if we know them."""
+        self._bound = None
+        self.__dict__.pop("_is_done", None)  # it holds them too
+
+    def _done_test(self) -> Callable[[int], bool]:
+        """Is any env done in row ``t`` of next? For the usual single env, one look-up in a memoryview."""
+        if "_is_done" not in self.__dict__:
+            assert self._bound is not None
+            self._is_done = _done_test(self, self._bound)
+        return self._is_done
+
+    def _is_attached(self, buffer: RolloutBuffer) -> bool:
+        return self._bound is buffer
+
+
+def _done_test(env: EnvSpecs, buffer: RolloutBuffer) -> Callable[[int], bool]:
+    paths = [under_next(path) for path in leaf_specs(env.full_done_spec) if path[-1] == "done"]
+    paths = paths or [under_next(path) for path in leaf_specs(env.full_done_spec)]
+    if len(paths) == 1 and not env.batch_size and buffer[paths[0]][0].numel() == 1:
+        return buffer.flags(paths[0]).__getitem__
+    arrays = [buffer.array(path) for path in paths]
+    return lambda t: any(array[t].any() for array in arrays)

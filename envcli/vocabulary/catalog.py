@@ -1,0 +1,156 @@
+"""What can be typed: groups, their choices and keys, with the comments that explain them.
+
+Read from the text of ``conf/``, whose files are short and plain, because help and completion must answer before a YAML
+parser or Hydra could be imported. Hydra alone decides what a configuration means.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from envcli.errors import ConfigError, StoreError
+from envcli.installed import extensions
+
+__all__ = [
+    "Group",
+    "NodeKey",
+    "choices",
+    "existing_folder",
+    "extra_folders",
+    "files",
+    "folder",
+    "group_names",
+    "groups",
+    "node_keys",
+    "presets",
+]
+
+_DEFAULT = re.compile(r"  - (?P<source>[\w/]+)(?:@(?P<place>\w+))?: (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
+_KEY = re.compile(r"(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?:\s+# (?P<help>.*))?$")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A choice between files: ``env=pendulum``. ``source`` is the folder they are in; two groups may share one."""
+
+    name: str
+    default: str
+    help: str
+    source: str
+
+    @property
+    def many(self) -> bool:
+        """Whether several can be chosen: ``transforms=[a,b]``."""
+        return self.default.startswith("[")
+
+    @property
+    def override(self) -> str:
+        """What Hydra calls it: ``transforms@outer_transforms`` for transforms at a second place."""
+        return self.name if self.name == self.source else f"{self.source}@{self.name}"
+
+
+@dataclass(frozen=True)
+class NodeKey:
+    """A key that a chosen file brings: ``transforms.step_counter.max_steps``."""
+
+    path: str
+    default: str
+    help: str
+
+
+def folder() -> Path:
+    """The folder with the YAML files: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    for place in (package / "conf", package.parent / "conf"):
+        if (place / "rollout.yaml").is_file():
+            return place
+    raise StoreError(f"{package / 'conf'}: the configuration files are missing. Install envcli again.")
+
+
+def extra_folders() -> list[Path]:
+    """Folders of the user's own, from ``ENVCLI_CONFIG_PATH=a:b``; they win over ours."""
+    places = os.environ.get("ENVCLI_CONFIG_PATH", "").split(os.pathsep)
+    return [existing_folder(place, "ENVCLI_CONFIG_PATH") for place in places if place]
+
+
+def existing_folder(place: str, where: str) -> Path:
+    """``place`` as an absolute path. Raises `ConfigError` if there is no such folder: Hydra would pass over it."""
+    path = Path(place).absolute()
+    if not path.is_dir():
+        raise ConfigError(f"{where}: no folder {place}")
+    return path
+
+
+def groups(command: str) -> list[Group]:
+    """The groups that a command's primary YAML names, in its order."""
+    text = (folder() / f"{command}.yaml").read_text(encoding="utf-8")
+    found = (_DEFAULT.match(line) for line in text.splitlines())
+    return [Group(m["place"] or m["source"], m["default"], m["help"] or "", m["source"]) for m in found if m]
+
+
+def group_names(command: str) -> list[str]:
+    """Their names alone."""
+    return [group.name for group in groups(command)]
+
+
+def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
+    """Choice -> its one line, sorted, of the groups of a folder; those of the user's own and of packages included."""
+    found: dict[str, str] = {}
+    for place in (*extra, *extra_folders(), folder(), *extensions.folders()):
+        for path in (place / source).glob("*.yaml"):
+            found.setdefault(path.stem, _first_comment(path))
+    return dict(sorted(found.items()))
+
+
+def files(source: str) -> Iterator[Path]:
+    """The files of a folder of choices: ours, and those of installed packages."""
+    for place in (folder(), *extensions.folders()):
+        yield from sorted((place / source).glob("*.yaml"))
+
+
+def presets() -> dict[tuple[str, str], str]:
+    """(Choice of backend, name of an env) -> the choice of ``env`` that stands for both."""
+    found: dict[tuple[str, str], str] = {}
+    for path in files("env"):
+        text = path.read_text(encoding="utf-8")
+        backend = re.search(r"override /backend: (\S+)", text)
+        name = re.search(r"^  name: (\S+)", text, re.MULTILINE)
+        if backend and name:
+            found.setdefault((backend[1], name[1]), path.stem)
+    return found
+
+
+def node_keys(group: Group) -> Iterator[NodeKey]:
+    """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out."""
+    seen = set()
+    for path in files(group.source):
+        for key in _keys(path, group.name):
+            if key.path not in seen:
+                seen.add(key.path)
+                yield key
+
+
+def _keys(path: Path, group: str) -> Iterator[NodeKey]:
+    text = path.read_text(encoding="utf-8")
+    if "@package _global_" in text or "\ndefaults:" in text:  # it sets keys that have their own line elsewhere
+        return
+    above: list[str] = []
+    for line in text.splitlines():
+        match = _KEY.match(line)
+        if not match or match["name"] == "type":
+            continue
+        above[len(match["indent"]) // 2 :] = [match["name"]]
+        if match["value"]:
+            yield NodeKey(".".join([group, *above]), match["value"], match["help"] or "")
+
+
+def _first_comment(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("# ") and "@package" not in line:
+                return line[2:].strip()
+    return ""

@@ -1,0 +1,239 @@
+"""Finds by name what a YAML chooses: backends, transforms, policies, recorders, trackers.
+
+A family is a folder. ``type: step_counter`` is the class in ``envcli/transforms/step_counter.py`` whose name, folded,
+equals the file's, with or without the family's suffix (``gym.py`` holds ``GymEnv``). Adding a member is adding a file.
+Installed packages add theirs through the entry point group ``envcli.<family>``. The schema of a node is the signature
+of its class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from envcli.errors import ConfigError, EnvcliError, MissingDependency, TransformError, UnknownName, nearest
+from envcli.installed import extensions
+
+__all__ = ["FAMILIES", "arguments", "call", "construct", "find", "imported", "listed", "members"]
+
+log = logging.getLogger(__name__)
+
+FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
+    "backends": ("backend", "Env"),
+    "contenders": ("contender", "Contender"),
+    "dynamics": ("dynamics", "Dynamics"),
+    "exports": ("export format", "Export"),
+    "films": ("film format", "Film"),
+    "policies": ("policy", "Policy"),
+    "recorders": ("recorder", "Recorder"),
+    "trackers": ("tracker", "Tracker"),
+    "transforms": ("transform", "Transform"),
+}
+
+_PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
+
+_CONTAINERS = {"compose"}  # chosen by writing several nodes, not by a type of their own
+
+_ROOT = Path(__file__).parent.parent
+_CLASS = re.compile(r"^class (\w+)\((.*)\):", re.MULTILINE)
+
+
+def members(family: str) -> list[str]:
+    """The names that ``type`` can have in a family, sorted; no member is imported for this.
+
+    >>> "step_counter" in members("transforms")
+    True
+    """
+    return sorted({*_files(family), *(found.name for found in extensions.extensions(f"envcli.{family}"))})
+
+
+def find(family: str, name: str, where: str = "type", allow_imports: bool = False) -> type[Any]:
+    """The class behind ``type: name``. ``where`` is the config path that messages give.
+
+    Raises `UnknownName` with the nearest names, `MissingDependency` where the member's library is not installed, and
+    `ConfigError` for ``my.module:Class`` unless ``allow_imports`` is true.
+    """
+    if ":" in name:
+        module, _, wanted = name.partition(":")
+        own = getattr(imported(name, where, allow_imports), wanted, None)
+        if not isinstance(own, type):
+            raise ConfigError(f"{where}: found {name!r}, but {module} has no class {wanted!r}.")
+        return own
+    if class_name := _files(family).get(name):
+        found = getattr(_import(f"envcli.{family}.{name}", f"{where}={name}"), class_name)
+    else:
+        added = {found.name: found for found in extensions.extensions(f"envcli.{family}")}  # they replace none of ours
+        if name not in added:
+            raise UnknownName(FAMILIES[family][0], name, members(family), f"({where})")
+        found = added[name].load()
+    assert isinstance(found, type)
+    return found
+
+
+def construct(family: str, node: Mapping[str, Any], where: str, allow_imports: bool = False, **given: Any) -> Any:
+    """The object that a config node describes: ``{"type": "step_counter", "max_steps": 5}``.
+
+    ``given`` are arguments that do not come from the node; a class that does not take one of them is built without it.
+    """
+    cls = find(family, type_of(node, where), f"{where}.type", allow_imports)
+    given["allow_imports"] = allow_imports  # some read files that could run code
+    return call(cls, {k: v for k, v in node.items() if k != "type"}, where, **given)
+
+
+def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
+    """``function(**node, **given)``, with the node's keys checked against the signature first.
+
+    ``options`` in the node hands its keys on as they are, where the function takes ``**options``.
+    """
+    taken = arguments(function)
+    node = dict(node)
+    said = inspect.signature(function).parameters
+    spread = [
+        _with_keys(said[name].annotation, value) for name in listed(function) for value in node.pop(name, None) or ()
+    ]
+    extra = node.pop("options", None) or {} if "options" not in taken and _takes_anything(function) else {}
+    if not isinstance(extra, Mapping):
+        raise ConfigError(f"{where}.options: found {extra!r}, expected names and values. Type {where}.options.NAME=...")
+    if clash := next((name for name in extra if name in taken), ""):
+        key = clash if clash in given else f"{where}.{clash}"
+        raise ConfigError(f"{where}.options.{clash}: is a key of its own. Type {key}=...")
+    for name in node:
+        if name not in taken or name in given:
+            known = [k for k in taken if k not in given]
+            raise ConfigError(f"{where}.{name}: no such key. {nearest(name, known)}")
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in node and name not in given:
+            raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
+    for name, value in node.items():
+        if value == "???":
+            raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
+        _check_plain(f"{where}.{name}", str(taken[name].annotation).split(" | "), value)
+        node[name] = _with_keys(taken[name].annotation, value)
+    given = {name: value for name, value in given.items() if name in taken}
+    try:
+        return function(*spread, **node, **extra, **given)
+    except TransformError as error:  # refused before it stands anywhere: a value that it does not take
+        raise ConfigError(f"{where}: {error}") from error
+    except EnvcliError as error:
+        own = re.match(r"(\w+)[:.]", str(error))  # a message that begins with an argument, which the node has
+        if type(error) is ConfigError and own and own[1] in {*taken, "options"} - {*given}:
+            cured = str(error).replace(f"Type: {own[1]}=", f"Type: {where}.{own[1]}=")
+            raise ConfigError(f"{where}.{cured}") from error
+        if type(error) is ConfigError and own and own[1] == getattr(function, "__name__", None):
+            raise ConfigError(f"{where}: {error}") from error
+        raise
+    except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments that ``function`` takes by name, in order.
+
+    >>> list(arguments(lambda a, *, b=1, **rest: None))
+    ['a', 'b']
+    """
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind in named}
+
+
+def listed(function: Callable[..., Any]) -> list[str]:
+    """The name of the ``*keys`` that ``function`` begins with, if it does: a node gives them as a list.
+
+    >>> listed(lambda *keys, b=1: None), listed(lambda a, *keys: None)
+    (['keys'], [])
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    return [p.name for p in parameters[:1] if p.kind is p.VAR_POSITIONAL]
+
+
+def type_of(node: Mapping[str, Any], where: str) -> str:
+    """The ``type`` of a node, or a `ConfigError` that says it is missing."""
+    name = node.get("type") if isinstance(node, Mapping) else None
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: found {node!r}, expected a node with a type, such as {{type: ...}}.")
+    return name
+
+
+def _check_plain(where: str, kinds: list[str], value: object) -> None:
+    """Refuse a word, a list or a node where nothing but numbers and the like are taken."""
+    if isinstance(value, str | Mapping | list) and set(kinds) <= set(_PLAIN):
+        raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
+
+
+def _with_keys(annotation: object, value: Any) -> Any:  # Any: what a YAML holds
+    """``value``, with tuples of strings for the lists that nested keys are in YAML, where keys are what is taken.
+
+    >>> _with_keys("Sequence[NestedKey] | None", [["agent", 1], "b"]), _with_keys("NestedKey", ["a", "b"])
+    ([('agent', '1'), 'b'], ('a', 'b'))
+    """
+    kinds = str(annotation).split(" | ")
+    if isinstance(value, list) and "Sequence[NestedKey]" in kinds:
+        return [_with_keys("NestedKey", one) for one in value]
+    return tuple(map(str, value)) if isinstance(value, list) and "NestedKey" in kinds else value
+
+
+def _takes_anything(function: Callable[..., Any]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+
+
+def _files(family: str) -> dict[str, str]:
+    """File name -> class name, from the text of the files alone.
+
+    A class that names no base, or ``ABC`` among its bases, is there for its neighbours and not to be chosen.
+    """
+    contract, suffix = FAMILIES[family]
+    found = {}
+    for path in sorted((_ROOT / family).glob("*.py")):
+        if path.stem.startswith("_") or path.stem in {contract, *_CONTAINERS}:
+            continue
+        folded = path.stem.replace("_", "")
+        for class_name, bases in _CLASS.findall(path.read_text(encoding="utf-8")):
+            if class_name.lower() in (folded, folded + suffix.lower()) and "ABC" not in re.findall(r"\w+", bases):
+                found[path.stem] = class_name
+    return found
+
+
+def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
+    """The module of ``module:anything``, the one way in for code that is not installed; what came in is logged.
+
+    Raises `ConfigError` unless ``allow_imports`` is true, or where there is no such module.
+    """
+    if not allow_imports:
+        raise ConfigError(f"{where}: {name!r} would import code of its own. If you trust it, add allow_imports=true.")
+    module = name.partition(":")[0]
+    new = module not in sys.modules
+    with _working_directory_first():
+        found = _import(module, f"{where}={name}")
+    if new:
+        log.info("allow_imports: imported %s from %s", module, getattr(found, "__file__", None) or "Python itself")
+    return found
+
+
+@contextmanager
+def _working_directory_first() -> Iterator[None]:
+    """Find modules beside the user as ``python -m`` does; the ``envcli`` script starts without that folder."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _import(module: str, purpose: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise ConfigError(f"{purpose}: no module {error.name!r} can be imported.") from error
+        if str(error.name).partition(".")[0] == "envcli":
+            raise  # a file of ours is missing: no package mends that
+        raise MissingDependency(str(error.name), purpose) from error

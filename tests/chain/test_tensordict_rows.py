@@ -1,0 +1,133 @@
+"""Transforms that are written on TensorDicts, as for TorchRL: `_call`, `_step`, `_reset`, `_inv_call`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tensordict import TensorDictBase
+
+from envcli.chain.tensordict_rows import speaks_tensordict
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
+from envcli.errors import SpecError
+from envcli.specs import Bounded, Composite, Unbounded
+from envcli.testing import EnvContract
+from envcli.testing.toys import CountingEnv
+from envcli.transforms.transform import Transform
+
+
+class Summed(Transform):
+    """The sum of the rewards of the episode so far, and the observation ten times as large."""
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        next_tensordict.set("total", tensordict["total"] + next_tensordict["reward"])
+        return next_tensordict.set("observation", next_tensordict["observation"] * 10)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        tensordict_reset.set("observation", tensordict_reset["observation"] * 10)
+        return tensordict_reset.set("total", torch.zeros(*tensordict_reset.batch_size, 1))
+
+    def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return tensordict.set("action", tensordict["action"] / 10)
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        observation_spec["total"] = Unbounded([*observation_spec.shape, 1])
+        return observation_spec
+
+    def transform_state_spec(self, state_spec: Composite) -> Composite:
+        state_spec["total"] = Unbounded([*state_spec.shape, 1])
+        return state_spec
+
+    def transform_action_spec(self, action_spec: Composite) -> Composite:
+        action_spec["action"] = Bounded(-10, 10, shape=action_spec["action"].shape, dtype=torch.float32)
+        return action_spec
+
+    def _rewrites(self) -> set[tuple[str, ...]]:
+        return {("observation",), ("next", "observation"), ("total",), ("next", "total"), ("action",)}
+
+
+class TestSummed(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv(4), Summed())
+
+
+class TestSummedBatch(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv([2, 5], [2]), Summed())
+
+
+def test_it_steps_and_resets_by_episode() -> None:
+    env = TransformedEnv(CountingEnv([2, 3], [2]), Summed())
+    data = env.rollout(4, lambda td: td.set("action", torch.full((2, 1), 5.0)), break_when_any_done=False)
+    assert data["total"].squeeze(-1).tolist() == [[0, 0.5, 0, 0.5], [0, 0.5, 1, 0]]
+    assert data["next", "total"].squeeze(-1).tolist() == [[0.5, 1, 0.5, 1], [0.5, 1, 1.5, 0.5]]
+    assert data["observation"].squeeze(-1).tolist() == [[0, 10, 0, 10], [0, 10, 20, 0]]
+    assert (data["action"] == 5).all()
+    assert (data["next", "reward"] == 0.5).all()
+
+
+def test_by_steps_too() -> None:
+    env = TransformedEnv(CountingEnv(), Summed())
+    td = env.step(env.reset().set("action", torch.tensor([10.0])))
+    assert (td["next", "total"], td["next", "observation"], td["next", "reward"]) == (1, 10, 1)
+    td = env.step(env.step_mdp(td))
+    assert td["next", "total"] == 2
+
+
+def test_what_it_writes_must_be_announced() -> None:
+    class Silent(Transform):
+        def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+            return next_tensordict.set("surprise", torch.ones(1))
+
+    with pytest.raises(
+        SpecError, match=r"Silent wrote 'surprise', which its specs do not announce. Name it in out_keys"
+    ):
+        TransformedEnv(CountingEnv(), Silent()).rollout(2)
+
+
+def test_what_is_changed_in_place_of_the_old_is_stored() -> None:
+    class Negative(Transform):
+        def __init__(self) -> None:
+            super().__init__(["reward"])
+
+        def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+            return next_tensordict.set("reward", -next_tensordict["reward"])
+
+    data = TransformedEnv(CountingEnv(), Negative()).rollout(3)
+    assert torch.equal(data["next", "reward"], -data["action"])
+
+
+def test_who_speaks_tensordict() -> None:
+    class Value(Transform):
+        def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
+            return obs
+
+    assert speaks_tensordict(Summed())
+    assert not speaks_tensordict(Value())
+
+
+class Differences(Transform):
+    """The observation less the one before, which it keeps as it was shown."""
+
+    last: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__(in_keys=["observation"])
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        before, self.last = self.last, next_tensordict["observation"]
+        return next_tensordict.set("observation", self.last - before)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        self.last = tensordict_reset["observation"]
+        return tensordict_reset
+
+
+def test_a_transform_may_keep_what_it_was_shown() -> None:
+    env = TransformedEnv(CountingEnv(4), Differences())
+    assert env.rollout(4)["next", "observation"].squeeze(-1).tolist() == [1, 1, 1, 1]
+    td = env.reset()
+    for _ in range(4):
+        td = env.rand_step(td)
+        assert td["next", "observation"].tolist() == [1]
+        td = env.step_mdp(td)

@@ -1,0 +1,263 @@
+"""EnvBase: a user's own env, written on TensorDicts."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env_base import EnvBase
+from envcli.errors import ActionError, EnvError, SpecError
+from envcli.specs import Bounded, Categorical, Composite, Unbounded
+from envcli.testing import check_env_specs
+from envcli.testing.toys import BrokenEnv, CountingEnv
+from envcli.transforms.step_counter import StepCounter
+
+
+class Own(EnvBase):
+    """What a newcomer writes: as little as possible."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.observation_spec = Composite(observation=Bounded(0, 10, shape=[1], dtype=torch.float32))
+        self.action_spec = Categorical(2)
+        self.given: list[Any] = []
+        self.result: Any = None
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        self.given.append((tensordict, options))
+        return TensorDict({"observation": torch.zeros(1)})
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        if self.result is not None:
+            return self.result(tensordict)
+        moved = tensordict["observation"] + tensordict["action"]
+        return TensorDict({"observation": moved, "reward": torch.ones(1), "done": moved >= 3})
+
+    def _set_seed(self, seed: int | None) -> None: ...
+
+
+def test_the_least_one_can_write_is_an_env() -> None:
+    env = Own()
+    assert env.reward_spec == Unbounded([1])
+    assert env.done_keys == ["done", "terminated"]
+    assert env.state_spec.is_empty()
+    data = env.rollout(20, lambda td: td.set("action", torch.tensor(1)))
+    assert data["next", "observation"].squeeze(-1).tolist() == [1, 2, 3]
+    check_env_specs(CountingEnv())
+
+
+def test_reset_hands_over_what_it_was_given() -> None:
+    env = Own()
+    td = TensorDict({"note": torch.ones(1)})
+    env.reset(td, speed=3)
+    assert env.given[-1] == (td, {"speed": 3})
+    env.reset()
+    assert env.given[-1] == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"done": True}, {"done": True, "terminated": True, "truncated": False}),
+        ({"terminated": True}, {"done": True, "terminated": True, "truncated": False}),
+        ({"truncated": True}, {"done": True, "terminated": False, "truncated": True}),
+        ({"terminated": False, "truncated": False}, {"done": False, "terminated": False, "truncated": False}),
+        ({"done": True, "truncated": True}, {"done": True, "terminated": False, "truncated": True}),
+        ({"done": True, "truncated": False}, {"done": True, "terminated": True, "truncated": False}),
+        ({"done": True, "terminated": False}, {"done": True, "terminated": False, "truncated": True}),
+        ({"done": True, "terminated": True}, {"done": True, "terminated": True, "truncated": False}),
+        ({}, {"done": False, "terminated": False, "truncated": False}),
+    ],
+)
+def test_flags_that_are_left_out_follow_from_the_others(given: dict[str, bool], expected: dict[str, bool]) -> None:
+    env = Own()
+    flag = Categorical(2, shape=[1], dtype=torch.bool)
+    env.full_done_spec = Composite(done=flag, terminated=flag, truncated=flag)
+    flags = {name: torch.tensor([value]) for name, value in given.items()}
+    env.result = lambda td: TensorDict({"observation": torch.ones(1), "reward": torch.ones(1), **flags})
+    following = env.rand_step(env.reset())["next"]
+    assert {name: bool(following[name]) for name in expected} == expected
+    data = env.rollout(1)["next"]
+    assert {name: bool(data[name]) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "said"),
+    [
+        (lambda td: 3, EnvError, "Own._step must return a TensorDict, returned int"),
+        (lambda td: TensorDict({"reward": torch.ones(1)}), SpecError, "'observation' is missing; observation_spec"),
+        (lambda td: TensorDict({"observation": torch.ones(1)}), SpecError, "'reward' is missing; reward_spec"),
+        (
+            lambda td: TensorDict({"observation": torch.ones(2), "reward": torch.ones(1)}),
+            SpecError,
+            r"'observation' has shape \[2\], observation_spec says \[1\]",
+        ),
+    ],
+)
+def test_what_a_step_must_return(result: Any, kind: type[Exception], said: str) -> None:
+    env = Own()
+    env.result = result
+    with pytest.raises(kind, match=said):
+        env.rand_step(env.reset())
+    with pytest.raises(kind, match=said):
+        env.rollout(2)
+
+
+def test_a_step_must_not_return_its_input() -> None:
+    env = Own()
+    env.result = lambda td: td.update({"reward": torch.ones(1)})
+    with pytest.raises(EnvError, match=r"returned its input\. Return a new TensorDict"):
+        env.rand_step(env.reset())
+
+
+def test_a_rollout_has_no_memory_for_what_no_spec_declares() -> None:
+    with pytest.raises(SpecError, match=r"returned \['surprise'\], which no spec declares"):
+        BrokenEnv("undeclared").rollout(2)
+
+
+def test_type_checks_look_at_values_too() -> None:
+    env = Own(run_type_checks=True)
+    env.result = lambda td: TensorDict({"observation": torch.full((1,), 11.0), "reward": torch.ones(1)})
+    with pytest.raises(SpecError, match=r"does not hold \[11\.0\]"):
+        env.rand_step(env.reset())
+    env.run_type_checks = False
+    env.rand_step(env.reset())
+
+
+def test_done_after_reset_must_be_allowed() -> None:
+    class Finished(Own):
+        def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+            return TensorDict({"observation": torch.zeros(1), "done": torch.ones(1, dtype=torch.bool)})
+
+    with pytest.raises(EnvError, match="done right after its reset"):
+        Finished().reset()
+    assert Finished(allow_done_after_reset=True).reset()["done"].all()
+
+
+def test_actions_are_checked_unless_the_batch_is_free() -> None:
+    env = Own()
+    td = env.reset()
+    for wrong in (torch.tensor(2), torch.tensor([1]), torch.tensor(1.0), torch.tensor([0, 1])):
+        with pytest.raises(ActionError):
+            env.step(td.clone(False).set("action", wrong))
+    env.batch_locked = False
+    env.step(td.set("action", torch.tensor([1])))
+    assert td["next", "observation"] == 1
+
+
+def test_partial_reset_merges() -> None:
+    env = CountingEnv(10, [3])
+    td = env.step_mdp(env.rand_step(env.reset()))
+    td["_reset"] = torch.tensor([[False], [True], [False]])
+    before = td["start"].clone()
+    assert env.reset(td) is td
+    assert td["observation"].squeeze(-1).tolist() == [1, 0, 1]
+    assert (td["start"] == before).squeeze(-1).tolist() == [True, False, True]
+
+
+def test_it_is_abstract() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        EnvBase()  # type: ignore[abstract]  # the point of the test
+
+
+def test_what_a_step_returns_has_the_batch_size_of_the_env() -> None:
+    class Stretched(CountingEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return super()._step(tensordict)[0]
+
+    env = Stretched(3, [2])
+    with pytest.raises(SpecError, match=r"'observation' has shape \[1\], observation_spec says \[2, 1\]"):
+        env.rollout(2)
+
+
+def test_a_value_that_its_spec_would_cut_off_is_refused() -> None:
+    env = Own()
+    env.reward_spec = Unbounded([1], dtype=torch.int64)
+    with pytest.raises(SpecError, match=r"'reward' has dtype torch.float32, reward_spec says torch.int64"):
+        env.rollout(2)
+
+
+class Differing(Own):
+    """Pays how much the action differs from the one before, which it keeps as it was given."""
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        self.last: torch.Tensor | None = None
+        return super()._reset(tensordict, **options)
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        action = tensordict["action"]
+        reward = torch.zeros(1) if self.last is None else (action - self.last).float().reshape(1)
+        self.last = action
+        return TensorDict({"observation": torch.zeros(1), "reward": reward})
+
+
+def test_an_env_may_keep_the_action_it_was_given() -> None:
+    env = TransformedEnv(Differing(), StepCounter())
+    td, paid = env.reset(), []
+    for action in (0, 1, 1, 0):
+        td = env.step(td.set("action", torch.tensor(action)))
+        paid.append(int(td["next", "reward"]))
+        td = env.step_mdp(td)
+    assert paid == [0, 1, 0, -1]
+
+
+def test_a_reset_from_farther_out_hands_over_what_it_was_given() -> None:
+    td = TensorDict({"note": torch.ones(1)})
+    bare, inner = Own(), Own()
+    wrapped = TransformedEnv(inner, StepCounter())
+    wrapped.reset(td, speed=3)
+    assert inner.given[-1] == (td, {"speed": 3})
+    for own, env in ((bare, bare), (inner, wrapped)):
+        own.given.clear()
+        env.rollout(5, lambda row: row.set("action", torch.tensor(1)), tensordict=td, break_when_any_done=False)
+        first, second = (given for given, _ in own.given)
+        assert first["note"].tolist() == [1]
+        assert second is None, "the second episode begins by itself"
+
+
+def test_who_is_not_reset_may_be_done() -> None:
+    class Keeping(CountingEnv):
+        def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+            result = super()._reset(tensordict, **options)
+            if tensordict is not None:
+                for key in ("done", "terminated"):
+                    result[key] = tensordict[key] & ~tensordict["_reset"]
+            return result
+
+    env = Keeping(2, [2])
+    td = env.step_mdp(env.rollout(2)[..., -1])
+    td = env.reset(td.set("_reset", torch.tensor([[True], [False]])))
+    assert td["done"].tolist() == [[False], [True]]
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [(torch.tensor([0.5], dtype=torch.float64), True), (torch.tensor([1]), True), (torch.tensor([2]), False)],
+)
+def test_a_step_takes_the_actions_that_a_rollout_takes(value: torch.Tensor, fits: bool) -> None:
+    env = CountingEnv()
+    td = env.reset().set("action", value)
+    if not fits:
+        with pytest.raises(ActionError):
+            env.step(td)
+        with pytest.raises(ActionError):
+            env.rollout(1, lambda td: td.set("action", value))
+        return
+    reward = env.step(td)["next", "reward"]
+    assert reward.dtype == torch.float32
+    assert torch.equal(reward, env.rollout(1, lambda td: td.set("action", value))["next", "reward"][0])
+    assert td["action"] is value, "the user's own is left alone"
+
+
+def test_a_copy_of_one_that_has_run_goes_on_alike() -> None:
+    env = CountingEnv(9, [2])
+    env.rollout(3)
+    for one in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
+        assert one.rand_step()["next", "observation"].flatten().tolist() == [4, 4]
+        assert len(one.rollout(20)[0]) == 9

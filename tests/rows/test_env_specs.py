@@ -1,0 +1,140 @@
+"""The specs of an env: the five, the views on them, and the keys they name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from envcli.errors import SpecError
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.specs import Bounded, Categorical, Composite, OneHot, Unbounded
+from envcli.testing.toys import CountingEnv, NestedEnv
+
+
+def test_what_is_not_assigned() -> None:
+    specs = EnvSpecs(batch_size=[2])
+    assert specs.reward_spec == Unbounded([2, 1])
+    assert list(specs.done_spec.keys()) == ["done", "terminated"]
+    assert specs.full_done_spec["done"] == Categorical(2, shape=[2, 1], dtype=torch.bool)
+    for spec in (specs.observation_spec, specs.full_action_spec, specs.state_spec):
+        assert spec.is_empty()
+        assert spec.shape == (2,)
+
+
+@pytest.mark.parametrize("batch", [3, [3], torch.Size([3]), (3,)])
+def test_the_shape_by_all_its_names(batch: object) -> None:
+    specs = EnvSpecs(batch_size=batch)
+    assert specs.batch_size == specs.shape == torch.Size([3])
+    assert specs.ndim == specs.batch_dims == specs.ndimension() == 1
+    assert specs.numel() == 3
+    assert EnvSpecs().batch_size == EnvSpecs(batch_size=None).batch_size == ()
+
+
+def test_a_leaf_gets_the_standard_key() -> None:
+    specs = EnvSpecs()
+    specs.action_spec = OneHot(3)
+    specs.reward_spec = Unbounded([1])
+    specs.done_spec = Categorical(2, shape=[1], dtype=torch.bool)
+    assert specs.action_keys == ["action"]
+    assert (specs.action_key, specs.reward_key) == ("action", "reward")
+    assert specs.done_keys == ["done", "terminated"]
+    assert specs.action_spec == OneHot(3)
+    assert list(specs.full_action_spec.keys()) == ["action"]
+
+
+def test_views_gather_and_are_copies() -> None:
+    env = CountingEnv()
+    assert list(env.output_spec.keys()) == ["full_observation_spec", "full_reward_spec", "full_done_spec"]
+    assert list(env.input_spec.keys()) == ["full_state_spec", "full_action_spec"]
+    assert list(env.specs.keys()) == ["input_spec", "output_spec"]
+    assert env.output_spec["full_reward_spec", "reward"] == env.reward_spec
+    del env.output_spec["full_observation_spec"]["observation"]
+    assert "observation" in env.observation_spec
+
+
+def test_nested_keys() -> None:
+    env = NestedEnv()
+    assert env.observation_keys == [("agent", "observation"), ("agent", "start")]
+    assert env.action_key == ("agent", "action")
+    assert env.reward_key == ("agent", "reward")
+    assert env.reset_keys == ["_reset"]
+    assert env.state_keys == []
+
+
+def test_the_only_key_must_be_the_only_one() -> None:
+    with pytest.raises(
+        KeyError, match=r"CountingEnv has 3 done keys: \['done', 'terminated', 'truncated'\]. Use done_keys"
+    ):
+        _ = CountingEnv().done_key
+    with pytest.raises(KeyError, match="has 0 action keys"):
+        _ = EnvSpecs().action_key
+
+
+def test_a_mask_for_each_done() -> None:
+    specs = EnvSpecs()
+    flag = Categorical(2, shape=[1], dtype=torch.bool)
+    specs.full_done_spec = Composite(done=flag, agent=Composite(done=flag, terminated=flag))
+    assert specs.reset_keys == ["_reset", ("agent", "_reset")]
+
+
+@pytest.mark.parametrize(
+    ("family", "spec", "said"),
+    [
+        ("observation_spec", Unbounded([2]), "must be a Composite, got Unbounded.*Composite\\(observation=spec"),
+        ("observation_spec", Composite(shape=[]), r"has shape \[\], but the env's batch_size is \[2\]"),
+        (
+            "action_spec",
+            OneHot(3),
+            r"has shape \[3\], which does not begin with .*batch_size \[2\].*expand\(\[2, 3\]\)",
+        ),
+        ("reward_spec", Unbounded([1]), r"reward_spec has shape \[1\]"),
+        ("state_spec", Composite(shape=[3]), r"state_spec has shape \[3\]"),
+    ],
+)
+def test_a_spec_must_fit_the_batch(family: str, spec: object, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        setattr(EnvSpecs(batch_size=[2]), family, spec)
+
+
+def test_no_state_can_be_said() -> None:
+    specs = EnvSpecs()
+    specs.state_spec = Composite(x=Unbounded([1]))
+    assert specs.state_keys == ["x"]
+    specs.state_spec = None  # type: ignore[assignment]  # TorchRL takes it
+    assert specs.state_keys == []
+
+
+def test_the_rows_hold_root_and_next() -> None:
+    env = CountingEnv(batch_size=[2])
+    layout = env._row_layout()
+    shown = {"observation", "start", "done", "terminated", "truncated"}
+    assert {path for path in layout if path[0] != "next"} == {(name,) for name in (*shown, "action")}
+    assert {path[1] for path in layout if path[0] == "next"} == {*shown, "reward"}
+    assert layout["next", "observation"] == ((2, 1), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "said"),
+    [
+        ("full_action_spec", "observation", "'observation' is the name of the observation.*of the action too"),
+        ("full_reward_spec", "done", "'done' is the name of the done"),
+        ("full_action_spec", "next", "'next' is the name of what a step leads to"),
+    ],
+)
+def test_two_families_may_not_share_a_name(family: str, name: str, said: str) -> None:
+    env = CountingEnv()
+    setattr(env, family, Composite({name: Bounded(0, 1, shape=[1])}))
+    with pytest.raises(SpecError, match=said):
+        env.rollout(1)
+
+
+def test_memory_follows_a_spec_that_changes() -> None:
+    env = CountingEnv()
+    env.rand_step(env.reset())
+    env.full_reward_spec = Composite(reward=Unbounded([1], dtype=torch.float64))
+    assert env.rollout(2)["next", "reward"].dtype == torch.float64
+
+
+def test_leaf_specs_are_in_order() -> None:
+    spec = Composite(b=Unbounded([1]), a=Composite(d=Unbounded([1]), c=Unbounded([1])))
+    assert list(leaf_specs(spec)) == [("b",), ("a", "d"), ("a", "c")]
