@@ -156,7 +156,7 @@ class BatchedEnv(Env):
     def close(self, *, raise_if_closed: bool = False) -> None:
         """Close all envs. See :meth:`envcli.Env.close`; afterwards the batch can be started anew."""
         super().close(raise_if_closed=raise_if_closed)
-        self._front = None
+        self._forget_front()
         self._unbind()
 
     @property

@@ -15,9 +15,9 @@ from envcli.batch.share import Share
 from envcli.bench.meter import Meter, Reading
 from envcli.bench.parts import ACTIONS, BACKEND, LOOP, MEMORY, POLICY, POLICY_ROWS, ROOT, SIMULATOR, WAITING
 from envcli.chain import bound_chain
-from envcli.envs import rollout
 from envcli.envs.env import Env
 from envcli.envs.policy_rows import PolicyRows
+from envcli.envs.random_actions import RandomActions
 from envcli.envs.rollout import Rollout
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.row_env import RowEnv
@@ -51,7 +51,7 @@ class Layers:
         timed = self.meter.timed
         for owner, name, part in (
             (Rollout, "_carry", ROOT),
-            (rollout, "draw_actions", ACTIONS),
+            (RandomActions, "draw", ACTIONS),
             (PolicyRows, "write", POLICY_ROWS),
             (RowEnv, "_attach", MEMORY),
             (RowEnv, "_buffer", MEMORY),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from operator import index
 from typing import Any, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.envs.front import Front, begin_from
+from envcli.envs.beginning import begin_from
+from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
+from envcli.envs.front import Front
 from envcli.envs.policy_rows import PolicyRows, on_tensordicts
-from envcli.envs.rollout import Callback, Rollout, check_truncatable, end_rule, mark_truncated
+from envcli.envs.rollout import Callback, Rollout
 from envcli.errors import ClosedError, EnvError, SpecError
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import step_mdp
@@ -41,7 +44,6 @@ class Env(RowEnv):
 
     def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         super().__init__(device, batch_size)
-        self._front: Front | None = None
         self._reset_options: dict[str, Any] = {}
         self._reset_given: TensorDictBase | None = None  # what a reset of all envs was given, while it lasts
         self._under_way: TensorDictBase | None = None  # what a step was sent with that is not yet received
@@ -82,7 +84,7 @@ class Env(RowEnv):
         self._require_open()
         self._reset_options, self._reset_given = options, tensordict
         try:
-            return updated(tensordict, self._desk().reset(tensordict), self.reset_keys)
+            return updated(tensordict, self._front.reset(tensordict), self.reset_keys)
         except (AttributeError, TypeError):
             if tensordict is not None:
                 _require_tensordict("reset", tensordict)
@@ -107,7 +109,7 @@ class Env(RowEnv):
         """
         self._require_open()
         try:
-            tensordict.set("next", self._desk().step(tensordict))
+            tensordict.set("next", self._front.step(tensordict))
         except AttributeError:  # looked at only then, so that no step pays for it
             _require_tensordict("step", tensordict)
             raise
@@ -119,7 +121,7 @@ class Env(RowEnv):
         ``async_step_recv`` ends it; until then the env does nothing else. See :meth:`step`.
         """
         self._require_open()
-        self._desk().take(tensordict)
+        self._front.take(tensordict)
         self._send_row(0)
         self._under_way = tensordict
 
@@ -136,7 +138,7 @@ class Env(RowEnv):
         if tensordict is None:
             raise EnvError("async_step_recv: no step is under way. Call async_step_send(tensordict) first")
         self._receive_row(0)
-        tensordict.set("next", self._desk().show(tensordict))
+        tensordict.set("next", self._front.show(tensordict))
         return tensordict
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
@@ -148,7 +150,7 @@ class Env(RowEnv):
             tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
         masks = self._roles().masks
         for path, leaf in leaf_specs(self.full_action_spec).items():
-            mask = self._desk().mask(path, tensordict) if masks else None
+            mask = self._front.mask(path, tensordict) if masks else None
             spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))
             tensordict.set(as_user_key(path), spec.rand())
         return tensordict
@@ -275,7 +277,7 @@ class Env(RowEnv):
             self._attach(buffer)
             if tensordict is not None:
                 begin_from(self, buffer, tensordict, auto_reset)
-                self._desk().require_here(tensordict, auto_reset)
+                self._front.require_here(tensordict, auto_reset)
             rows = None
             if policy is not None:
                 device = _device_of(policy) if auto_cast_to_device else None
@@ -293,7 +295,7 @@ class Env(RowEnv):
         finally:
             self._reset_given = None
             if not self.is_closed:  # as after a fault in a batch
-                self._desk().take_over(buffer)  # and let go of the rollout's memory
+                self._front.take_over(buffer)  # and let go of the rollout's memory
         if set_truncated:
             mark_truncated(self, buffer)
         result = (buffer.compact() if out is None else buffer).tensordict(device=self.device)
@@ -357,20 +359,22 @@ class Env(RowEnv):
 
     # -- the private side -----------------------------------------------------------------------------------------
 
-    def _desk(self) -> Front:
-        if self._front is None:
-            self._front = Front(self)
-        return self._front
+    @cached_property
+    def _front(self) -> Front:
+        return Front(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy stands where the env does, without the rows that it was bound to."""
-        gone = {*self._of_rows, "_bound", "_is_done"}
-        return {name: value for name, value in self.__dict__.items() if name not in gone} | {"_front": None}
+        gone = {*self._of_rows, "_bound", "_front", "_is_done"}
+        return {name: value for name, value in self.__dict__.items() if name not in gone}
 
     def _specs_changed(self) -> None:
         super()._specs_changed()
-        self._front = None
-        self._bound = None
+        self._forget_front()
+        self._unbind()
+
+    def _forget_front(self) -> None:
+        self.__dict__.pop("_front", None)
 
     def _require_open(self) -> None:
         if self.is_closed:

@@ -7,25 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from tensordict import TensorDictBase
 
-from envcli.envs.front import load_row, reset_mask
+from envcli.envs.beginning import load_row, reset_mask
 from envcli.envs.policy_rows import PolicyRows
-from envcli.errors import SpecError
+from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews
-from envcli.rows.action_gate import masked
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["Callback", "Rollout", "check_truncatable", "end_rule", "mark_truncated", "rows_drawn"]
+__all__ = ["Callback", "Rollout"]
 
 Callback = Callable[[Any, TensorDictBase], Any]
 
-_DRAW = 4096  # random actions are drawn so many rows at a time: a torch call after much Python costs 0.1 ms
-_DRAW_STEPS = 2**20  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
 _TICK = 256  # rows between two calls of progress(), at most; if the envs of a batch are led, they are whole only then
 _FIRST_TICK = 16
 _TICK_IN = 0.5  # seconds that they may take before the next are fewer
@@ -60,6 +56,7 @@ class Rollout:
         self.buffer = buffer
         self.steps = steps
         self.policy = policy
+        self._random = RandomActions(env, buffer)
         self.at_end = at_end
         self.progress = progress
         env._attach(buffer)
@@ -73,11 +70,6 @@ class Rollout:
         self._carried = 0  # root rows up to this one are complete
         self._callback = callback
         roles = env._roles()
-        self._masked = [
-            (leaf, buffer[path], buffer[roles.masks[path]])
-            for path, leaf in leaf_specs(env.full_action_spec).items()
-            if path in roles.masks
-        ]
         self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.carries]
         self._sort_moves()
 
@@ -138,11 +130,11 @@ class Rollout:
         """Make the steps. ``buffer.filled`` says how many rows are complete, also after an exception."""
         tick = _FIRST_TICK
         try:
-            at_a_time = rows_drawn(self.env)
+            at_a_time = self._random.rows_at_a_time
             for first in range(0, self.steps, at_a_time):
                 last = min(first + at_a_time, self.steps)
                 if self.policy is None:
-                    draw_actions(self.env, self.buffer, first, last)
+                    self._random.draw(first, last)
                 while self.buffer.filled < last:
                     began = time.perf_counter()
                     if self._rows(self.buffer.filled, min(self.buffer.filled + tick, last)):
@@ -166,7 +158,7 @@ class Rollout:
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
         buffer, done = self.buffer, self._done
-        whole = self.policy is None and not (self._masked or self._presets or self._now)
+        whole = self.policy is None and not (self._random.row_by_row or self._presets or self._now)
         if self._acts_itself or (self._autoresets and whole):
             self._have_env_make(start, stop)
             return False
@@ -195,8 +187,7 @@ class Rollout:
         for root, following in self._presets:
             following[t] = root[t]
         if self.policy is None:
-            for leaf, actions, masks in self._masked:
-                actions[t] = masked(leaf, masks[t]).rand()
+            self._random.draw_masked(t)
         elif self.policy.write(t):
             self._sort_moves()
         if self.policy is not None:
@@ -271,46 +262,3 @@ class Rollout:
             for source, target in self._later:
                 target[self._carried + 1 : stop + 1] = source[self._carried : stop]
             self._carried = stop
-
-
-def end_rule(any_done: bool | None, all_done: bool | None) -> str:
-    """``at_end`` of a :class:`Rollout` for ``break_when_any_done`` and ``break_when_all_done``."""
-    if all_done:
-        if any_done:
-            raise SpecError("rollout: break_when_any_done and break_when_all_done exclude each other. Give one of them")
-        return "wait"
-    return "reset" if any_done is False else "stop"
-
-
-def rows_drawn(env: RowEnv) -> int:
-    """Of how many rows random actions are drawn at a time: 4,096, and of a large batch fewer; a power of two.
-
-    So the same numbers are drawn for a rollout in one piece and in pieces whose length is a multiple of 4,096.
-    """
-    return min(_DRAW, 1 << (max(_DRAW_STEPS // env.batch_size.numel(), 1).bit_length() - 1))
-
-
-def draw_actions(env: RowEnv, buffer: RolloutBuffer, start: int, stop: int) -> None:
-    """Fill the actions of rows ``start`` to ``stop`` with random ones, but those that a mask in the row restricts."""
-    masked_ones = env._roles().masks
-    for path, leaf in leaf_specs(env.full_action_spec).items():
-        if path in masked_ones:
-            continue
-        buffer[path][start:stop] = leaf.rand(torch.Size([stop - start]))
-
-
-def mark_truncated(env: RowEnv, buffer: RolloutBuffer) -> None:
-    """Say of the last row that the rollout, not the env, ended there."""
-    last = buffer.filled - 1
-    for path in leaf_specs(env.full_done_spec):
-        if path[-1] in ("done", "truncated"):
-            buffer[under_next(path)][last] = True
-
-
-def check_truncatable(env: RowEnv) -> None:
-    """Raises SpecError unless the env has a ``truncated`` flag."""
-    if not any(path[-1] == "truncated" for path in leaf_specs(env.full_done_spec)):
-        raise SpecError(
-            f"set_truncated=True needs a 'truncated' flag, but {type(env).__name__} has {env.done_keys}. "
-            "Give the env a full_done_spec with 'truncated'"
-        )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tensordict import TensorDict
 
 from envcli.backends.gym import GymWrapper
-from envcli.envs.front import Front, load_row, reset_mask
+from envcli.envs.front import Front
 from envcli.errors import ActionError, SpecError
-from envcli.memory.buffer import RolloutBuffer
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 
@@ -75,20 +73,3 @@ def test_by_rows_a_refused_action_is_not_stepped() -> None:
     with pytest.raises(ActionError):
         front.step(front.reset(None).set("action", torch.tensor([3.0])))
     assert env.steps_made == 0
-
-
-def test_reset_mask() -> None:
-    env = CountingEnv(batch_size=[2])
-    assert reset_mask(env, TensorDict({})) is None
-    assert reset_mask(env, TensorDict({"_reset": torch.ones(2, 1, dtype=torch.bool)})) is None, "all of them"
-    mask = reset_mask(env, TensorDict({"_reset": torch.tensor([[False], [True]])}))
-    assert mask is not None
-    assert mask.tolist() == [False, True]
-
-
-def test_load_row_leaves_what_is_missing() -> None:
-    layout = {("a",): (torch.Size([1]), torch.float32), ("b",): (torch.Size([1]), torch.float32)}
-    buffer = RolloutBuffer.allocate(layout, 2, torch.Size([]))
-    buffer["b",][1] = 5
-    load_row(buffer, 1, TensorDict({"a": torch.tensor([3.0]), "c": torch.zeros(1)}), list(buffer))
-    assert (buffer["a",].squeeze(-1).tolist(), buffer["b",].squeeze(-1).tolist()) == ([0, 3], [0, 5])

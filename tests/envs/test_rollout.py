@@ -12,7 +12,6 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymWrapper
 from envcli.envs.env_base import EnvBase
-from envcli.envs.rollout import rows_drawn
 from envcli.errors import ActionError, EnvError, SpecError
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Categorical, Composite
@@ -24,22 +23,6 @@ def counts(data: TensorDictBase) -> list[Any]:
     """``observation`` of the root, and of the last step's next."""
     observed = torch.cat([data["observation"], data["next", "observation"][..., -1:, :]], -2)
     return observed.squeeze(-1).int().tolist()
-
-
-# -- actions ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("envs", "rows"), [(1, 4096), (256, 4096), (300, 2048), (4096, 256), (10**6, 1)])
-def test_random_actions_are_drawn_for_fewer_rows_of_more_envs(envs: int, rows: int) -> None:
-    assert rows_drawn(CountingEnv(9, batch_size=[envs])) == rows
-
-
-def test_how_many_rows_are_drawn_at_a_time_is_not_seen() -> None:
-    env = CountingEnv(9, batch_size=[2**14])
-    torch.manual_seed(0)
-    data = env.rollout(3 * rows_drawn(env), break_when_any_done=False)
-    torch.manual_seed(0)
-    assert torch.equal(data["action"], env.action_spec.rand([192]).transpose(0, 1))
 
 
 # -- where it ends ----------------------------------------------------------------------------------------------------

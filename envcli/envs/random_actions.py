@@ -1,0 +1,42 @@
+"""Random actions in the rows of a rollout."""
+
+from __future__ import annotations
+
+import torch
+
+from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.action_gate import masked
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.row_env import RowEnv
+
+__all__ = ["RandomActions"]
+
+_DRAW = 4096  # rows at a time: a torch call after much Python costs 0.1 ms
+_DRAW_STEPS = 2**20  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
+
+
+class RandomActions:
+    """Draws the actions of ``env`` into the rows of ``buffer``, from torch's global generator.
+
+    Attributes:
+        rows_at_a_time: 4,096, and of a large batch fewer; a power of two. So the same numbers are drawn for a rollout
+            in one piece and in pieces whose length is a multiple of 4,096.
+        row_by_row: is there an action whose choices a mask restricts, which is known only when the row is reached?
+    """
+
+    def __init__(self, env: RowEnv, buffer: RolloutBuffer) -> None:
+        self.rows_at_a_time = min(_DRAW, 1 << (max(_DRAW_STEPS // env.batch_size.numel(), 1).bit_length() - 1))
+        leaves, masks = leaf_specs(env.full_action_spec), env._roles().masks
+        self._free = [(leaf, buffer[path]) for path, leaf in leaves.items() if path not in masks]
+        self._masked = [(leaf, buffer[path], buffer[masks[path]]) for path, leaf in leaves.items() if path in masks]
+        self.row_by_row = bool(self._masked)
+
+    def draw(self, start: int, stop: int) -> None:
+        """Rows ``start`` to ``stop``, all but the actions that a mask restricts."""
+        for leaf, actions in self._free:
+            actions[start:stop] = leaf.rand(torch.Size([stop - start]))
+
+    def draw_masked(self, t: int) -> None:
+        """Row ``t`` of those, among the choices that its masks allow."""
+        for leaf, actions, masks in self._masked:
+            actions[t] = masked(leaf, masks[t]).rand()
