@@ -74,7 +74,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "ParallelEnv": "batch.parallel_env",
     "Pendulum": "dynamics.pendulum",
     "PermuteTransform": "transforms.permute",
-    "RayEnv": "batch.ray_env",
+    "RayEnv": "ray.ray_env",
     "RenameTransform": "transforms.rename",
     "Resize": "transforms.resize",
     "RewardClipping": "transforms.reward_clipping",

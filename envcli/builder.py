@@ -13,11 +13,11 @@ import torch
 from envcli.batch.batched_env import BatchedEnv, Gathered
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.parallel_env import ParallelEnv
-from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, SpecError, TransformError, UnknownName
+from envcli.ray.ray_env import RayEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.transform import Transform
 from envcli.vocabulary import catalog, registry

@@ -44,7 +44,7 @@ class Runner:
         self._contender = cls(Workload(**work))
         seconds = time.perf_counter() - begin
         if clocks:
-            from envcli.bench.layers import Layers
+            from envcli.clocks.layers import Layers
 
             self._layers = Layers()
             self._clocked = cls(Workload(**work))
@@ -88,7 +88,7 @@ class Runner:
         return self._run(self._contender.run, passes)
 
     def run_clocked(self, passes: int) -> Answer:
-        """The same with clocks; their ``reading`` is that of `envcli.bench.layers.Layers.read`."""
+        """The same with clocks; their ``reading`` is that of `envcli.clocks.layers.Layers.read`."""
         layers = self._layers
         layers.install()
         try:

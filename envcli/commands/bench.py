@@ -139,7 +139,8 @@ def _drawn(result: dict[str, Any], parts: Any) -> Any:  # Any: what JSON can hol
     """The contenders, if there are several, and the parts of a step."""
     from rich.console import Group
 
-    from envcli.bench import bars, report
+    from envcli.bench import report
+    from envcli.profile import bars
 
     if parts is None:
         return report.table(result)
@@ -178,9 +179,10 @@ def _workload(cfg: Config, variant: bool = False) -> Any:  # Any: a Workload, wh
 
 def _measure(cfg: Config, folder: RunFolder, result: dict[str, Any]) -> Any:  # Any: what JSON can hold; a Breakdown
     """Have the contenders take turns; what they gave goes into ``result``. Returns the parts of a step, if wanted."""
-    from envcli.bench import breakdown, report
-    from envcli.bench.advice import advice
+    from envcli.bench import report
     from envcli.bench.measurement import Measurement
+    from envcli.profile import breakdown
+    from envcli.profile.advice import advice
 
     logs, work = folder.path / "logs", _workload(cfg)
     logs.mkdir()
@@ -202,10 +204,11 @@ def _measure(cfg: Config, folder: RunFolder, result: dict[str, Any]) -> Any:  # 
 
 def _tune(cfg: Config, folder: RunFolder) -> float:
     """Search, write, report. Returns the env steps per second of the best setting."""
-    from envcli.bench import machine, tune_report
-    from envcli.bench.setting import Setting
-    from envcli.bench.trials import Trials
-    from envcli.bench.tuning import search
+    from envcli.bench import machine
+    from envcli.tuning import tune_report
+    from envcli.tuning.search import search
+    from envcli.tuning.setting import Setting
+    from envcli.tuning.trials import Trials
 
     logs, work, about = folder.path / "logs", _workload(cfg), machine.describe()
     logs.mkdir()

@@ -11,8 +11,8 @@ import torch
 
 import envcli
 from tests.batch.faults import descendants
-from tests.batch.stand_in_cluster import StandInCluster
 from tests.conftest import Command
+from tests.ray.stand_in_cluster import StandInCluster
 
 WORDS = ("env=cartpole", "parallel.num_envs=3", "seed=1")
 
@@ -20,7 +20,7 @@ WORDS = ("env=cartpole", "parallel.num_envs=3", "seed=1")
 def test_total_steps_are_streamed_into_the_same_files(
     cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("envcli.batch.ray_env.RayCluster", StandInCluster)
+    monkeypatch.setattr("envcli.ray.ray_env.RayCluster", StandInCluster)
     stream = ("total_steps=1000", "shard_steps=128", "parallel=ray", "parallel.num_actors=2", "hydra.run.dir=a")
     done = cli("rollout", *WORDS, *stream)
     assert (done.code, done.err) == (0, "")

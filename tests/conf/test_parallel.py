@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from envcli.batch.parallel_env import ParallelEnv
-from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.configuration.reading import read
 from envcli.errors import ConfigError
+from envcli.ray.ray_env import RayEnv
 from envcli.vocabulary import catalog, registry
 from envcli.vocabulary.schema import settled_parallel
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from envcli.bench.lane import Lane
 from envcli.bench.race import enough_passes, race
 from envcli.bench.sample import Sample
-from envcli.bench.setting import Setting
 from envcli.bench.workload import Workload
 from envcli.errors import EnvcliError, EnvError
+from envcli.tuning.setting import Setting
 
 __all__ = ["Trials"]
 
@@ -25,7 +25,7 @@ _LEAST, _MOST = 5, 15  # repetitions in turn
 
 
 class Trials:
-    """What `envcli.bench.tuning.search` tries settings with. Closes in a ``with``.
+    """What `envcli.tuning.search.search` tries settings with. Closes in a ``with``.
 
     First looks share one process, which pays for its imports once; those that are compared have one each.
 
@@ -60,14 +60,14 @@ class Trials:
         return min(self._work.steps, max(fitting, _FEWEST_STEPS))
 
     def look(self, setting: Setting) -> float:
-        """See `envcli.bench.tuning.Trial`."""
+        """See `envcli.tuning.search.Trial`."""
         self._build(setting, self.steps(setting))
         self._lane.run(1)
         sample = self._lane.run(enough_passes(self._lane, _PASS))
         return sample.steps / sample.wall
 
     def sides(self, setting: Setting) -> list[int]:
-        """See `envcli.bench.tuning.Trial`: the most that can be outside, and the least."""
+        """See `envcli.tuning.search.Trial`: the most that can be outside, and the least."""
         with contextlib.suppress(EnvError):
             bits = self._bits(setting, setting.moved)
             orders = (range(self.transforms, setting.moved, -1), range(setting.moved))
@@ -95,7 +95,7 @@ class Trials:
             raise EnvError(f"{setting}: {error}") from error
 
     def compare(self, settings: Sequence[Setting], seconds: float) -> dict[Setting, list[Sample]]:
-        """See `envcli.bench.tuning.Trial`."""
+        """See `envcli.tuning.search.Trial`."""
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
             lanes = []

@@ -1,6 +1,6 @@
 """Puts clocks around the layers of envcli: from outside, in a process that is there to be measured and nothing else.
 
-What a YAML describes is timed by its path there (``transforms.resize``); the rest as `envcli.bench.parts` calls it.
+What a YAML describes is timed by its path there (``transforms.resize``); the rest as `envcli.clocks.parts` calls it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 from envcli.backends.backend import Backend
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.share import Share
-from envcli.bench.meter import Meter, Reading
-from envcli.bench.parts import ACTIONS, BACKEND, LOOP, MEMORY, POLICY, POLICY_ROWS, ROOT, SIMULATOR, WAITING
 from envcli.chain import bound_chain
+from envcli.clocks.meter import Meter, Reading
+from envcli.clocks.parts import ACTIONS, BACKEND, LOOP, MEMORY, POLICY, POLICY_ROWS, ROOT, SIMULATOR, WAITING
 from envcli.envs.env import Env
 from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions

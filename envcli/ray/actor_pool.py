@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from envcli.batch.channel import QUESTIONS, in_words
-from envcli.batch.ray_actor import RayActor
-from envcli.batch.ray_cluster import Gone, RayCluster
-from envcli.batch.ray_handle import RayHandle
 from envcli.batch.replay_log import ReplayLog, advanced
 from envcli.batch.timeouts import Timeouts
 from envcli.batch.undisturbed import is_leaving, undisturbed
 from envcli.errors import EnvcliError
+from envcli.ray.actor import RayActor
+from envcli.ray.actor_handle import RayHandle
+from envcli.ray.cluster import Gone, RayCluster
 
 __all__ = ["RayPool"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from envcli.bench.breakdown import Breakdown
-from envcli.bench.parts import MEANING, WAITING
 from envcli.bench.report import percent, three_digits
+from envcli.clocks.parts import MEANING, WAITING
+from envcli.profile.breakdown import Breakdown
 from envcli.terminal.answer import number
 
 if TYPE_CHECKING:

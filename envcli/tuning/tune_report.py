@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from envcli.bench import plot
 from envcli.bench.report import percent, three_digits, with_spread
-from envcli.bench.setting import Setting
-from envcli.bench.tuning import Finalist, Tuned
 from envcli.bench.workload import Workload
 from envcli.terminal.answer import number
+from envcli.tuning.search import Finalist, Tuned
+from envcli.tuning.setting import Setting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

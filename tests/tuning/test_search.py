@@ -10,15 +10,15 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from envcli.bench import tune_report
 from envcli.bench.sample import Sample
-from envcli.bench.setting import Setting
-from envcli.bench.trials import Trials
-from envcli.bench.tuning import best_of, candidates, chosen, search
 from envcli.bench.workload import Workload
 from envcli.commands.bench import Config
 from envcli.configuration.reading import read
 from envcli.errors import EnvError
+from envcli.tuning import tune_report
+from envcli.tuning.search import best_of, candidates, chosen, search
+from envcli.tuning.setting import Setting
+from envcli.tuning.trials import Trials
 
 ONE = Setting("none")
 CARTPOLE = {"type": "gym", "name": "CartPole-v1"}

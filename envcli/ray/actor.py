@@ -12,7 +12,6 @@ import torch
 
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.fault import Fault
-from envcli.batch.row_chunk import RowChunk
 from envcli.batch.serial_env import SerialEnv
 from envcli.batch.share import Share
 from envcli.envs.env import Env
@@ -20,6 +19,7 @@ from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.rollout import Rollout
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
+from envcli.ray.row_chunk import RowChunk
 from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["Place", "RayActor"]

@@ -11,14 +11,14 @@ import torch
 
 from envcli.batch.batched_env import at_least_one
 from envcli.batch.env_creator import EnvCreator
-from envcli.batch.ray_cluster import RayCluster
-from envcli.batch.ray_pool import RayPool
 from envcli.batch.remote_batched_env import RemoteBatchedEnv
-from envcli.batch.row_chunk import RowChunk
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.ray.actor_pool import RayPool
+from envcli.ray.cluster import RayCluster
+from envcli.ray.row_chunk import RowChunk
 from envcli.rows.env_specs import leaf_specs
 from envcli.vocabulary.schema import cores
 
@@ -48,7 +48,7 @@ class RayEnv(RemoteBatchedEnv):
     Args:
         num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
         num_actors: None: as many as this process may use cores, at most one for each env.
-        address: of the cluster; see :class:`~envcli.batch.ray_cluster.RayCluster`. None: the one that this process is
+        address: of the cluster; see :class:`~envcli.ray.cluster.RayCluster`. None: the one that this process is
             connected to, or ``RAY_ADDRESS``, else a new one on this machine, which ends with ``close()``.
         cpus_per_actor: that Ray keeps for each; 0: none.
         policy_in_actors: do they have the policy too?

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from envcli.bench import bars
-from envcli.bench.advice import advice
-from envcli.bench.breakdown import Breakdown, Column, broken_down
-from envcli.bench.parts import IDLE, LOOP, PIXELS, POLICY, STEPS, WAITING
 from envcli.bench.sample import Sample
 from envcli.bench.workload import Workload
+from envcli.clocks.parts import IDLE, LOOP, PIXELS, POLICY, STEPS, WAITING
+from envcli.profile import bars
+from envcli.profile.advice import advice
+from envcli.profile.breakdown import Breakdown, Column, broken_down
 
 SECOND = 10**9
 ENGINE = {"num_envs": 8}  # of a batch by nature
@@ -108,7 +108,7 @@ def said(parts: dict[str, float], of_waiting: dict[str, float] | None = None, **
 def test_the_largest_part_with_a_cure_comes_first(
     parts: dict[str, float], cfg: dict[str, Any], typed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("envcli.bench.advice.cores", lambda: 2)
+    monkeypatch.setattr("envcli.profile.advice.cores", lambda: 2)
     assert typed in said(parts, **cfg)
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from envcli.batch.share import Share
-from envcli.bench.layers import Layers
-from envcli.bench.parts import ACTIONS, BACKEND, LOOP, MEMORY, PIXELS, POLICY, POLICY_ROWS, RESETS, STEPS, WAITING
 from envcli.bench.workload import Workload
+from envcli.clocks.layers import Layers
+from envcli.clocks.parts import ACTIONS, BACKEND, LOOP, MEMORY, PIXELS, POLICY, POLICY_ROWS, RESETS, STEPS, WAITING
 from envcli.contenders.envcli import EnvcliContender
 from envcli.envs.rollout import Rollout
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from envcli.bench.meter import Meter
+from envcli.clocks.meter import Meter
 
 
 def busy(seconds: float) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import cloudpickle
 
 from envcli.batch.fault import Fault, located, noted
-from envcli.batch.ray_actor import Place
-from envcli.batch.ray_cluster import Gone
 from envcli.batch.share import PHASES
 from envcli.errors import EnvcliError, EnvError
+from envcli.ray.actor import Place
+from envcli.ray.cluster import Gone
 
 __all__ = ["RayHandle"]
 

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: what the clocks of `envcli.bench.layers` say, against the same work without clocks."""
+"""Where the time of a step goes: what `envcli.clocks.layers` says, against the same work without clocks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from envcli.bench.parts import IDLE, WAITING, ranked
 from envcli.bench.sample import Sample, summary
+from envcli.clocks.parts import IDLE, WAITING, ranked
 
 __all__ = ["Breakdown", "Column", "broken_down", "coverage"]
 

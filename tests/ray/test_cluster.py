@@ -19,11 +19,11 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.backends.gym import GymEnv
-from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import EnvError
+from envcli.ray.ray_env import RayEnv
 from envcli.seeding import seed_chain
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.compose import Compose

@@ -13,11 +13,11 @@ from tensordict import TensorDictBase
 
 from envcli.backends.gym import GymEnv
 from envcli.batch.env_creator import EnvCreator
-from envcli.batch.ray_env import RayEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
+from envcli.ray.ray_env import RayEnv
 from envcli.seeding import seed_chain
 from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
@@ -26,9 +26,9 @@ from envcli.transforms.compose import Compose
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 from tests.batch.faults import makers
-from tests.batch.stand_in_cluster import StandInCluster
 from tests.batch.test_determinism import assert_same_bits
 from tests.batch.test_parallel_env import BatchContract
+from tests.ray.stand_in_cluster import StandInCluster
 
 STEPS = 60
 SEED2, SEED3 = seed_chain(10, 2)[-1], seed_chain(10, 3)[-1]
@@ -37,10 +37,10 @@ SEED2, SEED3 = seed_chain(10, 2)[-1], seed_chain(10, 3)[-1]
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[StandInCluster]]:
     """Without Ray: what is its part is tested beside, in test_ray_cluster.py."""
-    monkeypatch.setattr("envcli.batch.ray_env.RayCluster", StandInCluster)
+    monkeypatch.setattr("envcli.ray.ray_env.RayCluster", StandInCluster)
     monkeypatch.setattr(StandInCluster, "plan", {})
     # What is planned for a call happens in the same row however busy the machine is: stretches grow as they are made.
-    monkeypatch.setattr("envcli.batch.ray_env._GO", float("inf"))
+    monkeypatch.setattr("envcli.ray.ray_env._GO", float("inf"))
     yield StandInCluster
     assert not StandInCluster.plan, "what was planned has not come"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from envcli.bench.breakdown import Breakdown
-from envcli.bench.parts import BACKEND, IDLE, PIXELS, POLICY, POLICY_ROWS, SIMULATOR, STEPS, WAITING
 from envcli.bench.report import percent
 from envcli.bench.workload import Workload
+from envcli.clocks.parts import BACKEND, IDLE, PIXELS, POLICY, POLICY_ROWS, SIMULATOR, STEPS, WAITING
+from envcli.profile.breakdown import Breakdown
 from envcli.vocabulary.schema import cores
 
 __all__ = ["advice"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
-from envcli.bench.setting import Setting
 from envcli.errors import EnvError
+from envcli.tuning.setting import Setting
 
 __all__ = ["Finalist", "Trial", "Tuned", "best_of", "candidates", "chosen", "search"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from envcli.batch.ray_cluster import Gone
+from envcli.ray.cluster import Gone
 
 __all__ = ["StandInCluster"]
 

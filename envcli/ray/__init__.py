@@ -1,0 +1,1 @@
+"""Many envs in the actors of a Ray cluster."""

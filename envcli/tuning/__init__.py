@@ -1,0 +1,1 @@
+"""A bounded search for the best setting of a workload."""
