@@ -64,6 +64,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "GymWrapper": "backends.gym",
     "InitTracker": "transforms.init_tracker",
     "MissingDependency": "errors",
+    "MissingRun": "errors",
     "ModuleTransform": "transforms.module_transform",
     "MountainCarContinuous": "dynamics.mountain_car_continuous",
     "MultiCategorical": "specs",

@@ -8,7 +8,8 @@ Each is also a built-in kind, so that code written against another library (``ex
     │   └── ContractError (AssertionError)    an env breaks what every env promises
     ├── ConfigError (ValueError)          what the user typed, in YAML, in Python or in the shell
     │   ├── UnknownName (LookupError)     no such env, key, group, choice or command; says the nearest
-    │   └── MissingDependency (ImportError)   an extra is not installed; says how to install it
+    │   ├── MissingDependency (ImportError)   an extra is not installed; says how to install it
+    │   └── MissingRun                    also a StoreError: no run, or no rollout, where the user says it is
     ├── EnvError (RuntimeError)           a simulator failed or broke its contract
     │   └── ClosedError                   used after ``close()``
     │       └── UnstartedError (AttributeError)   an attribute of envs that are not built yet
@@ -31,6 +32,7 @@ __all__ = [
     "EnvError",
     "EnvcliError",
     "MissingDependency",
+    "MissingRun",
     "SpecError",
     "StoreError",
     "TransformError",
@@ -109,6 +111,10 @@ class TransformError(EnvcliError, ValueError):
 
 class StoreError(EnvcliError, OSError):
     """A file or folder cannot be read or written. The message names the path."""
+
+
+class MissingRun(ConfigError, StoreError):
+    """There is no run, or no rollout, where the user says it is."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

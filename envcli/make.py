@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from envcli.builder import build
+from envcli.configuration.overrides import key_of
 from envcli.configuration.reading import read
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
+from envcli.vocabulary.schema import WHOLE_ENV
 
 __all__ = ["make_env"]
+
+_READ = {*WHOLE_ENV, "allow_imports", "replay"}
+_EPISODES = "transforms=[step_counter] transforms.step_counter.max_steps"
 
 
 def make_env(*overrides: str, config: str = "rollout") -> Env:
     """The env that ``envcli <config> <overrides>`` would run.
 
     Works from any directory, and inside an application that itself runs under Hydra. ``config`` is a command that
-    builds an env. Raises `ConfigError` for what the command line refuses too.
+    builds an env. Raises `ConfigError` for what the command line refuses too, and for words about a run
+    (``max_steps=100``, ``policy=zero``), which would change nothing.
 
     >>> env = make_env("env=pendulum", "frame_skip=2")
     >>> env.action_spec.shape
@@ -24,4 +32,10 @@ def make_env(*overrides: str, config: str = "rollout") -> Env:
     for word in overrides:
         if not isinstance(word, str):
             raise ConfigError(f"make_env: found a {type(word).__name__}, expected words such as 'env=cartpole'")
-    return build(vars(read(config, overrides)))
+    made = read(config, overrides)
+    of_a_run = {field.name for field in fields(made)} - _READ
+    for word in overrides:
+        if key_of(word).partition(".")[0] in of_a_run:
+            cure = f", or for shorter episodes: {_EPISODES}={word.partition('=')[2]}" if "max_steps=" in word else ""
+            raise ConfigError(f"make_env: {word} is about a run, and says nothing of the env. Leave it out{cure}")
+    return build(vars(made))

@@ -161,6 +161,16 @@ def test_make_env_refuses_what_the_command_line_refuses() -> None:
         envcli.make_env(config="rolout")
 
 
+def test_make_env_refuses_what_says_nothing_of_an_env(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"max_steps=3 is about a run.* transforms.step_counter.max_steps=3$"):
+        envcli.make_env("env=pendulum", "max_steps=3")
+    with envcli.make_env("transforms=[step_counter]", "transforms.step_counter.max_steps=3") as env:
+        assert len(env.rollout(9)) == 3, "what the message says to type"
+    for word in ("policy=zero", "recorder.type=none", "json=true"):
+        with pytest.raises(ConfigError, match=rf"{word} is about a run, and says nothing of the env. Leave it out$"):
+            envcli.make_env(word)
+
+
 def test_make_env_leaves_hydra_alone() -> None:
     from hydra.core.global_hydra import GlobalHydra
 

@@ -14,6 +14,7 @@ BUILT_IN = {
     "ContractError": AssertionError,
     "EnvError": RuntimeError,
     "MissingDependency": ImportError,
+    "MissingRun": OSError,
     "SpecError": ValueError,
     "StoreError": OSError,
     "TransformError": ValueError,

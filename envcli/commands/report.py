@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from envcli.errors import ConfigError, StoreError, nearest
+from envcli.errors import ConfigError, MissingRun, nearest
 
 __all__ = ["main", "words"]
 
@@ -37,7 +37,7 @@ def main(typed: Sequence[str]) -> int:
 
     sweep = Sweep.of(folder.absolute())
     if not sweep.jobs:
-        raise StoreError(f"report: {folder} holds no runs: no status.json in it or below. {_latest()}".rstrip())
+        raise MissingRun(f"report: {folder} holds no runs: no status.json in it or below. {_latest()}".rstrip())
     page = report.write(sweep)
     answer(sweep.data(), lambda: table.drawn(sweep), as_json)
     if not as_json:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
-from envcli.errors import ConfigError
+from envcli.errors import MissingRun
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
 from envcli.terminal.answer import answer, near, number
@@ -46,13 +46,13 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Read, report. Raises ConfigError where there is no run, StoreError where its data is not what was written."""
+    """Read, report. Raises MissingRun where there is none, StoreError where its data is not what was written."""
     existing_folder(cfg.folder, "folder")
     folder = Path(cfg.folder)
     status = read_json(folder / "status.json")
     data = _data(folder, cfg.verify)
     if not status and data is None:
-        raise ConfigError(f"{folder}: no run here. {_runs_below(folder)}")
+        raise MissingRun(f"{folder}: no run here. {_runs_below(folder)}")
     found = {
         "folder": str(folder),
         "run": _run(folder, status),

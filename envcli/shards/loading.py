@@ -8,7 +8,7 @@ from typing import Any
 
 from tensordict import TensorDictBase
 
-from envcli.errors import StoreError
+from envcli.errors import MissingRun, StoreError
 from envcli.folders.json_file import read_json
 from envcli.keys import Key
 from envcli.shards.entry import DEEPEST, file_name
@@ -51,14 +51,15 @@ def rollout_folder(path: Path) -> Path:
     """``path``, or the rollout folder in it if it is a run folder.
 
     Raises:
-        StoreError: there is no rollout, or one whose rows nobody counted.
+        MissingRun: there is no rollout.
+        StoreError: there is one whose rows nobody counted.
     """
     for folder in (path, path / "rollout"):
         if (folder / NAME).is_file() or (folder / _META).is_file():
             return folder
         if any(folder.glob("*.memmap")):
             raise StoreError(f"{folder}: this rollout was not finished, its rows cannot be told from empty ones")
-    raise StoreError(f"{path}: no rollout here. Expected a run folder of `envcli rollout`, or the rollout/ in it")
+    raise MissingRun(f"{path}: no rollout here. Expected a run folder of `envcli rollout`, or the rollout/ in it")
 
 
 def read_manifest(folder: Path) -> Manifest:

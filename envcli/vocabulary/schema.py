@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from envcli.errors import ConfigError
 
 __all__ = [
-    "MISSING", "ONE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "cores", "describe",
-    "in_one_line", "key", "settled_parallel",
+    "MISSING", "ONE_ENV", "WHOLE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "cores",
+    "describe", "in_one_line", "key", "settled_parallel",
 ]  # fmt: skip
 
 MISSING: Any = "???"  # OmegaConf's mark for "must be given"; Any because it stands in for a value of every type
@@ -27,7 +27,10 @@ MISSING: Any = "???"  # OmegaConf's mark for "must be given"; Any because it sta
 ONE_ENV = ("backend", "transforms", "frame_skip", "from_pixels", "pixels_only")
 """The keys that say what a single env of a batch is."""
 
-WORKLOAD = (*ONE_ENV, "parallel", "outer_transforms", "device", "policy", "env_list", "envs", "seed", "max_steps")
+WHOLE_ENV = (*ONE_ENV, "parallel", "outer_transforms", "device", "env_list", "envs", "seed")
+"""The keys that say what is built."""
+
+WORKLOAD = (*WHOLE_ENV, "policy", "max_steps")
 """The keys that say what is to be done."""
 
 _WORD = re.compile(r"[^\W\d][\w-]*")

@@ -40,7 +40,7 @@ def test_a_report_of_one_run_and_of_everything(cli: Command, tmp_path: Path) -> 
         (["outputs", "json=yes"], 2, "json: found 'yes', expected true or false."),
         (["outputs", "-m"], 2, "report: no flag '-m'. See envcli report --help."),
         (["nowhere"], 2, "report: no folder nowhere."),
-        (["empty"], 1, "report: empty holds no runs"),
+        (["empty"], 2, "report: empty holds no runs"),
     ],
 )
 def test_what_cannot_be_meant_is_explained(
