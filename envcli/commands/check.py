@@ -41,9 +41,14 @@ def run(cfg: Config) -> None:
     told = [{"name": f.name, "passed": f.passed, "message": f.message} for f in findings]
     answer(told, lambda: _table(findings, cfg.env_name), cfg.json)
     if broken := [finding for finding in findings if not finding.passed]:
-        raise EnvError(
-            f"{len(broken)} of {len(findings)} checks failed: {', '.join(f.name for f in broken)} (seed {cfg.seed})"
+        alike: dict[str, list[str]] = {}
+        for finding in broken:
+            alike.setdefault(finding.message, []).append(finding.name)
+        causes = (
+            f"{first} (and {len(others)} more, for the same reason)" if others else first
+            for first, *others in alike.values()
         )
+        raise EnvError(f"{len(broken)} of {len(findings)} checks failed: {', '.join(causes)} (seed {cfg.seed})")
 
 
 def _table(findings: list[Finding], name: str) -> Table:
@@ -52,7 +57,10 @@ def _table(findings: list[Finding], name: str) -> Table:
 
     kept = sum(finding.passed for finding in findings)
     table = Table("", "check", "what was found", title=name, caption=f"{kept} of {len(findings)} promises kept")
+    told: dict[str, str] = {}
     for finding in findings:
         mark = Text("ok", "green") if finding.passed else Text("failed", "bold red")
-        table.add_row(mark, Text(finding.name), Text(finding.message))
+        first = told.setdefault(finding.message, finding.name)
+        message = finding.message if first == finding.name else f"the same as: {first}"
+        table.add_row(mark, Text(finding.name), Text(message))
     return table

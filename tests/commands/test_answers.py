@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +99,9 @@ def test_check_says_what_is_wrong(cli: Command) -> None:
     assert done.code == 1, done.out + done.err
     assert "failed" in done.out
     assert "observation" in done.out
-    assert "checks failed" in done.err
+    assert done.out.count("expected -1.0 to 1.0") == 1, "the first of many names the cause"
+    assert "the same as: reset keeps to the specs" in done.out
+    assert re.search(r"checks failed: reset keeps to the specs \(and \d+ more, for the same reason\)", done.err)
 
 
 @pytest.mark.parametrize("command", ["spec", "check", "list"])
