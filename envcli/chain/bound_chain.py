@@ -10,8 +10,8 @@ from envcli.chain.stages import Stages
 from envcli.chain.tensordict_rows import TensorDictRows, speaks_tensordict
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.row_hooks import RowHooks
 from envcli.transforms.inside import Inside
-from envcli.transforms.row_hooks import RowHooks
 from envcli.transforms.transform import Transform
 
 __all__ = ["BoundChain", "PrivateRows"]

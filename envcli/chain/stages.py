@@ -67,7 +67,16 @@ class Stages:
             carries=self._outside(iter(carries)),
             sealed=hidden & set(leaf_specs(last.observation_spec)),
             masks=masks,
+            reward_transforms=self._reward_transforms(),
         )
+
+    def _reward_transforms(self) -> list[str]:
+        found = list(self._added[0].reward_transforms)
+        for transform, before, after in zip(self.chain, self.specs, self.specs[1:], strict=False):
+            rewards = set(leaf_specs(before.full_reward_spec)) & set(leaf_specs(after.full_reward_spec))
+            if any(under_next(path) in transform._rewrites() for path in rewards):
+                found.append(type(transform).__name__)
+        return found
 
     def outside(self, stage: int, path: Key) -> Key | None:
         """The user's name for the memory that is ``path`` at ``stage``; None: it is private."""

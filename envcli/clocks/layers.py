@@ -21,8 +21,8 @@ from envcli.envs.random_actions import RandomActions
 from envcli.envs.rollout import Rollout
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.row_env import RowEnv
+from envcli.rows.row_hooks import RowHooks
 from envcli.transforms.image import ImageSequence, ImageTransform
-from envcli.transforms.row_hooks import RowHooks
 from envcli.transforms.transform import Transform
 from envcli.vocabulary import registry
 

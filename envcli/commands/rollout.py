@@ -24,6 +24,7 @@ from envcli.errors import ConfigError
 from envcli.folders.json_file import plain
 from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, near, number
+from envcli.terminal.episode_lines import episode_lines
 from envcli.terminal.progress import Progress
 from envcli.vocabulary import registry
 from envcli.vocabulary.schema import EnvConfig, at_least, key
@@ -84,13 +85,13 @@ def _run(cfg: Config, folder: RunFolder, tracker: Tracker) -> float | None:
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
     with build(vars(cfg)) as env:
-        clock, envs = step_seconds(env), env.numel()
+        clock, envs, changed = step_seconds(env), env.numel(), list(env._roles().reward_transforms)
         start = time.perf_counter()
         steps, counted = _record(env, cfg, folder, tracker) if cfg.total_steps is None else _stream(env, cfg, folder)
         seconds = time.perf_counter() - start
     speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
     metrics: dict[str, Any] = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed, **counted}
-    metrics |= {"seed": cfg.seed, "folder": str(folder.home)}
+    metrics |= {"reward_transforms": changed, "seed": cfg.seed, "folder": str(folder.home)}
     folder.write_metrics(metrics)
     tracker.end(plain(metrics))
     if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
@@ -174,15 +175,10 @@ def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="ignore", no_wrap=True)  # a broken path cannot be copied
-    unfinished = metrics["unfinished_episodes"]
-    cut = f" and {number(unfinished)} cut off by the end" if unfinished else ""
     each = f", {number(metrics['steps'] // metrics['envs'])} of each of {metrics['envs']} envs"
     table.add_row("steps", number(metrics["steps"]) + (each if metrics["envs"] > 1 else ""))
-    table.add_row("episodes", f"{number(metrics['episodes'])}{cut}")
-    for name, unit in (("return", ""), ("length", " steps")):
-        if metrics[f"{name}_mean"] is not None:
-            mean, low, high = (number(metrics[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
-            table.add_row(name, f"mean {mean}, from {low} to {high}{unit}")
+    for name, text in episode_lines(metrics, metrics["reward_transforms"]):
+        table.add_row(name, text)
     if metrics["episodes"] == 0:
         table.add_row("rewards", f"{number(metrics['reward_sum'])} so far")
     table.add_row("speed", f"{number(round(metrics['steps_per_second']))} steps/s")

@@ -21,6 +21,7 @@ from envcli.errors import MissingRun
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
 from envcli.terminal.answer import answer, near, number
+from envcli.terminal.episode_lines import episode_lines
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.changes import changes
 from envcli.vocabulary.schema import MISSING, Answer, key
@@ -170,26 +171,27 @@ def _summary(found: dict[str, Any]) -> Table:
         table.add_row("started", f"{run['started']}" + (f", ended {run['ended']}" if run["ended"] else ""))
         table.add_row("seed", str(run["seed"]))
     if data is not None:
-        for name, text in _data_rows(found["folder"], data):
+        for name, text in _data_rows(found["folder"], data, _reward_transforms(found["metrics"])):
             table.add_row(name, text)
     for film in found["films"]:
         table.add_row("film", f"{near(Path(found['folder']) / film['file'])}, {size(film['bytes'])}")
     return table
 
 
-def _data_rows(folder: str, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _reward_transforms(metrics: dict[str, Any]) -> list[str]:
+    """Those that the run says its rewards went through; a file may hold anything."""
+    told = metrics.get("reward_transforms")
+    return [name for name in told if isinstance(name, str) and name.isidentifier()] if isinstance(told, list) else []
+
+
+def _data_rows(folder: str, data: dict[str, Any], reward_transforms: list[str]) -> Iterator[tuple[str, str]]:
     envs, counted = data["batch_size"], data["episodes"]
     of_each = f", of {'x'.join(map(str, envs))} envs together" if envs else ""
     yield "steps", number(data["steps"]) + of_each
     if not data["complete"]:
         cure = f"of {number(data['planned'])}. To go on, type: envcli rollout resume={folder}"
         yield "unfinished", cure
-    cut = f" and {number(counted['unfinished_episodes'])} cut off by the end" if counted["unfinished_episodes"] else ""
-    yield "episodes", number(counted["episodes"]) + cut
-    for name, unit in (("return", ""), ("length", " steps")):
-        if counted[f"{name}_mean"] is not None:
-            mean, low, high = (number(counted[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
-            yield name, f"mean {mean}, from {low} to {high}{unit}"
+    yield from episode_lines(counted, reward_transforms)
     pieces = f" in {number(data['shards'])} shard{'s' * (data['shards'] > 1)}" if data["shards"] else " in one piece"
     checked = ", every checksum right" if data["verified"] else ""
     yield "data", f"{size(data['bytes'])}{pieces}{checked}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from envcli.keys import Key
@@ -26,6 +26,7 @@ class Roles:
         sealed: observations whose original is state that is kept inside: the env goes on from where it stands only.
         masks: action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
             Random actions of such an env are drawn row by row, and every action is held against its row's mask.
+        reward_transforms: the kinds of transforms that rewards went through on their way to the user, in order.
     """
 
     reads: Set[Key] = _NONE
@@ -35,6 +36,7 @@ class Roles:
     totals: Set[Key] = _NONE
     sealed: Set[Key] = _NONE
     masks: Mapping[Key, Key] = field(default_factory=dict)
+    reward_transforms: Sequence[str] = ()
 
     def behind(self, renamed: Mapping[Key, Key], added: Roles) -> Roles:
         """What a stage is told of the one before it: its own by their new names, and those that its transform adds.

@@ -11,8 +11,8 @@ from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite
-from envcli.transforms.row_hooks import RowHooks
 from envcli.transforms.transform import Transform
 
 __all__ = ["RenameTransform"]

@@ -15,9 +15,9 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import is_passing
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
+from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.inside import Inside
-from envcli.transforms.row_hooks import RowHooks
 
 __all__ = ["Transform"]
 

@@ -54,6 +54,19 @@ def test_a_replay_gives_the_same_bits(cli: Command, tmp_path: Path) -> None:
     assert read(tmp_path / "first" / "status.json")["overrides"] == words
 
 
+@pytest.mark.parametrize("parallel", ["processes", "serial"])
+def test_of_which_rewards_the_returns_are_is_said(parallel: str, cli: Command, tmp_path: Path) -> None:
+    words = [f"parallel={parallel}", "parallel.num_envs=2", "outer_transforms=[sign]", "max_steps=60"]
+    words += ["transforms=[reward_sum,reward_clipping]", "outer_transforms.sign.in_keys=[reward]"]
+    done = cli("rollout", *words, "hydra.run.dir=run")
+    assert (done.code, done.err) == (0, "")
+    assert ", of rewards after RewardClipping and SignTransform\n" in done.out
+    assert read(tmp_path / "run" / "metrics.json")["reward_transforms"] == ["RewardClipping", "SignTransform"]
+    assert ", of rewards after RewardClipping and SignTransform\n" in cli("show", "run").out
+    (tmp_path / "run" / "metrics.json").write_text('{"reward_transforms": ["[red]", 3]}')
+    assert ", of rewards" not in cli("show", "run").out, "a file may hold anything"
+
+
 def test_a_run_of_several_envs_is_called_after_them(cli: Command, tmp_path: Path) -> None:
     done = cli("rollout", "env_list=[cartpole,cartpole]", "parallel=serial", "max_steps=3", "recorder=none")
     assert done.code == 0, done.err

@@ -1,0 +1,38 @@
+"""The episodes of a rollout, in a few lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from envcli.terminal.answer import number
+
+__all__ = ["episode_lines"]
+
+
+def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """What a line is called, and what it says.
+
+    Args:
+        counted: see :meth:`envcli.episodes.Episodes.metrics`.
+        reward_transforms: the kinds of transforms that the rewards went through.
+
+    >>> counted = {"episodes": 2, "unfinished_episodes": 1}
+    >>> counted |= {"return_mean": 0.5, "return_min": 0.0, "return_max": 1.0}
+    >>> counted |= {"length_mean": 5.0, "length_min": 5, "length_max": 5}
+    >>> for name, text in episode_lines(counted, ["RewardClipping"]):
+    ...     print(name, text)
+    episodes 2 and 1 cut off by the end
+    return mean 0.5, from 0 to 1, of rewards after RewardClipping
+    length mean 5, from 5 to 5 steps
+    """
+    unfinished = counted["unfinished_episodes"]
+    yield (
+        "episodes",
+        number(counted["episodes"]) + (f" and {number(unfinished)} cut off by the end" if unfinished else ""),
+    )
+    after = f", of rewards after {' and '.join(reward_transforms)}" if reward_transforms else ""
+    for name, unit in (("return", after), ("length", " steps")):
+        if counted[f"{name}_mean"] is not None:
+            mean, low, high = (number(counted[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
+            yield name, f"mean {mean}, from {low} to {high}{unit}"
