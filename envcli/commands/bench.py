@@ -46,8 +46,8 @@ class Config(EnvConfig):
     subject: str = key("envcli", "who is compared with the peers: envcli, envcli_step or any of them")
     peers: list[str] | None = key(  # noqa: RUF009 - it is a field
         None,
-        "with whom; null: native alone. Also: by_hand, envcli_step, envcli_memmap, gymnasium_sync, gymnasium_async, "
-        "gymnasium_vector, sb3, torchrl, torchrl_collector, ale_vector, envpool",
+        "with whom; null: native alone. Also: native_processes, by_hand, envcli_step, envcli_memmap, gymnasium_sync, "
+        "gymnasium_async, gymnasium_vector, sb3, torchrl, torchrl_collector, ale_vector, envpool",
     )
     # Any: a dict; but to one that a schema has OmegaConf lets nobody add
     variant: Any = key(  # noqa: RUF009 - it is a field
