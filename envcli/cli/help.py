@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import envcli
 from envcli import commands
 from envcli.cli.arguments import FLAGS
+from envcli.configuration import overrides
 from envcli.vocabulary import catalog, schema
+from envcli.vocabulary.chosen import Chosen
 
 __all__ = ["command_help", "main_help"]
 
@@ -34,8 +36,11 @@ def main_help() -> str:
     return "\n".join(lines)
 
 
-def command_help(command: str) -> str:
-    """What ``envcli <command> --help`` prints: groups, choices and keys, one line each."""
+def command_help(command: str, words: Sequence[str] = ()) -> str:
+    """What ``envcli <command> <words> --help`` prints: groups, choices and keys, one line each.
+
+    Of the keys of choices those that the words, or the defaults, choose, with the values that they would have.
+    """
     module = commands.find(command)
     lines = [*_prose(f"envcli {command}: {inspect.getdoc(module)}"), ""]
     if not hasattr(module, "Config"):
@@ -43,11 +48,16 @@ def command_help(command: str) -> str:
     groups = catalog.groups(command)
     for group in groups:
         lines += [_title(f"{group.name}={group.default}", group.help), *_choices(group), ""]
-    lines += ["Keys", *_rows((f"{n}={_yaml(d)}", h) for n, d, h in schema.describe(module.Config))]
-    firsts = [group for group in groups if group.name == group.source]
-    lines += _rows((f"{key.path}={key.default}", key.help) for group in firsts for key in catalog.node_keys(group))
-    lines += _rows((f"{group.name}...", f"as {group.source}...") for group in groups if group not in firsts)
-    lines += ["", "Flags"]
+    chosen = Chosen.by(command, overrides.as_typed(overrides.check(command, words, multirun=True)))
+    described = schema.describe(module.Config)
+    lines += ["Keys", *_rows((f"{n}={chosen.values.get(n, _yaml(d))}", h) for n, d, h in described), ""]
+    for group in groups:
+        if keys := list(chosen.keys(group)):
+            lines += _prose(f"Keys of {group.name}: {', '.join(chosen.choices[group.name])}")
+            lines += [*_rows((f"{key.path}={key.default}", key.help) for key in keys), ""]
+    if groups:
+        lines += ["Keys of other choices", f"  envcli {command} env=pong transforms=atari --help", ""]
+    lines += ["Flags"]
     lines += _rows((f"{', '.join(f.names)} {f.value}".rstrip(), _flag_help(f.help, f.choices)) for f in FLAGS)
     return "\n".join(lines)
 
@@ -86,7 +96,7 @@ def _rows(pairs: Iterable[tuple[str, str]]) -> list[str]:
     for left, right in pairs:
         first = f"  {left}".ljust(margin)
         if len(left) + 4 > margin:
-            lines.append(first)
+            lines.append(first.rstrip())
             first = " " * margin
         lines += textwrap.wrap(right, _width(), initial_indent=first, subsequent_indent=" " * margin) or [
             first.rstrip()

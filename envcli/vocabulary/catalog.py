@@ -26,7 +26,9 @@ __all__ = [
     "group_names",
     "groups",
     "node_keys",
+    "places",
     "presets",
+    "values_in",
 ]
 
 _DEFAULT = re.compile(r"  - (?P<source>[\w/]+)(?:@(?P<place>\w+))?: (?P<default>[^#]*?)(?:\s+# (?P<help>.*))?$")
@@ -100,10 +102,15 @@ def group_names(command: str) -> list[str]:
 def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
     """Choice -> its one line, sorted, of the groups of a folder; those of the user's own and of packages included."""
     found: dict[str, str] = {}
-    for place in (*extra, *extra_folders(), folder(), *extensions.folders()):
+    for place in (*extra, *places()):
         for path in (place / source).glob("*.yaml"):
             found.setdefault(path.stem, _first_comment(path))
     return dict(sorted(found.items()))
+
+
+def places() -> list[Path]:
+    """Where choices are, the first winning: the user's own, ours, and those of installed packages."""
+    return [*extra_folders(), folder(), *extensions.folders()]
 
 
 def files(source: str) -> Iterator[Path]:
@@ -124,20 +131,33 @@ def presets() -> dict[tuple[str, str], str]:
     return found
 
 
-def node_keys(group: Group) -> Iterator[NodeKey]:
-    """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out."""
-    seen = set()
-    for path in files(group.source):
-        for key in _keys(path, group.name):
+def node_keys(group: Group, names: Sequence[str] | None = None) -> Iterator[NodeKey]:
+    """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out.
+
+    With ``names``: those of these choices, in their order.
+    """
+    seen, found = set(), list(files(group.source))
+    if names is not None:
+        found = [path for name in names for path in found if path.stem == name]
+    for path in found:
+        for key in _own_keys(path, group.name):
             if key.path not in seen:
                 seen.add(key.path)
                 yield key
 
 
-def _keys(path: Path, group: str) -> Iterator[NodeKey]:
+def values_in(text: str, group: str = "") -> dict[str, str]:
+    """Key -> value of a preset's or a bundle's YAML, whose keys are at the top, or under ``group``."""
+    return {key.path: key.default for key in _keys(text, group)}
+
+
+def _own_keys(path: Path, group: str) -> Iterator[NodeKey]:
     text = path.read_text(encoding="utf-8")
-    if "@package _global_" in text or "\ndefaults:" in text:  # it sets keys that have their own line elsewhere
-        return
+    if "@package _global_" not in text and "\ndefaults:" not in text:  # else it sets keys that are explained elsewhere
+        yield from _keys(text, group)
+
+
+def _keys(text: str, group: str) -> Iterator[NodeKey]:
     above: list[str] = []
     for line in text.splitlines():
         match = _KEY.match(line)
@@ -145,7 +165,7 @@ def _keys(path: Path, group: str) -> Iterator[NodeKey]:
             continue
         above[len(match["indent"]) // 2 :] = [match["name"]]
         if match["value"]:
-            yield NodeKey(".".join([group, *above]), match["value"], match["help"] or "")
+            yield NodeKey(".".join([group, *above] if group else above), match["value"], match["help"] or "")
 
 
 def _first_comment(path: Path) -> str:

@@ -122,8 +122,27 @@ def test_the_help_of_rollout_names_groups_choices_and_keys(cli: Command) -> None
         "frame_skip=null",
     ):
         assert text in out
-    assert "transforms.step_counter.max_steps=null" in out
     assert "--multirun" in out
+    assert "backend.name=CartPole-v1" in out
+    assert "transforms.step_counter" not in out, "nobody has chosen it"
+
+
+def test_help_is_about_what_is_typed_in_front_of_it(cli: Command) -> None:
+    out = cli("rollout", "experiment=ppo_atari", "outer_transforms=[sign]", "backend.mode=2", "--help").out
+    for text in (
+        "max_steps=128",
+        "backend.name=Breakout",
+        "backend.mode=2",
+        "parallel.num_envs=8",
+        "transforms.to_tensor_image.dtype=uint8",
+        "outer_transforms.sign.in_keys=[reward]",
+    ):
+        assert f"  {text}" in out, text
+    assert "backend.options" not in out, "gymnasium's"
+    assert out.index("transforms.gray_scale.") < out.index("transforms.cat_frames."), "in the order of the chain"
+    done = cli("rollout", "env=pendulm", "--help")
+    assert (done.code, done.out) == (2, "")
+    assert "Did you mean 'pendulum'" in done.err
 
 
 @pytest.mark.parametrize(

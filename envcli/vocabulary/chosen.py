@@ -1,0 +1,81 @@
+"""What the words of a command choose, and what comes with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from envcli.vocabulary import catalog
+
+__all__ = ["Chosen"]
+
+_PRESETS = ("experiment", "env")  # what chooses in other groups; the first may choose the second
+_CHOOSES = re.compile(r"^  - override /(?:\w+@)?(?P<group>\w+): (?P<value>[^#\n]*)", re.MULTILINE)
+_BRINGS = re.compile(r"^  - (?P<choice>\w+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The choices in each group of a command, with those that presets and bundles bring, and the values they set.
+
+    Attributes:
+        choices: group -> the choices of it that have keys of their own.
+        values: key -> the value that a preset, a bundle or a word gives it.
+    """
+
+    choices: dict[str, list[str]]
+    values: dict[str, str]
+
+    @classmethod
+    def by(cls, command: str, words: Iterable[str]) -> Chosen:
+        """By ``words``, each ``group=choice`` or ``key=value``, beside the defaults of ``command``.
+
+        >>> chosen = Chosen.by("rollout", ["experiment=ppo_atari", "max_steps=64"])
+        >>> chosen.choices["env"], chosen.choices["backend"], chosen.choices["parallel"]
+        (['breakout'], ['ale'], ['processes'])
+        >>> chosen.choices["transforms"][:2], chosen.values["max_steps"], chosen.values["backend.name"]
+        (['noop_reset_env', 'gray_scale'], '64', 'Breakout')
+        """
+        typed = dict(word.lstrip("+").partition("=")[::2] for word in words if not word.startswith("~"))
+        groups = {group.name: group for group in catalog.groups(command)}
+        found = {name: _listed(typed.get(name, group.default)) for name, group in groups.items()}
+        values: dict[str, str] = {}
+        for preset in filter(found.__contains__, _PRESETS):
+            for text in _texts(preset, found[preset]):
+                others = {match["group"]: _listed(match["value"]) for match in _CHOOSES.finditer(text)}
+                found |= {name: names for name, names in others.items() if name in groups and name not in typed}
+                values = {**catalog.values_in(text), **values}
+        for name, group in groups.items():
+            if group.many:
+                for text in _texts(group.source, found[name]):
+                    if _BRINGS.search(text):
+                        values = {**catalog.values_in(text, name), **values}
+                found[name] = list(_unbundled(group.source, found[name]))
+        return cls(found, values | {key: value for key, value in typed.items() if key not in groups})
+
+    def keys(self, group: catalog.Group) -> Iterator[catalog.NodeKey]:
+        """The keys of the choices in ``group``, with the values that they have."""
+        for key in catalog.node_keys(group, self.choices[group.name]):
+            yield replace(key, default=self.values.get(key.path, key.default))
+
+
+def _listed(value: str) -> list[str]:
+    return [] if value == "null" else [word.strip() for word in value.strip("[] ").split(",") if word.strip()]
+
+
+def _texts(source: str, choices: Sequence[str]) -> Iterator[str]:
+    for choice in choices:
+        for place in catalog.places():
+            path = place / source / f"{choice}.yaml"
+            if path.is_file():
+                yield path.read_text(encoding="utf-8")
+                break
+
+
+def _unbundled(source: str, choices: Sequence[str]) -> Iterator[str]:
+    """``choices``, those that bring others replaced by them."""
+    for choice in choices:
+        brought = [match["choice"] for text in _texts(source, [choice]) for match in _BRINGS.finditer(text)]
+        others = [name for name in brought if name != "_self_"]
+        yield from _unbundled(source, others) if others else [choice]

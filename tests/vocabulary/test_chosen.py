@@ -1,0 +1,37 @@
+"""What help says of a choice is what Hydra makes of it."""
+
+from __future__ import annotations
+
+import pytest
+from omegaconf import OmegaConf
+
+from envcli.configuration import composition, overrides
+from envcli.vocabulary import catalog
+from envcli.vocabulary.chosen import Chosen
+
+WORDS = [
+    *([f"env={choice}"] for choice in catalog.choices("env")),
+    *([f"experiment={choice}"] for choice in catalog.choices("experiment")),
+    *([f"transforms=[{choice}]", "from_pixels=true"] for choice in catalog.choices("transforms")),
+    *([f"parallel={choice}"] for choice in catalog.choices("parallel")),
+    *([f"policy={choice}"] for choice in catalog.choices("policy")),
+    ["experiment=ppo_atari", "env=pong", "transforms=[pixels]", "parallel.num_envs=3"],
+]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_values_are_those_that_hydra_composes(words: list[str]) -> None:
+    chosen = Chosen.by("rollout", words)
+    composed = OmegaConf.to_container(composition.compose("rollout", overrides.check("rollout", words, multirun=False)))
+    assert isinstance(composed, dict)
+    told = {key.path: key.default for group in catalog.groups("rollout") for key in chosen.keys(group)}
+    assert told
+    for path, value in told.items():
+        found = composed
+        for name in path.split("."):
+            found = found[name]
+        assert found == OmegaConf.to_container(OmegaConf.create(f"value: {value}"))["value"], path
+
+
+def test_of_several_choices_all_are_there() -> None:
+    assert Chosen.by("rollout", ["env=pendulum,pong", "-transforms"]).choices["env"] == ["pendulum", "pong"]
