@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from tensordict import TensorDictBase
 
+from envcli.keys import DONE_FAMILY
+
 __all__ = ["Ended", "Episodes"]
 
 _WINDOW = 2**16  # steps of all envs looked at at a time, so that a large piece needs no memory of its size
@@ -30,8 +32,8 @@ class Ended(NamedTuple):
 class Episodes:
     """The episodes of a rollout that is added in one piece or in many. Memory stays the same, however many there are.
 
-    An episode that a piece cuts off goes on in the next. An env is done where any of its flags ``done`` is true, and a
-    reward of several numbers counts as their sum.
+    An episode that a piece cuts off goes on in the next. An env is done where any flag of its done family is true, and
+    a reward of several numbers counts as their sum.
 
     Attributes:
         ended: the episodes that ended in the piece that was added last.
@@ -49,11 +51,13 @@ class Episodes:
 
     def add(self, piece: TensorDictBase) -> None:
         """The next steps, ``[*batch, time]``; reads only their reward and done."""
-        shape, done, reward = piece.shape, piece.get(("next", "done"), None), piece.get(("next", "reward"), None)
-        if done is None or reward is None:
+        shape, reward = piece.shape, piece.get(("next", "reward"), None)
+        ends = [flag for name in DONE_FAMILY if (flag := piece.get(("next", name), None)) is not None]
+        if not ends or reward is None:
             self._complete = False
             return
-        flags, rewards = done.reshape(*shape, -1), reward.reshape(*shape, -1)
+        flags = torch.cat([flag.reshape(*shape, -1) for flag in ends], -1)
+        rewards = reward.reshape(*shape, -1)
         width = max(_WINDOW // max(shape[:-1].numel(), 1), 1)
         parts = [slice(start, start + width) for start in range(0, shape[-1] if shape.numel() else 0, width)]
         self.ended = _ended([self._window(flags[..., part, :], rewards[..., part, :]) for part in parts])

@@ -95,8 +95,7 @@ class Share:
             env._attach(rows)
         self._steps = [env._step_row for env in self.envs]
         actions, flags = set(leaf_specs(first.full_action_spec)), list(leaf_specs(first.full_done_spec))
-        ends = [path for path in flags if path[-1] == "done"] or flags
-        done = [buffer.array(under_next(path)) for path in ends]
+        done = [buffer.array(under_next(path)) for path in first._end_flags()]
         self._done = [rows[..., 0] if rows.shape[-1] == 1 and rows.ndim > lead else rows for rows in done]
         self._moves = [
             (buffer.array(under_next(path) if under_next(path) in buffer else path), buffer.array(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 
@@ -10,6 +10,7 @@ from envcli.chain.stages import Stages
 from envcli.chain.tensordict_rows import TensorDictRows, speaks_tensordict
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_hooks import RowHooks
 from envcli.transforms.inside import Inside
 from envcli.transforms.transform import Transform
@@ -52,7 +53,7 @@ class BoundChain:
         for stage, transform, within, without in _fused(stages.chain, buffers):
             if type(transform)._enter is not Transform._enter:
                 entering.append((transform, self._inside(stage, within)))
-            self._add(row_hooks(transform, within, without, device))
+            self._add(row_hooks(transform, within, without, device, leaf_specs(stages.specs[stage].full_action_spec)))
         self.private = {(i, path): buffers[i].array(path) for i, path in stages.private_reads}
         for place, rows in before.items():
             if place in self.private and self.private[place][0].shape == rows[0].shape:
@@ -136,11 +137,15 @@ class BoundChain:
 
 
 def row_hooks(
-    transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer, device: torch.device | None
+    transform: Transform,
+    inner: RolloutBuffer,
+    outer: RolloutBuffer,
+    device: torch.device | None,
+    actions: Collection[Key],
 ) -> RowHooks:
-    """``transform`` bound between two buffers, whichever hooks it is written on."""
+    """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
     if speaks_tensordict(transform):
-        rows = TensorDictRows(transform, inner, outer, device)
+        rows = TensorDictRows(transform, inner, outer, device, actions)
         return RowHooks(rows.inv_row, rows.step_row, rows.reset_row)
     transform._attach(inner, outer)
     return transform._row_hooks()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
+from envcli.chain.tensordict_rows import speaks_tensordict
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, as_path, as_user_key, under_next
 from envcli.memory.buffer import RolloutBuffer
@@ -41,7 +42,8 @@ class Stages:
         for transform in self.chain:
             self.specs.append(_after(self.specs[-1], transform))
         self.layouts = [specs._row_layout() for specs in self.specs]
-        self._added = [base._roles(), *(transform._roles() for transform in self.chain)]
+        self._added = [base._roles(), *map(_roles_added, self.chain, self.specs[1:])]
+        self._rewritten = list(map(_rewritten, self.chain, self.specs))
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
         self.roles = self._roles()
@@ -67,22 +69,23 @@ class Stages:
             carries=self._outside(iter(carries)),
             sealed=hidden & set(leaf_specs(last.observation_spec)),
             masks=masks,
+            ends=self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.ends),
             reward_transforms=self._reward_transforms(),
         )
 
     def _reward_transforms(self) -> list[str]:
         found = list(self._added[0].reward_transforms)
-        for transform, before, after in zip(self.chain, self.specs, self.specs[1:], strict=False):
-            rewards = set(leaf_specs(before.full_reward_spec)) & set(leaf_specs(after.full_reward_spec))
-            if any(under_next(path) in transform._rewrites() for path in rewards):
+        for i, transform in enumerate(self.chain):
+            before, after = (set(leaf_specs(specs.full_reward_spec)) for specs in self.specs[i : i + 2])
+            if not self._rewritten[i].isdisjoint(map(under_next, before & after)):
                 found.append(type(transform).__name__)
         return found
 
     def outside(self, stage: int, path: Key) -> Key | None:
         """The user's name for the memory that is ``path`` at ``stage``; None: it is private."""
-        for transform, layout in zip(self.chain[stage:], self.layouts[stage + 1 :], strict=True):
-            renamed = transform._renames()
-            if path not in renamed and (path in transform._rewrites() or path in renamed.values()):
+        for i in range(stage, len(self.chain)):
+            renamed, layout = self.chain[i]._renames(), self.layouts[i + 1]
+            if path not in renamed and (path in self._rewritten[i] or path in renamed.values()):
                 return None
             path = renamed.get(path, path)
             if path not in layout:
@@ -95,8 +98,7 @@ class Stages:
         """The memory of every stage, where ``outer`` is that of the last."""
         found, place = [outer], self.base._place()
         for i, transform in reversed(list(enumerate(self.chain))):
-            rewritten, renamed = transform._rewrites(), transform._renames()
-            found.insert(0, found[0].behind(self.layouts[i], rewritten, renamed, place))
+            found.insert(0, found[0].behind(self.layouts[i], self._rewritten[i], transform._renames(), place))
         return found
 
     def reads_of(self, stage: int) -> set[Key]:
@@ -118,9 +120,8 @@ class Stages:
     def _innermost(self, stage: int, path: Key) -> tuple[int, Key]:
         """The first stage that has the memory of ``path`` at ``stage``, and its name there."""
         while stage:
-            transform = self.chain[stage - 1]
-            named = {new: old for old, new in transform._renames().items()}
-            if path not in named and path in transform._rewrites():
+            named = {new: old for old, new in self.chain[stage - 1]._renames().items()}
+            if path not in named and path in self._rewritten[stage - 1]:
                 break
             if named.get(path, path) not in self.layouts[stage - 1]:
                 break
@@ -181,6 +182,21 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
         after._assign(family, cast(Composite, source[f"full_{family}_spec"]))
     _require_one_value(after, transform)
     return after
+
+
+def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
+    """What ``transform`` adds. One that is written on TensorDicts may read all that it shows, and raise any flag."""
+    added = transform._roles()
+    if not speaks_tensordict(transform):
+        return added
+    shown = {*leaf_specs(after.observation_spec), *leaf_specs(after.state_spec)}
+    return replace(added.reading(shown), ends=added.ends | set(after._governing_flags()))
+
+
+def _rewritten(transform: Transform, before: EnvSpecs) -> set[Key]:
+    """Its ``_rewrites``. With an ``_inv_call`` of its own it may change any action, and what the user gave is kept."""
+    inverts = type(transform)._inv_call is not Transform._inv_call
+    return transform._rewrites() | (set(leaf_specs(before.full_action_spec)) if inverts else set())
 
 
 def _require_one_value(after: EnvSpecs, transform: Transform) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -25,14 +26,22 @@ def speaks_tensordict(transform: Transform) -> bool:
 
 
 class TensorDictRows:
-    """The row hooks of one such transform: rows become TensorDicts, and what comes back is written into rows."""
+    """The row hooks of one such transform: rows become TensorDicts, and what comes back is written into rows.
+
+    ``actions`` are those of the env before it.
+    """
 
     def __init__(
-        self, transform: Transform, inner: RolloutBuffer, outer: RolloutBuffer, device: torch.device | None
+        self,
+        transform: Transform,
+        inner: RolloutBuffer,
+        outer: RolloutBuffer,
+        device: torch.device | None,
+        actions: Collection[Key] = (),
     ) -> None:
         self._transform = transform
         self._inner, self._outer = inner, outer
-        self._taken = set(map(as_path, transform.in_keys_inv))
+        self._taken = {*actions, *map(as_path, transform.in_keys_inv)}
         inner_root, inner_next = _split(inner)
         outer_root, _ = _split(outer)
         # A transform may keep what it was shown, such as the observation before.

@@ -17,7 +17,7 @@ from envcli.envs.front import Front
 from envcli.envs.policy_rows import PolicyRows, on_tensordicts
 from envcli.envs.rollout import Callback, Rollout
 from envcli.errors import ClosedError, EnvError, SpecError
-from envcli.keys import as_path, as_user_key
+from envcli.keys import as_user_key
 from envcli.mdp import step_mdp
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.action_gate import masked
@@ -178,19 +178,15 @@ class Env(RowEnv):
 
         Raises SpecError where it does not say.
         """
-        found = False
-        for key in self.reset_keys:
-            group = as_path(key)[:-1]
-            flags = [
-                flag
-                for name in self.done_keys
-                if as_path(name)[:-1] == group and (flag := tensordict.get(name)) is not None
-            ]
+        found, paths = False, self._governing_flags()
+        for group in dict.fromkeys(path[:-1] for path in paths):
+            given = [tensordict.get(as_user_key(path), None) for path in paths if path[:-1] == group]
+            flags = [flag for flag in given if flag is not None]
             if not flags:
                 raise SpecError(f"no {as_user_key((*group, 'done'))!r} in the TensorDict. Pass what step_mdp() gives")
             mask = torch.stack(flags).any(0)
             if mask.any():
-                tensordict.set(key, mask)
+                tensordict.set(as_user_key((*group, "_reset")), mask)
                 found = True
         return found
 

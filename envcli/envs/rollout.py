@@ -65,6 +65,7 @@ class Rollout:
         self._acts_itself = self._autoresets and (
             env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
         )
+        self._end_rows = [(buffer.array(under_next(path)), buffer.array(path)) for path in env._governing_flags()]
         self._done = env._done_test()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
@@ -246,7 +247,7 @@ class Rollout:
     def _any_flag(self, row_of_next: bool, t: int) -> Array:
         """``[*batch]``: is the env done in row ``t``?"""
         lead = self.env.ndim
-        flags = [following if row_of_next else root for following, root in self._flags]
+        flags = [following if row_of_next else root for following, root in self._end_rows]
         done = np.zeros(self.env.batch_size, dtype=bool)
         for flag in flags:
             done |= flag[t].reshape(*self.env.batch_size, -1).any(axis=lead)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from envcli.errors import ConfigError, SpecError
-from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.keys import DONE_FAMILY, Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Layout
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
@@ -222,6 +222,18 @@ class EnvSpecs:
         """The masks that ``reset`` understands: one ``"_reset"`` beside each ``"done"``."""
         groups = {as_path(key)[:-1] for key in self.done_keys}
         return [as_user_key((*group, "_reset")) for group in sorted(groups)]
+
+    def _governing_flags(self) -> list[Key]:
+        """The flags that say that an episode is over; as in TorchRL, flags beneath others say it of a part alone."""
+        leaves = list(leaf_specs(self.full_done_spec))
+        flags = [path for path in leaves if path[-1] in DONE_FAMILY] or leaves
+        groups = {path[:-1] for path in flags}
+        return [path for path in flags if not any(path[:n] in groups for n in range(len(path) - 1))]
+
+    def _end_flags(self) -> list[Key]:
+        """Those of them that are enough to look at: ``done``, where it is beside the others and follows from them."""
+        flags, loose = self._governing_flags(), self._roles().ends
+        return [path for path in flags if path[-1] == "done" or path in loose or (*path[:-1], "done") not in flags]
 
     # -- what a buffer needs --------------------------------------------------------------------------------------
 

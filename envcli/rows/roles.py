@@ -26,6 +26,7 @@ class Roles:
         sealed: observations whose original is state that is kept inside: the env goes on from where it stands only.
         masks: action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
             Random actions of such an env are drawn row by row, and every action is held against its row's mask.
+        ends: flags of the end of an episode that may be true where the ``done`` beside them is not.
         reward_transforms: the kinds of transforms that rewards went through on their way to the user, in order.
     """
 
@@ -36,6 +37,7 @@ class Roles:
     totals: Set[Key] = _NONE
     sealed: Set[Key] = _NONE
     masks: Mapping[Key, Key] = field(default_factory=dict)
+    ends: Set[Key] = _NONE
     reward_transforms: Sequence[str] = ()
 
     def behind(self, renamed: Mapping[Key, Key], added: Roles) -> Roles:

@@ -155,8 +155,7 @@ class RowEnv(EnvSpecs, ABC):
 
 
 def _done_test(env: EnvSpecs, buffer: RolloutBuffer) -> Callable[[int], bool]:
-    paths = [under_next(path) for path in leaf_specs(env.full_done_spec) if path[-1] == "done"]
-    paths = paths or [under_next(path) for path in leaf_specs(env.full_done_spec)]
+    paths = [under_next(path) for path in env._end_flags()]
     if len(paths) == 1 and not env.batch_size and buffer[paths[0]][0].numel() == 1:
         return buffer.flags(paths[0]).__getitem__
     arrays = [buffer.array(path) for path in paths]

@@ -48,6 +48,7 @@ class Inside:
         self._shown = self._moves(shown - specs._roles().marks)
         self._carried = self._moves(specs._roles().carries)
         self._flags = [rows.array(under_next(path)) for path in leaf_specs(specs.full_done_spec)]
+        self._ends = [rows.array(under_next(path)) for path in specs._governing_flags()]
         self._next = [rows.array(path) for path in rows if path[0] == "next"]
 
     def _moves(self, paths: Iterable[Key]) -> list[tuple[Array, Array]]:
@@ -85,7 +86,7 @@ class Inside:
         """``[*batch]`` bool: did the last step in row ``t`` end an episode?"""
         batch = self.specs.batch_size
         found: Array = np.zeros(batch, dtype=bool)
-        for flags in self._flags:
+        for flags in self._ends:
             found |= flags[t].reshape(*batch, -1).any(axis=len(batch))
         return found
 

@@ -10,6 +10,7 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Categorical, Composite
 from envcli.transforms.episode_starts import done_before
 from envcli.transforms.transform import Transform
@@ -28,7 +29,7 @@ class StepCounter(Transform):
         max_steps: when an episode has so many steps it is ``truncated`` (and ``done``); None: never.
         truncated_key: which flag says so. It is added to the done family if it is not there.
         step_count_key: what the count is called.
-        update_done: set ``done`` along with the flag.
+        update_done: set ``done`` along with the flag. Without it, too, the flag ends the episode.
 
     Raises:
         ConfigError: ``max_steps`` is less than 1.
@@ -81,6 +82,10 @@ class StepCounter(Transform):
         shape = torch.Size([*beside.shape, 1])
         high = torch.iinfo(torch.int64).max if self.max_steps is None else self.max_steps
         return Bounded(0, high, shape=shape, dtype=torch.int64, device=beside.device)
+
+    def _roles(self) -> Roles:
+        loose = self.max_steps is not None and not self.update_done
+        return Roles(ends={as_path(self.truncated_key)} if loose else set())
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModule
 
 from envcli.chain.tensordict_rows import speaks_tensordict
 from envcli.chain.transformed_env import TransformedEnv
@@ -13,6 +14,9 @@ from envcli.errors import SpecError
 from envcli.specs import Bounded, Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.exclude import ExcludeTransform
+from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
 
@@ -54,6 +58,67 @@ class TestSummed(EnvContract):
 class TestSummedBatch(EnvContract):
     def make_env(self) -> Env:
         return TransformedEnv(CountingEnv([2, 5], [2]), Summed())
+
+
+class Counted(Transform):
+    """How often a step was made since the reset, by what it showed last; no state_spec says that it reads it."""
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        return tensordict_reset.set("count", torch.zeros(1))
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return next_tensordict.set("count", tensordict["count"] + 1)
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        observation_spec["count"] = Unbounded([1])
+        return observation_spec
+
+
+@pytest.mark.parametrize("later", [Compose(), Compose(ExcludeTransform("count"))], ids=["shown", "hidden"])
+def test_what_a_step_reads_at_the_root_is_what_the_last_one_showed(later: Compose) -> None:
+    counted = Counted()
+    env = TransformedEnv(CountingEnv(9), Compose(counted, later.clone()))
+    seen: list[float] = []
+    step = counted._step
+
+    def spied(tensordict: TensorDictBase, following: TensorDictBase) -> TensorDictBase:
+        seen.append(tensordict["count"].item())
+        return step(tensordict, following)
+
+    counted.__dict__["_step"] = spied
+    env.rollout(4)
+    policy = TensorDictModule(lambda x: torch.zeros_like(x), in_keys=["observation"], out_keys=["action"])
+    env.rollout(3, policy)
+    td = env.reset()
+    for _ in range(3):
+        td = env.step_mdp(env.rand_step(td))
+    assert seen == [0, 1, 2, 3, 0, 1, 2, 0, 1, 2]
+
+
+def test_an_action_is_kept_as_the_user_gave_it() -> None:
+    class Clamped(Transform):
+        def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return tensordict.set("action", tensordict["action"].clamp(max=0.25))
+
+    given = CountingEnv(9)
+    env = TransformedEnv(given, Compose(Clamped(), StepCounter()))
+    data = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
+    assert data["action"].tolist() == [[1.0]] * 3
+    assert (
+        data["next", "reward"].tolist()
+        == given.rollout(3, lambda td: td.set("action", torch.full((1,), 0.25)))["next", "reward"].tolist()
+    )
+
+
+def test_a_flag_that_a_transform_raises_ends_the_episode() -> None:
+    class Impatient(Transform):
+        def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+            over = next_tensordict["observation"] >= 2
+            return next_tensordict.set("truncated", next_tensordict["truncated"] | over)
+
+    env = TransformedEnv(CountingEnv(9), Impatient())
+    assert len(env.rollout(6)) == 2
+    assert env.rollout(5, break_when_any_done=False)["observation"].flatten().tolist() == [0, 1, 0, 1, 0]
 
 
 def test_it_steps_and_resets_by_episode() -> None:

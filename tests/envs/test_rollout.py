@@ -11,18 +11,63 @@ from hypothesis import strategies as st
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymWrapper
+from envcli.batch.serial_env import SerialEnv
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env_base import EnvBase
 from envcli.errors import ActionError, EnvError, SpecError
 from envcli.memory.buffer import RolloutBuffer
-from envcli.specs import Bounded, Categorical, Composite
+from envcli.specs import Bounded, Categorical, Composite, Unbounded
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
+from envcli.transforms.frame_skip import FrameSkipTransform
 
 
 def counts(data: TensorDictBase) -> list[Any]:
     """``observation`` of the root, and of the last step's next."""
     observed = torch.cat([data["observation"], data["next", "observation"][..., -1:, :]], -2)
     return observed.squeeze(-1).int().tolist()
+
+
+class Team(EnvBase):
+    """Two agents: one is done after 2 steps, the other after 4; all is over when both are."""
+
+    def __init__(self, governed: bool = True) -> None:
+        super().__init__()
+        flag = Categorical(2, shape=torch.Size([2, 1]), dtype=torch.bool)
+        flags = {"agents": Composite(done=flag, terminated=flag, shape=[2])}
+        whole = {"done": flag[0], "terminated": flag[0]} if governed else {}
+        self.full_done_spec = Composite({**flags, **whole})
+        self.observation_spec = Composite(time=Unbounded([1]))
+        self.action_spec = Bounded(-1, 1, shape=[1])
+        self.governed, self.time = governed, 0
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        self.time = 0
+        return TensorDict({"time": torch.zeros(1)})
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        self.time += 1
+        done = torch.tensor([[self.time >= 2], [self.time >= 4]])
+        agents = TensorDict({"done": done, "terminated": done.clone()}, [2])
+        whole = {"done": done.all(0), "terminated": done.all(0)} if self.governed else {}
+        return TensorDict({"agents": agents, "time": torch.full([1], self.time), "reward": torch.ones(1), **whole})
+
+    def _set_seed(self, seed: int | None) -> None:
+        """It draws nothing."""
+
+
+def test_flags_of_the_whole_speak_for_those_of_a_part() -> None:
+    team = Team()
+    assert team.rollout(8)["next", "time"].flatten().tolist() == [1, 2, 3, 4]
+    data = team.rollout(6, break_when_any_done=False)
+    assert data["time"].flatten().tolist() == [0, 1, 2, 3, 0, 1]
+    assert not team.any_done(data["next"][2])
+    assert team.any_done(data["next"][3])
+    assert team.rollout(8, break_when_all_done=True).shape == (4,)
+    assert TransformedEnv(Team(), FrameSkipTransform(3)).rollout(8)["next", "time"].flatten().tolist() == [3, 4]
+    with SerialEnv(2, Team) as batch:
+        assert batch.rollout(6, break_when_any_done=False)["time"][0].flatten().tolist() == [0, 1, 2, 3, 0, 1]
+    assert len(Team(governed=False).rollout(8)) == 2, "there is nobody else to ask"
 
 
 # -- where it ends ----------------------------------------------------------------------------------------------------

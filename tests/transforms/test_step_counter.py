@@ -6,6 +6,8 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
+from envcli.batch.parallel_env import ParallelEnv
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
@@ -71,9 +73,14 @@ def test_an_end_of_the_env_stays_an_end() -> None:
 
 def test_done_may_be_left_alone() -> None:
     env = TransformedEnv(CountingEnv(9), StepCounter(max_steps=2, update_done=False))
-    following = env.rollout(3)["next"]
-    assert following["truncated"].squeeze(-1).tolist() == [False, True, True]
-    assert not following["done"].any()
+    data = env.rollout(3)
+    assert data["next", "truncated"].squeeze(-1).tolist() == [False, True], "the episode is over all the same"
+    assert not data["next", "done"].any()
+    assert env.any_done(data["next"][-1])
+    for kind in (SerialEnv, ParallelEnv):
+        with kind(2, lambda: TransformedEnv(CountingEnv(9), StepCounter(max_steps=2, update_done=False))) as batch:
+            counts = batch.rollout(5, break_when_any_done=False)["step_count"].squeeze(-1)
+            assert counts.tolist() == [[0, 1, 0, 1, 0]] * 2
 
 
 def test_by_steps_it_goes_on_from_what_it_is_given() -> None:
