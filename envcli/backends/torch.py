@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 
 from envcli.backends.backend import Backend, step_limit
 from envcli.dynamics.dynamics import Dynamics
 from envcli.envs.rollout import Callback
+from envcli.envs.unrolled import unrolled
 from envcli.errors import ConfigError, UnknownName
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.specs import Categorical
@@ -272,15 +273,7 @@ class TorchEnv(Backend):
         """
         if steps < 1:
             raise ValueError(f"unroll: steps must be at least 1, found {steps}")
-        moment = self.reset() if tensordict is None else tensordict.copy()
-        made = []
-        for _ in range(steps):
-            acted = self.rand_action(moment) if policy is None else policy(moment)
-            made.append(self.step(acted))
-            moment = self.maybe_reset(self.step_mdp(acted))
-        unrolled: TensorDictBase = TensorDict.stack(made, -1)
-        unrolled.names = [*unrolled.names[:-1], "time"]
-        return unrolled
+        return unrolled(self, steps, self.reset() if tensordict is None else tensordict.copy(), policy)
 
     # -- on rows --------------------------------------------------------------------------------------------------
 

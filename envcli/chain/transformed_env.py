@@ -6,10 +6,12 @@ from collections.abc import Mapping, Set
 from typing import Any, Self
 
 import torch
+from tensordict import TensorDictBase
 
 from envcli.chain.bound_chain import BoundChain, PrivateRows
 from envcli.chain.stages import Stages
-from envcli.envs.env import Env
+from envcli.chain.tensordict_chain import TensorDictChain
+from envcli.envs.env import Env, updated
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
@@ -180,6 +182,40 @@ class TransformedEnv(Env):
     @property
     def _seeds_taken(self) -> int:  # type: ignore[override]  # as many as the base env
         return self.base_env._seeds_taken
+
+    # -- on TensorDicts of another batch size ---------------------------------------------------------------------
+
+    @property
+    def batch_locked(self) -> bool:  # type: ignore[override]  # that of the base env
+        """Does the base env take TensorDicts of its own batch size only?"""
+        return self.base_env.batch_locked
+
+    def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
+        """See :meth:`Env.reset`. With a TensorDict of another batch size: that of the base env, if it takes it."""
+        if tensordict is None or not self._is_foreign(tensordict):
+            return super().reset(tensordict, **options)
+        self._require_open()
+        return updated(tensordict, self._on_tensordicts().reset(tensordict, **options), self.reset_keys)
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """See :meth:`Env.step`, and :meth:`reset`."""
+        if not self._is_foreign(tensordict):
+            return super().step(tensordict)
+        self._require_open()
+        return tensordict.set("next", self._on_tensordicts().step(tensordict))
+
+    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """See :meth:`Env.rand_action`; where the base env has one of its own, as in TorchRL, that one."""
+        return self.base_env.rand_action(tensordict) if self._draws_itself else super().rand_action(tensordict)
+
+    @property
+    def _draws_itself(self) -> bool:
+        return super()._draws_itself or self.base_env._draws_itself
+
+    def _on_tensordicts(self) -> TensorDictChain:
+        return TensorDictChain(self.base_env, self._chain())
+
+    # -- seeds ----------------------------------------------------------------------------------------------------
 
     def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:
         """See :meth:`Env.set_seed`, or that of the base env, which may take a list."""

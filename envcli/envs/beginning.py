@@ -17,22 +17,22 @@ from envcli.rows.row_env import RowEnv
 __all__ = ["begin_from", "load_row", "reset_mask", "shown_by_reset"]
 
 
-def reset_mask(env: EnvSpecs, tensordict: TensorDictBase) -> Array | None:
+def reset_mask(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size | None = None) -> Array | None:
     """``[*batch]`` bool of the envs that ``"_reset"`` names, None for all of them.
 
-    Raises SpecError if the mask has another shape, or names none.
+    ``batch_size``: another than the env's. Raises SpecError if the mask has another shape.
     """
     masks = [mask for key in env.reset_keys if (mask := tensordict.get(key, None)) is not None]
     if not masks:
         return None
-    lead = env.ndim
-    where = torch.zeros(env.batch_size, dtype=torch.bool)
+    batch = env.batch_size if batch_size is None else batch_size
+    where = torch.zeros(batch, dtype=torch.bool)
     for mask in masks:
-        if mask.shape[:lead] != env.batch_size or mask.dtype != torch.bool:
+        if mask.shape[: len(batch)] != batch or mask.dtype != torch.bool:
             raise SpecError(
-                f"'_reset': expected a bool mask of shape {[*env.batch_size, 1]}, found {mask.dtype} {list(mask.shape)}"
+                f"'_reset': expected a bool mask of shape {[*batch, 1]}, found {mask.dtype} {list(mask.shape)}"
             )
-        where |= mask.cpu().reshape(*env.batch_size, -1).any(-1)
+        where |= mask.cpu().reshape(*batch, -1).any(-1)
     return None if where.all() else where.numpy()
 
 

@@ -16,6 +16,7 @@ from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
 from envcli.envs.front import Front
 from envcli.envs.policy_rows import PolicyRows, on_tensordicts
 from envcli.envs.rollout import Callback, Rollout
+from envcli.envs.unrolled import unrolled
 from envcli.errors import ClosedError, EnvError, SpecError
 from envcli.keys import as_user_key
 from envcli.mdp import step_mdp
@@ -26,6 +27,8 @@ from envcli.rows.row_env import RowEnv
 from envcli.seeding import as_seed, seed_chain
 
 __all__ = ["Env", "updated"]
+
+_HOOKS_OF_TORCHRL = ("_reset", "_step", "read_action", "read_done", "read_obs", "read_reward")
 
 
 class Env(RowEnv):
@@ -40,7 +43,10 @@ class Env(RowEnv):
         batch_size: ``[*batch]``, the leading shape of everything; ``[]`` for a single env.
     """
 
+    _asked_on_tensordicts = False  # are there _reset and _step?
+
     batch_locked = True
+    """Does it take TensorDicts of its own batch size only? A stateless env that takes any says False."""
 
     def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         super().__init__(device, batch_size)
@@ -148,11 +154,11 @@ class Env(RowEnv):
         """
         if tensordict is None:
             tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
-        masks = self._roles().masks
+        masks, foreign = self._roles().masks, self._is_foreign(tensordict)
         for path, leaf in leaf_specs(self.full_action_spec).items():
             mask = self._front.mask(path, tensordict) if masks else None
             spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))
-            tensordict.set(as_user_key(path), spec.rand())
+            tensordict.set(as_user_key(path), spec.rand(tensordict.batch_size if foreign else ()))
         return tensordict
 
     def rand_step(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
@@ -234,7 +240,8 @@ class Env(RowEnv):
             return_contiguous: make the result contiguous, in ``[*batch, time]`` order. It is already, unless ``out``
                 says where it lives; and it is dense either way.
             tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given. Entries
-                that the env does not know, such as a policy's hidden state, are led on.
+                that the env does not know, such as a policy's hidden state, are led on. If it has another batch size
+                than the env and ``batch_locked`` is False, the rollout is of that size and keeps its graph.
             set_truncated: mark the last step as truncated (and done).
             trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
             out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its
@@ -253,12 +260,22 @@ class Env(RowEnv):
                 env begins from, or has another batch size.
         """
         self._require_open()
+        self._require_own_steps()
+        if policy is None and self._draws_itself:
+            policy = self.rand_action
         try:
             max_steps = index(max_steps)
         except TypeError:
             raise TypeError(f"rollout: max_steps must be a whole number, found {max_steps!r}") from None
         if max_steps < 1:
             raise ValueError(f"rollout: max_steps must be at least 1, found {max_steps}")
+        if tensordict is not None and self._is_foreign(tensordict):
+            if break_when_all_done or set_truncated or out is not None:
+                raise SpecError(
+                    f"rollout: of another batch size, {list(tensordict.batch_size)} for an env of "
+                    f"{list(self.batch_size)}, there is no break_when_all_done, set_truncated or out"
+                )
+            return self._unrolled(max_steps, policy, callback, auto_reset, break_when_any_done, tensordict)
         if not auto_reset and tensordict is None:
             raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
         if set_truncated:
@@ -296,6 +313,24 @@ class Env(RowEnv):
             mark_truncated(self, buffer)
         result = (buffer.compact() if out is None else buffer).tensordict(device=self.device)
         return result.contiguous() if return_contiguous else result
+
+    def _unrolled(
+        self,
+        max_steps: int,
+        policy: Callable[..., Any] | None,
+        callback: Callback | None,
+        auto_reset: bool,
+        break_when_any_done: bool | None,
+        tensordict: TensorDictBase,
+    ) -> TensorDictBase:
+        """A rollout of the batch size of ``tensordict``; flags that it lacks are down."""
+        moment = tensordict.copy()
+        for path, leaf in leaf_specs(self.full_done_spec).items():
+            if moment.get(as_user_key(path), None) is None:
+                moment.set(as_user_key(path), leaf.zero(moment.batch_size))
+        moment = self.reset(moment) if auto_reset else self.maybe_reset(moment)
+        acts = None if policy is None else on_tensordicts(policy, self)
+        return unrolled(self, max_steps, moment, acts, callback, stop=break_when_any_done is not False)
 
     # -- the whole ------------------------------------------------------------------------------------------------
 
@@ -372,6 +407,32 @@ class Env(RowEnv):
     def _forget_front(self) -> None:
         self.__dict__.pop("_front", None)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in () if cls._asked_on_tensordicts else _HOOKS_OF_TORCHRL:
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__name__}.{name} would never be called: only a subclass of EnvBase is written on "
+                    "TensorDicts. Put a Transform around the env, or a wrapper around its simulator"
+                )
+
+    @property
+    def _draws_itself(self) -> bool:
+        """Has somebody written another ``rand_action``?"""
+        return not _is_ours(type(self).rand_action)
+
+    def _require_own_steps(self) -> None:
+        for name in ("step", "reset"):
+            if not _is_ours(getattr(type(self), name)):
+                raise EnvError(
+                    f"{type(self).__name__}.{name} would not be called in a rollout, which makes many steps at once. "
+                    "Put a Transform around the env instead; of an EnvBase, override _step and _reset"
+                )
+
+    def _is_foreign(self, tensordict: TensorDictBase) -> bool:
+        """Is it of another batch size than the env's, and may it be?"""
+        return not self.batch_locked and tensordict.batch_size != self.batch_size
+
     def _require_open(self) -> None:
         if self.is_closed:
             raise ClosedError(f"{type(self).__name__} was closed. Build a new one")
@@ -380,6 +441,10 @@ class Env(RowEnv):
     def _require_rest(self) -> None:
         if self._under_way is not None:
             raise EnvError("a step is under way. Call async_step_recv() first")
+
+
+def _is_ours(method: Any) -> bool:
+    return str(method.__module__).startswith("envcli.")
 
 
 def _require_tensordict(call: str, given: object) -> None:

@@ -36,6 +36,8 @@ class EnvBase(Env):
         allow_done_after_reset: an env may be done as soon as it was reset.
     """
 
+    _asked_on_tensordicts = True
+
     def __init__(
         self,
         *,
@@ -64,7 +66,9 @@ class EnvBase(Env):
     def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
         """See :meth:`envcli.Env.reset`. Here ``_reset`` gets ``tensordict`` and ``options`` as they are."""
         self._require_open()
-        where = None if tensordict is None else reset_mask(self, tensordict)
+        where = None
+        if tensordict is not None:
+            where = reset_mask(self, tensordict, None if self.batch_locked else tensordict.batch_size)
         return updated(tensordict, self._reset_where(tensordict, where, options), self.reset_keys)
 
     def _reset_where(
@@ -72,7 +76,7 @@ class EnvBase(Env):
     ) -> TensorDictBase:
         """What ``reset`` shows: nothing new, where it names no env."""
         if where is not None and not where.any():
-            return TensorDict({}, batch_size=self.batch_size)
+            return TensorDict({}, batch_size=where.shape)
         fresh = self._checked_reset(self._reset(tensordict, **options), where)
         return fresh if where is None or tensordict is None else _merged(fresh, tensordict, torch.from_numpy(where))
 

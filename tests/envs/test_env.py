@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
-from envcli.errors import ActionError, ClosedError, ConfigError, SpecError
+from envcli.envs.env import Env
+from envcli.errors import ActionError, ClosedError, ConfigError, EnvError, SpecError
 from envcli.seeding import next_seed
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
@@ -288,3 +289,36 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         GymEnv("CartPole-v1", device="cuda")
     with pytest.raises(ConfigError, match=r"^device: found 'cud', expected 'cpu'"):
         GymEnv("CartPole-v1", device="cud")
+
+
+# -- what a subclass may write ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["_step", "_reset", "read_reward"])
+def test_a_hook_that_nobody_would_call_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"Mine.{name} would never be called: only a subclass of EnvBase"):
+        type("Mine", (GymEnv,), {name: lambda self, tensordict: tensordict})
+
+
+@pytest.mark.parametrize("base", [GymEnv, CountingEnv])
+def test_a_rollout_does_not_go_around_another_step(base: type[Env]) -> None:
+    class Mine(base):  # type: ignore[misc, valid-type]  # which of the two, the test says
+        def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return super().step(tensordict).set("mine", torch.ones(1))
+
+    env = Mine("CartPole-v1") if base is GymEnv else Mine()
+    assert "mine" in env.rand_step(env.reset()), "by steps it is what it is"
+    with pytest.raises(EnvError, match=r"Mine.step would not be called in a rollout"):
+        env.rollout(3)
+
+
+@pytest.mark.parametrize("chain", [False, True])
+def test_random_actions_are_those_of_another_rand_action(chain: bool) -> None:
+    class Still(GymEnv):
+        def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+            return super().rand_action(tensordict).set("action", torch.zeros(1))
+
+    env: Env = Still("Pendulum-v1")
+    env = TransformedEnv(env, StepCounter()) if chain else env
+    assert not env.rollout(5)["action"].any()
+    assert not env.rand_step(env.reset())["action"].any()

@@ -1,0 +1,44 @@
+"""A chain of transforms on TensorDicts alone, of a batch size that no rows were made for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tensordict import TensorDictBase
+
+from envcli.envs.env import Env
+from envcli.transforms.transform import Transform
+
+__all__ = ["TensorDictChain"]
+
+
+class TensorDictChain:
+    """Resets and steps of ``base_env`` through ``chain``, which keep the graph of what they are given.
+
+    For envs that take TensorDicts of any batch size (``batch_locked`` is False). Each transform is asked for the hooks
+    that TorchRL knows: ``_reset``, ``_step``, ``_inv_call``.
+
+    Raises:
+        TransformError: from both: one of them works on the rows of an env only.
+    """
+
+    def __init__(self, base_env: Env, chain: Sequence[Transform]) -> None:
+        self._base, self._chain = base_env, chain
+
+    def reset(self, tensordict: TensorDictBase, **options: Any) -> TensorDictBase:
+        """What a reset shows that is given ``tensordict``, ``[*lead]``."""
+        shown = self._base.reset(tensordict.copy(), **options)
+        for transform in self._chain:
+            shown = transform._reset(tensordict, shown)
+        return shown
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """What the step that ``tensordict``, ``[*lead]``, asks for leads to: the future ``"next"``."""
+        asked = tensordict.copy()
+        for transform in reversed(self._chain):
+            asked = transform._inv_call(asked)
+        following: TensorDictBase = self._base.step(asked).get("next")
+        for transform in self._chain:
+            following = transform._step(tensordict, following)
+        return following
