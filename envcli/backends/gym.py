@@ -32,8 +32,8 @@ class GymWrapper(Backend):
     reward is ``[1]`` float32. A time limit is ``truncated`` and not ``terminated``; ``done`` is either.
 
     An observation that is an image, uint8 ``[height, width, 3]``, is called ``"pixels"``, and ``from_pixels`` is true
-    by itself. Any other env can be drawn: ``"pixels"`` then holds the frame of the moment, and an observation that is
-    not a ``Dict`` and is kept beside it is called ``"state"``.
+    by itself. Any other env can be drawn: ``"pixels"`` then holds the frame of the moment, beside the observation or
+    instead of it.
 
     Args:
         env: a ``gymnasium.Env``; it is closed with this one. Its ``reset`` and ``step`` must not be called from outside
@@ -114,7 +114,7 @@ class GymWrapper(Backend):
             native.observation_space, categorical=self._categorical, device=device, where="observation_space"
         )
         self._answers = GymAnswers(native, self._native_name(), self.checks)
-        name = "pixels" if is_image(native.observation_space) else "observation" if self._pixels is None else "state"
+        name = "pixels" if is_image(native.observation_space) else "observation"
         self._observed: Key = () if isinstance(native.observation_space, gymnasium.spaces.Dict) else (name,)
         shown = Composite({name: observation}, device=device)
         if isinstance(observation, Composite) and not self._observed:

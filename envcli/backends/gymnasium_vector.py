@@ -40,7 +40,7 @@ class GymnasiumVectorEnv(VectorBackend):
             ``"sync"``. For processes take ``ParallelEnv``.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
-        from_pixels: show what ``render()`` draws of each, under ``"pixels"``; what is kept beside it is ``"state"``.
+        from_pixels: show what ``render()`` draws of each, under ``"pixels"``.
         pixels_only: with ``from_pixels``: leave the state out.
         device: see :class:`~envcli.Env`.
         options: for ``gymnasium.make_vec``.
@@ -78,7 +78,7 @@ class GymnasiumVectorEnv(VectorBackend):
             image = is_image(space)
             self.from_pixels, self.pixels_only = from_pixels or image, pixels_only
             self._pixels = self._camera() if from_pixels and not image else None
-            shown = "pixels" if image else "observation" if self._pixels is None else "state"
+            shown = "pixels" if image else "observation"
             self._describe(space, engine.single_action_space, shown, categorical_action_encoding)
         except BaseException:
             engine.close()  # nobody else ever sees it

@@ -74,7 +74,7 @@ def test_the_first_frame_is_the_resets_and_then_one_a_step() -> None:
         data = env.rollout(5, break_when_any_done=False)
     assert data["pixels"][:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
     assert data["next", "pixels"][:, 1, 3, 2].tolist() == [1, 2, 3, 1, 2]
-    assert data["next", "state"].flatten().tolist() == [1, 2, 3, 1, 2]
+    assert data["next", "observation"].flatten().tolist() == [1, 2, 3, 1, 2]
     assert native.drawn == 7  # two resets and five steps: nothing is drawn twice
 
 
@@ -86,7 +86,7 @@ def test_with_frame_skip_only_the_last_frame_is_drawn() -> None:
         assert native.drawn == 4
 
 
-@pytest.mark.parametrize(("only", "keys"), [(True, ["pixels"]), (False, ["state", "pixels"])])
+@pytest.mark.parametrize(("only", "keys"), [(True, ["pixels"]), (False, ["observation", "pixels"])])
 def test_pixels_only_drops_the_state(only: bool, keys: list[str]) -> None:
     with GymWrapper(Drawn(), from_pixels=True, pixels_only=only) as env:
         assert env.observation_keys == keys
@@ -139,7 +139,7 @@ def test_pendulum_is_as_the_tutorial_prints_it() -> None:
         assert set(shown.keys()) == {"pixels", "done", "terminated", "truncated"}
         assert (shown["pixels"].shape, shown["pixels"].dtype) == (torch.Size([500, 500, 3]), torch.uint8)
     with GymEnv("Pendulum-v1", from_pixels=True, pixels_only=False) as env:
-        assert env.reset()["state"].shape == torch.Size([3])
+        assert env.reset()["observation"].shape == torch.Size([3])
 
 
 @needs_pygame
@@ -150,10 +150,10 @@ def test_frames_and_states_are_gymnasiums_own() -> None:
     bare = gymnasium.make("MountainCarContinuous-v0", render_mode="rgb_array")
     state, _ = bare.reset(seed=3)
     for row in data:
-        np.testing.assert_array_equal(row["state"], state)
+        np.testing.assert_array_equal(row["observation"], state)
         np.testing.assert_array_equal(row["pixels"], bare.render())
         state, *_ = bare.step(row["action"].numpy())
-        np.testing.assert_array_equal(row["next", "state"], state)
+        np.testing.assert_array_equal(row["next", "observation"], state)
         np.testing.assert_array_equal(row["next", "pixels"], bare.render())
     bare.close()
 
@@ -207,7 +207,7 @@ def test_atari_that_shows_its_memory_can_be_drawn() -> None:
         assert env.observation_keys == ["observation"]
     with GymEnv("ALE/Pong-v5", obs_type="ram", from_pixels=True, pixels_only=False) as env:
         shapes = {key: value.shape for key, value in env.reset().items()}
-        assert (shapes["state"], shapes["pixels"]) == (torch.Size([128]), torch.Size([210, 160, 3]))
+        assert (shapes["observation"], shapes["pixels"]) == (torch.Size([128]), torch.Size([210, 160, 3]))
 
 
 @needs_atari

@@ -145,7 +145,7 @@ def test_frames_are_those_of_each_env() -> None:
     with GymnasiumVectorEnv("CartPole-v1", 2, from_pixels=True, pixels_only=False) as env:
         data = env.rollout(3, break_when_any_done=False)
     assert data["pixels"].shape == (2, 3, 400, 600, 3)
-    assert set(map(str, data["next"].keys())) == {"pixels", "state", "reward", "done", "terminated", "truncated"}
+    assert set(map(str, data["next"].keys())) == {"pixels", "observation", "reward", "done", "terminated", "truncated"}
     assert not torch.equal(data["pixels"][0, 0], data["pixels"][1, 0])
     assert torch.equal(data["pixels"][:, 1], data["next", "pixels"][:, 0])
 
