@@ -55,6 +55,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "EnvError": "errors",
     "EnvcliError": "errors",
     "ExcludeTransform": "transforms.exclude",
+    "ExplorationType": "exploration",
     "FiniteTensorDictCheck": "transforms.finite_tensor_dict_check",
     "FlattenAction": "transforms.flatten_action",
     "FlattenObservation": "transforms.flatten_observation",
@@ -117,6 +118,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "check_env": "testing.contract",
     "check_env_specs": "testing.contract",
     "default_info_dict_reader": "gym.info_reader",
+    "exploration_type": "exploration",
     "from_dm_env": "backends.dm_control",
     "from_gymnasium": "backends.gym",
     "from_torchrl": "adapters.doors",
@@ -124,6 +126,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "make_env": "make",
     "next_seed": "seeding",
     "seed_chain": "seeding",
+    "set_exploration_type": "exploration",
     "step_mdp": "mdp",
 }
 

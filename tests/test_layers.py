@@ -19,7 +19,7 @@ STOREYS = [
     ["envcli.errors"],
     ["envcli.gl", "envcli.installed", "envcli.keys", "envcli.seeding", "envcli.torch_script"],
     ["envcli.folders", "envcli.vocabulary"],
-    ["envcli.episodes", "envcli.mdp", "envcli.specs", "envcli.terminal"],
+    ["envcli.episodes", "envcli.exploration", "envcli.mdp", "envcli.specs", "envcli.terminal"],
     ["envcli.memory"],
     ["envcli.dynamics", "envcli.rows", "envcli.shards"],
     ["envcli.frames", "envcli.gym"],
