@@ -1,0 +1,85 @@
+"""What to change first. What is typed for each part is tested beside, in test_breakdown.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from envcli.bench.workload import Workload
+from envcli.clocks.parts import BACKEND, IDLE, LOOP, MEMORY, PIXELS, POLICY, RESETS, STEPS, WAITING
+from envcli.profile.advice import advice
+from envcli.profile.breakdown import Breakdown, Column
+
+BATCH = {"type": "processes", "num_envs": 4, "num_workers": 4}
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envcli.profile.advice.cores", lambda: 2)
+
+
+def said(*columns: dict[str, float], of_waiting: dict[str, float] | None = None, **cfg: Any) -> str:
+    us = sum(columns[0].values())
+    found = Breakdown(1, us, 0.0, 1.0, 0.0, 0.0, [Column("", parts) for parts in columns], of_waiting or {})
+    return advice(found, Workload(cfg, 10, 0))
+
+
+def test_the_larger_of_two_with_a_cure_comes_first() -> None:
+    backend = {"checks": "full"}
+    assert said({POLICY: 6, BACKEND: 4}, backend=backend).startswith("change first: policy, 60 % of a step. ")
+    assert said({POLICY: 4, BACKEND: 6}, backend=backend) == (
+        "change first: backend, 60 % of a step. Check less often: backend.checks=first"
+    )
+
+
+def test_a_larger_one_without_a_cure_is_passed_over() -> None:
+    assert said({LOOP: 60, POLICY: 40}).startswith("change first: policy, 40 %")
+    assert said({BACKEND: 60, POLICY: 40}, backend={"checks": "first"}).startswith("change first: policy, 40 %")
+
+
+def test_what_is_little_is_not_worth_a_change() -> None:
+    assert said({LOOP: 96, POLICY: 4}) == "nothing to change by typing: the largest part is loop, 96 % of a step"
+    assert said({LOOP: 95, POLICY: 5}).startswith("change first: policy")
+
+
+def test_where_the_simulator_is_the_time_that_is_said_of_all_its_parts_together() -> None:
+    assert said({STEPS: 3, PIXELS: 3, RESETS: 1, MEMORY: 3}, parallel=BATCH) == (
+        "nothing to change: the simulator itself is the time, 70 % of a step"
+    )
+
+
+def test_what_workers_do_stands_for_the_wait_of_the_main_process() -> None:
+    main, worker = {WAITING: 9.0, LOOP: 1.0}, {BACKEND: 6.0, IDLE: 4.0}
+    found = said(main, worker, backend={"checks": "full"}, parallel=BATCH)
+    assert found.startswith("change first: backend, 60 % of a step.")
+    assert said(main, {STEPS: 4.0, IDLE: 6.0}, parallel=BATCH) == (
+        "nothing to change by typing: the largest part is simulator: steps, 40 % of a step"
+    )
+
+
+def test_an_env_alone_is_spread_over_the_cores_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said({STEPS: 9.0}).endswith("let it run on all 2 cores: parallel=processes parallel.num_envs=4")
+    monkeypatch.setattr("envcli.profile.advice.cores", lambda: 1)
+    assert said({STEPS: 9.0}).startswith("nothing to change: the simulator itself is the time")
+
+
+def test_workers_that_are_fewer_than_cores_become_more() -> None:
+    few = {"type": "processes", "num_envs": 4, "num_workers": 1}
+    assert said({STEPS: 9.0}, parallel=few).endswith("give it all 2 cores: parallel.num_workers=2")
+
+
+def test_even_shares_that_wait_for_each_other_become_larger() -> None:
+    waits = {"all": 0.1, "some": 0.9, "none": 0.0}
+    assert said({WAITING: 9.0}, of_waiting=waits, parallel=BATCH) == (
+        "change first: waiting for the slowest worker, 90 % of a step. "
+        "With more envs in each share they take more alike: parallel.num_envs=8"
+    )
+
+
+def test_a_transform_of_all_envs_is_left_to_the_workers() -> None:
+    chain = {"c": {"type": "reward_sum"}}
+    assert said({"outer_transforms.c": 9.0}, outer_transforms=chain, parallel=BATCH).endswith(
+        "Let the workers do it, each for its own envs: '~outer_transforms.c' 'transforms=[reward_sum]'"
+    )
+    assert said({"transforms.c": 9.0}, transforms=chain, parallel=BATCH).startswith("nothing to change by typing")
