@@ -1,0 +1,64 @@
+"""One line for whatever went wrong, and the exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envcli.cli.messages import explain, one_line
+from envcli.errors import ActionError, ConfigError, EnvError, MissingRun, StoreError, UnknownName
+
+
+def noted(error: Exception, *notes: str) -> Exception:
+    for note in notes:
+        error.add_note(note)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "code"),
+    [
+        (ConfigError("max_steps: found 0"), "error: max_steps: found 0", 2),
+        (UnknownName("env", "pnog", ["pong"]), "error: no env 'pnog'. Did you mean 'pong'?", 2),
+        (MissingRun("runs/a: no run"), "error: runs/a: no run", 2),
+        (EnvError("env 3: it fell over"), "error: env 3: it fell over", 1),
+        (ActionError("too large"), "error: too large", 1),
+        (StoreError("a.json: cannot be read"), "error: a.json: cannot be read", 1),
+        (KeyboardInterrupt(), "interrupted", 130),
+        (KeyboardInterrupt("stopped after 7 steps"), "stopped after 7 steps", 130),
+    ],
+)
+def test_our_own_errors_and_a_ctrl_c_say_what_they_say(error: BaseException, line: str, code: int) -> None:
+    assert explain(error) == (line, code)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no\nluck."), "ValueError: no luck"),
+        (ZeroDivisionError(), "ZeroDivisionError"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (OSError("no file is named"), "OSError: no file is named"),
+    ],
+)
+def test_any_other_is_unexpected_and_where_to_look_is_told(error: Exception, said: str) -> None:
+    assert explain(error) == (f"error: unexpected {said}. Set HYDRA_FULL_ERROR=1 to see where it happened.", 1)
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        (tmp_path / "nowhere" / "a").write_text("")
+    assert explain(caught.value) == (
+        f"error: {tmp_path}/nowhere/a: no such file or directory. Choose another place with hydra.run.dir=FOLDER.",
+        1,
+    )
+
+
+def test_short_notes_go_along_and_tracebacks_do_not() -> None:
+    error = noted(ConfigError("transforms.a:\n  too  large"), "in experiment/mine.yaml", "In the worker:\nTraceback")
+    assert one_line(error) == "transforms.a: too large (in experiment/mine.yaml)"
+
+
+def test_a_message_of_others_cannot_write_to_the_terminal() -> None:
+    assert one_line(noted(EnvError("a\x1b[2J"), "\u202eb")) == "a\ufffd[2J (\ufffdb)"

@@ -1,0 +1,94 @@
+"""What Hydra refuses, told in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envcli.configuration.composition import compose
+from envcli.configuration.refusals import explain, kinds, unknown
+
+
+def said(*words: str) -> str:
+    """What is told of ``envcli rollout <words>``, which Hydra refuses."""
+    with pytest.raises(kinds()) as caught:
+        compose("rollout", words)
+    return explain(caught.value, "rollout", words)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["max_stepz=3"], "no key 'max_stepz'. Did you mean 'max_steps'"),
+        (["~max_stepz"], "no key 'max_stepz'. Did you mean 'max_steps'"),
+        (["backend.nam=x"], "no key 'backend.nam'. Did you mean 'name'? (in backend)"),
+        (
+            ["transforms=[step_counter]", "transforms.step_counter.max_step=3"],
+            "no key 'transforms.step_counter.max_step'. Did you mean 'max_steps'? (in transforms.step_counter)",
+        ),
+        (
+            ["transforms.step_counter.max_steps=3"],
+            "no key 'transforms.step_counter.max_steps': transforms is empty. "
+            "Choose one first, such as transforms=[step_counter].",
+        ),
+        (
+            ["parallel.num_workers=3"],
+            "no key 'parallel.num_workers': envs in this process have no such key. "
+            "For several processes, add parallel=processes.",
+        ),
+        (
+            ["+max_steps=3"],
+            "max_steps is there already. To change it, write max_steps=... without the plus sign.",
+        ),
+        (["env=cartpol"], "env: no choice 'cartpol'. Did you mean 'cartpole'"),
+        (["hydra.nothing=1"], "no key 'hydra.nothing' in Hydra's own configuration. See envcli rollout --cfg hydra."),
+        (["hydra/launcher=dask"], "Others are packages of their own, such as hydra-dask-launcher."),
+        (["max_steps=abc"], "max_steps: found 'abc', expected a whole number."),
+        (["from_pixels=maybe"], "from_pixels: found 'maybe', expected true or false."),
+        (["max_steps=null"], "max_steps: found null, expected a value."),
+        (["a=[b"], "cannot read 'a=[b'. Put it in single quotes if it holds brackets, spaces or commas."),
+    ],
+)
+def test_it_is_told_what_was_found_and_what_to_type(words: list[str], line: str) -> None:
+    found = said(*words)
+    assert line in found
+    assert "\n" not in found
+
+
+def test_a_second_mistake_does_not_hide_the_first() -> None:
+    assert said("max_stepz=3", "max_steps=abc").startswith(("no key 'max_stepz'", "max_steps: found 'abc'"))
+    assert unknown("max_stepz", "rollout", ["max_stepz=3", "env=nowhere"]).startswith("no key 'max_stepz'")
+
+
+@pytest.fixture
+def preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of ``experiment=mine``."""
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(tmp_path))
+    (tmp_path / "experiment").mkdir()
+    return tmp_path / "experiment" / "mine.yaml"
+
+
+def test_a_preset_that_forgets_its_first_line_is_told_which(preset: Path) -> None:
+    line = "experiment/mine.yaml: its first line must be: # @package _global_"
+    preset.write_text("max_steps: 5\n")
+    assert said("experiment=mine") == line
+    preset.write_text("defaults:\n  - override /env: pong\n")
+    assert said("experiment=mine") == line
+
+
+def test_a_key_that_a_preset_misspells_is_told_with_its_file(preset: Path) -> None:
+    preset.write_text("# @package _global_\nmax_stepz: 5\n")
+    assert said("experiment=mine").startswith("experiment/mine.yaml: no key 'max_stepz'. Did you mean 'max_steps'")
+
+
+def test_a_file_that_is_no_yaml_is_told_with_its_line(preset: Path) -> None:
+    preset.write_text("# @package _global_\nmax_steps: [5\nseed: 3\n")
+    found = said("experiment=mine")
+    assert "mine.yaml" in found
+    assert ", line " in found
+    assert "\n" not in found
+
+
+def test_of_what_nobody_foresaw_the_first_line_is_told() -> None:
+    assert explain(ValueError("something  odd\nwith details")) == "something odd"
