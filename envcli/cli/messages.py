@@ -13,12 +13,13 @@ _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
 def explain(error: BaseException) -> tuple[str, int]:
     """The line for stderr, and the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        return str(error) or "interrupted", 130
+        return one_line(error) or "interrupted", 130
     if isinstance(error, EnvcliError):
         return f"error: {one_line(error)}", 2 if isinstance(error, ConfigError) else 1
     if isinstance(error, OSError) and error.filename:
         reason = (error.strerror or type(error).__name__).lower()
-        return f"error: {error.filename}: {reason}. Choose another place with hydra.run.dir=FOLDER.", 1
+        place = printable(" ".join(str(error.filename).split()))
+        return f"error: {place}: {reason}. Choose another place with hydra.run.dir=FOLDER.", 1
     said = f"{type(error).__name__}: {one_line(error)}".rstrip(": .")
     return f"error: unexpected {said}. {_FULL}", 1
 

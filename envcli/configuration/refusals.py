@@ -114,7 +114,7 @@ def _neighbours(key: str, command: str, overrides: Iterable[str]) -> tuple[str, 
     try:
         cfg = compose(command, rest)
     except Exception:  # a second mistake beside this one: its own message comes when this one is mended
-        return "", []
+        return _by_catalog(key, command)
     parent = key
     while "." in parent:
         parent = parent.rpartition(".")[0]
@@ -122,6 +122,16 @@ def _neighbours(key: str, command: str, overrides: Iterable[str]) -> tuple[str, 
         if isinstance(node, DictConfig):
             return parent, [str(name) for name in node]
     return "", [str(name) for name in cfg]
+
+
+def _by_catalog(key: str, command: str) -> tuple[str, list[str]]:
+    """The same, among the keys of all choices."""
+    parent, paths = key, [node.path for group in catalog.groups(command) for node in catalog.node_keys(group)]
+    while "." in parent:
+        parent = parent.rpartition(".")[0]
+        if below := {path[len(parent) + 1 :].split(".")[0] for path in paths if path.startswith(f"{parent}.")}:
+            return parent, sorted(below)
+    return "", catalog.group_names(command)
 
 
 def _chain(error: BaseException | None) -> Iterable[BaseException]:

@@ -48,7 +48,7 @@ def dm_spec_to_spec(
             for name, inner in _children(native)
         }
         return Composite(leaves, device=device)
-    if not isinstance(native, specs.Array) or isinstance(native, specs.StringArray):
+    if not isinstance(native, specs.Array) or native.dtype.kind not in "biufc":
         raise ConfigError(f"{where or 'spec'}: {native!r} cannot live in tensors. Wrap the env so that it shows arrays")
     dtype = torch.from_numpy(np.empty((), native.dtype)).dtype
     if isinstance(native, specs.DiscreteArray):
@@ -77,7 +77,7 @@ def spec_to_dm_spec(spec: TensorSpec, name: str = "") -> Any:
     """dm_env's spec of ``spec``, of a single env: the other way of :func:`dm_spec_to_spec`.
 
     One choice is a ``DiscreteArray``, whether one-hot or a number; several, and bits, are a ``BoundedArray`` of them;
-    shapes, dtypes and bounds stay. A Composite is a dict. Masks are left out.
+    shapes, bounds and dtypes stay, that of a one-hot being int64. A Composite is a dict. Masks are left out.
 
     Raises:
         ConfigError: a dtype that numpy lacks (bfloat16); names the entry.
@@ -87,7 +87,8 @@ def spec_to_dm_spec(spec: TensorSpec, name: str = "") -> Any:
     counts = choice_counts(spec)
     if counts is not None:
         if not counts.ndim:
-            return specs.DiscreteArray(int(counts), name=name)
+            dtype = np.dtype(np.int64) if isinstance(spec, OneHot) else torch.empty((), dtype=spec.dtype).numpy().dtype
+            return specs.DiscreteArray(int(counts), dtype, name=name)
         return specs.BoundedArray(counts.shape, np.int64, 0, counts - 1, name=name)
     if spec.dtype == torch.bfloat16:
         raise ConfigError(f"{name or 'spec'}: numpy has no {spec.dtype}. Cast it with a DTypeCastTransform")

@@ -9,7 +9,7 @@ from envcli.bench.report import percent
 from envcli.bench.workload import Workload
 from envcli.clocks.parts import BACKEND, IDLE, PIXELS, POLICY, POLICY_ROWS, SIMULATOR, STEPS, WAITING
 from envcli.profile.breakdown import Breakdown
-from envcli.vocabulary.schema import cores
+from envcli.vocabulary.schema import cores, in_one_line
 
 __all__ = ["advice"]
 
@@ -59,7 +59,9 @@ def _more_cores(work: Workload) -> str:
     here = cores()
     if work.kind == "processes":
         if work.workers < min(here, work.envs):
-            return f"The simulator itself is the time: give it all {here} cores: parallel.num_workers={here}"
+            most = min(here, work.envs)
+            which = f"all {here} cores" if most == here else f"{most} cores, one for each env"
+            return f"The simulator itself is the time: give it {which}: parallel.num_workers={most}"
         return ""
     if work.kind == "none" and work.envs > 1:
         return _more_of_an_engine(work)
@@ -131,8 +133,16 @@ def _of_transform(path: str, place: str, node: dict[str, Any], work: Workload) -
         name = _place_of("to_tensor_image", work)
         return f"Let frames stay bytes, a quarter of the floats' memory: {name}.from_int=false {name}.dtype=uint8"
     if place == "outer_transforms" and work.kind == "processes":
-        return f"Let the workers do it, each for its own envs: '~{path}' 'transforms=[{kind}]'"
+        return _inside(path, node, work)
     return ""
+
+
+def _inside(path: str, node: dict[str, Any], work: Workload) -> str:
+    """For the first of those that the main process does; the workers' own come before it."""
+    name, outer = path.partition(".")[2], [name for name, node in work.cfg["outer_transforms"].items() if node]
+    if outer[0] != name or name in (work.cfg.get("transforms") or {}):
+        return ""
+    return f"Let the workers do it, each for its own envs: '~{path}' '+transforms.{name}={in_one_line(node)}'"
 
 
 def _bytes_stay(work: Workload) -> bool:
@@ -141,7 +151,7 @@ def _bytes_stay(work: Workload) -> bool:
 
 
 def _more_envs_a_call(work: Workload) -> str:
-    if work.kind == "none":
+    if work.kind == "none" and work.envs == 1:
         return "One call of it can act for many envs: parallel=serial parallel.num_envs=8"
     return f"One call of it acts for all envs, so let there be more: parallel.num_envs={2 * work.envs}"
 

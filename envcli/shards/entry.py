@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import torch
 
@@ -16,6 +15,9 @@ __all__ = ["DEEPEST", "Entry", "checked_entries", "count", "entries_of", "file_n
 
 DEEPEST = 64
 """Parts of a key, at most."""
+
+_SPELT = {ord(char): f"%{ord(char):02X}" for char in (*map(chr, range(33)), *'"%*/:<>?\\|', chr(127))}
+_LONGEST = 255  # bytes in the name of a file
 
 _KINDS = {
     str(kind).removeprefix("torch."): kind
@@ -62,16 +64,21 @@ def checked_entries(content: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
         AttributeError, KeyError, TypeError, ValueError: an entry cannot be.
     """
     entries = tuple(
-        Entry(tuple(map(_part_of_key, entry["key"])), _dtype(entry["dtype"]), tuple(map(count, entry["shape"])))
-        for entry in content
+        Entry(_key(entry["key"]), _dtype(entry["dtype"]), tuple(map(count, entry["shape"]))) for entry in content
     )
     _require_a_tree([entry.key for entry in entries])
     return entries
 
 
 def file_name(name: str) -> str:
-    """A part of a key as tensordict spells it on disk: dm_control's composer has keys such as ``walker/joints``."""
-    return quote(name, safe="")
+    """A part of a key as tensordict spells it on disk: dm_control's composer has keys such as ``walker/joints``.
+
+    Raises ValueError if no file can be called so.
+    """
+    spelt = name.translate(_SPELT)
+    if len(f"{spelt}.memmap".encode()) > _LONGEST:
+        raise ValueError(f"found {name[:20]!r}..., {len(name)} characters: too long for the name of a file")
+    return spelt
 
 
 def text(value: object) -> str:
@@ -79,6 +86,12 @@ def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"found {value!r}, expected a text")
     return value
+
+
+def _key(value: object) -> Key:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"found key {value!r}, expected a list")
+    return tuple(map(_part_of_key, value))
 
 
 def _part_of_key(value: object) -> str:

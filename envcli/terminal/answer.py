@@ -85,12 +85,12 @@ class _Printable:
 def number(value: float | int | None) -> str:
     """A number as people read it: four significant digits, thousands apart.
 
-    >>> number(1234567.8), number(-3.14159), number(None), number(1000)
-    ('1,234,568', '-3.142', '-', '1,000')
+    >>> number(1234567.8), number(-3.14159), number(None), number(1000), number(999.96)
+    ('1,234,568', '-3.142', '-', '1,000', '1,000')
     """
     if value is None:
         return "-"
-    if isinstance(value, int) or abs(value) >= 1000:
+    if isinstance(value, int) or abs(value) >= 999.95:  # which four digits round to 1000
         return f"{value:,.0f}"
     return f"{value:.4g}"
 

@@ -38,8 +38,15 @@ class Setting:
         """Of two that are equally fast the one with the smaller number is better."""
         return _KINDS.index(self.kind), self.workers, self.envs, self.moved
 
+    def can_be_typed(self, work: Workload) -> bool:
+        """Do its transforms follow from those of ``work`` by words, which append, each under a name of its own?"""
+        inner, outer = (_nodes(work, place) for place in _PLACES)
+        if self.moved > len(outer):
+            return not outer
+        return self.moved == len(outer) or not inner.keys() & outer.keys()
+
     def applied(self, work: Workload, steps: int) -> Workload:
-        """``work`` in this setting, ``steps`` of each env in a pass."""
+        """``work`` in this setting, which can be typed, ``steps`` of each env in a pass."""
         parallel = {name: value for name, value in (work.cfg.get("parallel") or {}).items() if self.kind == work.kind}
         if self.kind != "none":
             parallel["num_envs"] = self.envs

@@ -6,6 +6,7 @@ import contextlib
 import time
 import types
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from envcli.bench.lane import Lane
@@ -76,6 +77,8 @@ class Trials:
 
     def _first_equal(self, setting: Setting, bits: str, order: Sequence[int]) -> int | None:
         for moved in order:
+            if not replace(setting, moved=moved).can_be_typed(self._work):
+                continue
             with contextlib.suppress(EnvcliError):  # one that cannot stand there
                 if self._bits(setting, moved) == bits:
                     return moved

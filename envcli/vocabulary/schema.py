@@ -33,8 +33,9 @@ WHOLE_ENV = (*ONE_ENV, "parallel", "outer_transforms", "device", "env_list", "en
 WORKLOAD = (*WHOLE_ENV, "policy", "max_steps")
 """The keys that say what is to be done."""
 
-_WORD = re.compile(r"[^\W\d][\w-]*")
-_NO_WORDS = ("true", "false", "null", "nan", "inf")  # what looks like a word, and is none to Hydra
+_WORD = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+_PLAIN = re.compile(r"[^\"\\\x00-\x1f\x7f]*")  # means the same between quotes to Hydra and to YAML
+_NO_WORDS = ("true", "false", "null", "nan", "inf", "on", "off", "yes", "no")  # to Hydra, or to YAML
 
 T = TypeVar("T")
 
@@ -154,7 +155,9 @@ def at_least(name: str, value: object, low: int) -> None:
 
 
 def in_one_line(value: object) -> str:
-    """What YAML can hold, on one line, as Hydra reads it after ``key=`` too.
+    """What YAML can hold, on one line, as Hydra reads it after ``key=`` too; numbers are finite.
+
+    Of texts with ``"``, a backslash or a line break YAML alone reads what they are; Hydra keeps the escapes.
 
     >>> in_one_line({"type": "resize", "size": [84, 84], "out_keys": None, "note": "a b", "name": "true"})
     '{type: resize, size: [84, 84], out_keys: null, note: "a b", name: "true"}'
@@ -165,6 +168,8 @@ def in_one_line(value: object) -> str:
         return "[" + ", ".join(map(in_one_line, value)) + "]"
     if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _NO_WORDS:
         return value
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return f'"{value}"'
     return json.dumps(value)
 
 

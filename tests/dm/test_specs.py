@@ -69,7 +69,7 @@ def test_what_is_nested_is_a_composite_by_names_and_places() -> None:
     assert [is_nested(one) for one in (NESTED, NESTED["pair"], NESTED["choice"])] == [True, True, False]
 
 
-@pytest.mark.parametrize("native", [specs.StringArray(()), {"a": 3}, {"a": [None]}])
+@pytest.mark.parametrize("native", [specs.StringArray(()), specs.Array((), object), {"a": 3}, {"a": [None]}])
 def test_what_cannot_live_in_tensors_is_named(native: Any) -> None:
     where = "observation.a" if isinstance(native, dict) else "observation"
     with pytest.raises(ConfigError, match=rf"^{where}.*cannot live in tensors. Wrap the env so that it shows arrays"):
@@ -81,8 +81,9 @@ def test_what_cannot_live_in_tensors_is_named(native: Any) -> None:
     [
         (Unbounded([3], dtype=torch.float64), specs.Array((3,), np.float64, "x")),
         (Bounded(-1, 2, shape=[2], dtype=torch.float32), specs.BoundedArray((2,), np.float32, [-1, -1], [2, 2], "x")),
-        (OneHot(3), specs.DiscreteArray(3, name="x")),
-        (Categorical(3), specs.DiscreteArray(3, name="x")),
+        (OneHot(3, dtype=torch.float32), specs.DiscreteArray(3, np.int64, "x")),
+        (Categorical(3), specs.DiscreteArray(3, np.int64, "x")),
+        (Categorical(3, dtype=torch.int32), specs.DiscreteArray(3, np.int32, "x")),
         (MultiCategorical([2, 3]), specs.BoundedArray((2,), np.int64, 0, [1, 2], "x")),
         (MultiOneHot([2, 3]), specs.BoundedArray((2,), np.int64, 0, [1, 2], "x")),
         (Binary(4, dtype=torch.int8), specs.BoundedArray((4,), np.int8, 0, 1, "x")),

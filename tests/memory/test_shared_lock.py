@@ -123,3 +123,26 @@ def test_it_is_gone_with_its_object() -> None:
         pass
     del lock
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_child_of_the_dead_does_not_keep_it() -> None:
+    lock = SharedLock()
+    told, wake = os.pipe()
+    heard, lives = os.pipe()
+    holder = os.fork()
+    if not holder:
+        with lock:
+            pass  # it is opened
+        if not os.fork():
+            os.close(wake)
+            os.write(lives, b"!")
+            os.read(told, 1)
+            os._exit(0)
+        lock.__enter__()
+        os._exit(0)
+    os.waitpid(holder, 0)
+    assert os.read(heard, 1) == b"!"
+    with open(lock.file, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for end in (wake, told, heard, lives):
+        os.close(end)

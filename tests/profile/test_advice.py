@@ -80,6 +80,26 @@ def test_even_shares_that_wait_for_each_other_become_larger() -> None:
 def test_a_transform_of_all_envs_is_left_to_the_workers() -> None:
     chain = {"c": {"type": "reward_sum"}}
     assert said({"outer_transforms.c": 9.0}, outer_transforms=chain, parallel=BATCH).endswith(
-        "Let the workers do it, each for its own envs: '~outer_transforms.c' 'transforms=[reward_sum]'"
+        "Let the workers do it, each for its own envs: '~outer_transforms.c' '+transforms.c={type: reward_sum}'"
     )
     assert said({"transforms.c": 9.0}, transforms=chain, parallel=BATCH).startswith("nothing to change by typing")
+
+
+def test_a_transform_that_words_cannot_move_inside_stays() -> None:
+    two = {"c": {"type": "reward_sum"}, "d": {"type": "clip", "low": -1}}
+    nothing = "nothing to change by typing"
+    assert said({"outer_transforms.d": 9.0}, outer_transforms=two, parallel=BATCH).startswith(nothing), "c is before it"
+    within = {"c": {"type": "reward_sum"}}
+    chains = {"transforms": within, "outer_transforms": within}
+    assert said({"outer_transforms.c": 9.0}, **chains, parallel=BATCH).startswith(nothing), "it would be there twice"
+
+
+def test_workers_are_no_more_than_envs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envcli.profile.advice.cores", lambda: 8)
+    few = {"type": "processes", "num_envs": 4, "num_workers": 1}
+    assert said({STEPS: 9.0}, parallel=few).endswith("give it 4 cores, one for each env: parallel.num_workers=4")
+
+
+def test_a_batch_by_nature_becomes_larger_for_a_policy() -> None:
+    many = {"type": "none", "num_envs": 64}
+    assert said({POLICY: 9.0}, parallel=many).endswith("so let there be more: parallel.num_envs=128")

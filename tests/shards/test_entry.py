@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tensordict import TensorDict
 
-from envcli.shards.entry import DEEPEST, Entry, checked_entries, count, entries_of, text
+from envcli.envs.stream import pieces
+from envcli.recorders.memmap import MemmapRecorder
+from envcli.shards.entry import DEEPEST, Entry, checked_entries, count, entries_of, file_name, text
+from envcli.shards.loading import load_rollout
+from envcli.testing.toys import CountingEnv
 
 
 def described(key: Any = ("a",), dtype: Any = "float32", shape: Any = (1,)) -> dict[str, Any]:
@@ -91,3 +98,25 @@ def test_texts_and_counts_are_told_with_what_was_found() -> None:
         text("")
     with pytest.raises(TypeError, match="found -1, expected a count"):
         count(-1)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9).filter(lambda name: name.strip(".")))
+def test_keys_are_spelt_as_tensordict_spells_them(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        TensorDict({name: torch.zeros(1)}, [1]).memmap(folder)
+        assert [path.name for path in Path(folder).glob("*.memmap")] == [f"{file_name(name)}.memmap"]
+
+
+def test_an_env_with_any_names_is_recorded(tmp_path: Path) -> None:
+    env = CountingEnv(7, group=("speed (m/s)", "größe, [x]"))
+    stream = MemmapRecorder(tmp_path / "rollout").stream(env, 20, 10)
+    made = torch.cat([piece.clone() for piece in pieces(env, 20, stream)])
+    stream.finish()
+    assert (load_rollout(tmp_path)[:] == made).all()
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'xxxxxxxxxxxxxxxxxxxx'..., 300 characters: too long for the name of a file"):
+        checked_entries([{"key": ["x" * 300], "dtype": "float32", "shape": [1]}])
+    with pytest.raises(TypeError, match="found key 'ab', expected a list"):
+        checked_entries([{"key": "ab", "dtype": "float32", "shape": [1]}])

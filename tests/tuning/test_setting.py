@@ -115,3 +115,14 @@ def test_a_preset_says_the_same() -> None:
 )
 def test_people_read_it(setting: Setting, said: str) -> None:
     assert str(setting) == said
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "typed"),
+    [("ab", "", [0, 1, 2]), ("a", "b", [0, 1]), ("", "ab", [0, 1, 2]), ("a", "a", [1]), ("ab", "a", [1])],
+)
+def test_words_append_and_keep_names_apart(inner: str, outer: str, typed: list[int]) -> None:
+    chains = {"transforms": {name: {"type": name} for name in inner}}
+    chains |= {"outer_transforms": {name: {"type": name} for name in outer}}
+    found = [moved for moved in range(3) if Setting("serial", 2, 1, moved).can_be_typed(work(SERIAL, **chains))]
+    assert found == typed
