@@ -66,7 +66,7 @@ def test_its_mistakes_are_explained_like_ours(cli: Command) -> None:
     assert "no key 'transforms.reward_bonus.bonos'. Did you mean 'bonus'?" in (
         cli("spec", "experiment=long_walk", "transforms.reward_bonus.bonos=3").err
     )
-    text = cli("rollout", "--help").out
+    text = cli("rollout", "transforms=[reward_bonus]", "--help").out
     assert "Add something to each reward" in text or "reward_bonus" in text
     assert "transforms.reward_bonus.bonus=1.0" in text
 
