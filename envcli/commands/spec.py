@@ -72,7 +72,8 @@ def _described(spec: Any, one: tuple[int, ...]) -> dict[str, Any]:  # Any: a Com
     if hasattr(spec, "keys"):
         return {str(name): _described(spec[name], one) for name in spec.keys()}  # noqa: SIM118 - a spec is no dict
     dtype = str(spec.dtype).removeprefix("torch.")
-    leaf = {"type": type(spec).__name__, "shape": list(spec.shape), "dtype": dtype, "device": str(spec.device)}
+    kind = type(spec).__name__.removesuffix("Continuous").removesuffix("Discrete")  # which the dtype says
+    leaf = {"type": kind, "shape": list(spec.shape), "dtype": dtype, "device": str(spec.device)}
     return {**leaf, **_limits(spec, one)}
 
 

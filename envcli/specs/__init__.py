@@ -1,7 +1,7 @@
 """What a value looks like: shape, dtype, device and the values it may hold."""
 
 from envcli.specs.binary import Binary
-from envcli.specs.bounded import Bounded, BoundedContinuous
+from envcli.specs.bounded import Bounded, BoundedContinuous, BoundedDiscrete
 from envcli.specs.categorical import Categorical
 from envcli.specs.composite import Composite
 from envcli.specs.multi_categorical import MultiCategorical
@@ -16,6 +16,7 @@ __all__ = [
     "BinaryBox",
     "Bounded",
     "BoundedContinuous",
+    "BoundedDiscrete",
     "Box",
     "BoxList",
     "Categorical",

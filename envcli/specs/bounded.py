@@ -16,7 +16,7 @@ from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
 from envcli.specs.space import ContinuousBox
 from envcli.specs.spec import TensorSpec, as_tensor
 
-__all__ = ["Bounded", "BoundedContinuous"]
+__all__ = ["Bounded", "BoundedContinuous", "BoundedDiscrete"]
 
 
 class Bounded(TensorSpec):
@@ -24,7 +24,8 @@ class Bounded(TensorSpec):
 
     ``low`` and ``high`` are numbers, arrays or tensors that broadcast to ``shape``, and are copied. Without ``shape``
     it is theirs; two numbers need one. The dtype is torch's default where none is given, whatever the bounds are. A
-    bound may be infinite for floats. The domain is continuous for floats and discrete for the others.
+    bound may be infinite for floats. The domain is continuous for floats and discrete for the others, and each spec is
+    a :class:`BoundedContinuous` or a :class:`BoundedDiscrete` accordingly, as in TorchRL.
 
     Raises SpecError where a bound is NaN, is not a value of an integer dtype, or ``low`` exceeds ``high``.
 
@@ -33,6 +34,8 @@ class Bounded(TensorSpec):
     tensor([0.5000, 1.0000])
     >>> Bounded(1, 6, shape=(), dtype=torch.int64).zero()
     tensor(1)
+    >>> isinstance(spec, BoundedContinuous)
+    True
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Bounded(TensorSpec):
         self._box = ContinuousBox(lows.expand(size), highs.expand(size))
         super().__init__(size, self._box, device, dtype, "continuous" if dtype.is_floating_point else "discrete")
         self._interval = Interval.of(self._box)
+        if type(self) in (Bounded, BoundedContinuous, BoundedDiscrete):  # and not a subclass of somebody else's
+            self.__class__ = BoundedContinuous if self.domain == "continuous" else BoundedDiscrete
 
     @property
     def low(self) -> Tensor:
@@ -85,7 +90,12 @@ class Bounded(TensorSpec):
         return type(self)(low, high, low.shape, device or self._device, dtype or self._dtype)
 
 
-BoundedContinuous = Bounded
+class BoundedContinuous(Bounded):
+    """A :class:`Bounded` of floats. Called with another dtype, it makes a :class:`BoundedDiscrete`."""
+
+
+class BoundedDiscrete(Bounded):
+    """A :class:`Bounded` of integers or booleans. Called with a dtype of floats, it makes the other kind."""
 
 
 def _bound(name: str, bound: object, dtype: torch.dtype, device: torch.device) -> Tensor:

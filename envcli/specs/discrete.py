@@ -68,6 +68,8 @@ class DiscreteSpec(TensorSpec):
             raise SpecError("the mask differs within the batch, so there is no one list. Cure: index the spec first.")
         return rows[0]
 
+    __hash__ = TensorSpec.__hash__  # which a class that writes __eq__ does not inherit
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True

@@ -123,7 +123,10 @@ class Shaped(ABC):
         return tuple(self[(slice(None),) * where + (i,)] for i in range(self._shape[where]))
 
     def __getitem__(self, index: Any) -> Any:
-        """Indexed like a tensor of this shape; the one-hot dimension cannot be indexed."""
+        """Indexed like a tensor of this shape; the one-hot dimension cannot be indexed.
+
+        Raises IndexError for an index that is out of range, and SpecError for too many or impossible ones.
+        """
         full = self._full_index(index)
         return self._moved(lambda t: t[full])
 
@@ -151,13 +154,12 @@ class Shaped(ABC):
         return len(self._shape) - self._event_dims
 
     def _moved(self, move: Move) -> Self:
-        """After ``move``; torch's own complaint about an impossible one becomes a SpecError."""
+        """After ``move``; torch's own complaint about an impossible one becomes a SpecError, or stays an IndexError."""
         try:
             return self._rebuild(move, None, None)
         except (RuntimeError, IndexError) as error:
-            raise SpecError(
-                f"{type(self).__name__} of shape {tuple(self._shape)} cannot be changed so: {error}"
-            ) from error
+            kind = IndexError if isinstance(error, IndexError) else SpecError  # the former ends a loop over the spec
+            raise kind(f"{type(self).__name__} of shape {tuple(self._shape)} cannot be changed so: {error}") from error
 
     def _moved_shape(self, move: Move) -> torch.Size:
         """The shape after ``move``, found on a tensor that takes no memory."""

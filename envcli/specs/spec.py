@@ -21,8 +21,9 @@ __all__ = ["TensorSpec"]
 class TensorSpec(Shaped):
     """A set of tensors: one shape, dtype and device, and which values they may hold.
 
-    A spec is an immutable value: it compares by value, can be pickled and copied, and a changed spec is a new one. (Two
-    exceptions that TorchRL has: a ``Composite`` is also a dict, and ``update_mask`` replaces a mask in place.)
+    A spec is an immutable value: it compares by value, can be hashed, pickled and copied, and a changed spec is a new
+    one. (Two exceptions that TorchRL has: a ``Composite`` is also a dict, and ``update_mask`` replaces a mask in
+    place.)
 
     A subclass must write :meth:`rand`, ``_holds``, ``_nearest`` and ``_rebuild``. It may write :meth:`enumerate` and
     :meth:`cardinality`, and set ``_event_dims`` to the number of trailing dimensions that no reshaping may touch (one
@@ -189,6 +190,10 @@ class TensorSpec(Shaped):
             and (self._shape, self._dtype, self._device) == (other._shape, other._dtype, other._device)
             and self._space == other._space
         )
+
+    def __hash__(self) -> int:
+        # of what no subclass changes in place: a mask and the entries of a Composite are
+        return hash((self._shape, self._dtype, self._device))
 
     def __repr__(self) -> str:
         lines = [f"shape={self._shape}", f"space={self._space}", f"device={self._device}"]

@@ -157,6 +157,8 @@ class SpecTree(TensorSpec):
         """Allow changes again; returns the tree itself."""
         return self._set_lock(False, recurse)
 
+    __hash__ = TensorSpec.__hash__  # which a class that writes __eq__ does not inherit
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True

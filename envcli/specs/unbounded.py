@@ -20,7 +20,8 @@ class Unbounded(TensorSpec):
     """All tensors of a shape and dtype: floats (NaN and infinity too), integers or booleans.
 
     ``shape`` is ``[1]`` and ``dtype`` torch's default where they are not given, as in TorchRL. The domain is
-    continuous for floats and discrete for the others. Raises SpecError for complex dtypes and uint64.
+    continuous for floats and discrete for the others, and each spec is an :class:`UnboundedContinuous` or an
+    :class:`UnboundedDiscrete` accordingly, as there. Raises SpecError for complex dtypes and uint64.
 
     >>> Unbounded((2,), dtype=torch.uint8).is_in(torch.tensor([0, 255], dtype=torch.uint8))
     True
@@ -32,6 +33,8 @@ class Unbounded(TensorSpec):
         self._box = ContinuousBox(self._whole.low.expand(size), self._whole.high.expand(size))
         super().__init__(size, self._box, device, dtype, "continuous" if dtype.is_floating_point else "discrete")
         self._interval = Interval.of(self._box)
+        if type(self) in (Unbounded, UnboundedContinuous, UnboundedDiscrete):  # and not a subclass of somebody else's
+            self.__class__ = UnboundedContinuous if self.domain == "continuous" else UnboundedDiscrete
 
     def rand(self, shape: Shape = ()) -> Tensor:
         """``[*shape, *self.shape]``: standard normal for floats, else uniform over all values of the dtype."""
@@ -53,14 +56,18 @@ class Unbounded(TensorSpec):
         return type(self)(self._moved_shape(move), device or self._device, dtype or self._dtype)
 
 
+class UnboundedContinuous(Unbounded):
+    """An :class:`Unbounded` of floats. Called with another dtype, it makes an :class:`UnboundedDiscrete`."""
+
+
 class UnboundedDiscrete(Unbounded):
-    """:class:`Unbounded` that is int64 unless told otherwise; equal to an :class:`Unbounded` of that dtype."""
+    """An :class:`Unbounded` of integers or booleans, int64 unless told otherwise.
+
+    Called with a dtype of floats, it makes an :class:`UnboundedContinuous`.
+    """
 
     def __init__(self, shape: Shape = (1,), device: DeviceLike = None, dtype: torch.dtype = torch.int64) -> None:
         super().__init__(shape, device, dtype)
-
-
-UnboundedContinuous = Unbounded
 
 
 def _everything(dtype: torch.dtype, device: torch.device) -> ContinuousBox:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -11,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envcli.errors import SpecError
-from envcli.specs import Bounded, BoundedContinuous
+from envcli.specs import Bounded, BoundedContinuous, BoundedDiscrete
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 INT64 = st.integers(-(2**63), 2**63 - 1)
 MOST = torch.finfo(torch.float32).max
 
 
-def test_repr_is_the_tutorials() -> None:
+def test_repr_is_torchrls() -> None:
     assert repr(Bounded(-1, 1, (1,))) == (
-        "Bounded(\n"
+        "BoundedContinuous(\n"
         "    shape=torch.Size([1]),\n"
         "    space=ContinuousBox(\n"
         "        low=Tensor(shape=torch.Size([1]), device=cpu, dtype=torch.float32, contiguous=True),\n"
@@ -55,7 +57,25 @@ def test_the_dtype_is_torchs_default_whatever_the_bounds_are() -> None:
 def test_the_domain_follows_the_dtype() -> None:
     assert Bounded(0, 1, (1,)).domain == "continuous"
     assert Bounded(0, 1, (1,), dtype=torch.int64).domain == "discrete"
-    assert BoundedContinuous is Bounded
+
+
+def test_the_kind_follows_the_dtype_however_it_was_made() -> None:
+    assert type(Bounded(0, 1, (1,))) is type(BoundedContinuous(0, 1, (1,))) is BoundedContinuous
+    assert type(Bounded(0, 1, (1,), dtype=torch.int64)) is BoundedDiscrete
+    assert type(Bounded(0, 1, (1,)).to(torch.int64)) is type(BoundedContinuous(0, 1, (1,), dtype=torch.int8))
+    for spec in (Bounded(0, 1, (1,)), Bounded(0, 1, (1,), dtype=torch.int64)):
+        assert isinstance(spec, Bounded)
+        for same in (spec.clone(), spec.expand(2, 1)[0], pickle.loads(pickle.dumps(spec)), copy.deepcopy(spec)):
+            assert type(same) is type(spec)
+            assert same == spec
+
+
+def test_a_kind_of_ones_own_stays_what_it_is() -> None:
+    class Percent(Bounded):
+        pass
+
+    assert type(Percent(0, 100, (1,))) is type(Percent(0, 100, (1,)).to(torch.int64)) is Percent
+    assert Percent(0, 1, (1,)) != Bounded(0, 2, (1,))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from envcli.errors import SpecError
-from envcli.specs import OneHot, Unbounded
+from envcli.specs import Bounded, OneHot, Unbounded
 from envcli.specs.shaped import as_device, as_shape
 
 
@@ -63,8 +63,15 @@ def test_indexing_with_a_mask() -> None:
 
 
 def test_indices_out_of_range() -> None:
-    with pytest.raises(SpecError, match="cannot be changed so"):
+    with pytest.raises(IndexError, match=r"shape \(2, 3\) cannot be changed so: index 2 is out of bounds"):
         Unbounded((2, 3))[2]
+
+
+def test_a_loop_over_a_spec_ends() -> None:
+    assert list(Bounded(-1, 1, (2, 3))) == [Bounded(-1, 1, (3,))] * 2
+    assert list(OneHot(4, (2, 4))) == [OneHot(4)] * 2
+    with pytest.raises(SpecError, match="cannot be indexed by 1 dimensions"):
+        list(OneHot(4))
 
 
 def test_squeezing() -> None:

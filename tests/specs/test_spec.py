@@ -114,6 +114,23 @@ def test_values_compare(spec: TensorSpec) -> None:
     assert spec.clone() is not spec
 
 
+def test_equal_specs_have_one_hash(spec: TensorSpec) -> None:
+    before = hash(spec)
+    assert before == hash(spec.clone()) == hash(pickle.loads(pickle.dumps(spec)))
+    assert {spec: 1}[spec.clone()] == 1
+    if (mask := getattr(spec, "mask", None)) is not None:
+        other = spec.clone()
+        other.update_mask(torch.ones_like(mask))
+        assert hash(other) == before, "it may be a key by now"
+
+
+def test_the_hash_of_a_composite_is_of_what_cannot_change() -> None:
+    spec = Composite(a=Unbounded(3))
+    before = hash(spec)
+    spec["b"] = Unbounded(2)
+    assert hash(spec) == before
+
+
 def test_different_specs_differ() -> None:
     for name, left in SPECS.items():
         assert [other for other, right in SPECS.items() if left == right] == [name]
@@ -291,7 +308,7 @@ def test_sizes() -> None:
 
 
 def test_impossible_changes_name_the_spec() -> None:
-    with pytest.raises(SpecError, match=r"Unbounded of shape \(2, 3\) cannot be changed so"):
+    with pytest.raises(SpecError, match=r"UnboundedContinuous of shape \(2, 3\) cannot be changed so"):
         Unbounded((2, 3)).reshape(7)
     with pytest.raises(SpecError, match=r"cannot be indexed by 3 dimensions; the first 2 can be"):
         Unbounded((2, 3))[0, 0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -17,7 +18,16 @@ def test_defaults_are_torchrls() -> None:
     spec = Unbounded()
     assert (spec.shape, spec.dtype, spec.domain) == ((1,), torch.float32, "continuous")
     assert (UnboundedDiscrete().dtype, UnboundedDiscrete().domain) == (torch.int64, "discrete")
-    assert UnboundedContinuous is Unbounded
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.uint8, torch.bool])
+def test_the_kind_follows_the_dtype_however_it_was_made(dtype: torch.dtype) -> None:
+    kind = UnboundedContinuous if dtype.is_floating_point else UnboundedDiscrete
+    for make in (Unbounded, UnboundedContinuous, UnboundedDiscrete):
+        spec = make(3, dtype=dtype)
+        assert type(spec) is type(spec.clone()) is type(pickle.loads(pickle.dumps(spec))) is kind
+        assert isinstance(spec, Unbounded)
+    assert type(Unbounded(3, dtype=dtype).to(torch.float64)) is UnboundedContinuous
 
 
 def test_the_kind_of_constructor_is_no_part_of_the_value() -> None:
@@ -26,9 +36,9 @@ def test_the_kind_of_constructor_is_no_part_of_the_value() -> None:
     assert UnboundedDiscrete(3) != Unbounded(3)
 
 
-def test_repr_is_the_tutorials() -> None:
+def test_repr_is_torchrls() -> None:
     assert repr(Unbounded(3, dtype=torch.uint8)) == (
-        "Unbounded(\n"
+        "UnboundedDiscrete(\n"
         "    shape=torch.Size([3]),\n"
         "    space=ContinuousBox(\n"
         "        low=Tensor(shape=torch.Size([3]), device=cpu, dtype=torch.uint8, contiguous=True),\n"
