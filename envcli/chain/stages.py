@@ -168,8 +168,8 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
     """What ``transform`` makes of the specs of the stage before it."""
     try:
         transform._meets(before)
-        output = transform.transform_output_spec(before.output_spec)
-        inputs = transform.transform_input_spec(before.input_spec)
+        output = transform.transform_output_spec(before.output_spec.clone())  # it may write into its own
+        inputs = transform.transform_input_spec(before.input_spec.clone())
     except EnvcliError:
         raise
     except (KeyError, RuntimeError, ValueError, TypeError) as error:

@@ -18,6 +18,7 @@ from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
+from envcli.specs import TensorSpec
 
 __all__ = ["EnvBase"]
 
@@ -52,7 +53,10 @@ class EnvBase(Env):
 
     @abstractmethod
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """From ``[*batch]`` with action (and state): a new TensorDict with observation, reward and done family."""
+        """From ``[*batch]`` with action (and state): a new TensorDict with observation, reward and done family.
+
+        A reward or flag whose spec is ``[*batch, 1]`` may be ``[*batch]``, as in TorchRL.
+        """
 
     @abstractmethod
     def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
@@ -184,9 +188,12 @@ class EnvBase(Env):
                 where = f"{type(self).__name__}.{method}: {as_user_key(path)!r}"
                 if value is None:
                     raise SpecError(f"{where} is missing; {family}_spec declares it")
-                if value.shape[result.batch_dims :] != leaf.shape[lead:] or (
-                    self.batch_locked and result.batch_size != self.batch_size
-                ):
+                fits = value.shape[result.batch_dims :] == leaf.shape[lead:]
+                if not fits and family != "observation":
+                    value = self._viewed(value, leaf, result)
+                    result.set(as_user_key(path), value)
+                    fits = value.shape[result.batch_dims :] == leaf.shape[lead:]
+                if not fits or (self.batch_locked and result.batch_size != self.batch_size):
                     raise SpecError(
                         f"{where} has shape {list(value.shape)}, {family}_spec says {list(leaf.shape)} "
                         f"for batch_size {list(self.batch_size)}"
@@ -206,8 +213,9 @@ class EnvBase(Env):
                 result.set(as_user_key(path), self._completed(path, result))
 
     def _completed(self, path: Key, result: TensorDictBase) -> torch.Tensor:
-        flags: list[torch.Tensor | None] = [result.get(as_user_key((*path[:-1], name)), None) for name in DONE_FAMILY]
-        done, terminated, truncated = flags
+        leaf = self.full_done_spec[as_user_key(path)]
+        flags = (result.get(as_user_key((*path[:-1], name)), None) for name in DONE_FAMILY)
+        done, terminated, truncated = (None if flag is None else self._viewed(flag, leaf, result) for flag in flags)
         known = [flag for flag in (terminated, truncated) if flag is not None]
         if path[-1] == "done" and known:
             return torch.stack(known).any(0)
@@ -215,8 +223,13 @@ class EnvBase(Env):
             return done.clone() if truncated is None else done & ~truncated
         if path[-1] == "truncated" and done is not None and terminated is not None:
             return done & ~terminated
-        leaf = self.full_done_spec[as_user_key(path)]
         return torch.zeros(*result.batch_size, *leaf.shape[self.ndim :], dtype=torch.bool, device=self.device)
+
+    def _viewed(self, value: torch.Tensor, leaf: TensorSpec, result: TensorDictBase) -> torch.Tensor:
+        """``value``, as ``[*batch, 1]`` where it is ``[*batch]`` and ``leaf`` is that."""
+        shape = leaf.shape[self.ndim :]
+        lacks = len(shape) and shape[-1] == 1 and value.shape[result.batch_dims :] == shape[:-1]
+        return value.unsqueeze(-1) if lacks else value
 
 
 def _merged(fresh: TensorDictBase, old: TensorDictBase, where: torch.Tensor) -> TensorDict:

@@ -14,6 +14,11 @@ __all__ = ["FAMILIES", "EnvSpecs", "leaf_specs", "usable"]
 
 FAMILIES = ("observation", "action", "reward", "done", "state")
 
+_A_COPY = (
+    "this is a copy of what the env says, in which it would be lost (TorchRL writes through it). "
+    "Cure: assign a spec: env.action_spec = ..., env.full_done_spec = ..., or one of the others."
+)
+
 
 class EnvSpecs:
     """The specs of an env of shape ``batch_size``.
@@ -21,10 +26,13 @@ class EnvSpecs:
     Five composites hold everything: observation, action, reward, done family, state. All their leaves begin with
     ``batch_size``. An env assigns them in its constructor; a bare leaf gets the standard key (``"action"``,
     ``"reward"``, ``"done"``). What is not assigned is: no observation, no action, no state, a reward
-    ``[*batch, 1]`` of float32, and the flags ``done`` and ``terminated``, ``[*batch, 1]`` of bool.
+    ``[*batch, 1]`` of float32, and the flags ``done`` and ``terminated``, ``[*batch, 1]`` of bool. Flags that are
+    assigned are completed, in each group: ``done`` without ``terminated`` gets it, and the other way round, and where
+    there is none both are made.
 
     Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. A
-    composite that is changed in place is not noticed.
+    composite that is changed in place is not noticed. TorchRL's ``env.input_spec[...] = spec`` is an error here: what
+    is gathered from the five is a copy, and locked.
 
     Raises:
         ConfigError: there is no such device here.
@@ -134,7 +142,7 @@ class EnvSpecs:
 
     @full_done_spec.setter
     def full_done_spec(self, spec: Composite) -> None:
-        self._assign("done", spec)
+        self._assign_flags(spec)
 
     @property
     def done_spec(self) -> TensorSpec:
@@ -143,7 +151,7 @@ class EnvSpecs:
 
     @done_spec.setter
     def done_spec(self, spec: TensorSpec) -> None:
-        self._assign("done", spec, ["done", "terminated"])
+        self._assign_flags(spec)
 
     @property
     def state_spec(self) -> Composite:
@@ -158,22 +166,29 @@ class EnvSpecs:
 
     @property
     def input_spec(self) -> Composite:
-        """``full_state_spec`` and ``full_action_spec`` in one; a copy."""
+        """``full_state_spec`` and ``full_action_spec`` in one; a locked copy.
+
+        TorchRL's can be written into; here assign ``action_spec`` or ``state_spec`` of the env instead.
+        """
         return self._gather("state", "action")
 
     @property
     def output_spec(self) -> Composite:
-        """``full_observation_spec``, ``full_reward_spec`` and ``full_done_spec`` in one; a copy."""
+        """``full_observation_spec``, ``full_reward_spec`` and ``full_done_spec`` in one; a locked copy.
+
+        TorchRL's can be written into; here assign ``observation_spec``, ``reward_spec`` or ``full_done_spec`` of the
+        env instead.
+        """
         return self._gather("observation", "reward", "done")
 
     @property
     def specs(self) -> Composite:
-        """``input_spec`` and ``output_spec`` in one; a copy."""
+        """``input_spec`` and ``output_spec`` in one; a locked copy."""
         return Composite(
             {"input_spec": self.input_spec, "output_spec": self.output_spec},
             shape=self.batch_size,
             device=self.device,
-        )
+        )._set_lock(_A_COPY, True)
 
     # -- the keys -------------------------------------------------------------------------------------------------
 
@@ -311,6 +326,11 @@ class EnvSpecs:
         self._specs[family] = spec
         self._specs_changed()
 
+    def _assign_flags(self, spec: TensorSpec) -> None:
+        # not in _assign: what a transform made of the flags is taken at its word
+        flags = _complete(spec, self.device) if isinstance(spec, Composite) else spec
+        self._assign("done", flags, ["done", "terminated"])
+
     def _specs_changed(self) -> None:
         """Called after a spec was assigned: who keeps memory laid out by it lets go of that here."""
         self._specs_version += 1
@@ -326,7 +346,7 @@ class EnvSpecs:
 
     def _gather(self, *families: str) -> Composite:
         parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
-        return Composite(parts, shape=self.batch_size, device=self.device)
+        return Composite(parts, shape=self.batch_size, device=self.device)._set_lock(_A_COPY, True)
 
 
 def usable(device: torch.device | str) -> torch.device:
@@ -343,6 +363,20 @@ def usable(device: torch.device | str) -> torch.device:
 def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:
     """Path -> leaf of a Composite, nested ones included, in order."""
     return {as_path(key): leaf for key, leaf in spec.items(include_nested=True, leaves_only=True)}
+
+
+def _complete(flags: Composite, device: torch.device | None) -> Composite:
+    """``flags`` with ``terminated`` beside each ``done``, the other way round, and both in a group without any flag."""
+    flags = flags.clone(recurse=False)
+    for name, inner in list(flags.items()):
+        if isinstance(inner, Composite):
+            flags.set(name, _complete(inner, device))
+    if flags.is_empty():
+        flags.set("done", Categorical(2, shape=[*flags.shape, 1], dtype=torch.bool, device=device))
+    for one, other in (("done", "terminated"), ("terminated", "done")):
+        if one in flags and other not in flags:
+            flags.set(other, flags[one])
+    return flags
 
 
 def _only_leaf(spec: Composite) -> TensorSpec:

@@ -15,6 +15,7 @@ from envcli.specs.spec import TensorSpec
 __all__ = ["SpecTree"]
 
 _MISSING = object()
+_LOCKED = "the Composite is locked. Cure: call unlock_() first."
 
 
 class SpecTree(TensorSpec):
@@ -27,7 +28,7 @@ class SpecTree(TensorSpec):
     def __init__(self, shape: torch.Size, device: torch.device | None) -> None:
         super().__init__(shape, None, device, None, None)
         self._specs: dict[str, TensorSpec] = {}
-        self._locked = False
+        self._locked = ""  # why entries cannot be changed, and the cure; empty where they can
 
     @abstractmethod
     def empty(self) -> Self:
@@ -79,7 +80,7 @@ class SpecTree(TensorSpec):
     @property
     def is_locked(self) -> bool:
         """Whether entries can neither be set nor removed."""
-        return self._locked
+        return bool(self._locked)
 
     # Writing.
 
@@ -151,11 +152,11 @@ class SpecTree(TensorSpec):
 
     def lock_(self, recurse: bool = True) -> Self:
         """Refuse changes from now on, also of inner trees if ``recurse``; returns the tree itself."""
-        return self._set_lock(True, recurse)
+        return self._set_lock(_LOCKED, recurse)
 
     def unlock_(self, recurse: bool = True) -> Self:
         """Allow changes again; returns the tree itself."""
-        return self._set_lock(False, recurse)
+        return self._set_lock("", recurse)
 
     __hash__ = TensorSpec.__hash__  # which a class that writes __eq__ does not inherit
 
@@ -186,9 +187,9 @@ class SpecTree(TensorSpec):
 
     def _check_unlocked(self, key: NestedKey) -> None:
         if self._locked:
-            raise SpecError(f"{key!r} cannot be changed: the Composite is locked. Cure: call unlock_() first.")
+            raise SpecError(f"{key!r} cannot be changed: {self._locked}")
 
-    def _set_lock(self, locked: bool, recurse: bool) -> Self:
+    def _set_lock(self, locked: str, recurse: bool) -> Self:
         self._locked = locked
         for inner in self._specs.values() if recurse else ():
             if isinstance(inner, SpecTree):

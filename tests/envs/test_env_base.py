@@ -87,6 +87,65 @@ def test_flags_that_are_left_out_follow_from_the_others(given: dict[str, bool], 
     assert {name: bool(data[name]) for name in expected} == expected
 
 
+@pytest.mark.parametrize("others", [[], ["truncated"]])
+@pytest.mark.parametrize("group", [(), ("agent",)])
+def test_flags_that_no_spec_names_are_filled_too(others: list[str], group: tuple[str, ...]) -> None:
+    """What every loss reads is there."""
+    env = Own()
+    flags: Any = Composite(dict.fromkeys(["done", *others], Categorical(2, shape=[1], dtype=torch.bool)))
+    env.full_done_spec = Composite(dict.fromkeys(group, flags)) if group else flags
+    made = TensorDict({(*group, "done"): torch.ones(1, dtype=torch.bool)})
+    env.result = lambda td: TensorDict({"observation": torch.ones(1), "reward": torch.ones(1)}).update(made)
+    assert set(env.done_keys) == {(*group, name) if group else name for name in ("done", "terminated", *others)}
+    for following in (env.rand_step(env.reset())["next"], env.rollout(1)[0]["next"]):
+        assert following[(*group, "terminated")].tolist() == [True]
+        assert not any(following[(*group, name)].any() for name in others)
+
+
+class Flat(EnvBase):
+    """Its rewards and flags lack their last dimension: the easiest mistake."""
+
+    def __init__(self, batch_size: list[int], flags: dict[str, Any]) -> None:
+        super().__init__(batch_size=batch_size)
+        self.observation_spec = Composite(observation=Unbounded([*batch_size, 1]), shape=batch_size)
+        self.action_spec = Categorical(2, shape=batch_size)
+        self.flags = flags
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        shown = self.observation_spec.zero()
+        return shown.set("done", torch.zeros(self.batch_size, dtype=torch.bool))
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        shown = self.observation_spec.zero().set("reward", torch.ones(self.batch_size))
+        return shown.update(self.flags)
+
+    def _set_seed(self, seed: int | None) -> None: ...
+
+
+@pytest.mark.parametrize("batch", [[], [3], [2, 3]])
+@pytest.mark.parametrize("flat", [["done"], ["terminated"], ["done", "terminated"]])
+@pytest.mark.parametrize("whole", [[], ["done"], ["terminated"]])
+def test_a_reward_or_flag_may_lack_its_last_dimension_of_one(
+    batch: list[int], flat: list[str], whole: list[str]
+) -> None:
+    flags = {name: torch.ones(batch, dtype=torch.bool) for name in flat}
+    flags |= {name: torch.ones([*batch, 1], dtype=torch.bool) for name in whole}
+    env = Flat(batch, flags)
+    begun = env.reset()
+    assert begun["done"].shape == begun["terminated"].shape == (*batch, 1)
+    for following in (env.rand_step(begun)["next"], env.rollout(1)[..., 0]["next"]):
+        for name in ("reward", "done", "terminated"):
+            assert following[name].shape == (*batch, 1)
+            assert following[name].all()
+
+
+def test_an_observation_has_the_shape_that_its_spec_says() -> None:
+    env = Own()
+    env.result = lambda td: TensorDict({"observation": torch.tensor(1.0), "reward": 1.0})
+    with pytest.raises(SpecError, match=r"'observation' has shape \[\], observation_spec says \[1\]"):
+        env.rand_step(env.reset())
+
+
 @pytest.mark.parametrize(
     ("result", "kind", "said"),
     [

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import SpecError
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
-from envcli.specs import Bounded, Categorical, Composite, OneHot, Unbounded
+from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
 from envcli.testing.toys import CountingEnv, NestedEnv
+from envcli.transforms.step_counter import StepCounter
 
 
 def test_what_is_not_assigned() -> None:
@@ -48,8 +52,21 @@ def test_views_gather_and_are_copies() -> None:
     assert list(env.input_spec.keys()) == ["full_state_spec", "full_action_spec"]
     assert list(env.specs.keys()) == ["input_spec", "output_spec"]
     assert env.output_spec["full_reward_spec", "reward"] == env.reward_spec
-    del env.output_spec["full_observation_spec"]["observation"]
-    assert "observation" in env.observation_spec
+
+
+@pytest.mark.parametrize("view", ["input_spec", "output_spec", "specs"])
+def test_a_view_cannot_be_written_into(view: str) -> None:
+    env = CountingEnv()
+    found = getattr(env, view)
+    assert found.is_locked
+    for key in found.keys(include_nested=True):
+        with pytest.raises(
+            SpecError, match=r"cannot be changed: .*a copy.*TorchRL.*Cure: assign.* env\.action_spec = "
+        ):
+            found[key] = Unbounded([1])
+    assert not env.full_action_spec.is_locked
+    inner = getattr(TransformedEnv(env, StepCounter()), view)
+    assert inner.is_locked
 
 
 def test_nested_keys() -> None:
@@ -75,6 +92,41 @@ def test_a_mask_for_each_done() -> None:
     flag = Categorical(2, shape=[1], dtype=torch.bool)
     specs.full_done_spec = Composite(done=flag, agent=Composite(done=flag, terminated=flag))
     assert specs.reset_keys == ["_reset", ("agent", "_reset")]
+
+
+FLAG = Categorical(2, shape=[1], dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (Composite(done=FLAG), ["done", "terminated"]),
+        (Composite(terminated=FLAG), ["terminated", "done"]),
+        (Composite(done=FLAG, truncated=FLAG), ["done", "truncated", "terminated"]),
+        (Composite(truncated=FLAG), ["truncated"]),
+        (Composite(), ["done", "terminated"]),
+        (FLAG, ["done", "terminated"]),
+        (Composite(agent=Composite(done=FLAG)), [("agent", "done"), ("agent", "terminated")]),
+        (
+            Composite(a=Composite(b=Composite(terminated=FLAG)), done=FLAG),
+            [("a", "b", "terminated"), ("a", "b", "done"), "done", "terminated"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["done_spec", "full_done_spec"])
+def test_each_group_of_flags_is_completed_as_torchrl_does_it(name: str, given: TensorSpec, expected: list[Any]) -> None:
+    before, specs = given.clone(), EnvSpecs()
+    setattr(specs, name, given)
+    assert specs.done_keys == expected
+    assert all(leaf == FLAG for leaf in leaf_specs(specs.full_done_spec).values())
+    assert given == before
+
+
+def test_flags_are_completed_in_a_batch() -> None:
+    specs = EnvSpecs(batch_size=[2])
+    flag = Categorical(2, shape=[2, 5], dtype=torch.bool)
+    specs.full_done_spec = Composite(done=flag, shape=[2])
+    assert specs.full_done_spec["terminated"] == flag
 
 
 @pytest.mark.parametrize(
