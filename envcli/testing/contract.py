@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from tensordict import TensorDictBase
 
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ContractError
-from envcli.testing.promises import PROMISES
+from envcli.testing.promises import PROMISES, Promise, rollouts_begin_there
 
 __all__ = ["EnvContract", "Finding", "check_env", "check_env_specs"]
 
@@ -33,28 +36,58 @@ def check_env(env: Env) -> list[Finding]:
     Nothing is raised: what goes wrong in a check, whatever it is, is its finding. Random actions come from torch's
     global generator, whose state is put back at the end.
     """
-    device = env.device
-    devices = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        return [_tried(env, name) for name in PROMISES]
+    with _forked(env):
+        return [_tried(env, name, promise) for name, promise in PROMISES.items()]
 
 
-def check_env_specs(env: Env) -> None:
+def check_env_specs(
+    env: Env,
+    return_contiguous: bool | None = None,
+    check_dtype: bool = True,
+    seed: int | None = None,
+    tensordict: TensorDictBase | None = None,
+    break_when_any_done: bool | str | None = None,
+) -> None:
     """:func:`check_env` by TorchRL's name, for use in a test of one's own.
+
+    It is stricter than TorchRL's, which compares the keys, shapes and dtypes of one rollout of three steps with the
+    specs. Here an env must also refuse actions outside its spec, before anything moves; repeat itself for a seed, and
+    give back the seed that follows; leave alone what it has handed out and what it is given; reset those alone that
+    ``"_reset"`` names; and make in ``rollout`` what ``reset`` and ``step`` make. See :mod:`envcli.testing.promises`.
+
+    Args:
+        env: it is reset, stepped and seeded, and left open.
+        seed: of the env and of random actions; None: whatever torch's global generator draws.
+        tensordict: where a rollout begins, without a reset, that is tried besides. It is not changed.
+        return_contiguous, check_dtype, break_when_any_done: taken for TorchRL's sake, and without a meaning: rollouts
+            are contiguous, dtypes are always compared, and rollouts that stop at ``done`` and that go on are both made.
 
     Raises:
         ContractError: a promise is broken. It is an AssertionError too, and names all that are.
     """
-    broken = [finding for finding in check_env(env) if not finding.passed]
+    promises = dict(PROMISES)
+    if tensordict is not None:
+        promises["rollouts begin there"] = partial(rollouts_begin_there, tensordict=tensordict)
+    with _forked(env):
+        if seed is not None:
+            torch.manual_seed(seed)
+            env.set_seed(seed)
+        findings = [_tried(env, name, promise) for name, promise in promises.items()]
+    broken = [finding for finding in findings if not finding.passed]
     if broken:
         lines = "".join(f"\n- {finding.name}: {finding.message}" for finding in broken)
         raise ContractError(
-            f"{type(env).__name__} breaks {len(broken)} of {len(PROMISES)} promises:{lines}"
+            f"{type(env).__name__} breaks {len(broken)} of {len(promises)} promises:{lines}"
         ) from broken[0].error
 
 
-def _tried(env: Env, name: str) -> Finding:
-    promise = PROMISES[name]
+def _forked(env: Env) -> AbstractContextManager[None]:
+    """Torch's global generators, of the host and of the env's device, as they were before, at the end."""
+    device = env.device
+    return torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else [])
+
+
+def _tried(env: Env, name: str, promise: Promise) -> Finding:
     try:
         promise(env)
     except Exception as error:  # whatever a foreign simulator raises is what we came to find

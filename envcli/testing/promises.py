@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 
 from envcli.envs.env import Env
 from envcli.keys import as_path, as_user_key
@@ -26,9 +26,9 @@ from envcli.testing.requirements import (
     require_members,
     same_bits,
 )
-from envcli.testing.trials import any_done, drawn_seed, fixed_actions, refuses, replay, started, wrong_values
+from envcli.testing.trials import any_done, drawn_seed, fixed_actions, offered, refuses, replay, started, wrong_values
 
-__all__ = ["PROMISES", "Promise"]
+__all__ = ["PROMISES", "Promise", "rollouts_begin_there"]
 
 Promise = Callable[[Env], None]
 
@@ -103,7 +103,8 @@ def _reset_keeps_to_the_specs(env: Env) -> None:
 @_promise
 def _reset_fills_what_it_is_given(env: Env) -> None:
     """reset(tensordict) returns that same tensordict and leaves other entries alone"""
-    given = TensorDict({"note": torch.ones(env.batch_size)}, batch_size=env.batch_size, device=env.device)
+    given = env.reset()  # an env may read its own parameters from it, as the one of TorchRL's pendulum tutorial does
+    given.set("note", torch.ones(env.batch_size, device=env.device))
     require(env.reset(given) is given, "reset returned another object")
     require("note" in given, "reset removed an entry that is not its own")
 
@@ -214,7 +215,7 @@ def _wrong_actions_are_refused(env: Env) -> None:
             for first in (None, wrong):
                 state, action = started(env), fixed_actions(env, 1)[0]
                 if first is not None:
-                    attempt = state.clone().update(action.clone()).set(as_user_key(path), first)
+                    attempt = offered(state.clone().update(action.clone()), path, first)
                     require(refuses(env, attempt), f"{dotted(path)}: {abridged(first)} was taken")
                 following.append(env.step(state.update(action))["next"])
             require_equal(following[0], following[1], f"after {abridged(wrong)} was refused, the env had moved")
@@ -226,7 +227,16 @@ def _wrong_actions_are_refused(env: Env) -> None:
 @_promise
 def _rollouts_have_the_layout(env: Env) -> None:
     """rollout gives [*batch, time] with the keys, shapes and dtypes of fake_tensordict, and values in the specs"""
-    data, fake = env.rollout(_STEPS), env.fake_tensordict()
+    _require_layout(env, env.rollout(_STEPS))
+
+
+def rollouts_begin_there(env: Env, tensordict: TensorDictBase) -> None:
+    """a rollout that begins from ``tensordict``, without a reset, has the layout of any other"""
+    _require_layout(env, env.rollout(_STEPS, auto_reset=False, tensordict=tensordict))
+
+
+def _require_layout(env: Env, data: TensorDictBase) -> None:
+    fake = env.fake_tensordict()
     require(data.batch_size[:-1] == env.batch_size, f"rollout: batch_size {list(data.batch_size)}")
     require(data.names[-1] == "time", f"rollout: the last dimension is named {data.names[-1]!r}")
     require_keys(data, leaf_paths(fake), "rollout")

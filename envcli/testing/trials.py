@@ -10,10 +10,11 @@ from tensordict import TensorDictBase
 
 from envcli.envs.env import Env
 from envcli.errors import SpecError
+from envcli.keys import Key, as_user_key
 from envcli.seeding import drawing_from
 from envcli.specs import TensorSpec
 
-__all__ = ["any_done", "drawn_seed", "fixed_actions", "refuses", "replay", "started", "wrong_values"]
+__all__ = ["any_done", "drawn_seed", "fixed_actions", "offered", "refuses", "replay", "started", "wrong_values"]
 
 
 def drawn_seed() -> int:
@@ -51,6 +52,13 @@ def wrong_values(leaf: TensorSpec, lead: int) -> list[torch.Tensor]:
     extremes: list[Any] = [float("nan"), float("inf")] if right.dtype.is_floating_point else [2, -1, 127]
     outside = [right.clone().fill_(extreme) for extreme in extremes if right.dtype != torch.bool]
     return [torch.stack([right, right], lead), *(value for value in outside if not leaf.is_in(value))]
+
+
+def offered(tensordict: TensorDictBase, path: Key, value: torch.Tensor) -> TensorDictBase:
+    """``tensordict`` with ``value`` at ``path``, whatever its shape: what holds it forgets a batch size of its own."""
+    for depth in range(1, len(path)):
+        tensordict.get(path[:depth]).batch_size = tensordict.batch_size
+    return tensordict.set(as_user_key(path), value)
 
 
 def refuses(env: Env, tensordict: TensorDictBase) -> bool:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError, ContractError
+from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.testing import EnvContract, Finding, check_env, check_env_specs
 from envcli.testing.promises import PROMISES
 from envcli.testing.toys import FAULTS, BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
@@ -68,6 +73,98 @@ class TestStatelessEnv(EnvContract):
 class TestEnvOnADevice(EnvContract):
     def make_env(self) -> Env:
         return CountingEnv(device="cpu")
+
+
+class Team(EnvBase):
+    """Three agents, whose entries have a batch size of their own; each walks by its action."""
+
+    def __init__(self, batch_size: Sequence[int] = ()) -> None:
+        super().__init__(batch_size=batch_size)
+        lead = self.batch_size
+        inner = torch.Size([*lead, 3])
+
+        def agents(**leaves: TensorSpec) -> Composite:
+            return Composite(agents=Composite(leaves, shape=inner), shape=lead)
+
+        self.observation_spec = agents(place=Bounded(-100, 100, shape=[*inner, 2]))
+        self.full_action_spec = agents(action=Bounded(-1, 1, shape=[*inner, 2]))
+        self.full_reward_spec = agents(reward=Unbounded([*inner, 1]))
+        self.places = torch.zeros([*inner, 2])
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        where = torch.ones(self.batch_size, dtype=torch.bool)
+        if tensordict is not None and "_reset" in tensordict:
+            where = tensordict["_reset"].squeeze(-1)
+        self.places = torch.where(where[..., None, None], 0, self.places)
+        return self.observation_spec.zero().set(("agents", "place"), self.places)
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        self.places = self.places + tensordict["agents", "action"]
+        made = self.observation_spec.zero().set(("agents", "place"), self.places)
+        return made.set(("agents", "reward"), self.places.sum(-1, keepdim=True))
+
+    def _set_seed(self, seed: int | None) -> None: ...
+
+
+class TestTeam(EnvContract):
+    def make_env(self) -> Env:
+        return Team()
+
+
+class TestBatchOfTeams(EnvContract):
+    def make_env(self) -> Env:
+        return Team([2])
+
+
+class TestTold(EnvContract):
+    def make_env(self) -> Env:
+        return Told()
+
+
+class Told(EnvBase):
+    """Reads its speed from the TensorDict of a reset, as the env of TorchRL's pendulum tutorial does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_spec = Composite(place=Unbounded([1]), speed=Unbounded([1]))
+        self.state_spec = self.observation_spec.clone()
+        self.action_spec = Bounded(-1, 1, shape=[1])
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        speed = torch.ones(1) if tensordict is None or tensordict.is_empty() else tensordict["speed"]
+        return TensorDict({"place": torch.zeros(1), "speed": speed})
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        place = tensordict["place"] + tensordict["speed"] * tensordict["action"]
+        return TensorDict({"place": place, "speed": tensordict["speed"], "reward": -place.abs()})
+
+    def _set_seed(self, seed: int | None) -> None: ...
+
+
+def test_torchrls_arguments_are_taken() -> None:
+    env = Told()
+    start = env.reset(TensorDict({"speed": torch.full((1,), 3.0)}))
+    before = start.clone()
+    check_env_specs(env, True, True, 0, start, break_when_any_done="both")
+    assert (start == before).all()
+    with pytest.raises(ContractError, match=r"breaks 1 of .*\n- rollouts begin there: .*'speed'"):
+        check_env_specs(env, tensordict=start.exclude("speed"))
+
+
+def test_a_seed_repeats_the_check() -> None:
+    seen: list[list[str]] = []  # as words: wrong actions are NaN
+
+    class Seen(CountingEnv):
+        def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            seen[-1].append(str(tensordict["action"].tolist()))
+            return super().step(tensordict)
+
+    state = torch.get_rng_state()
+    for _ in range(2):
+        seen.append([])
+        check_env_specs(Seen(), seed=5)
+    assert seen[0] == seen[1]
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_every_fault_is_looked_for() -> None:
