@@ -105,6 +105,8 @@ class BatchedEnv(Env):
             self._closed = False
             try:
                 self._start()
+                if not self.training:
+                    self._call("_set_training", (False,), {})
             except BaseException:
                 self.close()
                 raise
@@ -243,6 +245,18 @@ class BatchedEnv(Env):
         """From :meth:`state_dict`."""
         self._require_open()
         self._load_state_dicts([state_dict[f"worker{i}"] for i in range(self.num_envs)])
+
+    def train(self, mode: bool = True) -> Self:
+        """See :meth:`envcli.Env.train`; of all envs, those that are built later too."""
+        if not self.is_closed:
+            self._call("_set_training", (mode,), {})
+        return super().train(mode)
+
+    def add_truncated_keys(self) -> Self:
+        """See :meth:`envcli.Env.add_truncated_keys`. Raises EnvError where one is missing: the envs must have it."""
+        if self._missing_truncated():
+            raise EnvError("add_truncated_keys: a batch has the flags of its envs. Call it in what makes them")
+        return self
 
     @abstractmethod
     def _load_state_dicts(self, states: Sequence[Any]) -> None:

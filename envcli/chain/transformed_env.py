@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Self
 
 import torch
@@ -253,6 +253,22 @@ class TransformedEnv(Env):
         self.transform.load_state_dict({key: value for key, value in state_dict.items() if key != "base_env"})
         if "base_env" in state_dict:
             self.base_env.load_state_dict(state_dict["base_env"])
+
+    def train(self, mode: bool = True) -> Self:
+        """See :meth:`Env.train`; the base env and the transforms go along."""
+        self.base_env.train(mode)
+        self.transform.train(mode)
+        return super().train(mode)
+
+    def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+        """Those of the transforms, and those of the base env."""
+        yield from self.transform.parameters(recurse)
+        yield from self.base_env.parameters(recurse)
+
+    def add_truncated_keys(self) -> Self:
+        """See :meth:`Env.add_truncated_keys`; the base env has them then, too."""
+        self.base_env.add_truncated_keys()
+        return self
 
     @property
     def is_closed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from operator import index
 from typing import Any, Self
@@ -18,13 +18,14 @@ from envcli.envs.policy_rows import PolicyRows, on_tensordicts
 from envcli.envs.rollout import Callback, Rollout
 from envcli.envs.unrolled import unrolled
 from envcli.errors import ClosedError, EnvError, SpecError
-from envcli.keys import as_user_key
+from envcli.keys import NestedKey, as_user_key
 from envcli.mdp import step_mdp
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.action_gate import masked
 from envcli.rows.env_specs import FAMILIES, leaf_specs, usable
 from envcli.rows.row_env import RowEnv
 from envcli.seeding import as_seed, seed_chain
+from envcli.specs import TensorSpec
 
 __all__ = ["Env", "updated"]
 
@@ -47,6 +48,9 @@ class Env(RowEnv):
 
     batch_locked = True
     """Does it take TensorDicts of its own batch size only? A stateless env that takes any says False."""
+
+    training = True
+    """What ``train`` and ``eval`` have set, as in a ``torch.nn.Module``; an env that has no network ignores it."""
 
     def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         super().__init__(device, batch_size)
@@ -363,6 +367,33 @@ class Env(RowEnv):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """From ``state_dict()``."""
 
+    def train(self, mode: bool = True) -> Self:
+        """Set ``training``. Returns the env itself, as a ``torch.nn.Module`` does, which TorchRL's envs are."""
+        self.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """``train(False)``."""
+        return self.train(False)
+
+    def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+        """Those of its transforms; none of an env without, or of a batch, whose envs may be in other processes."""
+        return iter(())
+
+    def add_truncated_keys(self) -> Self:
+        """Put ``truncated`` into ``full_done_spec`` beside each ``done`` that has none. Returns the env itself.
+
+        An :class:`~envcli.EnvBase` need not write it: it follows from the other flags, or is false.
+        """
+        if missing := self._missing_truncated():
+            self.full_done_spec = self.full_done_spec.clone().update(missing)
+        return self
+
+    def _missing_truncated(self) -> dict[NestedKey, TensorSpec]:
+        flags = leaf_specs(self.full_done_spec)
+        beside = {(*path[:-1], "truncated"): leaf for path, leaf in flags.items() if path[-1] == "done"}
+        return {as_user_key(path): leaf for path, leaf in beside.items() if path not in flags}
+
     @property
     def is_closed(self) -> bool:
         """Has it been closed? A batch is so before its start, too."""
@@ -389,6 +420,10 @@ class Env(RowEnv):
         return f"{type(self).__name__}(batch_size={self.batch_size}, device={self.device})"
 
     # -- the private side -----------------------------------------------------------------------------------------
+
+    def _set_training(self, mode: bool) -> None:
+        """``train`` for a batch, whose workers send back what a method returns."""
+        self.train(mode)
 
     @cached_property
     def _front(self) -> Front:

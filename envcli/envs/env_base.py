@@ -35,6 +35,7 @@ class EnvBase(Env):
         batch_size: ``[*batch]``, how many envs this is in one.
         run_type_checks: compare every value with its spec (slow).
         allow_done_after_reset: an env may be done as soon as it was reset.
+        spec_locked: what ``is_spec_locked`` is, for TorchRL's sake; specs can be assigned at any time here.
     """
 
     _asked_on_tensordicts = True
@@ -46,8 +47,10 @@ class EnvBase(Env):
         batch_size: object = None,
         run_type_checks: bool = False,
         allow_done_after_reset: bool = False,
+        spec_locked: bool = True,
     ) -> None:
         super().__init__(device=device, batch_size=batch_size)
+        self.is_spec_locked = spec_locked
         self.run_type_checks = run_type_checks
         self._allow_done_after_reset = allow_done_after_reset
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import torch
 
 from envcli.errors import ConfigError, SpecError
@@ -18,6 +20,16 @@ _A_COPY = (
     "this is a copy of what the env says, in which it would be lost (TorchRL writes through it). "
     "Cure: assign a spec: env.action_spec = ..., env.full_done_spec = ..., or one of the others."
 )
+
+
+class _Unbatched:
+    """``action_spec_unbatched`` and the like: the spec of one env of the batch, without ``batch_size`` in front."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name.removesuffix("_unbatched")
+
+    def __get__(self, specs: EnvSpecs | None, owner: type) -> Any:  # Any: a leaf, or a Composite
+        return self if specs is None else getattr(specs, self._name)[(0,) * specs.ndim]
 
 
 class EnvSpecs:
@@ -189,6 +201,31 @@ class EnvSpecs:
             shape=self.batch_size,
             device=self.device,
         )._set_lock(_A_COPY, True)
+
+    # -- for TorchRL's sake ---------------------------------------------------------------------------------------
+
+    action_spec_unbatched = _Unbatched()
+    done_spec_unbatched = _Unbatched()
+    full_action_spec_unbatched = _Unbatched()
+    full_done_spec_unbatched = _Unbatched()
+    full_observation_spec_unbatched = _Unbatched()
+    full_reward_spec_unbatched = _Unbatched()
+    full_state_spec_unbatched = _Unbatched()
+    observation_spec_unbatched = _Unbatched()
+    reward_spec_unbatched = _Unbatched()
+    state_spec_unbatched = _Unbatched()
+
+    is_spec_locked = True
+    """What ``set_spec_lock_`` has set. It changes nothing: specs can be assigned at any time, and views are copies."""
+
+    def set_spec_lock_(self, mode: bool = True) -> Self:
+        """Set ``is_spec_locked``, for TorchRL's sake. Returns the object itself."""
+        self.is_spec_locked = mode
+        return self
+
+    def cardinality(self, tensordict: object = None) -> float:
+        """How many actions there are; ``tensordict``, from which an env of TorchRL's may see that, is ignored."""
+        return self.full_action_spec.cardinality()
 
     # -- the keys -------------------------------------------------------------------------------------------------
 

@@ -418,3 +418,14 @@ def test_an_outer_env_follows_its_batch_from_start_to_start(kind: Any) -> None:
 def test_a_batch_on_a_gpu(kind: Any) -> None:
     with kind(2, CountingEnv, device="cuda") as env:
         assert env.rollout(3)["observation"].device.type == "cuda"
+
+
+def test_training_and_evaluation_reach_the_envs(kind: Any) -> None:
+    with kind(3, counting) as env:
+        assert env.eval() is env
+        assert env.is_closed, "nothing is built for that"
+        env.start()
+        assert env._get("training") == [False] * 3
+        assert env.train() is env
+        assert env._get("training") == [True] * 3
+        assert list(env.parameters()) == []

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
+from tensordict.nn import TensorDictModule
 
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.chain.transformed_env import TransformedEnv
@@ -25,6 +26,7 @@ from envcli.transforms.compose import Compose
 from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.exclude import ExcludeTransform
+from envcli.transforms.module_transform import ModuleTransform
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
@@ -471,3 +473,13 @@ def test_a_copy_of_an_env_that_has_run_goes_on_alike() -> None:
         assert following["step_count"].flatten().tolist() == [3, 3]
         assert one.transform.container is one
         assert one.rollout(3)["step_count"].flatten().tolist() == [0, 1, 2] * 2
+
+
+def test_modules_of_the_chain_are_those_of_the_env() -> None:
+    module = TensorDictModule(torch.nn.Linear(1, 1), ["observation"], ["seen"])
+    env = TransformedEnv(CountingEnv(), Compose(StepCounter(), ModuleTransform(module=module)))
+    assert {id(p) for p in env.parameters()} == {id(p) for p in module.parameters()}
+    assert env.eval() is env
+    assert not any(part.training for part in (env, env.base_env, env.transform, module))
+    assert env.train() is env
+    assert all(part.training for part in (env, env.base_env, env.transform, module))

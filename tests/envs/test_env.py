@@ -322,3 +322,61 @@ def test_random_actions_are_those_of_another_rand_action(chain: bool) -> None:
     env = TransformedEnv(env, StepCounter()) if chain else env
     assert not env.rollout(5)["action"].any()
     assert not env.rand_step(env.reset())["action"].any()
+
+
+# -- words of TorchRL's -----------------------------------------------------------------------------------------------
+
+
+def test_an_env_has_the_words_of_a_module(env: Any) -> None:
+    assert env.training
+    assert env.eval() is env
+    assert not env.training
+    assert env.train() is env
+    assert env.training
+    assert list(env.parameters()) == []
+    env.rollout(2)
+
+
+@pytest.mark.parametrize("batch", [[], [2], [2, 3]])
+def test_specs_of_a_single_env_of_the_batch(batch: list[int]) -> None:
+    env, single = CountingEnv(batch_size=batch), CountingEnv()
+    for family in ("observation", "action", "reward", "done", "state"):
+        for name in (f"{family}_spec", f"full_{family}_spec"):
+            assert getattr(env, f"{name}_unbatched") == getattr(single, name)
+
+
+def test_the_lock_of_specs_is_a_word_and_no_more(env: Any) -> None:
+    assert env.is_spec_locked
+    assert env.set_spec_lock_(False) is env
+    assert not env.is_spec_locked
+    env.is_spec_locked = True
+    env.full_reward_spec = env.full_reward_spec.clone()
+
+
+def test_cardinality() -> None:
+    assert GymEnv("CartPole-v1").cardinality() == GymEnv("CartPole-v1").cardinality(None) == 2
+    assert CountingEnv().cardinality() == float("inf")
+
+
+def test_truncated_is_added_where_it_is_missing(env: Any) -> None:
+    before = env.full_done_spec
+    assert env.add_truncated_keys() is env
+    assert env.full_done_spec is before, "it was there"
+
+
+@pytest.mark.parametrize("wrap", [lambda env: env, TransformedEnv])
+def test_truncated_keys_are_filled(wrap: Any) -> None:
+    inner = StatelessEnv(1.0)
+    assert "truncated" not in inner.done_keys
+    env = wrap(inner)
+    assert env.add_truncated_keys() is env
+    assert env.done_keys == inner.done_keys == ["done", "terminated", "truncated"]
+    data = env.rollout(3, break_when_any_done=False)
+    assert data["next", "truncated"].shape == (3, 1)
+    assert not data["next", "truncated"].any()
+
+
+def test_truncated_keys_of_a_batch_are_those_of_its_envs() -> None:
+    assert SerialEnv(2, CountingEnv).add_truncated_keys().done_keys == ["done", "terminated", "truncated"]
+    with pytest.raises(EnvError, match=r"a batch has the flags of its envs\. Call it in what makes them"):
+        SerialEnv(2, StatelessEnv).add_truncated_keys()

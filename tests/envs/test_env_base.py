@@ -52,6 +52,14 @@ def test_the_least_one_can_write_is_an_env() -> None:
     check_env_specs(CountingEnv())
 
 
+def test_spec_locked_is_taken_for_torchrls_sake() -> None:
+    assert Own().is_spec_locked
+    env = Own(spec_locked=False)
+    assert not env.is_spec_locked
+    env.action_spec = Categorical(3)
+    assert env.rollout(2).shape == (2,)
+
+
 def test_reset_hands_over_what_it_was_given() -> None:
     env = Own()
     td = TensorDict({"note": torch.ones(1)})
