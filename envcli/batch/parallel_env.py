@@ -38,7 +38,11 @@ class ParallelEnv(RemoteBatchedEnv):
     from a generator that is not their own, or share something (:class:`EnvCreator`).
 
     Makers are sent by value: lambdas and functions of the main script are fine, and a script needs no ``__main__``
-    guard. TorchRL calls the number of envs ``num_workers``, which is understood where ``num_envs`` is not given.
+    guard.
+
+    TorchRL has a process for each env, and calls their number ``num_workers``. Here envs are ``num_envs`` and processes
+    ``num_workers``, as an argument and as an attribute: read ``env.num_envs`` where a program of TorchRL's reads
+    ``env.num_workers``. As an argument it is understood as TorchRL means it where ``num_envs`` is not given.
 
     Args:
         num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
@@ -47,7 +51,9 @@ class ParallelEnv(RemoteBatchedEnv):
             Where a step is short and cores are few, steps that a policy acts in take a quarter less time. But nobody
             watches over those envs: one that hangs, hangs the program, and one that dies takes it along.
         start_method: ``"forkserver"`` (from a process that has torch and nothing else), ``"spawn"`` (a fresh
-            interpreter) or ``"fork"`` (of this process: deadlocks where a GL context or a thread pool is in use).
+            interpreter) or ``"fork"`` (of this process: deadlocks where a GL context or a thread pool is in use); None:
+            ``"forkserver"``.
+        mp_start_method: the same, by TorchRL's name.
         step_timeout: seconds that a worker may take for a step or a reset without any progress; 0: no limit.
         start_timeout: the same for building an env.
         close_timeout: seconds that all envs together have to close.
@@ -61,6 +67,11 @@ class ParallelEnv(RemoteBatchedEnv):
             what was done to them by calling their methods is not repeated. An exception in an env is raised as ever,
             and so is the loss of a worker in the making, or for the second time before its envs have made a row.
             ``restarts`` says what happened, one line each.
+        pin_memory, share_individual_td, shared_memory, memmap, policy_proof, allow_step_when_done, num_threads,
+            num_sub_threads, serial_for_single, non_blocking, use_buffers, metadata_from_workers, consolidate, daemon,
+            shutdown_timeout: TorchRL's, taken for its sake. They change nothing: workers always write into the
+            rollout's own memory, compute with one thread each, and are gone with this process; and ``close_timeout``
+            is how long they have for that.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -82,12 +93,28 @@ class ParallelEnv(RemoteBatchedEnv):
         *,
         num_workers: int | None = None,
         local_worker: bool = False,
-        start_method: str = "forkserver",
+        start_method: str | None = None,
+        mp_start_method: str | None = None,
         device: torch.device | str | None = None,
         step_timeout: float = 60,
         start_timeout: float = 60,
         close_timeout: float = 5,
         on_worker_death: str = "raise",
+        pin_memory: bool = False,
+        share_individual_td: bool | None = None,
+        shared_memory: bool = True,
+        memmap: bool = False,
+        policy_proof: object = None,
+        allow_step_when_done: bool = False,
+        num_threads: int | None = None,
+        num_sub_threads: int = 1,
+        serial_for_single: bool = False,
+        non_blocking: bool = False,
+        use_buffers: bool | None = None,
+        metadata_from_workers: bool = False,
+        consolidate: bool = True,
+        daemon: bool = False,
+        shutdown_timeout: float | None = None,
     ) -> None:
         if num_envs is None:
             num_envs, num_workers = num_workers, None
@@ -101,6 +128,11 @@ class ParallelEnv(RemoteBatchedEnv):
             close_timeout=close_timeout,
             on_worker_death=on_worker_death,
         )
+        if None not in (start_method, mp_start_method) and start_method != mp_start_method:
+            raise ConfigError(
+                f"start_method: found {start_method!r}, and mp_start_method={mp_start_method!r}. Give one."
+            )
+        start_method = start_method or mp_start_method or "forkserver"
         if start_method not in METHODS:
             raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
         most = cores() if num_workers is None else at_least_one("num_workers", num_workers)

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
+
+import torch
 
 from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import PHASES, Share
+from envcli.envs.env import Env
+from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 
 __all__ = ["SerialEnv"]
 
+Maker = Callable[..., Env]
+Kwargs = Mapping[str, Any]
+
 
 class SerialEnv(BatchedEnv):
-    """Envs that run in this process, one after the other; the arguments are those of :class:`BatchedEnv`.
+    """Envs that run in this process, one after the other.
+
+    Args:
+        num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
+        num_workers: TorchRL's name of ``num_envs``, as an attribute too.
+        pin_memory, share_individual_td, shared_memory, memmap, policy_proof, allow_step_when_done, num_threads,
+            num_sub_threads, serial_for_single, non_blocking, use_buffers, metadata_from_workers, consolidate, daemon,
+            shutdown_timeout: TorchRL's, taken for its sake. They change nothing: here are neither processes nor
+            memory between them.
+
+    Raises:
+        ConfigError: an argument is out of range; or ``num_workers`` is another number than ``num_envs``.
 
     >>> from envcli import GymEnv, SerialEnv
     >>> with SerialEnv(2, lambda: GymEnv("CartPole-v1")) as env:
@@ -25,6 +43,39 @@ class SerialEnv(BatchedEnv):
 
     _autoresets = True
     _share: Share | None = None
+
+    def __init__(
+        self,
+        num_envs: int | None = None,
+        create_env_fn: Maker | Sequence[Maker] | None = None,
+        create_env_kwargs: Kwargs | Sequence[Kwargs] | None = None,
+        *,
+        num_workers: int | None = None,
+        device: torch.device | str | None = None,
+        pin_memory: bool = False,
+        share_individual_td: bool | None = None,
+        shared_memory: bool = True,
+        memmap: bool = False,
+        policy_proof: object = None,
+        allow_step_when_done: bool = False,
+        num_threads: int | None = None,
+        num_sub_threads: int = 1,
+        serial_for_single: bool = False,
+        non_blocking: bool = False,
+        use_buffers: bool | None = None,
+        metadata_from_workers: bool = False,
+        consolidate: bool = True,
+        daemon: bool = False,
+        shutdown_timeout: float | None = None,
+    ) -> None:
+        if None not in (num_envs, num_workers) and num_envs != num_workers:
+            raise ConfigError(
+                f"num_workers: found {num_workers} for num_envs={num_envs}, but a SerialEnv has no processes. "
+                "Take a ParallelEnv (parallel=processes), or leave num_workers out"
+            )
+        count = num_workers if num_envs is None else num_envs
+        super().__init__(count, create_env_fn, create_env_kwargs, device=device)  # type: ignore[arg-type]  # it says so
+        self.num_workers = self.num_envs
 
     def _start(self) -> None:
         self._share = share = Share(self._makers())

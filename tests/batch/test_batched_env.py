@@ -429,3 +429,54 @@ def test_training_and_evaluation_reach_the_envs(kind: Any) -> None:
         assert env.train() is env
         assert env._get("training") == [True] * 3
         assert list(env.parameters()) == []
+
+
+TORCHRLS: dict[str, Any] = {
+    "pin_memory": True,
+    "share_individual_td": True,
+    "shared_memory": False,
+    "memmap": True,
+    "policy_proof": len,
+    "allow_step_when_done": True,
+    "num_threads": 2,
+    "num_sub_threads": 2,
+    "serial_for_single": True,
+    "non_blocking": True,
+    "use_buffers": False,
+    "metadata_from_workers": True,
+    "consolidate": False,
+    "daemon": True,
+    "shutdown_timeout": 1.0,
+}
+
+
+@pytest.mark.parametrize("make", [SerialEnv, ParallelEnv])
+def test_torchrls_arguments_are_taken_and_a_typo_is_none(make: Any) -> None:
+    with make(num_workers=2, create_env_fn=counting, **TORCHRLS) as env:
+        assert env.num_envs == 2
+        assert env.num_workers <= 2, "it is known before the start"
+        assert env.is_closed
+        assert env.rollout(2).shape == (2, 2)
+    with pytest.raises(TypeError, match="use_bufers"):
+        make(2, counting, use_bufers=True)
+
+
+def test_the_workers_of_a_serial_env_are_its_envs() -> None:
+    env = SerialEnv(num_workers=3, create_env_fn=counting)
+    assert env.num_workers == env.num_envs == SerialEnv(3, counting, num_workers=3).num_workers == 3
+    with pytest.raises(ConfigError, match=r"num_workers: found 2 for num_envs=3, but a SerialEnv has no processes"):
+        SerialEnv(3, counting, num_workers=2)
+    with pytest.raises(ConfigError, match="num_envs: found None"):
+        SerialEnv(create_env_fn=counting)
+
+
+def test_how_workers_start_has_two_names() -> None:
+    assert ParallelEnv(2, counting).start_method == "forkserver"
+    assert ParallelEnv(2, counting, mp_start_method="fork").start_method == "fork"
+    assert ParallelEnv(2, counting, start_method="spawn", mp_start_method="spawn").start_method == "spawn"
+    with pytest.raises(ConfigError, match="start_method: found 'spawn', and mp_start_method='fork'"):
+        ParallelEnv(2, counting, start_method="spawn", mp_start_method="fork")
+    with pytest.raises(ConfigError, match="start_method: found 'frok', expected one of forkserver, spawn, fork"):
+        ParallelEnv(2, counting, mp_start_method="frok")
+    with pytest.raises(TypeError, match="mp_start_method"):
+        SerialEnv(2, counting, mp_start_method="fork")  # type: ignore[call-arg]  # TorchRL refuses it too
