@@ -13,7 +13,7 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.rows.announced import check_mode
 
-__all__ = ["AvailableEnvs", "Backend", "ByName", "step_limit"]
+__all__ = ["AvailableEnvs", "Backend", "ByName", "single", "step_limit"]
 
 T = TypeVar("T")
 
@@ -99,7 +99,10 @@ class Backend(Env):
             None or another dtype into a row without a word, and one NaN spoils a data set. ``"full"`` costs 4 % of
             CartPole's steps, and less where steps take longer. ``"first"`` is the default: it costs nothing that can be
             measured, and no long run stops late for a bound that is missed by a rounding.
-        device, batch_size: see :class:`~envcli.Env`.
+        device, batch_size: see :class:`~envcli.Env`. Of what is one env, ``batch_size`` is empty, whoever names it.
+        convert_actions_to_numpy, allow_done_after_reset, spec_locked: TorchRL's, taken for its sake where its classes
+            take them. A simulator always gets numpy's arrays, flags are false after a reset, and specs can be assigned
+            at any time.
 
     Raises:
         ConfigError: ``frame_skip`` is not at least 1, or there are no such ``checks``.
@@ -198,6 +201,15 @@ class Backend(Env):
 
     def _close(self) -> None:
         self._env.close()
+
+
+def single(name: str, batch_size: Any) -> None:
+    """Raise ConfigError unless ``batch_size``, which TorchRL's constructors take, is that of one env."""
+    if batch_size is not None and len(torch.Size(batch_size)):
+        raise ConfigError(
+            f"batch_size: found {list(batch_size)}, but a {name} is one env. For several, write "
+            "envcli.ParallelEnv(num_envs, make) or envcli.SerialEnv(num_envs, make)"
+        )
 
 
 def step_limit(steps: int | None, usual: int) -> int:

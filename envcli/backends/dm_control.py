@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from envcli.backends.backend import AvailableEnvs, Backend, ByName
+from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.dm.camera import PhysicsCamera, release
 from envcli.errors import ConfigError, EnvError, MissingDependency
 from envcli.keys import Key
@@ -44,11 +44,13 @@ class DMControlWrapper(Backend):
         pixels_only: with ``from_pixels``: leave the other observations out.
         camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.dm.camera.PhysicsCamera`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
-        frame_skip, checks: see :class:`~envcli.backends.backend.Backend`.
+        frame_skip, checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
+            :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.Env`.
 
     Raises:
-        ConfigError: not a ``dm_env.Environment``, a spec without a fixed shape, or pixels of an env that cannot draw.
+        ConfigError: not a ``dm_env.Environment``, a batch size, a spec without a fixed shape, or pixels of an env that
+            cannot draw.
     """
 
     library: ClassVar[str] = "dm_control"
@@ -68,13 +70,19 @@ class DMControlWrapper(Backend):
         frame_skip: int | None = None,
         checks: str = "first",
         device: torch.device | str | None = None,
+        batch_size: object = None,
+        convert_actions_to_numpy: bool = True,
+        allow_done_after_reset: bool = False,
+        spec_locked: bool = True,
     ) -> None:
         if not isinstance(env, dm_env.Environment):
             raise ConfigError(
                 f"DMControlWrapper: expected a dm_env.Environment, found {type(env).__module__}.{type(env).__name__}. "
                 "Build one with dm_control.suite.load(domain, task)"
             )
+        single("DMControlWrapper", batch_size)
         super().__init__(env, frame_skip=frame_skip, checks=checks, device=device)
+        self.is_spec_locked = spec_locked
         self.from_pixels, self.pixels_only = from_pixels, pixels_only
         self._camera = PhysicsCamera(camera_id, pixel_size, render_quality, render_kwargs)
         self.render_kwargs, self.render_quality = self._camera.options, render_quality
@@ -249,6 +257,10 @@ class DMControlEnv(DMControlWrapper):
         render_quality: str = "full",
         checks: str = "first",
         device: torch.device | str | None = None,
+        batch_size: object = None,
+        convert_actions_to_numpy: bool = True,
+        allow_done_after_reset: bool = False,
+        spec_locked: bool = True,
         visualize_reward: bool = False,
         environment_kwargs: Mapping[str, Any] | None = None,
         **task_kwargs: Any,
@@ -267,6 +279,8 @@ class DMControlEnv(DMControlWrapper):
             frame_skip=frame_skip,
             checks=checks,
             device=device,
+            batch_size=batch_size,
+            spec_locked=spec_locked,
         )
 
     def _loaded(self, **drawn: Any) -> dm_env.Environment:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import gymnasium
 import torch
 
-from envcli.backends.backend import AvailableEnvs, Backend, ByName
+from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
@@ -41,12 +41,13 @@ class GymWrapper(Backend):
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
         pixels_only: with ``from_pixels``: leave the state out.
-        frame_skip, checks: see :class:`~envcli.backends.backend.Backend`.
+        frame_skip, checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
+            :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.Env`.
 
     Raises:
         ConfigError: a space without a fixed shape (``Text``, ``Graph``, ``Sequence``), no frames where they are wanted,
-            or not a gymnasium env at all.
+            a batch size, or not a gymnasium env at all.
     """
 
     library: ClassVar[str] = "gymnasium"
@@ -55,20 +56,26 @@ class GymWrapper(Backend):
     def __init__(
         self,
         env: gymnasium.Env[Any, Any],
-        *,
         categorical_action_encoding: bool = False,
+        *,
         from_pixels: bool = False,
         pixels_only: bool = True,
         frame_skip: int | None = None,
         checks: str = "first",
         device: torch.device | str | None = None,
+        batch_size: object = None,
+        convert_actions_to_numpy: bool = True,
+        allow_done_after_reset: bool = False,
+        spec_locked: bool = True,
     ) -> None:
         if not isinstance(env, gymnasium.Env):
             raise ConfigError(
                 f"GymWrapper: expected a gymnasium.Env, found {type(env).__module__}.{type(env).__name__}. "
                 "Build one with gymnasium.make(name)"
             )
+        single("GymWrapper", batch_size)
         super().__init__(env, frame_skip=frame_skip, checks=checks, device=device)
+        self.is_spec_locked = spec_locked
         self._repeat = frame_skip or 1
         self._seed: int | None = None
         self._info: InfoReader | None = None
@@ -97,8 +104,27 @@ class GymWrapper(Backend):
         rate = self._env.metadata.get("render_fps")
         return self._repeat / rate if rate else None
 
-    def set_info_dict_reader(self, info_dict_reader: InfoReader) -> Self:
-        """Show entries of the simulator's ``info`` beside the observation; a name that is taken is a SpecError."""
+    def set_info_dict_reader(self, info_dict_reader: InfoReader | None = None, ignore_private: bool = True) -> Self:
+        """Show entries of the simulator's ``info`` beside the observation. Returns the env itself.
+
+        Args:
+            info_dict_reader: which. None: all numbers and arrays of numbers that a reset and a step with a random
+                action show; the env is reset for that, so do it before ``set_seed``.
+            ignore_private: leave out those that begin with ``_``, with None.
+
+        Raises:
+            SpecError: a name is taken by the observation.
+            ConfigError: it is a function, as TorchRL takes it: rows have memory for what is known beforehand only.
+        """
+        if info_dict_reader is None:
+            first = self._env.reset()[1]
+            later = self._env.step(self._env.action_space.sample())[-1]
+            info_dict_reader = InfoReader.of({**first, **later}, ignore_private)
+        if not isinstance(info_dict_reader, InfoReader):
+            raise ConfigError(
+                f"info_dict_reader: found a {type(info_dict_reader).__name__}, which does not say what it writes. "
+                "Give envcli.default_info_dict_reader(keys, spec), or None for all numbers in info"
+            )
         before, self._info = self._info, info_dict_reader
         try:
             self._make_specs()
@@ -107,6 +133,12 @@ class GymWrapper(Backend):
             self._make_specs()
             raise
         return self
+
+    def auto_register_info_dict(
+        self, ignore_private: bool = True, *, info_dict_reader: InfoReader | None = None
+    ) -> Self:
+        """:meth:`set_info_dict_reader`, by TorchRL's other name: what an ``info`` lacks is 0 in any case."""
+        return self.set_info_dict_reader(info_dict_reader, ignore_private)
 
     def _make_specs(self) -> None:
         native, device = self._env, self.device
@@ -256,14 +288,16 @@ class GymEnv(GymWrapper):
     """A gymnasium env by its name: ``GymEnv("CartPole-v1")``.
 
     Args:
-        env_name: an id of ``gymnasium.registry``; ``envcli list`` shows them.
+        env_name: an id of ``gymnasium.registry``; ``envcli list`` shows them. It is an attribute, too.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show frames, under ``"pixels"``; true by itself where the observation is an image, as Atari's is.
         pixels_only: with ``from_pixels``: leave the state out.
         frame_skip: see :class:`~envcli.backends.backend.Backend`; Atari's own repetition is then switched off.
-        checks: see :class:`~envcli.backends.backend.Backend`.
+        checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
+            :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.Env`.
-        options: for ``gymnasium.make``.
+        options: for ``gymnasium.make``. TorchRL's ``num_envs`` and ``num_workers`` are none, unless the env has such
+            an option: take :class:`~envcli.ParallelEnv`, :class:`~envcli.SerialEnv` or ``backend=gymnasium_vector``.
 
     Raises:
         UnknownName: there is no such id; says the nearest.
@@ -282,6 +316,10 @@ class GymEnv(GymWrapper):
         pixels_only: bool = True,
         checks: str = "first",
         device: torch.device | str | None = None,
+        batch_size: object = None,
+        convert_actions_to_numpy: bool = True,
+        allow_done_after_reset: bool = False,
+        spec_locked: bool = True,
         **options: Any,
     ) -> None:
         native = ids.make(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)
@@ -294,10 +332,13 @@ class GymEnv(GymWrapper):
                 frame_skip=frame_skip,
                 checks=checks,
                 device=device,
+                batch_size=batch_size,
+                spec_locked=spec_locked,
             )
         except BaseException:
             native.close()  # nobody else ever sees it
             raise
+        self.env_name = env_name
 
 
 def from_gymnasium(env: gymnasium.Env[Any, Any], **options: Any) -> GymWrapper:

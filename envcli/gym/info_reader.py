@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 
 from envcli.errors import SpecError
@@ -40,6 +41,20 @@ class InfoReader:
             specs = dict(zip(keys, spec, strict=True))
         self._keys = list(keys)
         self.info_spec = Composite(specs)
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any], ignore_private: bool = True) -> Self:
+        """Of all numbers and arrays of numbers in ``info``, with their shapes and dtypes; words are left out.
+
+        ``ignore_private`` leaves out keys that begin with ``_`` too.
+        """
+        arrays = {key: np.asarray(value) for key, value in info.items() if not isinstance(value, Mapping)}
+        specs = {
+            key: Unbounded(torch.Size(array.shape), dtype=torch.from_numpy(np.empty_like(array)).dtype)
+            for key, array in arrays.items()
+            if array.dtype.kind in "biuf" and not (ignore_private and key.startswith("_"))
+        }
+        return cls(list(specs), specs)
 
     def writer(self, buffer: RolloutBuffer, prefix: tuple[str, ...]) -> Callable[[int, Mapping[str, Any]], None]:
         """``write(t, info)`` into the rows under ``prefix``. A key that ``info`` lacks is written as 0.

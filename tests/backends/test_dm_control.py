@@ -569,3 +569,11 @@ def test_a_process_that_forgets_to_close_ends_without_a_word() -> None:
     command = [sys.executable, "-W", "error::ResourceWarning", "-c", SCRIPT]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 8\n", "")
+
+
+def test_torchrls_arguments_are_taken() -> None:
+    env = DMControlEnv("cartpole", "balance", batch_size=[], convert_actions_to_numpy=True, spec_locked=False)
+    assert (env.env_name, env.task_name, env.is_spec_locked) == ("cartpole", "balance", False)
+    assert env.rollout(2).shape == (2,)
+    with pytest.raises(ConfigError, match=r"^batch_size: found \[2\]"):
+        DMControlEnv("cartpole", "balance", batch_size=[2])

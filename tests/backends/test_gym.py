@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -21,7 +22,7 @@ from envcli.errors import ConfigError, SpecError, UnknownName
 from envcli.gym.info_reader import InfoReader, default_info_dict_reader
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Categorical, OneHot, Unbounded
-from envcli.testing import EnvContract
+from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.gym_toys import CountingGym, ExoticGym, every_space
 
 
@@ -475,3 +476,67 @@ def test_the_way_in_is_the_wrapper() -> None:
     with from_gymnasium(CountingGym(), frame_skip=2) as env:
         assert isinstance(env, GymWrapper)
         assert env.rollout(2)["next", "observation"].flatten().tolist() == [2, 4]
+
+
+# -- words of TorchRL's -----------------------------------------------------------------------------------------------
+
+
+def test_torchrls_arguments_are_taken() -> None:
+    env = GymWrapper(CountingGym(), True, batch_size=[], convert_actions_to_numpy=False, spec_locked=False)
+    assert isinstance(env.action_spec, Categorical)
+    assert not env.is_spec_locked
+    named = GymEnv("CartPole-v1", convert_actions_to_numpy=True, batch_size=torch.Size([]), allow_done_after_reset=True)
+    assert named.env_name == "CartPole-v1"
+    assert named.rollout(2).shape == (2,)
+    assert GymEnv.from_name("CartPole-v1").env_name == "CartPole-v1"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **options: GymWrapper(CountingGym(), **options), partial(GymEnv, "CartPole-v1")]
+)
+def test_a_single_env_has_no_batch_size(make: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^batch_size: found \[2\], but a .* is one env\. For several, write .*Serial"
+    ):
+        make(batch_size=[2])
+
+
+@pytest.mark.parametrize("name", ["num_envs", "num_workers"])
+def test_several_envs_are_asked_for_otherwise(name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"It is one env\. For several, write ParallelEnv\(num_envs, lambda: GymEnv\('Car"
+    ):
+        GymEnv("CartPole-v1", **{name: 2})
+
+
+class Telling(CountingGym):
+    """Its ``info`` holds more than numbers."""
+
+    def step(self, action: Any) -> Any:
+        *shown, info = super().step(action)
+        more = {"place": np.full(2, self.count, np.float64), "alive": True, "name": "x", "_own": 1, "inner": {"a": 1}}
+        return (*shown, {**info, **more})
+
+
+@pytest.mark.parametrize("register", ["auto_register_info_dict", "set_info_dict_reader"])
+def test_all_numbers_of_an_info_can_be_shown(register: str) -> None:
+    env = GymWrapper(Telling())
+    assert getattr(env, register)() is env
+    assert set(env.observation_keys) == {"observation", "steps", "place", "alive"}
+    data = env.rollout(3)
+    assert data["next", "steps"].tolist() == [1, 2, 3]
+    assert data["next", "place"].dtype == torch.float64
+    assert data["next", "place"][:, 1].tolist() == [1, 2, 3]
+    assert data["next", "alive"].dtype == torch.bool
+    assert not data["steps"][0], "a reset says nothing"
+    check_env_specs(env)
+    assert "_own" in getattr(GymWrapper(Telling()), register)(ignore_private=False).observation_keys
+
+
+def test_a_function_as_info_reader_is_refused_with_the_cure() -> None:
+    env = GymWrapper(CountingGym())
+    with pytest.raises(
+        ConfigError, match=r"info_dict_reader: found a function, .*default_info_dict_reader\(keys, spec\)"
+    ):
+        env.set_info_dict_reader(lambda info, tensordict: tensordict)  # type: ignore[arg-type]  # TorchRL takes it
+    assert env.rollout(2).shape == (2,)

@@ -48,3 +48,11 @@ def test_what_info_lacks_is_zero() -> None:
     write(0, {"b": 5})
     assert buffer["next", "a"].tolist() == [[0, 0], [0, 0], [0, 0]]
     assert buffer["next", "b"].tolist() == [5, 4.5, 0]
+
+
+def test_a_reader_of_all_numbers() -> None:
+    info = {"a": 1, "b": np.zeros((2, 3), np.float32), "c": "word", "_d": 0.5, "e": {"f": 1}, "g": [True], "h": None}
+    assert InfoReader.of(info).info_spec == Composite(
+        a=Unbounded([], dtype=torch.int64), b=Unbounded([2, 3]), g=Unbounded([1], dtype=torch.bool)
+    )
+    assert InfoReader.of(info, ignore_private=False).info_spec["_d"] == Unbounded([], dtype=torch.float64)
