@@ -153,6 +153,7 @@ class BraxEnv(VectorBackend):
         floats = as_tensor(self._moment.floats)
         for _ in range(steps):
             acted = self.rand_action(shown) if policy is None else policy(shown)
+            acted = shown if acted is None else acted  # it has written into that
             floats, following = self._felt(floats, acted)
             made.append(acted.set("next", following))
             shown = self.step_mdp(acted)

@@ -32,7 +32,7 @@ class PolicyRows:
     Args:
         env: whose actions are written.
         buffer: whose rows are read and written.
-        policy: called with a TensorDict ``[*batch]`` on ``env.device``; returns one.
+        policy: called with a TensorDict ``[*batch]`` on ``env.device``; returns one, or None where it wrote into that.
         device: where the policy wants its input; None: it takes it as it is.
 
     ``policy`` and ``device`` can be read; ``reads`` are the root entries that it is shown, None for all.
@@ -42,7 +42,7 @@ class PolicyRows:
         self,
         env: RowEnv,
         buffer: RolloutBuffer,
-        policy: Callable[[TensorDictBase], TensorDictBase],
+        policy: Callable[[TensorDictBase], TensorDictBase | None],
         device: torch.device | None = None,
     ) -> None:
         self.policy = policy
@@ -59,9 +59,11 @@ class PolicyRows:
         row = self._views(t)
         before = dict(row.items())
         result = self.policy(row)
-        if not isinstance(result, TensorDictBase):
+        if result is None:  # it has written into what it was given, as TorchRL's may
+            result = row
+        elif not isinstance(result, TensorDictBase):
             raise SpecError(
-                f"the policy returned a {type(result).__name__}; it must return the TensorDict it was given"
+                f"the policy returned a {type(result).__name__}; it must return the TensorDict it was given, or None"
             )
         grown = self._store(t, result, before, ())
         for gate in self._gates.values():

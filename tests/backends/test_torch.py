@@ -276,6 +276,15 @@ def test_a_policy_learns_through_the_world() -> None:
     assert not env.rollout(3, policy)["next", "reward"].requires_grad
 
 
+def test_a_policy_of_an_unrolled_env_may_return_nothing() -> None:
+    env = pendulum(2)
+
+    def policy(td: TensorDict) -> None:
+        td["action"] = torch.ones(2, 1)
+
+    assert (env.unroll(3, policy)["action"] == 1).all()
+
+
 def test_an_unrolled_env_begins_anew_where_it_was_done() -> None:
     env = pendulum(2, max_episode_steps=3)
     assert env.unroll(7)["elapsed_steps"][0].flatten().tolist() == [0, 1, 2, 0, 1, 2, 0]

@@ -48,6 +48,16 @@ def test_a_new_tensordict_will_do() -> None:
     assert data["observation"].squeeze(-1).tolist() == [0, 1, 2]
 
 
+def test_a_policy_may_write_in_place_and_return_nothing() -> None:
+    def policy(td: TensorDictBase) -> None:
+        td["action"] = torch.full((1,), 0.5)
+        td["seen"] = td["observation"] * 2
+
+    data = CountingEnv(3).rollout(3, policy)
+    assert data["action"].squeeze(-1).tolist() == [0.5, 0.5, 0.5]
+    assert data["seen"].squeeze(-1).tolist() == [0, 2, 4]
+
+
 def test_a_tensordict_module_is_given_its_in_keys() -> None:
     given = []
 
@@ -189,7 +199,7 @@ def test_one_tensor_for_every_row_is_copied() -> None:
     ("policy", "kind", "said"),
     [
         (lambda td: torch.zeros(1), SpecError, "the policy returned a Tensor; it must return the TensorDict"),
-        (lambda td: None, SpecError, "the policy returned a NoneType"),
+        (lambda td: None, SpecError, r"the policy set no action: expected \['action'\], found"),
         (lambda td: td, SpecError, r"the policy set no action: expected \['action'\], found"),
         (lambda td: td.set("action", torch.zeros(2)), ActionError, r"found shape \[2\]"),
         (lambda td: td.set("action", torch.tensor([1.5])), ActionError, r"found \[1\.5\]"),
