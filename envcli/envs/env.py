@@ -14,6 +14,7 @@ from tensordict import TensorDict, TensorDictBase
 from envcli.envs.beginning import begin_from
 from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
 from envcli.envs.front import Front
+from envcli.envs.overridden import is_overridden, refuse_in_vain
 from envcli.envs.policy_rows import PolicyRows, on_tensordicts
 from envcli.envs.rollout import Callback, Rollout
 from envcli.envs.unrolled import unrolled
@@ -28,8 +29,6 @@ from envcli.seeding import as_seed, seed_chain
 from envcli.specs import TensorSpec
 
 __all__ = ["Env", "updated"]
-
-_HOOKS_OF_TORCHRL = ("_reset", "_step", "read_action", "read_done", "read_obs", "read_reward")
 
 
 class Env(RowEnv):
@@ -230,6 +229,9 @@ class Env(RowEnv):
     ) -> TensorDictBase:
         """Up to ``max_steps`` steps in one TensorDict.
 
+        A subclass with a ``step`` or ``reset`` of its own has them called, at the price of a TensorDict a step; with a
+        ``rand_action`` of its own its actions are the random ones.
+
         Args:
             max_steps: at most so many steps; at least 1.
             policy: called with a TensorDict, returns it with an action; None: random actions. It runs on rows of the
@@ -264,7 +266,6 @@ class Env(RowEnv):
                 env begins from, or has another batch size.
         """
         self._require_open()
-        self._require_own_steps()
         if policy is None and self._draws_itself:
             policy = self.rand_action
         try:
@@ -273,15 +274,15 @@ class Env(RowEnv):
             raise TypeError(f"rollout: max_steps must be a whole number, found {max_steps!r}") from None
         if max_steps < 1:
             raise ValueError(f"rollout: max_steps must be at least 1, found {max_steps}")
-        if tensordict is not None and self._is_foreign(tensordict):
-            if break_when_all_done or set_truncated or out is not None:
-                raise SpecError(
-                    f"rollout: of another batch size, {list(tensordict.batch_size)} for an env of "
-                    f"{list(self.batch_size)}, there is no break_when_all_done, set_truncated or out"
-                )
-            return self._unrolled(max_steps, policy, callback, auto_reset, break_when_any_done, tensordict)
         if not auto_reset and tensordict is None:
             raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
+        if self._goes_by_steps(tensordict):
+            if break_when_all_done or set_truncated or out is not None:
+                raise SpecError(
+                    "rollout: of another batch size than the env's, or with a step or reset of your own, there is no "
+                    "break_when_all_done, set_truncated or out"
+                )
+            return self._unrolled(max_steps, policy, callback, auto_reset, break_when_any_done, tensordict)
         if set_truncated:
             check_truncatable(self)
         if out is not None:
@@ -325,14 +326,16 @@ class Env(RowEnv):
         callback: Callback | None,
         auto_reset: bool,
         break_when_any_done: bool | None,
-        tensordict: TensorDictBase,
+        tensordict: TensorDictBase | None,
     ) -> TensorDictBase:
         """A rollout of the batch size of ``tensordict``; flags that it lacks are down."""
-        moment = tensordict.copy()
-        for path, leaf in leaf_specs(self.full_done_spec).items():
-            if moment.get(as_user_key(path), None) is None:
-                moment.set(as_user_key(path), leaf.zero(moment.batch_size))
-        moment = self.reset(moment) if auto_reset else self.maybe_reset(moment)
+        moment = None if tensordict is None else tensordict.copy()
+        if moment is not None:
+            lead = moment.batch_size[: moment.ndim - self.ndim]
+            for path, leaf in leaf_specs(self.full_done_spec).items():
+                if moment.get(as_user_key(path), None) is None:
+                    moment.set(as_user_key(path), leaf.zero(lead))
+        moment = self.reset(moment) if moment is None or auto_reset else self.maybe_reset(moment)
         acts = None if policy is None else on_tensordicts(policy, self)
         return unrolled(self, max_steps, moment, acts, callback, stop=break_when_any_done is not False)
 
@@ -444,25 +447,18 @@ class Env(RowEnv):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in () if cls._asked_on_tensordicts else _HOOKS_OF_TORCHRL:
-            if name in cls.__dict__:
-                raise TypeError(
-                    f"{cls.__name__}.{name} would never be called: only a subclass of EnvBase is written on "
-                    "TensorDicts. Put a Transform around the env, or a wrapper around its simulator"
-                )
+        if not cls._asked_on_tensordicts:
+            refuse_in_vain(cls)
 
     @property
     def _draws_itself(self) -> bool:
         """Has somebody written another ``rand_action``?"""
-        return not _is_ours(type(self).rand_action)
+        return is_overridden(type(self), "rand_action")
 
-    def _require_own_steps(self) -> None:
-        for name in ("step", "reset"):
-            if not _is_ours(getattr(type(self), name)):
-                raise EnvError(
-                    f"{type(self).__name__}.{name} would not be called in a rollout, which makes many steps at once. "
-                    "Put a Transform around the env instead; of an EnvBase, override _step and _reset"
-                )
+    def _goes_by_steps(self, tensordict: TensorDictBase | None) -> bool:
+        """Must a rollout that begins from ``tensordict`` call ``step``, and not make rows?"""
+        foreign = tensordict is not None and self._is_foreign(tensordict)
+        return foreign or is_overridden(type(self), "step") or is_overridden(type(self), "reset")
 
     def _is_foreign(self, tensordict: TensorDictBase) -> bool:
         """Is it of another batch size than the env's, and may it be?"""
@@ -476,10 +472,6 @@ class Env(RowEnv):
     def _require_rest(self) -> None:
         if self._under_way is not None:
             raise EnvError("a step is under way. Call async_step_recv() first")
-
-
-def _is_ours(method: Any) -> bool:
-    return str(method.__module__).startswith("envcli.")
 
 
 def _require_tensordict(call: str, given: object) -> None:

@@ -301,15 +301,30 @@ def test_a_hook_that_nobody_would_call_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("base", [GymEnv, CountingEnv])
-def test_a_rollout_does_not_go_around_another_step(base: type[Env]) -> None:
+def test_a_rollout_does_not_go_around_another_step_or_reset(base: type[Env]) -> None:
     class Mine(base):  # type: ignore[misc, valid-type]  # which of the two, the test says
+        resets = 0
+
         def step(self, tensordict: TensorDictBase) -> TensorDictBase:
             return super().step(tensordict).set("mine", torch.ones(1))
 
-    env = Mine("CartPole-v1") if base is GymEnv else Mine()
-    assert "mine" in env.rand_step(env.reset()), "by steps it is what it is"
-    with pytest.raises(EnvError, match=r"Mine.step would not be called in a rollout"):
-        env.rollout(3)
+        def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
+            self.resets += 1
+            return super().reset(tensordict, **options)
+
+    make = (lambda kind: kind("CartPole-v1")) if base is GymEnv else (lambda kind: kind(limit=5))
+    mine, plain = make(Mine), make(base)
+    mine.set_seed(0)
+    plain.set_seed(0)
+    usual = plain.rollout(40, break_when_any_done=False)
+    actions = iter(usual["action"])
+    data = mine.rollout(40, lambda td: td.set("action", next(actions)), break_when_any_done=False)
+    assert data["mine"].sum() == 40
+    assert mine.resets == 1 + usual["next", "done"][:-1].sum()
+    assert (data.exclude("mine") == usual).all()
+    assert data.names == usual.names
+    with pytest.raises(SpecError, match="with a step or reset of your own, there is no"):
+        mine.rollout(3, set_truncated=True)
 
 
 @pytest.mark.parametrize("chain", [False, True])
