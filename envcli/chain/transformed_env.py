@@ -18,6 +18,7 @@ from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.rows.roles import Roles
 from envcli.seeding import first_seed
 from envcli.specs import Composite
+from envcli.transforms.callable_transform import Transforming, as_transform
 from envcli.transforms.compose import Compose
 from envcli.transforms.transform import Transform
 
@@ -37,24 +38,39 @@ class TransformedEnv(Env):
 
     Args:
         env: it belongs to the new env from here on, and is closed with it.
-        transform: a transform, or a :class:`~envcli.Compose` of several, the first nearest to ``env``; None: none yet.
+        transform: a transform, or a :class:`~envcli.Compose` of several, the first nearest to ``env``; or a function
+            that takes a TensorDict and gives one, see :class:`~envcli.transforms.callable_transform.CallableTransform`.
+            None: none yet.
+        cache_specs, auto_unwrap: taken for TorchRL's sake. Specs are worked out once, and again when something changes
+            (:meth:`empty_cache`); transforms are always in one chain, which gives the same values.
+        base_env: TorchRL's name for ``env``.
+        device: move all of it there.
 
     Raises:
         TransformError: a transform does not fit where it stands.
     """
 
     base_env: Env
+    _transform: Transform
     _private: PrivateRows  # of the memory that was bound last
 
     def __init__(
-        self, env: Env, transform: Transform | None = None, *, device: torch.device | str | None = None
+        self,
+        env: Env | None = None,
+        transform: Transforming | None = None,
+        cache_specs: bool = True,
+        *,
+        base_env: Env | None = None,
+        device: torch.device | str | None = None,
+        auto_unwrap: bool | None = None,
     ) -> None:
+        if env is not None and base_env is not None:
+            raise TransformError("TransformedEnv: env and base_env are two names of one thing. Give one of them")
+        env = base_env if env is None else env
         if not isinstance(env, Env):
             raise TransformError(f"TransformedEnv: expected an env, found a {type(env).__name__}")
         super().__init__(device=env.device, batch_size=env.batch_size)
-        chain = Compose() if transform is None else transform
-        if not isinstance(chain, Transform):
-            raise TransformError(f"TransformedEnv: expected a transform, found a {type(chain).__name__}")
+        chain = Compose() if transform is None else as_transform(transform, "TransformedEnv")
         if isinstance(env, TransformedEnv):
             chain = Compose(
                 *(t.clone() for t in env._chain()), *(chain.flat() if isinstance(chain, Compose) else [chain])
@@ -62,7 +78,7 @@ class TransformedEnv(Env):
             env = env.base_env
         chain.set_container(self)
         self.base_env = env
-        self.transform: Transform = chain
+        self._transform = chain
         try:
             self._changed()
             if device is not None:
@@ -73,29 +89,57 @@ class TransformedEnv(Env):
 
     # -- the chain ------------------------------------------------------------------------------------------------
 
-    def append_transform(self, transform: Transform) -> Self:
+    @property
+    def transform(self) -> Transform:
+        """The transform, or the chain of them. Another one can be put in its place, which then stands alone again.
+
+        Raises TransformError where the new one does not fit; the env stays as it was.
+        """
+        return self._transform
+
+    @transform.setter
+    def transform(self, transform: Transforming) -> None:
+        before, after = self._transform, as_transform(transform, "TransformedEnv")
+        if after is before:
+            return
+        after.set_container(self)
+        self._transform = after
+        before._hold(None)
+        try:
+            self._changed()
+        except Exception:  # whatever made it misfit: the env must stay usable, and the caller gets the reason
+            after._hold(None)
+            before._hold(self)
+            self._transform = before
+            self._changed()
+            raise
+
+    def empty_cache(self) -> None:
+        """Work out the specs anew, after an attribute of a transform was changed that they follow from."""
+        self._changed()
+
+    def append_transform(self, transform: Transforming) -> Self:
         """Add ``transform`` nearest to the user. Returns the env itself, as in TorchRL."""
         return self.insert_transform(len(self._chain_list()), transform)
 
-    def insert_transform(self, index: int, transform: Transform) -> Self:
+    def insert_transform(self, index: int, transform: Transforming) -> Self:
         """Put ``transform`` at ``index`` in the chain. Returns the env itself.
 
         Raises:
             TransformError: it does not fit there; the env stays as it was.
         """
-        if not isinstance(transform, Transform):
-            raise TransformError(f"expected a transform, found a {type(transform).__name__}")
-        transform._added_later()
-        self._chain_list().insert(index, transform)
+        added = as_transform(transform, "TransformedEnv")
+        added._added_later()
+        self._chain_list().insert(index, added)
         return self
 
     def _chain_list(self) -> Compose:
-        if not isinstance(self.transform, Compose):
-            single = self.transform
+        if not isinstance(self._transform, Compose):
+            single = self._transform
             single.set_container(None)
-            self.transform = Compose(single)
-            self.transform.set_container(self)
-        return self.transform
+            self._transform = Compose(single)
+            self._transform.set_container(self)
+        return self._transform
 
     def _chain(self) -> list[Transform]:
         return self.transform.flat() if isinstance(self.transform, Compose) else [self.transform]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, overload
 
 import torch
@@ -10,51 +10,102 @@ from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
 from envcli.specs import Composite
+from envcli.transforms.callable_transform import Transforming, as_transform
 from envcli.transforms.transform import Transform
 
 __all__ = ["Compose"]
 
 
 class Compose(Transform):
-    """Transforms one after the other, the first nearest to the env.
+    """Transforms one after the other, the first nearest to the env; given one by one, or in a list.
 
-    It can be read like a list (index, slice, ``len``) and edited with ``append`` and ``insert``.
+    It can be read like a list (index, slice, ``len``) and edited like one (``append``, ``insert``, ``pop``, ``del``,
+    assignment). An env that it stands in follows, or, where something does not fit, all stays as it was. What is taken
+    out stands alone again.
+
+    A function that takes a TensorDict and gives one is a transform too, see :class:`CallableTransform`.
 
     Raises:
         TransformError: something that is no transform, or that is part of another chain already.
     """
 
-    def __init__(self, *transforms: Transform) -> None:
+    def __init__(self, *transforms: Transforming | list[Any]) -> None:
         super().__init__()
         self.transforms = torch.nn.ModuleList()
-        for transform in transforms:
+        first = transforms[0] if len(transforms) == 1 else None
+        given: Iterable[Any] = first if isinstance(first, list) else transforms  # Any: what it is, append finds out
+        for transform in given:
             self.append(transform)
 
-    def append(self, transform: Transform) -> None:
+    def append(self, transform: Transforming) -> None:
         """Add ``transform`` nearest to the user."""
         self.insert(len(self.transforms), transform)
 
-    def insert(self, index: int, transform: Transform) -> None:
+    def insert(self, index: int, transform: Transforming) -> None:
         """Put ``transform`` before the one that is at ``index`` now. Negative numbers count from the end.
 
         Raises:
             TransformError: it does not fit the env; the chain stays as it was.
         """
-        if not isinstance(transform, Transform):
-            raise TransformError(f"Compose: expected a transform, found a {type(transform).__name__}")
         if not -len(self.transforms) <= index <= len(self.transforms):
             raise TransformError(f"Compose: no place {index} in a chain of {len(self.transforms)} transforms")
-        transform.set_container(self)
-        before = list(self.transforms)
-        place = index if index >= 0 else len(before) + index
-        self.transforms = torch.nn.ModuleList([*before[:place], transform, *before[place:]])
+        after = list(self)
+        after.insert(index, as_transform(transform, "Compose"))
+        self._become(after)
+
+    def pop(self, index: int | None = None) -> Transform:
+        """Take out the one at ``index``, None for the last, and return it. Raises IndexError if there is none."""
+        place = -1 if index is None else index
+        found = self[place]
+        del self[place]
+        return found
+
+    def __delitem__(self, index: int | slice) -> None:
+        after = list(self)
+        del after[self._checked(index)]
+        self._become(after)
+
+    @overload
+    def __setitem__(self, index: int, value: Transforming) -> None: ...
+
+    @overload
+    def __setitem__(self, index: slice, value: Iterable[Transforming]) -> None: ...
+
+    def __setitem__(self, index: int | slice, value: Any) -> None:
+        after: list[Any] = list(self)
+        after[self._checked(index)] = value
+        self._become([as_transform(transform, "Compose") for transform in after])
+
+    def _checked(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            self[index]  # raises IndexError
+        return index
+
+    def _become(self, after: list[Transform]) -> None:
+        """Hold these from now on; where they do not fit, those held before."""
+        before = list(self)
+        leaving = [transform for transform in before if transform not in after]
+        joining = [transform for transform in after if transform not in before]
+        if len(set(map(id, after))) < len(after):
+            raise TransformError("Compose: one transform cannot stand in two places. Use a copy: transform.clone()")
+        held: list[Transform] = []
         try:
+            for transform in joining:
+                transform.set_container(self)
+                held.append(transform)
+            self._hold_all(after, leaving)
             self._changed()
         except Exception:  # whatever made it misfit: the chain must stay usable, and the caller gets the reason
-            self.transforms = torch.nn.ModuleList(before)
-            transform.set_container(None)
+            self._hold_all(before, held)
             self._changed()
             raise
+
+    def _hold_all(self, transforms: list[Transform], others: list[Transform]) -> None:
+        self.transforms = torch.nn.ModuleList(transforms)
+        for transform in transforms:
+            transform._hold(self)
+        for transform in others:
+            transform._hold(None)
 
     def _changed(self) -> None:
         if self._container is not None:
@@ -66,8 +117,18 @@ class Compose(Transform):
     # -- as a list ------------------------------------------------------------------------------------------------
 
     def flat(self) -> list[Transform]:
-        """Every transform that is not itself a Compose, in order."""
-        found: list[Transform] = []
+        """Every transform that is not itself a Compose, in order.
+
+        Raises:
+            TransformError: a subclass of Compose has a TensorDict hook of its own, which nobody would call.
+        """
+        kind, found = type(self), list[Transform]()
+        for hook in ("_call", "_step", "_reset", "_inv_call"):
+            if getattr(kind, hook) is not getattr(Compose, hook):
+                raise TransformError(
+                    f"{kind.__name__} writes {hook}, but an env runs the transforms of a Compose one by one, without "
+                    "it. Put that into a transform of its own beside them"
+                )
         for transform in self:
             found += transform.flat() if isinstance(transform, Compose) else [transform]
         return found
@@ -105,6 +166,26 @@ class Compose(Transform):
         """All of their ways back on a copy of ``tensordict``, the last first."""
         for transform in reversed(list(self)):
             tensordict = transform.inv(tensordict)
+        return tensordict
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        for transform in self:
+            next_tensordict = transform._call(next_tensordict)
+        return next_tensordict
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        for transform in self:
+            next_tensordict = transform._step(tensordict, next_tensordict)
+        return next_tensordict
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        for transform in self:
+            tensordict_reset = transform._reset(tensordict, tensordict_reset)
+        return tensordict_reset
+
+    def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        for transform in reversed(list(self)):
+            tensordict = transform._inv_call(tensordict)
         return tensordict
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:

@@ -483,3 +483,54 @@ def test_modules_of_the_chain_are_those_of_the_env() -> None:
     assert not any(part.training for part in (env, env.base_env, env.transform, module))
     assert env.train() is env
     assert all(part.training for part in (env, env.base_env, env.transform, module))
+
+
+# -- another transform --------------------------------------------------------------------------------------------
+
+
+def test_another_chain_takes_the_place_of_the_old_one() -> None:
+    env = TransformedEnv(CountingEnv(), Compose(Shift(["observation"])))
+    old = env.transform
+    env.rollout(2)
+    env.transform = StepCounter()
+    assert old.container is None
+    assert env.transform.container is env
+    data = env.rollout(2)
+    assert data["observation"].flatten().tolist() == [0, 1]
+    assert data["step_count"].flatten().tolist() == [0, 1]
+    TransformedEnv(CountingEnv(), old)
+    env.transform = env.transform
+    assert env.transform.container is env
+
+
+def test_a_chain_that_does_not_fit_leaves_the_env_as_it_was() -> None:
+    env = TransformedEnv(CountingEnv(), Shift(["observation"]))
+    old, lost = env.transform, Shift(["nowhere"])
+    with pytest.raises(TransformError, match=r"in_keys \['nowhere'\] are not there"):
+        env.transform = lost
+    assert env.transform is old
+    assert old.container is env
+    assert lost.container is None
+    with pytest.raises(TransformError, match="expected a transform, found a NoneType"):
+        env.transform = None  # type: ignore[assignment]  # the point of the test
+    with pytest.raises(TransformError, match="part of another chain already"):
+        env.transform = Compose(TransformedEnv(CountingEnv(), Shift(["observation"])).transform)
+    assert env.rollout(2)["observation"].flatten().tolist() == [1, 2]
+
+
+def test_the_names_that_torchrl_gives_its_arguments() -> None:
+    env = TransformedEnv(base_env=CountingEnv(), transform=Shift(["observation"]), cache_specs=False, auto_unwrap=True)
+    assert env.rollout(2)["observation"].flatten().tolist() == [1, 2]
+    assert TransformedEnv(CountingEnv(), Shift(["observation"]), True).rollout(1)["observation"] == 1
+    with pytest.raises(TransformError, match="two names of one thing"):
+        TransformedEnv(CountingEnv(), base_env=CountingEnv())
+    with pytest.raises(TransformError, match="expected an env, found a NoneType"):
+        TransformedEnv()
+
+
+def test_specs_can_be_worked_out_anew() -> None:
+    counter = StepCounter(5)
+    env = TransformedEnv(CountingEnv(), counter)
+    counter.max_steps = 3
+    env.empty_cache()
+    assert env.observation_spec["step_count"].space.high == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
@@ -62,6 +62,11 @@ def test_chains_within_chains() -> None:
     env = TransformedEnv(CountingEnv(), Compose(inner, Compose(Times(2))))
     assert [type(t).__name__ for t in env.transform.flat()] == ["Times", "Plus", "Times"]  # type: ignore[operator]
     assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [22, 42]
+
+
+def test_a_list_of_transforms() -> None:
+    assert names(Compose([Times(1), Plus(2)])) == ["Times", "Plus"]
+    assert len(Compose([])) == 0
 
 
 def test_it_reads_like_a_list() -> None:
@@ -135,3 +140,77 @@ def test_a_copy_has_copies() -> None:
 def test_repr() -> None:
     assert repr(Compose()) == "Compose()"
     assert repr(Compose(Times(1))) == "Compose(\n        Times(keys=['observation']))"
+
+
+# -- editing ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_taken_out_stands_alone() -> None:
+    chain = Compose(Times(10), Plus(1), StepCounter())
+    env = TransformedEnv(CountingEnv(), chain)
+    plus = chain.pop(1)
+    assert isinstance(plus, Plus)
+    assert plus.container is None
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [10, 20]
+    assert isinstance(chain.pop(), StepCounter)
+    assert "step_count" not in env.observation_spec
+    del chain[0]
+    assert len(chain) == 0
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [1, 2]
+    chain.append(plus)
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [2, 3]
+
+
+def test_one_in_the_place_of_another() -> None:
+    chain = Compose(Times(10), Plus(1))
+    env = TransformedEnv(CountingEnv(), chain)
+    times = chain[0]
+    chain[0] = Times(3)
+    assert times.container is None
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [4, 7]
+    chain[1:] = [Plus(2), lambda td: td.set("observation", -td["observation"])]
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [-5, -8]
+    del chain[1:]
+    assert names(chain) == ["Times"]
+
+
+def test_an_edit_that_does_not_fit_changes_nothing() -> None:
+    class Counted(Plus):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.in_keys = self.out_keys = ["step_count"]
+
+    chain = Compose(StepCounter(), Counted())
+    env = TransformedEnv(CountingEnv(), chain)
+    counter, other = chain[0], Plus(1)
+    for edit in (lambda: chain.pop(0), lambda: chain.__setitem__(0, other), lambda: chain.__delitem__(slice(0, 1))):
+        with pytest.raises(TransformError, match="are not there"):
+            edit()
+        assert chain[0] is counter
+        assert counter.container is chain
+        assert other.container is None
+        assert env.rollout(2)["next", "step_count"].squeeze(-1).tolist() == [2, 3]
+    with pytest.raises(TransformError, match="cannot stand in two places"):
+        chain[0] = chain[1]
+    with pytest.raises(IndexError, match="no transform 5 among 2"):
+        del chain[5]
+    assert names(chain) == ["StepCounter", "Counted"]
+
+
+def test_its_hooks_are_those_of_its_transforms() -> None:
+    chain = Compose(Times(10), Plus(1))
+    td = TensorDict({"observation": torch.ones(1), "action": torch.tensor([1.0])})
+    for hook in (chain._call, lambda given: chain._step(TensorDict(), given), lambda given: chain._reset(None, given)):
+        assert hook(td.clone())["observation"] == 11
+    assert chain._inv_call(td.clone())["action"] == 0
+
+
+def test_a_hook_that_nobody_would_call_is_refused() -> None:
+    class Own(Compose):
+        def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+            return next_tensordict
+
+    with pytest.raises(
+        TransformError, match="Own writes _call, but an env runs the transforms of a Compose one by one"
+    ):
+        TransformedEnv(CountingEnv(), Own(Times(10)))
