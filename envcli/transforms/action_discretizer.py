@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -13,6 +13,7 @@ from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, MultiCategorical, MultiOneHot, TensorSpec
 from envcli.transforms.action_transform import ActionTransform, one_of
+from envcli.transforms.stated import Stated
 
 __all__ = ["ActionDiscretizer"]
 
@@ -26,7 +27,10 @@ class Sampling(enum.IntEnum):
     RANDOM = 3
 
 
-class ActionDiscretizer(ActionTransform):
+_OFFSETS = {"MEDIAN": 0.5, "LOW": 0.0, "HIGH": 1.0}
+
+
+class ActionDiscretizer(Stated, ActionTransform):
     """Each element of a bounded action is cut into intervals of equal length, and the user chooses one for each.
 
     The user gives int64 ``[*batch, n]``, the numbers of the intervals from the lowest, or their one-hot vectors one
@@ -60,6 +64,7 @@ class ActionDiscretizer(ActionTransform):
         out_action_key = action_key if out_action_key is None else out_action_key
         super().__init__([action_key], [out_action_key], in_keys=[])
         self.num_intervals = torch.as_tensor(num_intervals)
+        self._of_each = isinstance(num_intervals, torch.Tensor)
         if bool((self.num_intervals < 1).any()) or self.num_intervals.is_floating_point():
             raise ConfigError(f"num_intervals: expected whole numbers of at least 1, found {num_intervals}")
         self.action_key, self.out_action_key = action_key, out_action_key
@@ -81,7 +86,7 @@ class ActionDiscretizer(ActionTransform):
         if self.sampling is Sampling.RANDOM:
             offset = torch.rand(state.shape, dtype=low.dtype, device=state.device)
         else:
-            offset = low.new_tensor({"MEDIAN": 0.5, "LOW": 0.0, "HIGH": 1.0}[self.sampling.name])
+            offset = low.new_tensor(_OFFSETS[self.sampling.name])
         value = low + (state + offset) * length
         return value.clamp(low, high)  # by rounding, the last interval may end behind the bound
 
@@ -126,6 +131,28 @@ class ActionDiscretizer(ActionTransform):
 
     def _roles(self) -> Roles:
         return Roles(writes_back={as_path(self.action_key)} if self._kept else set())
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    _stated = ("num_intervals", "intervals", "nvec")
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        found = {"num_intervals": self.num_intervals} if self._of_each else {}
+        if self._nvec:
+            found["nvec"] = torch.tensor(self._nvec)
+        if self._nvec and not self._of_each:
+            places = torch.arange(self._nvec[0], device=self._low.device) + _OFFSETS.get(self.sampling.name, 0.0)
+            found["intervals"] = self._low.unsqueeze(-1) + places * self._length.unsqueeze(-1)
+        return found
+
+    def _take_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Where intervals lie follows from the env; how many there are must be the same."""
+        for name, own in self._state().items():
+            found = state.get(name, own)
+            if name != "intervals" and found.tolist() != own.tolist():
+                raise TransformError(
+                    f"ActionDiscretizer: {name} is {own.tolist()} here, and {found.tolist()} in what is loaded"
+                )
 
     def extra_repr(self) -> str:
         """What is cut how, for ``repr``."""

@@ -60,6 +60,7 @@ class ActionScaling(LocScale, ActionTransform):
                 "ActionScaling: without in_keys_inv there is no spec to take loc and scale from. Give both"
             )
         self._derives = loc is None
+        self._loaded = False
         self._within: tuple[torch.Tensor, torch.Tensor] | None = None  # bounds that rounding must not exceed
 
     @classmethod
@@ -131,7 +132,8 @@ class ActionScaling(LocScale, ActionTransform):
                 f"Give loc and scale"
             )
         low, high = self._within = one_of(leaf.low, lead), one_of(leaf.high, lead)
-        self.loc, self.scale = (high + low) / 2, (high - low) / 2
+        if not self._loaded:
+            self.loc, self.scale = (high + low) / 2, (high - low) / 2
         least = -1 if self.standard_normal else 0
         return Bounded(least, 1, shape=leaf.shape, dtype=leaf.dtype, device=leaf.device)
 
@@ -141,6 +143,10 @@ class ActionScaling(LocScale, ActionTransform):
         ends = self.normalize(leaf.low), self.normalize(leaf.high)
         self._within = one_of(leaf.low, lead), one_of(leaf.high, lead)
         return Bounded(torch.minimum(*ends), torch.maximum(*ends), dtype=leaf.dtype, device=leaf.device)
+
+    def _learn(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
+        self._loaded = True
+        super()._learn(loc, scale)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

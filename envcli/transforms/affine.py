@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from envcli.memory.buffer import Array
 from envcli.specs import TensorSpec
 from envcli.transforms.elementwise import ArrayRule, Elementwise
 from envcli.transforms.loc_scale import LocScale, Numbers
+from envcli.transforms.stated import Stated
 
 __all__ = ["Affine"]
 
 
-class Affine(LocScale, Elementwise, ABC):
+class Affine(LocScale, Stated, Elementwise, ABC):
     """``x * scale + loc``, or ``(x - loc) / scale`` if ``standard_normal``; towards the simulator the other way round.
 
     Floats keep their dtype, whatever that of ``loc`` and ``scale`` is; other numbers get the dtype of ``loc``.
@@ -92,19 +93,14 @@ class Affine(LocScale, Elementwise, ABC):
 
     # -- state ----------------------------------------------------------------------------------------------------
 
-    def _learn(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
-        """These from now on; the env that holds this works out its specs again."""
-        self.loc, self.scale = loc, scale
-        if self._container is not None:
-            self._container._changed()
+    _stated = ("standard_normal",)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:  # Any: torch's own hook
-        loc, scale = state_dict.get(f"{prefix}loc"), state_dict.get(f"{prefix}scale")
-        if loc is not None and scale is not None:
-            self.loc, self.scale = torch.empty_like(loc), torch.empty_like(scale)  # of another shape, perhaps, or None
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        if self.loc is not None and self.scale is not None:
-            self._learn(self.loc, self.scale)
+    def _state(self) -> dict[str, torch.Tensor]:
+        return {"standard_normal": torch.tensor(self.standard_normal)}
+
+    def _take_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        if "standard_normal" in state:
+            self.standard_normal = bool(state["standard_normal"])
 
     def extra_repr(self) -> str:
         """The numbers, if they are few, and the keys, for ``repr``."""

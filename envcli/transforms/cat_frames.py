@@ -15,13 +15,13 @@ from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.image import channel_axis
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
-from envcli.transforms.transform import Transform
+from envcli.transforms.stated import Stated
 from envcli.transforms.windows import Ring
 
 __all__ = ["CatFrames"]
 
 
-class CatFrames(Transform):
+class CatFrames(Stated):
     """The last ``N`` values, one after the other along ``dim``, the newest last (Mnih et al., 2013).
 
     Where an episode is younger than that, its first value stands for those before it (``padding="same"``), or
@@ -49,6 +49,8 @@ class CatFrames(Transform):
         TransformError: ``dim`` is not negative; it is -3 for frames as simulators draw them, uint8 ``[height, width,
             channels]``, where that is the height; used where it cannot be.
     """
+
+    _stated = ("_cat_buffers_",)  # TorchRL's frames of an episode that is over when they are loaded
 
     def __init__(
         self,

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from envcli.errors import ConfigError, TransformError
+from envcli.errors import ConfigError, EnvcliError, TransformError
 from envcli.keys import NestedKey
 from envcli.specs import Bounded, TensorSpec, Unbounded
 from envcli.specs.space import ContinuousBox
 from envcli.transforms.elementwise import ArrayRule, Elementwise, NumberRule
+from envcli.transforms.stated import Stated
 
 __all__ = ["ClipTransform"]
 
 
-class ClipTransform(Elementwise):
+class ClipTransform(Stated, Elementwise):
     """What is less than ``low`` becomes ``low``, what is more than ``high`` becomes ``high``; NaN stays NaN.
 
     Towards the simulator (``in_keys_inv``) the user may give any number on a side that is clipped, as with gymnasium's
@@ -96,6 +97,26 @@ class ClipTransform(Elementwise):
             return Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)
         return Bounded(low, high, leaf.shape, device=leaf.device, dtype=leaf.dtype)
 
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    _stated = ("low", "high")
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        limits = zip(self._stated, (self.low, self.high), strict=True)
+        return {name: _exact(limit) for name, limit in limits if limit is not None}
+
+    def _take_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        before = self.low, self.high
+        low, high = (state[name].item() if name in state else None for name in self._stated)
+        self.low, self.high = (before[0] if low is None else low), (before[1] if high is None else high)
+        try:
+            self._check(*self._stated)
+            if self._container is not None and before != (self.low, self.high):
+                self._container._changed()
+        except EnvcliError:
+            self.low, self.high = before
+            raise
+
     def extra_repr(self) -> str:
         """Limits and keys, for ``repr``."""
         return f"low={self.low}, high={self.high}, {super().extra_repr()}"
@@ -108,3 +129,7 @@ def _held(limit: float | None, dtype: torch.dtype) -> float | None:
     ends = torch.iinfo(dtype)
     held = min(max(limit, ends.min), ends.max)
     return int(held) if int(held) == held else limit
+
+
+def _exact(limit: float) -> torch.Tensor:
+    return torch.tensor(limit, dtype=torch.float64 if isinstance(limit, float) else None)

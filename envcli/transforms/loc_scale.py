@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -36,10 +37,29 @@ class LocScale(Transform, ABC):
         self.register_buffer("loc", None if loc is None else as_numbers(loc, f"{name}: loc"))
         self.register_buffer("scale", None if scale is None else as_numbers(scale, f"{name}: scale"))
 
+    def _learn(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
+        """These from now on; the env that holds this works out its specs again."""
+        self.loc, self.scale = loc, scale
+        if self._container is not None:
+            self._container._changed()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:  # Any: torch's own hook
+        loc, scale = state_dict.get(f"{prefix}loc"), state_dict.get(f"{prefix}scale")
+        if loc is not None and scale is not None:
+            self.loc, self.scale = _room(loc), _room(scale)  # of another shape, perhaps, or None
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if loc is not None and scale is not None and self.loc is not None and self.scale is not None:
+            self._learn(self.loc, self.scale)
+
     @property
     def initialized(self) -> bool:
         """Are ``loc`` and ``scale`` known?"""
         return self.loc is not None
+
+
+def _room(numbers: torch.Tensor) -> torch.Tensor:
+    """Memory for ``numbers``, which are whole ones where a user of TorchRL wrote them so."""
+    return torch.empty_like(numbers, dtype=None if numbers.is_floating_point() else torch.get_default_dtype())
 
 
 def as_numbers(numbers: Numbers, where: str) -> torch.Tensor:

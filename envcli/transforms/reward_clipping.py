@@ -24,6 +24,8 @@ class RewardClipping(ClipTransform):
     """
 
     _family = "reward"
+    _resets_by_call = False
+    _stated = ("clamp_min", "clamp_max")
 
     def __init__(
         self,

@@ -14,13 +14,13 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
-from envcli.transforms.transform import Transform
+from envcli.transforms.stated import Stated
 from envcli.transforms.windows import Ring
 
 __all__ = ["TimeMaxPool"]
 
 
-class TimeMaxPool(Transform):
+class TimeMaxPool(Stated):
     """Element by element, the largest of the last ``T`` values of the episode (of fewer, at its beginning).
 
     With ``T=2`` and a frame skip of 1 behind it, it takes away the flicker of Atari games, which draw some things in
@@ -36,6 +36,8 @@ class TimeMaxPool(Transform):
     Raises:
         ConfigError: ``T`` is less than 1.
     """
+
+    _stated = ("_maxpool_buffer_",)  # TorchRL's values of an episode that is over when they are loaded
 
     def __init__(
         self,
