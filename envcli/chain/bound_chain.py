@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import torch
 
 from envcli.chain.stages import Stages
-from envcli.chain.tensordict_rows import TensorDictRows, speaks_tensordict
+from envcli.chain.tensordict_rows import TensorDictRows
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
@@ -144,11 +144,18 @@ def row_hooks(
     actions: Collection[Key],
 ) -> RowHooks:
     """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
-    if speaks_tensordict(transform):
-        rows = TensorDictRows(transform, inner, outer, device, actions)
-        return RowHooks(rows.inv_row, rows.step_row, rows.reset_row)
-    transform._attach(inner, outer)
-    return transform._row_hooks()
+    spoken, hooks = transform._tensordict_hooks(), RowHooks()
+    if spoken != set(RowHooks._fields):
+        transform._attach(inner, outer)
+        hooks = transform._row_hooks()
+    if not spoken:
+        return hooks
+    rows = TensorDictRows(transform, inner, outer, device, actions)
+    return RowHooks(
+        rows.inv_row if "inverse" in spoken else hooks.inverse,
+        rows.step_row if "step" in spoken else hooks.step,
+        rows.reset_row if "reset" in spoken else hooks.reset,
+    )
 
 
 def _fused(

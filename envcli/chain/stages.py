@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
-from envcli.chain.tensordict_rows import speaks_tensordict
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, as_path, as_user_key, under_next
 from envcli.memory.buffer import RolloutBuffer
@@ -186,16 +185,15 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
 
 def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
     """What ``transform`` adds. One that is written on TensorDicts may read all that it shows, and raise any flag."""
-    added = transform._roles()
-    if not speaks_tensordict(transform):
-        return added
-    shown = {*leaf_specs(after.observation_spec), *leaf_specs(after.state_spec)}
-    return replace(added.reading(shown), ends=added.ends | set(after._governing_flags()))
+    added, spoken = transform._roles(), transform._tensordict_hooks()
+    if spoken & {"inverse", "step"}:
+        added = added.reading({*leaf_specs(after.observation_spec), *leaf_specs(after.state_spec)})
+    return replace(added, ends=added.ends | set(after._governing_flags())) if "step" in spoken else added
 
 
 def _rewritten(transform: Transform, before: EnvSpecs) -> set[Key]:
-    """Its ``_rewrites``. With an ``_inv_call`` of its own it may change any action, and what the user gave is kept."""
-    inverts = type(transform)._inv_call is not Transform._inv_call
+    """Its ``_rewrites``. One that a TensorDict is given may change any action in it, and what the user gave is kept."""
+    inverts = "inverse" in transform._tensordict_hooks()
     return transform._rewrites() | (set(leaf_specs(before.full_action_spec)) if inverts else set())
 
 

@@ -17,12 +17,10 @@ from envcli.transforms.transform import Transform
 
 __all__ = ["TensorDictRows", "speaks_tensordict"]
 
-_HOOKS = ("_call", "_step", "_reset", "_inv_call")
-
 
 def speaks_tensordict(transform: Transform) -> bool:
-    """Does the class of ``transform`` write a TensorDict hook of its own?"""
-    return any(getattr(type(transform), name) is not getattr(Transform, name) for name in _HOOKS)
+    """Does the class of ``transform`` write a TensorDict hook that is to be run?"""
+    return bool(transform._tensordict_hooks())
 
 
 class TensorDictRows:
@@ -88,9 +86,9 @@ class TensorDictRows:
             rows = target[full]
             inwards = target is self._inner
             shared = source.tensors.get(full) is rows and (inwards or not is_passing(rows))
-            known_better = shared or (inwards and full not in self._taken)
+            known_better = shared or inwards != (full in self._taken)  # outwards: the user's own action
             if full in source and known_better and before.get(as_user_key(path), None) is value:
-                continue  # the same memory; or, on the way in, what the simulator knows better
+                continue  # the same memory; or what the other side knows better
             rows[t][mask] = value[mask].detach().to(rows.device)
 
 

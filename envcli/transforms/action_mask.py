@@ -33,6 +33,8 @@ class ActionMask(Transform):
         ActionError: from ``step`` and ``rollout``: an action that the mask forbids.
     """
 
+    _resets_by_call = True
+
     def __init__(self, action_key: NestedKey = "action", mask_key: NestedKey = "action_mask") -> None:
         super().__init__()
         self.action_key, self.mask_key = action_key, mask_key

@@ -90,20 +90,20 @@ class ActionScaling(LocScale, ActionTransform):
 
     def normalize(self, action: torch.Tensor) -> torch.Tensor:
         """The simulator's ``[*lead, *value]`` as the user gives it."""
-        factor, term = self._line(action.dtype)
-        return (action - term) / torch.where(factor == 0, 1, factor)
+        return self._apply_transform(action)
 
     def denormalize(self, action: torch.Tensor) -> torch.Tensor:
         """The user's ``[*lead, *value]`` as the simulator gets it."""
-        factor, term = self._line(action.dtype)
-        moved = action * factor + term
-        return moved if self._within is None else moved.clamp(*self._within)
+        return self._inv_apply_transform(action)
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
-        return self.normalize(obs)
+        factor, term = self._line(obs.dtype)
+        return (obs - term) / torch.where(factor == 0, 1, factor)
 
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
-        return self.denormalize(state)
+        factor, term = self._line(state.dtype)
+        moved = state * factor + term
+        return moved if self._within is None else moved.clamp(*self._within)
 
     def _line(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """Factor and term: the simulator's action is ``user's * factor + term``."""

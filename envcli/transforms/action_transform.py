@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
+from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
-from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
 
@@ -87,9 +88,11 @@ class ActionTransform(Transform, ABC):
     def _rewrites(self) -> set[Key]:
         return set(map(as_path, self.in_keys_inv))
 
-    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        super()._bind(inner, outer)
-        self._root_moves = self._next_moves = ()
+    def _row_hooks(self) -> RowHooks:
+        return RowHooks(inverse=super()._row_hooks().inverse)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        return tensordict_reset
 
     def extra_repr(self) -> str:
         """The actions, for ``repr``."""

@@ -13,8 +13,9 @@ from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
 from envcli.rows.env_specs import leaf_specs
-from envcli.specs import Composite, Unbounded
-from envcli.transforms.episode_starts import done_before
+from envcli.specs import Composite, TensorSpec, Unbounded
+from envcli.transforms.episode_starts import begun, done_before
+from envcli.transforms.overriding import is_written_for
 from envcli.transforms.transform import Transform
 from envcli.transforms.windows import time_axis
 
@@ -44,11 +45,19 @@ class AlongEpisode(Transform, ABC):
         super().__init__(["reward"] if in_keys is None else in_keys)
         self._start = start
         self._kept: dict[Key, torch.Tensor] = {}  # values that nobody outside carries along
+        self._leaves: dict[NestedKey, TensorSpec] = {}
         self._pair()
 
     @abstractmethod
     def _following(self, before: Any, reward: Any) -> Any:  # Any: floats, arrays and tensors alike
         """The value after ``reward``, where it was ``before``."""
+
+    def _rule(self) -> Callable[[Any, Any], Any]:
+        """``_following``, or, for tensors only, the ``_apply_transform(reward, before)`` that a subclass wrote."""
+        if is_written_for(type(self), "_following", "_apply_transform"):
+            return self._following
+        change: Any = self._apply_transform  # Any: TorchRL's of two arguments
+        return lambda before, reward: change(reward, before)
 
     @abstractmethod
     def _name(self, reward: str) -> str:
@@ -76,7 +85,8 @@ class AlongEpisode(Transform, ABC):
             for in_key, key in zip(self.in_keys, self.out_keys, strict=True)
             if (leaf := rewards.get(as_path(in_key))) is not None
         }
-        output_spec[self._family()] = self._with_values(output_spec[self._family()])
+        family = "full_reward_spec" if self._is_reward() else "full_observation_spec"
+        output_spec[family] = self._with_values(output_spec[family])
         return output_spec
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
@@ -84,10 +94,11 @@ class AlongEpisode(Transform, ABC):
 
         Not those that are rewards: a reward is not carried over to the next step.
         """
-        return self._with_values(state_spec) if self._family() == "full_observation_spec" else state_spec
+        return state_spec if self._is_reward() else self._with_values(state_spec)
 
-    def _family(self) -> str:
-        return "full_observation_spec"
+    def _is_reward(self) -> bool:
+        """Are the values announced as rewards?"""
+        return False
 
     def _with_values(self, spec: Composite) -> Composite:
         for key, leaf in self._leaves.items():
@@ -116,18 +127,20 @@ class AlongEpisode(Transform, ABC):
         self, reward: torch.Tensor, root: torch.Tensor, following: torch.Tensor, kept: bool
     ) -> Callable[[int], None]:
         rows = (reward, root, following)
+        move = self._rule()
+        own = move == self._following
         moved: Sequence[Any] = [as_numbers(row) for row in rows]  # Any: views of floats, arrays or tensors
-        if None in moved:
+        if None in moved or not own:
             moved = rows
-        if moved is rows and torch.bfloat16 not in {row.dtype for row in rows}:  # numpy has no such type
+        if own and moved is rows and torch.bfloat16 not in {row.dtype for row in rows}:  # numpy has no such type
             moved = [row.numpy() for row in rows]
         rewards, before, after = moved
 
         def step(t: int) -> None:
-            after[t] = self._following(before[t], rewards[t])
+            after[t] = move(before[t], rewards[t])
 
         def step_and_keep(t: int) -> None:
-            before[t] = after[t] = self._following(before[t], rewards[t])
+            before[t] = after[t] = move(before[t], rewards[t])
 
         return step_and_keep if kept else step
 
@@ -139,6 +152,46 @@ class AlongEpisode(Transform, ABC):
         mask: Any = ... if where is None else torch.from_numpy(where)
         for root in self._roots:
             root[t][mask] = self._start
+
+    # -- TensorDicts ----------------------------------------------------------------------------------------------
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        for in_key, own in zip(self.in_keys, map(as_path, self.out_keys), strict=True):
+            reward = next_tensordict.get(in_key, None)
+            before = self._kept.get(own) if self._is_reward() else tensordict.get(own, None)
+            if before is None and reward is not None:
+                before = torch.full_like(reward, self._start, dtype=_roomy(reward.dtype))
+            if before is not None:
+                next_tensordict.set(own, before)
+        return self._call(next_tensordict) if self._steps_by_call else AlongEpisode._call(self, next_tensordict)
+
+    _steps_by_call = False
+    """Does a step call ``_call`` where a subclass has written that anew? As TorchRL's class of the name does."""
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        """The values, which are those before the step, moved on."""
+        rule = self._rule()
+        for in_key, own in zip(self.in_keys, map(as_path, self.out_keys), strict=True):
+            reward, before = next_tensordict.get(in_key, None), next_tensordict.get(own, None)
+            if reward is None or before is None:
+                raise TransformError(f"{type(self).__name__}: a step pays {in_key!r}; this TensorDict says none")
+            value = rule(before, reward)
+            next_tensordict.set(own, value)
+            if self._is_reward():
+                self._kept.setdefault(own, before).copy_(value)
+        return next_tensordict
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        for key in self.out_keys:
+            leaf, kept = self._leaves.get(key), self._kept.get(as_path(key))
+            zero = torch.zeros(*tensordict_reset.batch_size, 1) if leaf is None else leaf.zero()
+            start = torch.full_like(zero, self._start, device=tensordict_reset.device)
+            if not self._is_reward():
+                given = None if tensordict is None else tensordict.get(key, None)
+                tensordict_reset.set(key, begun(tensordict, given, start))
+            elif kept is not None:
+                kept.copy_(begun(tensordict, kept, start))
+        return tensordict_reset
 
     # -- a finished rollout ---------------------------------------------------------------------------------------
 
@@ -162,11 +215,11 @@ class AlongEpisode(Transform, ABC):
         given = tensordict.get(own, None)
         start = torch.full_like(rewards[0], self._start, dtype=_roomy(rewards.dtype))
         value = start if given is None else given.movedim(time, 0)[0]
-        root, following = [], []
+        root, following, rule = [], [], self._rule()
         for reward, begin in zip(rewards, begins, strict=True):
             value = torch.where(begin, start, value)
             root.append(value)
-            value = self._following(value, reward)
+            value = rule(value, reward)
             following.append(value)
         tensordict.set(own, torch.stack(root, time))
         tensordict.set(under_next(own), torch.stack(following, time))

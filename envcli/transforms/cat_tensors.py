@@ -37,6 +37,8 @@ class CatTensors(Transform):
         TransformError: the observations do not fit together, or none was found.
     """
 
+    _resets_by_call = True
+
     def __init__(
         self,
         in_keys: Sequence[NestedKey] | None = None,
@@ -75,21 +77,21 @@ class CatTensors(Transform):
                 f"CatTensors: shapes differ elsewhere than in dimension {self.dim}: {shapes}"
             ) from None
 
-    def _join_in(self, tensordict: TensorDictBase) -> TensorDictBase:
-        values = [tensordict.get(key, None) for key in self.in_keys]
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        values = [next_tensordict.get(key, None) for key in self.in_keys]
         if not values or any(value is None for value in values):
-            return tensordict
-        joined = self._joined(values, tensordict.batch_dims)
+            return next_tensordict
+        joined = self._joined(values, next_tensordict.batch_dims)
         if self.del_keys:
-            tensordict.exclude(*self.in_keys, inplace=True)
-        return tensordict.set(self.out_keys[0], joined)
+            next_tensordict.exclude(*self.in_keys, inplace=True)
+        return next_tensordict.set(self.out_keys[0], joined)
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Join what a TensorDict holds, at its root and under ``"next"``, in place; nothing where a part is missing."""
         following = tensordict.get("next", None)
         if following is not None:
-            self._join_in(following)
-        return self._join_in(tensordict)
+            self._call(following)
+        return self._call(tensordict)
 
     # -- specs ----------------------------------------------------------------------------------------------------
 

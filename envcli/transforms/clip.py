@@ -34,6 +34,8 @@ class ClipTransform(Stated, Elementwise):
         TransformError: actions would be clipped to what the simulator does not take.
     """
 
+    _resets_by_call = True
+
     def __init__(
         self,
         in_keys: Sequence[NestedKey] | None = None,
@@ -58,10 +60,13 @@ class ClipTransform(Stated, Elementwise):
     # -- values ---------------------------------------------------------------------------------------------------
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
-        return torch.clamp(obs, _held(self.low, obs.dtype), _held(self.high, obs.dtype))
+        return self._clipped(obs)
 
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
-        return self._apply_transform(state)
+        return self._clipped(state)
+
+    def _clipped(self, value: torch.Tensor) -> torch.Tensor:
+        return torch.clamp(value, _held(self.low, value.dtype), _held(self.high, value.dtype))
 
     def _array_rule(self, dtype: np.dtype[Any]) -> ArrayRule | None:
         low = None if self.low is None else np.asarray(self.low, dtype)

@@ -33,6 +33,8 @@ class DeviceCastTransform(Transform):
         TransformError: keys are named, and it stands in an env.
     """
 
+    _resets_by_call = True
+
     def __init__(
         self,
         device: torch.device | str,

@@ -34,6 +34,7 @@ class DTypeCastTransform(Transform):
     """
 
     _keeps_values = False
+    _resets_by_call = True
 
     def __init__(
         self,

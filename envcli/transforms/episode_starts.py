@@ -8,7 +8,7 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.keys import Key
 
-__all__ = ["done_before"]
+__all__ = ["begun", "done_before"]
 
 
 def done_before(tensordict: TensorDictBase, time: int, group: Key, who: str) -> torch.Tensor:
@@ -25,3 +25,15 @@ def done_before(tensordict: TensorDictBase, time: int, group: Key, who: str) -> 
             before.select(time, 0).fill_(False)
             return before
     raise TransformError(f"{who}: expected ('next', 'done'), which says where episodes end, found none")
+
+
+def begun(tensordict: TensorDictBase | None, given: torch.Tensor | None, start: torch.Tensor) -> torch.Tensor:
+    """``[*batch, *value]``: ``start`` where a reset begins an episode, ``given`` elsewhere.
+
+    Who is reset is in ``"_reset"`` of ``tensordict``, ``[*batch, 1]`` bool; all, where that or ``given`` is missing.
+    """
+    where = None if tensordict is None else tensordict.get("_reset", None)
+    if tensordict is None or where is None or given is None:
+        return start
+    mask = where.reshape(*tensordict.batch_size, *[1] * (start.ndim - tensordict.batch_dims))
+    return torch.where(mask, start, given)

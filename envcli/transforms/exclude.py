@@ -7,6 +7,7 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite
 from envcli.transforms.transform import Transform
 
@@ -43,9 +44,17 @@ class ExcludeTransform(Transform):
         following = [as_user_key(under_next(path)) for path in self._paths]
         return tensordict if self.inverse else tensordict.exclude(*self.excluded_keys, *following)
 
-    def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """With ``inverse``, a shallow copy without these keys."""
-        return tensordict.exclude(*self.excluded_keys) if self.inverse else tensordict.copy()
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return next_tensordict if self.inverse else next_tensordict.exclude(*self.excluded_keys)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        return ExcludeTransform._call(self, tensordict_reset)
+
+    def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return tensordict.exclude(*self.excluded_keys) if self.inverse else tensordict
+
+    def _row_hooks(self) -> RowHooks:
+        return RowHooks()
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """Without these entries."""

@@ -29,16 +29,21 @@ class FiniteTensorDictCheck(Transform):
             as in TorchRL.
     """
 
+    _resets_by_call = True
+
     def __init__(self) -> None:
         super().__init__()
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """``tensordict`` itself, if every float in it is finite."""
-        for path in leaf_paths(tensordict):
-            value = tensordict.get(as_user_key(path))
+        return self._call(tensordict)
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        for path in leaf_paths(next_tensordict):
+            value = next_tensordict.get(as_user_key(path))
             if value.is_floating_point() and not value.isfinite().all():
                 _refuse(path, value, "")
-        return tensordict
+        return next_tensordict
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         shown = {path[1:] for path in outer if path[0] == "next"}

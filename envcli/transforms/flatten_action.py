@@ -59,9 +59,16 @@ class FlattenAction(ActionTransform):
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         return obs.flatten(*self._span)
 
-    def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """The simulator's shape, on a shallow copy."""
-        tensordict = tensordict.copy()
+    def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
+        if len(self.in_keys_inv) != 1:
+            raise TransformError(
+                f"FlattenAction: a value does not say which of {self.in_keys_inv} it is. Call inv on a TensorDict"
+            )
+        return self._unflattened(state, 0)
+
+    def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        if len(self.in_keys_inv) == 1:
+            return super()._inv_call(tensordict)
         for i, (in_key, out_key) in enumerate(zip(self.in_keys_inv, self.out_keys_inv, strict=True)):
             value = tensordict.get(out_key, None)
             if value is not None:

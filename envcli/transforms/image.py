@@ -15,6 +15,7 @@ from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
+from envcli.transforms.overriding import is_written_for, place_of
 from envcli.transforms.transform import Transform
 
 __all__ = ["ByteRule", "ImageSequence", "ImageTransform", "channel_axis", "height_and_width"]
@@ -22,6 +23,8 @@ __all__ = ["ByteRule", "ImageSequence", "ImageTransform", "channel_axis", "heigh
 ByteRule: TypeAlias = Callable[[Array], Array]
 
 _CHANNELS = (1, 3, 4)  # gray, RGB, RGB and opacity
+
+_IN_FEWER_STEPS = ("_channels_alike", "_makes_unit_floats", "_of_frame", "_on_bytes")
 
 
 class ImageTransform(Transform, ABC):
@@ -90,6 +93,7 @@ class ImageTransform(Transform, ABC):
         return Bounded(low, high, shape=shape, device=leaf.device, dtype=low.dtype)
 
     _keeps_values = False
+    _resets_by_call = True
 
     _channels_alike = False
     """Is every channel treated alike and by itself, with sums kept sums? Then grays may be made before or after."""
@@ -106,6 +110,16 @@ class ImageTransform(Transform, ABC):
 
     def _fused(self, following: Transform) -> Transform | None:
         return _in_one_pass([self], following)
+
+    def _may_join(self) -> bool:
+        """Is all that it does in ``_apply_transform``, and in what was written to do the same?
+
+        A subclass that changes one and not the other is run by itself.
+        """
+        kind, rule = type(self), "_apply_transform"
+        newer = any(place_of(kind, hook) < place_of(kind, rule) for hook in ("_bind", "_step_row", "_reset_row"))
+        known = all(is_written_for(kind, name, rule) for name in _IN_FEWER_STEPS)
+        return known and not newer and not self._tensordict_hooks()
 
     def _makes_unit_floats(self) -> bool:
         """Is a uint8 frame made a float image by moving its channels and dividing by 255, and nothing else?"""
@@ -188,6 +202,8 @@ def _in_one_pass(steps: Sequence[ImageTransform], following: Transform) -> Image
     """One transform for ``steps`` and ``following``; None if that works on other entries."""
     keys = steps[-1].out_keys
     if not isinstance(following, ImageTransform) or following.in_keys != keys or following.out_keys != keys:
+        return None
+    if not steps[-1]._may_join() or not following._may_join():
         return None
     return ImageSequence([*steps, following])
 

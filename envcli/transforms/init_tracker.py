@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite
-from envcli.transforms.episode_starts import done_before
+from envcli.transforms.episode_starts import begun, done_before
 from envcli.transforms.transform import Transform
 from envcli.transforms.windows import time_axis
 
@@ -62,6 +63,25 @@ class InitTracker(Transform):
     def _reset_row(self, t: int, where: Array | None) -> None:
         for root in self._roots:
             root[t][... if where is None else where] = True
+
+    # -- TensorDicts ----------------------------------------------------------------------------------------------
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        for path, marks in self._marks(next_tensordict):
+            next_tensordict.set(path, marks)
+        return next_tensordict
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        for path, marks in self._marks(tensordict_reset):
+            tensordict_reset.set(path, begun(tensordict, marks, ~marks))
+        return tensordict_reset
+
+    def _marks(self, tensordict: TensorDictBase) -> Iterator[tuple[Key, torch.Tensor]]:
+        """Paths, and false in the shape of the ``done`` beside each."""
+        for path in map(as_path, self.out_keys):
+            done = tensordict.get((*path[: -len(as_path(self.init_key))], "done"), None)
+            shape = (*tensordict.batch_size, 1) if done is None else done.shape
+            yield path, torch.zeros(shape, dtype=torch.bool, device=tensordict.device)
 
     # -- a finished rollout ---------------------------------------------------------------------------------------
 

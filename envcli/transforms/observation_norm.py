@@ -38,6 +38,8 @@ class ObservationNorm(Affine):
         TransformError: it is used before ``loc`` and ``scale`` are known.
     """
 
+    _resets_by_call = True
+
     def __init__(
         self,
         loc: Numbers | None = None,

@@ -40,6 +40,8 @@ class RenameTransform(Transform):
             is taken, or a state that is renamed one way only.
     """
 
+    _resets_by_call = True
+
     def __init__(
         self,
         in_keys: Sequence[NestedKey],
@@ -73,12 +75,14 @@ class RenameTransform(Transform):
         """Rename in place, under ``"next"`` as well; what is missing is left out."""
         following = tensordict.get("next", None)
         if following is not None and not any(old[0] == "next" for old, _ in self._pairs):
-            self._renamed(following, self._pairs)
-        return self._renamed(tensordict, self._pairs)
+            self._call(following)
+        return self._call(tensordict)
 
-    def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """The simulator's names, on a shallow copy."""
-        return self._renamed(tensordict.copy(), [(new, old) for old, new in self._pairs_inv])
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return self._renamed(next_tensordict, self._pairs)
+
+    def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return self._renamed(tensordict, [(new, old) for old, new in self._pairs_inv])
 
     def _renamed(self, tensordict: TensorDictBase, pairs: _Pairs) -> TensorDictBase:
         found = [(new, tensordict.get(as_user_key(old), None), as_user_key(old)) for old, new in pairs]

@@ -40,8 +40,8 @@ class RewardSum(AlongEpisode):
         super().__init__(0.0, in_keys, out_keys)
         self.reward_spec = reward_spec
 
-    def _family(self) -> str:
-        return "full_reward_spec" if self.reward_spec else "full_observation_spec"
+    def _is_reward(self) -> bool:
+        return self.reward_spec
 
     def _roles(self) -> Roles:
         return Roles(totals=set(map(as_path, self.out_keys)) if self.reward_spec else set())

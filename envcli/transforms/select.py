@@ -6,6 +6,7 @@ from tensordict import TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite
 from envcli.transforms.exclude import left_out, matches
 from envcli.transforms.transform import Transform
@@ -36,15 +37,23 @@ class SelectTransform(Transform):
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """``tensordict`` with these keys, rewards and flags; outside an env those called as usual."""
-        names = [("reward",)] if self.keep_rewards else []
-        names += [("done",), ("terminated",), ("truncated",)] if self.keep_dones else []
-        keep = {*self._always, *names, *map(as_path, self.selected_keys)}
+        keep = self._kept()
         keep |= {("next", *path) for path in keep}
         return tensordict.select(*map(as_user_key, keep), strict=False)
 
-    def inv(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Nothing: a shallow copy."""
-        return tensordict.copy()
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return next_tensordict.select(*map(as_user_key, self._kept()), strict=False)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        return SelectTransform._call(self, tensordict_reset)
+
+    def _kept(self) -> set[Key]:
+        names = [("reward",)] if self.keep_rewards else []
+        names += [("done",), ("terminated",), ("truncated",)] if self.keep_dones else []
+        return {*self._always, *names, *map(as_path, self.selected_keys)}
+
+    def _row_hooks(self) -> RowHooks:
+        return RowHooks()
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """Only these entries."""

@@ -19,6 +19,7 @@ class ShapeTransform(Transform, ABC):
     """A transform that moves or adds dimensions: bounds move along, and an action goes the same way back."""
 
     _keeps_values = False
+    _resets_by_call = True
 
     def _derived(self, spec: Composite) -> Composite:
         present = leaf_specs(spec)

@@ -29,6 +29,8 @@ class SignTransform(Elementwise):
         TransformError: in an env: an action whose sign its own bounds do not hold.
     """
 
+    _resets_by_call = True
+
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         return torch.sign(obs)
 

@@ -23,6 +23,8 @@ class SqueezeTransform(UnsqueezeTransform):
         TransformError: the dimension is not 1 long.
     """
 
+    _keeps_values = False
+
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         return self._without(obs)
 

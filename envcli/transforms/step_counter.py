@@ -12,7 +12,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Categorical, Composite
-from envcli.transforms.episode_starts import done_before
+from envcli.transforms.episode_starts import begun, done_before
 from envcli.transforms.transform import Transform
 from envcli.transforms.windows import time_axis
 
@@ -94,8 +94,7 @@ class StepCounter(Transform):
         return {path, under_next(path)}
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        path, flag = as_path(self.step_count_key), under_next(as_path(self.truncated_key))
-        raised = [flag, (*flag[:-1], "done")] if self.update_done else [flag]
+        path, raised = as_path(self.step_count_key), map(under_next, self._flags())
         self._raised = [outer.array(p) for p in raised if p in outer]
         self._root, self._next = outer.array(path), outer.array(under_next(path))
         self._single = not outer.batch_size
@@ -119,6 +118,35 @@ class StepCounter(Transform):
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         self._root[t][... if where is None else where] = 0
+
+    # -- TensorDicts ----------------------------------------------------------------------------------------------
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        path = as_path(self.step_count_key)
+        before = tensordict.get(path, None)
+        if before is None:
+            raise TransformError(f"StepCounter: a step counts on from {self.step_count_key!r}, and there is none")
+        next_tensordict.set(path, before + 1)
+        if self.max_steps is not None:
+            over = before + 1 >= self.max_steps
+            for flag in self._flags():
+                given = next_tensordict.get(flag, None)
+                if given is not None or flag == as_path(self.truncated_key):
+                    next_tensordict.set(flag, over if given is None else given | over)
+        return next_tensordict
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        path, flag = as_path(self.step_count_key), as_path(self.truncated_key)
+        zero = torch.zeros(*tensordict_reset.batch_size, 1, dtype=torch.int64, device=tensordict_reset.device)
+        given = None if tensordict is None else tensordict.get(path, None)
+        tensordict_reset.set(path, begun(tensordict, given, zero))
+        if self.max_steps is not None and tensordict_reset.get(flag, None) is None:
+            tensordict_reset.set(flag, torch.zeros_like(zero, dtype=torch.bool))
+        return tensordict_reset
+
+    def _flags(self) -> list[Key]:
+        flag = as_path(self.truncated_key)
+        return [flag, (*flag[:-1], "done")] if self.update_done else [flag]
 
     # -- a finished rollout ---------------------------------------------------------------------------------------
 
@@ -147,7 +175,7 @@ class StepCounter(Transform):
             )
         flag = as_path(self.truncated_key)
         over = counts == max_steps
-        for path in [flag, (*flag[:-1], "done")] if self.update_done else [flag]:
+        for path in self._flags():
             given = tensordict.get(under_next(path), None)
             if given is None and path != flag:
                 continue

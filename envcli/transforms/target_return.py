@@ -31,6 +31,8 @@ class TargetReturn(AlongEpisode):
         TransformError: ``in_keys`` and ``out_keys`` are not equally many, or two targets have one name.
     """
 
+    _steps_by_call = True
+
     def __init__(
         self,
         target_return: float,
@@ -44,6 +46,9 @@ class TargetReturn(AlongEpisode):
         super().__init__(float(target_return), in_keys, out_keys)
         self.target_return, self.mode = target_return, mode
         self._reduces = mode == "reduce"
+
+    def _apply_transform(self, reward: Any, target_return: Any) -> Any:  # type: ignore[override]  # as in TorchRL
+        return self._following(target_return, reward)
 
     def _following(self, before: Any, reward: Any) -> Any:
         return before - reward if self._reduces else before

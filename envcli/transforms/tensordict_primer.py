@@ -15,6 +15,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
+from envcli.transforms.episode_starts import begun
 from envcli.transforms.transform import Transform
 
 __all__ = ["TensorDictPrimer"]
@@ -182,6 +183,14 @@ class TensorDictPrimer(Transform):
         for path, value in self._first(where).items():
             rows = self._roots[path]
             rows[t][mask] = value[mask].to(rows.device)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        mask = None if tensordict is None else tensordict.get("_reset", None)
+        where = None if mask is None else mask.reshape(tensordict_reset.batch_size).cpu().numpy()
+        for path, value in self._first(where).items():
+            given = None if tensordict is None else tensordict.get(path, None)
+            tensordict_reset.set(path, begun(tensordict, given, value))
+        return tensordict_reset
 
     def extra_repr(self) -> str:
         """The entries, for ``repr``."""

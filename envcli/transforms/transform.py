@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import Any, Self
 
 import torch
@@ -18,6 +19,7 @@ from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.inside import Inside
+from envcli.transforms.overriding import is_overtaken, is_written_for, place_of, writer
 
 __all__ = ["Transform"]
 
@@ -30,7 +32,15 @@ class Transform(torch.nn.Module):
 
     A transform that needs more than one value at a time writes the row hooks ``_bind``, ``_step_row``, ``_reset_row``
     and ``_inv_row``, or, as for TorchRL, the TensorDict hooks ``_call``, ``_step``, ``_reset`` and ``_inv_call``, which
-    cost some TensorDicts a step.
+    cost some TensorDicts a step. A class may write both, where they say the same: rows are run then.
+
+    A rollout has room for what the specs name: when a TensorDict hook writes another entry, that is a SpecError.
+    (TorchRL keeps it, beside specs that do not tell of it.) Announce it in ``transform_observation_spec``, or name it
+    in ``out_keys`` where ``_apply_transform`` makes it.
+
+    Of any transform a subclass may write any of these methods anew, as in TorchRL: what was written to do the same
+    faster (``_step_row`` beside ``_apply_transform``, say) is left aside then. Where rows do what cannot be done on a
+    TensorDict, ``super()._step`` and the like raise a TransformError.
 
     Args:
         in_keys: what is read on the way to the user.
@@ -79,6 +89,9 @@ class Transform(torch.nn.Module):
     False and saves them.
     """
 
+    _resets_by_call = False
+    """Does a reset call ``_call`` too where a subclass wrote that anew? As TorchRL's class of the same name does."""
+
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         """``[*lead, *value]`` -> ``[*lead, *new value]``, for one pair of ``in_keys`` and ``out_keys``."""
         raise TransformError(
@@ -108,6 +121,10 @@ class Transform(torch.nn.Module):
         return self._inv_call(tensordict.copy())
 
     def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        self._require_twin("_call", "_step_row", "_call", "_step")
+        return self._by_values(next_tensordict)
+
+    def _by_values(self, next_tensordict: TensorDictBase) -> TensorDictBase:
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
             value = next_tensordict.get(in_key, None)
             if value is not None:
@@ -115,18 +132,34 @@ class Transform(torch.nn.Module):
         return next_tensordict
 
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        self._require_twin("_step", "_step_row", "_call")
         return self._call(next_tensordict)
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
         """What a reset shows. As in TorchRL, a subclass that writes ``_call`` says here if a reset calls it too."""
-        return self._call(tensordict_reset) if type(self)._call is Transform._call else tensordict_reset
+        self._require_twin("_reset", "_reset_row", "_call")
+        if type(self)._call is Transform._call:
+            return self._by_values(tensordict_reset)
+        return self._call(tensordict_reset) if self._resets_by_call else tensordict_reset
 
     def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        self._require_twin("_inv_call", "_inv_row")
         for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
             value = tensordict.get(out_key, None)
             if value is not None:
                 tensordict.set(in_key, self._inv_apply_transform(value))
         return tensordict
+
+    def _require_twin(self, asked: str, row_hook: str, *twins: str) -> None:
+        """Raise TransformError where ``row_hook`` does what no change of values does, nor ``twins`` of its class."""
+        kind, rule = writer(type(self), row_hook), _SHORTCUTS[row_hook]
+        if kind is Transform or getattr(type(self), rule) is not getattr(Transform, rule):
+            return
+        if all(getattr(kind, twin, None) is getattr(Transform, twin) for twin in twins):
+            raise TransformError(
+                f"{kind.__name__} works on the steps of an env only: its {asked} cannot do on a TensorDict what "
+                f"{row_hook} does. In a subclass override {row_hook} instead, or put a transform of your own beside it"
+            )
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
@@ -219,6 +252,8 @@ class Transform(torch.nn.Module):
         """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
         before = set(self.__dict__)
         self._bind(inner, outer)
+        if any(is_overtaken(type(self), hook, rule) for hook, rule in _SHORTCUTS.items()):
+            Transform._bind(self, inner, outer)
         self._of_rows |= set(self.__dict__) - before
 
     def __getstate__(self) -> dict[str, Any]:
@@ -234,7 +269,9 @@ class Transform(torch.nn.Module):
         ]
         self._onwards, self._inwards = self._apply_transform, self._inv_apply_transform
         moves = (*self._root_moves, *self._next_moves, *self._inverse_moves)
-        if self._keeps_values and any(is_passing(source) for source, _ in moves):
+        rules = ("_apply_transform", "_inv_apply_transform")
+        keeps = self._keeps_values or not all(is_written_for(type(self), "_keeps_values", rule) for rule in rules)
+        if keeps and any(is_passing(source) for source, _ in moves):
             self._onwards, self._inwards = _of_copies(self._onwards), _of_copies(self._inwards)
 
     def _moves(
@@ -266,13 +303,33 @@ class Transform(torch.nn.Module):
 
     def _row_hooks(self) -> RowHooks:
         """The hooks above, those that have something to do. Called after ``_bind``."""
-        kind = type(self)
-        inverts = kind._inv_row is not Transform._inv_row or self._inverse_moves
-        steps = kind._step_row is not Transform._step_row or self._next_moves
-        resets = kind._reset_row is not Transform._reset_row or self._root_moves
         return RowHooks(
-            self._inv_row if inverts else None, self._step_row if steps else None, self._reset_row if resets else None
+            self._hook("_inv_row", self._inverse_moves),
+            self._hook("_step_row", self._next_moves),
+            self._hook("_reset_row", self._root_moves),
         )
+
+    def _hook(self, name: str, moves: Sequence[object]) -> Any:  # Any: one of three kinds of functions
+        plain = getattr(Transform, name)
+        if is_overtaken(type(self), name, _SHORTCUTS[name]):
+            return MethodType(plain, self) if moves else None
+        return getattr(self, name) if moves or getattr(type(self), name) is not plain else None
+
+    def _tensordict_hooks(self) -> set[str]:
+        """For which of ``"inverse"``, ``"step"`` and ``"reset"`` a TensorDict hook is to be run, and no row hook.
+
+        That is where a class below the one that writes the row hook writes a TensorDict hook.
+        """
+        kind = type(self)
+        rows = {name: min(place_of(kind, name), place_of(kind, "_row_hooks")) for name in _SHORTCUTS}
+        called, resets = place_of(kind, "_call"), place_of(kind, "_reset")
+        by_call = called < rows["_reset_row"] and (self._resets_by_call or resets <= rows["_reset_row"])
+        found = {
+            "inverse": place_of(kind, "_inv_call") < rows["_inv_row"],
+            "step": min(called, place_of(kind, "_step")) < rows["_step_row"],
+            "reset": by_call or resets < rows["_reset_row"],
+        }
+        return {name for name, speaks in found.items() if speaks}
 
     # -- beyond its own rows --------------------------------------------------------------------------------------
 
@@ -331,6 +388,14 @@ class Transform(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+_SHORTCUTS = {
+    "_inv_row": "_inv_apply_transform",
+    "_step_row": "_apply_transform",
+    "_reset_row": "_apply_transform",
+}
+"""The row hooks, and of which method on values a class may have written them to do the same."""
 
 
 def _of_copies(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:

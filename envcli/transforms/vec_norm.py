@@ -51,6 +51,8 @@ class VecNorm(Transform):
         TransformError: an entry is not there, or its shape does not end as ``shapes`` says.
     """
 
+    _resets_by_call = True
+
     def __init__(
         self,
         in_keys: Sequence[NestedKey] | None = None,
@@ -186,18 +188,21 @@ class VecNorm(Transform):
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Learn from and normalise a TensorDict, in place; see the class."""
-        lead = tensordict.batch_dims
+        return self._call(tensordict)
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        lead = next_tensordict.batch_dims
         for i, (in_key, out_key) in enumerate(zip(self.in_keys, self.out_keys, strict=True)):
             both = [(as_path(in_key), as_path(out_key)), (under_next(as_path(in_key)), under_next(as_path(out_key)))]
-            found = [(value, path) for own, path in both if (value := tensordict.get(own, None)) is not None]
+            found = [(value, path) for own, path in both if (value := next_tensordict.get(own, None)) is not None]
             if found:
                 sums = self._require_sums(i, found[0][0].shape[lead:])
                 with self._alone():
                     self._learn(sums, found[0][0].detach().cpu().numpy())
                     moments = sums.moments(self.eps)
                 for value, path in found:
-                    tensordict.set(path, _normal(value, *moments))
-        return tensordict
+                    next_tensordict.set(path, _normal(value, *moments))
+        return next_tensordict
 
     def _learn(self, sums: RunningSums, values: Array) -> None:
         if self._learns():

@@ -196,3 +196,19 @@ def test_a_transform_may_keep_what_it_was_shown() -> None:
         td = env.rand_step(td)
         assert td["next", "observation"].tolist() == [1]
         td = env.step_mdp(td)
+
+
+def test_a_reset_leaves_the_action_alone() -> None:
+    class Halved(Transform):
+        def __init__(self) -> None:
+            super().__init__(in_keys_inv=["action"])
+
+        def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return tensordict.set("action", tensordict["action"] / 2)
+
+        def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+            return tensordict_reset
+
+    data = TransformedEnv(CountingEnv(2), Halved()).rollout(6, break_when_any_done=False)
+    assert torch.equal(data["next", "reward"], data["action"] / 2)
+    assert len(data["action"].unique()) == 6, "each was drawn for its step"
