@@ -40,7 +40,7 @@ FAMILIES = {  # folder -> the word for one of it, the suffix its classes may car
 
 _PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
 
-_CONTAINERS = {"compose"}  # chosen by writing several nodes, not by a type of their own
+_NO_TYPES = {"callable_transform", "compose"}  # no YAML can write a function; several nodes are a Compose
 
 _ROOT = Path(__file__).parent.parent
 _CLASS = re.compile(r"^class (\w+)\((.*)\):", re.MULTILINE)
@@ -192,7 +192,7 @@ def _files(family: str) -> dict[str, str]:
     contract, suffix = FAMILIES[family]
     found = {}
     for path in sorted((_ROOT / family).glob("*.py")):
-        if path.stem.startswith("_") or path.stem in {contract, *_CONTAINERS}:
+        if path.stem.startswith("_") or path.stem in {contract, *_NO_TYPES}:
             continue
         folded = path.stem.replace("_", "")
         for class_name, bases in _CLASS.findall(path.read_text(encoding="utf-8")):
