@@ -15,12 +15,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews, is_passing
 from envcli.transforms.transform import Transform
 
-__all__ = ["TensorDictRows", "speaks_tensordict"]
-
-
-def speaks_tensordict(transform: Transform) -> bool:
-    """Does the class of ``transform`` write a TensorDict hook that is to be run?"""
-    return bool(transform._tensordict_hooks())
+__all__ = ["TensorDictRows"]
 
 
 class TensorDictRows:
