@@ -62,9 +62,13 @@ def offered(tensordict: TensorDictBase, path: Key, value: torch.Tensor) -> Tenso
 
 
 def refuses(env: Env, tensordict: TensorDictBase) -> bool:
-    """Does ``step`` refuse ``tensordict``?"""
+    """Does ``step`` refuse ``tensordict``? Whoever takes any batch size is given it as it is, and may refuse it its way."""
     try:
         env.step(tensordict)
     except SpecError:
+        return True
+    except Exception:
+        if env.batch_locked:
+            raise
         return True
     return False

@@ -275,3 +275,24 @@ def test_the_inherited_tests_can_fail(test: str) -> None:
 
     with pytest.raises(AssertionError):
         getattr(Contract(), test)()
+
+
+def test_an_env_of_any_batch_size_refuses_actions_in_its_own_way() -> None:
+    class Free(StatelessEnv):
+        batch_locked = False
+
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            action = tensordict["action"]
+            if action.shape != tensordict["position"].shape or not ((action >= 0) & (action <= 1)).all():
+                raise RuntimeError("no such action")
+            return super()._step(tensordict)
+
+    assert "wrong actions are refused" not in broken(Free())
+
+
+def test_on_the_host_a_tensordict_may_have_no_device() -> None:
+    class Plain(CountingEnv):
+        def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+            return super()._reset(tensordict, **options).clear_device_()
+
+    assert not broken(Plain(device="cpu"))
