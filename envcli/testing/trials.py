@@ -62,7 +62,7 @@ def offered(tensordict: TensorDictBase, path: Key, value: torch.Tensor) -> Tenso
 
 
 def refuses(env: Env, tensordict: TensorDictBase) -> bool:
-    """Does ``step`` refuse ``tensordict``? Whoever takes any batch size is given it as it is, and may refuse it its way."""
+    """Does ``step`` refuse ``tensordict``? Whoever takes any batch size may do so in its own way."""
     try:
         env.step(tensordict)
     except SpecError:
