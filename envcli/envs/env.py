@@ -23,7 +23,8 @@ from envcli.keys import NestedKey, as_user_key
 from envcli.mdp import step_mdp
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.action_gate import masked
-from envcli.rows.env_specs import FAMILIES, leaf_specs, usable
+from envcli.rows.env_shape import usable
+from envcli.rows.env_specs import FAMILIES, leaf_specs
 from envcli.rows.row_env import RowEnv
 from envcli.seeding import as_seed, seed_chain
 from envcli.specs import TensorSpec
@@ -282,7 +283,9 @@ class Env(RowEnv):
                     "rollout: of another batch size than the env's, or with a step or reset of your own, there is no "
                     "break_when_all_done, set_truncated or out"
                 )
-            return self._unrolled(max_steps, policy, callback, auto_reset, break_when_any_done, tensordict)
+            moment = self._first_moment(tensordict, auto_reset)
+            acts = None if policy is None else on_tensordicts(policy, self)
+            return unrolled(self, max_steps, moment, acts, callback, stop=break_when_any_done is not False)
         if set_truncated:
             check_truncatable(self)
         if out is not None:
@@ -319,25 +322,16 @@ class Env(RowEnv):
         result = (buffer.compact() if out is None else buffer).tensordict(device=self.device)
         return result.contiguous() if return_contiguous else result
 
-    def _unrolled(
-        self,
-        max_steps: int,
-        policy: Callable[..., Any] | None,
-        callback: Callback | None,
-        auto_reset: bool,
-        break_when_any_done: bool | None,
-        tensordict: TensorDictBase | None,
-    ) -> TensorDictBase:
-        """A rollout of the batch size of ``tensordict``; flags that it lacks are down."""
-        moment = None if tensordict is None else tensordict.copy()
-        if moment is not None:
-            lead = moment.batch_size[: moment.ndim - self.ndim]
-            for path, leaf in leaf_specs(self.full_done_spec).items():
-                if moment.get(as_user_key(path), None) is None:
-                    moment.set(as_user_key(path), leaf.zero(lead))
-        moment = self.reset(moment) if moment is None or auto_reset else self.maybe_reset(moment)
-        acts = None if policy is None else on_tensordicts(policy, self)
-        return unrolled(self, max_steps, moment, acts, callback, stop=break_when_any_done is not False)
+    def _first_moment(self, tensordict: TensorDictBase | None, reset: bool) -> TensorDictBase:
+        """Where a rollout by steps begins; flags that ``tensordict`` lacks are down."""
+        if tensordict is None:
+            return self.reset()
+        moment = tensordict.copy()
+        lead = moment.batch_size[: moment.ndim - self.ndim]
+        for path, leaf in leaf_specs(self.full_done_spec).items():
+            if moment.get(as_user_key(path), None) is None:
+                moment.set(as_user_key(path), leaf.zero(lead))
+        return self.reset(moment) if reset else self.maybe_reset(moment)
 
     # -- the whole ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from envcli.keys import DONE_FAMILY
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Categorical, Composite
 
-__all__ = ["EndRows", "done_family"]
+__all__ = ["EndRows", "completed", "done_family"]
 
 
 def done_family(batch_size: Sequence[int] = (), device: torch.device | None = None) -> Composite:
@@ -22,6 +22,20 @@ def done_family(batch_size: Sequence[int] = (), device: torch.device | None = No
     """
     flag = Categorical(2, shape=torch.Size([*batch_size, 1]), dtype=torch.bool, device=device)
     return Composite(dict.fromkeys(DONE_FAMILY, flag), shape=torch.Size(batch_size), device=device)
+
+
+def completed(flags: Composite, device: torch.device | None) -> Composite:
+    """``flags`` with ``terminated`` beside each ``done``, the other way round, and both in a group without any flag."""
+    flags = flags.clone(recurse=False)
+    for name, inner in list(flags.items()):
+        if isinstance(inner, Composite):
+            flags.set(name, completed(inner, device))
+    if flags.is_empty():
+        flags.set("done", Categorical(2, shape=[*flags.shape, 1], dtype=torch.bool, device=device))
+    for one, other in (("done", "terminated"), ("terminated", "done")):
+        if one in flags and other not in flags:
+            flags.set(other, flags[one])
+    return flags
 
 
 class EndRows:

@@ -6,13 +6,15 @@ from typing import Any, Self
 
 import torch
 
-from envcli.errors import ConfigError, SpecError
+from envcli.errors import SpecError
 from envcli.keys import DONE_FAMILY, Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Layout
+from envcli.rows.done_family import completed
+from envcli.rows.env_shape import EnvShape
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
-__all__ = ["FAMILIES", "EnvSpecs", "leaf_specs", "usable"]
+__all__ = ["FAMILIES", "EnvSpecs", "leaf_specs"]
 
 FAMILIES = ("observation", "action", "reward", "done", "state")
 
@@ -32,8 +34,8 @@ class _Unbatched:
         return self if specs is None else getattr(specs, self._name)[(0,) * specs.ndim]
 
 
-class EnvSpecs:
-    """The specs of an env of shape ``batch_size``.
+class EnvSpecs(EnvShape):
+    """The specs of an env.
 
     Five composites hold everything: observation, action, reward, done family, state. All their leaves begin with
     ``batch_size``. An env assigns them in its constructor; a bare leaf gets the standard key (``"action"``,
@@ -53,45 +55,8 @@ class EnvSpecs:
     _specs_version = 0  # counts the changes, for whoever derived something from the specs
 
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
-        self._device = None if device is None else usable(device)
-        lead = (batch_size,) if isinstance(batch_size, int) else batch_size
-        self._batch_size = torch.Size(lead or ())  # type: ignore[arg-type]  # whatever torch.Size takes, as in TorchRL
+        super().__init__(device, batch_size)
         self._specs: dict[str, Composite] = {}
-
-    # -- shape and place ------------------------------------------------------------------------------------------
-
-    @property
-    def batch_size(self) -> torch.Size:
-        """The shape of the env, ``[]`` for a single one. Every entry of every TensorDict begins with it."""
-        return self._batch_size
-
-    @property
-    def shape(self) -> torch.Size:
-        """The same as ``batch_size``."""
-        return self.batch_size
-
-    @property
-    def ndim(self) -> int:
-        """The number of batch dimensions."""
-        return len(self.batch_size)
-
-    @property
-    def batch_dims(self) -> int:
-        """The same as ``ndim``."""
-        return len(self.batch_size)
-
-    def ndimension(self) -> int:
-        """The same as ``ndim``."""
-        return len(self.batch_size)
-
-    def numel(self) -> int:
-        """How many envs this is."""
-        return self.batch_size.numel()
-
-    @property
-    def device(self) -> torch.device | None:
-        """Where the tensors of this env's TensorDicts are; None: on the host, and their ``device`` is None."""
-        return self._device
 
     # -- the five -------------------------------------------------------------------------------------------------
 
@@ -365,7 +330,7 @@ class EnvSpecs:
 
     def _assign_flags(self, spec: TensorSpec) -> None:
         # not in _assign: what a transform made of the flags is taken at its word
-        flags = _complete(spec, self.device) if isinstance(spec, Composite) else spec
+        flags = completed(spec, self.device) if isinstance(spec, Composite) else spec
         self._assign("done", flags, ["done", "terminated"])
 
     def _specs_changed(self) -> None:
@@ -386,34 +351,9 @@ class EnvSpecs:
         return Composite(parts, shape=self.batch_size, device=self.device)._set_lock(_A_COPY, True)
 
 
-def usable(device: torch.device | str) -> torch.device:
-    """The device, or a ConfigError; CUDA is not started for it, or workers could not be forked."""
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ConfigError(f"device: found {device!r}, expected 'cpu', 'cuda', 'cuda:1' or the like") from None
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device: found '{found}', but torch finds no CUDA here. Leave it out, or write 'cpu'")
-    return found
-
-
 def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:
     """Path -> leaf of a Composite, nested ones included, in order."""
     return {as_path(key): leaf for key, leaf in spec.items(include_nested=True, leaves_only=True)}
-
-
-def _complete(flags: Composite, device: torch.device | None) -> Composite:
-    """``flags`` with ``terminated`` beside each ``done``, the other way round, and both in a group without any flag."""
-    flags = flags.clone(recurse=False)
-    for name, inner in list(flags.items()):
-        if isinstance(inner, Composite):
-            flags.set(name, _complete(inner, device))
-    if flags.is_empty():
-        flags.set("done", Categorical(2, shape=[*flags.shape, 1], dtype=torch.bool, device=device))
-    for one, other in (("done", "terminated"), ("terminated", "done")):
-        if one in flags and other not in flags:
-            flags.set(other, flags[one])
-    return flags
 
 
 def _only_leaf(spec: Composite) -> TensorSpec:
