@@ -155,7 +155,10 @@ def _preset(name: str) -> str | None:
 
 def _backend(cfg: Mapping[str, Any]) -> type[Any]:  # Any: a Backend, of which a YAML chooses
     kind = registry.type_of(cfg.get("backend") or {}, "backend")
-    return registry.find("backends", kind, "backend.type", bool(cfg.get("allow_imports")))
+    found = registry.find("backends", kind, "backend.type", bool(cfg.get("allow_imports")))
+    if not (hasattr(found, "from_name") and hasattr(found, "absorb")):
+        raise ConfigError(f"backend.type: {kind} is no Backend. README says how to write one: 'A backend'")
+    return found
 
 
 def _device(name: str | None) -> torch.device | None:

@@ -4,6 +4,7 @@ Each is also a built-in kind, so that code written against another library (``ex
 
     EnvcliError
     ├── SpecError (ValueError)            a value, or a spec, does not fit
+    │   ├── SpecIndexError (IndexError)   there is no such place in a spec
     │   ├── ActionError                   an action was refused before it reached the simulator
     │   └── ContractError (AssertionError)    an env breaks what every env promises
     ├── ConfigError (ValueError)          what the user typed, in YAML, in Python or in the shell
@@ -34,6 +35,7 @@ __all__ = [
     "MissingDependency",
     "MissingRun",
     "SpecError",
+    "SpecIndexError",
     "StoreError",
     "TransformError",
     "UnknownName",
@@ -48,6 +50,10 @@ class EnvcliError(Exception):
 
 class SpecError(EnvcliError, ValueError):
     """A value is not a member of its spec, or two specs that must agree do not."""
+
+
+class SpecIndexError(SpecError, IndexError):
+    """A spec is indexed where it has nothing; a loop over it ends there."""
 
 
 class ActionError(SpecError):

@@ -161,6 +161,11 @@ def test_make_env_refuses_what_the_command_line_refuses() -> None:
         envcli.make_env(config="rolout")
 
 
+def test_a_backend_is_a_backend() -> None:
+    with pytest.raises(ConfigError, match=r"backend.type: envcli.testing.toys:CountingEnv is no Backend"):
+        envcli.make_env("backend.type=envcli.testing.toys:CountingEnv", "allow_imports=true")
+
+
 def test_make_env_refuses_what_says_nothing_of_an_env(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"max_steps=3 is about a run.* transforms.step_counter.max_steps=3$"):
         envcli.make_env("env=pendulum", "max_steps=3")

@@ -16,6 +16,7 @@ BUILT_IN = {
     "MissingDependency": ImportError,
     "MissingRun": OSError,
     "SpecError": ValueError,
+    "SpecIndexError": IndexError,
     "StoreError": OSError,
     "TransformError": ValueError,
     "UnknownName": LookupError,

@@ -106,7 +106,7 @@ class BatchedEnv(Env):
             try:
                 self._start()
                 if not self.training:
-                    self._call("_set_training", (False,), {})
+                    self._train(False)
             except BaseException:
                 self.close()
                 raise
@@ -220,6 +220,10 @@ class BatchedEnv(Env):
     # -- all envs at once -----------------------------------------------------------------------------------------
 
     @abstractmethod
+    def _train(self, mode: bool) -> None:
+        """``train`` of each env."""
+
+    @abstractmethod
     def _get(self, name: str) -> list[Any]:
         """The attribute ``name`` of each env."""
 
@@ -249,7 +253,7 @@ class BatchedEnv(Env):
     def train(self, mode: bool = True) -> Self:
         """See :meth:`envcli.Env.train`; of all envs, those that are built later too."""
         if not self.is_closed:
-            self._call("_set_training", (mode,), {})
+            self._train(mode)
         return super().train(mode)
 
     def add_truncated_keys(self) -> Self:

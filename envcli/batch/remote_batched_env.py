@@ -120,6 +120,9 @@ class RemoteBatchedEnv(BatchedEnv):
         self._do("seeded", seeds, self._seeds_taken)
         self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
 
+    def _train(self, mode: bool) -> None:
+        self._do("ask", "train", lambda _: (mode,))
+
     @abstractmethod
     def _do(self, method: str, *args: Any, **options: Any) -> Any:
         """Have the pool do something: ``_do("ask", word, args)`` gives what each of its members answers to a word."""

@@ -9,7 +9,8 @@ from envcli.seeding import seed_chain
 
 __all__ = ["ReplayLog", "advanced"]
 
-_LASTING = ("build", "load", "set_seeds", "bind", "give", "adopt")  # in the order in which a new worker is told
+# As a new worker is told them.
+_LASTING = ("build", "train", "load", "set_seeds", "bind", "give", "adopt")
 
 
 class ReplayLog:

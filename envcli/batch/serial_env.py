@@ -132,6 +132,9 @@ class SerialEnv(BatchedEnv):
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self._envs().set_seeds(seeds)
 
+    def _train(self, mode: bool) -> None:
+        self._envs().train(mode)
+
     def _get(self, name: str) -> list[Any]:
         return self._envs().get(name)
 

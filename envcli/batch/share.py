@@ -94,7 +94,7 @@ class Share:
         for env, rows in zip(self.envs, self._rows, strict=True):
             env._attach(rows)
         self._steps = [env._step_row for env in self.envs]
-        actions, flags = set(leaf_specs(first.full_action_spec)), list(leaf_specs(first.full_done_spec))
+        actions, flags = set(leaf_specs(first.full_action_spec)), set(first._governing_flags())
         done = [buffer.array(under_next(path)) for path in first._end_flags()]
         self._done = [rows[..., 0] if rows.shape[-1] == 1 and rows.ndim > lead else rows for rows in done]
         self._moves = [
@@ -251,6 +251,12 @@ class Share:
         for i, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
             self._mark(i, "call", 0)
             env.set_seed(seed)
+
+    def train(self, mode: bool) -> None:
+        """``train`` of each env."""
+        for i, env in enumerate(self.envs):
+            self._mark(i, "call", 0)
+            env.train(mode)
 
     def give(self, options: Mapping[str, Any], given: Sequence[TensorDictBase | None] | None) -> None:
         """What the next resets are given: options for the simulators, and a TensorDict for each env."""

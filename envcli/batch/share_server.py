@@ -73,6 +73,9 @@ class ShareServer:
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self._share.set_seeds(seeds)
 
+    def _train(self, mode: bool) -> None:
+        self._share.train(mode)
+
     def _give(self, options: Mapping[str, Any], given: Any) -> None:
         self._share.give(options, given)
 

@@ -167,8 +167,8 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
     """What ``transform`` makes of the specs of the stage before it."""
     try:
         transform._meets(before)
-        output = transform.transform_output_spec(before.output_spec.clone())  # it may write into its own
-        inputs = transform.transform_input_spec(before.input_spec.clone())
+        output = transform.transform_output_spec(before._gather("observation", "reward", "done"))
+        inputs = transform.transform_input_spec(before._gather("state", "action"))
     except EnvcliError:
         raise
     except (KeyError, RuntimeError, ValueError, TypeError) as error:

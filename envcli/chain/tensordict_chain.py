@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from tensordict import TensorDictBase
 
+from envcli.envs.beginning import merged, reset_mask, shown_by_reset
 from envcli.envs.env import Env
+from envcli.keys import as_user_key
 from envcli.transforms.transform import Transform
 
 __all__ = ["TensorDictChain"]
@@ -27,18 +30,24 @@ class TensorDictChain:
         self._base, self._chain = base_env, chain
 
     def reset(self, tensordict: TensorDictBase, **options: Any) -> TensorDictBase:
-        """What a reset shows that is given ``tensordict``, ``[*lead]``."""
-        shown = self._base.reset(tensordict.copy(), **options)
+        """What a reset shows that is given ``tensordict``, ``[*lead]``; who is not reset is as it says."""
+        begun = self._base.reset(self._inwards(tensordict), **options)
+        own = map(as_user_key, sorted(shown_by_reset(self._base)))
+        shown: TensorDictBase = begun.select(*own, strict=False)
         for transform in self._chain:
             shown = transform._reset(tensordict, shown)
-        return shown
+        where = reset_mask(self._base, tensordict, tensordict.batch_size)
+        return shown if where is None else merged(shown, tensordict, torch.from_numpy(where))
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """What the step that ``tensordict``, ``[*lead]``, asks for leads to: the future ``"next"``."""
-        asked = tensordict.copy()
-        for transform in reversed(self._chain):
-            asked = transform._inv_call(asked)
-        following: TensorDictBase = self._base.step(asked).get("next")
+        following: TensorDictBase = self._base.step(self._inwards(tensordict)).get("next")
         for transform in self._chain:
             following = transform._step(tensordict, following)
         return following
+
+    def _inwards(self, tensordict: TensorDictBase) -> TensorDictBase:
+        asked = tensordict.copy()
+        for transform in reversed(self._chain):
+            asked = transform._inv_call(asked)
+        return asked

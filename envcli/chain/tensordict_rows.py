@@ -41,7 +41,7 @@ class TensorDictRows:
         self._inner_root = RowViews(inner, inner_root, device, lasting=True)
         self._inner_next = RowViews(inner, inner_next, device, prefix=("next",), lasting=True)
         self._outer_root = RowViews(outer, outer_root, device, lasting=True)
-        self._asked = RowViews(outer, outer_root, device)
+        self._asked = RowViews(outer, outer_root, device, copied=self._taken)
 
     def step_row(self, t: int) -> None:
         """See ``Transform._step_row``."""

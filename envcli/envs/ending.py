@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from envcli.errors import SpecError
-from envcli.keys import under_next
+from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["check_truncatable", "end_rule", "mark_truncated"]
+__all__ = ["check_truncatable", "end_rule", "mark_truncated", "truncatable"]
 
 
 def end_rule(any_done: bool | None, all_done: bool | None) -> str:
@@ -22,10 +22,13 @@ def end_rule(any_done: bool | None, all_done: bool | None) -> str:
 
 def mark_truncated(env: RowEnv, buffer: RolloutBuffer) -> None:
     """Say of the last row that the rollout, not the env, ended there."""
-    last = buffer.filled - 1
-    for path in leaf_specs(env.full_done_spec):
-        if path[-1] in ("done", "truncated"):
-            buffer[under_next(path)][last] = True
+    for path in truncatable(env):
+        buffer[under_next(path)][buffer.filled - 1] = True
+
+
+def truncatable(env: RowEnv) -> list[Key]:
+    """The flags that are up where a rollout was cut: ``done`` and ``truncated``."""
+    return [path for path in leaf_specs(env.full_done_spec) if path[-1] in ("done", "truncated")]
 
 
 def check_truncatable(env: RowEnv) -> None:

@@ -17,7 +17,7 @@ from envcli.envs.front import Front
 from envcli.envs.overridden import is_overridden, refuse_in_vain
 from envcli.envs.policy_rows import PolicyRows, on_tensordicts
 from envcli.envs.rollout import Callback, Rollout
-from envcli.envs.unrolled import unrolled
+from envcli.envs.unrolled import Acts, cast, collected, each_step
 from envcli.errors import ClosedError, EnvError, SpecError
 from envcli.keys import NestedKey, as_user_key
 from envcli.mdp import step_mdp
@@ -277,19 +277,23 @@ class Env(RowEnv):
             raise ValueError(f"rollout: max_steps must be at least 1, found {max_steps}")
         if not auto_reset and tensordict is None:
             raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
-        if self._goes_by_steps(tensordict):
-            if break_when_all_done or set_truncated or out is not None:
-                raise SpecError(
-                    "rollout: of another batch size than the env's, or with a step or reset of your own, there is no "
-                    "break_when_all_done, set_truncated or out"
-                )
-            moment = self._first_moment(tensordict, auto_reset)
-            acts = None if policy is None else on_tensordicts(policy, self)
-            return unrolled(self, max_steps, moment, acts, callback, stop=break_when_any_done is not False)
         if set_truncated:
             check_truncatable(self)
         if out is not None:
             out.require(self._row_layout())
+        if self._goes_by_steps(tensordict):
+            foreign = tensordict is not None and self._is_foreign(tensordict)
+            if break_when_all_done or (foreign and out is not None):
+                why = "of another batch size than the env's" if foreign else "of an env with a step or reset of its own"
+                lacks = "break_when_all_done" if break_when_all_done else "out"
+                raise SpecError(f"rollout: {why}, there is no {lacks}")
+            acts: Acts | None = None if policy is None else on_tensordicts(policy, self)
+            if acts is not None and auto_cast_to_device and (device := _device_of(policy)) is not None:
+                acts = cast(acts, device)
+            moment, stop = self._first_moment(tensordict, auto_reset), break_when_any_done is not False
+            steps = max_steps if out is None else min(max_steps, out.steps)
+            made = each_step(self, steps, moment, acts, callback, stop)
+            return collected(self, made, out, set_truncated, progress)
         buffer = self._buffer(max_steps) if out is None else out
         if tensordict is not None:
             tensordict = tensordict.clone()  # it may be of rows that ``out`` is about to use again
@@ -417,10 +421,6 @@ class Env(RowEnv):
         return f"{type(self).__name__}(batch_size={self.batch_size}, device={self.device})"
 
     # -- the private side -----------------------------------------------------------------------------------------
-
-    def _set_training(self, mode: bool) -> None:
-        """``train`` for a batch, whose workers send back what a method returns."""
-        self.train(mode)
 
     @cached_property
     def _front(self) -> Front:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.envs.beginning import reset_mask
+from envcli.envs.beginning import merged, reset_mask
 from envcli.envs.env import Env, updated
 from envcli.errors import EnvError, SpecError
 from envcli.keys import DONE_FAMILY, Key, as_user_key, under_next
@@ -85,7 +85,7 @@ class EnvBase(Env):
         if where is not None and not where.any():
             return TensorDict({}, batch_size=where.shape)
         fresh = self._checked_reset(self._reset(tensordict, **options), where)
-        return fresh if where is None or tensordict is None else _merged(fresh, tensordict, torch.from_numpy(where))
+        return fresh if where is None or tensordict is None else merged(fresh, tensordict, torch.from_numpy(where))
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied.
@@ -125,7 +125,9 @@ class EnvBase(Env):
         return [path for family in families for path in self._leaves(family)]
 
     def _roles(self) -> Roles:
-        return Roles(reads=set(self._shown(("observation", "state", "done"))))  # _step is given all, and may read any
+        """``_step`` is given all, and may read any; and nobody sees to it that ``done`` follows from the others."""
+        flags = {path for path in self._leaves("done") if path[-1] in DONE_FAMILY}
+        return Roles(reads=set(self._shown(("observation", "state", "done"))), ends=flags)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         given = self._reset_given
@@ -233,14 +235,3 @@ class EnvBase(Env):
         shape = leaf.shape[self.ndim :]
         lacks = len(shape) and shape[-1] == 1 and value.shape[result.batch_dims :] == shape[:-1]
         return value.unsqueeze(-1) if lacks else value
-
-
-def _merged(fresh: TensorDictBase, old: TensorDictBase, where: torch.Tensor) -> TensorDict:
-    """``fresh`` where ``where``, ``old`` elsewhere, ``[*batch]``."""
-    merged = TensorDict({}, batch_size=fresh.batch_size, device=fresh.device)
-    for path in leaf_paths(fresh):
-        key = as_user_key(path)
-        new, before = fresh.get(key), old.get(key, None)
-        mask = where.to(new.device).reshape(*where.shape, *[1] * (new.ndim - where.ndim))
-        merged.set(key, new if before is None else torch.where(mask, new, before))
-    return merged

@@ -133,7 +133,7 @@ class _Entry:
         self._rows[t] = as_array(value)  # numpy: 0.5 us less than torch
 
 
-def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorDictBase], TensorDictBase]:
+def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorDictBase], TensorDictBase | None]:
     """``policy`` as something that is called with a TensorDict.
 
     A ``TensorDictModule`` and any function are taken as they are: whatever the parameters of a function are called, its

@@ -91,7 +91,7 @@ class Rollout:
         everything = self._callback is not None or self.at_end == "wait"
         everything = everything or (policy is not None and policy.reads is None)
         read = env._roles().reads | ((policy.reads or set()) if policy is not None else set())
-        actions, flags = set(leaf_specs(env.full_action_spec)), set(leaf_specs(env.full_done_spec))
+        actions, flags = set(leaf_specs(env.full_action_spec)), set(env._governing_flags())  # which a reset lowers
         own = set(env._row_layout()) if self._autoresets else set()  # what the env leads on by itself
         for path in buffer:
             if path[0] == "next" or path in actions or path in flags or path in own:

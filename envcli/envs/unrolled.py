@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+import torch
 from tensordict import TensorDict, TensorDictBase
 
-__all__ = ["unrolled"]
+from envcli.envs.ending import mark_truncated, truncatable
+from envcli.keys import as_user_key, under_next
+from envcli.mdp import leaf_paths
+from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.row_env import RowEnv
+
+__all__ = ["Acts", "cast", "collected", "each_step", "stacked", "unrolled"]
+
+_TICK = 256  # steps between two calls of progress()
+
+Acts = Callable[[TensorDictBase], TensorDictBase | None]
+"""A policy: it sets the action in what it is given, and returns that, or None."""
 
 
 class Stepped(Protocol):
@@ -20,39 +32,102 @@ class Stepped(Protocol):
     def reset(self, tensordict: TensorDictBase | None = None) -> TensorDictBase: ...
 
 
-def unrolled(
+def each_step(
     env: Stepped,
     steps: int,
     moment: TensorDictBase,
-    policy: Callable[[TensorDictBase], TensorDictBase | None] | None = None,
+    policy: Acts | None = None,
     callback: Callable[[Any, TensorDictBase], Any] | None = None,
     stop: bool = False,
-) -> TensorDictBase:
-    """Up to ``steps`` steps from ``moment``, of whatever batch size that is.
+) -> Iterator[TensorDictBase]:
+    """Up to ``steps`` steps from ``moment``, of whatever batch size that is, each ``[*batch]``.
 
     Args:
         env: its ``step`` leaves its input's graph whole.
         steps: at least 1.
         moment: ``[*batch]``, what the first step begins with; it is written into.
-        policy: called with a TensorDict, sets the action in it; None: random actions.
+        policy: None: random actions.
         callback: called as ``callback(env, tensordict)`` after each step but the last.
         stop: end as soon as any env is done. Otherwise those that are done begin anew, and there their graph ends.
-
-    Returns:
-        ``[*batch, time]``, as of a rollout.
     """
-    made: list[TensorDictBase] = []
-    while True:
+    for left in reversed(range(steps)):
         acted = env.rand_action(moment) if policy is None else policy(moment)
-        made.append(env.step(moment if acted is None else acted))
-        moment = env.step_mdp(made[-1])
+        made = env.step(moment if acted is None else acted)
+        yield made
+        moment = env.step_mdp(made)
         over = env.any_done(moment)
-        if len(made) == steps or (stop and over):
-            break
+        if not left or (stop and over):
+            return
         if callback is not None:
-            callback(env, made[-1])
+            callback(env, made)
         if over:
             moment = env.reset(moment)
-    stacked: TensorDictBase = TensorDict.stack(made, -1)
-    stacked.names = [*stacked.names[:-1], "time"]
-    return stacked
+
+
+def unrolled(env: Stepped, steps: int, moment: TensorDictBase, policy: Acts | None = None) -> TensorDictBase:
+    """``steps`` steps in one TensorDict ``[*batch, time]``, as of a rollout; see :func:`each_step`."""
+    return stacked(list(each_step(env, steps, moment, policy)))
+
+
+def stacked(made: Sequence[TensorDictBase]) -> TensorDictBase:
+    """Steps as one TensorDict ``[*batch, time]``."""
+    found: TensorDictBase = TensorDict.stack(made, -1)
+    found.names = [*found.names[:-1], "time"]
+    return found
+
+
+def collected(
+    env: RowEnv,
+    steps: Iterable[TensorDictBase],
+    out: RolloutBuffer | None,
+    set_truncated: bool,
+    progress: Callable[[int], None] | None,
+) -> TensorDictBase:
+    """``steps`` of ``env`` in one TensorDict: as they are, with their graph, or in the rows of ``out``.
+
+    See :meth:`envcli.Env.rollout`. What is in ``out`` when a step fails stays there.
+    """
+    made: list[TensorDictBase] = []
+    count = 0
+    if out is not None:
+        out.drop_added()
+        out.filled = 0
+    for count, step in enumerate(steps, 1):
+        if out is None:
+            made.append(step)
+        else:
+            _keep_row(out, step)
+        if progress is not None and count % _TICK == 0:
+            progress(count)
+    if progress is not None and count % _TICK:
+        progress(count)
+    if out is not None:
+        if set_truncated:
+            mark_truncated(env, out)
+        return out.tensordict(device=env.device)
+    for path in truncatable(env) if set_truncated else ():
+        key = as_user_key(under_next(path))
+        made[-1].set(key, torch.ones_like(made[-1].get(key)))
+    return stacked(made)
+
+
+def _keep_row(buffer: RolloutBuffer, tensordict: TensorDictBase) -> None:
+    """Write a step into the next row of ``buffer``, which gets rows for what it lacks."""
+    t = buffer.filled
+    for path in leaf_paths(tensordict):
+        value = tensordict.get(as_user_key(path)).detach()
+        if path not in buffer:
+            buffer.add(path, value.cpu())
+        buffer[path][t].copy_(value)
+    buffer.filled = t + 1
+
+
+def cast(policy: Acts, device: torch.device) -> Acts:
+    """``policy`` on ``device``, its input being moved there and its output back."""
+
+    def act(tensordict: TensorDictBase) -> TensorDictBase:
+        moved = tensordict.to(device)
+        acted = policy(moved)
+        return tensordict.update((moved if acted is None else acted).to(tensordict.device or "cpu"))
+
+    return act

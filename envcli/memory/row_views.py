@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ class RowViews:
         device: where the TensorDict is wanted; another place than the host means copies.
         prefix: left out of the keys: with ``("next",)`` the rows of the next step stand at the root.
         lasting: copy what stands in memory that the next step writes again, so that whoever keeps a value keeps it.
+        copied: entries that are always copied, so that whoever changes a value leaves the buffer as it is.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class RowViews:
         device: torch.device | None,
         prefix: Key = (),
         lasting: bool = False,
+        copied: Collection[Key] = (),
     ) -> None:
         self._buffer = buffer
         on_host = device is None or device.type == "cpu"
@@ -46,7 +48,11 @@ class RowViews:
         self._entries: list[tuple[Any, torch.Tensor]] = [
             (key[0] if self._flat else key, buffer[path]) for key, path in zip(keys, paths, strict=True)
         ]
-        self._passing = [key for key, rows in self._entries if lasting and is_passing(rows)]
+        self._copied = [
+            key
+            for path, (key, rows) in zip(paths, self._entries, strict=True)
+            if path in copied or (lasting and is_passing(rows))
+        ]
         self._first = self._stop = 0
         self._views: list[tuple[Any, tuple[torch.Tensor, ...]]] = []
 
@@ -56,7 +62,7 @@ class RowViews:
             self._split(t)
         i = t - self._first
         values = {key: views[i] for key, views in self._views}
-        for key in self._passing:
+        for key in self._copied:
             values[key] = values[key].clone()
         row = self._filled(values) if self._flat else self._empty.empty().update(nest(values))
         return row if self._device is None else row.to(self._device)

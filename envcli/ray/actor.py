@@ -108,6 +108,9 @@ class RayActor:
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self.env.share.set_seeds(seeds)
 
+    def _train(self, mode: bool) -> None:
+        self.env.share.train(mode)
+
     def _give(self, options: Mapping[str, Any], given: Any) -> None:
         self.env.share.give(options, given)
 

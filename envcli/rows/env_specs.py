@@ -147,7 +147,7 @@ class EnvSpecs(EnvShape):
 
         TorchRL's can be written into; here assign ``action_spec`` or ``state_spec`` of the env instead.
         """
-        return self._gather("state", "action")
+        return self._gather("state", "action")._set_lock(_A_COPY, True)
 
     @property
     def output_spec(self) -> Composite:
@@ -156,7 +156,7 @@ class EnvSpecs(EnvShape):
         TorchRL's can be written into; here assign ``observation_spec``, ``reward_spec`` or ``full_done_spec`` of the
         env instead.
         """
-        return self._gather("observation", "reward", "done")
+        return self._gather("observation", "reward", "done")._set_lock(_A_COPY, True)
 
     @property
     def specs(self) -> Composite:
@@ -242,8 +242,8 @@ class EnvSpecs(EnvShape):
 
     def _governing_flags(self) -> list[Key]:
         """The flags that say that an episode is over; as in TorchRL, flags beneath others say it of a part alone."""
-        leaves = list(leaf_specs(self.full_done_spec))
-        flags = [path for path in leaves if path[-1] in DONE_FAMILY] or leaves
+        leaves, loose = list(leaf_specs(self.full_done_spec)), self._roles().ends
+        flags = [path for path in leaves if path[-1] in DONE_FAMILY or path in loose] or leaves
         groups = {path[:-1] for path in flags}
         return [path for path in flags if not any(path[:n] in groups for n in range(len(path) - 1))]
 
@@ -348,7 +348,7 @@ class EnvSpecs(EnvShape):
 
     def _gather(self, *families: str) -> Composite:
         parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
-        return Composite(parts, shape=self.batch_size, device=self.device)._set_lock(_A_COPY, True)
+        return Composite(parts, shape=self.batch_size, device=self.device)
 
 
 def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import torch
 from torch import Tensor
 
-from envcli.errors import SpecError
+from envcli.errors import SpecError, SpecIndexError
 
 __all__ = ["DeviceLike", "Move", "Shape", "Shaped", "as_device", "as_shape"]
 
@@ -154,11 +154,11 @@ class Shaped(ABC):
         return len(self._shape) - self._event_dims
 
     def _moved(self, move: Move) -> Self:
-        """After ``move``; torch's own complaint about an impossible one becomes a SpecError, or stays an IndexError."""
+        """After ``move``; torch's own complaint about an impossible one becomes a SpecError."""
         try:
             return self._rebuild(move, None, None)
         except (RuntimeError, IndexError) as error:
-            kind = IndexError if isinstance(error, IndexError) else SpecError  # the former ends a loop over the spec
+            kind = SpecIndexError if isinstance(error, IndexError) else SpecError
             raise kind(f"{type(self).__name__} of shape {tuple(self._shape)} cannot be changed so: {error}") from error
 
     def _moved_shape(self, move: Move) -> torch.Size:

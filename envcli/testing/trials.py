@@ -42,7 +42,7 @@ def replay(actions: list[TensorDictBase]) -> Callable[[TensorDictBase], TensorDi
 
 def any_done(env: Env, shown: TensorDictBase) -> torch.Tensor:
     """``[time, *batch]`` bool."""
-    flags = [shown.get(key).reshape(*shown.batch_size, -1).any(-1) for key in env.done_keys]
+    flags = [shown.get(key).reshape(*shown.batch_size, -1).any(-1) for key in map(as_user_key, env._governing_flags())]
     return torch.stack(flags).any(0)
 
 

@@ -42,10 +42,13 @@ class Chosen:
         found = {name: _listed(typed.get(name, group.default)) for name, group in groups.items()}
         values: dict[str, str] = {}
         for preset in filter(found.__contains__, _PRESETS):
+            brought: dict[str, list[str]] = {}
             for text in _texts(preset, found[preset]):
-                others = {match["group"]: _listed(match["value"]) for match in _CHOOSES.finditer(text)}
-                found |= {name: names for name, names in others.items() if name in groups and name not in typed}
+                for match in _CHOOSES.finditer(text):
+                    brought.setdefault(match["group"], []).extend(_listed(match["value"]))
                 values = {**catalog.values_in(text), **values}
+            chosen = {name: list(dict.fromkeys(names)) for name, names in brought.items()}
+            found |= {name: names for name, names in chosen.items() if name in groups and name not in typed}
         for name, group in groups.items():
             if group.many:
                 for text in _texts(group.source, found[name]):
@@ -61,7 +64,8 @@ class Chosen:
 
 
 def _listed(value: str) -> list[str]:
-    return [] if value == "null" else [word.strip() for word in value.strip("[] ").split(",") if word.strip()]
+    words = (word.strip(" []'\"") for word in value.split(","))
+    return [] if value == "null" else [word for word in words if word]
 
 
 def _texts(source: str, choices: Sequence[str]) -> Iterator[str]:

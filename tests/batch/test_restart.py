@@ -47,6 +47,11 @@ class Mortal(CountingEnv):
         super().__init__(limit)
         self.mark, self.at, self.phase, self.kind = mark, at, phase, kind
 
+    @property
+    def training_of(self) -> bool:
+        """What a batch has under the same name is its own."""
+        return self.training
+
     def _die_in(self, phase: str) -> None:
         if self.mark is not None and self.phase == phase and self.steps_made >= self.at and not self.mark.exists():
             self.mark.touch()
@@ -470,3 +475,11 @@ class TestRestarting(BatchContract):
 class TestRestartingNested(BatchContract):
     def make_env(self) -> Env:
         return ParallelEnv(2, NestedEnv, num_workers=2, on_worker_death="restart")
+
+
+def test_a_new_worker_is_told_what_the_mode_is(tmp_path: Path) -> None:
+    with restarting(mortals(tmp_path / "it", at=7)) as env:
+        env.eval()
+        env.rollout(STEPS, break_when_any_done=False)
+        assert len(env.restarts) == 1
+        assert list(env.training_of) == [False] * 6

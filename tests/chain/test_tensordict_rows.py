@@ -94,13 +94,19 @@ def test_what_a_step_reads_at_the_root_is_what_the_last_one_showed(later: Compos
     assert seen == [0, 1, 2, 3, 0, 1, 2, 0, 1, 2]
 
 
-def test_an_action_is_kept_as_the_user_gave_it() -> None:
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_action_is_kept_as_the_user_gave_it(in_place: bool) -> None:
     class Clamped(Transform):
         def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
             return tensordict.set("action", tensordict["action"].clamp(max=0.25))
 
+    class ClampedInPlace(Transform):
+        def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+            tensordict["action"].clamp_(max=0.25)
+            return tensordict
+
     given = CountingEnv(9)
-    env = TransformedEnv(given, Compose(Clamped(), StepCounter()))
+    env = TransformedEnv(given, Compose(ClampedInPlace() if in_place else Clamped(), StepCounter()))
     data = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
     assert data["action"].tolist() == [[1.0]] * 3
     assert (

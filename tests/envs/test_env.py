@@ -298,6 +298,9 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_hook_that_nobody_would_call_is_refused(name: str) -> None:
     with pytest.raises(TypeError, match=rf"Mine.{name} would never be called: only a subclass of EnvBase"):
         type("Mine", (GymEnv,), {name: lambda self, tensordict: tensordict})
+    mixin = type("Mixin", (), {name: lambda self, tensordict: tensordict})
+    with pytest.raises(TypeError, match=rf"Mine.{name} would never be called"):
+        type("Mine", (mixin, GymEnv), {})
 
 
 @pytest.mark.parametrize("base", [GymEnv, CountingEnv])
@@ -323,8 +326,23 @@ def test_a_rollout_does_not_go_around_another_step_or_reset(base: type[Env]) -> 
     assert mine.resets == 1 + usual["next", "done"][:-1].sum()
     assert (data.exclude("mine") == usual).all()
     assert data.names == usual.names
-    with pytest.raises(SpecError, match="with a step or reset of your own, there is no"):
-        mine.rollout(3, set_truncated=True)
+    mine.set_seed(0)
+    actions, told, out = iter(usual["action"]), [], mine._buffer(30)
+    kept = mine.rollout(
+        40,
+        lambda td: td.set("action", next(actions)),
+        break_when_any_done=False,
+        set_truncated=True,
+        out=out,
+        progress=told.append,
+    )
+    assert (out.filled, told) == (30, [30])
+    assert kept["next", "truncated"][-1]
+    assert (kept[:-1].exclude("mine") == usual[:29]).all()
+    assert kept["mine"].sum() == 30
+    assert mine.rollout(3, set_truncated=True)["next", "done"].flatten().tolist() == [False, False, True]
+    with pytest.raises(SpecError, match="of an env with a step or reset of its own, there is no break_when_all_done"):
+        mine.rollout(3, break_when_all_done=True)
 
 
 @pytest.mark.parametrize("chain", [False, True])

@@ -17,9 +17,11 @@ from envcli.envs.env_base import EnvBase
 from envcli.errors import ActionError, EnvError, SpecError
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Categorical, Composite, Unbounded
+from envcli.testing import check_env_specs
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
 from envcli.transforms.frame_skip import FrameSkipTransform
+from envcli.transforms.step_counter import StepCounter
 
 
 def counts(data: TensorDictBase) -> list[Any]:
@@ -50,7 +52,9 @@ class Team(EnvBase):
         done = torch.tensor([[self.time >= 2], [self.time >= 4]])
         agents = TensorDict({"done": done, "terminated": done.clone()}, [2])
         whole = {"done": done.all(0), "terminated": done.all(0)} if self.governed else {}
-        return TensorDict({"agents": agents, "time": torch.full([1], self.time), "reward": torch.ones(1), **whole})
+        return TensorDict(
+            {"agents": agents, "time": torch.full([1], float(self.time)), "reward": torch.ones(1), **whole}
+        )
 
     def _set_seed(self, seed: int | None) -> None:
         """It draws nothing."""
@@ -68,6 +72,32 @@ def test_flags_of_the_whole_speak_for_those_of_a_part() -> None:
     with SerialEnv(2, Team) as batch:
         assert batch.rollout(6, break_when_any_done=False)["time"][0].flatten().tolist() == [0, 1, 2, 3, 0, 1]
     assert len(Team(governed=False).rollout(8)) == 2, "there is nobody else to ask"
+
+
+def test_flags_of_a_part_are_led_on_as_by_steps() -> None:
+    for make in (Team, lambda: SerialEnv(2, Team), lambda: TransformedEnv(Team(), StepCounter())):
+        env = make()
+        data = env.rollout(7, break_when_any_done=False)
+        moment, rows = env.reset(), []
+        for _ in range(7):
+            made, moment = env.step_and_maybe_reset(env.rand_action(moment))
+            rows.append(made["agents", "done"])
+        by_steps = torch.stack(rows, env.ndim)
+        assert torch.equal(data["agents", "done"], by_steps)
+        assert data["agents", "done"].reshape(-1, 7, 2)[0].tolist() == [
+            [False, False], [False, False], [True, False], [True, False], [False, False], [False, False], [True, False]
+        ]  # fmt: skip
+        check_env_specs(make())
+
+
+def test_any_flag_of_an_env_of_one_s_own_ends_its_episode() -> None:
+    class Honest(CountingEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            result = super()._step(tensordict)
+            return result.set("done", torch.zeros_like(result["terminated"]))
+
+    assert len(Honest(3).rollout(8)) == 3, "it is terminated"
+    assert Honest(3).rollout(5, break_when_any_done=False)["observation"].flatten().tolist() == [0, 1, 2, 0, 1]
 
 
 # -- where it ends ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from envcli.specs import Bounded, Composite, Unbounded
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
+from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
 
@@ -96,8 +97,22 @@ def test_a_partial_reset_of_another_batch_size() -> None:
     assert env.reset(moment)["x"].flatten().tolist() == [1, 0, 3, 0]
 
 
+def test_a_partial_reset_transforms_only_whom_it_resets() -> None:
+    env = TransformedEnv(Slope(), Compose(ObservationNorm(0.0, 10.0, in_keys=["x"], out_keys=["seen"]), StepCounter(2)))
+    moment = env.reset(TensorDict({}, [3]))
+    for _ in range(2):
+        moment = env.step_mdp(env.step(ones(moment)))
+    assert moment["truncated"].all()
+    moment["_reset"] = torch.tensor([[True], [False], [False]])
+    moment = env.reset(moment)
+    assert moment["seen"].flatten().tolist() == [0, 20, 20]
+    assert moment["step_count"].flatten().tolist() == [0, 2, 2]
+    assert moment["truncated"].flatten().tolist() == [False, True, True]
+    assert not env.reset(TensorDict({"truncated": torch.ones(2, 1, dtype=torch.bool)}, [2]))["truncated"].any()
+
+
 def test_what_is_not_there_without_rows_is_said() -> None:
-    with pytest.raises(SpecError, match=r"of another batch size than the env's, or .* there is no break_when_all_done"):
+    with pytest.raises(SpecError, match=r"of another batch size than the env's, there is no break_when_all_done"):
         Slope().rollout(3, ones, auto_reset=False, tensordict=four([0] * 4), break_when_all_done=True)
     with pytest.raises(SpecError, match=r"tensordict has batch_size \[4\], the env \[\]"):
         CountingEnv().rollout(3, auto_reset=False, tensordict=four([0] * 4))

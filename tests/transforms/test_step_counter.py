@@ -83,6 +83,12 @@ def test_done_may_be_left_alone() -> None:
             assert counts.tolist() == [[0, 1, 0, 1, 0]] * 2
 
 
+def test_a_flag_of_another_name_ends_the_episode_too() -> None:
+    env = TransformedEnv(CountingEnv(9), StepCounter(max_steps=2, truncated_key="late", update_done=False))
+    assert len(env.rollout(5)) == 2
+    assert env.rollout(4, break_when_any_done=False)["step_count"].flatten().tolist() == [0, 1, 0, 1]
+
+
 def test_by_steps_it_goes_on_from_what_it_is_given() -> None:
     env = TransformedEnv(CountingEnv(99), StepCounter())
     td = env.rand_action(env.reset())

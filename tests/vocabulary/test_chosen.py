@@ -34,4 +34,9 @@ def test_values_are_those_that_hydra_composes(words: list[str]) -> None:
 
 
 def test_of_several_choices_all_are_there() -> None:
-    assert Chosen.by("rollout", ["env=pendulum,pong", "-transforms"]).choices["env"] == ["pendulum", "pong"]
+    chosen = Chosen.by("rollout", ["env=pendulum,pong"]).choices
+    assert (chosen["env"], chosen["backend"]) == (["pendulum", "pong"], ["gymnasium", "ale"])
+
+
+def test_quotes_are_the_shell_s() -> None:
+    assert Chosen.by("rollout", ['env="pong"']).choices["backend"] == ["ale"]
