@@ -230,8 +230,8 @@ class Env(RowEnv):
     ) -> TensorDictBase:
         """Up to ``max_steps`` steps in one TensorDict.
 
-        A subclass with a ``step`` or ``reset`` of its own has them called, at the price of a TensorDict a step; with a
-        ``rand_action`` of its own its actions are the random ones.
+        A subclass with a ``step`` or ``reset`` of its own has them called, at the price of a TensorDict a step (but not
+        within a ``TransformedEnv`` or a batch); with a ``rand_action`` of its own, its actions are the random ones.
 
         Args:
             max_steps: at most so many steps; at least 1.
