@@ -44,7 +44,8 @@ class AlongEpisode(Transform, ABC):
         self._finds, self._names = in_keys is None, out_keys
         super().__init__(["reward"] if in_keys is None else in_keys)
         self._start = start
-        self._kept: dict[Key, torch.Tensor] = {}  # values that nobody outside carries along
+        self._kept: dict[tuple[Key, torch.Size], torch.Tensor] = {}  # values that nobody outside carries along
+        self._lead = 0  # dimensions of the env's batch
         self._leaves: dict[NestedKey, TensorSpec] = {}
         self._pair()
 
@@ -76,7 +77,7 @@ class AlongEpisode(Transform, ABC):
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With the values beside the observations."""
-        rewards = leaf_specs(output_spec["full_reward_spec"])
+        rewards, self._lead = leaf_specs(output_spec["full_reward_spec"]), output_spec.ndim
         if self._finds:
             self.in_keys = [as_user_key(path) for path in rewards]
             self._pair()
@@ -119,9 +120,10 @@ class AlongEpisode(Transform, ABC):
     def _keep(self, own: Key, outer: RolloutBuffer) -> torch.Tensor:
         """One row that stands for all times, and outlives the buffer."""
         rows = outer[under_next(own)]
-        if own not in self._kept or self._kept[own].shape != rows[0].shape:
-            self._kept[own] = torch.full_like(rows[0], self._start)
-        return self._kept[own].expand_as(rows)
+        place = (own, rows[0].shape)
+        if place not in self._kept:
+            self._kept[place] = torch.full_like(rows[0], self._start)
+        return self._kept[place].expand_as(rows)
 
     def _step_of(
         self, reward: torch.Tensor, root: torch.Tensor, following: torch.Tensor, kept: bool
@@ -158,7 +160,10 @@ class AlongEpisode(Transform, ABC):
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
         for in_key, own in zip(self.in_keys, map(as_path, self.out_keys), strict=True):
             reward = next_tensordict.get(in_key, None)
-            before = self._kept.get(own) if self._is_reward() else tensordict.get(own, None)
+            if not self._is_reward():
+                before = tensordict.get(own, None)
+            else:
+                before = None if reward is None else self._kept.get((own, reward.shape))
             if before is None and reward is not None:
                 before = torch.full_like(reward, self._start, dtype=_roomy(reward.dtype))
             if before is not None:
@@ -178,14 +183,16 @@ class AlongEpisode(Transform, ABC):
             value = rule(before, reward)
             next_tensordict.set(own, value)
             if self._is_reward():
-                self._kept.setdefault(own, before).copy_(value)
+                self._kept.setdefault((own, value.shape), before).copy_(value)
         return next_tensordict
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        batch, device = tensordict_reset.batch_size, tensordict_reset.device
         for key in self.out_keys:
-            leaf, kept = self._leaves.get(key), self._kept.get(as_path(key))
-            zero = torch.zeros(*tensordict_reset.batch_size, 1) if leaf is None else leaf.zero()
-            start = torch.full_like(zero, self._start, device=tensordict_reset.device)
+            leaf = self._leaves.get(key)
+            shape, dtype = ((1,), None) if leaf is None else (leaf.shape[self._lead :], leaf.dtype)
+            start = torch.full((*batch, *shape), self._start, dtype=dtype, device=device)
+            kept = self._kept.get((as_path(key), start.shape))
             if not self._is_reward():
                 given = None if tensordict is None else tensordict.get(key, None)
                 tensordict_reset.set(key, begun(tensordict, given, start))

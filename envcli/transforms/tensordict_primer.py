@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import ConfigError, TransformError
-from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
@@ -73,6 +73,7 @@ class TensorDictPrimer(Transform):
         self._given: dict[Key, TensorSpec] = {path: _spec(path, value) for path, value in given.items()}
         self._lead = primers.shape if isinstance(primers, Composite) else torch.Size()
         self._specs = dict(self._given)  # with the env's batch, once there is one
+        self._batch = torch.Size()
         self.random, self.default_value = bool(random), default_value
         self.reset_key, self.expand_specs, self.single_default_value = reset_key, expand_specs, single_default_value
         self._defaults = {} if single_default_value else self._default_of_each(default_value)
@@ -102,7 +103,7 @@ class TensorDictPrimer(Transform):
         (TorchRL overwrites those that are there.)
         """
         lead = tensordict.batch_size
-        fresh = self._first(None)
+        fresh = self._first(self._specs, None)
         for path, value in fresh.items():
             key = as_user_key(path)
             if tensordict.get(key, None) is None:
@@ -110,11 +111,11 @@ class TensorDictPrimer(Transform):
                 tensordict.set(key, value)
         return tensordict
 
-    def _first(self, where: Array | None) -> dict[Key, torch.Tensor]:
+    def _first(self, specs: Mapping[Key, TensorSpec], where: Array | None) -> dict[Key, torch.Tensor]:
         """The first value of each entry, ``[*batch, *value]``; rows outside ``where`` are not looked at."""
         if self.single_default_value:
-            return self._together(where)
-        return {path: self._first_of(path, spec) for path, spec in self._specs.items()}
+            return self._together(specs, where)
+        return {path: self._first_of(path, spec) for path, spec in specs.items()}
 
     def _first_of(self, path: Key, spec: TensorSpec) -> torch.Tensor:
         value: Any = None if self.random else self._defaults[path]
@@ -126,13 +127,13 @@ class TensorDictPrimer(Transform):
         nearest: torch.Tensor = spec.project(filled)
         return nearest
 
-    def _together(self, where: Array | None) -> dict[Key, torch.Tensor]:
+    def _together(self, specs: Mapping[Key, TensorSpec], where: Array | None) -> dict[Key, torch.Tensor]:
         assert callable(self.default_value)
         mask = None if where is None else torch.from_numpy(where)
         takes = "reset" in inspect.signature(self.default_value).parameters
         made = self.default_value(reset=mask) if takes else self.default_value()
         values = {}
-        for path, spec in self._specs.items():
+        for path, spec in specs.items():
             value = made.get(as_user_key(path))
             values[path] = spec.zero()
             values[path][... if mask is None else mask] = value
@@ -146,7 +147,7 @@ class TensorDictPrimer(Transform):
             raise TransformError(f"TensorDictPrimer: there is a {as_user_key(path)!r} already. Choose another name")
         if self.reset_key is not None and self.reset_key not in before.reset_keys:
             raise TransformError(f"TensorDictPrimer: no reset_key {self.reset_key!r}. The env has {before.reset_keys}")
-        batch = before.batch_size
+        self._batch = batch = before.batch_size
         for path, spec in self._given.items():
             if self.expand_specs is False and spec.shape[: len(batch)] != batch:
                 raise TransformError(
@@ -180,17 +181,38 @@ class TensorDictPrimer(Transform):
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         mask: Any = ... if where is None else torch.from_numpy(where)
-        for path, value in self._first(where).items():
+        for path, value in self._first(self._specs, where).items():
             rows = self._roots[path]
             rows[t][mask] = value[mask].to(rows.device)
 
+    # -- TensorDicts ----------------------------------------------------------------------------------------------
+
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        batch = tensordict_reset.batch_size
         mask = None if tensordict is None else tensordict.get("_reset", None)
-        where = None if mask is None else mask.reshape(tensordict_reset.batch_size).cpu().numpy()
-        for path, value in self._first(where).items():
+        where = None if mask is None else mask.reshape(batch).cpu().numpy()
+        for path, value in self._first(self._specs_for(batch), where).items():
             given = None if tensordict is None else tensordict.get(path, None)
             tensordict_reset.set(path, begun(tensordict, given, value))
         return tensordict_reset
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        following = super()._step(tensordict, next_tensordict)
+        if following.batch_size == self._batch:  # the env's rows have led the entries on
+            return following
+        for path in self._given:
+            value = tensordict.get(under_next(path), None)
+            value = tensordict.get(path, None) if value is None else value
+            if value is not None and following.get(path, None) is None:
+                following.set(path, value)
+        return following
+
+    def _specs_for(self, batch: torch.Size) -> dict[Key, TensorSpec]:
+        """The specs of a TensorDict ``[*batch]``, which may be another one than the env's."""
+        if batch == self._batch:
+            return self._specs
+        singles = {path: spec[(0,) * len(self._batch)] for path, spec in self._specs.items()}
+        return {path: spec.expand(*batch, *spec.shape) for path, spec in singles.items()}
 
     def extra_repr(self) -> str:
         """The entries, for ``repr``."""
