@@ -73,6 +73,7 @@ class VecNorm(Transform):
             raise TransformError(f"VecNorm: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many")
         self.decay, self.eps, self.lock, self.shared = decay, eps, lock, shared
         self.frozen = False
+        self._begun: torch.Tensor | None = None  # during a reset of some envs: which, [*batch] bool
         self._shapes = None if shapes is None else [torch.Size(shape) for shape in shapes]
         self._sums: dict[NestedKey, RunningSums] = {}
         self._waiting: dict[str, Any] = dict(shared_td.items()) if shared_td is not None else {}  # name -> sum
@@ -198,11 +199,22 @@ class VecNorm(Transform):
             if found:
                 sums = self._require_sums(i, found[0][0].shape[lead:])
                 with self._alone():
-                    self._learn(sums, found[0][0].detach().cpu().numpy())
+                    self._learn(sums, self._news(found[0][0]).detach().cpu().numpy())
                     moments = sums.moments(self.eps)
                 for value, path in found:
                     next_tensordict.set(path, _normal(value, *moments))
         return next_tensordict
+
+    def _news(self, value: torch.Tensor) -> torch.Tensor:
+        return value if self._begun is None else value[self._begun]
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        mask = None if tensordict is None else tensordict.get("_reset", None)
+        self._begun = None if mask is None else mask.reshape(tensordict_reset.batch_size)
+        try:
+            return super()._reset(tensordict, tensordict_reset)
+        finally:
+            self._begun = None
 
     def _learn(self, sums: RunningSums, values: Array) -> None:
         if self._learns():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
@@ -234,3 +235,17 @@ def test_numbers_that_numpy_does_not_know_are_refused() -> None:
     cast = DTypeCastTransform("float32", "bfloat16", ["observation"])
     with pytest.raises(TransformError, match="cannot compute with bfloat16"):
         TransformedEnv(CountingEnv(), Compose(cast, VecNorm(["observation"])))
+
+
+@pytest.mark.parametrize("hook", ["_reset", "_call"])
+def test_written_on_tensordicts_it_learns_from_those_that_were_reset(hook: str) -> None:
+    def counts(kind: type[VecNorm]) -> list[float]:
+        env = TransformedEnv(CountingEnv([2, 3, 7], [3]), kind(["observation"]))
+        env.rollout(20, break_when_any_done=False)
+        return env.state_dict()["_extra_state"]["td"]["observation_count"].tolist()
+
+    def method(self: Any, *tensordicts: TensorDictBase) -> TensorDictBase:
+        return getattr(super(own, self), hook)(*tensordicts)  # type: ignore[no-any-return]
+
+    own = type("Own", (VecNorm,), {hook: method})
+    assert counts(own) == counts(VecNorm)
