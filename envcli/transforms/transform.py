@@ -19,7 +19,7 @@ from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.inside import Inside
-from envcli.transforms.overriding import is_overtaken, is_written_for, place_of, writer
+from envcli.transforms.overriding import is_overtaken, is_written_for, noted, place_of, writer
 
 __all__ = ["Transform"]
 
@@ -252,7 +252,7 @@ class Transform(torch.nn.Module):
         """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
         before = set(self.__dict__)
         self._bind(inner, outer)
-        if any(is_overtaken(type(self), hook, rule) for hook, rule in _SHORTCUTS.items()):
+        if _overtaken(type(self), *_SHORTCUTS, *_RULES):
             Transform._bind(self, inner, outer)
         self._of_rows |= set(self.__dict__) - before
 
@@ -269,8 +269,7 @@ class Transform(torch.nn.Module):
         ]
         self._onwards, self._inwards = self._apply_transform, self._inv_apply_transform
         moves = (*self._root_moves, *self._next_moves, *self._inverse_moves)
-        rules = ("_apply_transform", "_inv_apply_transform")
-        keeps = self._keeps_values or not all(is_written_for(type(self), "_keeps_values", rule) for rule in rules)
+        keeps = self._keeps_values or not all(is_written_for(type(self), "_keeps_values", rule) for rule in _RULES)
         if keeps and any(is_passing(source) for source, _ in moves):
             self._onwards, self._inwards = _of_copies(self._onwards), _of_copies(self._inwards)
 
@@ -311,7 +310,7 @@ class Transform(torch.nn.Module):
 
     def _hook(self, name: str, moves: Sequence[object]) -> Any:  # Any: one of three kinds of functions
         plain = getattr(Transform, name)
-        if is_overtaken(type(self), name, _SHORTCUTS[name]):
+        if name in _overtaken(type(self), *_SHORTCUTS, *_RULES):
             return MethodType(plain, self) if moves else None
         return getattr(self, name) if moves or getattr(type(self), name) is not plain else None
 
@@ -320,16 +319,7 @@ class Transform(torch.nn.Module):
 
         That is where a class below the one that writes the row hook writes a TensorDict hook.
         """
-        kind = type(self)
-        rows = {name: min(place_of(kind, name), place_of(kind, "_row_hooks")) for name in _SHORTCUTS}
-        called, resets = place_of(kind, "_call"), place_of(kind, "_reset")
-        by_call = called < rows["_reset_row"] and (self._resets_by_call or resets <= rows["_reset_row"])
-        found = {
-            "inverse": place_of(kind, "_inv_call") < rows["_inv_row"],
-            "step": min(called, place_of(kind, "_step")) < rows["_step_row"],
-            "reset": by_call or resets < rows["_reset_row"],
-        }
-        return {name for name, speaks in found.items() if speaks}
+        return set(_spoken(type(self), *_HOOKS))
 
     # -- beyond its own rows --------------------------------------------------------------------------------------
 
@@ -400,3 +390,28 @@ _SHORTCUTS = {
 
 def _of_copies(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda value: change(value.clone())
+
+
+_RULES = ("_apply_transform", "_inv_apply_transform")
+
+_HOOKS = (*_SHORTCUTS, "_row_hooks", "_call", "_step", "_reset", "_inv_call", "_resets_by_call")
+
+
+@noted
+def _overtaken(kind: type[Transform], *names: str) -> set[str]:
+    """The row hooks whose method on values a class further below has written anew; it follows from ``names``."""
+    return {hook for hook, rule in _SHORTCUTS.items() if is_overtaken(kind, hook, rule)}
+
+
+@noted
+def _spoken(kind: type[Transform], *names: str) -> set[str]:
+    """See ``Transform._tensordict_hooks``; ``names`` are ``_HOOKS``, which it follows from."""
+    rows = {name: min(place_of(kind, name), place_of(kind, "_row_hooks")) for name in _SHORTCUTS}
+    called, resets = place_of(kind, "_call"), place_of(kind, "_reset")
+    by_call = called < rows["_reset_row"] and (kind._resets_by_call or resets <= rows["_reset_row"])
+    found = {
+        "inverse": place_of(kind, "_inv_call") < rows["_inv_row"],
+        "step": min(called, place_of(kind, "_step")) < rows["_step_row"],
+        "reset": by_call or resets < rows["_reset_row"],
+    }
+    return {name for name, speaks in found.items() if speaks}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -338,3 +340,33 @@ def test_a_target_may_follow_another_rule() -> None:
 
     data = TransformedEnv(CountingEnv(), Halving(8.0)).rollout(3)
     assert data["next", "target_return"].flatten().tolist() == [4, 2, 1]
+
+
+# -- later --------------------------------------------------------------------------------------------------------
+
+
+def test_a_method_that_a_class_gets_later_counts() -> None:
+    own = subclass(RewardScaling)
+
+    def reward() -> torch.Tensor:
+        return TransformedEnv(CountingEnv(), own(0.0, 2.0)).rollout(1, ones)["next", "reward"]
+
+    def ones(tensordict: TensorDictBase) -> TensorDictBase:
+        return tensordict.set("action", torch.ones(1))
+
+    assert reward() == 2
+    own._apply_transform = lambda self, obs: obs * 50  # type: ignore[method-assign]
+    assert reward() == 50
+    own._step = lambda self, tensordict, next_tensordict: next_tensordict  # type: ignore[method-assign]
+    assert reward() == 1
+    del own._step, own._apply_transform
+    assert reward() == 2
+
+
+def test_a_class_can_be_let_go_of() -> None:
+    own = more(RewardScaling, "_apply_transform")
+    TransformedEnv(CountingEnv(), own(0.0, 2.0)).rollout(1)
+    gone = weakref.ref(own)
+    del own
+    gc.collect()
+    assert gone() is None
