@@ -75,7 +75,7 @@ class ImageTransform(Transform, ABC):
             if leaf is None:
                 continue
             try:
-                spec[out_key] = self._leaf_after(leaf)
+                spec[out_key] = self._spec_after(leaf)
             except TransformError as error:
                 raise TransformError(f"{in_key!r}: {error}") from None
         return spec

@@ -159,7 +159,10 @@ class ObservationNorm(Affine):
             )
         return self.loc, self.scale
 
-    def _leaf_after(self, leaf: Any) -> Any:  # Any: a spec for a spec
+    def _spec_after(self, leaf: Any) -> Any:  # Any: a spec for a spec
+        return super()._spec_after(leaf) if self.initialized else leaf
+
+    def _leaf_after(self, leaf: Any) -> Any:
         if not self.initialized:  # shape and dtype are the same once they are, and init_stats needs the env until then
             return leaf
         return super()._leaf_after(leaf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Callable
 
 import torch
 
@@ -10,6 +11,7 @@ from envcli.errors import TransformError
 from envcli.keys import as_path
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Binary, Bounded, Categorical, Composite, TensorSpec, Unbounded
+from envcli.transforms.overriding import is_written_for
 from envcli.transforms.transform import Transform
 
 __all__ = ["ShapeTransform"]
@@ -26,7 +28,7 @@ class ShapeTransform(Transform, ABC):
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             leaf = present.get(as_path(in_key))
             if leaf is not None:
-                spec[out_key] = self._checked(leaf, in_key, spec.ndim)
+                spec[out_key] = self._checked(self._spec_after, leaf, in_key, spec.ndim)
         return spec
 
     def transform_input_spec(self, input_spec: Composite) -> Composite:
@@ -37,7 +39,7 @@ class ShapeTransform(Transform, ABC):
             for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
                 leaf = present.get(as_path(in_key))
                 if leaf is not None:
-                    after = self._checked(leaf, in_key, spec.ndim)
+                    after = self._checked(self._leaf_after, leaf, in_key, spec.ndim)
                     if isinstance(after, Unbounded) and not isinstance(leaf, Unbounded):
                         raise TransformError(
                             f"{self!r} would lose what {in_key!r} is, a {type(leaf).__name__} {list(leaf.shape)}. "
@@ -49,19 +51,28 @@ class ShapeTransform(Transform, ABC):
             input_spec[family] = spec
         return input_spec
 
-    def _checked(self, leaf: TensorSpec, key: object, lead: int) -> TensorSpec:
+    def _checked(
+        self, change: Callable[[TensorSpec], TensorSpec], leaf: TensorSpec, key: object, lead: int
+    ) -> TensorSpec:
+        """``change(leaf)``. Raises TransformError where that fails, or is not done to each value of a batch by itself.
+
+        What a subclass wrote anew is run on values of the env's own shape only.
+        """
         try:
-            after = self._leaf_after(leaf)
+            after = change(leaf)
         except (TransformError, IndexError, RuntimeError) as error:
             raise TransformError(f"{self!r} does not fit {key!r}, a {list(leaf.shape[lead:])}: {error}") from None
-        odd = [max(leaf.shape, default=0) + 1] * lead  # a size that no dimension of a value has: nothing can hide
-        moved = self._apply_transform(torch.zeros([*odd, *leaf.shape[lead:]], dtype=torch.bool, device="meta"))
-        if after.shape[:lead] != leaf.shape[:lead] or list(moved.shape[:lead]) != odd:
+        kept = after.shape[:lead] == leaf.shape[:lead]
+        if kept and is_written_for(type(self), "_leaf_after", "_apply_transform"):
+            odd = [max(leaf.shape, default=0) + 1] * lead  # a size that no dimension of a value has: nothing can hide
+            moved = self._apply_transform(torch.zeros([*odd, *leaf.shape[lead:]], dtype=torch.bool, device="meta"))
+            kept = list(moved.shape[:lead]) == odd
+        if not kept:
             raise TransformError(f"{self!r} would change the batch dimensions {list(leaf.shape[:lead])} of {key!r}")
         return after
 
     def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
-        shape = self._apply_transform(torch.zeros(leaf.shape, dtype=torch.bool)).shape
+        shape = self._apply_transform(torch.zeros(leaf.shape, dtype=leaf.dtype)).shape
         if isinstance(leaf, Bounded):
             low, high = self._apply_transform(leaf.low), self._apply_transform(leaf.high)
             return Bounded(low, high, shape=shape, device=leaf.device, dtype=leaf.dtype)

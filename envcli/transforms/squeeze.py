@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from envcli.transforms.shape import ShapeTransform
 from envcli.transforms.unsqueeze import UnsqueezeTransform
 
 __all__ = ["SqueezeTransform"]
@@ -24,6 +25,7 @@ class SqueezeTransform(UnsqueezeTransform):
     """
 
     _keeps_values = False
+    _leaf_after = ShapeTransform._leaf_after  # it follows from what is done here, as it does there
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         return self._without(obs)

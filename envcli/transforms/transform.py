@@ -213,8 +213,13 @@ class Transform(torch.nn.Module):
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
             leaf = present.get(as_path(in_key))
             if leaf is not None:
-                spec[out_key] = self._leaf_after(leaf)
+                spec[out_key] = self._spec_after(leaf)
         return spec
+
+    def _spec_after(self, leaf: TensorSpec) -> TensorSpec:
+        """``_leaf_after``; Unbounded, where a subclass wrote ``_apply_transform`` anew and that does not know of it."""
+        known = is_written_for(type(self), "_leaf_after", "_apply_transform")
+        return self._leaf_after(leaf) if known else Transform._leaf_after(self, leaf)
 
     def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
         """The spec of ``_apply_transform`` of a value of ``leaf``. Unbounded, unless a subclass knows better."""

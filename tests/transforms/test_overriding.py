@@ -14,6 +14,7 @@ from tensordict import TensorDictBase
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import TransformError
+from envcli.specs import Bounded, Composite, Unbounded
 from envcli.testing.toys import CountingEnv, DoubleEnv
 from envcli.transforms.action_scaling import ActionScaling
 from envcli.transforms.binarize_reward import BinarizeReward
@@ -22,11 +23,13 @@ from envcli.transforms.cat_tensors import CatTensors
 from envcli.transforms.center_crop import CenterCrop
 from envcli.transforms.clip import ClipTransform
 from envcli.transforms.compose import Compose
+from envcli.transforms.crop import Crop
 from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.finite_tensor_dict_check import FiniteTensorDictCheck
 from envcli.transforms.flatten_action import FlattenAction
+from envcli.transforms.flatten_observation import FlattenObservation
 from envcli.transforms.frame_skip import FrameSkipTransform
 from envcli.transforms.gray_scale import GrayScale
 from envcli.transforms.image import ImageSequence
@@ -34,6 +37,7 @@ from envcli.transforms.init_tracker import InitTracker
 from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.overriding import is_written_for
+from envcli.transforms.permute import PermuteTransform
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.resize import Resize
 from envcli.transforms.reward_clipping import RewardClipping
@@ -185,9 +189,61 @@ def test_no_transform_of_ours_loses_a_shortcut() -> None:
         seen.add(kind)
     assert len(seen) > 40
     for kind in seen - {Transform}:
-        for name in shortcuts:
+        for name in (*shortcuts, "_leaf_after"):
             if hasattr(kind, name):
                 assert is_written_for(kind, name, "_apply_transform"), (kind, name)
+
+
+# -- specs --------------------------------------------------------------------------------------------------------
+
+PIXELS = {"pixels": Bounded(0, 255, (12, 12, 3), dtype=torch.uint8)}
+IMAGE = {"pixels": Bounded(0, 1, (3, 12, 12))}
+NUMBERS = {"numbers": Bounded(-1, 1, (3,))}
+
+BOUNDED: list[tuple[type[Transform], dict[str, Any], dict[str, Bounded]]] = [
+    (ToTensorImage, {}, PIXELS),
+    (GrayScale, {}, IMAGE),
+    (Resize, {"w": 6}, IMAGE),
+    (CenterCrop, {"w": 6}, IMAGE),
+    (Crop, {"w": 6}, IMAGE),
+    (FlattenObservation, {"first_dim": -1, "last_dim": -1, "in_keys": ["numbers"]}, NUMBERS),
+    (UnsqueezeTransform, {"dim": -1, "in_keys": ["numbers"]}, NUMBERS),
+    (PermuteTransform, {"dims": [-1], "in_keys": ["numbers"]}, NUMBERS),
+    (DTypeCastTransform, {"dtype_in": "float32", "dtype_out": "float64", "in_keys": ["numbers"]}, NUMBERS),
+    (BinarizeReward, {"in_keys": ["numbers"]}, NUMBERS),
+    (SignTransform, {"in_keys": ["numbers"]}, NUMBERS),
+    (ObservationNorm, {"loc": 0.0, "scale": 2.0, "in_keys": ["numbers"]}, NUMBERS),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "leaves"), BOUNDED, ids=[kind.__name__ for kind, _, _ in BOUNDED])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_the_spec_is_that_of_what_was_written_anew(
+    kind: type[Transform], options: dict[str, Any], leaves: dict[str, Bounded], batch: Sequence[int]
+) -> None:
+    def folded(self: Any, obs: torch.Tensor) -> torch.Tensor:
+        return 3 - (super(type(self), self)._apply_transform(obs) - 0.25).abs()  # type: ignore[misc,no-any-return]
+
+    transform = subclass(kind, _apply_transform=folded)(**options)
+    (key, leaf), lead = next(iter(leaves.items())), torch.Size(batch)
+    before = Composite({key: leaf.expand(*lead, *leaf.shape)}, shape=lead)
+    before = Composite(
+        full_observation_spec=before,
+        full_reward_spec=Composite(shape=lead),
+        full_done_spec=Composite(shape=lead),
+        shape=lead,
+    )
+    after = transform.transform_output_spec(before.clone())["full_observation_spec"]
+    for _ in range(3):
+        value = before["full_observation_spec"].rand()
+        assert after.is_in(transform(value.clone())), after
+
+
+def test_numbers_that_are_not_known_yet_are_not_asked_for() -> None:
+    own = more(ObservationNorm, "_apply_transform")(in_keys=["observation"])
+    env = TransformedEnv(CountingEnv(9), own)
+    own.init_stats(5)  # type: ignore[operator]
+    assert env.observation_spec["observation"] == Unbounded(1)
 
 
 # -- images -------------------------------------------------------------------------------------------------------
