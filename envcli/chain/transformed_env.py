@@ -128,8 +128,7 @@ class TransformedEnv(Env):
         Raises:
             TransformError: it does not fit there; the env stays as it was.
         """
-        added = as_transform(transform, "TransformedEnv")
-        added._added_later()
+        added = as_transform(transform, "TransformedEnv")  # before the chain is touched
         self._chain_list().insert(index, added)
         return self
 

@@ -26,7 +26,7 @@ class Compose(Transform):
     A function that takes a TensorDict and gives one is a transform too, see :class:`CallableTransform`.
 
     Raises:
-        TransformError: something that is no transform, or that is part of another chain already.
+        TransformError: something that is no transform, that is part of another chain already, or that holds this one.
     """
 
     def __init__(self, *transforms: Transforming | list[Any]) -> None:
@@ -88,17 +88,34 @@ class Compose(Transform):
         joining = [transform for transform in after if transform not in before]
         if len(set(map(id, after))) < len(after):
             raise TransformError("Compose: one transform cannot stand in two places. Use a copy: transform.clone()")
+        holders = self._holders()
+        if any(transform is holder for transform in joining for holder in holders):
+            raise TransformError("Compose: a chain cannot stand in itself. Use a copy: chain.clone()")
+        in_env = holders[-1]._container is not None
         held: list[Transform] = []
         try:
             for transform in joining:
                 transform.set_container(self)
                 held.append(transform)
+                if in_env:
+                    transform._added_later()
             self._hold_all(after, leaving)
             self._changed()
         except Exception:  # whatever made it misfit: the chain must stay usable, and the caller gets the reason
             self._hold_all(before, held)
             self._changed()
             raise
+
+    def _holders(self) -> list[Transform]:
+        """This chain, the one that it stands in, and so on; the last may stand in an env."""
+        found: list[Transform] = [self]
+        while isinstance(found[-1]._container, Transform):
+            found.append(found[-1]._container)
+        return found
+
+    def _added_later(self) -> None:
+        for transform in self:
+            transform._added_later()
 
     def _hold_all(self, transforms: list[Transform], others: list[Transform]) -> None:
         self.transforms = torch.nn.ModuleList(transforms)

@@ -342,7 +342,7 @@ class Transform(torch.nn.Module):
         return None
 
     def _added_later(self) -> None:
-        """Called before the transform is added to a chain that stands already, as ``append_transform`` does."""
+        """Called before the transform is added to a chain that stands in an env already."""
 
     # -- its place ------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.compose import Compose
+from envcli.transforms.gray_scale import GrayScale
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -214,3 +215,25 @@ def test_a_hook_that_nobody_would_call_is_refused() -> None:
         TransformError, match="Own writes _call, but an env runs the transforms of a Compose one by one"
     ):
         TransformedEnv(CountingEnv(), Own(Times(10)))
+
+
+def test_a_chain_cannot_stand_in_itself() -> None:
+    chain = Compose(StepCounter())
+    outer = Compose(Compose(chain))
+    for held in (chain, outer):
+        with pytest.raises(TransformError, match=r"a chain cannot stand in itself\. Use a copy"):
+            chain.append(held)
+    assert [type(transform) for transform in outer.flat()] == [StepCounter]
+    chain.append(outer.clone())
+    assert len(outer.flat()) == 2
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_is_added_to_the_chain_of_an_env_may_find_no_image(wrapped: bool) -> None:
+    env = TransformedEnv(CountingEnv(), Compose(Compose(StepCounter())))
+    for chain in (env.transform, env.transform[0]):  # type: ignore[index]  # a Compose
+        with pytest.warns(UserWarning, match=r"GrayScale: the env shows no \['pixels'\], so it does nothing"):
+            chain.append(Compose(GrayScale()) if wrapped else GrayScale())
+    assert env.rollout(2).shape == (2,)
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+        TransformedEnv(CountingEnv(), Compose(GrayScale()))
