@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from tensordict import TensorDictBase
 
-from envcli.errors import TransformError
+from envcli.errors import SpecError, TransformError
+from envcli.rows.env_specs import EnvSpecs
 from envcli.transforms.transform import Transform
 
 __all__ = ["CallableTransform", "Transforming", "as_transform"]
 
-Transforming = Transform | Callable[[TensorDictBase], TensorDictBase]
-"""A transform, or a function that takes a TensorDict and gives one."""
+Function = Callable[[TensorDictBase], TensorDictBase | None]
+
+Transforming = Transform | Function
+"""A transform, or a function that takes a TensorDict and gives one, or writes into it and gives None."""
 
 
 class CallableTransform(Transform):
@@ -23,22 +27,46 @@ class CallableTransform(Transform):
     there; for new ones write a :class:`Transform`, which can announce them.
 
     Args:
-        function: takes a TensorDict, and returns it or another one.
+        function: takes a TensorDict, and returns it or another one; None, where it wrote into the one that it took.
+
+    Raises:
+        SpecError: from steps and resets of an env: the function wrote an entry that was not there. (On a TensorDict of
+            another batch size than the env's it may.)
     """
 
-    def __init__(self, function: Callable[[TensorDictBase], TensorDictBase]) -> None:
+    def __init__(self, function: Function) -> None:
         super().__init__()
         self.function = function
+        self._batch: torch.Size | None = None  # of the env, whose rows have no room for new entries
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """``function`` of ``tensordict``, whatever is in it."""
         return self._call(tensordict)
 
     def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
-        return self.function(next_tensordict)
+        result = self.function(next_tensordict)
+        return next_tensordict if result is None else result
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return self._within(next_tensordict)
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
-        return self._call(tensordict_reset)
+        return self._within(tensordict_reset)
+
+    def _within(self, tensordict: TensorDictBase) -> TensorDictBase:
+        given = set(tensordict.keys(True, True))
+        result = self._call(tensordict)
+        fresh = [key for key in result.keys(True, True) if key not in given]
+        if fresh and result.batch_size == self._batch:
+            raise SpecError(
+                f"{self!r} wrote {fresh}, which the env does not show there. If it does elsewhere, as a reward after a "
+                "step and not after a reset, look if it is there first. For an entry of its own write a Transform with "
+                "_apply_transform, in_keys and out_keys: a function cannot announce one"
+            )
+        return result
+
+    def _meets(self, before: EnvSpecs) -> None:
+        self._batch = before.batch_size
 
     def extra_repr(self) -> str:
         """The name of the function, for ``repr``."""

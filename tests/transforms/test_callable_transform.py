@@ -54,5 +54,13 @@ def test_what_is_no_function_is_refused() -> None:
 
 def test_an_entry_that_no_spec_names_is_refused() -> None:
     env = TransformedEnv(CountingEnv(), lambda td: td.set("twice", 2 * td["observation"]))
-    with pytest.raises(SpecError, match="wrote 'twice', which its specs do not announce"):
+    with pytest.raises(SpecError, match=r"<lambda>\) wrote \['twice'\], which .* write a Transform with _apply_tr"):
         env.rollout(2)
+
+
+def test_a_function_may_write_into_what_it_takes_and_return_nothing() -> None:
+    def twice(td: TensorDictBase) -> None:
+        td["observation"] = 2 * td["observation"]
+
+    assert TransformedEnv(CountingEnv(), twice).rollout(3)["observation"].flatten().tolist() == [0, 2, 4]
+    assert CallableTransform(twice)(TensorDict({"observation": torch.ones(1)}))["observation"] == 2
