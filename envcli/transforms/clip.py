@@ -116,11 +116,16 @@ class ClipTransform(Stated, Elementwise):
         self.low, self.high = (before[0] if low is None else low), (before[1] if high is None else high)
         try:
             self._check(*self._stated)
-            if self._container is not None and before != (self.low, self.high):
-                self._container._changed()
+            self._tell(before)
         except EnvcliError:
-            self.low, self.high = before
+            found, (self.low, self.high) = (self.low, self.high), before
+            self._tell(found)
             raise
+
+    def _tell(self, before: tuple[float | None, float | None]) -> None:
+        """Have the env work out its specs again, if the limits were others before."""
+        if self._container is not None and before != (self.low, self.high):
+            self._container._changed()
 
     def extra_repr(self) -> str:
         """Limits and keys, for ``repr``."""

@@ -45,11 +45,17 @@ class LocScale(Transform, ABC):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:  # Any: torch's own hook
         loc, scale = state_dict.get(f"{prefix}loc"), state_dict.get(f"{prefix}scale")
+        before = self.loc, self.scale, self.standard_normal
         if loc is not None and scale is not None:
             self.loc, self.scale = _room(loc), _room(scale)  # of another shape, perhaps, or None
         super()._load_from_state_dict(state_dict, prefix, *args)
         if loc is not None and scale is not None and self.loc is not None and self.scale is not None:
-            self._learn(self.loc, self.scale)
+            try:
+                self._learn(self.loc, self.scale)
+            except Exception:  # whatever made them misfit: the env must stay usable, and the caller gets the reason
+                self.loc, self.scale, self.standard_normal = before
+                self._container._changed()
+                raise
 
     @property
     def initialized(self) -> bool:

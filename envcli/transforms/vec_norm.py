@@ -174,11 +174,19 @@ class VecNorm(Transform):
         return {"td": self._tensors(), "decay": self.decay, "eps": self.eps}
 
     def set_extra_state(self, state: Any) -> None:  # Any: torch's own hook
-        """From ``state_dict``: the sums are changed in place where they are there already."""
+        """From ``state_dict``: the sums are changed in place where they are there already.
+
+        Raises TransformError, and changes nothing, if one of them is of another shape.
+        """
         loaded = (state or {}).get("td", state or {})
-        for name, tensor in self._tensors().items():
-            if name in loaded:
-                tensor.copy_(loaded[name])
+        own = {name: tensor for name, tensor in self._tensors().items() if name in loaded}
+        for name, tensor in own.items():
+            if loaded[name].shape != tensor.shape:
+                raise TransformError(
+                    f"VecNorm: {name} is {list(tensor.shape)} here, and {list(loaded[name].shape)} in what is loaded"
+                )
+        for name, tensor in own.items():
+            tensor.copy_(loaded[name])
         self._waiting = {
             name: tensor.to(torch.float64, copy=True)
             for name, tensor in loaded.items()

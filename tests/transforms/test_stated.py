@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from envcli.backends.gym import GymEnv
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.errors import TransformError
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.action_discretizer import ActionDiscretizer
 from envcli.transforms.action_scaling import ActionScaling
@@ -16,6 +19,7 @@ from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.reward_clipping import RewardClipping
 from envcli.transforms.reward_scaling import RewardScaling
+from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.time_max_pool import TimeMaxPool
 from envcli.transforms.transform import Transform
 
@@ -82,3 +86,23 @@ def test_an_action_scaling_keeps_what_was_loaded() -> None:
 def test_frames_of_an_episode_that_is_over_are_left() -> None:
     CatFrames(2, -1, ["observation"]).load_state_dict({"_cat_buffers_observation": torch.zeros(6)})
     TimeMaxPool(["observation"], T=2).load_state_dict({"_maxpool_buffer_observation": torch.zeros(2, 3)})
+
+
+@pytest.mark.parametrize("make", [lambda: ObservationNorm(0.0, 2.0), lambda: RewardScaling(0.0, 2.0)])
+def test_numbers_that_do_not_fit_the_env_change_nothing(make: Callable[[], Transform]) -> None:
+    env = TransformedEnv(CountingEnv(batch_size=[2]), Compose(StepCounter(), make()))
+    before = env.transform[1].state_dict()  # type: ignore[index]  # a Compose
+    lost = {"transforms.1.loc": torch.zeros(3, 1), "transforms.1.scale": torch.ones(3, 1)}
+    with pytest.raises(TransformError, match="does not fit an env"):
+        env.load_state_dict({**lost, "transforms.1.standard_normal": torch.tensor(True)})
+    after = env.transform[1].state_dict()  # type: ignore[index]
+    assert {name: after[name] for name in before} == before
+    assert env.rollout(2).shape == (2, 2)
+
+
+def test_limits_that_do_not_fit_the_env_change_nothing() -> None:
+    env = TransformedEnv(CountingEnv(), ClipTransform(in_keys=[], in_keys_inv=["action"], low=-1.0, high=1.0))
+    with pytest.raises(RuntimeError, match=r"high=2\.0 is not in what the simulator takes"):
+        env.load_state_dict({"low": torch.tensor(-1.0), "high": torch.tensor(2.0)})
+    assert env.transform.state_dict() == {"low": -1, "high": 1}
+    assert env.rollout(2).shape == (2,)

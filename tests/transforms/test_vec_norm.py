@@ -249,3 +249,13 @@ def test_written_on_tensordicts_it_learns_from_those_that_were_reset(hook: str) 
 
     own = type("Own", (VecNorm,), {hook: method})
     assert counts(own) == counts(VecNorm)
+
+
+def test_sums_of_another_shape_change_nothing() -> None:
+    norm = VecNorm(["a", "b"])
+    norm(TensorDict({"a": torch.ones(5, 2), "b": torch.ones(5, 3)}, [5]))
+    other = VecNorm(["a", "b"])
+    other(TensorDict({"a": torch.zeros(5, 2), "b": torch.zeros(5, 4)}, [5]))
+    with pytest.raises(TransformError, match=r"b_sum is \[3\] here, and \[4\] in what is loaded"):
+        norm.load_state_dict(other.state_dict())
+    assert norm.loc["a"].tolist() == [1, 1]
