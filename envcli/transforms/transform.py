@@ -38,6 +38,10 @@ class Transform(torch.nn.Module):
     (TorchRL keeps it, beside specs that do not tell of it.) Announce it in ``transform_observation_spec``, or name it
     in ``out_keys`` where ``_apply_transform`` makes it.
 
+    What a TensorDict hook finds at the root, the first argument of ``_step``, ``_reset`` and ``_inv_call``, is memory
+    of the env: its values are to be read, and not to be changed in place. It holds the entries that the specs name.
+    (TorchRL shows whatever the user put into the TensorDict.)
+
     Of any transform a subclass may write any of these methods anew, as in TorchRL: what was written to do the same
     faster (``_step_row`` beside ``_apply_transform``, say) is left aside then. Where rows do what cannot be done on a
     TensorDict, ``super()._step`` and the like raise a TransformError.
