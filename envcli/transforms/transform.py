@@ -261,7 +261,7 @@ class Transform(torch.nn.Module):
         """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
         before = set(self.__dict__)
         self._bind(inner, outer)
-        if _overtaken(type(self), *_SHORTCUTS, *_RULES):
+        if _overtaken(type(self), *_OVERTAKEN_BY):
             Transform._bind(self, inner, outer)
         self._of_rows |= set(self.__dict__) - before
 
@@ -278,8 +278,7 @@ class Transform(torch.nn.Module):
         ]
         self._onwards, self._inwards = self._apply_transform, self._inv_apply_transform
         moves = (*self._root_moves, *self._next_moves, *self._inverse_moves)
-        keeps = self._keeps_values or not all(is_written_for(type(self), "_keeps_values", rule) for rule in _RULES)
-        if keeps and any(is_passing(source) for source, _ in moves):
+        if _keeps_values(type(self), "_keeps_values", *_RULES) and any(is_passing(source) for source, _ in moves):
             self._onwards, self._inwards = _of_copies(self._onwards), _of_copies(self._inwards)
 
     def _moves(
@@ -311,15 +310,16 @@ class Transform(torch.nn.Module):
 
     def _row_hooks(self) -> RowHooks:
         """The hooks above, those that have something to do. Called after ``_bind``."""
+        overtaken = _overtaken(type(self), *_OVERTAKEN_BY)
         return RowHooks(
-            self._hook("_inv_row", self._inverse_moves),
-            self._hook("_step_row", self._next_moves),
-            self._hook("_reset_row", self._root_moves),
+            self._hook("_inv_row", self._inverse_moves, overtaken),
+            self._hook("_step_row", self._next_moves, overtaken),
+            self._hook("_reset_row", self._root_moves, overtaken),
         )
 
-    def _hook(self, name: str, moves: Sequence[object]) -> Any:  # Any: one of three kinds of functions
+    def _hook(self, name: str, moves: Sequence[object], overtaken: set[str]) -> Any:  # Any: three kinds of functions
         plain = getattr(Transform, name)
-        if name in _overtaken(type(self), *_SHORTCUTS, *_RULES):
+        if name in overtaken:
             return MethodType(plain, self) if moves else None
         return getattr(self, name) if moves or getattr(type(self), name) is not plain else None
 
@@ -403,13 +403,21 @@ def _of_copies(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torc
 
 _RULES = ("_apply_transform", "_inv_apply_transform")
 
+_OVERTAKEN_BY = (*_SHORTCUTS, *_RULES)
+
 _HOOKS = (*_SHORTCUTS, "_row_hooks", "_call", "_step", "_reset", "_inv_call", "_resets_by_call")
 
 
 @noted
 def _overtaken(kind: type[Transform], *names: str) -> set[str]:
-    """The row hooks whose method on values a class further below has written anew; it follows from ``names``."""
+    """The row hooks whose method on values a class further below has written anew; ``names``: ``_OVERTAKEN_BY``."""
     return {hook for hook, rule in _SHORTCUTS.items() if is_overtaken(kind, hook, rule)}
+
+
+@noted
+def _keeps_values(kind: type[Transform], said: str, *rules: str) -> bool:
+    """Does the class say so in ``_keeps_values``, or not say it of ``rules`` as they are now?"""
+    return kind._keeps_values or not all(is_written_for(kind, said, rule) for rule in rules)
 
 
 @noted
