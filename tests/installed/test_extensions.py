@@ -36,7 +36,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", [*sys.path, str(shelf)])
     importlib.invalidate_caches()
+    _forget()  # what a test without this fixture has imported
     yield
+    _forget()
+
+
+def _forget() -> None:
     for name in [name for name in sys.modules if name.startswith("example_envs")]:
         del sys.modules[name]
 
