@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.keys import Key, NestedKey, as_path, nest
+from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
 
-__all__ = ["leaf_paths", "step_mdp"]
+__all__ = ["leaf_paths", "renewed", "step_mdp"]
 
 
 def step_mdp(
@@ -76,6 +76,20 @@ def _merged(old: TensorDictBase | None, new: TensorDictBase | None, drop: dict[s
                 value = TensorDict(inner, batch_size=value.batch_size, device=value.device)
             entries[name] = value
     return entries
+
+
+def renewed(old: TensorDictBase, fresh: TensorDictBase, where: torch.Tensor) -> TensorDict:
+    """The entries of ``fresh``: its own values where ``where``, ``[*batch]`` bool, those of ``old`` elsewhere.
+
+    What ``old`` lacks is ``fresh`` everywhere.
+    """
+    found = TensorDict({}, batch_size=fresh.batch_size, device=fresh.device)
+    for path in leaf_paths(fresh):
+        key = as_user_key(path)
+        new, before = fresh.get(key), old.get(key, None)
+        mask = where.to(new.device).reshape(*where.shape, *[1] * (new.ndim - where.ndim))
+        found.set(key, new if before is None else torch.where(mask, new, before))
+    return found
 
 
 def leaf_paths(tensordict: TensorDictBase) -> list[Key]:

@@ -15,6 +15,7 @@ from envcli.backends.backend import step_limit
 from envcli.backends.brax_world import BraxWorld, Moment, as_tensor, names, native
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_paces import Answer
+from envcli.envs.unrolled import stacked
 from envcli.errors import ConfigError
 from envcli.keys import DONE_FAMILY
 from envcli.memory.buffer import Array
@@ -163,9 +164,7 @@ class BraxEnv(VectorBackend):
                 for name, begun in self._moment.observation.items():
                     shown[name] = torch.where(_like(ended, shown[name]), as_tensor(begun), shown[name])
                 shown.update({name: torch.zeros_like(ended) for name in DONE_FAMILY})
-        unrolled: TensorDictBase = TensorDict.stack(made, -1)
-        unrolled.names = [*unrolled.names[:-1], "time"]
-        return unrolled
+        return stacked(made)
 
     def _felt(self, floats: Tensor, acted: TensorDictBase) -> tuple[Tensor, TensorDict]:
         action = as_member(("action",), self.full_action_spec["action"], acted["action"])

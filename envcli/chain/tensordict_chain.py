@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.envs.beginning import merged, reset_mask, shown_by_reset
+from envcli.envs.beginning import reset_mask, shown_by_reset
 from envcli.envs.env import Env
 from envcli.keys import as_user_key
+from envcli.mdp import renewed
 from envcli.transforms.transform import Transform
 
 __all__ = ["TensorDictChain"]
@@ -37,7 +38,7 @@ class TensorDictChain:
         for transform in self._chain:
             shown = transform._reset(tensordict, shown)
         where = reset_mask(self._base, tensordict, tensordict.batch_size)
-        return shown if where is None else merged(shown, tensordict, torch.from_numpy(where))
+        return shown if where is None else renewed(tensordict, shown, torch.from_numpy(where))
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """What the step that ``tensordict``, ``[*lead]``, asks for leads to: the future ``"next"``."""

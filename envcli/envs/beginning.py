@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 
 from envcli.errors import SpecError
 from envcli.keys import Key, as_path, as_user_key
@@ -14,7 +14,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["begin_from", "load_row", "merged", "reset_mask", "shown_by_reset"]
+__all__ = ["begin_from", "load_row", "reset_mask", "shown_by_reset"]
 
 
 def reset_mask(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size | None = None) -> Array | None:
@@ -74,14 +74,3 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
 def shown_by_reset(env: EnvSpecs) -> set[Key]:
     """The paths that a reset writes."""
     return {*leaf_specs(env.observation_spec), *leaf_specs(env.state_spec), *leaf_specs(env.full_done_spec)}
-
-
-def merged(fresh: TensorDictBase, old: TensorDictBase, where: torch.Tensor) -> TensorDict:
-    """``fresh`` where ``where``, ``old`` elsewhere, ``[*batch]``."""
-    merged = TensorDict({}, batch_size=fresh.batch_size, device=fresh.device)
-    for path in leaf_paths(fresh):
-        key = as_user_key(path)
-        new, before = fresh.get(key), old.get(key, None)
-        mask = where.to(new.device).reshape(*where.shape, *[1] * (new.ndim - where.ndim))
-        merged.set(key, new if before is None else torch.where(mask, new, before))
-    return merged

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.envs.beginning import merged, reset_mask
+from envcli.envs.beginning import reset_mask
 from envcli.envs.env import Env, updated
 from envcli.errors import EnvError, SpecError
 from envcli.keys import DONE_FAMILY, Key, as_user_key, under_next
-from envcli.mdp import leaf_paths
+from envcli.mdp import leaf_paths, renewed
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
@@ -85,7 +85,7 @@ class EnvBase(Env):
         if where is not None and not where.any():
             return TensorDict({}, batch_size=where.shape)
         fresh = self._checked_reset(self._reset(tensordict, **options), where)
-        return fresh if where is None or tensordict is None else merged(fresh, tensordict, torch.from_numpy(where))
+        return fresh if where is None or tensordict is None else renewed(tensordict, fresh, torch.from_numpy(where))
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied.

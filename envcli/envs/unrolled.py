@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.envs.beginning import load_row
 from envcli.envs.ending import mark_truncated, truncatable
 from envcli.keys import as_user_key, under_next
 from envcli.mdp import leaf_paths
@@ -113,13 +114,12 @@ def collected(
 
 def _keep_row(buffer: RolloutBuffer, tensordict: TensorDictBase) -> None:
     """Write a step into the next row of ``buffer``, which gets rows for what it lacks."""
-    t = buffer.filled
-    for path in leaf_paths(tensordict):
-        value = tensordict.get(as_user_key(path)).detach()
+    paths, values = leaf_paths(tensordict), tensordict.detach()
+    for path in paths:
         if path not in buffer:
-            buffer.add(path, value.cpu())
-        buffer[path][t].copy_(value)
-    buffer.filled = t + 1
+            buffer.add(path, values.get(as_user_key(path)).cpu())
+    load_row(buffer, buffer.filled, values, paths)
+    buffer.filled += 1
 
 
 def cast(policy: Acts, device: torch.device) -> Acts:

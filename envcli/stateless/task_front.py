@@ -11,7 +11,7 @@ from torch._C._functorch import is_batchedtensor
 
 from envcli.errors import SpecError
 from envcli.keys import DONE_FAMILY, as_user_key
-from envcli.mdp import leaf_paths
+from envcli.mdp import leaf_paths, renewed
 from envcli.rows.action_gate import as_member
 from envcli.specs import TensorSpec
 from envcli.stateless.random_streams import RandomStreams
@@ -52,7 +52,8 @@ class TaskFront:
         if tensordict is None:
             return begun
         if where is not None:
-            begun = _merged(begun, tensordict, where)
+            _require_all(begun, tensordict)
+            begun = renewed(tensordict, begun, where)
             del tensordict["_reset"]
         return tensordict.update(begun)
 
@@ -137,13 +138,7 @@ def _mask(tensordict: TensorDictBase) -> Tensor | None:
     return mask.reshape(lead)
 
 
-def _merged(begun: TensorDict, tensordict: TensorDictBase, where: Tensor) -> TensorDict:
-    """``begun`` where ``where``, and what ``tensordict`` holds elsewhere."""
-    merged = TensorDict({}, batch_size=begun.batch_size, device=begun.device)
-    for path in leaf_paths(begun):
-        key = as_user_key(path)
-        before, value = tensordict.get(key, None), begun.get(key)
-        if before is None:
+def _require_all(begun: TensorDict, tensordict: TensorDictBase) -> None:
+    for key in map(as_user_key, leaf_paths(begun)):
+        if tensordict.get(key, None) is None:
             raise SpecError(f"reset: no {key!r} in the TensorDict, for the envs that '_reset' does not name")
-        merged.set(key, torch.where(where.reshape(*where.shape, *[1] * (value.ndim - where.ndim)), value, before))
-    return merged
