@@ -52,6 +52,7 @@ class EnvSpecs(EnvShape):
         ConfigError: there is no such device here.
     """
 
+    _governing: tuple[Composite, list[Key]] | None = None  # flags, and the spec that they were found in
     _specs_version = 0  # counts the changes, for whoever derived something from the specs
 
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
@@ -242,10 +243,14 @@ class EnvSpecs(EnvShape):
 
     def _governing_flags(self) -> list[Key]:
         """The flags that say that an episode is over; as in TorchRL, flags beneath others say it of a part alone."""
-        leaves, loose = list(leaf_specs(self.full_done_spec)), self._roles().ends
-        flags = [path for path in leaves if path[-1] in DONE_FAMILY or path in loose] or leaves
-        groups = {path[:-1] for path in flags}
-        return [path for path in flags if not any(path[:n] in groups for n in range(len(path) - 1))]
+        spec = self.full_done_spec
+        if self._governing is None or self._governing[0] is not spec:  # every step of a loop of one's own asks
+            leaves, loose = list(leaf_specs(spec)), self._roles().ends
+            flags = [path for path in leaves if path[-1] in DONE_FAMILY or path in loose] or leaves
+            groups = {path[:-1] for path in flags}
+            found = [path for path in flags if not any(path[:n] in groups for n in range(len(path) - 1))]
+            self._governing = spec, found
+        return self._governing[1]
 
     def _end_flags(self) -> list[Key]:
         """Those of them that are enough to look at: ``done``, where it is beside the others and follows from them."""
