@@ -68,7 +68,7 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
             raise ConfigError(f"as_gymnasium_vector: found {found}, expected a batch [n]{cure}")
         self.autoreset_mode = _mode(autoreset_mode)
         self.base_env, self.num_envs = env, env.batch_size[0]
-        self._stepper = stepper = Stepper(env)
+        self._stepper = stepper = Stepper(env, onward=self.autoreset_mode is AutoresetMode.SAME_STEP)
         self._spaces = found_spaces = GymnasiumSpaces(env, observation)
         self.single_observation_space, self.single_action_space = found_spaces.observation, found_spaces.action
         self.observation_space = batch_space(found_spaces.observation, self.num_envs)
@@ -195,8 +195,7 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         done = terminated | truncated
         if self.autoreset_mode is AutoresetMode.SAME_STEP and done.any():
             final = self._later_infos.final(self._later(), done)
-            stepper.go_on(everything=True)
-            stepper.reset(done)
+            stepper.begin_anew(done)
             self._now = stepper.root
             return self._first(), rewards, terminated, truncated, self._first_infos.read() | final
         stepper.go_on()

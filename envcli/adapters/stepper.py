@@ -10,7 +10,7 @@ import numpy as np
 from envcli.envs.env import Env
 from envcli.envs.front import gates
 from envcli.errors import ConfigError, EnvError
-from envcli.keys import DONE_FAMILY, Key, as_path
+from envcli.keys import Key, as_path
 from envcli.memory.buffer import Array
 from envcli.rows.action_gate import ActionGate
 from envcli.rows.env_specs import leaf_specs
@@ -21,6 +21,11 @@ __all__ = ["Stepper"]
 class Stepper:
     """Resets and steps ``env``; what came of it is in :attr:`root` and :attr:`following` until the next call.
 
+    Args:
+        env: a single one or a batch.
+        onward: each step is followed by :meth:`begin_anew` where an episode has ended: an env that can do both at once
+            does, which in other processes takes one message instead of two.
+
     Attributes:
         root: path -> ``[*batch, *value]``, what the next step begins with, and where the action is written.
         following: the same, what the last step led to.
@@ -30,24 +35,29 @@ class Stepper:
         ConfigError: the env pays several rewards at once.
     """
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: Env, onward: bool = False) -> None:
         env._require_open()  # a batch is started: what it shows must be known
         self.env = env
-        self.buffer = buffer = env._buffer(1)
+        self.buffer = buffer = env._buffer(1 + onward)
+        env._attach(buffer)
+        self._onward = onward and env._autoresets
         self.root: Mapping[Key, Array] = {path: buffer.array(path)[0] for path in buffer if path[0] != "next"}
         self.following: Mapping[Key, Array] = {path[1:]: buffer.array(path)[0] for path in buffer if path[0] == "next"}
         self.rewards = self._only_reward()
         flags = leaf_specs(env.full_done_spec)
         self._flags = [(self.root[path], self.following[path]) for path in flags]
-        self._done, self._terminated, self._truncated = (
-            [self.following[path].reshape((*env.batch_size, -1)) for path in flags if path[-1] == name]
-            for name in DONE_FAMILY
+        ends = {path: self.following[path].reshape((*env.batch_size, -1)) for path in env._governing_flags()}
+        self._terminated, self._truncated = (
+            [rows for path, rows in ends.items() if path[-1] == name] for name in ("terminated", "truncated")
         )
+        self._done = [rows for path, rows in ends.items() if path[-1] not in ("terminated", "truncated")]
         self._preset = [(self.root[path], self.following[path]) for path in env._roles().carries]
         stay = {*flags, *leaf_specs(env.full_action_spec)}
         moves = {path: (self.root[path], row) for path, row in self.following.items() if path in self.root}
         self._moves = [move for path, move in moves.items() if path not in stay]
         self._reads = [moves[path] for path in env._roles().reads if path in moves and path not in stay]
+        shown = [path for path in self.root if path not in leaf_specs(env.full_action_spec)]
+        self._anew = [(self.root[path], buffer.array(path)[1]) for path in shown] if self._onward else []
         self._begun = False
 
     def _only_reward(self) -> Array:
@@ -101,16 +111,25 @@ class Stepper:
             following.fill(False)
         for root, following in self._preset:
             following[...] = root
-        env._send_row(0)
+        env._send_row(0, self._onward)
 
     def receive(self) -> None:
         """End :meth:`step`."""
-        self.env._receive_row(0)
+        self.env._receive_row(0, self._onward)
 
     def go_on(self, everything: bool = False) -> None:
         """The next step begins where the last one led to: :attr:`root` shows what it reads, or ``everything``."""
         for root, following in [*self._moves, *self._flags] if everything else self._reads:
             root[...] = following
+
+    def begin_anew(self, where: Array) -> None:
+        """:meth:`go_on`, with new episodes in ``where``, ``[*batch]`` bool: those that the last step ended."""
+        if self._onward:
+            for root, begun in self._anew:
+                root[...] = begun
+        else:
+            self.go_on(everything=True)
+            self.reset(where)
 
     def ends(self) -> tuple[Array, Array]:
         """``[*batch]`` bool, fresh: is the episode terminated, and is it truncated? Done without a reason: terminated.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -14,6 +15,7 @@ from envcli.envs.rollout import Callback
 from envcli.envs.unrolled import unrolled
 from envcli.errors import ConfigError, UnknownName
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.roles import Roles
 from envcli.specs import Categorical
 from envcli.stateless.random_streams import RandomStreams
 from envcli.stateless.task import Task
@@ -276,6 +278,9 @@ class TorchEnv(Backend):
         return unrolled(self, steps, self.reset() if tensordict is None else tensordict.copy(), policy)
 
     # -- on rows --------------------------------------------------------------------------------------------------
+
+    def _roles(self) -> Roles:
+        return replace(super()._roles(), heeds_given=True)
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         self._rows = TaskRows(self._task, self._streams, buffer, self._where)

@@ -123,11 +123,16 @@ class VectorBackend(Backend, ABC):
         self._send_row(t)
         self._receive_row(t)
 
-    def _send_row(self, t: int) -> None:
+    def _send_row(self, t: int, onward: bool = False) -> None:
+        if onward:
+            self._autoreset_rows(t, t + 1, True)
+            return
         self._taken = self._action(t)
         self._send(self._taken)
 
-    def _receive_row(self, t: int) -> None:
+    def _receive_row(self, t: int, onward: bool = False) -> None:
+        if onward:
+            return
         answer = self._received()
         ended = answer[2] | answer[3]
         self._write(t, answer, ended)

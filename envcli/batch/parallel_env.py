@@ -83,7 +83,6 @@ class ParallelEnv(RemoteBatchedEnv):
     _autoresets = True
     _pool: WorkerPool | MixedPool | None = None
     _mask_memory: SharedMemory | None = None
-    _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
 
     def __init__(
         self,
@@ -223,7 +222,6 @@ class ParallelEnv(RemoteBatchedEnv):
         for path in flags & set(rows):
             del rows[path]
         self._pool.offset = 0
-        self._single = int(buffer.steps == 1)
         self._untold = buffer, (buffer.steps, rows, restarted)
         if self._lasts or self._held > KEPT:
             self._tell()
@@ -260,14 +258,13 @@ class ParallelEnv(RemoteBatchedEnv):
 
     def _step_row(self, t: int) -> None:
         self._order("order", STEP, t)
-        self._at_work().offset += self._single
 
-    def _send_row(self, t: int) -> None:
-        self._order("post", STEP, t)
+    def _send_row(self, t: int, onward: bool = False) -> None:
+        self._order("post", AUTORESET if onward else STEP, t, t + 1, onward)
 
-    def _receive_row(self, t: int) -> None:
+    def _receive_row(self, t: int, onward: bool = False) -> None:
         self._do("wait")
-        self._at_work().offset += self._single
+        self._at_work().offset += 1  # by hand, each step is made in the same row
 
     def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         self._order("order", AUTORESET, start, stop, onward)

@@ -108,14 +108,14 @@ class BoundChain:
         """One step."""
         self._run(t, self._inverses, self._steps)
 
-    def send(self, t: int) -> None:
-        """The first half of a step."""
+    def send(self, t: int, onward: bool = False) -> None:
+        """The first half of a step; ``onward`` only where nothing happens but the base env's own."""
         self._inwards(t, self._inverses)
-        self._base._send_row(t)
+        self._base._send_row(t, onward)
 
-    def receive(self, t: int) -> None:
+    def receive(self, t: int, onward: bool = False) -> None:
         """The other half."""
-        self._base._receive_row(t)
+        self._base._receive_row(t, onward)
         self._outwards(t, self._steps)
 
     def _run(self, t: int, inverses: list[Callable[[int], None]], steps: list[Callable[[int], None]]) -> None:

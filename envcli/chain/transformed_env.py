@@ -196,11 +196,11 @@ class TransformedEnv(Env):
     def _step_row(self, t: int) -> None:
         self._bound_chain.step(t)
 
-    def _send_row(self, t: int) -> None:
-        self._bound_chain.send(t)
+    def _send_row(self, t: int, onward: bool = False) -> None:
+        self._bound_chain.send(t, onward)
 
-    def _receive_row(self, t: int) -> None:
-        self._bound_chain.receive(t)
+    def _receive_row(self, t: int, onward: bool = False) -> None:
+        self._bound_chain.receive(t, onward)
 
     def _step_rows(self, start: int, stop: int) -> int:
         if not self._bound_chain.is_idle:

@@ -205,9 +205,19 @@ class Env(RowEnv):
         return self.reset(tensordict) if self.any_done(tensordict) else tensordict
 
     def step_and_maybe_reset(self, tensordict: TensorDictBase) -> tuple[TensorDictBase, TensorDictBase]:
-        """``step``, and what the step after it begins with: reset where an env is done."""
-        tensordict = self.step(tensordict)
-        return tensordict, self.maybe_reset(self.step_mdp(tensordict))
+        """``step``, and what the step after it begins with: reset where an env is done.
+
+        Returns:
+            ``tensordict``, as ``step`` returns it, and a new one ``[*batch]`` for the next call.
+        """
+        self._require_open()
+        _require_tensordict("step_and_maybe_reset", tensordict)
+        if not self._front.leads or self._is_foreign(tensordict):
+            tensordict = self.step(tensordict)
+            return tensordict, self.maybe_reset(self.step_mdp(tensordict))
+        following, begun = self._front.step_onward(tensordict)
+        after = self.step_mdp(tensordict.set("next", following))
+        return tensordict, after if begun is None else updated(after, begun, self.reset_keys)
 
     # -- many steps -----------------------------------------------------------------------------------------------
 
@@ -424,7 +434,8 @@ class Env(RowEnv):
 
     @cached_property
     def _front(self) -> Front:
-        return Front(self)
+        alone = ("step", "reset", "maybe_reset", "any_done", "step_mdp")  # what step_and_maybe_reset is made of
+        return Front(self, bool(self.batch_size) and not any(is_overridden(type(self), name) for name in alone))
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy stands where the env does, without the rows that it was bound to."""

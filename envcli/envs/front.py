@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -20,12 +21,17 @@ __all__ = ["Front", "gates"]
 
 
 class Front:
-    """Public ``reset`` and ``step`` of one env, on a buffer of one row. Tensors handed out are fresh memory."""
+    """Public ``reset`` and ``step`` of one env, on a buffer of one row. Tensors handed out are fresh memory.
 
-    def __init__(self, env: RowEnv) -> None:
+    Args:
+        env: whose.
+        onward: may a step begin new episodes by itself? See :attr:`leads`.
+    """
+
+    def __init__(self, env: RowEnv, onward: bool = False) -> None:
         roles = env._roles()
         self._env = env
-        self.buffer = env._buffer(1)
+        self.buffer = env._buffer(2 if onward and not roles.heeds_given else 1)  # the second: what comes after
         self._gates = gates(env, self.buffer)
         self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
         self._sealed = roles.sealed
@@ -41,6 +47,7 @@ class Front:
         self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
         self._remembers = bool(env.batch_size or self._sealed or roles.reads - self._state)
         self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
+        self._ends = [self.buffer.array(under_next(path)) for path in env._end_flags()]
 
     def reset(self, tensordict: TensorDictBase | None) -> TensorDict:
         """A new TensorDict ``[*batch]`` of observation, state and done family."""
@@ -61,8 +68,29 @@ class Front:
     def step(self, tensordict: TensorDictBase) -> TensorDict:
         """What the step that ``tensordict`` asks for leads to: a new TensorDict ``[*batch]``, the future ``"next"``."""
         self.take(tensordict)
-        self._env._step_row(0)
+        self._env._send_row(0)
+        self._env._receive_row(0)
         return self.show(tensordict)
+
+    @cached_property
+    def leads(self) -> bool:
+        """Is there :meth:`step_onward`? It does in one go what takes two messages to other processes otherwise."""
+        self._env._attach(self.buffer)
+        return self.buffer.steps > 1 and self._env._autoresets
+
+    def step_onward(self, tensordict: TensorDictBase) -> tuple[TensorDict, TensorDict | None]:
+        """:meth:`step`, and new episodes where it ends one: what all envs go on from then; None: no episode ended."""
+        self.take(tensordict)
+        self._env._send_row(0, True)
+        self._env._receive_row(0, True)
+        following = self.show(tensordict)
+        if not any(flags[0].any() for flags in self._ends):
+            return following, None
+        for path, row in self._root:
+            row.copy_(self.buffer[path][1])
+        self._last = ()
+        self._note_masks(())
+        return following, self._handed_out(self._root)
 
     def take(self, tensordict: TensorDictBase) -> None:
         """Write into the row what the step that ``tensordict`` asks for needs."""

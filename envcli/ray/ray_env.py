@@ -69,7 +69,6 @@ class RayEnv(RemoteBatchedEnv):
 
     _autoresets = True
     _pool: RayPool | None = None
-    _single = 0  # steps by which each step moves on what a row stands for: 1 where there is one row alone
     _offset = 0  # what the number of a step is more than that of its row, for errors
     _far = False  # do the actors choose the actions?
 
@@ -147,7 +146,7 @@ class RayEnv(RemoteBatchedEnv):
         self._reads = {path: buffer.array(path) for path in self._roles().reads}
         self._reads |= {under_next(path): buffer.array(under_next(path)) for path in carried}
         self._actions = {path: buffer.array(path) for path in leaf_specs(self.full_action_spec)}
-        self._offset, self._single = 0, int(buffer.steps == 1)
+        self._offset = 0
 
     def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> bool:
         on_host = device is None or device.type == "cpu"
@@ -196,28 +195,33 @@ class RayEnv(RemoteBatchedEnv):
 
     def _step_row(self, t: int) -> None:
         self._send_row(t)
-        self._receive_row(t)
+        self._await(t)
 
-    def _send_row(self, t: int) -> None:
+    def _send_row(self, t: int, onward: bool = False) -> None:
+        if onward:
+            self._post_some(t, t + 1, True)
+            return
+
         def given(envs: range) -> tuple[Any, ...]:
             actions = {path: rows[t : t + 1, envs.start : envs.stop] for path, rows in self._actions.items()}
             return ({**self._rows_of(t, envs), **actions},)
 
         self._post("step", t, given)
 
-    def _receive_row(self, t: int) -> None:
+    def _receive_row(self, t: int, onward: bool = False) -> None:
         self._await(t)
-        self._offset += self._single
+        self._offset += 1  # by hand, each step is made in the same row
 
     def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         while start < stop:
             end = min(start + self._go, stop)
             began = time.perf_counter()
-            self._lead_some(start, end, onward or end < stop)
+            self._post_some(start, end, onward or end < stop)
+            self._await(start)
             slow = time.perf_counter() - began > _GO
             start, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, self._most)
 
-    def _lead_some(self, start: int, stop: int, onward: bool) -> None:
+    def _post_some(self, start: int, stop: int, onward: bool) -> None:
         def given(envs: range) -> tuple[Any, ...]:
             rows = self._rows_of(start, envs, whole=start == 0)
             if not self._far:
@@ -225,7 +229,6 @@ class RayEnv(RemoteBatchedEnv):
             return (stop - start, onward, rows)
 
         self._post("autoreset", start, given, stop - start)
-        self._await(start)
 
     def _pause(self, where: Array | None) -> None:
         if where is None and self._pool is None:  # closed while a rollout was under way: nobody waits any more

@@ -52,12 +52,18 @@ class RowEnv(EnvSpecs, ABC):
         The action is a member of its spec. The flags of the row are false on entry: write them only where true.
         """
 
-    def _send_row(self, t: int) -> None:
-        """Begin ``_step_row``; ``_receive_row`` ends it. Who cannot do anything else meanwhile does all of it here."""
-        self._step_row(t)
+    def _send_row(self, t: int, onward: bool = False) -> None:
+        """Begin a step by hand; ``_receive_row`` ends it. Who cannot do anything else meanwhile does all of it here.
 
-    def _receive_row(self, t: int) -> None:
-        """Wait for what ``_send_row`` has begun."""
+        It is ``_step_row``, or with ``onward``, only where ``_autoresets``, ``_autoreset_rows`` of this row and onward.
+        """
+        if onward:
+            self._autoreset_rows(t, t + 1, True)
+        else:
+            self._step_row(t)
+
+    def _receive_row(self, t: int, onward: bool = False) -> None:
+        """Wait for what ``_send_row`` with the same arguments has begun."""
 
     def _step_rows(self, start: int, stop: int) -> int:
         """``_step_row`` for ``start``, ``start + 1``, ...: at most up to ``stop``, and until an env is done.

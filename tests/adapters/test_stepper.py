@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDictBase
 
-from envcli import Composite, GymEnv, RewardSum, SerialEnv, StepCounter, TransformedEnv, Unbounded, step_mdp
+from envcli import (
+    Categorical,
+    Composite,
+    GymEnv,
+    ParallelEnv,
+    RewardSum,
+    SerialEnv,
+    StepCounter,
+    TransformedEnv,
+    Unbounded,
+    step_mdp,
+)
 from envcli.adapters.stepper import Stepper
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError
@@ -41,6 +53,60 @@ def test_it_goes_where_tensordicts_go_bit_for_bit() -> None:
                 td = other.reset(td)
                 assert np.array_equal(stepper.root["observation",], td["observation"].numpy())
                 assert np.array_equal(stepper.root["step_count",], td["step_count"].numpy())
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_with_new_episodes_in_the_same_step_it_goes_there_too(workers: int | None) -> None:
+    ours = SerialEnv(3, made) if workers is None else ParallelEnv(3, made, num_workers=workers)
+    with ours, SerialEnv(3, made) as other:
+        ours.set_seed(3)
+        other.set_seed(3)
+        stepper, td, ended = Stepper(ours, onward=True), other.reset(), 0
+        stepper.reset()
+        for _ in range(40):
+            stepper.root["action",][...] = other.rand_action(td)["action"].numpy()
+            stepper.step()
+            td = other.step(td)
+            for path, row in stepper.following.items():
+                assert np.array_equal(row, td.get(("next", *path)).numpy()), path
+            terminated, truncated = stepper.ends()
+            done = terminated | truncated
+            td = other.maybe_reset(other.step_mdp(td))
+            if done.any():
+                ended += 1
+                stepper.begin_anew(done)
+                for path in set(stepper.root) - {("action",)}:
+                    assert np.array_equal(stepper.root[path], td.get(path).numpy()), path
+            else:
+                stepper.go_on()
+        assert ended > 3
+
+
+def test_an_agent_that_is_done_ends_no_episode_of_others() -> None:
+    class Team(CountingEnv):
+        def __init__(self) -> None:
+            super().__init__(limit=3, batch_size=[1])
+            agent = Composite(done=Categorical(2, [1, 1], dtype=torch.bool), shape=[1])
+            self.full_done_spec = self.full_done_spec.clone().set("agent", agent)
+
+        def _reset(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+            fresh: TensorDictBase = super()._reset(tensordict)
+            return fresh.set(("agent", "done"), torch.zeros(1, 1, dtype=torch.bool))
+
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            following: TensorDictBase = super()._step(tensordict)
+            return following.set(("agent", "done"), torch.ones(1, 1, dtype=torch.bool))
+
+    with Team() as env:
+        stepper = Stepper(env)
+        stepper.reset()
+        ended = []
+        for _ in range(3):
+            stepper.root["action",][...] = 1
+            stepper.step()
+            ended.append(bool(np.logical_or(*stepper.ends()).any()))
+            stepper.go_on(everything=True)
+        assert ended == [False, False, True]
 
 
 def test_the_env_may_be_used_in_between() -> None:

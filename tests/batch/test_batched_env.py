@@ -9,13 +9,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDictBase
 
-from envcli.backends.gym import GymEnv
+from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
@@ -23,7 +25,9 @@ from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ActionError, ConfigError, EnvError, SpecError
 from envcli.seeding import seed_chain
+from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, StatelessEnv
+from envcli.transforms.action_mask import ActionMask
 from envcli.transforms.compose import Compose
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
@@ -225,6 +229,91 @@ def test_step_and_maybe_reset(batch: BatchedEnv) -> None:
         counts.append(td["observation"].flatten().int().tolist())
         _, td = batch.step_and_maybe_reset(batch.rand_action(td))
     assert counts == [[t % limit for limit in LIMITS] for t in range(6)]
+
+
+def of_gymnasium(limit: int = 5) -> Env:
+    return TransformedEnv(GymWrapper(CountingGym(limit=limit)), Compose(StepCounter(), RewardSum()))
+
+
+def test_a_step_that_ends_an_episode_begins_the_next(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kwargs = [{"limit": limit} for limit in LIMITS]
+    with kind(3, of_gymnasium, kwargs) as ours, SerialEnv(3, of_gymnasium, kwargs) as other:
+        td, theirs, resets = ours.reset(), other.reset(), []
+        monkeypatch.setattr(ours, "_reset_row", lambda *args: resets.append(args))
+        for t in range(12):
+            if t == 7:  # what else is done in between makes no difference
+                ours.step(ours.rand_action(td.copy()))
+                monkeypatch.undo()
+                td, theirs = ours.reset(), other.reset()
+                monkeypatch.setattr(ours, "_reset_row", lambda *args: resets.append(args))
+            td = ours.rand_action(td).set("hidden", torch.full((3, 1), t))
+            theirs.update(td.select("action", "hidden"))
+            td, after = ours.step_and_maybe_reset(td)
+            theirs = other.step(theirs)
+            assert equal(td, theirs)
+            td, theirs = after, other.maybe_reset(other.step_mdp(theirs))
+            assert equal(td, theirs)
+        assert not resets, "it takes no word of its own"
+
+
+def test_who_looks_at_what_a_reset_is_given_is_given_it(kind: Any) -> None:
+    class Heeding(CountingEnv):
+        def _reset(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+            fresh: TensorDictBase = super()._reset(tensordict)
+            return fresh if tensordict is None else fresh.set("observation", tensordict["observation"] + 10)
+
+    with kind(2, lambda: Heeding(2)) as env:
+        td, seen = env.reset(), []
+        for _ in range(3):
+            _, td = env.step_and_maybe_reset(env.rand_action(td))
+            seen.append(td["observation"].flatten().tolist())
+    assert seen == [[1, 1], [12, 12], [1, 1]]
+
+
+def test_a_method_of_ones_own_is_called_by_step_and_maybe_reset() -> None:
+    class Own(SerialEnv):
+        asked = 0
+
+        def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
+            self.asked += 1
+            return super().maybe_reset(tensordict)
+
+    with Own(2, of_gymnasium) as env:
+        env.step_and_maybe_reset(env.rand_action(env.reset()))
+        assert env.asked == 1
+
+
+def test_after_an_episode_the_mask_is_that_of_the_new_one(kind: Any) -> None:
+    def masked() -> Env:
+        return TransformedEnv(GymWrapper(MaskedGym(limit=3)), ActionMask())
+
+    with kind(2, masked) as env:
+        td, chosen = env.reset(), []
+        for _ in range(6):
+            chosen.append(env.rand_action()["action"].argmax(-1).tolist())  # where the env stands by itself
+            _, td = env.step_and_maybe_reset(env.rand_action(td))
+    assert chosen == [[t % 3] * 2 for t in range(6)]
+
+
+class MaskedGym(gymnasium.Env[Any, Any]):
+    """Each step has one allowed action, which is its number in the episode."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.count = limit, 0
+        self.action_space = gymnasium.spaces.Discrete(limit)
+        self.observation_space = gymnasium.spaces.Dict(action_mask=gymnasium.spaces.MultiBinary(limit))
+
+    def _shown(self) -> dict[str, Any]:
+        return {"action_mask": np.eye(self.limit, dtype=np.int8)[self.count % self.limit]}
+
+    def reset(self, **options: Any) -> Any:
+        self.count = 0
+        return self._shown(), {}
+
+    def step(self, action: Any) -> Any:
+        assert action == self.count
+        self.count += 1
+        return self._shown(), 1.0, self.count == self.limit, False, {}
 
 
 def test_a_step_can_be_sent_and_received(batch: BatchedEnv) -> None:
