@@ -11,7 +11,8 @@ from tensordict import TensorDictBase
 from envcli.chain.bound_chain import BoundChain, PrivateRows
 from envcli.chain.stages import Stages
 from envcli.chain.tensordict_chain import TensorDictChain
-from envcli.envs.env import Env, updated
+from envcli.envs.beginning import updated
+from envcli.envs.env import Env
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer

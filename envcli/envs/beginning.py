@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -14,7 +15,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["begin_from", "load_row", "reset_mask", "shown_by_reset"]
+__all__ = ["begin_from", "load_row", "reset_mask", "shown_by_reset", "updated"]
 
 
 def reset_mask(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size | None = None) -> Array | None:
@@ -74,3 +75,14 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
 def shown_by_reset(env: EnvSpecs) -> set[Key]:
     """The paths that a reset writes."""
     return {*leaf_specs(env.observation_spec), *leaf_specs(env.state_spec), *leaf_specs(env.full_done_spec)}
+
+
+def updated(tensordict: TensorDictBase | None, fresh: TensorDictBase, masks: list[Any]) -> TensorDictBase:
+    """What ``reset`` gives back: ``fresh``, or ``tensordict`` with it and without the ``masks``."""
+    if tensordict is None:
+        return fresh
+    tensordict.update(fresh)
+    for key in masks:
+        if key in tensordict.keys(include_nested=True):
+            del tensordict[key]
+    return tensordict

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.envs.beginning import reset_mask
-from envcli.envs.env import Env, updated
+from envcli.envs.beginning import reset_mask, updated
+from envcli.envs.env import Env
 from envcli.errors import EnvError, SpecError
 from envcli.keys import DONE_FAMILY, Key, as_user_key, under_next
 from envcli.mdp import leaf_paths, renewed

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import load_row
 from envcli.envs.ending import mark_truncated, truncatable
+from envcli.envs.stepped_env import SteppedEnv
 from envcli.keys import as_user_key, under_next
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import RolloutBuffer
@@ -23,18 +24,8 @@ Acts = Callable[[TensorDictBase], TensorDictBase | None]
 """A policy: it sets the action in what it is given, and returns that, or None."""
 
 
-class Stepped(Protocol):
-    """What of :class:`~envcli.Env` is asked for here."""
-
-    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase: ...
-    def step(self, tensordict: TensorDictBase) -> TensorDictBase: ...
-    def step_mdp(self, tensordict: TensorDictBase) -> TensorDictBase: ...
-    def any_done(self, tensordict: TensorDictBase) -> bool: ...
-    def reset(self, tensordict: TensorDictBase | None = None) -> TensorDictBase: ...
-
-
 def each_step(
-    env: Stepped,
+    env: SteppedEnv,
     steps: int,
     moment: TensorDictBase,
     policy: Acts | None = None,
@@ -65,7 +56,7 @@ def each_step(
             moment = env.reset(moment)
 
 
-def unrolled(env: Stepped, steps: int, moment: TensorDictBase, policy: Acts | None = None) -> TensorDictBase:
+def unrolled(env: SteppedEnv, steps: int, moment: TensorDictBase, policy: Acts | None = None) -> TensorDictBase:
     """``steps`` steps in one TensorDict ``[*batch, time]``, as of a rollout; see :func:`each_step`."""
     return stacked(list(each_step(env, steps, moment, policy)))
 

@@ -1,0 +1,264 @@
+"""An env that is stepped by hand: TensorDicts outside, rows inside."""
+
+from __future__ import annotations
+
+import types
+from abc import ABC
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from envcli.envs.beginning import updated
+from envcli.envs.front import Front
+from envcli.envs.overridden import is_overridden
+from envcli.errors import ClosedError, EnvError, SpecError
+from envcli.keys import as_user_key
+from envcli.mdp import step_mdp
+from envcli.rows.action_gate import masked
+from envcli.rows.env_specs import leaf_specs
+from envcli.rows.row_env import RowEnv
+from envcli.seeding import as_seed, seed_chain
+
+__all__ = ["SteppedEnv"]
+
+
+class SteppedEnv(RowEnv, ABC):
+    """What of :class:`~envcli.Env` is about one step, and about its end: it is open, at rest, or closed.
+
+    Args:
+        device, batch_size: see :class:`~envcli.Env`.
+    """
+
+    batch_locked = True
+    """Does it take TensorDicts of its own batch size only? A stateless env that takes any says False."""
+
+    def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
+        super().__init__(device, batch_size)
+        self._reset_options: dict[str, Any] = {}
+        self._reset_given: TensorDictBase | None = None  # what a reset of all envs was given, while it lasts
+        self._under_way: TensorDictBase | None = None  # what a step was sent with that is not yet received
+        self._closed = False
+
+    # -- one step -------------------------------------------------------------------------------------------------
+
+    def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:
+        """Make the next ``reset`` draw from ``seed``.
+
+        Returns:
+            The seed for the next env in line (``envcli.seeding``), or ``seed`` itself if ``static_seed``.
+
+        Raises:
+            ConfigError: it is no whole number of at least 0.
+        """
+        self._require_open()
+        seed = as_seed(seed)
+        self._set_seed(seed)
+        return seed if static_seed or seed is None else seed_chain(seed, self._seeds_taken)[-1]
+
+    def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
+        """Begin a new episode.
+
+        Args:
+            tensordict: if given, it is updated and returned. Its entry ``"_reset"``, ``[*batch, 1]`` bool, says which
+                envs of a batch begin anew, which may be none; the others keep what the TensorDict holds, and of what it
+                lacks, what they showed last.
+            options: passed on to the simulator's own ``reset``.
+
+        Returns:
+            ``[*batch]``: observation, state and done family, in fresh memory.
+
+        Raises:
+            ClosedError: after ``close()``.
+            SpecError: ``"_reset"`` has the wrong shape; or an env that is not reset has shown nothing yet.
+        """
+        self._require_open()
+        self._reset_options, self._reset_given = options, tensordict
+        try:
+            return updated(tensordict, self._front.reset(tensordict), self.reset_keys)
+        except (AttributeError, TypeError):
+            if tensordict is not None:
+                _require_tensordict("reset", tensordict)
+            raise
+        finally:
+            self._reset_options, self._reset_given = {}, None
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Make one step.
+
+        Args:
+            tensordict: ``[*batch]``, with the action (and the state, if ``state_spec`` is not empty).
+
+        Returns:
+            The same object, with observation, reward and done family of the next moment under ``"next"``: fresh memory.
+
+        Raises:
+            ActionError: the action is not in ``action_spec``; nothing has been stepped.
+            ClosedError: after ``close()``.
+            SpecError: an entry that the step reads is not there, or shows a moment that the env cannot go back to.
+            TypeError: it is no TensorDict.
+        """
+        self._require_open()
+        try:
+            tensordict.set("next", self._front.step(tensordict))
+        except AttributeError:  # looked at only then, so that no step pays for it
+            _require_tensordict("step", tensordict)
+            raise
+        return tensordict
+
+    def async_step_send(self, tensordict: TensorDictBase) -> None:
+        """Begin a step and do not wait for it: what follows in the program runs beside the workers of a batch.
+
+        ``async_step_recv`` ends it; until then the env does nothing else. See :meth:`step`.
+        """
+        self._require_open()
+        self._front.take(tensordict)
+        self._send_row(0)
+        self._under_way = tensordict
+
+    def async_step_recv(self) -> TensorDictBase:
+        """Wait for the step that ``async_step_send`` has begun.
+
+        Returns:
+            The TensorDict that was sent, as :meth:`step` returns it.
+
+        Raises:
+            EnvError: no step is under way; or the step failed.
+        """
+        tensordict, self._under_way = self._under_way, None
+        if tensordict is None:
+            raise EnvError("async_step_recv: no step is under way. Call async_step_send(tensordict) first")
+        self._receive_row(0)
+        tensordict.set("next", self._front.show(tensordict))
+        return tensordict
+
+    def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """Write a random action into ``tensordict`` (a new one if None), from torch's global generator.
+
+        Where a mask restricts the action, it is that of ``tensordict``, or the one that was shown last.
+        """
+        if tensordict is None:
+            tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
+        masks, foreign = self._roles().masks, self._is_foreign(tensordict)
+        for path, leaf in leaf_specs(self.full_action_spec).items():
+            mask = self._front.mask(path, tensordict) if masks else None
+            spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))
+            tensordict.set(as_user_key(path), spec.rand(tensordict.batch_size if foreign else ()))
+        return tensordict
+
+    def rand_step(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """``step`` with a random action."""
+        return self.step(self.rand_action(tensordict))
+
+    def step_mdp(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """:func:`envcli.step_mdp` with the keys of this env: the TensorDict that the next ``step`` takes."""
+        return step_mdp(tensordict, reward_keys=self.reward_keys, action_keys=self.action_keys, exclude_action=False)
+
+    def any_done(self, tensordict: TensorDictBase) -> bool:
+        """Is any env done in ``tensordict``? If so, the mask is left in it, under ``"_reset"``.
+
+        Raises SpecError where it does not say.
+        """
+        found, paths = False, self._governing_flags()
+        for group in dict.fromkeys(path[:-1] for path in paths):
+            given = [tensordict.get(as_user_key(path), None) for path in paths if path[:-1] == group]
+            flags = [flag for flag in given if flag is not None]
+            if not flags:
+                raise SpecError(f"no {as_user_key((*group, 'done'))!r} in the TensorDict. Pass what step_mdp() gives")
+            mask = torch.stack(flags).any(0)
+            if mask.any():
+                tensordict.set(as_user_key((*group, "_reset")), mask)
+                found = True
+        return found
+
+    def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """``reset`` where ``tensordict`` says that an env is done."""
+        return self.reset(tensordict) if self.any_done(tensordict) else tensordict
+
+    def step_and_maybe_reset(self, tensordict: TensorDictBase) -> tuple[TensorDictBase, TensorDictBase]:
+        """``step``, and what the step after it begins with: reset where an env is done.
+
+        Returns:
+            ``tensordict``, as ``step`` returns it, and a new one ``[*batch]`` for the next call.
+        """
+        self._require_open()
+        _require_tensordict("step_and_maybe_reset", tensordict)
+        if not self._front.leads or self._is_foreign(tensordict):
+            tensordict = self.step(tensordict)
+            return tensordict, self.maybe_reset(self.step_mdp(tensordict))
+        following, begun = self._front.step_onward(tensordict)
+        after = self.step_mdp(tensordict.set("next", following))
+        return tensordict, after if begun is None else updated(after, begun, self.reset_keys)
+
+    # -- open and closed ------------------------------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        """Has it been closed? A batch is so before its start, too."""
+        return self._closed
+
+    def close(self, *, raise_if_closed: bool = False) -> None:
+        """Let go of the simulator. A second call does nothing, unless ``raise_if_closed``."""
+        if self.is_closed:
+            if raise_if_closed:
+                raise ClosedError(f"{type(self).__name__} is closed already")
+            return
+        self._closed, self._under_way = True, None
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(batch_size={self.batch_size}, device={self.device})"
+
+    def _require_open(self) -> None:
+        if self.is_closed:
+            raise ClosedError(f"{type(self).__name__} was closed. Build a new one")
+        self._require_rest()
+
+    def _require_rest(self) -> None:
+        if self._under_way is not None:
+            raise EnvError("a step is under way. Call async_step_recv() first")
+
+    # -- the private side -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _front(self) -> Front:
+        alone = ("step", "reset", "maybe_reset", "any_done", "step_mdp")  # what step_and_maybe_reset is made of
+        return Front(self, bool(self.batch_size) and not any(is_overridden(type(self), name) for name in alone))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy stands where the env does, without the rows that it was bound to."""
+        gone = {*self._of_rows, "_bound", "_front", "_is_done"}
+        return {name: value for name, value in self.__dict__.items() if name not in gone}
+
+    def _specs_changed(self) -> None:
+        super()._specs_changed()
+        self._forget_front()
+        self._unbind()
+
+    def _forget_front(self) -> None:
+        self.__dict__.pop("_front", None)
+
+    @property
+    def _draws_itself(self) -> bool:
+        """Has somebody written another ``rand_action``?"""
+        return is_overridden(type(self), "rand_action")
+
+    def _is_foreign(self, tensordict: TensorDictBase) -> bool:
+        """Is it of another batch size than the env's, and may it be?"""
+        return not self.batch_locked and tensordict.batch_size != self.batch_size
+
+
+def _require_tensordict(call: str, given: object) -> None:
+    if not isinstance(given, TensorDictBase):
+        raise TypeError(
+            f"{call}: expected a TensorDict, found a {type(given).__name__}. Begin with env.reset()"
+        ) from None

@@ -1,0 +1,193 @@
+"""SteppedEnv: reset, step and what stands around them, at the front door; and its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensordict import TensorDict
+
+from envcli.backends.gym import GymEnv
+from envcli.batch.serial_env import SerialEnv
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.errors import ActionError, ClosedError, ConfigError, SpecError
+from envcli.seeding import next_seed
+from envcli.testing.toys import CountingEnv, StatelessEnv
+from envcli.transforms.step_counter import StepCounter
+from tests.envs.conftest import native
+
+
+def test_step_updates_what_it_is_given(env: Any) -> None:
+    td = env.rand_action(env.reset())
+    td["note"] = torch.ones(1)
+    assert env.step(td) is td
+    assert td["observation"] == 0
+    assert td["next", "observation"] == 1
+    assert td["note"] == 1
+    assert "note" not in td["next"]
+    assert "action" not in td["next"]
+
+
+def test_reset_updates_what_it_is_given(env: Any) -> None:
+    td = env.step(env.rand_action(env.reset()))
+    assert env.reset(td) is td
+    assert td["observation"] == 0
+    assert not td["done"].any()
+
+
+def test_a_whole_mask_is_a_reset_and_is_taken_away(env: Any) -> None:
+    td = env.step_mdp(env.rand_step(env.reset()))
+    td["_reset"] = torch.tensor([True])
+    env.reset(td)
+    assert td["observation"] == 0
+    assert "_reset" not in td
+
+
+def test_an_empty_mask_resets_nobody(env: Any) -> None:
+    """As in a loop that sets it to ``done`` after each step."""
+    td = env.step_mdp(env.rand_step(env.reset()))
+    assert env.reset(td.set("_reset", torch.tensor([False]))) is td
+    assert td["observation"] == 1
+    assert "_reset" not in td
+    assert env.step(env.rand_action(td))["next", "observation"] == 2, "the env is where it was"
+    data = env.rollout(2, tensordict=env.step_mdp(td).set("_reset", torch.tensor([False])), break_when_any_done=False)
+    assert data["observation"][0] == 2
+
+
+def test_a_mask_that_makes_no_sense(env: Any) -> None:
+    with pytest.raises(SpecError, match=r"expected a bool mask of shape \[1\], found torch.int64"):
+        env.reset(env.reset().set("_reset", torch.tensor([1])))
+
+
+def test_a_mask_of_a_wrong_shape() -> None:
+    env = CountingEnv(batch_size=[3])
+    td = TensorDict({"_reset": torch.ones(2, 1, dtype=torch.bool)})
+    with pytest.raises(SpecError, match=r"shape \[3, 1\], found torch.bool \[2, 1\]"):
+        env.reset(td)
+
+
+def test_without_an_action_there_is_no_step(env: Any) -> None:
+    with pytest.raises(SpecError, match=r"no 'action' in the TensorDict. env\.rand_action"):
+        env.step(env.reset())
+
+
+def test_a_step_reads_the_state() -> None:
+    env = StatelessEnv()
+    with pytest.raises(KeyError):
+        env.step(env.rand_action())
+
+
+def test_a_refused_action_moves_nothing(env: Any) -> None:
+    td = env.reset().set("action", torch.full((3,), 7))
+    with pytest.raises(ActionError):
+        env.step(td)
+    assert "next" not in td
+    assert env.rand_step(env.reset())["next", "observation"] == 1
+
+
+def test_rand_step_is_a_step_with_a_random_action(env: Any) -> None:
+    torch.manual_seed(3)
+    action = env.rand_action()["action"]
+    torch.manual_seed(3)
+    td = env.reset()
+    assert env.rand_step(td) is td
+    assert torch.equal(td["action"], action)
+
+
+def test_step_mdp_keeps_the_action_as_torchrl_does(env: Any) -> None:
+    moved = env.step_mdp(env.rand_step(env.reset()))
+    assert "action" in moved
+    assert "reward" not in moved
+
+
+def test_step_and_maybe_reset(env: Any) -> None:
+    limit = 5 if isinstance(env, CountingEnv) else 3
+    td, shown = env.reset(), []
+    for _ in range(limit + 1):
+        stepped, td = env.step_and_maybe_reset(env.rand_action(td))
+        shown.append((int(stepped["next", "observation"]), int(td["observation"])))
+        assert not td["done"].any()
+        assert "_reset" not in td
+    assert shown == [*((i, i) for i in range(1, limit)), (limit, 0), (1, 1)]
+
+
+def test_any_done_leaves_the_mask() -> None:
+    env = CountingEnv([1, 2, 1], [3])
+    td = env.step_mdp(env.rand_step(env.reset()))
+    assert env.any_done(td)
+    assert td["_reset"].squeeze(-1).tolist() == [True, False, True]
+    assert env.maybe_reset(td)["observation"].squeeze(-1).tolist() == [0, 1, 0]
+    assert not env.any_done(td)
+    with pytest.raises(SpecError, match=r"no 'done' in the TensorDict"):
+        env.any_done(td.exclude("done", "terminated", "truncated"))
+
+
+# -- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def test_seeds(env: Any) -> None:
+    assert env.set_seed(10) == next_seed(10) == 3316746426
+    assert env.set_seed(10, static_seed=True) == 10
+    assert env.set_seed() is None
+    assert env.set_seed(np.int64(10)) == 3316746426
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "3", [1, 2]])
+def test_what_is_no_seed_is_refused_at_once(seed: Any) -> None:
+    for env in (native(), SerialEnv(3, native), TransformedEnv(native(), StepCounter())):
+        env.set_seed(3)
+        with pytest.raises(ConfigError, match=r"set_seed: found .*, expected"):
+            env.set_seed(seed)
+        env.reset()  # as if nobody had said anything
+        env.close()
+
+
+def test_seeds_of_a_batch_are_of_any_library() -> None:
+    with SerialEnv(2, lambda: GymEnv("CartPole-v1")) as env:
+        shown = []
+        for seeds in ([3, 5], np.array([3, 5]), torch.tensor([3, 5]), [np.int64(3), 5]):
+            assert env.set_seed(seeds) is None
+            shown.append(env.reset()["observation"])
+        assert all(torch.equal(one, shown[0]) for one in shown)
+        assert env.set_seed(np.int64(10)) == 2460402094
+        outer = TransformedEnv(env, StepCounter())
+        for seeds in (np.array([3, 5]), torch.tensor([3, 5])):
+            assert outer.set_seed(seeds) is None
+            assert torch.equal(outer.reset()["observation"], shown[0])
+        assert outer.set_seed(torch.tensor(10)) == 2460402094
+
+
+# -- its end ----------------------------------------------------------------------------------------------------------
+
+
+def test_closed_is_closed(env: Any) -> None:
+    td = env.reset()
+    env.close()
+    env.close()
+    with pytest.raises(RuntimeError, match=r"was closed\. Build a new one"):
+        env.reset()
+    with pytest.raises(ClosedError, match="closed already"):
+        env.close(raise_if_closed=True)
+    with pytest.raises(ClosedError):
+        env.rand_step(td)
+
+
+def test_with_closes_after_an_error_too() -> None:
+    env = native()
+    with pytest.raises(ZeroDivisionError), env:
+        raise ZeroDivisionError
+    assert env.is_closed
+    assert env._env.closed == 1
+
+
+def test_a_simulator_that_fails_to_close_is_not_asked_twice() -> None:
+    class Stubborn(CountingEnv):
+        def _close(self) -> None:
+            raise OSError("the window does not close")
+
+    env = Stubborn()
+    with pytest.raises(OSError, match="does not close"):
+        env.close()
+    env.close()
