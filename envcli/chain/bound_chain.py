@@ -12,6 +12,7 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_hooks import RowHooks
+from envcli.transforms.hooks import spoken
 from envcli.transforms.inside import Inside
 from envcli.transforms.transform import Transform
 
@@ -144,17 +145,17 @@ def row_hooks(
     actions: Collection[Key],
 ) -> RowHooks:
     """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
-    spoken, hooks = transform._tensordict_hooks(), RowHooks()
-    if spoken != set(RowHooks._fields):
+    speaks, hooks = spoken(type(transform)), RowHooks()
+    if speaks != set(RowHooks._fields):
         transform._attach(inner, outer)
         hooks = transform._row_hooks()
-    if not spoken:
+    if not speaks:
         return hooks
     rows = TensorDictRows(transform, inner, outer, device, actions)
     return RowHooks(
-        rows.inv_row if "inverse" in spoken else hooks.inverse,
-        rows.step_row if "step" in spoken else hooks.step,
-        rows.reset_row if "reset" in spoken else hooks.reset,
+        rows.inv_row if "inverse" in speaks else hooks.inverse,
+        rows.step_row if "step" in speaks else hooks.step,
+        rows.reset_row if "reset" in speaks else hooks.reset,
     )
 
 

@@ -13,6 +13,7 @@ from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
 from envcli.specs import Composite
+from envcli.transforms.hooks import spoken
 from envcli.transforms.transform import Transform
 
 __all__ = ["Stages"]
@@ -186,15 +187,15 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
 
 def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
     """What ``transform`` adds. One that is written on TensorDicts may read all that it shows, and raise any flag."""
-    added, spoken = transform._roles(), transform._tensordict_hooks()
-    if spoken & {"inverse", "step"}:
+    added, speaks = transform._roles(), spoken(type(transform))
+    if speaks & {"inverse", "step"}:
         added = added.reading({*leaf_specs(after.observation_spec), *leaf_specs(after.state_spec)})
-    return replace(added, ends=added.ends | set(after._governing_flags())) if "step" in spoken else added
+    return replace(added, ends=added.ends | set(after._governing_flags())) if "step" in speaks else added
 
 
 def _rewritten(transform: Transform, before: EnvSpecs) -> set[Key]:
     """Its ``_rewrites``. One that a TensorDict is given may change any action in it, and what the user gave is kept."""
-    inverts = "inverse" in transform._tensordict_hooks()
+    inverts = "inverse" in spoken(type(transform))
     return transform._rewrites() | (set(leaf_specs(before.full_action_spec)) if inverts else set())
 
 

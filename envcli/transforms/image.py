@@ -15,6 +15,7 @@ from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
+from envcli.transforms.hooks import spoken
 from envcli.transforms.overriding import is_written_for, place_of
 from envcli.transforms.transform import Transform
 
@@ -119,7 +120,7 @@ class ImageTransform(Transform, ABC):
         kind, rule = type(self), "_apply_transform"
         newer = any(place_of(kind, hook) < place_of(kind, rule) for hook in ("_bind", "_step_row", "_reset_row"))
         known = all(is_written_for(kind, name, rule) for name in _IN_FEWER_STEPS)
-        return known and not newer and not self._tensordict_hooks()
+        return known and not newer and not spoken(type(self))
 
     def _makes_unit_floats(self) -> bool:
         """Is a uint8 frame made a float image by moving its channels and dividing by 255, and nothing else?"""

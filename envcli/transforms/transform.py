@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from types import MethodType
 from typing import Any, Self
 
@@ -18,8 +18,9 @@ from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
+from envcli.transforms.hooks import SHORTCUTS, keeps_values, overtaken
 from envcli.transforms.inside import Inside
-from envcli.transforms.overriding import is_overtaken, is_written_for, noted, place_of, writer
+from envcli.transforms.overriding import is_written_for, writer
 
 __all__ = ["Transform"]
 
@@ -156,7 +157,7 @@ class Transform(torch.nn.Module):
 
     def _require_twin(self, asked: str, row_hook: str, *twins: str) -> None:
         """Raise TransformError where ``row_hook`` does what no change of values does, nor ``twins`` of its class."""
-        kind, rule = writer(type(self), row_hook), _SHORTCUTS[row_hook]
+        kind, rule = writer(type(self), row_hook), SHORTCUTS[row_hook]
         if kind is Transform or getattr(type(self), rule) is not getattr(Transform, rule):
             return
         if all(getattr(kind, twin, None) is getattr(Transform, twin) for twin in twins):
@@ -261,7 +262,7 @@ class Transform(torch.nn.Module):
         """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
         before = set(self.__dict__)
         self._bind(inner, outer)
-        if _overtaken(type(self), *_OVERTAKEN_BY):
+        if overtaken(type(self)):
             Transform._bind(self, inner, outer)
         self._of_rows |= set(self.__dict__) - before
 
@@ -278,7 +279,7 @@ class Transform(torch.nn.Module):
         ]
         self._onwards, self._inwards = self._apply_transform, self._inv_apply_transform
         moves = (*self._root_moves, *self._next_moves, *self._inverse_moves)
-        if _keeps_values(type(self), "_keeps_values", *_RULES) and any(is_passing(source) for source, _ in moves):
+        if keeps_values(type(self)) and any(is_passing(source) for source, _ in moves):
             self._onwards, self._inwards = _of_copies(self._onwards), _of_copies(self._inwards)
 
     def _moves(
@@ -310,25 +311,18 @@ class Transform(torch.nn.Module):
 
     def _row_hooks(self) -> RowHooks:
         """The hooks above, those that have something to do. Called after ``_bind``."""
-        overtaken = _overtaken(type(self), *_OVERTAKEN_BY)
+        left = overtaken(type(self))
         return RowHooks(
-            self._hook("_inv_row", self._inverse_moves, overtaken),
-            self._hook("_step_row", self._next_moves, overtaken),
-            self._hook("_reset_row", self._root_moves, overtaken),
+            self._hook("_inv_row", self._inverse_moves, left),
+            self._hook("_step_row", self._next_moves, left),
+            self._hook("_reset_row", self._root_moves, left),
         )
 
-    def _hook(self, name: str, moves: Sequence[object], overtaken: set[str]) -> Any:  # Any: three kinds of functions
+    def _hook(self, name: str, moves: Sequence[object], left: Set[str]) -> Any:  # Any: three kinds of functions
         plain = getattr(Transform, name)
-        if name in overtaken:
+        if name in left:
             return MethodType(plain, self) if moves else None
         return getattr(self, name) if moves or getattr(type(self), name) is not plain else None
-
-    def _tensordict_hooks(self) -> set[str]:
-        """For which of ``"inverse"``, ``"step"`` and ``"reset"`` a TensorDict hook is to be run, and no row hook.
-
-        That is where a class below the one that writes the row hook writes a TensorDict hook.
-        """
-        return set(_spoken(type(self), *_HOOKS))
 
     # -- beyond its own rows --------------------------------------------------------------------------------------
 
@@ -389,46 +383,5 @@ class Transform(torch.nn.Module):
         return f"{type(self).__name__}({self.extra_repr()})"
 
 
-_SHORTCUTS = {
-    "_inv_row": "_inv_apply_transform",
-    "_step_row": "_apply_transform",
-    "_reset_row": "_apply_transform",
-}
-"""The row hooks, and of which method on values a class may have written them to do the same."""
-
-
 def _of_copies(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda value: change(value.clone())
-
-
-_RULES = ("_apply_transform", "_inv_apply_transform")
-
-_OVERTAKEN_BY = (*_SHORTCUTS, *_RULES)
-
-_HOOKS = (*_SHORTCUTS, "_row_hooks", "_call", "_step", "_reset", "_inv_call", "_resets_by_call")
-
-
-@noted
-def _overtaken(kind: type[Transform], *names: str) -> set[str]:
-    """The row hooks whose method on values a class further below has written anew; ``names``: ``_OVERTAKEN_BY``."""
-    return {hook for hook, rule in _SHORTCUTS.items() if is_overtaken(kind, hook, rule)}
-
-
-@noted
-def _keeps_values(kind: type[Transform], said: str, *rules: str) -> bool:
-    """Does the class say so in ``_keeps_values``, or not say it of ``rules`` as they are now?"""
-    return kind._keeps_values or not all(is_written_for(kind, said, rule) for rule in rules)
-
-
-@noted
-def _spoken(kind: type[Transform], *names: str) -> set[str]:
-    """See ``Transform._tensordict_hooks``; ``names`` are ``_HOOKS``, which it follows from."""
-    rows = {name: min(place_of(kind, name), place_of(kind, "_row_hooks")) for name in _SHORTCUTS}
-    called, resets = place_of(kind, "_call"), place_of(kind, "_reset")
-    by_call = called < rows["_reset_row"] and (kind._resets_by_call or resets <= rows["_reset_row"])
-    found = {
-        "inverse": place_of(kind, "_inv_call") < rows["_inv_row"],
-        "step": min(called, place_of(kind, "_step")) < rows["_step_row"],
-        "reset": by_call or resets < rows["_reset_row"],
-    }
-    return {name for name, speaks in found.items() if speaks}

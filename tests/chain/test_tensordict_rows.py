@@ -15,6 +15,7 @@ from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.exclude import ExcludeTransform
+from envcli.transforms.hooks import spoken
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -172,8 +173,8 @@ def test_who_speaks_tensordict() -> None:
         def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
             return obs
 
-    assert Summed()._tensordict_hooks() == {"inverse", "step", "reset"}
-    assert not Value()._tensordict_hooks()
+    assert spoken(Summed) == {"inverse", "step", "reset"}
+    assert not spoken(Value)
 
 
 class Differences(Transform):
