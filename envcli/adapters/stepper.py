@@ -50,7 +50,10 @@ class Stepper:
         self._terminated, self._truncated = (
             [rows for path, rows in ends.items() if path[-1] == name] for name in ("terminated", "truncated")
         )
-        self._done = [rows for path, rows in ends.items() if path[-1] not in ("terminated", "truncated")]
+        follow = {(*path[:-1], "done") for path in ends if path[-1] == "terminated"} - env._roles().ends
+        self._done = [
+            rows for path, rows in ends.items() if path[-1] not in ("terminated", "truncated") and path not in follow
+        ]
         self._preset = [(self.root[path], self.following[path]) for path in env._roles().carries]
         stay = {*flags, *leaf_specs(env.full_action_spec)}
         moves = {path: (self.root[path], row) for path, row in self.following.items() if path in self.root}
@@ -136,8 +139,10 @@ class Stepper:
 
         Several agents of an env end its episode together: any of them.
         """
-        truncated = self._any(self._truncated)
-        return self._any(self._terminated) | (self._any(self._done) & ~truncated), truncated
+        terminated, truncated = self._any(self._terminated), self._any(self._truncated)
+        if self._done:
+            terminated |= self._any(self._done) & ~truncated
+        return terminated, truncated
 
     def _any(self, flags: list[Array]) -> Array:
         """``[*batch]`` of ``[*batch, *]``, fresh."""
