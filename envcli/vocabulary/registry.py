@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -204,11 +205,14 @@ def _files(family: str) -> dict[str, str]:
 def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
     """The module of ``module:anything``, the one way in for code that is not installed; what came in is logged.
 
-    Raises `ConfigError` unless ``allow_imports`` is true, or where there is no such module.
+    Raises `ConfigError` unless ``allow_imports`` is true, or where there is no such module; says the nearest.
     """
     if not allow_imports:
         raise ConfigError(f"{where}: {name!r} would import code of its own. If you trust it, add allow_imports=true.")
-    module = name.partition(":")[0]
+    module, _, wanted = name.partition(":")
+    dotted = module.removesuffix(".py").strip("./").replace("/", ".") or "my_module"
+    if module != dotted:  # a path, mostly
+        raise ConfigError(f"{where}: found {name!r}, expected module:Name. Type: {where}={dotted}:{wanted}")
     new = module not in sys.modules
     with _working_directory_first():
         found = _import(module, f"{where}={name}")
@@ -233,7 +237,16 @@ def _import(module: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
-            raise ConfigError(f"{purpose}: no module {error.name!r} can be imported.") from error
+            raise ConfigError(f"{purpose}: no module {error.name!r} can be imported. {_beside(error.name)}") from error
         if str(error.name).partition(".")[0] == "envcli":
             raise  # a file of ours is missing: no package mends that
         raise MissingDependency(str(error.name), purpose) from error
+
+
+def _beside(module: str) -> str:
+    """What may have been meant by a module that is not there, and where it was looked for."""
+    above = module.rpartition(".")[0]
+    places = sys.modules[above].__path__ if above in sys.modules else [str(Path.cwd())]
+    known = [f"{above}.{found.name}".lstrip(".") for found in pkgutil.iter_modules(places)]
+    elsewhere = "" if above else ", in PYTHONPATH, and among what is installed"
+    return f"{nearest(module, known)} Looked for in {', '.join(places)}{elsewhere}."
