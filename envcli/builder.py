@@ -74,8 +74,11 @@ def build_one(cfg: Mapping[str, Any], device: torch.device | None = None) -> Env
 
 def step_seconds(env: Env) -> float | None:
     """How long a step of ``env`` takes in the simulator's own time, in seconds; of a batch, the first env's."""
-    seconds = getattr(env, "step_seconds", None)
-    return seconds[0] if isinstance(seconds, Gathered) else seconds
+    try:
+        seconds = getattr(env, "step_seconds", None)
+        return seconds[0] if isinstance(seconds, Gathered) else seconds
+    except AttributeError:  # an env of somebody's own need not know
+        return None
 
 
 def as_plain(cfg: Any) -> Any:  # Any: a tree of whatever a configuration holds

@@ -161,6 +161,12 @@ def test_make_env_refuses_what_the_command_line_refuses() -> None:
         envcli.make_env(config="rolout")
 
 
+def test_a_batch_of_envs_without_a_clock_has_none() -> None:
+    with envcli.SerialEnv(2, CountingEnv) as env:
+        env.start()
+        assert step_seconds(env) is None
+
+
 def test_a_backend_is_a_backend() -> None:
     with pytest.raises(ConfigError, match=r"backend.type: envcli.testing.toys:CountingEnv is no Backend"):
         envcli.make_env("backend.type=envcli.testing.toys:CountingEnv", "allow_imports=true")
