@@ -5,6 +5,7 @@ Native, then transforms, then the batch, then outer transforms, then the seed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -146,6 +147,9 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
     except UnknownName as error:
         if error.name == node.get("name") and (preset := _preset(error.name)):
             raise error.adding(f"Or, as a preset: env={preset}.") from error
+        module, _, wanted = error.name.partition(":")
+        if error.name == node.get("name") and hasattr(sys.modules.get(module), wanted):
+            raise error.adding("For an env of your own, add backend=custom.") from error
         raise
     return env
 
@@ -160,7 +164,7 @@ def _backend(cfg: Mapping[str, Any]) -> type[Any]:  # Any: a Backend, of which a
     kind = registry.type_of(cfg.get("backend") or {}, "backend")
     found = registry.find("backends", kind, "backend.type", bool(cfg.get("allow_imports")))
     if not (hasattr(found, "from_name") and hasattr(found, "absorb")):
-        raise ConfigError(f"backend.type: {kind} is no Backend. README says how to write one: 'A backend'")
+        raise ConfigError(f"backend.type: {kind} is no Backend. For an env, type: backend=custom backend.name={kind}")
     return found
 
 
