@@ -16,6 +16,7 @@ from envcli.chain import bound_chain
 from envcli.clocks.meter import Meter, Reading
 from envcli.clocks.parts import ACTIONS, BACKEND, LOOP, MEMORY, POLICY, POLICY_ROWS, ROOT, SIMULATOR, WAITING
 from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions
 from envcli.envs.rollout import Rollout
@@ -106,7 +107,7 @@ class Layers:
 
         def named(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
             made = call(function, node, where, **given)
-            if isinstance(made, Backend):
+            if isinstance(made, Backend | EnvBase):
                 self._time_backend(made)
             elif isinstance(made, Transform):
                 self._time_transform(made, where)
@@ -118,7 +119,7 @@ class Layers:
 
         return named
 
-    def _time_backend(self, env: Backend) -> None:
+    def _time_backend(self, env: Backend | EnvBase) -> None:
         for name in ("_reset_row", "_step_row", "_step_rows", "_autoreset_rows"):
             setattr(env, name, self.meter.timed(BACKEND, getattr(env, name)))
         for owner, name, kind in env._native_calls():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -111,6 +112,11 @@ class EnvBase(Env):
             )
         tensordict.set("next", self._checked_step(result))
         return tensordict
+
+    def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
+        """See :meth:`envcli.backends.backend.Backend._native_calls`: the simulator is what a user has written."""
+        yield self, "_step", "steps"
+        yield self, "_reset", "resets"
 
     # -- on rows --------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,12 @@ def test_all_layers_of_one_env_sum_to_the_whole(layers: Layers) -> None:
     assert found["workers"] == []
 
 
+def test_of_an_env_on_tensordicts_what_its_author_wrote_is_the_simulator(layers: Layers) -> None:
+    own = {"type": "custom", "name": "envcli.testing.toys:CountingEnv"}
+    found, _ = read(layers, backend=own, allow_imports=True)
+    assert set(found["main"]["parts"]) >= {STEPS, RESETS, BACKEND}
+
+
 def test_images_that_are_run_as_one_have_a_part_each(layers: Layers) -> None:
     pytest.importorskip("ale_py")
     found, _ = read(layers, 20, backend={"type": "ale", "name": "Pong", "max_pool": True}, transforms=IMAGES)
