@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envcli.adapters.adopted import adopted
+from envcli.batch.serial_env import SerialEnv
 from envcli.envs.env import Env
 
 if TYPE_CHECKING:
@@ -36,14 +37,16 @@ def as_dm_env(*env: str | Env) -> DmEnvAdapter:
 
 
 def as_sb3(*env: str | Env, observation: str | Sequence[str] | None = None) -> Sb3Adapter:
-    """A ``VecEnv`` of Stable-Baselines3, of the batch that these words describe, or of this one.
+    """A ``VecEnv`` of Stable-Baselines3, of the batch that these words describe, or of this one; a single env is one of 1.
 
     See :class:`~envcli.adapters.sb3_adapter.Sb3Adapter`, and :func:`~envcli.as_gymnasium_vector` for ``observation``.
     """
     from envcli.adapters.gymnasium_vector_adapter import as_gymnasium_vector
     from envcli.adapters.sb3_adapter import Sb3Adapter
 
-    return Sb3Adapter(as_gymnasium_vector(*env, observation=observation))
+    ours = adopted("as_sb3", env)
+    batch = ours if ours.ndim else SerialEnv(1, lambda: ours)
+    return Sb3Adapter(as_gymnasium_vector(batch, observation=observation))
 
 
 def as_torchrl(*env: str | Env) -> TorchrlAdapter:

@@ -159,11 +159,11 @@ class Rollout:
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
         buffer, done = self.buffer, self._done
-        whole = self.policy is None and not (self._random.row_by_row or self._presets or self._now)
-        if self._acts_itself or (self._autoresets and whole):
+        drawn = self.policy is None and not self._random.row_by_row  # are all actions of these rows in place?
+        if self._acts_itself or (self._autoresets and drawn and not (self._presets or self._now)):
             self._have_env_make(start, stop)
             return False
-        if self.policy is None and self._callback is None and not self._now:
+        if drawn and self._callback is None and not self._now:
             while buffer.filled < stop:
                 buffer.filled = self.env._step_rows(buffer.filled, stop)
                 if done(buffer.filled - 1) and self._episode_over(buffer.filled - 1):

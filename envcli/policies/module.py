@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import pickle
 import re
@@ -49,7 +50,8 @@ class ModulePolicy(Policy):
 
     Args:
         path: the file.
-        in_keys: which observations the network takes, in its order; None: all of them.
+        in_keys: which observations the network takes, in its order; None: the first that the env shows, as many as the
+            network's ``forward`` takes, or all where that does not say.
         activation: between the layers of a state dict: elu, gelu, relu, sigmoid, silu or tanh.
         allow_imports: the file is trusted, and may run code when it is read.
 
@@ -74,6 +76,8 @@ class ModulePolicy(Policy):
         """See :class:`Policy`. The network is tried on zeros, so that what does not fit is said here."""
         shown = leaf_specs(env.observation_spec)
         keys: list[Any] = list(env.observation_keys) if self._in_keys is None else list(self._in_keys)
+        if self._in_keys is None:
+            keys = keys[: _count_of_inputs(self._module)]
         for key in keys:
             if as_path(key) not in shown:
                 raise UnknownName("observation", ".".join(as_path(key)), map(".".join, shown), "(policy.in_keys)")
@@ -88,12 +92,27 @@ class ModulePolicy(Policy):
         try:
             network(*zeros)
         except (EnvcliError, RuntimeError, TypeError, ValueError) as error:
-            shapes = ", ".join(f"{'.'.join(as_path(k))} {list(z.shape)}" for k, z in zip(keys, zeros, strict=True))
+            given = ", ".join(f"{'.'.join(as_path(k))} {list(z.shape)}" for k, z in zip(keys, zeros, strict=True))
             reason, wanted = str(error).strip().splitlines()[0], list(env.action_spec.shape)
+            others = sorted(map(".".join, set(shown) - set(map(as_path, keys))))
+            more = (
+                f". The env shows {', '.join(others)} too: policy.in_keys=[...] says what it is given" if others else ""
+            )
             raise ConfigError(
-                f"{self._path}: does not fit this env, which shows {shapes} and takes {wanted}: {reason}"
+                f"{self._path}: does not fit this env. Given {given}, it has to give {wanted}: {reason}{more}"
             ) from error
         return TensorDictModule(network, in_keys=keys, out_keys=[action])
+
+
+def _count_of_inputs(network: Any) -> int | None:  # Any: an exported program is no nn.Module
+    """How many inputs the network must be given; None: it does not say."""
+    schema = getattr(network.forward, "schema", None)  # of TorchScript, the network itself first
+    if schema is not None:
+        return sum(not argument.has_default_value() for argument in schema.arguments) - 1
+    parameters = inspect.signature(network.forward).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters)
 
 
 class _Projected(nn.Module):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +13,7 @@ from tensordict import TensorDictBase
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ContractError
 from envcli.testing.promises import PROMISES, Promise, rollouts_begin_there
+from envcli.testing.trials import learnt
 
 __all__ = ["EnvContract", "Finding", "check_env", "check_env_specs"]
 
@@ -36,7 +38,7 @@ def check_env(env: Env) -> list[Finding]:
     Nothing is raised: what goes wrong in a check, whatever it is, is its finding. Random actions come from torch's
     global generator, whose state is put back at the end.
     """
-    with _forked(env):
+    with _undone(env):
         return [_tried(env, name, promise) for name, promise in PROMISES.items()]
 
 
@@ -68,7 +70,7 @@ def check_env_specs(
     promises = dict(PROMISES)
     if tensordict is not None:
         promises["rollouts begin there"] = partial(rollouts_begin_there, tensordict=tensordict)
-    with _forked(env):
+    with _undone(env):
         if seed is not None:
             torch.manual_seed(seed)
             env.set_seed(seed)
@@ -81,10 +83,14 @@ def check_env_specs(
         ) from broken[0].error
 
 
-def _forked(env: Env) -> AbstractContextManager[None]:
-    """Torch's global generators, of the host and of the env's device, as they were before, at the end."""
-    device = env.device
-    return torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else [])
+@contextmanager
+def _undone(env: Env) -> Iterator[None]:
+    """Torch's global generators, of the host and of the env's device, and what the env has learnt, as they were."""
+    device, known = env.device, learnt(env)
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
+        yield
+    if known and not env.is_closed:
+        env.load_state_dict(known)
 
 
 def _tried(env: Env, name: str, promise: Promise) -> Finding:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,8 +15,9 @@ from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key
 from envcli.seeding import drawing_from
 from envcli.specs import TensorSpec
+from envcli.testing.requirements import same_bits
 
-__all__ = ["any_done", "drawn_seed", "fixed_actions", "offered", "refuses", "replay", "started", "wrong_values"]
+__all__ = ["acting", "any_done", "drawn_seed", "learns", "learnt", "offered", "refuses", "started", "wrong_values"]
 
 
 def drawn_seed() -> int:
@@ -22,22 +25,46 @@ def drawn_seed() -> int:
     return int(torch.randint(2**31 - 1, ()))
 
 
-def started(env: Env, seed: int = 7) -> TensorDictBase:
-    """A reset after ``set_seed(seed)``."""
+def learnt(env: Env) -> dict[str, Any]:
+    """What the env has learnt by now: a copy, which stays as it is."""
+    return copy.deepcopy(env.state_dict())
+
+
+def started(env: Env, known: Mapping[str, Any], seed: int = 7) -> TensorDictBase:
+    """A reset after ``set_seed(seed)``, of an env that knows what :func:`learnt` gave."""
+    if known:
+        env.load_state_dict(known)
     env.set_seed(seed)
     return env.reset()
 
 
-def fixed_actions(env: Env, steps: int, seed: int = 11) -> list[TensorDictBase]:
-    """The same random actions in every call."""
-    with drawing_from(seed):
-        return [env.rand_action() for _ in range(steps)]
+def learns(env: Env, known: Mapping[str, Any]) -> bool:
+    """Does a step change what the env knows?"""
+    if not known:
+        return False
+    env.rand_step(started(env, known))
+    before, after = (list(_tensors(state)) for state in (known, env.state_dict()))
+    return len(before) != len(after) or not all(map(same_bits, before, after))
 
 
-def replay(actions: list[TensorDictBase]) -> Callable[[TensorDictBase], TensorDictBase]:
-    """A policy that takes ``actions`` one after the other."""
-    left = iter(actions)
-    return lambda tensordict: tensordict.update(next(left))
+def _tensors(state: Any) -> Iterator[torch.Tensor]:
+    """Those of a state dict, however deep."""
+    if isinstance(state, torch.Tensor):
+        yield state
+    elif isinstance(state, Mapping | list | tuple):
+        for part in state.values() if isinstance(state, Mapping) else state:
+            yield from _tensors(part)
+
+
+def acting(env: Env, seed: int = 11) -> Callable[[TensorDictBase], TensorDictBase]:
+    """A policy of random actions: from the same moments it does the same in every run."""
+    seeds = itertools.count(seed)
+
+    def act(tensordict: TensorDictBase) -> TensorDictBase:
+        with drawing_from(next(seeds)):
+            return env.rand_action(tensordict)
+
+    return act
 
 
 def any_done(env: Env, shown: TensorDictBase) -> torch.Tensor:

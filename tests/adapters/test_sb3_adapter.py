@@ -106,3 +106,10 @@ def test_ppo_learns_to_hold_the_pole() -> None:
         torch.set_num_threads(threads)
     lengths = [episode["l"] for episode in model.ep_info_buffer]
     assert np.mean(lengths[-20:]) > 35, "a random policy holds it for 22 steps"
+
+
+def test_a_single_env_is_a_batch_of_one() -> None:
+    envs = envcli.as_sb3("env=cartpole")
+    assert envs.num_envs == 1
+    assert envs.reset().shape == (1, 4)
+    envs.close()

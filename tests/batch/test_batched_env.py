@@ -295,6 +295,19 @@ def test_after_an_episode_the_mask_is_that_of_the_new_one(kind: Any) -> None:
     assert chosen == [[t % 3] * 2 for t in range(6)]
 
 
+@pytest.mark.parametrize("categorical", [False, True])
+def test_random_actions_of_a_rollout_obey_the_masks(kind: Any, categorical: bool) -> None:
+    def masked() -> Env:
+        env = GymWrapper(MaskedGym(limit=3), categorical_action_encoding=categorical)
+        return TransformedEnv(env, ActionMask())
+
+    with kind(2, masked) as env:
+        for stop in (False, True):
+            data = env.rollout(7, break_when_any_done=stop)
+            chosen = data["action"] if categorical else data["action"].argmax(-1)
+            assert chosen.tolist() == [[t % 3 for t in range(3 if stop else 7)]] * 2
+
+
 class MaskedGym(gymnasium.Env[Any, Any]):
     """Each step has one allowed action, which is its number in the episode."""
 

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from envcli.backends.gym import GymEnv
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import ConfigError, UnknownName
 from envcli.policies.module import ModulePolicy
+from envcli.transforms.step_counter import StepCounter
 
 
 @pytest.fixture
@@ -93,7 +95,22 @@ def test_no_file_and_no_network(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_the_env_is_said_before_the_first_step(network: nn.Sequential, tmp_path: Path) -> None:
     path = save(network, "state dict", tmp_path)
-    with pytest.raises(ConfigError, match=r"shows observation \[3\] and takes \[1\]"):
+    with pytest.raises(ConfigError, match=r"Given observation \[3\], it has to give \[1\]"):
         ModulePolicy(path).bind(GymEnv("Pendulum-v1"))
     with pytest.raises(UnknownName, match="observation"):
         ModulePolicy(path, in_keys=["observations"]).bind(GymEnv("CartPole-v1"))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["state dict", "torchscript", "export"])
+def test_it_is_given_as_many_observations_as_it_takes(network: nn.Sequential, kind: str, tmp_path: Path) -> None:
+    env = TransformedEnv(GymEnv("CartPole-v1"), StepCounter())
+    policy = ModulePolicy(save(network, kind, tmp_path), allow_imports=kind == "export")
+    rollout = env.rollout(20, policy.bind(env))
+    assert (rollout["action"].argmax(-1) == network(rollout["observation"]).argmax(-1)).all()
+
+
+def test_what_it_was_not_given_is_told_too(tmp_path: Path) -> None:
+    env = TransformedEnv(GymEnv("Pendulum-v1"), StepCounter())
+    with pytest.raises(ConfigError, match=r"The env shows step_count too: policy.in_keys=\[\.\.\.\] says"):
+        ModulePolicy(save(nn.Linear(4, 1), "state dict", tmp_path)).bind(env)

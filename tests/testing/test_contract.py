@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.backends.gym import GymWrapper
+from envcli.batch.serial_env import SerialEnv
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError, ContractError
@@ -17,6 +23,8 @@ from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.testing import EnvContract, Finding, check_env, check_env_specs
 from envcli.testing.promises import PROMISES
 from envcli.testing.toys import FAULTS, BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
+from envcli.transforms.action_mask import ActionMask
+from envcli.transforms.vec_norm import VecNorm
 
 FOUND_BY = {
     "accepts_any_action": "wrong actions are refused",
@@ -296,3 +304,39 @@ def test_on_the_host_a_tensordict_may_have_no_device() -> None:
             return super()._reset(tensordict, **options).clear_device_()
 
     assert not broken(Plain(device="cpu"))
+
+
+def learning() -> Env:
+    return TransformedEnv(CountingEnv(9, time_limit=6), VecNorm(["observation"]))
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_an_env_that_learns_keeps_the_contract_and_what_it_knows(outside: bool) -> None:
+    with SerialEnv(2, CountingEnv if outside else learning) as batch:
+        env: Env = TransformedEnv(batch, VecNorm(["observation"])) if outside else batch
+        env.rollout(5)
+        known = pickle.dumps(env.state_dict())
+        check_env_specs(env)
+        assert pickle.dumps(env.state_dict()) == known
+
+
+def test_an_env_with_masks_keeps_the_contract() -> None:
+    class Turns(gymnasium.Env[Any, Any]):
+        observation_space = gymnasium.spaces.Dict(action_mask=gymnasium.spaces.MultiBinary(3))
+        action_space = gymnasium.spaces.Discrete(3)
+
+        def reset(self, **options: Any) -> Any:
+            self.count = 0
+            return {"action_mask": np.eye(3, dtype=np.int8)[0]}, {}
+
+        def step(self, action: Any) -> Any:
+            self.count += 1
+            return {"action_mask": np.eye(3, dtype=np.int8)[self.count % 3]}, 1.0, False, self.count == 7, {}
+
+    for env in (masked(Turns()), SerialEnv(2, lambda: masked(Turns()))):
+        with env:
+            check_env_specs(env)
+
+
+def masked(env: gymnasium.Env[Any, Any]) -> Env:
+    return TransformedEnv(GymWrapper(env), ActionMask())
