@@ -37,7 +37,7 @@ def as_dm_env(*env: str | Env) -> DmEnvAdapter:
 
 
 def as_sb3(*env: str | Env, observation: str | Sequence[str] | None = None) -> Sb3Adapter:
-    """A ``VecEnv`` of Stable-Baselines3, of the batch that these words describe, or of this one; a single env is one of 1.
+    """A ``VecEnv`` of Stable-Baselines3, of the batch that these words describe, or of this one; a single env counts.
 
     See :class:`~envcli.adapters.sb3_adapter.Sb3Adapter`, and :func:`~envcli.as_gymnasium_vector` for ``observation``.
     """
@@ -45,8 +45,11 @@ def as_sb3(*env: str | Env, observation: str | Sequence[str] | None = None) -> S
     from envcli.adapters.sb3_adapter import Sb3Adapter
 
     ours = adopted("as_sb3", env)
-    batch = ours if ours.ndim else SerialEnv(1, lambda: ours)
-    return Sb3Adapter(as_gymnasium_vector(batch, observation=observation))
+    if not ours.ndim:
+        batch = SerialEnv(1, lambda: ours)
+        batch.start()  # before it is asked what its env is: to answer, it would make it and close it again
+        ours = batch
+    return Sb3Adapter(as_gymnasium_vector(ours, observation=observation))
 
 
 def as_torchrl(*env: str | Env) -> TorchrlAdapter:
