@@ -22,6 +22,7 @@ from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import TensorSpec
+from envcli.vocabulary.schema import at_least
 
 __all__ = ["ModulePolicy"]
 
@@ -53,10 +54,13 @@ class ModulePolicy(Policy):
         in_keys: which observations the network takes, in its order; None: the first that the env shows, as many as the
             network's ``forward`` takes, or all where that does not say.
         activation: between the layers of a state dict: elu, gelu, relu, sigmoid, silu or tanh.
+        num_threads: which torch shares an operation out to, for this process as a whole, from :meth:`bind` on. More than
+            one pays for large networks only: for the small ones of RL they mostly wait for each other, and worse where
+            workers keep the cores busy. None: as it is.
         allow_imports: the file is trusted, and may run code when it is read.
 
     Raises:
-        ConfigError: no such file, or not of these kinds; or it could do more than compute, and is not trusted.
+        ConfigError: ``num_threads`` is no number from 1 on; no such file, or not of these kinds; or it could do more than compute, and is not trusted.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class ModulePolicy(Policy):
         path: str,
         in_keys: Sequence[str] | None = None,
         activation: str = "tanh",
+        num_threads: int | None = None,
         allow_imports: bool = False,
     ) -> None:
         if activation not in _ACTIVATIONS:
@@ -71,9 +76,13 @@ class ModulePolicy(Policy):
         self._path = Path(path).expanduser()
         self._module = _loaded(self._path, _ACTIVATIONS[activation], allow_imports)
         self._in_keys = in_keys
+        at_least("policy.num_threads", num_threads, 1)
+        self._num_threads = num_threads
 
     def bind(self, env: Env) -> BoundPolicy:
         """See :class:`Policy`. The network is tried on zeros, so that what does not fit is said here."""
+        if self._num_threads is not None:
+            torch.set_num_threads(self._num_threads)
         shown = leaf_specs(env.observation_spec)
         keys: list[Any] = list(env.observation_keys) if self._in_keys is None else list(self._in_keys)
         if self._in_keys is None:
