@@ -54,13 +54,14 @@ class ModulePolicy(Policy):
         in_keys: which observations the network takes, in its order; None: the first that the env shows, as many as the
             network's ``forward`` takes, or all where that does not say.
         activation: between the layers of a state dict: elu, gelu, relu, sigmoid, silu or tanh.
-        num_threads: which torch shares an operation out to, for this process as a whole, from :meth:`bind` on. More than
-            one pays for large networks only: for the small ones of RL they mostly wait for each other, and worse where
-            workers keep the cores busy. None: as it is.
+        num_threads: which torch shares an operation out to, in this process as a whole, from :meth:`bind` on. Of the
+            small networks of RL more than one mostly wait for each other, and longer where workers keep the cores busy.
+            None: as it is.
         allow_imports: the file is trusted, and may run code when it is read.
 
     Raises:
-        ConfigError: ``num_threads`` is no number from 1 on; no such file, or not of these kinds; or it could do more than compute, and is not trusted.
+        ConfigError: ``num_threads`` is no number from 1 on; no such file, or not of these kinds; or it could do more
+            than compute, and is not trusted.
     """
 
     def __init__(
