@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -28,6 +29,7 @@ def race(
     seconds: float = 0.0,
     tell: Callable[[str], None] = lambda text: None,
     failed: dict[str, str] | None = None,
+    until: float = math.inf,
 ) -> dict[str, list[Sample]]:
     """Name -> a sample of each repetition; those of one index belong to one round.
 
@@ -39,11 +41,17 @@ def race(
         tell: called with what is about to happen.
         failed: gets name -> message of runners that fail on the way, and have no samples then. The first runner is
             what everything is about: its failure is raised.
+        until: by `time.monotonic`: no round begins that would not end by then, if it takes as long as the longest
+            before it; so there may be fewer samples, or none.
     """
     failed = {} if failed is None else failed
     passes: dict[str, int] = {}
     samples: dict[str, list[Sample]] = {runner.name: [] for runner in runners}
+    longest = 0.0
     for i in range(-1, warm_up + repetitions):
+        began = time.monotonic()
+        if began + longest > until:
+            break
         for runner in [runner for runner in runners if runner.name not in failed]:
             tell(f"{runner.name}, round {i + 1} of {warm_up + repetitions}")
             try:
@@ -58,6 +66,8 @@ def race(
                 continue
             if i >= warm_up:
                 samples[runner.name].append(sample)
+        if i >= 0:  # the one before finds out how much there is to do
+            longest = max(longest, time.monotonic() - began)
     return {name: found for name, found in samples.items() if name not in failed}
 
 

@@ -16,6 +16,7 @@ __all__ = ["Finalist", "Trial", "Tuned", "best_of", "candidates", "chosen", "sea
 _GROWS = 1.05  # twice as many envs must be so many times as fast, or twice as many again are not tried for long
 _MOST_ENVS = 256
 _OF_BUDGET = 0.4  # of the time, for the first look at each setting
+_FEWEST = 3  # samples of each, to say which of two is faster
 
 
 class Trial(Protocol):
@@ -27,14 +28,18 @@ class Trial(Protocol):
 
     transforms: int
 
-    def look(self, setting: Setting) -> float:
-        """A quick measurement: env steps per second. Raises EnvError where it cannot be built."""
+    def look(self, setting: Setting) -> Sample:
+        """A quick measurement. Raises EnvError where it cannot be built."""
 
-    def sides(self, setting: Setting) -> list[int]:
-        """Other numbers of transforms outside of the workers with which all bits stay the same."""
+    def sides(self, setting: Setting, until: float) -> list[int]:
+        """Other numbers of transforms outside of the workers with which all bits stay the same, as far as is known
+        by ``until``, a `time.monotonic`."""
 
-    def compare(self, settings: Sequence[Setting], seconds: float) -> dict[Setting, list[Sample]]:
-        """Samples of all, taken in turn, in about so many seconds."""
+    def least(self, settings: Sequence[Setting]) -> float:
+        """Seconds that it takes to compare them, about."""
+
+    def compare(self, settings: Sequence[Setting], until: float) -> dict[Setting, list[Sample]]:
+        """Samples taken in turn, as many of each as there is time for by ``until``; one that fails has none."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Tuned:
     Attributes:
         looks: setting -> steps per second at the first look; None where it cannot be built.
         finalists: the fastest first.
-        best: the simplest of those that are not clearly slower than the fastest.
+        best: the simplest of those that are not clearly slower than the fastest; what was typed if none took turns.
         left_out: what there was no time for, in words.
         seconds: that the search took.
     """
@@ -66,54 +71,97 @@ class Tuned:
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def compared(self) -> bool:
+        """Was there time to compare what was typed with anything, if there was anything?"""
+        return len(self.finalists) > 1 or not self.left_out
+
     def finalist(self, setting: Setting | None) -> Finalist:
         """What was measured of ``setting``."""
         return next(one for one in self.finalists if one.setting == setting)
 
 
 def search(
-    typed: Setting, cores: int, trial: Trial, budget: float, tell: Callable[[str], None] = lambda text: None
+    typed: Setting,
+    cores: int,
+    trial: Trial,
+    budget: float,
+    tell: Callable[[str], None] = lambda text: None,
+    began: float | None = None,
 ) -> Tuned:
     """Look at settings one by one, then let the best of them take turns.
 
     A first look is one short measurement, which a busy moment may spoil; so nothing is claimed by it. Of the three
     fastest and of what was typed many samples are taken in turn, and the simplest setting wins that the fastest does
     not beat by more than the spread.
+
+    What was typed is looked at in any case. Nothing else begins that would not end within ``budget`` seconds, if it
+    takes as long as its like did before; where that leaves no time to compare, what was typed is the one finalist.
+    ``began``: the `time.monotonic` from which they count; None: now.
     """
-    began = time.monotonic()
+    here, longest, first = time.monotonic(), 0.0, list[Sample]()
+    began = here if began is None else began
+    until = began + budget
     found = Tuned(typed)
 
+    def looking_ends() -> float:
+        return min(here + budget * _OF_BUDGET, until - trial.least(_leading(found)[:2]) - longest)
+
     def look(setting: Setting) -> None:
+        nonlocal longest
         if setting in found.looks:
             return
-        if found.looks and time.monotonic() - began > budget * _OF_BUDGET:
+        start = time.monotonic()
+        if found.looks and start > looking_ends():
             found.left_out.append(str(setting))
             return
         tell(f"looking at {setting}")
         try:
-            found.looks[setting] = trial.look(setting)
+            sample = trial.look(setting)
+            found.looks[setting] = sample.steps / sample.wall
+            first.append(sample)
         except EnvError:
             if setting == typed:
                 raise
             found.looks[setting] = None
+        longest = max(longest, time.monotonic() - start)
 
     for setting in candidates(typed, cores, found):
         look(setting)
-    if trial.transforms and time.monotonic() - began > budget * _OF_BUDGET:
-        found.left_out.append("transforms on the other side")
-    elif trial.transforms:
-        best = _fastest(found, typed, cores)
-        for side in trial.sides(best):
+    if trial.transforms:
+        best, ends = _fastest(found, typed, cores), looking_ends()
+        sides = trial.sides(best, ends) if time.monotonic() <= ends else []
+        for side in sides:
             look(replace(best, moved=side))
-    known = {setting: speed for setting, speed in found.looks.items() if speed is not None}
-    ranked = sorted(known, key=lambda setting: -known[setting])
-    last = list(dict.fromkeys([*ranked[:3], *([typed] if typed in known else [])]))
-    tell(f"comparing {len(last)} in turn")
-    samples = trial.compare(last, budget - (time.monotonic() - began))
-    found.finalists = chosen(samples)
+        if not sides and time.monotonic() > ends:
+            found.left_out.append("transforms on the other side")
+    found.finalists = chosen(_compared(found, trial, until, tell) or {typed: first[:1]})
     found.best = best_of(found.finalists)
     found.seconds = time.monotonic() - began
     return found
+
+
+def _compared(found: Tuned, trial: Trial, until: float, tell: Callable[[str], None]) -> dict[Setting, list[Sample]]:
+    """Samples of as many as there is time for; where that is for none beside what was typed, of that, if of any."""
+    leading = _leading(found)
+    last = list(leading)
+    while last and time.monotonic() + trial.least(last) > until:
+        last.pop()
+    taken: dict[Setting, list[Sample]] = {}
+    if len(last) > 1 or last == leading:
+        tell(f"comparing {len(last)} in turn")
+        taken = trial.compare(last, until)
+    if min(map(len, taken.values()), default=0) < _FEWEST:
+        taken = {setting: samples for setting, samples in taken.items() if setting == found.typed and samples}
+    found.left_out += [f"comparing {setting}" for setting in leading if setting not in taken and len(leading) > 1]
+    return taken
+
+
+def _leading(found: Tuned) -> list[Setting]:
+    """What was typed, then the fastest three by one look."""
+    known = {setting: speed for setting, speed in found.looks.items() if speed is not None}
+    fastest = sorted(known, key=lambda setting: -known[setting])[:3]
+    return list(dict.fromkeys([found.typed, *fastest]))
 
 
 def candidates(typed: Setting, cores: int, found: Tuned) -> Iterator[Setting]:

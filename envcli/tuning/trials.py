@@ -23,6 +23,8 @@ _FEWEST_STEPS = 32  # of each env in a pass, or what a rollout costs by itself w
 _PROBE_STEPS = 64  # to find how long a step takes
 _SAME_STEPS = 24  # of each env, to see whether all bits are the same
 _LEAST, _MOST = 5, 15  # repetitions in turn
+_BEFORE = 4  # passes, about, to find how many make a repetition and to warm up
+_FAREWELL = 0.5  # seconds that a process takes to close, about
 
 
 class Trials:
@@ -42,7 +44,12 @@ class Trials:
         self.transforms = len(work.transforms)
         self._limits = threads, timeout
         probe = Setting("none", moved=len(work.cfg.get("outer_transforms") or {})).applied(work, _PROBE_STEPS)
+        began = time.monotonic()
         self._lane = Lane(subject, probe, logs / "looks.txt", *self._limits)
+        self._starting, self._building = (
+            time.monotonic() - began,
+            0.0,
+        )  # seconds, at most so far: the contender; workers
         self._lane.run(1)
         sample = self._lane.run(1)
         self._pace = sample.wall / sample.steps
@@ -60,23 +67,38 @@ class Trials:
         fitting = int(_PASS / self._pace * setting.workers / setting.envs)
         return min(self._work.steps, max(fitting, _FEWEST_STEPS))
 
-    def look(self, setting: Setting) -> float:
+    def look(self, setting: Setting) -> Sample:
         """See `envcli.tuning.search.Trial`."""
+        began = time.monotonic()
         self._build(setting, self.steps(setting))
+        if setting.kind == "processes":
+            self._building = max(self._building, time.monotonic() - began)
         self._lane.run(1)
-        sample = self._lane.run(enough_passes(self._lane, _PASS))
-        return sample.steps / sample.wall
+        return self._lane.run(enough_passes(self._lane, _PASS))
 
-    def sides(self, setting: Setting) -> list[int]:
+    def least(self, settings: Sequence[Setting]) -> float:
+        """See `envcli.tuning.search.Trial`."""
+        workers = self._building * sum(setting.kind == "processes" for setting in settings)
+        repetitions = (_BEFORE + _LEAST) * sum(map(self._repetition, settings))
+        return workers + repetitions + (self._starting + _FAREWELL) * len(settings)
+
+    def _repetition(self, setting: Setting) -> float:
+        """Seconds, about."""
+        return 1.3 * max(_PASS, self._pace * self.steps(setting) * setting.envs / setting.workers)
+
+    def sides(self, setting: Setting, until: float) -> list[int]:
         """See `envcli.tuning.search.Trial`: the most that can be outside, and the least."""
         with contextlib.suppress(EnvError):
             bits = self._bits(setting, setting.moved)
             orders = (range(self.transforms, setting.moved, -1), range(setting.moved))
-            return [side for side in (self._first_equal(setting, bits, order) for order in orders) if side is not None]
+            found = (self._first_equal(setting, bits, order, until) for order in orders)
+            return [side for side in found if side is not None]
         return []
 
-    def _first_equal(self, setting: Setting, bits: str, order: Sequence[int]) -> int | None:
+    def _first_equal(self, setting: Setting, bits: str, order: Sequence[int], until: float) -> int | None:
         for moved in order:
+            if time.monotonic() > until:
+                return None
             if not replace(setting, moved=moved).can_be_typed(self._work):
                 continue
             with contextlib.suppress(EnvcliError):  # one that cannot stand there
@@ -97,17 +119,19 @@ class Trials:
         except EnvcliError as error:
             raise EnvError(f"{setting}: {error}") from error
 
-    def compare(self, settings: Sequence[Setting], seconds: float) -> dict[Setting, list[Sample]]:
+    def compare(self, settings: Sequence[Setting], until: float) -> dict[Setting, list[Sample]]:
         """See `envcli.tuning.search.Trial`."""
-        began = time.monotonic()
+        failed: dict[str, str] = {}
+        until -= _FAREWELL * len(settings)
         with contextlib.ExitStack() as stack:
-            lanes = []
+            lanes: list[Lane] = []
             for i, setting in enumerate(settings):
+                began = time.monotonic()
+                if began + self._starting > until:
+                    return {}
                 work = setting.applied(self._work, self.steps(setting))
                 lane = stack.enter_context(Lane(self._subject, work, self._logs / f"{i}.txt", *self._limits))
                 lane.name = str(setting)
                 lanes.append(lane)
-            left = seconds - (time.monotonic() - began)
-            rounds = int(left / (1.3 * _PASS * len(lanes))) - 2
-            samples = race(lanes, min(max(rounds, _LEAST), _MOST), 1, _PASS)
-        return {setting: samples[str(setting)] for setting in settings}
+            samples = race(lanes, _MOST, 1, _PASS, failed=failed, until=until)
+        return {setting: samples[str(setting)] for setting in settings if str(setting) not in failed}

@@ -44,6 +44,7 @@ def as_data(found: Tuned, work: Workload) -> Data:
         "finalists": finalists,
         "looks": [{"setting": asdict(one), "steps_per_second": speed} for one, speed in found.looks.items()],
         "left_out": found.left_out,
+        "compared": found.compared,
         "seconds": found.seconds,
     }
 
@@ -66,8 +67,10 @@ def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -
     drawn.add_column("")
     for one in found.finalists:
         ahead = f"{three_digits(one.behind.median)}x ±{percent(one.behind.spread)}" if one.behind.median != 1 else ""
-        mark = Text("best", "green") if one.setting == found.best else Text("as typed" * (one.setting == found.typed))
-        drawn.add_row(Text(str(one.setting)), number(round(one.speed.median)), percent(one.speed.spread), ahead, mark)
+        is_best = found.compared and one.setting == found.best
+        mark = Text("best", "green") if is_best else Text("as typed" * (one.setting == found.typed))
+        spread = percent(one.speed.spread) if len(one.samples) > 1 else ""
+        drawn.add_row(Text(str(one.setting)), number(round(one.speed.median)), spread, ahead, mark)
     drawn.add_section()
     finals = {one.setting for one in found.finalists}
     for setting, speed in found.looks.items():
@@ -80,8 +83,9 @@ def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -
 
 def _said(found: Tuned) -> list[str]:
     looked = "1 setting" if len(found.looks) == 1 else f"{len(found.looks)} settings"
+    compared = len(found.finalists) if len(found.finalists) > 1 else "none"
     lines = [
-        f"{looked} looked at, {len(found.finalists)} of them compared in turn, "
+        f"{looked} looked at, {compared} of them compared in turn, "
         f"in {found.seconds:.0f} s; left out for time: {', '.join(found.left_out) or 'none'}"
     ]
     fastest = found.finalists[0]
@@ -92,6 +96,8 @@ def _said(found: Tuned) -> list[str]:
 
 def _best(found: Tuned, work: Workload) -> list[str]:
     assert found.best is not None
+    if not found.compared:
+        return ["best: not known, there was no time to compare. Give it more: budget=SECONDS"]
     if found.best == found.typed:
         return [f"best: as typed, {found.typed}"]
     gain = _gain(found)

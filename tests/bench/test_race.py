@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from envcli.bench.race import enough_passes, race
@@ -53,3 +55,23 @@ def test_who_fails_on_the_way_is_named_and_the_others_go_on() -> None:
 def test_without_the_first_there_is_nothing_to_compare() -> None:
     with pytest.raises(EnvError, match="a broke"):
         race([Toy("a", 1.0, [], fails=3), Toy("b", 1.0, [])], 3, failed={})
+
+
+def test_no_round_begins_that_would_not_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("envcli.bench.race.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Slow(Toy):
+        def run(self, passes: int) -> Sample:
+            now[0] += self.cost
+            return super().run(passes)
+
+    def raced(until: float) -> list[int]:
+        now[0] = 100.0
+        samples = race([Slow("a", 1.0, []), Slow("b", 2.0, [])], repetitions=9, until=until)
+        assert now[0] <= max(until, 103.0)
+        return [len(found) for found in samples.values()]
+
+    assert raced(112.0) == raced(114.9) == [2, 2]  # 3 s to find how much there is to do, 3 s to warm up, 3 s a round
+    assert raced(106.0) == [0, 0]
+    assert raced(99.0) == [0, 0]

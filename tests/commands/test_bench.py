@@ -132,7 +132,7 @@ def test_a_search_says_what_to_type(cli: Command, tmp_path: Path) -> None:
     done = cli("bench", "tune=true", "budget=0", "max_steps=10")
     assert done.code == 0, done.err
     assert "best: " in done.out
-    assert "1 setting looked at, 1 of them compared in turn" in done.out
+    assert "1 setting looked at, none of them compared in turn" in done.out
     folder = only_run(tmp_path)
     assert read(folder / "bench.json")["tune"]["finalists"]
     assert read(folder / "metrics.json")["steps_per_second"] > 0
@@ -211,6 +211,7 @@ def test_a_suite_is_a_table_of_promises(cli: Command, tmp_path: Path, monkeypatc
         (["profile=true", "subject=native"], "profile: native is not ours"),
         (["tune=true", "subject=native"], "tune: native is not ours"),
         (["tune=true", "profile=true"], "tune: it measures other work than what was typed"),
+        (["budget=10"], "budget: it is of a search. Add tune=true"),
         (["variant=3"], "variant: found 3, expected keys and values"),
         (["subject=ale_vector"], "ale_vector: it plays Atari's games"),
     ],

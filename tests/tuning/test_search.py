@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,7 +18,7 @@ from envcli.commands.bench import Config
 from envcli.configuration.reading import read
 from envcli.errors import EnvError
 from envcli.tuning import tune_report
-from envcli.tuning.search import best_of, candidates, chosen, search
+from envcli.tuning.search import Tuned, best_of, candidates, chosen, search
 from envcli.tuning.setting import Setting
 from envcli.tuning.trials import Trials
 
@@ -27,7 +29,7 @@ CARTPOLE = {"type": "gym", "name": "CartPole-v1"}
 class Toy:
     """Workers are worth what cores they have; an env more helps until there are 16; ``noise`` is of each repetition."""
 
-    def __init__(self, cores: int = 4, noise: Sequence[float] = (1.0,), outside: Sequence[int] = ()) -> None:
+    def __init__(self, cores: int = 4, noise: Sequence[float] = (1.0,) * 3, outside: Sequence[int] = ()) -> None:
         self.cores, self.noise, self.outside = cores, noise, list(outside)
         self.transforms = len(self.outside)
         self.compared: list[Setting] = []
@@ -37,17 +39,26 @@ class Toy:
             return 1000.0
         return 1000.0 * min(setting.workers, self.cores) * min(setting.envs, 16) / 20 - 10 * setting.moved
 
-    def look(self, setting: Setting) -> float:
+    def look(self, setting: Setting) -> Sample:
         if setting.workers > self.cores:
             raise EnvError("too many")
-        return self.speed(setting)
+        return Sample(1000, 1000 / self.speed(setting), 1.0)
 
-    def sides(self, setting: Setting) -> list[int]:
+    def sides(self, setting: Setting, until: float) -> list[int]:
         return self.outside
 
-    def compare(self, settings: Sequence[Setting], seconds: float) -> dict[Setting, list[Sample]]:
+    def least(self, settings: Sequence[Setting]) -> float:
+        return 0.0
+
+    def compare(self, settings: Sequence[Setting], until: float) -> dict[Setting, list[Sample]]:
         self.compared = list(settings)
         return {one: [Sample(1000, 1000 * n / self.speed(one), 1.0) for n in self.noise] for one in settings}
+
+
+def shown(found: Tuned) -> str:
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(tune_report.table("Toy", found, Workload({}, 10, 0)))
+    return console.export_text()
 
 
 def test_it_finds_the_fastest_and_says_what_it_tried() -> None:
@@ -67,6 +78,49 @@ def test_without_time_it_says_what_was_left_out() -> None:
     assert "4 envs in 4 workers" in found.left_out
     assert found.left_out[-1] == "transforms on the other side"
     assert (list(found.looks), found.best) == ([ONE], ONE)
+    lines = shown(found)
+    assert "none of them compared" in lines
+    assert "best: not known" in lines
+    assert lines.count("best") == 1
+    assert "as typed" in lines
+
+
+class Timed(Toy):
+    """One whose look, and whose start of a process to compare, takes 10 s of a clock that nothing else moves."""
+
+    now, taken = 1000.0, 3
+
+    def look(self, setting: Setting) -> Sample:
+        self.now += 10
+        return super().look(setting)
+
+    def least(self, settings: Sequence[Setting]) -> float:
+        return 10.0 * len(settings)
+
+    def compare(self, settings: Sequence[Setting], until: float) -> dict[Setting, list[Sample]]:
+        self.now += self.least(settings)
+        return {one: samples[: self.taken] for one, samples in super().compare(settings, until).items()}
+
+
+@pytest.mark.parametrize("budget", [0, 9, 25, 40, 60, 100, 200])
+def test_it_ends_in_time_but_for_one_look(monkeypatch: pytest.MonkeyPatch, budget: float) -> None:
+    toy = Timed(outside=[1])
+    monkeypatch.setattr("envcli.tuning.search.time", SimpleNamespace(monotonic=lambda: toy.now))
+    found = search(ONE, 4, toy, budget, began=995.0)
+    assert found.seconds <= max(budget, 15)
+    if budget >= 60:
+        assert len(toy.compared) == len(found.finalists) > 1
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_of_too_few_samples_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    """A single one has no spread, so whoever is ahead would be so clearly."""
+    toy = Timed()
+    toy.taken = taken
+    monkeypatch.setattr("envcli.tuning.search.time", SimpleNamespace(monotonic=lambda: toy.now))
+    found = search(ONE, 4, toy, 100)
+    assert [one.setting for one in found.finalists] == [ONE]
+    assert "comparing 16 envs in 4 workers" in found.left_out
 
 
 def test_of_equally_fast_ones_the_simplest_is_best() -> None:
@@ -108,10 +162,7 @@ def test_the_preset_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_table_and_the_curve() -> None:
     found = search(ONE, 4, Toy(noise=(0.98, 1.0, 1.02)), budget=60)
-    work = Workload({}, 10, 0)
-    console = Console(width=150, record=True, file=io.StringIO())
-    console.print(tune_report.table("Toy", found, work))
-    text = console.export_text()
+    work, text = Workload({}, 10, 0), shown(found)
     for part in ("16 envs in 4 workers", "as typed", "one look", "type:  parallel=processes", "num_workers: 4}"):
         assert part in text
     drawing = tune_report.curve("Toy", found)
@@ -127,8 +178,10 @@ def test_settings_are_tried_in_processes(tmp_path: Path) -> None:
     with Trials("envcli", work, tmp_path, threads=1, timeout=200) as trials:
         trials._pace = 1.0  # so that passes are as short as can be
         assert trials.steps(Setting("serial", 4)) == 32
-        assert trials.look(Setting("serial", 2)) > 0
-        assert trials.sides(Setting("processes", 2, 2)) == [1]
+        assert trials.look(Setting("serial", 2)).steps > 0
+        assert trials.sides(Setting("processes", 2, 2), math.inf) == [1]
+        assert trials.sides(Setting("processes", 2, 2), -math.inf) == []
+        assert trials.compare([Setting("serial", 2)], -math.inf) == {}
         with pytest.raises(EnvError, match="no batch"):
             trials._build(Setting("nonsense", 2), 5)
 
