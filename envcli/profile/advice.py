@@ -1,4 +1,8 @@
-"""What to change first: the largest part of a step for which there is a cure, and what to type for it."""
+"""What to change first: the largest part of a step for which there is a cure, and what to type for it.
+
+Clocks tell what a step is made of, so what takes a part away is said outright. What envs and processes would cost in
+other numbers they do not tell: for that the advice is a measurement.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +31,11 @@ def advice(found: Breakdown, work: Workload) -> str:
         if share >= _WORTH and (cure := _cure(part, work)):
             return f"change first: {part}, {percent(share)} of a step. {cure}"
     simulator = sum(share for part, share in shares if part in SIMULATOR.values())
+    more = ". Other numbers of envs and workers are measured by tune=true" if _can_be_tuned(work) else ""
     if simulator >= 0.5:
-        return f"nothing to change: the simulator itself is the time, {percent(simulator)} of a step"
+        return f"nothing to change in a step: the simulator itself is the time, {percent(simulator)} of it{more}"
     part, share = shares[0]
-    return f"nothing to change by typing: the largest part is {part}, {percent(share)} of a step"
+    return f"nothing to change in a step by typing: the largest part is {part}, {percent(share)} of it{more}"
 
 
 def _shares(found: Breakdown) -> dict[str, float]:
@@ -55,31 +60,47 @@ def _cure(part: str, work: Workload) -> str:
     return cure(work) if cure else ""
 
 
+def _can_be_tuned(work: Workload) -> bool:
+    """Does ``tune=true`` try other numbers of envs and workers? Not of different envs, nor of an engine's."""
+    return not work.cfg.get("envs") and (work.kind != "none" or work.envs == 1)
+
+
+def _measure(why: str, variant: str, work: Workload) -> str:
+    """``variant``: the keys to try where the search for the best setting does not."""
+    what = "tune=true" if _can_be_tuned(work) else f"'variant={{{variant}}}'"
+    return f"{why}. Whether that pays, measure: {what}"
+
+
 def _more_cores(work: Workload) -> str:
     here = cores()
     if work.kind == "processes":
-        if work.workers < min(here, work.envs):
-            most = min(here, work.envs)
-            which = f"all {here} cores" if most == here else f"{most} cores, one for each env"
-            return f"The simulator itself is the time: give it {which}: parallel.num_workers={most}"
-        return ""
+        most = min(here, work.envs)
+        if work.workers >= most:
+            return ""
+        why = f"The simulator itself is the time, and could have {most} workers on {here} cores"
+        return _measure(why, f"parallel.num_workers: {most}", work)
     if work.kind == "none" and work.envs > 1:
         return _more_of_an_engine(work)
     if here < 2:
         return ""
-    envs = f"parallel.num_envs={max(work.envs, 2 * here)}"
-    return f"The simulator itself is the time: let it run on all {here} cores: parallel=processes {envs}"
+    why = f"The simulator itself is the time, and could run on {here} cores"
+    return _measure(why, f"parallel: processes, parallel.num_envs: {work.envs}", work)
 
 
 def _more_of_an_engine(work: Workload) -> str:
     """Of one that steps many envs at once."""
     kind, here = work.backend.get("type"), cores()
     if kind in ("torch", "brax"):
-        return f"One operation acts on all envs, so let there be more: parallel.num_envs={2 * work.envs}"
+        return _measure(
+            "One operation acts on all envs, and there could be more", f"parallel.num_envs: {2 * work.envs}", work
+        )
     if kind == "gymnasium_vector" and here > 1:
-        return f"It uses one core: backend=gymnasium parallel=processes parallel.num_envs={max(work.envs, 2 * here)}"
+        envs = f"parallel.num_envs: {max(work.envs, 2 * here)}"
+        variant = f"backend: gymnasium, parallel: processes, {envs}"
+        return _measure(f"It uses one core, and could be processes on {here}", variant, work)
     if "num_threads" in work.backend and work.workers < min(here, work.envs):
-        return f"The simulator itself is the time: give it all {here} cores: backend.num_threads={here}"
+        why = f"The simulator itself is the time, and could run on all {here} cores"
+        return _measure(why, f"backend.num_threads: {here}", work)
     return ""
 
 
@@ -142,7 +163,8 @@ def _inside(path: str, node: dict[str, Any], work: Workload) -> str:
     name, outer = path.partition(".")[2], [name for name, node in work.cfg["outer_transforms"].items() if node]
     if outer[0] != name or name in (work.cfg.get("transforms") or {}):
         return ""
-    return f"Let the workers do it, each for its own envs: '~{path}' '+transforms.{name}={in_one_line(node)}'"
+    why = "The workers could do it, each for its own envs"
+    return _measure(why, f"{path}: null, +transforms.{name}: {in_one_line(node)}", work)
 
 
 def _bytes_stay(work: Workload) -> bool:
@@ -152,22 +174,26 @@ def _bytes_stay(work: Workload) -> bool:
 
 def _more_envs_a_call(work: Workload) -> str:
     if work.kind == "none" and work.envs == 1:
-        return "One call of it can act for many envs: parallel=serial parallel.num_envs=8"
-    return f"One call of it acts for all envs, so let there be more: parallel.num_envs={2 * work.envs}"
+        return _measure("One call of it can act for many envs", "", work)
+    return _measure(
+        "One call of it acts for all envs, and there could be more", f"parallel.num_envs: {2 * work.envs}", work
+    )
 
 
 def _more_envs_a_worker(work: Workload) -> str:
-    cure = f"Let each worker have more envs, so that there are fewer messages: parallel.num_envs={2 * work.envs}"
+    why = "With more envs in each worker there would be fewer messages"
+    cure = _measure(why, f"parallel.num_envs: {2 * work.envs}", work)
     if work.workers < 2 or work.cfg["parallel"].get("local_worker"):
         return cure
-    return f"{cure}. Or let the main process be one of the workers: parallel.local_worker=true"
+    return f"{cure}. Or the main process as one of the workers: 'variant={{parallel.local_worker: true}}'"
 
 
 def _even_shares(work: Workload) -> str:
     over = work.envs % work.workers
-    envs = work.envs + work.workers - over if over else 2 * work.envs
-    why = "Shares are uneven" if over else "With more envs in each share they take more alike"
-    return f"{why}: parallel.num_envs={envs}"
+    if over:
+        return f"Shares are uneven: parallel.num_envs={work.envs + work.workers - over}"
+    why = "With more envs in each share they could take more alike"
+    return _measure(why, f"parallel.num_envs: {2 * work.envs}", work)
 
 
 def _fewer_checks(work: Workload) -> str:

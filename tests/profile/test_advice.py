@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from envcli.bench.workload import Workload
-from envcli.clocks.parts import BACKEND, IDLE, LOOP, MEMORY, PIXELS, POLICY, RESETS, STEPS, WAITING
+from envcli.clocks.parts import BACKEND, IDLE, LOOP, MEMORY, PIXELS, POLICY, POLICY_ROWS, RESETS, STEPS, WAITING
 from envcli.profile.advice import advice
 from envcli.profile.breakdown import Breakdown, Column
 
@@ -39,13 +39,17 @@ def test_a_larger_one_without_a_cure_is_passed_over() -> None:
 
 
 def test_what_is_little_is_not_worth_a_change() -> None:
-    assert said({LOOP: 96, POLICY: 4}) == "nothing to change by typing: the largest part is loop, 96 % of a step"
+    assert said({LOOP: 96, POLICY: 4}) == (
+        "nothing to change in a step by typing: the largest part is loop, 96 % of it. "
+        "Other numbers of envs and workers are measured by tune=true"
+    )
     assert said({LOOP: 95, POLICY: 5}).startswith("change first: policy")
 
 
 def test_where_the_simulator_is_the_time_that_is_said_of_all_its_parts_together() -> None:
     assert said({STEPS: 3, PIXELS: 3, RESETS: 1, MEMORY: 3}, parallel=BATCH) == (
-        "nothing to change: the simulator itself is the time, 70 % of a step"
+        "nothing to change in a step: the simulator itself is the time, 70 % of it. "
+        "Other numbers of envs and workers are measured by tune=true"
     )
 
 
@@ -54,40 +58,41 @@ def test_what_workers_do_stands_for_the_wait_of_the_main_process() -> None:
     found = said(main, worker, backend={"checks": "full"}, parallel=BATCH)
     assert found.startswith("change first: backend, 60 % of a step.")
     assert said(main, {STEPS: 4.0, IDLE: 6.0}, parallel=BATCH) == (
-        "nothing to change by typing: the largest part is simulator: steps, 40 % of a step"
+        "nothing to change in a step by typing: the largest part is simulator: steps, 40 % of it. "
+        "Other numbers of envs and workers are measured by tune=true"
     )
 
 
 def test_an_env_alone_is_spread_over_the_cores_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert said({STEPS: 9.0}).endswith("let it run on all 2 cores: parallel=processes parallel.num_envs=4")
+    assert said({STEPS: 9.0}).endswith("could run on 2 cores. Whether that pays, measure: tune=true")
     monkeypatch.setattr("envcli.profile.advice.cores", lambda: 1)
-    assert said({STEPS: 9.0}).startswith("nothing to change: the simulator itself is the time")
+    assert said({STEPS: 9.0}).startswith("nothing to change in a step: the simulator itself is the time")
 
 
 def test_workers_that_are_fewer_than_cores_become_more() -> None:
     few = {"type": "processes", "num_envs": 4, "num_workers": 1}
-    assert said({STEPS: 9.0}, parallel=few).endswith("give it all 2 cores: parallel.num_workers=2")
+    assert said({STEPS: 9.0}, parallel=few).endswith("have 2 workers on 2 cores. Whether that pays, measure: tune=true")
 
 
 def test_even_shares_that_wait_for_each_other_become_larger() -> None:
     waits = {"all": 0.1, "some": 0.9, "none": 0.0}
     assert said({WAITING: 9.0}, of_waiting=waits, parallel=BATCH) == (
         "change first: waiting for the slowest worker, 90 % of a step. "
-        "With more envs in each share they take more alike: parallel.num_envs=8"
+        "With more envs in each share they could take more alike. Whether that pays, measure: tune=true"
     )
 
 
 def test_a_transform_of_all_envs_is_left_to_the_workers() -> None:
     chain = {"c": {"type": "reward_sum"}}
     assert said({"outer_transforms.c": 9.0}, outer_transforms=chain, parallel=BATCH).endswith(
-        "Let the workers do it, each for its own envs: '~outer_transforms.c' '+transforms.c={type: reward_sum}'"
+        "The workers could do it, each for its own envs. Whether that pays, measure: tune=true"
     )
-    assert said({"transforms.c": 9.0}, transforms=chain, parallel=BATCH).startswith("nothing to change by typing")
+    assert said({"transforms.c": 9.0}, transforms=chain, parallel=BATCH).startswith("nothing to change")
 
 
 def test_a_transform_that_words_cannot_move_inside_stays() -> None:
     two = {"c": {"type": "reward_sum"}, "d": {"type": "clip", "low": -1}}
-    nothing = "nothing to change by typing"
+    nothing = "nothing to change"
     assert said({"outer_transforms.d": 9.0}, outer_transforms=two, parallel=BATCH).startswith(nothing), "c is before it"
     within = {"c": {"type": "reward_sum"}}
     chains = {"transforms": within, "outer_transforms": within}
@@ -97,9 +102,32 @@ def test_a_transform_that_words_cannot_move_inside_stays() -> None:
 def test_workers_are_no_more_than_envs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envcli.profile.advice.cores", lambda: 8)
     few = {"type": "processes", "num_envs": 4, "num_workers": 1}
-    assert said({STEPS: 9.0}, parallel=few).endswith("give it 4 cores, one for each env: parallel.num_workers=4")
+    assert said({STEPS: 9.0}, parallel=few).endswith("have 4 workers on 8 cores. Whether that pays, measure: tune=true")
 
 
 def test_a_batch_by_nature_becomes_larger_for_a_policy() -> None:
     many = {"type": "none", "num_envs": 64}
-    assert said({POLICY: 9.0}, parallel=many).endswith("so let there be more: parallel.num_envs=128")
+    assert said({POLICY: 9.0}, parallel=many).endswith(
+        "there could be more. Whether that pays, measure: 'variant={parallel.num_envs: 128}'"
+    )
+
+
+@pytest.mark.parametrize("kind", ["none", "serial", "processes"])
+@pytest.mark.parametrize("part", [STEPS, POLICY, POLICY_ROWS, WAITING, LOOP, "outer_transforms.c"])
+def test_what_clocks_do_not_tell_is_measured(kind: str, part: str) -> None:
+    """How many envs and workers, and on which side transforms are: ``tune=true`` may find the opposite."""
+    parallel = {"type": kind, "num_envs": 1 if kind == "none" else 4, "num_workers": 1}
+    for waits in ("some", "none"):
+        found = said(
+            {part: 9.0}, of_waiting={waits: 1.0}, parallel=parallel, outer_transforms={"c": {"type": "reward_sum"}}
+        )
+        assert "parallel" not in found
+        assert "~" not in found
+        assert found.endswith("tune=true")
+
+
+def test_different_envs_are_measured_by_a_variant() -> None:
+    """``tune=true`` refuses them."""
+    few = {"type": "processes", "num_envs": 4, "num_workers": 1}
+    assert said({STEPS: 9.0}, parallel=few, envs={"a": {}, "b": {}}).endswith("'variant={parallel.num_workers: 2}'")
+    assert "tune" not in said({LOOP: 9.0}, parallel=few, envs={"a": {}, "b": {}})

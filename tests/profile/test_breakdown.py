@@ -82,7 +82,7 @@ def said(parts: dict[str, float], of_waiting: dict[str, float] | None = None, **
 @pytest.mark.parametrize(
     ("parts", "cfg", "typed"),
     [
-        ({STEPS: 9, LOOP: 1}, {"parallel": BATCH}, "the simulator itself is the time, 90 % of a step"),
+        ({STEPS: 9, LOOP: 1}, {"parallel": BATCH}, "the simulator itself is the time, 90 % of it"),
         ({GRAY: 6, STEPS: 4}, {"backend": PONG, "transforms": IMAGES}, "obs_type=grayscale '~transforms.gray'"),
         ({PIXELS: 9, STEPS: 1}, {"backend": CHEETAH}, "backend.render_quality=fast"),
         (
@@ -91,16 +91,20 @@ def said(parts: dict[str, float], of_waiting: dict[str, float] | None = None, **
             "'backend.pixel_size=[64,84]' '~transforms.small'",
         ),
         ({SMALL: 9}, {"backend": {"type": "gym"}, "transforms": IMAGES}, "transforms.frames.dtype=uint8"),
-        ({POLICY: 9, STEPS: 1}, {}, "parallel=serial parallel.num_envs=8"),
-        ({POLICY: 9, STEPS: 1}, {"parallel": SERIAL}, "parallel.num_envs=8"),
+        ({POLICY: 9, STEPS: 1}, {}, "One call of it can act for many envs. Whether that pays, measure: tune=true"),
+        ({POLICY: 9, STEPS: 1}, {"parallel": SERIAL}, "Whether that pays, measure: tune=true"),
         ({LOOP: 9, STEPS: 1}, {"parallel": BATCH}, "the largest part is loop, 90 %"),
-        ({STEPS: 9}, {"backend": {"type": "torch"}, "parallel": ENGINE}, "so let there be more: parallel.num_envs=16"),
+        ({STEPS: 9}, {"backend": {"type": "torch"}, "parallel": ENGINE}, "measure: 'variant={parallel.num_envs: 16}'"),
         (
             {STEPS: 9},
             {"backend": {"type": "gymnasium_vector"}, "parallel": ENGINE},
-            "backend=gymnasium parallel=processes",
+            "'variant={backend: gymnasium, parallel: processes, parallel.num_envs: 8}'",
         ),
-        ({STEPS: 9}, {"backend": {"type": "envpool", "num_threads": 1}, "parallel": ENGINE}, "backend.num_threads="),
+        (
+            {STEPS: 9},
+            {"backend": {"type": "envpool", "num_threads": 1}, "parallel": ENGINE},
+            "'variant={backend.num_threads: 2}'",
+        ),
         ({STEPS: 9}, {"backend": {"type": "envpool", "num_threads": None}, "parallel": ENGINE}, "nothing to change"),
         ({"outer_transforms.gray": 9}, {"parallel": BATCH, "outer_transforms": IMAGES}, "from_int=false"),
     ],
@@ -116,6 +120,6 @@ def test_waiting_is_told_by_its_reason() -> None:
     many = {"type": "processes", "num_envs": 5, "num_workers": 2}
     waits = {WAITING: 9.0, LOOP: 1.0}
     late = {"all": 0.2, "some": 0.0, "none": 0.8}
-    assert "messages: parallel.num_envs=8. Or let the main" in said(waits, late, parallel=BATCH)
+    assert "messages. Whether that pays, measure: tune=true. Or the main process" in said(waits, late, parallel=BATCH)
     assert "local_worker" not in said(waits, late, parallel={**BATCH, "local_worker": True})
     assert "uneven: parallel.num_envs=6" in said(waits, {"all": 0.2, "some": 0.8, "none": 0.0}, parallel=many)
