@@ -11,6 +11,7 @@ however long the rollout. The extra 'data' brings what the formats but npz need.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -23,6 +24,7 @@ import envcli
 from envcli.errors import ConfigError, StoreError
 from envcli.folders.json_file import read_json
 from envcli.terminal.answer import answer, near
+from envcli.terminal.termination import cleared
 from envcli.vocabulary import registry
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.schema import MISSING, ONE_ENV, Answer, key
@@ -54,7 +56,7 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Read, write, report. Nothing is left of an export that fails."""
+    """Read, write, report. Nothing is left of an export that fails, or is ended by Ctrl-C, SIGTERM or SIGHUP."""
     from envcli.shards.loading import load_rollout, read_manifest, rollout_folder
     from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -82,19 +84,26 @@ def run(cfg: Config) -> None:
 
 def _write(export: Any, data: Any, path: Path) -> None:  # Any: an Export and a ShardedRollout, which are imported late
     part = path.with_name(f".{path.name}.part")
+    made = [folder for folder in path.parents if not folder.exists()]
+
+    def clear() -> None:
+        _remove(part)
+        with contextlib.suppress(OSError):  # the first that holds something ends it
+            for folder in made:
+                folder.rmdir()
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(part)  # of an export that was killed
-        export.write(data, part)
-        if path.is_dir() or part.is_dir():
-            _remove(path)
-        os.replace(part, path)
+        with cleared(clear):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(part)  # of an export that was killed
+            export.write(data, part)
+            if path.is_dir() or part.is_dir():
+                _remove(path)
+            os.replace(part, path)
     except OSError as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        _remove(part)
 
 
 def _remove(path: Path) -> None:
