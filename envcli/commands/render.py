@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
@@ -65,20 +65,22 @@ class Config(EnvConfig):
 
 
 def run(cfg: Config, folder: RunFolder) -> None:
-    """Film, write, report."""
-    with registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path) as tracker:
-        tracker.begin(plain(folder.config))
-        metrics = _run(cfg, folder)
+    """Film, write, report. The tracker hears of it from the first frame on."""
+    from envcli.trackers.tracker import following
+
+    tracker = registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path)
+    with contextlib.ExitStack() as until_told:
+        metrics = _run(cfg, folder, lambda: until_told.enter_context(following(tracker, plain(folder.config))))
         for path in (Path(metrics["film"]), folder.path / "poster.png", folder.path / "contact_sheet.png"):
             tracker.keep(path)
         tracker.end(plain(metrics))
 
 
-def _run(cfg: Config, folder: RunFolder) -> dict[str, Any]:
-    """Film, write, report; the metrics."""
+def _run(cfg: Config, folder: RunFolder, begin: Callable[[], None]) -> dict[str, Any]:
+    """Film, write, report; the metrics. ``begin`` is called when there is a frame."""
     if cfg.rollout is not None:
         existing_folder(cfg.rollout, "rollout")
-        return _film(cfg, folder, _saved(cfg.rollout), _fps(cfg, _recorded_clock(Path(cfg.rollout))))
+        return _film(cfg, folder, begin, _saved(cfg.rollout), _fps(cfg, _recorded_clock(Path(cfg.rollout))))
     import torch
 
     from envcli.builder import build, step_seconds
@@ -86,7 +88,7 @@ def _run(cfg: Config, folder: RunFolder) -> dict[str, Any]:
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)
     with build(_keeping_raw(cfg)) as env:
-        return _film(cfg, folder, _live(cfg, env), _fps(cfg, step_seconds(env)))
+        return _film(cfg, folder, begin, _live(cfg, env), _fps(cfg, step_seconds(env)))
 
 
 def _fps(cfg: Config, step_seconds: float | None) -> float:
@@ -162,7 +164,13 @@ def _saved(path: str) -> Iterator[tuple[Scene, TensorDictBase]]:
         yield scene, rollout[..., start : start + _CHUNK]
 
 
-def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDictBase]], fps: float) -> dict[str, Any]:
+def _film(
+    cfg: Config,
+    folder: RunFolder,
+    begin: Callable[[], None],
+    pieces: Iterator[tuple[Scene, TensorDictBase]],
+    fps: float,
+) -> dict[str, Any]:
     from PIL import Image as Pillow
 
     from envcli.frames.contact_sheet import ContactSheet
@@ -175,6 +183,8 @@ def _film(cfg: Config, folder: RunFolder, pieces: Iterator[tuple[Scene, TensorDi
     try:
         with Progress(cfg.max_steps, folder.command) if preview is None else contextlib.nullcontext(None) as progress:
             for last in _frames(cfg, pieces):
+                if count == 0:
+                    begin()
                 film.add(zoomed(last.image))
                 sheet.add(last)
                 count += 1

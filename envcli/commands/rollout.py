@@ -16,6 +16,7 @@ what there is by then.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,44 +71,47 @@ class Config(EnvConfig):
 
 def run(cfg: Config, folder: RunFolder) -> float | None:
     """Build, run, write, report. Returns the mean return of the episodes that ended."""
-    with registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path) as tracker:
-        tracker.begin(plain(folder.config))
-        return _run(cfg, folder, tracker)
-
-
-def _run(cfg: Config, folder: RunFolder, tracker: Tracker) -> float | None:
     import torch
 
     from envcli.builder import build, step_seconds
+    from envcli.trackers.tracker import following
 
+    tracker = registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path)
     if folder.resumed and cfg.total_steps is None:
         raise ConfigError(f"resume: {folder.path} is no rollout of total_steps. Type replay={near(folder.path)}")
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
-    with build(vars(cfg)) as env:
-        clock, envs, changed = step_seconds(env), env.numel(), list(env._roles().reward_transforms)
-        start = time.perf_counter()
-        steps, counted = _record(env, cfg, folder, tracker) if cfg.total_steps is None else _stream(env, cfg, folder)
-        seconds = time.perf_counter() - start
-    speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
-    metrics: dict[str, Any] = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed, **counted}
-    metrics |= {"reward_transforms": changed, "seed": cfg.seed, "folder": str(folder.home)}
-    folder.write_metrics(metrics)
-    tracker.end(plain(metrics))
-    if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
-        answer(metrics, lambda: _table(metrics, folder), cfg.json)
+    with contextlib.ExitStack() as until_told:
+        with build(vars(cfg)) as env:
+            recorder, policy = _parts(env, cfg, folder)
+            until_told.enter_context(following(tracker, plain(folder.config)))
+            clock, envs, changed = step_seconds(env), env.numel(), list(env._roles().reward_transforms)
+            start = time.perf_counter()
+            if cfg.total_steps is None:
+                steps, counted = _record(env, recorder, policy, cfg, folder, tracker)
+            else:
+                steps, counted = _stream(env, recorder, policy, cfg, folder)
+            seconds = time.perf_counter() - start
+        speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
+        metrics: dict[str, Any] = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed, **counted}
+        metrics |= {"reward_transforms": changed, "seed": cfg.seed, "folder": str(folder.home)}
+        folder.write_metrics(metrics)
+        tracker.end(plain(metrics))
+        if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
+            answer(metrics, lambda: _table(metrics, folder), cfg.json)
     mean: float | None = metrics["return_mean"]
     return mean
 
 
-def _record(env: Env, cfg: Config, folder: RunFolder, tracker: Tracker) -> tuple[int, dict[str, Any]]:
+def _record(
+    env: Env, recorder: Recorder, policy: BoundPolicy | None, cfg: Config, folder: RunFolder, tracker: Tracker
+) -> tuple[int, dict[str, Any]]:
     """The rollout in the recorder's memory: its steps, and what is to be said of its episodes.
 
     Whatever stops it, what was made by then is kept and named. The tracker hears of each episode.
     """
     from envcli.episodes import Episodes
 
-    recorder, policy = _parts(env, cfg, folder)
     buffer = recorder.buffer(env, cfg.max_steps)
     try:
         with Progress(cfg.max_steps * env.numel(), folder.command) as progress:
@@ -131,13 +135,14 @@ def _record(env: Env, cfg: Config, folder: RunFolder, tracker: Tracker) -> tuple
     return rollout.numel(), episodes.metrics()
 
 
-def _stream(env: Env, cfg: Config, folder: RunFolder) -> tuple[int, dict[str, Any]]:
+def _stream(
+    env: Env, recorder: Recorder, policy: BoundPolicy | None, cfg: Config, folder: RunFolder
+) -> tuple[int, dict[str, Any]]:
     """As :func:`_record`, piece by piece in constant memory: episodes are counted, and nobody hears of each."""
     from envcli.envs.stream import pieces
     from envcli.episodes import Episodes
 
     assert cfg.total_steps is not None
-    recorder, policy = _parts(env, cfg, folder)
     rows = -(-cfg.total_steps // env.numel())  # a row is a step of each env
     stream = recorder.stream(env, rows, cfg.shard_steps, folder.resumed)
     episodes, replayed = Episodes(), stream.replayed * env.numel()

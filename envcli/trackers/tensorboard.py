@@ -26,11 +26,13 @@ class TensorboardTracker(Tracker):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise MissingDependency("tensorboard", "tracker=tensorboard", extra="tensorboard") from None
-        self._writer: Any = SummaryWriter(str(self.folder / "tensorboard"))  # Any: torch annotates nothing of it
+        self._make: Any = SummaryWriter  # Any: torch annotates nothing of it
+        self._writer: Any = None  # Any: see above
         self._config: dict[str, str | float] = {}
 
     def begin(self, config: Mapping[str, Any]) -> None:  # Any: what JSON can hold
         """See :class:`Tracker`."""
+        self._writer = self._make(str(self.folder / "tensorboard"))
         self._config = dict(_flat(config))
         indented = json.dumps(config, indent=4).replace("\n", "\n    ")
         self._writer.add_text("config", f"    {indented}")  # Markdown's code block
@@ -65,6 +67,8 @@ class TensorboardTracker(Tracker):
 
     def close(self, error: BaseException | None = None) -> None:
         """See :class:`Tracker`."""
+        if self._writer is None:
+            return
         if error is not None:
             self._writer.add_text("error", f"{type(error).__name__}: {error}")
         self._writer.close()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Tracker"]
+__all__ = ["Tracker", "following"]
 
 
 class Tracker(ABC):
     """Is told, in this order: the configuration, each episode, the files and the numbers of the run, that it is over.
+
+    It is made first of all, and writes nothing until :meth:`begin`, when the env has been built: of a run that fails
+    before, it hears nothing, and leaves nothing.
 
     Only :meth:`log` must be written. Weights & Biases, for one::
 
@@ -64,7 +68,7 @@ class Tracker(ABC):
         """What ``metrics.json`` holds. Not called of a run that failed."""
 
     def close(self, error: BaseException | None = None) -> None:  # noqa: B027
-        """It is over, by itself or by ``error``; the last call, whatever happened."""
+        """It is over, by itself or by ``error``; the last call, whatever happened since it began."""
 
     def __enter__(self) -> Tracker:
         return self
@@ -73,3 +77,14 @@ class Tracker(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(error)
+
+
+@contextlib.contextmanager
+def following(tracker: Tracker, config: Mapping[str, Any]) -> Iterator[None]:  # Any: what JSON can hold
+    """``tracker`` begins, and is closed whatever happens. The run does not miss what it draws of torch's numbers."""
+    import torch
+
+    with tracker:
+        with torch.random.fork_rng(devices=[]):
+            tracker.begin(config)
+        yield
