@@ -108,8 +108,8 @@ class Rollout:
 
     def begin(self, tensordict: TensorDictBase | None, reset: bool) -> None:
         """Fill the first row: from a reset, or from where ``tensordict`` stands (and a reset of what is done there)."""
-        self._wipe_flags(0, self.buffer.filled + 1)
-        self.buffer.filled = 0
+        self._wipe_flags(0, max(self.buffer.filled, self.buffer.used) + 1)
+        self.buffer.filled = self.buffer.used = 0
         where: Array | None = None
         if tensordict is not None:
             paths = [path for path in self.buffer if path[0] != "next"]

@@ -100,7 +100,8 @@ class RolloutBuffer:
     is a view of the same memory, and a saved rollout is the same memory again, in files.
 
     Rows start at zero, or as ``place`` gives them. ``filled`` counts those, from the first, that hold complete steps;
-    ``added`` are the paths that no spec announced.
+    ``added`` are the paths that no spec announced; ``used`` counts rows in which an earlier rollout may have left flags
+    that are up, where there are more of them than are filled.
 
     Args:
         steps: rows, the length of the time axis.
@@ -122,7 +123,7 @@ class RolloutBuffer:
         self.steps = steps
         self.batch_size = batch_size
         self.tensors = dict(tensors)
-        self.filled = 0
+        self.filled = self.used = 0
         self._place = place
         self._time_first = time_first
         self.added: set[Key] = set()

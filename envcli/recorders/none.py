@@ -32,20 +32,30 @@ class NoneRecorder(Recorder):
 
 
 class _Passing:
-    """One piece of memory that each piece of the rollout is written into, over the one before."""
+    """One piece of memory that each piece of the rollout is written into, over the one before.
+
+    ``steps`` are right whenever a Ctrl-C falls: those of the piece that is under way are told by its memory.
+    """
 
     replayed = 0
 
     def __init__(self, env: RowEnv, shard_steps: int) -> None:
         self.shard_steps = shard_steps
-        self.steps = 0
+        self._before = 0  # steps of the pieces before the one in memory
         self._buffer = env._buffer(shard_steps)
 
+    @property
+    def steps(self) -> int:
+        return self._before + self._buffer.filled
+
     def buffer(self, steps: int) -> RolloutBuffer:
-        return self._buffer
+        memory = self._buffer
+        used, before = max(memory.used, memory.filled), self.steps
+        self._before, memory.used, memory.filled = before, used, 0  # without a call, so that no signal falls between
+        return memory
 
     def keep(self, buffer: RolloutBuffer, stopped: bool = False) -> None:
-        self.steps += buffer.filled
+        pass
 
     def finish(self, finished: bool = True) -> None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import envcli
+from envcli.envs.env import Env
 from envcli.shards.sharded_rollout import ShardedRollout
 from tests.conftest import ROOT, Command
 
@@ -70,6 +73,22 @@ def test_nothing_is_streamed_to_nowhere_but_counted(cli: Command, tmp_path: Path
     done = cli("rollout", "total_steps=5000", "recorder=none", "json=true", "hydra.run.dir=a")
     assert json.loads(done.out)["steps"] == 5000
     assert not (tmp_path / "a" / "rollout").exists()
+
+
+def test_a_ctrl_c_between_two_pieces_counts_none_twice(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout, begun = Env.rollout, itertools.count(1)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if next(begun) == 3:
+            raise KeyboardInterrupt
+        return rollout(*args, **kwargs)
+
+    monkeypatch.setattr(Env, "rollout", interrupted)
+    done = cli("rollout", "total_steps=400", "shard_steps=100", "recorder=none", "hydra.run.dir=a")
+    assert (done.code, done.err) == (130, "interrupted after 200 steps, nothing kept\n")
+    assert json.loads((tmp_path / "a" / "status.json").read_text())["error"] == done.err.strip()
 
 
 def test_a_resume_is_of_something_that_was_stopped(cli: Command, tmp_path: Path) -> None:
