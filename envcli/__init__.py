@@ -89,6 +89,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "SharedMemory": "memory.shared_memory",
     "SignTransform": "transforms.sign",
     "SpecError": "errors",
+    "SpecIndexError": "errors",
     "SqueezeTransform": "transforms.squeeze",
     "StepCounter": "transforms.step_counter",
     "StoreError": "errors",

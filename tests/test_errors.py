@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import envcli
 from envcli import errors
 from envcli.errors import EnvcliError, MissingDependency, UnknownName, nearest
 
@@ -27,6 +28,7 @@ BUILT_IN = {
 def test_the_tree_is_complete() -> None:
     kinds = {name for name in errors.__all__ if isinstance(getattr(errors, name), type)}
     assert kinds == {*BUILT_IN, "EnvcliError"}
+    assert kinds <= set(envcli.__all__), "what is raised to users they can name: except envcli.SpecIndexError"
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
