@@ -17,10 +17,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C.
-
-    129 and 143 are for SIGHUP and SIGTERM, where something half done was cleared away first.
-    """
+    """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C."""
     atexit.register(_spare_last_collection)
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("HYDRA_FULL_ERROR"))

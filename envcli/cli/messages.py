@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from envcli.errors import ConfigError, EnvcliError
 from envcli.terminal.printable import printable
-from envcli.terminal.termination import Terminated
 
 __all__ = ["explain", "one_line"]
 
@@ -14,7 +13,7 @@ _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
 def explain(error: BaseException) -> tuple[str, int]:
     """The line for stderr, and the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        return one_line(error) or "interrupted", error.code if isinstance(error, Terminated) else 130
+        return one_line(error) or "interrupted", 130
     if isinstance(error, EnvcliError):
         return f"error: {one_line(error)}", 2 if isinstance(error, ConfigError) else 1
     if isinstance(error, OSError) and error.filename:

@@ -8,7 +8,6 @@ import pytest
 
 from envcli.cli.messages import explain, one_line
 from envcli.errors import ActionError, ConfigError, EnvError, MissingRun, StoreError, UnknownName
-from envcli.terminal.termination import Terminated
 
 
 def noted(error: Exception, *notes: str) -> Exception:
@@ -28,7 +27,6 @@ def noted(error: Exception, *notes: str) -> Exception:
         (StoreError("a.json: cannot be read"), "error: a.json: cannot be read", 1),
         (KeyboardInterrupt(), "interrupted", 130),
         (KeyboardInterrupt("stopped after 7 steps"), "stopped after 7 steps", 130),
-        (Terminated(15), "ended by SIGTERM", 143),
     ],
 )
 def test_our_own_errors_and_a_ctrl_c_say_what_they_say(error: BaseException, line: str, code: int) -> None:
