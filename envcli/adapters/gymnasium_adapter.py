@@ -36,9 +36,9 @@ class GymnasiumAdapter(gymnasium.Env[Any, Any]):
     An action that is not in its space is refused before the simulator sees it, as everywhere in envcli: a policy of
     unbounded actions clips them (``gymnasium.wrappers.ClipAction``).
 
-    The same seed and actions give the same trajectory as ``env`` itself, bit for bit. ``render()`` gives the frame of
-    the moment as ``[height, width, 3]`` uint8, where the env shows ``"pixels"``, or its simulator is gymnasium's and
-    was made with ``render_mode="rgb_array"``.
+    The same seed and actions give the same trajectory as ``env`` itself, bit for bit; a simulator's rewards are rounded
+    to float32 there too. ``render()`` gives the frame of the moment as ``[height, width, 3]`` uint8, where the env
+    shows ``"pixels"``, or its simulator is gymnasium's and was made with ``render_mode="rgb_array"``.
 
     Args:
         env: a single one. It belongs to this object from here on, and is closed with it.

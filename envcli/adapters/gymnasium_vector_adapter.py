@@ -34,8 +34,8 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
     """``env``, a batch ``[n]``, in the dress of gymnasium's vector envs: arrays ``[n, ...]``, fresh in each step.
 
     Spaces, values and refusals are those of :class:`~envcli.adapters.gymnasium_adapter.GymnasiumAdapter`; rewards are
-    float64, as with gymnasium's own. Workers write into memory that is shared with this process, and a step costs two
-    messages a worker: no value is pickled, and no TensorDict is built.
+    float64, as with gymnasium's own, of what a simulator's were rounded to, float32. Workers write into memory that is
+    shared with this process, and a step costs two messages a worker: no value is pickled, and no TensorDict is built.
 
     What happens at the end of an episode is said in ``metadata["autoreset_mode"]``:
 

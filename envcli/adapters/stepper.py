@@ -41,8 +41,10 @@ class Stepper:
         self.buffer = buffer = env._buffer(1 + onward)
         env._attach(buffer)
         self._onward = onward and env._autoresets
-        self.root: Mapping[Key, Array] = {path: buffer.array(path)[0] for path in buffer if path[0] != "next"}
-        self.following: Mapping[Key, Array] = {path[1:]: buffer.array(path)[0] for path in buffer if path[0] == "next"}
+        self.root: Mapping[Key, Array] = {path: buffer.array(path)[0, ...] for path in buffer if path[0] != "next"}
+        self.following: Mapping[Key, Array] = {
+            path[1:]: buffer.array(path)[0, ...] for path in buffer if path[0] == "next"
+        }
         self.rewards = self._only_reward()
         flags = leaf_specs(env.full_done_spec)
         self._flags = [(self.root[path], self.following[path]) for path in flags]
@@ -60,7 +62,7 @@ class Stepper:
         self._moves = [move for path, move in moves.items() if path not in stay]
         self._reads = [moves[path] for path in env._roles().reads if path in moves and path not in stay]
         shown = [path for path in self.root if path not in leaf_specs(env.full_action_spec)]
-        self._anew = [(self.root[path], buffer.array(path)[1]) for path in shown] if self._onward else []
+        self._anew = [(self.root[path], buffer.array(path)[1, ...]) for path in shown] if self._onward else []
         self._begun = False
 
     def _only_reward(self) -> Array:

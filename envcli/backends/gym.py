@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import gymnasium
@@ -41,13 +41,15 @@ class GymWrapper(Backend):
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
         pixels_only: with ``from_pixels``: leave the state out.
+        info_keys: entries of the simulator's ``info`` to show beside the observation; all else in ``info`` is dropped.
+            Their shapes and dtypes are those that a reset and a step with a random action show.
         frame_skip, checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
             :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.Env`.
 
     Raises:
         ConfigError: a space without a fixed shape (``Text``, ``Graph``, ``Sequence``), no frames where they are wanted,
-            a batch size, or not a gymnasium env at all.
+            a batch size, an ``info`` without one of ``info_keys``, or not a gymnasium env at all.
     """
 
     library: ClassVar[str] = "gymnasium"
@@ -60,6 +62,7 @@ class GymWrapper(Backend):
         *,
         from_pixels: bool = False,
         pixels_only: bool = True,
+        info_keys: Sequence[str] = (),
         frame_skip: int | None = None,
         checks: str = "first",
         device: torch.device | str | None = None,
@@ -84,6 +87,8 @@ class GymWrapper(Backend):
         self.from_pixels, self.pixels_only = from_pixels or image, pixels_only
         self._pixels = self._camera() if from_pixels and not image else None
         self._make_specs()
+        if info_keys:
+            self.set_info_dict_reader(InfoReader.named(info_keys, *self._first_infos()))
 
     def _camera(self) -> Pixels:
         name = self._native_name()
@@ -117,9 +122,7 @@ class GymWrapper(Backend):
             ConfigError: it is a function, as TorchRL takes it: rows have memory for what is known beforehand only.
         """
         if info_dict_reader is None:
-            first = self._env.reset()[1]
-            later = self._env.step(self._env.action_space.sample())[-1]
-            info_dict_reader = InfoReader.of({**first, **later}, ignore_private)
+            info_dict_reader = InfoReader.of(*self._first_infos(), ignore_private=ignore_private)
         if not isinstance(info_dict_reader, InfoReader):
             raise ConfigError(
                 f"info_dict_reader: found a {type(info_dict_reader).__name__}, which does not say what it writes. "
@@ -139,6 +142,10 @@ class GymWrapper(Backend):
     ) -> Self:
         """:meth:`set_info_dict_reader`, by TorchRL's other name: what an ``info`` lacks is 0 in any case."""
         return self.set_info_dict_reader(info_dict_reader, ignore_private)
+
+    def _first_infos(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        _, first = self._answers.reset()
+        return first, self._answers.step(self._env.action_space.sample())[-1]
 
     def _make_specs(self) -> None:
         native, device = self._env, self.device
@@ -292,6 +299,7 @@ class GymEnv(GymWrapper):
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show frames, under ``"pixels"``; true by itself where the observation is an image, as Atari's is.
         pixels_only: with ``from_pixels``: leave the state out.
+        info_keys: entries of the simulator's ``info`` to show beside the observation.
         frame_skip: see :class:`~envcli.backends.backend.Backend`; Atari's own repetition is then switched off.
         checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
             :class:`~envcli.backends.backend.Backend`.
@@ -314,6 +322,7 @@ class GymEnv(GymWrapper):
         frame_skip: int | None = None,
         from_pixels: bool = False,
         pixels_only: bool = True,
+        info_keys: Sequence[str] = (),
         checks: str = "first",
         device: torch.device | str | None = None,
         batch_size: object = None,
@@ -329,6 +338,7 @@ class GymEnv(GymWrapper):
                 categorical_action_encoding=categorical_action_encoding,
                 from_pixels=from_pixels,
                 pixels_only=pixels_only,
+                info_keys=info_keys,
                 frame_skip=frame_skip,
                 checks=checks,
                 device=device,

@@ -8,11 +8,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from envcli.errors import SpecError
+from envcli.errors import ConfigError, SpecError
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Composite, TensorSpec, Unbounded
 
 __all__ = ["InfoReader", "default_info_dict_reader"]
+
+_NUMBERS = "biuf"  # numpy's kinds
 
 
 class InfoReader:
@@ -43,18 +45,45 @@ class InfoReader:
         self.info_spec = Composite(specs)
 
     @classmethod
-    def of(cls, info: Mapping[str, Any], ignore_private: bool = True) -> Self:
-        """Of all numbers and arrays of numbers in ``info``, with their shapes and dtypes; words are left out.
+    def of(cls, *infos: Mapping[str, Any], ignore_private: bool = True) -> Self:
+        """Of all numbers and arrays of numbers in ``infos``, with their shapes and dtypes; words are left out.
 
-        ``ignore_private`` leaves out keys that begin with ``_`` too.
+        What is whole in one of them and a fraction in another has the dtype that holds both. ``ignore_private`` leaves
+        out keys that begin with ``_`` too.
         """
-        arrays = {key: np.asarray(value) for key, value in info.items() if not isinstance(value, Mapping)}
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
+        for info in infos:
+            for key, value in info.items():
+                array = np.asarray(None if isinstance(value, Mapping) else value)
+                before = arrays.get(key)
+                if before is not None and {before.dtype.kind, array.dtype.kind} <= set(_NUMBERS):
+                    array = array.astype(np.result_type(before, array))
+                arrays[key] = array
         specs = {
             key: Unbounded(torch.Size(array.shape), dtype=torch.from_numpy(np.empty_like(array)).dtype)
             for key, array in arrays.items()
-            if array.dtype.kind in "biuf" and not (ignore_private and key.startswith("_"))
+            if array.dtype.kind in _NUMBERS and not (ignore_private and key.startswith("_"))
         }
         return cls(list(specs), specs)
+
+    @classmethod
+    def named(cls, keys: Sequence[str], *infos: Mapping[str, Any]) -> Self:
+        """Of these ``keys`` in ``infos``, as :meth:`of`.
+
+        Raises:
+            ConfigError: no list; a key that none of them has, or that is no number or array of numbers.
+        """
+        if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+            raise ConfigError(f"info_keys: expected a list of names, found {keys!r}. Write info_keys=[action_mask]")
+        known = cls.of(*infos, ignore_private=False).info_spec
+        if missing := [key for key in keys if key not in known]:
+            found = next((f"a {type(info[missing[0]]).__name__}" for info in infos if missing[0] in info), "nothing")
+            raise ConfigError(
+                f"info_keys: {missing[0]!r}: expected a number or an array of numbers in the info of the first reset "
+                f"or step, found {found}. There are {sorted(known.keys())}. What comes later only needs its spec, from "
+                "Python: env.set_info_dict_reader(envcli.default_info_dict_reader(keys, spec))"
+            )
+        return cls(keys, known)
 
     def writer(self, buffer: RolloutBuffer, prefix: tuple[str, ...]) -> Callable[[int, Mapping[str, Any]], None]:
         """``write(t, info)`` into the rows under ``prefix``. A key that ``info`` lacks is written as 0.

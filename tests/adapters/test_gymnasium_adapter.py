@@ -103,6 +103,25 @@ def test_the_rest_of_the_observation_is_info() -> None:
         assert info["step_count"].tolist() == [1]
 
 
+def test_rewards_are_rounded_to_float32() -> None:
+    native = gymnasium.make("Pendulum-v1")
+    with envcli.as_gymnasium("env=pendulum") as env:
+        env.reset(seed=0)
+        native.reset(seed=0)
+        action = np.full(1, 0.3, np.float32)
+        assert env.step(action)[1] == np.float32(native.step(action)[1])
+
+
+def test_the_simulators_info_is_shown_where_it_is_named() -> None:
+    native, info_keys = gymnasium.make("Taxi-v4"), "backend.info_keys=[prob,action_mask]"
+    with envcli.as_gymnasium("backend.name=Taxi-v4", info_keys, observation="observation") as env:
+        assert_same(env.reset(seed=3), native.reset(seed=3))
+        for action in (1, 2, 0):
+            ours, theirs = env.step(action), native.step(action)
+            assert_same(ours[0], theirs[0])
+            assert_same(ours[4], theirs[4])
+
+
 def test_an_action_that_is_not_one_stops_before_the_simulator() -> None:
     native = CountingGym()
     with envcli.as_gymnasium(GymWrapper(native)) as env:

@@ -210,3 +210,12 @@ def test_what_is_refused() -> None:
         ConfigError, match="autoreset_mode: found 'Never', expected one of NextStep, SameStep, Disabled"
     ):
         envcli.as_gymnasium_vector(SerialEnv(2, lambda: GymEnv("CartPole-v1")), autoreset_mode="Never")
+
+
+def test_the_simulators_info_is_shown_where_it_is_named() -> None:
+    words = "backend.name=Taxi-v4", "backend.info_keys=[prob,action_mask]", "parallel=serial", "parallel.num_envs=2"
+    native = SyncVectorEnv([lambda: gymnasium.make("Taxi-v4")] * 2)
+    envs = envcli.as_gymnasium_vector(*words, observation="observation")
+    assert_same(envs.reset(seed=3), native.reset(seed=3))
+    assert_same(envs.step(np.array([1, 2]))[4], native.step(np.array([1, 2]))[4])
+    envs.close()

@@ -113,3 +113,26 @@ def test_a_single_env_is_a_batch_of_one() -> None:
     assert envs.num_envs == 1
     assert envs.reset().shape == (1, 4)
     envs.close()
+
+
+def test_the_simulators_info_is_shown_where_it_is_named() -> None:
+    words = "backend.name=Taxi-v4", "backend.info_keys=[prob,action_mask]", "parallel=serial", "parallel.num_envs=2"
+    envs = envcli.as_sb3(*words, observation="observation")
+    envs.seed(3)
+    envs.reset()
+    assert [info["prob"] for info in envs.reset_infos] == [1, 1]
+    *_, infos = envs.step(np.array([1, 2]))
+    assert [info["action_mask"].shape for info in infos] == [(6,), (6,)]
+    envs.close()
+
+
+def test_its_monitor_finds_named_info() -> None:
+    from stable_baselines3.common.monitor import Monitor
+
+    env = Monitor(
+        envcli.as_gymnasium(GymWrapper(CountingGym(2), info_keys=["steps"]), observation="observation"),
+        info_keywords=("steps",),
+    )
+    env.reset()
+    env.step(0)
+    assert env.step(0)[4]["episode"]["steps"] == 2

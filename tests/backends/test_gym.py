@@ -20,6 +20,7 @@ from envcli.batch.serial_env import SerialEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, SpecError, UnknownName
 from envcli.gym.info_reader import InfoReader, default_info_dict_reader
+from envcli.make import make_env
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Categorical, OneHot, Unbounded
 from envcli.testing import EnvContract, check_env_specs
@@ -328,6 +329,25 @@ def test_info_is_read() -> None:
     assert data["steps"].tolist() == [0, 1, 2, 0, 1]
     assert env.observation_spec["steps"] == Unbounded([], dtype=torch.int64)
     assert env.rand_step(env.reset())["next", "steps"] == 1
+
+
+def test_info_is_shown_by_its_names() -> None:
+    env = from_gymnasium(CountingGym(limit=3), info_keys=["steps"])
+    data = env.rollout(5, break_when_any_done=False)
+    assert data["next", "steps"].tolist() == [1, 2, 3, 1, 2]
+    assert env.observation_spec["steps"] == Unbounded([], dtype=torch.int64)
+
+
+def test_a_mask_in_info_masks_actions() -> None:
+    with make_env("backend.name=Taxi-v4", "backend.info_keys=[action_mask]", "transforms=[action_mask]") as env:
+        data = env.rollout(50, break_when_any_done=False)
+    assert data["action_mask"].float().mean() < 1
+    assert ((data["action"] * data["action_mask"]).sum(-1) == 1).all()
+
+
+def test_an_info_that_is_not_there() -> None:
+    with pytest.raises(ConfigError, match=r"^backend.info_keys: 'mask': .*There are \['action_mask', 'prob'\]"):
+        make_env("backend.name=Taxi-v4", "backend.info_keys=[mask]")
 
 
 # -- by name, and around it -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from envcli.errors import SpecError
+from envcli.errors import ConfigError, SpecError
 from envcli.gym.info_reader import InfoReader, default_info_dict_reader
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Composite, Unbounded
@@ -56,3 +56,23 @@ def test_a_reader_of_all_numbers() -> None:
         a=Unbounded([], dtype=torch.int64), b=Unbounded([2, 3]), g=Unbounded([1], dtype=torch.bool)
     )
     assert InfoReader.of(info, ignore_private=False).info_spec["_d"] == Unbounded([], dtype=torch.float64)
+
+
+def test_a_reader_of_several_infos_holds_both() -> None:
+    reader = InfoReader.of({"a": 0, "b": True, "c": "word"}, {"a": 0.5, "b": False, "c": 1})
+    assert reader.info_spec == Composite(
+        a=Unbounded([], dtype=torch.float64), b=Unbounded([], dtype=torch.bool), c=Unbounded([], dtype=torch.int64)
+    )
+
+
+def test_a_reader_of_named_entries() -> None:
+    infos = {"a": 1, "_b": 2}, {"c": [1.0, 2.0], "d": "word"}
+    assert list(InfoReader.named(["c", "_b"], *infos).info_spec.keys()) == ["c", "_b"]
+    with pytest.raises(
+        ConfigError, match=r"info_keys: 'd': expected a number .*found a str. There are \['_b', 'a', 'c'"
+    ):
+        InfoReader.named(["a", "d"], *infos)
+    with pytest.raises(ConfigError, match=r"info_keys: 'e': .*found nothing.*default_info_dict_reader"):
+        InfoReader.named(["e"], *infos)
+    with pytest.raises(ConfigError, match=r"expected a list of names, found 'a'. Write info_keys=\[action_mask\]"):
+        InfoReader.named("a", *infos)
