@@ -162,8 +162,14 @@ def _unknown(name: str) -> ConfigError:
     module, colon, _ = name.partition(":")
     own = [f"{module}:{known}" for known, spec in gymnasium.registry.items() if colon and _is_of(spec, module)]
     known = sorted(own or gymnasium.registry)
+    near = _same_family(name, known)
     cure = "" if own else "`envcli list` shows all"
-    return UnknownName("gymnasium env", name, _same_family(name, known) or known, cure)
+    if not near and not colon:
+        cure += (
+            ". An id of your own is known where its module was imported, and workers are fresh processes: name the "
+            f"module too, my_envs:{name}, from YAML with allow_imports=true"
+        )
+    return UnknownName("gymnasium env", name, near or known, cure)
 
 
 def _is_of(spec: EnvSpec, module: str) -> bool:

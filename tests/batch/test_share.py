@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from envcli.batch.share import PHASES, Share, made
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.memory.buffer import RolloutBuffer
+from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv
 from tests.batch.shared_rows import rows_for
 
@@ -51,8 +53,14 @@ def counts(buffer: RolloutBuffer, name: str = "observation", following: bool = F
 
 
 def test_what_makes_no_env_is_asked_for_its_return() -> None:
-    with pytest.raises(ConfigError, match=r"create_env_fn: made a NoneType, expected an env. Does it return what it"):
+    with pytest.raises(
+        ConfigError, match=r"create_env_fn: made a NoneType, expected an env of envcli. Does it return what it"
+    ):
         made(lambda: None)  # type: ignore[arg-type,return-value]  # the mistake
+    with pytest.raises(ConfigError, match=r"made a TimeLimit, .* Have it return envcli\.from_gymnasium\("):
+        made(lambda: gymnasium.make("CartPole-v1"))  # type: ignore[arg-type,return-value]  # the mistake
+    with pytest.raises(ConfigError, match=r"made a CountingGym, .* envcli\.from_gymnasium"):
+        made(CountingGym)  # type: ignore[arg-type]  # the mistake
 
 
 def test_where_one_cannot_be_built_the_others_are_closed_and_the_note_says_which() -> None:

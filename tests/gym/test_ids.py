@@ -85,3 +85,13 @@ def test_an_env_that_draws_nothing_is_named() -> None:
 
     with pytest.raises(ConfigError, match=r"^Blind draws no frames\. Leave out from_pixels=true$"):
         GymWrapper(Blind(), from_pixels=True)
+
+
+def test_an_id_of_ones_own_is_named_with_its_module() -> None:
+    with pytest.raises(
+        UnknownName, match=r"`envcli list` shows all\. .*fresh processes: .*my_envs:qx/Maze-v0, from YAML"
+    ):
+        GymEnv("qx/Maze-v0")
+    with pytest.raises(UnknownName) as typo:
+        GymEnv("CartPol-v1")
+    assert "my_envs" not in str(typo.value)
