@@ -72,6 +72,12 @@ class Job:
         found = self.manifest.get("seed")
         return self.overrides.get("seed", "") if found is None else shown(found)
 
+    @property
+    def reward_transforms(self) -> tuple[str, ...]:
+        """The kinds of transforms that its rewards went through."""
+        found = self.metrics.get("reward_transforms")
+        return tuple(map(shown, found)) if isinstance(found, list) else ()
+
     def metric(self, key: str) -> float | None:
         """A number of ``metrics.json``; None where there is none, or no finite one."""
         return _finite(self.metrics.get(key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from envcli.reports.columns import present
@@ -29,7 +30,18 @@ def drawn(sweep: Sweep) -> RenderableType:
         parts += [Text(), _groups(sweep)]
     if alike is not None and len(sweep.jobs) > 1:
         parts.append(Text(f"each of {number(alike)} steps"))
+    parts += map(Text, _of_rewards(sweep))
     return Group(*parts)
+
+
+def _of_rewards(sweep: Sweep) -> Iterator[str]:
+    """What returns are sums of, where it is not what the simulator pays; and of which jobs, where it is not all."""
+    jobs = [job for job in sweep.jobs if job.metric("return_mean") is not None]
+    for kinds in dict.fromkeys(job.reward_transforms for job in jobs):
+        if kinds:
+            those = [job for job in jobs if job.reward_transforms == kinds]
+            which = "" if len(those) == len(jobs) else f" (jobs {', '.join(map(sweep.label, those))})"
+            yield f"returns are of rewards after {' and '.join(kinds)}{which}"
 
 
 def _jobs(sweep: Sweep, steps_alike: bool) -> Table:

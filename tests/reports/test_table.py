@@ -7,7 +7,7 @@ from rich.console import Console
 
 from envcli.reports import table
 from envcli.reports.sweep import Sweep
-from tests.reports.runs import EVIL, write_run, write_sweep
+from tests.reports.runs import EVIL, some_metrics, write_run, write_sweep
 
 
 def lines(folder: Path, width: int) -> list[str]:
@@ -40,3 +40,18 @@ def test_a_stranger_cannot_draw_on_the_terminal(tmp_path: Path) -> None:
     text = "\n".join(lines(tmp_path / "sweep", 200))
     assert "\x1b" not in text
     assert "[red]" in text
+
+
+def test_returns_are_said_to_be_of_rewards_that_were_changed(tmp_path: Path) -> None:
+    def write(folder: str, number: int, *kinds: str) -> None:
+        metrics = {**some_metrics(number), "reward_transforms": [*kinds]}
+        write_run(tmp_path / folder / f"{number}_x", overrides=(f"frame_skip={number}",), **metrics)
+
+    for number in range(2):
+        write("all", number, "VecNorm")
+        write("some", number, *["VecNorm", "RewardClipping"][: 2 * number])
+    assert lines(tmp_path / "all", 80)[-1].strip() == "returns are of rewards after VecNorm"
+    assert (
+        lines(tmp_path / "some", 80)[-1].strip() == "returns are of rewards after VecNorm and RewardClipping (jobs 1)"
+    )
+    assert not any("rewards" in line for line in lines(write_sweep(tmp_path / "none"), 80))
