@@ -21,7 +21,7 @@ from envcli.errors import ConfigError, EnvcliError, UnknownName
 from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
 from envcli.rows.env_specs import leaf_specs
-from envcli.specs import TensorSpec
+from envcli.specs import MultiOneHot, OneHot, TensorSpec
 from envcli.vocabulary.schema import at_least
 
 __all__ = ["ModulePolicy"]
@@ -136,7 +136,18 @@ class _Projected(nn.Module):
     @torch.no_grad()
     def forward(self, *observations: torch.Tensor) -> torch.Tensor:
         value: torch.Tensor = self._network(*observations)
-        return value if self._spec.is_in(value) else self._spec.project(value)
+        return value if self._spec.is_in(value) else self._projected(value)
+
+    def _projected(self, value: torch.Tensor) -> torch.Tensor:
+        if isinstance(self._spec, OneHot | MultiOneHot) and not value.is_floating_point():
+            lead = self._spec.shape[:-1]
+            if value.shape in (lead, (*lead, 1)) and value.shape != self._spec.shape:
+                raise ConfigError(
+                    "it gives the number of an action, and this env takes one-hot vectors. Add "
+                    "backend.categorical_action_encoding=true"
+                )
+        projected: torch.Tensor = self._spec.project(value)
+        return projected
 
 
 def _loaded(path: Path, activation: type[nn.Module], allow_imports: bool) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from envcli.backends.gym import GymEnv
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import ConfigError, UnknownName
 from envcli.policies.module import ModulePolicy
@@ -126,3 +127,22 @@ def test_it_has_as_many_threads_as_was_said(
     assert said == [3]
     with pytest.raises(ConfigError, match=r"policy\.num_threads: found 0, expected a whole number of at least 1"):
         ModulePolicy(path, num_threads=0)
+
+
+class Chooses(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        return self.layer(observation).argmax(-1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_the_number_of_an_action_where_one_hots_are_taken(tmp_path: Path) -> None:
+    policy = ModulePolicy(save(Chooses(), "torchscript", tmp_path))
+    for make in (lambda: GymEnv("CartPole-v1"), lambda: SerialEnv(2, lambda: GymEnv("CartPole-v1"))):
+        with make() as env, pytest.raises(ConfigError, match=r"Add backend\.categorical_action_encoding=true$"):
+            policy.bind(env)
+    env = GymEnv("CartPole-v1", categorical_action_encoding=True)
+    assert len(env.rollout(5, policy.bind(env)))
