@@ -7,8 +7,9 @@ A line for each promise that an env makes; exit code 1 if one is broken.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envcli.errors import EnvError
 from envcli.terminal.answer import answer
@@ -36,7 +37,7 @@ def run(cfg: Config) -> None:
 
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)
-    with build(vars(cfg)) as env:
+    with build(_strict(vars(cfg))) as env:
         findings = check_env(env)
     told = [{"name": f.name, "passed": f.passed, "message": f.message} for f in findings]
     answer(told, lambda: _table(findings, cfg.env_name), cfg.json)
@@ -49,6 +50,15 @@ def run(cfg: Config) -> None:
             for first, *others in alike.values()
         )
         raise EnvError(f"{len(broken)} of {len(findings)} checks failed: {', '.join(causes)} (seed {cfg.seed})")
+
+
+def _strict(node: Mapping[str, Any]) -> dict[str, Any]:  # Any: what a configuration holds
+    """``node`` with every backend that can holding its simulator to its word in every step, unless that is off."""
+    strict = {**node, "envs": {name: _strict(one) for name, one in (node.get("envs") or {}).items()}}
+    backend = node.get("backend") or {}
+    if backend.get("checks") == "first":
+        strict["backend"] = {**backend, "checks": "full"}
+    return strict
 
 
 def _table(findings: list[Finding], name: str) -> Table:

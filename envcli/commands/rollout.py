@@ -17,8 +17,10 @@ what there is by then.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from envcli.errors import ConfigError
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from envcli.trackers.tracker import Tracker
 
 __all__ = ["Config", "run"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -97,6 +101,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
         metrics |= {"reward_transforms": changed, "seed": cfg.seed, "folder": str(folder.home)}
         folder.write_metrics(metrics)
         tracker.end(plain(metrics))
+        _note_no_numbers(metrics, cfg)
         if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
             answer(metrics, lambda: _table(metrics, folder), cfg.json)
     mean: float | None = metrics["return_mean"]
@@ -158,6 +163,16 @@ def _stream(
         raise
     stream.finish()
     return rows * env.numel(), {**episodes.metrics(), "replayed": replayed}
+
+
+def _note_no_numbers(metrics: dict[str, Any], cfg: Config) -> None:
+    if metrics["reward_sum"] is None or isfinite(metrics["reward_sum"]):
+        return
+    checked = [node["backend"] for node in cfg.envs.values()] if cfg.env_list else [cfg.backend]
+    cure = "To stop where it begins, add backend.checks=full" if any("checks" in node for node in checked) else ""
+    log.warning(
+        "reward: is NaN or infinite in some steps, and so are returns. %s", cure or "Mend the env or its transforms"
+    )
 
 
 def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPolicy | None]:

@@ -229,7 +229,7 @@ def _wrong_actions_are_refused(env: Env) -> None:
 
 @_promise
 def _rollouts_have_the_layout(env: Env) -> None:
-    """rollout gives [*batch, time] with the keys, shapes and dtypes of fake_tensordict, and values in the specs"""
+    """rollout gives [*batch, time] with keys, shapes and dtypes of fake_tensordict, values in the specs, no NaN paid"""
     _require_layout(env, env.rollout(_STEPS))
 
 
@@ -254,6 +254,9 @@ def _require_layout(env: Env, data: TensorDictBase) -> None:
     for family in (env.observation_spec, env.full_action_spec, env.full_done_spec):
         require_inside(steps, family, "rollout")
     require_inside(steps["next"], env.full_reward_spec, "rollout: next")
+    for key in env.reward_keys:
+        lost = steps["next"].get(key).isnan().reshape(len(steps), -1).any(-1)
+        require(not lost.any(), f"rollout: next {key!r} is NaN in step {int(lost.int().argmax())}")
 
 
 @_promise

@@ -104,6 +104,42 @@ def test_check_says_what_is_wrong(cli: Command) -> None:
     assert re.search(r"checks failed: reset keeps to the specs \(and \d+ more, for the same reason\)", done.err)
 
 
+class Late(gymnasium.Env[Any, Any]):
+    """Answers wrongly from its fifth step on."""
+
+    observation_space = gymnasium.spaces.Box(0, 9, (2,), np.int64)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, what: str) -> None:
+        self.what, self.count = what, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.count = 0
+        return np.zeros(2, np.int64), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.count += 1
+        late = self.what if self.count >= 5 else ""
+        shown = np.full(2, 0.7) if late == "observation" else np.zeros(2, np.int64)
+        return shown, float("nan") if late == "reward" else 1.0, False, self.count == 30, {}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [("observation", "observation: expected int64 .*float64"), ("reward", "reward: .*finite.*nan")]
+)
+def test_check_holds_every_step_to_what_is_announced(what: str, said: str, cli: Command) -> None:
+    gymnasium.register("Late-v0", Late, disable_env_checker=True)
+    words = "backend.name=Late-v0", f"+backend.options.what={what}", "json=true"
+    try:
+        done, trusted = cli("check", *words), cli("check", *words, "backend.checks=off")
+    finally:
+        del gymnasium.registry["Late-v0"]
+    assert done.code == 1, done.out
+    assert re.search(f"Late-v0 step: {said}", done.out), done.out
+    assert "Late-v0 step" not in trusted.out
+    assert ("'reward' is NaN in step 4" in trusted.out) == (what == "reward")
+
+
 @pytest.mark.parametrize("command", ["spec", "check", "list"])
 def test_a_multirun_of_an_answer_writes_nothing(command: str, cli: Command, tmp_path: Path) -> None:
     sweep = "query=pendulum,cartpole" if command == "list" else "env=pendulum,cartpole"

@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 import yaml
 from tensordict import TensorDict
 
 import envcli
+from envcli.testing.gym_toys import CountingGym
 from tests.conftest import ROOT, Command
 
 TALKING = """
@@ -274,3 +276,26 @@ def test_a_multirun_answers_in_json(cli: Command) -> None:
     answer = json.loads(done.out)
     assert [job["overrides"]["seed"] for job in answer] == ["1", "2"]
     assert all(job["metrics"]["steps"] == 20 for job in answer)
+
+
+class Lossy(CountingGym):
+    """Pays NaN in the second step of an episode."""
+
+    def step(self, action: Any) -> Any:
+        shown, reward, *rest = super().step(action)
+        return shown, float("nan") if self.count == 2 else reward, *rest
+
+
+def test_a_reward_that_is_nan_is_said_at_the_end(cli: Command) -> None:
+    gymnasium.register("Lossy-v0", Lossy)
+    try:
+        done = cli("rollout", "backend.name=Lossy-v0", "max_steps=10")
+        strict = cli("rollout", "backend.name=Lossy-v0", "max_steps=10", "backend.checks=full")
+    finally:
+        del gymnasium.registry["Lossy-v0"]
+    assert done.code == 0
+    assert "reward: is NaN or infinite in some steps" in done.err
+    assert "add backend.checks=full" in done.err
+    assert strict.code == 1
+    assert "Lossy-v0 step: reward: expected a finite number, found nan" in strict.err
+    assert "reward" not in cli("rollout", "env=cartpole", "max_steps=10").err

@@ -340,3 +340,13 @@ def test_an_env_with_masks_keeps_the_contract() -> None:
 
 def masked(env: gymnasium.Env[Any, Any]) -> Env:
     return TransformedEnv(GymWrapper(env), ActionMask())
+
+
+def test_a_reward_that_is_nan_in_a_later_step_is_found() -> None:
+    class Loses(CountingEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            following = super()._step(tensordict)
+            return following.set("reward", following["reward"].where(following["observation"] != 3, torch.nan))
+
+    found = broken(Loses(limit=8))
+    assert found["rollouts have the layout"].endswith("rollout: next 'reward' is NaN in step 2")
