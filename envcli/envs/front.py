@@ -30,7 +30,7 @@ class Front:
 
     def __init__(self, env: RowEnv, onward: bool = False) -> None:
         roles = env._roles()
-        self._env = env
+        self._env, self._batch_size = env, env.batch_size
         self.buffer = env._buffer(2 if onward and not roles.heeds_given else 1)  # the second: what comes after
         self._gates = gates(env, self.buffer)
         self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
@@ -94,6 +94,11 @@ class Front:
 
     def take(self, tensordict: TensorDictBase) -> None:
         """Write into the row what the step that ``tensordict`` asks for needs."""
+        if tensordict.batch_size != self._batch_size:  # 0.2 us; what came of it would have two batch sizes
+            raise SpecError(
+                f"step: expected a TensorDict of batch_size {list(self._batch_size)}, as the env's, found "
+                f"{list(tensordict.batch_size)}. Start from env.reset()"
+            )
         self._env._attach(self.buffer)
         if self._sealed:
             self.require_here(tensordict, reset=False)

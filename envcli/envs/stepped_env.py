@@ -96,7 +96,8 @@ class SteppedEnv(RowEnv, ABC):
         Raises:
             ActionError: the action is not in ``action_spec``; nothing has been stepped.
             ClosedError: after ``close()``.
-            SpecError: an entry that the step reads is not there, or shows a moment that the env cannot go back to.
+            SpecError: it is of another batch_size; or an entry that the step reads is not there, or shows a moment that
+                the env cannot go back to.
             TypeError: it is no TensorDict.
         """
         self._require_open()

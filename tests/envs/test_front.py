@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from tensordict import TensorDict
 
 from envcli.backends.gym import GymWrapper
 from envcli.envs.front import Front
@@ -72,4 +75,16 @@ def test_by_rows_a_refused_action_is_not_stepped() -> None:
     front = Front(env)
     with pytest.raises(ActionError):
         front.step(front.reset(None).set("action", torch.tensor([3.0])))
+    assert env.steps_made == 0
+
+
+@pytest.mark.parametrize("step", [Front.step, Front.step_onward])
+def test_a_tensordict_of_another_batch_size_is_not_stepped(step: Callable[..., object]) -> None:
+    env = CountingEnv(9, [2])
+    front = Front(env)
+    given = TensorDict({"action": front.reset(None).update(env.rand_action())["action"]}, batch_size=[])
+    with pytest.raises(
+        SpecError, match=r"^step: expected a TensorDict of batch_size \[2\], .* found \[\]\. Start from"
+    ):
+        step(front, given)
     assert env.steps_made == 0
