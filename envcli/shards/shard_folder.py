@@ -36,7 +36,8 @@ class ShardFolder:
 
     Where shards are whole already, the rollout begins again from its first step all the same, because a simulator can
     hardly ever be put back: their rows are made once more, in memory, and held against the checksums of those on disk.
-    From then on new shards follow.
+    From then on new shards follow. A shard that was stopped is made once more in files of its own, which take its place
+    when they begin with its rows and have more.
 
     Args:
         folder: made if it is not there; must be empty unless ``resume``.
@@ -76,6 +77,7 @@ class ShardFolder:
             self._lock.release()
             raise
         self._again = [shard for shard in self._manifest.shards if not shard.name.endswith(".part")]
+        self._replayed = self._manifest.steps
         self._made = 0  # shards, since the beginning of the rollout
         self._scratch: RolloutBuffer | None = None
         self._part: MemmapFolder | None = None
@@ -133,8 +135,8 @@ class ShardFolder:
 
     @property
     def replayed(self) -> int:
-        """Steps on disk that are made once more."""
-        return sum(shard.steps for shard in self._again)
+        """Steps that were on disk at the beginning, and are made once more."""
+        return self._replayed
 
     def buffer(self, steps: int) -> RolloutBuffer:
         """Memory for the next ``steps`` steps, at most ``shard_steps``.
@@ -174,23 +176,23 @@ class ShardFolder:
             return
         part, self._part = self._part, None
         assert part is not None
-        if not buffer.filled:
-            part.discard()
+        whole, end = self._manifest.shards[: self._made], self._manifest.shards[self._made :]
+        start = sum(shard.steps for shard in whole)
+        cut = buffer.filled < min(self.shard_steps, self._manifest.planned - start)
+        if not buffer.filled or (cut and sum(shard.steps for shard in end) >= buffer.filled):
+            part.discard()  # stopped before it came further than before
             return
+        for shard in end:
+            self._require_equal(shard, buffer)
         try:
-            self._list(part, buffer)
+            self._list(part, buffer, cut)
         except OSError as error:
             reason = error if isinstance(error, StoreError) else f"{part.folder}: {error.strerror}"
             raise StoreError(f"{reason}. {self._what_is_whole()}") from None
         self._made += 1
 
-    def _list(self, part: MemmapFolder, buffer: RolloutBuffer) -> None:
+    def _list(self, part: MemmapFolder, buffer: RolloutBuffer, cut: bool) -> None:
         whole, end = self._manifest.shards[: self._made], self._manifest.shards[self._made :]
-        start = sum(shard.steps for shard in whole)
-        cut = buffer.filled < min(self.shard_steps, self._manifest.planned - start)
-        if cut and sum(shard.steps for shard in end) >= buffer.filled:  # stopped before it came as far as before
-            part.discard()
-            return
         manifest = self._manifest if whole else replace(self._manifest, entries=entries_of(buffer.tensors))
         if strange := {entry.key for entry in manifest.entries} ^ set(buffer):
             raise StoreError(
@@ -243,13 +245,13 @@ class ShardFolder:
     # -- rows that are made again ---------------------------------------------------------------------------------
 
     def _require_equal(self, shard: Shard, buffer: RolloutBuffer) -> None:
-        """Raise StoreError unless the rows are those of ``shard``: of the first that is not, and its first entry."""
+        """Raise StoreError unless ``buffer`` begins with the rows of ``shard``: of the first that is another."""
         differing: list[tuple[int, Entry]] = []
         for entry, expected in zip(self._manifest.entries, shard.checksums, strict=True):
             if entry.key not in buffer:
                 differing.append((0, entry))
                 continue
-            rows = buffer[entry.key][: buffer.filled]
+            rows = buffer[entry.key][: shard.steps]
             if checksum(rows) != expected:
                 self._manifest.require_unchanged(self.folder, shard)  # or it is the disk that changed
                 saved = self._manifest.rows(self.folder, shard, entry)

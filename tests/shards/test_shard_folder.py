@@ -287,6 +287,38 @@ def test_a_simulator_that_is_not_deterministic_is_found_out(tmp_path: Path) -> N
     assert len(sharded(tmp_path / "r")) >= 80
 
 
+@pytest.mark.parametrize("stop", [None, 300])
+def test_a_shard_that_was_stopped_is_compared_before_it_is_replaced(stop: int | None, tmp_path: Path) -> None:
+    """The first shard, made again by a simulator that differs in step 40: in full, or stopped again but further on."""
+
+    def begun(env: Env, resume: bool, stop: int | None) -> None:
+        def stopping(rows: int) -> None:
+            if stop is not None and rows >= stop:
+                raise KeyboardInterrupt
+
+        env.set_seed(1)
+        torch.manual_seed(1)
+        stream = opened(tmp_path / "r", env, resume, steps=1000, shard=1000)
+        try:
+            for _ in pieces(env, 1000, stream, progress=stopping):
+                pass
+        finally:
+            stream.finish(finished=False)
+
+    Drifting.lives = 0
+    with pytest.raises(KeyboardInterrupt):
+        begun(Drifting(1000), False, 45)
+    kept = {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()}
+    assert 41 < len(sharded(tmp_path / "r")) < 300
+    Drifting.lives = 1
+    with pytest.raises(StoreError, match=r"000000.part/next/observation\.memmap: step 40 \(row 40 of it\)"):
+        begun(Drifting(1000), True, stop)
+    assert {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()} == kept
+    Drifting.lives = 0
+    begun(Drifting(1000), True, None)
+    assert len(sharded(tmp_path / "r")) == 1000
+
+
 def test_a_disk_that_changed_is_not_blamed_on_the_simulator(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         made(tmp_path / "r", stop=80)
