@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import secrets
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from envcli import commands
 from envcli.cli import jobs, sweep
 from envcli.configuration import composition, environment, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
+from envcli.folders.given_file import given_files, recorded_files
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import RunFolder
 from envcli.installed.provenance import versions
@@ -71,20 +73,23 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     with once, RunFolder(place, command, typed, sweeping, **given, hide=environment.hidden) as folder:
         if launched:
             jobs.leave_if_called_off(Path(hydra.sweep.dir))
-        cfg = _looked_up(command, cfg)
+        cfg = _looked_up(command, cfg, typed)
         texts = environment.unresolved(cfg)
         environment.require_no_name(texts)
         config = _settled(command, cfg, hydra)
         resolved: Any = OmegaConf.to_container(OmegaConf.structured(config))
-        folder.write_config(environment.written(resolved, texts), getattr(config, "seed", None))
+        files = given_files(resolved, texts)
+        folder.write_config(environment.written(resolved, texts), getattr(config, "seed", None), files)
         return module.run(config, folder)
 
 
-def _looked_up(command: str, cfg: DictConfig) -> DictConfig:
+def _looked_up(command: str, cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
     """``cfg``, or that of the run which it replays or resumes."""
     for word in ("replay", "resume"):
         if saved := cfg.get(word):
-            cfg = _replayed(command, word, Path(saved), cfg)
+            replayed = _replayed(command, word, Path(saved), cfg)
+            _find_files(word, Path(saved), replayed, cfg, {overrides.key_of(each) for each in typed})
+            cfg = replayed
     return cfg
 
 
@@ -112,6 +117,28 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
     if changed:
         log.warning("%s: other versions than then (%s), so the data may differ", word, ", ".join(changed))
     return replayed
+
+
+def _find_files(word: str, folder: Path, replayed: DictConfig, cfg: DictConfig, typed: Collection[str]) -> None:
+    """Have ``replayed`` name the files that the run in ``folder`` was given, or those that were typed in their place.
+
+    Raises:
+        ConfigError: one is not there, or another by now.
+    """
+    for key, file in recorded_files(folder).items():
+        above, _, name = key.rpartition(".")
+        if key in typed:  # as it stands there: an environment variable is not written down
+            node: Any = OmegaConf.to_container(OmegaConf.select(cfg, above), resolve=False)  # Any: what a YAML holds
+            OmegaConf.update(replayed, key, node[name])
+            continue
+        saved = OmegaConf.select(replayed, key)
+        if isinstance(saved, str):
+            try:
+                place = file.again(key, saved)
+            except ConfigError as error:
+                raise ConfigError(f"{word}: {error}") from None
+            if place != saved:
+                OmegaConf.update(replayed, key, place)
 
 
 def _mend_start_method() -> None:

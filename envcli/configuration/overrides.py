@@ -14,6 +14,7 @@ from pathlib import Path
 from envcli import commands
 from envcli.configuration import launchers
 from envcli.errors import ConfigError, nearest
+from envcli.folders.given_file import recorded_files
 from envcli.vocabulary import catalog
 
 __all__ = ["as_typed", "check", "is_sweep", "key_of", "named", "require_preset", "resumed_place"]
@@ -138,7 +139,9 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     several = {name for name, group in checker.groups.items() if group.many}
     _refuse_launcher_alone(overrides, multirun)
     checked = [checker.check(override) for override in _joined(overrides, several)]
-    _refuse_with_replay(overrides)
+    given = _files_of_the_earlier(overrides)
+    checked = [f"++{word}" if word.split("=")[0] in given else word for word in checked]
+    _refuse_with_replay(overrides, given)
     _refuse_two_lengths(overrides)
     return [*checked, *_first_env(overrides)]
 
@@ -252,14 +255,21 @@ def _refuse_launcher_alone(overrides: Iterable[str], multirun: bool) -> None:
             raise ConfigError(f"{override} has no effect on a single run. Add -m.")
 
 
-def _refuse_with_replay(overrides: Iterable[str]) -> None:
+def _files_of_the_earlier(overrides: Iterable[str]) -> Collection[str]:
+    """The keys by which the run to be replayed or resumed was given files: another may be typed in their place."""
+    values = {key_of(override): override.partition("=")[2] for override in overrides}
+    folder = values.get("replay", values.get("resume", "null")).strip("'\"")
+    return recorded_files(Path(folder)) if Path(folder).is_dir() else ()
+
+
+def _refuse_with_replay(overrides: Iterable[str], given: Collection[str]) -> None:
     names = [key_of(override) for override in overrides]
     for word, does in (("replay", "runs exactly what was saved"), ("resume", "goes on with exactly what was begun")):
         if word not in names:
             continue
         for name, override in zip(names, overrides, strict=True):
             placed = word == "replay" and (name == "overwrite" or name.startswith("hydra"))
-            if name not in (word, "json", "allow_imports") and not placed:
+            if name not in (word, "json", "allow_imports", *given) and not placed:
                 raise ConfigError(f"{word} {does}, so it takes no {override!r}. Leave one of them out.")
 
 

@@ -9,13 +9,15 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from envcli.errors import ConfigError, EnvcliError, StoreError
 from envcli.folders.folder_lock import FolderLock
+from envcli.folders.given_file import GivenFile
 from envcli.folders.json_file import read_json, write_json, write_text
 from envcli.installed.provenance import commit, versions
 
@@ -30,7 +32,7 @@ class RunFolder:
 
     ========================  ==================================================================
     ``config.yaml``           the resolved configuration; ``replay=<folder>`` runs it again
-    ``manifest.json``         versions, platform, seed, git commit, the command line
+    ``manifest.json``         versions, platform, seed, git commit, files that were read, the command line
     ``status.json``           running, finished, failed (with the error) or interrupted
     ``metrics.json``          the numbers that the command printed
     ``rollout/``              the data, if the command made any
@@ -182,19 +184,23 @@ class RunFolder:
             if lock is not None:
                 lock.release()
 
-    def write_config(self, config: Mapping[str, Any], seed: int | None) -> None:
-        """Record what is about to run: ``config.yaml`` and ``manifest.json``."""
+    def write_config(
+        self, config: Mapping[str, Any], seed: int | None, files: Mapping[str, GivenFile] = MappingProxyType({})
+    ) -> None:
+        """Record what is about to run, and which files it is given: ``config.yaml`` and ``manifest.json``."""
         from omegaconf import OmegaConf
 
         self._asked = True
         self.config = dict(config)
+        given = {key: asdict(file) for key, file in files.items()}
         if self.resumed:  # the configuration is what it was
             manifest = read_json(self.path / "manifest.json")
             again = {"started": self._started, "versions": versions(), "argv": [self.command, *sys.argv[1:]]}
-            write_json(self.path / "manifest.json", {**manifest, "resumed": [*manifest.get("resumed", []), again]})
+            resumed = [*manifest.get("resumed", []), {**again, "files": given}]
+            write_json(self.path / "manifest.json", {**manifest, "resumed": resumed})
             return
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self.config)))
-        write_json(self.path / "manifest.json", self._manifest(seed))
+        write_json(self.path / "manifest.json", {**self._manifest(seed), "files": given})
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Record the numbers that the run gave, as ``metrics.json``."""

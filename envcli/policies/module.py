@@ -152,7 +152,7 @@ class _Projected(nn.Module):
 
 def _loaded(path: Path, activation: type[nn.Module], allow_imports: bool) -> Any:
     if not path.is_file():
-        raise ConfigError(f"policy.path: no file {path}")
+        raise ConfigError(f"policy.path: no file {path.absolute()}")
     try:
         match _kind(path):
             case "torchscript":

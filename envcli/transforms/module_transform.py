@@ -217,7 +217,7 @@ def _loaded(
         raise ConfigError("in_keys, out_keys: a saved network needs both, to know what it takes and gives")
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigError(f"module: no file {path}")
+        raise ConfigError(f"module: no file {file.absolute()}")
     try:
         network = torch_script.load(file, allow_imports)
     except RuntimeError as error:

@@ -133,6 +133,65 @@ def test_a_replay_does_not_open_the_door_to_imports_by_itself(cli: Command, tmp_
     assert cli("rollout", "replay=first", "allow_imports=true").code == 0
 
 
+def network(path: Path, pushes: int) -> None:
+    """One that always takes this action of CartPole."""
+    torch.save({"weight": torch.zeros(2, 4), "bias": torch.eye(2)[pushes]}, path)
+
+
+def test_a_replay_notices_that_a_file_is_another(cli: Command, tmp_path: Path) -> None:
+    network(tmp_path / "net.pt", 0)
+    words = ["env=cartpole", "policy=module", "policy.path=net.pt"]
+    assert cli("rollout", *words, "max_steps=5", "hydra.run.dir=first").code == 0
+    file = read(tmp_path / "first" / "manifest.json")["files"]["policy.path"]
+    assert (file["path"], len(file["sha256"])) == (str(tmp_path / "net.pt"), 64)
+    network(tmp_path / "net.pt", 1)
+    refused = cli("rollout", "replay=first", "hydra.run.dir=second")
+    assert (refused.code, refused.err.count("\n"), (tmp_path / "second").exists()) == (2, 1, False)
+    assert "replay: policy.path: " in refused.err
+    assert f"expected {file['sha256'][:12]}" in refused.err
+    assert cli("rollout", "replay=first", "policy.path=net.pt", "hydra.run.dir=second").code == 0
+    assert read(tmp_path / "second" / "manifest.json")["files"]["policy.path"]["sha256"] != file["sha256"]
+    assert (envcli.load_rollout(tmp_path / "second")["action"] == torch.tensor([0, 1])).all()
+    assert cli("rollout", "replay=first", "policy.in_keys=[observation]").code == 2
+    manifest = read(tmp_path / "first" / "manifest.json")
+    del manifest["files"]  # as an older run has none
+    (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
+    assert cli("rollout", "replay=first", "hydra.run.dir=third").code == 0
+
+
+def test_a_replay_from_another_folder_finds_the_files(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(tmp_path / "net.pt", 1)
+    words = ["env=cartpole", "policy=module", "policy.path=net.pt"]
+    assert cli("rollout", *words, "max_steps=5", "hydra.run.dir=first").code == 0
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    assert cli("rollout", "replay=../first", "hydra.run.dir=../second").code == 0
+    assert same(tmp_path / "first", tmp_path / "second")
+    (tmp_path / "net.pt").unlink()
+    lost = cli("rollout", "replay=../first", "hydra.run.dir=../third")
+    assert lost.code == 2
+    assert f"policy.path: no file {tmp_path}/else/net.pt, nor {tmp_path}/net.pt." in lost.err
+
+
+def test_where_a_variable_is_part_of_a_path_it_is_not_written_down(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRETS", str(tmp_path / "unsaid"))
+    (tmp_path / "unsaid").mkdir()
+    network(tmp_path / "unsaid" / "net.pt", 1)
+    path = "policy.path=${oc.env:SECRETS}/net.pt"
+    assert cli("rollout", "env=cartpole", "policy=module", path, "max_steps=5", "hydra.run.dir=a").code == 0
+    assert cli("rollout", "replay=a", "hydra.run.dir=b").code == 0
+    network(tmp_path / "unsaid" / "net.pt", 0)
+    assert cli("rollout", "replay=a", "hydra.run.dir=c").code == 2
+    assert cli("rollout", "replay=a", path, "hydra.run.dir=c").code == 0
+    for run in "abc":
+        assert read(tmp_path / run / "manifest.json")["files"]["policy.path"]["path"] is None
+        assert "unsaid" not in (tmp_path / run / "config.yaml").read_text()
+
+
 def test_a_replay_goes_where_its_task_belongs(cli: Command, tmp_path: Path) -> None:
     cli("rollout", "env=pendulum", "max_steps=5", "hydra.run.dir=first")
     assert cli("rollout", "replay=first", "json=true").code == 0

@@ -105,6 +105,23 @@ def test_a_resume_is_of_something_that_was_stopped(cli: Command, tmp_path: Path)
     assert "c is no run folder" in cli("rollout", "resume=c").err
 
 
+def test_a_resume_notices_that_a_file_is_another(cli: Command, tmp_path: Path) -> None:
+    layers = {"weight": torch.zeros(2, 4), "bias": torch.tensor([0.0, 1.0])}
+    torch.save(layers, tmp_path / "net.pt")
+    cli("rollout", *WORDS, "policy=module", "policy.path=net.pt", "hydra.run.dir=a")
+    status, shards = tmp_path / "a" / "status.json", tmp_path / "a" / "rollout" / "shards.json"
+    status.write_text(status.read_text().replace("finished", "interrupted"))
+    before = (status.read_text(), shards.read_text())
+    torch.save({**layers, "bias": torch.tensor([0.0, 2.0])}, tmp_path / "net.pt")  # the same actions, by another file
+    refused = cli("rollout", "resume=a")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "resume: policy.path: " in refused.err
+    assert (status.read_text(), shards.read_text()) == before
+    assert cli("rollout", "resume=a", "policy.path=net.pt").code == 0
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert manifest["resumed"][-1]["files"] != manifest["files"]
+
+
 def test_a_finished_run_is_replaced_only_where_that_is_typed(cli: Command, tmp_path: Path) -> None:
     assert cli("rollout", "max_steps=10", "hydra.run.dir=a").code == 0
     refused = cli("rollout", "max_steps=20", "hydra.run.dir=a")

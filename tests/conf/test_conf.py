@@ -35,7 +35,7 @@ NEEDS["transforms", "flatten_action"] = ["env=pendulum", "transforms.flatten_act
 NEEDS["transforms", "module_transform"] = ["transforms.module_transform.module=net.pt"]
 REFUSED = {
     "action_mask": "'action_mask'. are not there",
-    "module_transform": "no file net.pt",
+    "module_transform": "no file /.*/net.pt",
 }  # by every env that is here
 NEEDS["transforms", "unsqueeze"] = ["transforms.unsqueeze.in_keys=[observation]"]
 NEEDS["transforms", "cat_frames"] = ["env=pong", "transforms.cat_frames.dim=-1"]

@@ -86,9 +86,10 @@ def test_what_is_no_stack_of_linear_layers_is_refused(content: object, message: 
         ModulePolicy(str(tmp_path / "odd.pt"))
 
 
-def test_no_file_and_no_network(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no file"):
-        ModulePolicy(str(tmp_path / "missing.pt"))
+def test_no_file_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"no file {tmp_path}/missing\.pt"):
+        ModulePolicy("missing.pt")
     (tmp_path / "text.pt").write_text("hello")
     with pytest.raises(ConfigError, match="is not a file of"):
         ModulePolicy(str(tmp_path / "text.pt"))
