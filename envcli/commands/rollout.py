@@ -96,6 +96,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
             else:
                 steps, counted = _stream(env, recorder, policy, cfg, folder)
             seconds = time.perf_counter() - start
+            folder.write_env_state(env.state_dict())
         speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
         metrics: dict[str, Any] = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed, **counted}
         metrics |= {"reward_transforms": changed, "seed": cfg.seed, "folder": str(folder.home)}

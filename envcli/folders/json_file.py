@@ -11,7 +11,7 @@ from typing import Any
 
 from envcli.errors import StoreError
 
-__all__ = ["plain", "read_json", "write_json", "write_text"]
+__all__ = ["plain", "read_json", "write_bytes", "write_json", "write_text"]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -34,11 +34,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` as a whole; a link that stands there is replaced, not followed. Where that fails it stays."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """See :func:`write_text`."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.unlink(missing_ok=True)
     try:
-        with open(part, "x", encoding="utf-8") as stream:  # "x" follows no link either
-            stream.write(text)
+        with open(part, "xb") as stream:  # "x" follows no link either
+            stream.write(content)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

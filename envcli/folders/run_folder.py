@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
+import pickle
 import platform
 import shutil
 import sys
@@ -18,11 +20,12 @@ from typing import Any
 from envcli.errors import ConfigError, EnvcliError, StoreError
 from envcli.folders.folder_lock import FolderLock
 from envcli.folders.given_file import GivenFile
-from envcli.folders.json_file import read_json, write_json, write_text
+from envcli.folders.json_file import read_json, write_bytes, write_json, write_text
 from envcli.installed.provenance import commit, versions
 
 __all__ = ["RunFolder", "run_state"]
 
+log = logging.getLogger(__name__)
 
 _OWN = {"config.yaml", "log.txt", "manifest.json", "status.json"}  # what says nothing but that there was a run
 
@@ -36,6 +39,7 @@ class RunFolder:
     ``status.json``           running, finished, failed (with the error) or interrupted
     ``metrics.json``          the numbers that the command printed
     ``rollout/``              the data, if the command made any
+    ``env_state.pt``          what the env had learnt at the end of a rollout, if anything
     ========================  ==================================================================
 
     Entering refuses a folder that holds anything, and writes ``status.json``; leaving writes it again, whatever
@@ -206,6 +210,23 @@ class RunFolder:
         """Record the numbers that the run gave, as ``metrics.json``."""
         write_json(self.path / "metrics.json", metrics)
 
+    def write_env_state(self, state: Mapping[str, Any]) -> None:
+        """Keep ``state``, an env's ``state_dict()``, as ``env_state.pt``, unless nothing is in it.
+
+        ``env.load_state_dict(torch.load(path, weights_only=True))`` takes it.
+        """
+        import torch
+
+        if not _holds(state):
+            return
+        content = io.BytesIO()
+        try:
+            torch.save(state, content)
+        except (AttributeError, TypeError, ValueError, pickle.PicklingError) as error:  # somebody's own transform
+            log.warning("env_state.pt: not written, what state_dict() gives cannot be pickled (%s)", error)
+            return
+        write_bytes(self.path / "env_state.pt", content.getvalue())
+
     def _vanish(self) -> None:
         if self.resumed:
             write_json(self.path / "status.json", self._before)
@@ -252,6 +273,11 @@ def run_state(folder: Path, status: Mapping[str, Any]) -> Any:
     """
     state, here = status.get("state"), status.get("host") == platform.node()
     return "killed" if state == "running" and here and not FolderLock.held(folder) else state
+
+
+def _holds(state: object) -> bool:
+    """Is there anything in it? A batch of envs that learn nothing gives an empty one for each."""
+    return any(map(_holds, state.values())) if isinstance(state, Mapping) else True
 
 
 def _link_in(folder: Path) -> Path | None:

@@ -192,6 +192,30 @@ def test_where_a_variable_is_part_of_a_path_it_is_not_written_down(
         assert "unsaid" not in (tmp_path / run / "config.yaml").read_text()
 
 
+LEARNING = ["env=cartpole", "transforms=[observation_norm,vec_norm]"]
+
+
+@pytest.mark.parametrize("more", [[], ["parallel=serial", "parallel.num_envs=2"]])
+@pytest.mark.parametrize("length", ["max_steps=40", "total_steps=80"])
+def test_what_an_env_learnt_is_kept(more: list[str], length: str, cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", *LEARNING, *more, length, "seed=1", "hydra.run.dir=a").code == 0
+    state = torch.load(tmp_path / "a" / "env_state.pt", weights_only=True)
+    first = state["worker0"] if more else state
+    assert first["transforms.0.loc"].shape == (4,)
+    assert first["transforms.1._extra_state"]["td"]["observation_count"] > 30
+    with envcli.make_env(*LEARNING, *more) as env:
+        env.reset()  # a batch builds its envs then
+        env.load_state_dict(state)
+        found = env.state_dict()
+    assert torch.equal((found["worker0"] if more else found)["transforms.0.loc"], first["transforms.0.loc"])
+
+
+@pytest.mark.parametrize("more", [[], ["transforms=[step_counter]"], ["parallel=serial", "parallel.num_envs=2"]])
+def test_an_env_that_learns_nothing_leaves_nothing(more: list[str], cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "env=cartpole", *more, "max_steps=5", "hydra.run.dir=a").code == 0
+    assert not (tmp_path / "a" / "env_state.pt").exists()
+
+
 def test_a_replay_goes_where_its_task_belongs(cli: Command, tmp_path: Path) -> None:
     cli("rollout", "env=pendulum", "max_steps=5", "hydra.run.dir=first")
     assert cli("rollout", "replay=first", "json=true").code == 0

@@ -135,3 +135,10 @@ def test_what_is_in_the_way_of_a_replacement_is_said_at_once(tmp_path: Path) -> 
     with folder:
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_state_that_cannot_be_kept_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with RunFolder(tmp_path / "a", "rollout") as folder:
+        folder.write_env_state({"worker0": {}, "worker1": {"of": lambda: None}})
+    assert "env_state.pt: not written" in caplog.text
+    assert not (tmp_path / "a" / "env_state.pt").exists()
