@@ -157,7 +157,7 @@ def test_a_profile_says_where_the_time_goes(cli: Command, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("backend", ["torch", "gymnasium_vector"])
 def test_a_profile_of_an_engine_tells_it_from_us(cli: Command, tmp_path: Path, backend: str) -> None:
-    done = cli("bench", "env=cartpole", f"backend={backend}", "parallel.num_envs=4", *QUICK, "profile=true")
+    done = cli("bench", "env=cartpole", f"backend={backend}", "parallel.num_envs=32", *QUICK, "profile=true")
     assert done.code == 0, done.err
     (main,) = read(only_run(tmp_path) / "bench.json")["profile"]["processes"]
     assert main["us"]["simulator: steps"] > main["us"]["loop"]
