@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -41,6 +41,14 @@ class ShardedRollout:
         self._starts = list(itertools.accumulate((shard.steps for shard in manifest.shards), initial=0))
         self._opened: OrderedDict[int, TensorDict] = OrderedDict()
         self._leaves = [e.key[len(below) :] for e in manifest.entries if e.key[: len(below)] == below]
+
+    if not TYPE_CHECKING:  # mypy would take any attribute to be there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            cure = ""
+            if hasattr(TensorDictBase, name) and not name.startswith("_"):
+                cure = ". As TensorDicts there are all of it, data.to_tensordict(), and parts: data[..., :1000]"
+            raise AttributeError(f"a rollout in shards has no {name!r}{cure}", name=name, obj=self)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 

@@ -117,6 +117,16 @@ def test_what_is_not_there_is_an_index_error(data: ShardedRollout, index: Any) -
         data[index]
 
 
+def test_what_only_a_tensordict_has_is_told_with_the_way_to_one(data: ShardedRollout) -> None:
+    with pytest.raises(
+        AttributeError, match=r"has no 'clone'\. As TensorDicts there are all of it, data\.to_tensordict"
+    ):
+        data.clone()
+    with pytest.raises(AttributeError, match=r"has no 'colour'$"):
+        _ = data.colour
+    assert not hasattr(data, "__array__")
+
+
 def test_another_process_can_have_it(data: ShardedRollout) -> None:
     data[..., 3]
     again = pickle.loads(pickle.dumps(data))
