@@ -21,6 +21,7 @@ def test_a_terminal_sees_each_job_as_it_ends(
 ) -> None:
     good = write_run(tmp_path / "0_x", steps=10, return_mean=1.25, steps_per_second=2000.0)
     bad = write_run(tmp_path / "1_x", "failed", "no gymnasium env 'x'")
+    monkeypatch.setattr(sweep, "_seen", [])  # another test may have swept in this process
     ended(good)
     assert capsys.readouterr().err == "", "into a file it would be noise"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
