@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,16 +62,20 @@ def fork_server() -> Iterator[None]:
         yield
 
 
+def ran(command: Sequence[str], folder: Path, **env: str) -> Outcome:
+    """``command`` in a process of its own, in ``folder``."""
+    full = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **env}
+    full.pop("HYDRA_FULL_ERROR", None)
+    done = subprocess.run(command, cwd=folder, env=full, capture_output=True, text=True, timeout=200, check=False)
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def shell(tmp_path: Path) -> Command:
     """Run the real ``envcli`` in a process of its own, in an empty folder."""
 
     def run(*words: str, **env: str) -> Outcome:
-        full = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **env}
-        full.pop("HYDRA_FULL_ERROR", None)
-        command = [sys.executable, "-m", "envcli", *words]
-        done = subprocess.run(command, cwd=tmp_path, env=full, capture_output=True, text=True, timeout=200, check=False)
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return ran([sys.executable, "-m", "envcli", *words], tmp_path, **env)
 
     return run
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Command
+from tests.conftest import Command, ran
 
 PROGRAM = """
 import os, sys
@@ -45,16 +43,7 @@ def test_of_one_that_is_ended_nothing_is_left(
 ) -> None:
     assert cli("rollout", "env=cartpole", "max_steps=40", "seed=1", "hydra.run.dir=a").code == 0
     before = sorted(tmp_path.rglob("*"))
-    command = [sys.executable, "-c", PROGRAM, format, str(int(number))]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert done.stderr == ("interrupted\n" if number == signal.SIGINT else "")
+    done = ran([sys.executable, "-c", PROGRAM, format, str(int(number))], tmp_path)
+    assert done.code == code, done.err
+    assert done.err == ("interrupted\n" if number == signal.SIGINT else "")
     assert sorted(tmp_path.rglob("*")) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from envcli.terminal.termination import cleared
-from tests.conftest import ROOT
+from tests.conftest import ran
 
 BOTH = (signal.SIGTERM, signal.SIGHUP)
 
@@ -43,16 +42,8 @@ with cleared(lambda: open("cleared", "x").close()):
     time.sleep(20)
     print("went on")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (-number, "", "")
+    done = ran([sys.executable, "-c", program], tmp_path)
+    assert (done.code, done.out, done.err) == (-number, "", "")
     assert (tmp_path / "cleared").exists()
 
 
