@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import BatchedEnv, Gathered
+from envcli.batch.batched_env import BatchedEnv, of_first
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
@@ -75,11 +75,8 @@ def build_one(cfg: Mapping[str, Any], device: torch.device | None = None) -> Env
 
 def step_seconds(env: Env) -> float | None:
     """How long a step of ``env`` takes in the simulator's own time, in seconds; of a batch, the first env's."""
-    try:
-        seconds = getattr(env, "step_seconds", None)
-        return seconds[0] if isinstance(seconds, Gathered) else seconds
-    except AttributeError:  # an env of somebody's own need not know
-        return None
+    seconds: float | None = of_first(env, "step_seconds")  # an env of somebody's own need not know
+    return seconds
 
 
 def as_plain(cfg: Any) -> Any:  # Any: a tree of whatever a configuration holds

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from envcli.adapters.encoding import Encoding, Numbers, OneHots, Same
 from envcli.adapters.entries import Entries, Entry, Nest
-from envcli.batch.batched_env import Gathered
+from envcli.batch.batched_env import of_first
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym.spaces import space_to_spec, spec_to_space
@@ -93,12 +93,7 @@ def _space(leaves: dict[str, TensorSpec], bare: str | None, announced: Space | N
 
 def _announced(env: Env, name: str) -> Space | None:
     """The space that the simulator itself shows by that name; of a batch, the first env's."""
-    try:
-        found = getattr(env, name, None)
-        if isinstance(found, Gathered):
-            found = found[0]
-    except AttributeError:
-        return None
+    found = of_first(env, name)
     return found if isinstance(found, gymnasium.Space) else None
 
 

@@ -14,7 +14,7 @@ from envcli.adapters.adopted import adopted
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.stepper import Stepper
 from envcli.adapters.vector_infos import VectorInfos
-from envcli.batch.batched_env import BatchedEnv, Gathered
+from envcli.batch.batched_env import BatchedEnv, of_first
 from envcli.builder import step_seconds
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
@@ -81,7 +81,8 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         self._now: Mapping[Key, Array] = stepper.root  # the rows that show the present moment
         self._done = np.zeros(self.num_envs, bool)  # of envs that are to be reset in the next step, or by the user
         self._sent = False
-        self.render_mode = "rgb_array" if PIXELS in stepper.root or self._native_mode() == "rgb_array" else None
+        draws = PIXELS in stepper.root or of_first(env, "render_mode") == "rgb_array"
+        self.render_mode = "rgb_array" if draws else None
         seconds = step_seconds(env)
         self.metadata = {
             "autoreset_mode": self.autoreset_mode,
@@ -89,13 +90,6 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         }
         if seconds:
             self.metadata["render_fps"] = max(round(1 / seconds), 1)
-
-    def _native_mode(self) -> Any:
-        found = getattr(self.base_env, "render_mode", None)
-        try:
-            return found[0] if isinstance(found, Gathered) else found
-        except AttributeError:  # the simulators know nothing of it
-            return None
 
     # -- episodes -------------------------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ class Stepper:
     def ends(self) -> tuple[Array, Array]:
         """``[*batch]`` bool, fresh: is the episode terminated, and is it truncated? Done without a reason: terminated.
 
-        Several agents of an env end its episode together: any of them.
+        Of several flags of which none is above the others, such as those of agents, any ends it.
         """
         terminated, truncated = self._any(self._terminated), self._any(self._truncated)
         if self._done:

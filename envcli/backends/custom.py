@@ -11,12 +11,12 @@ import torch
 
 from envcli.backends.backend import Backend
 from envcli.envs.env import Env
+from envcli.envs.foreign import way_in
 from envcli.errors import ConfigError, EnvError, nearest
 from envcli.vocabulary import registry
 
 __all__ = ["CustomEnv"]
 
-_DOORS = {"gymnasium.Env": "from_gymnasium", "dm_env.Environment": "from_dm_env", "torchrl.EnvBase": "from_torchrl"}
 _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened"
 _CURES = {
     "frame_skip": "transforms=[frame_skip] transforms.frame_skip.frame_skip=",
@@ -119,6 +119,5 @@ def _taken(make: Callable[..., Any], name: str, given: dict[str, Any], options: 
 
 def _cure(cls: type[Any]) -> str:
     """What to do with the env of another library."""
-    kinds = [f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in cls.__mro__]
-    door = next((_DOORS[kind] for kind in kinds if kind in _DOORS), "")
-    return f" Name a function that returns envcli.{door}({cls.__name__}(...))" if door else ""
+    way = way_in(cls)
+    return "" if way is None else f" Name a function that returns {way}({cls.__name__}(...))"

@@ -19,7 +19,7 @@ from envcli.rows.roles import Roles
 from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 
-__all__ = ["BatchedEnv", "Gathered", "at_least_one"]
+__all__ = ["BatchedEnv", "Gathered", "at_least_one", "of_first"]
 
 Maker = Callable[..., Env]
 Kwargs = Mapping[str, Any]
@@ -297,3 +297,12 @@ class Gathered(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self._env!r}: list(...) shows the values>"
+
+
+def of_first(env: Env, name: str) -> Any:
+    """The attribute ``name`` of ``env``, or of the first env of a batch; None where there is none."""
+    try:
+        found = getattr(env, name, None)
+        return found[0] if isinstance(found, Gathered) else found
+    except AttributeError:  # only the envs of the batch knew
+        return None

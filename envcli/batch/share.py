@@ -15,6 +15,7 @@ from tensordict import TensorDictBase
 
 from envcli.batch.loss import Loss
 from envcli.envs.env import Env
+from envcli.envs.foreign import way_in
 from envcli.envs.rollout import Rollout
 from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
@@ -29,22 +30,15 @@ _RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _LONGEST = 256  # rows an env makes in one go
 _GO = 0.02  # seconds that one go may take before it is made shorter: after each, somebody looks up
 
-_WAYS = {"gymnasium": "from_gymnasium", "dm_env": "from_dm_env", "torchrl": "from_torchrl"}  # of other libraries' envs
-
 
 def made(make: Callable[[], Env]) -> Env:
     """The env that ``make`` makes, or ConfigError; without a ``return`` it makes None."""
-    env = make()
+    env: object = make()
     if not isinstance(env, Env):
-        raise ConfigError(_no_env(env))
+        way = way_in(type(env))
+        cure = "Does it return what it makes?" if way is None else f"Have it return {way}(...) of that"
+        raise ConfigError(f"create_env_fn: made a {type(env).__name__}, expected an env of envcli. {cure}")
     return env
-
-
-def _no_env(found: object) -> str:
-    homes = (kind.__module__.partition(".")[0] for kind in type(found).__mro__)
-    way = next((_WAYS[home] for home in homes if home in _WAYS), None)
-    cure = "Does it return what it makes?" if way is None else f"Have it return envcli.{way}(...) of that"
-    return f"create_env_fn: made a {type(found).__name__}, expected an env of envcli. {cure}"
 
 
 class Share:

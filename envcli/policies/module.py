@@ -85,9 +85,9 @@ class ModulePolicy(Policy):
         if self._num_threads is not None:
             torch.set_num_threads(self._num_threads)
         shown = leaf_specs(env.observation_spec)
-        keys: list[Any] = list(env.observation_keys) if self._in_keys is None else list(self._in_keys)
-        if self._in_keys is None:
-            keys = keys[: _count_of_inputs(self._module)]
+        keys: list[Any] = env.observation_keys[: _count_of_inputs(self._module)]
+        if self._in_keys is not None:
+            keys = list(self._in_keys)
         for key in keys:
             if as_path(key) not in shown:
                 raise UnknownName("observation", ".".join(as_path(key)), map(".".join, shown), "(policy.in_keys)")

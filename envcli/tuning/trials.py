@@ -46,10 +46,8 @@ class Trials:
         probe = Setting("none", moved=len(work.cfg.get("outer_transforms") or {})).applied(work, _PROBE_STEPS)
         began = time.monotonic()
         self._lane = Lane(subject, probe, logs / "looks.txt", *self._limits)
-        self._starting, self._building = (
-            time.monotonic() - began,
-            0.0,
-        )  # seconds, at most so far: the contender; workers
+        self._starting = time.monotonic() - began  # seconds that a contender takes
+        self._building = 0.0  # seconds that workers take, at most so far
         self._lane.run(1)
         sample = self._lane.run(1)
         self._pace = sample.wall / sample.steps
