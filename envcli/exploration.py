@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tensordict.nn import InteractionType as ExplorationType
-from tensordict.nn import interaction_type as exploration_type
 from tensordict.nn import set_interaction_type as set_exploration_type
+from tensordict.nn.probabilistic import interaction_type as exploration_type  # tensordict 0.14 has it here alone
 
 __all__ = ["ExplorationType", "exploration_type", "set_exploration_type"]

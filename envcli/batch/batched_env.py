@@ -18,18 +18,12 @@ from envcli.memory.buffer import Array
 from envcli.rows.roles import Roles
 from envcli.seeding import one_seed_each
 from envcli.specs import Composite
+from envcli.vocabulary.schema import whole
 
-__all__ = ["BatchedEnv", "Gathered", "at_least_one", "of_first"]
+__all__ = ["BatchedEnv", "Gathered", "of_first"]
 
 Maker = Callable[..., Env]
 Kwargs = Mapping[str, Any]
-
-
-def at_least_one(name: str, number: Any) -> int:
-    """``number``, if it is a whole one of at least 1; else ConfigError."""
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ConfigError(f"{name}: found {number!r}, expected a whole number of at least 1.")
-    return number
 
 
 class BatchedEnv(Env):
@@ -62,7 +56,7 @@ class BatchedEnv(Env):
         self._device_given = device is not None
         super().__init__(device=device)
         self._closed = True
-        self.num_envs = at_least_one("num_envs", num_envs)
+        self.num_envs = whole("num_envs", num_envs, 1)
         self.create_env_fn = self._one_each(create_env_fn, "create_env_fn", callable, "what makes an env")
         self.create_env_kwargs: list[Kwargs] = [{}] * num_envs
         self.update_kwargs({} if create_env_kwargs is None else create_env_kwargs)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import at_least_one
 from envcli.batch.channel import AUTORESET, PAUSE, RESET, STEP
 from envcli.batch.mixed_pool import MixedPool
 from envcli.batch.process import METHODS
@@ -21,7 +20,7 @@ from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.memory.shared_memory import KEPT, Mapped, SharedMemory, mapped
 from envcli.memory.spare_memory import SpareShared
-from envcli.vocabulary.schema import cores
+from envcli.vocabulary.schema import cores, whole
 
 __all__ = ["ParallelEnv"]
 
@@ -134,7 +133,7 @@ class ParallelEnv(RemoteBatchedEnv):
         start_method = start_method or mp_start_method or "forkserver"
         if start_method not in METHODS:
             raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
-        most = cores() if num_workers is None else at_least_one("num_workers", num_workers)
+        most = cores() if num_workers is None else whole("num_workers", num_workers, 1)
         self.num_workers = min(most, self.num_envs)
         if local_worker and self.num_workers == 1:
             few = "num_envs" if self.num_envs == 1 else "num_workers"

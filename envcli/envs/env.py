@@ -11,8 +11,9 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import begin_from
 from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
+from envcli.envs.network import on_tensordicts
 from envcli.envs.overridden import is_overridden, refuse_in_vain
-from envcli.envs.policy_rows import PolicyRows, on_tensordicts
+from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.rollout import Callback, Rollout
 from envcli.envs.stepped_env import SteppedEnv
 from envcli.envs.unrolled import Acts, cast, collected, each_step

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from tensordict import TensorDictBase
-from tensordict.nn import TensorDictModule
 
 from envcli.envs.front import gates
 from envcli.errors import SpecError
@@ -16,10 +14,9 @@ from envcli.keys import Key, as_path
 from envcli.memory.buffer import RolloutBuffer, as_array
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import ActionGate
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["PolicyRows", "on_tensordicts"]
+__all__ = ["PolicyRows"]
 
 
 class PolicyRows:
@@ -131,28 +128,3 @@ class _Entry:
         if value.dtype != self._dtype:
             value = value.to(self._dtype)
         self._rows[t] = as_array(value)  # numpy: 0.5 us less than torch
-
-
-def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorDictBase], TensorDictBase | None]:
-    """``policy`` as something that is called with a TensorDict.
-
-    A ``TensorDictModule`` and any function are taken as they are: whatever the parameters of a function are called, its
-    first one gets the TensorDict (TorchRL 0.14 guesses by names, and breaks on ``def policy(tensordict, env=env)``).
-    Any other ``torch.nn.Module`` is given observations, in the order of the env's spec and as many as its ``forward``
-    takes, and what it returns is the action; unless the parameter is called ``tensordict`` or ``td``.
-    """
-    if not callable(policy):
-        raise TypeError(f"policy: expected a callable that takes a TensorDict, found a {type(policy).__name__}")
-    if not isinstance(policy, torch.nn.Module) or hasattr(policy, "in_keys"):
-        return policy
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = [
-        p
-        for p in inspect.signature(policy.forward).parameters.values()
-        if p.kind in positional and p.default is p.empty
-    ]
-    if parameters and parameters[0].name in ("tensordict", "td", "data"):
-        return policy
-    observations: list[Any] = [path if len(path) > 1 else path[0] for path in leaf_specs(env.observation_spec)]
-    count = max(len(parameters), 1)
-    return TensorDictModule(policy, in_keys=observations[:count], out_keys=list(env.action_keys))

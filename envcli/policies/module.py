@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import pickle
 import re
@@ -17,6 +16,7 @@ from torch import nn
 
 from envcli import torch_script
 from envcli.envs.env import Env
+from envcli.envs.network import number_of_inputs
 from envcli.errors import ConfigError, EnvcliError, UnknownName
 from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
@@ -85,7 +85,7 @@ class ModulePolicy(Policy):
         if self._num_threads is not None:
             torch.set_num_threads(self._num_threads)
         shown = leaf_specs(env.observation_spec)
-        keys: list[Any] = env.observation_keys[: _count_of_inputs(self._module)]
+        keys: list[Any] = env.observation_keys[: number_of_inputs(self._module)]
         if self._in_keys is not None:
             keys = list(self._in_keys)
         for key in keys:
@@ -112,17 +112,6 @@ class ModulePolicy(Policy):
                 f"{self._path}: does not fit this env. Given {given}, it has to give {wanted}: {reason}{more}"
             ) from error
         return TensorDictModule(network, in_keys=keys, out_keys=[action])
-
-
-def _count_of_inputs(network: Any) -> int | None:  # Any: an exported program is no nn.Module
-    """How many inputs the network must be given; None: it does not say."""
-    schema = getattr(network.forward, "schema", None)  # of TorchScript, the network itself first
-    if schema is not None:
-        return sum(not argument.has_default_value() for argument in schema.arguments) - 1
-    parameters = inspect.signature(network.forward).parameters.values()
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return None
-    return sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters)
 
 
 class _Projected(nn.Module):

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import at_least_one
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.remote_batched_env import RemoteBatchedEnv
 from envcli.envs.env import Env
@@ -20,7 +19,7 @@ from envcli.ray.actor_pool import RayPool
 from envcli.ray.cluster import RayCluster
 from envcli.ray.row_chunk import RowChunk
 from envcli.rows.env_specs import leaf_specs
-from envcli.vocabulary.schema import cores
+from envcli.vocabulary.schema import cores, whole
 
 __all__ = ["RayEnv"]
 
@@ -102,7 +101,7 @@ class RayEnv(RemoteBatchedEnv):
             raise ConfigError("parallel=ray: envs on several machines share no statistics. Type: parallel=processes")
         if not cpus_per_actor >= 0:
             raise ConfigError(f"cpus_per_actor: found {cpus_per_actor}, expected a number of CPUs, or 0 to keep none.")
-        most = cores() if num_actors is None else at_least_one("num_actors", num_actors)
+        most = cores() if num_actors is None else whole("num_actors", num_actors, 1)
         self.num_actors = min(most, self.num_envs)
         self.address, self.cpus_per_actor, self.policy_in_actors = address, cpus_per_actor, policy_in_actors
 

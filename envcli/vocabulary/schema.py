@@ -19,7 +19,7 @@ from envcli.errors import ConfigError
 
 __all__ = [
     "MISSING", "ONE_ENV", "WHOLE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "cores",
-    "describe", "in_one_line", "key", "settled_parallel",
+    "describe", "in_one_line", "key", "settled_parallel", "whole",
 ]  # fmt: skip
 
 MISSING: Any = "???"  # OmegaConf's mark for "must be given"; Any because it stands in for a value of every type
@@ -142,16 +142,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def at_least(name: str, value: object, low: int) -> None:
-    """Refuse what is no whole number from ``low`` on; None passes.
+def whole(name: str, value: object, low: int) -> int:
+    """``value``, if it is a whole number from ``low`` on; else ConfigError.
 
-    >>> at_least("frame_skip", 0, 1)
+    >>> whole("frame_skip", 0, 1)
     Traceback (most recent call last):
     envcli.errors.ConfigError: frame_skip: found 0, expected a whole number of at least 1.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if value is not None and (not whole or value < low):  # type: ignore[operator]  # it is whole
-        raise ConfigError(f"{name}: found {value}, expected a whole number of at least {low}.")
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ConfigError(f"{name}: found {value!r}, expected a whole number of at least {low}.")
+    return value
+
+
+def at_least(name: str, value: object, low: int) -> None:
+    """``value`` is None, or ``whole``."""
+    if value is not None:
+        whole(name, value, low)
 
 
 def in_one_line(value: object) -> str:

@@ -26,7 +26,9 @@ def test_it_says_what_the_env_says_also_in_another_process() -> None:
 
 
 def test_envs_of_other_lengths_fit() -> None:
-    EnvSummary.of(CountingEnv(3)).require_same(EnvSummary.of(CountingEnv(9)), "env 1")
+    first, longer = EnvSummary.of(CountingEnv(3)), EnvSummary.of(CountingEnv(9))
+    first.require_same(longer, "env 1")
+    assert first.fits(longer)
 
 
 @pytest.mark.parametrize(

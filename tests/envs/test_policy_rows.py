@@ -11,6 +11,7 @@ from tensordict.nn import TensorDictModule
 
 from envcli.errors import ActionError, SpecError
 from envcli.testing.toys import CountingEnv, NestedEnv
+from tests.envs.test_network import Scale
 
 
 def half(td: TensorDictBase) -> TensorDictBase:
@@ -77,42 +78,6 @@ def test_a_tensordict_module_on_nested_keys_of_a_batch() -> None:
     data = NestedEnv([3, 4], [2]).rollout(6, module, break_when_any_done=False)
     assert torch.equal(data["agent", "action"], data["agent", "observation"] / 10)
     assert torch.equal(data["next", "agent", "reward"], data["agent", "action"])
-
-
-class Scale(torch.nn.Module):
-    """Takes as many observations as it names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.tensor(0.1))
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        return observation * self.weight
-
-
-class Both(Scale):
-    def forward(self, observation: torch.Tensor, start: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
-        return (observation * self.weight + start).clamp(-1, 1) * scale
-
-
-def test_a_plain_module_is_given_observations_in_order() -> None:
-    data = CountingEnv(3).rollout(3, Scale())
-    torch.testing.assert_close(data["action"], data["observation"] / 10)
-    data = CountingEnv(3).rollout(3, Both())
-    torch.testing.assert_close(data["action"], (data["observation"] / 10 + data["start"]).clamp(-1, 1))
-
-
-def test_a_module_that_names_a_tensordict_gets_one() -> None:
-    class OnTensorDicts(torch.nn.Module):
-        def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-            return half(tensordict)
-
-    assert (CountingEnv(3).rollout(3, OnTensorDicts())["action"] == 0.5).all()
-
-
-def test_gradients_do_not_stay() -> None:
-    data = CountingEnv(3).rollout(3, Scale())
-    assert not data["action"].requires_grad
 
 
 # -- what else it writes ----------------------------------------------------------------------------------------------

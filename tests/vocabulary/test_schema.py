@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from envcli.vocabulary.schema import (
     in_one_line,
     key,
     settled_parallel,
+    whole,
 )
 
 
@@ -91,7 +93,7 @@ def test_a_batch_has_a_number_of_envs(
         ({"type": "serial", "num_envs": 3}, ["a", "b"], r"parallel.num_envs: found 3, expected a multiple of 2, one"),
         ({"type": "none", "num_envs": 0}, None, r"parallel.num_envs: found 0, expected a whole number of at least 1"),
         ({"type": "processes", "num_workers": 0}, None, r"parallel.num_workers: found 0, expected a whole number"),
-        ({"type": "ray", "num_actors": "2"}, None, r"parallel.num_actors: found 2, expected a whole number"),
+        ({"type": "ray", "num_actors": "2"}, None, r"parallel.num_actors: found '2', expected a whole number"),
         ({"type": "processes", "close_timeout": -1}, None, r"close_timeout: found -1, expected seconds, or 0 for no l"),
         ({"type": "processes", "step_timeout": True}, None, r"parallel.step_timeout: found True, expected seconds"),
     ],
@@ -101,9 +103,16 @@ def test_a_batch_that_cannot_be_is_refused(parallel: dict[str, Any], names: list
         settled_parallel(parallel, names)
 
 
-@pytest.mark.parametrize("value", [None, 0, 7])
-def test_whole_numbers_from_there_on_and_none_pass(value: int | None) -> None:
-    at_least("steps", value, 0)
+def test_whole_numbers_from_there_on_pass() -> None:
+    assert [whole("steps", value, 0) for value in (0, 7)] == [0, 7]
+
+
+@pytest.mark.parametrize("value", [None, -1, True, 0.0, "1"])
+def test_what_is_none_is_refused_and_none_where_that_is_not_allowed(value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"^steps: found {value!r}, expected a whole number of at least 0\.$"):
+        whole("steps", value, 0)
+    with contextlib.nullcontext() if value is None else pytest.raises(ConfigError):
+        at_least("steps", value, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""Networks as policies: what they are given."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from tensordict import TensorDictBase
+from torch import nn
+
+from envcli.envs.network import number_of_inputs
+from envcli.testing.toys import CountingEnv
+
+
+def half(td: TensorDictBase) -> TensorDictBase:
+    return td.set("action", torch.full((*td.batch_size, 1), 0.5))
+
+
+class Scale(nn.Module):
+    """Takes as many observations as it names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        return observation * self.weight
+
+
+class Both(Scale):
+    def forward(self, observation: torch.Tensor, start: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        return (observation * self.weight + start).clamp(-1, 1) * scale
+
+
+def test_a_plain_module_is_given_observations_in_order() -> None:
+    data = CountingEnv(3).rollout(3, Scale())
+    torch.testing.assert_close(data["action"], data["observation"] / 10)
+    data = CountingEnv(3).rollout(3, Both())
+    torch.testing.assert_close(data["action"], (data["observation"] / 10 + data["start"]).clamp(-1, 1))
+
+
+def test_a_module_that_names_a_tensordict_gets_one() -> None:
+    class OnTensorDicts(nn.Module):
+        def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return half(tensordict)
+
+    assert (CountingEnv(3).rollout(3, OnTensorDicts())["action"] == 0.5).all()
+
+
+def test_gradients_do_not_stay() -> None:
+    data = CountingEnv(3).rollout(3, Scale())
+    assert not data["action"].requires_grad
+
+
+class Any(Scale):
+    def forward(self, *observations: torch.Tensor) -> torch.Tensor:
+        return sum(observations).clamp(-1, 1) * self.weight  # type: ignore[union-attr]
+
+
+def made(wrap: Callable[[nn.Module], nn.Module], network: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how torch feels about its own formats is not what is tested here
+        return wrap(network)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [torch.jit.script, pytest.param(torch.compile, marks=pytest.mark.slow), nn.DataParallel, lambda network: network],
+)
+def test_what_it_must_be_given_is_counted_also_within_what_torch_puts_around_it(
+    wrap: Callable[[nn.Module], nn.Module],
+) -> None:
+    assert [number_of_inputs(made(wrap, network)) for network in (Scale(), Both())] == [1, 2]
+
+
+def test_one_that_takes_any_number_is_given_all() -> None:
+    assert number_of_inputs(Any()) is None
+    data = CountingEnv(3).rollout(3, Any())
+    torch.testing.assert_close(data["action"], (data["observation"] + data["start"]).clamp(-1, 1) / 10)
+
+
+def test_torch_script_is_given_as_many_as_the_module_was() -> None:
+    both = CountingEnv(3).rollout(3, Both())
+    assert torch.equal(CountingEnv(3).rollout(3, made(torch.jit.script, Both()))["action"], both["action"])
