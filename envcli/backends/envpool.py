@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
 from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
+from envcli.backends.envpool_calls import EnvpoolCalls
 from envcli.backends.vector_backend import VectorBackend, thread_count
 from envcli.backends.vector_paces import Answer, VectorPaces
 from envcli.errors import ConfigError, MissingDependency, UnknownName
@@ -94,23 +95,23 @@ class EnvpoolEnv(VectorBackend):
         if self._atari:
             self._repeat = 1  # the engine holds actions
             self._options = {**_ATARI, "frame_skip": frame_skip or FRAME_SKIP, **self._options}
-        self._env = self._made(np.random.SeedSequence().generate_state(self.num_envs).tolist())
+        self._make(np.random.SeedSequence().generate_state(self.num_envs).tolist())
         shown, taken = self._env.single_observation_space, self._env.single_action_space
         self._frames = self._atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
         if self._frames:
             shown = spaces.Box(0, 255, (*shown.shape[1:], 3), np.uint8)
         self._describe(_mended(shown), taken, "pixels" if self._atari else "observation", categorical_action_encoding)
 
-    def _made(self, seeds: list[int]) -> Any:  # Any: each task has a class of its own
+    def _make(self, seeds: list[int]) -> None:
         numbers = [seed % _SEEDS for seed in seeds]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # gymnasium's, about bounds that EnvPool announces in doubles
                 made = envpool.make_gymnasium(self.task, num_envs=self.num_envs, seed=numbers, **self._options)
                 _ = made.observation_space, made.action_space  # they are made when they are first asked for
-            return made
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f"{self.task} cannot be made with {', '.join(self._options)}: {error}") from error
+        self._env, self._calls = made, EnvpoolCalls(made)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class EnvpoolEnv(VectorBackend):
             return self._shown(self._env.reset(np.flatnonzero(where))[0])
         seeds = self._taken_seeds()
         if seeds is not None:  # EnvPool reads them when it is made, and at no other time
-            self._env = self._made(seeds)
+            self._make(seeds)
         return self._shown(self._env.reset()[0])
 
     @property
@@ -167,18 +168,18 @@ class EnvpoolEnv(VectorBackend):
 
     def _send(self, actions: Any, envs: Array | None = None) -> None:
         self._sent = True
-        self._env.send(actions, envs)
+        self._calls.send(actions, envs)
 
     def _receive(self) -> Answer:
-        observation, reward, terminated, truncated, info = self._env.recv()
-        return self._shown(observation), reward, terminated, truncated, info
+        observation, *others = self._calls.recv()
+        return (self._shown(observation), *others)
 
     def _shown(self, observation: Any) -> Any:  # Any: as the space is
         return np.moveaxis(observation, 1, -1) if self._frames else observation
 
     def _close(self) -> None:
         self._env.close()
-        del self._env  # its threads end with it
+        del self._env, self._calls  # its threads end with it
 
 
 def _task(name: str) -> str:
