@@ -12,6 +12,7 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 
 from envcli.adapters.adopted import adopted
+from envcli.adapters.copied import Copied
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.stepper import Stepper
 from envcli.builder import step_seconds
@@ -27,7 +28,7 @@ __all__ = ["GymnasiumAdapter", "as_gymnasium"]
 _HERE = f"{__name__}:_made_again"
 
 
-class GymnasiumAdapter(gymnasium.Env[Any, Any]):
+class GymnasiumAdapter(Copied, gymnasium.Env[Any, Any]):
     """``env`` in gymnasium's dress, for any trainer that takes a ``gymnasium.Env``.
 
     Spaces are those of :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`: an observation whose only entry is
@@ -48,6 +49,8 @@ class GymnasiumAdapter(gymnasium.Env[Any, Any]):
         ConfigError: a batch of envs; several rewards; or an entry that has no space in gymnasium.
     """
 
+    _bound = frozenset({"_act", "_first", "_later"})
+
     def __init__(self, env: Env, observation: str | Sequence[str] | None = None) -> None:
         if env.ndim:
             raise ConfigError(
@@ -57,9 +60,8 @@ class GymnasiumAdapter(gymnasium.Env[Any, Any]):
         self._stepper = stepper = Stepper(env)
         self._spaces = GymnasiumSpaces(env, observation)
         self.observation_space, self.action_space = self._spaces.observation, self._spaces.action
-        self._act = self._spaces.taken.writer(stepper.root, stepper.gates(), set(env._roles().masks))
-        self._now: Mapping[Key, Array] = stepper.root  # the rows that show the present moment
-        self._first, self._later = (self._spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
+        self._bind()
+        self._stepped = False  # and what it led to is the present moment?
         self._drawn_by_us = PIXELS in stepper.root
         drawn = self._drawn_by_us or getattr(env, "render_mode", None) == "rgb_array"
         self.render_mode = "rgb_array" if drawn else None
@@ -67,6 +69,16 @@ class GymnasiumAdapter(gymnasium.Env[Any, Any]):
         self.metadata = {"render_modes": ["rgb_array"] if drawn else []}
         if seconds:
             self.metadata["render_fps"] = max(round(1 / seconds), 1)
+
+    def _bind(self) -> None:
+        stepper, spaces = self._stepper, self._spaces
+        self._act = spaces.taken.writer(stepper.root, stepper.gates(), set(self.base_env._roles().masks))
+        self._first, self._later = (spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
+
+    @property
+    def _now(self) -> Mapping[Key, Array]:
+        """The rows that show the present moment."""
+        return self._stepper.following if self._stepped else self._stepper.root
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin a new episode: ``(observation, info)``.
@@ -79,7 +91,7 @@ class GymnasiumAdapter(gymnasium.Env[Any, Any]):
         if seed is not None:
             self.base_env.set_seed(seed)
         self._stepper.reset(options={"options": options} if options and self._spaces.native else options)
-        self._now = self._stepper.root
+        self._stepped = False
         return self._first(), self._info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -90,11 +102,11 @@ class GymnasiumAdapter(gymnasium.Env[Any, Any]):
             EnvError: before the first ``reset``.
         """
         stepper = self._stepper
-        if self._now is stepper.following:
+        if self._stepped:
             stepper.go_on()
         self._act(action)
         stepper.step()
-        self._now = stepper.following
+        self._stepped = True
         terminated, truncated = stepper.ends()
         return self._later(), float(stepper.rewards), bool(terminated), bool(truncated), self._info()
 

@@ -58,7 +58,7 @@ class GymnasiumSpaces:
         self.observation, self.shown = _space(kept, bare, announced)
         rest = {key: leaf for key, leaf in shown.items() if key not in kept}
         self.info: dict[str, Entries] = {
-            key: _entries(spec_to_space(leaf, key), leaf, (key,)) for key, leaf in rest.items()
+            key: _entries(_as_announced(leaf, key, _within(announced, key)), leaf, (key,)) for key, leaf in rest.items()
         }
         alone = "action" if list(action) == ["action"] else None
         self.action, self.taken = _space(action, alone, _announced(env, "action_space"))
@@ -85,10 +85,22 @@ def _chosen(shown: Mapping[str, TensorSpec], observation: str | Sequence[str] | 
 def _space(leaves: dict[str, TensorSpec], bare: str | None, announced: Space | None) -> tuple[Space, Entries]:
     spec = Composite(leaves, shape=()) if bare is None else leaves[bare]
     path: Key = () if bare is None else (bare,)
-    space = spec_to_space(spec, bare or "")
-    if announced is not None and any(_says(announced, spec, categorical) for categorical in (False, True)):
-        space = announced
+    space = _as_announced(spec, bare or "", announced if bare is None else _within(announced, bare))
     return space, _entries(space, spec, path)
+
+
+def _as_announced(spec: TensorSpec, name: str, announced: Space | None) -> Space:
+    """What the simulator announces, as a whole or entry by entry; the space of ``spec`` where that differs."""
+    if announced is not None and any(_says(announced, spec, categorical) for categorical in (False, True)):
+        return announced
+    if not isinstance(spec, Composite):
+        return spec_to_space(spec, name)
+    return spaces.Dict({str(k): _as_announced(leaf, str(k), _within(announced, str(k))) for k, leaf in spec.items()})
+
+
+def _within(announced: Space | None, key: str) -> Space | None:
+    """What is announced for the entry ``key``: what is no ``Dict`` is one entry, whatever we call it."""
+    return announced.spaces.get(key) if isinstance(announced, spaces.Dict) else announced
 
 
 def _announced(env: Env, name: str) -> Space | None:

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envcli.adapters.adopted import adopted
+from envcli.adapters.copied import Copied
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.stepper import Stepper
 from envcli.adapters.vector_infos import VectorInfos
@@ -18,7 +19,7 @@ from envcli.batch.batched_env import BatchedEnv, of_first
 from envcli.builder import step_seconds
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
-from envcli.errors import ConfigError, EnvError
+from envcli.errors import ClosedError, ConfigError, EnvError
 from envcli.frames.image import as_image
 from envcli.keys import Key
 from envcli.memory.buffer import Array
@@ -30,7 +31,7 @@ __all__ = ["GymnasiumVectorAdapter", "as_gymnasium_vector"]
 Results = tuple[Any, Array, Array, Array, dict[str, Any]]
 
 
-class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
+class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
     """``env``, a batch ``[n]``, in the dress of gymnasium's vector envs: arrays ``[n, ...]``, fresh in each step.
 
     Spaces, values and refusals are those of :class:`~envcli.adapters.gymnasium_adapter.GymnasiumAdapter`; rewards are
@@ -56,6 +57,8 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
             no space in gymnasium.
     """
 
+    _bound = frozenset({"_act", "_first", "_later", "_first_infos", "_later_infos"})
+
     def __init__(
         self,
         env: Env,
@@ -73,12 +76,8 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         self.single_observation_space, self.single_action_space = found_spaces.observation, found_spaces.action
         self.observation_space = batch_space(found_spaces.observation, self.num_envs)
         self.action_space = batch_space(found_spaces.action, self.num_envs)
-        self._act = found_spaces.taken.writer(stepper.root, stepper.gates(), set(env._roles().masks))
-        self._first, self._later = (found_spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
-        self._first_infos, self._later_infos = (
-            VectorInfos(self.num_envs, found_spaces.info, rows) for rows in (stepper.root, stepper.following)
-        )
-        self._now: Mapping[Key, Array] = stepper.root  # the rows that show the present moment
+        self._bind()
+        self._stepped = False  # and what it led to is the present moment?
         self._done = np.zeros(self.num_envs, bool)  # of envs that are to be reset in the next step, or by the user
         self._sent = False
         draws = PIXELS in stepper.root or of_first(env, "render_mode") == "rgb_array"
@@ -90,6 +89,19 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         }
         if seconds:
             self.metadata["render_fps"] = max(round(1 / seconds), 1)
+
+    def _bind(self) -> None:
+        stepper, spaces = self._stepper, self._spaces
+        self._act = spaces.taken.writer(stepper.root, stepper.gates(), set(self.base_env._roles().masks))
+        self._first, self._later = (spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
+        self._first_infos, self._later_infos = (
+            VectorInfos(self.num_envs, spaces.info, rows) for rows in (stepper.root, stepper.following)
+        )
+
+    @property
+    def _now(self) -> Mapping[Key, Array]:
+        """The rows that show the present moment."""
+        return self._stepper.following if self._stepped else self._stepper.root
 
     # -- episodes -------------------------------------------------------------------------------------------------
 
@@ -103,23 +115,25 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
 
         Args:
             seed: of the first env; the others follow as ``seed + 1``, ``seed + 2``, ... as gymnasium has it (not as in
-                envcli's own chain). A list: one for each; None seeds one afresh.
+                envcli's own chain). A list: one for each; None leaves one as it is (an engine seeds it afresh). An
+                engine that draws for all its envs from one seed takes the first.
             options: for the simulators' own ``reset``; ``"reset_mask"``, ``[n]`` bool, says which envs begin anew.
 
         Raises:
-            ConfigError: seeds or a mask of another length; or a list for an engine that takes one seed.
+            ConfigError: seeds or a mask of another length; or both for an engine, which seeds all its envs or none.
+            ClosedError: after ``close()``.
         """
+        self._require_open()
         seed = seed if isinstance(seed, Iterable) else as_seed(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         where = self._mask(options.pop("reset_mask", None))
         self._seed(seed, where)
-        if where is not None and self._now is self._stepper.following:
+        if where is not None and self._stepped:
             self._stepper.go_on(everything=True)
         self._stepper.reset(where, {"options": options} if options and self._spaces.native else options)
         self._done = np.zeros(self.num_envs, bool) if where is None else self._done & ~where
-        self._sent = False
-        self._now = self._stepper.root
+        self._sent = self._stepped = False
         return self._first(), self._first_infos.read(where)
 
     def _mask(self, mask: Any) -> Array | None:
@@ -135,14 +149,10 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
     def _seed(self, seed: int | Sequence[int | None] | None, where: Array | None) -> None:
         if seed is None:
             return
-        env = self.base_env.base_env if isinstance(self.base_env, TransformedEnv) else self.base_env
-        if not isinstance(env, BatchedEnv):
-            if not isinstance(seed, int):
-                raise ConfigError(
-                    f"seed: found {list(seed)}, expected a number: {type(env).__name__} seeds all its envs"
-                )
-            self.base_env.set_seed(seed)
-            return
+        if where is not None and self._batch() is None:
+            raise ConfigError(
+                f"reset_mask: found a seed beside it, but {type(self._inner()).__name__} seeds all its envs or none"
+            )
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
         if len(seeds) != self.num_envs:
             raise ConfigError(f"seed: found {len(seeds)} seeds for {self.num_envs} envs, expected one for each")
@@ -157,6 +167,7 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
 
         Raises:
             ActionError: an action is not in its space; nothing has been stepped.
+            ClosedError: after ``close()``.
             EnvError: before the first ``reset``; or an env failed, or its worker died; or, without autoreset, an env is
                 stepped that is done.
         """
@@ -165,6 +176,7 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
 
     def step_async(self, actions: Any) -> None:
         """Begin a step and do not wait for it; :meth:`step_wait` ends it."""
+        self._require_open()
         if self._sent:
             raise EnvError("a step is under way. Call step_wait() first")
         self._act(actions)
@@ -190,10 +202,10 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         if self.autoreset_mode is AutoresetMode.SAME_STEP and done.any():
             final = self._later_infos.final(self._later(), done)
             stepper.begin_anew(done)
-            self._now = stepper.root
+            self._stepped = False
             return self._first(), rewards, terminated, truncated, self._first_infos.read() | final
         stepper.go_on()
-        self._now = stepper.following
+        self._stepped = True
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             self._done = done
         return self._later(), rewards, terminated, truncated, self._later_infos.read()
@@ -213,15 +225,18 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
             stepper.go_on(everything=True)
             stepper.reset(waiting)
         self._done = terminated | truncated
-        self._now = stepper.root
+        self._stepped = False
         return self._first(), rewards, terminated, truncated, self._first_infos.read()
 
     # -- the envs -------------------------------------------------------------------------------------------------
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """What the method ``name`` of each env returns; where it is no method, the attribute, as gymnasium has it."""
+        """What the method ``name`` of each env returns; where it is no method, the attribute, as gymnasium has it.
+
+        An engine is asked once, and unless it answers for each env, all have its answer.
+        """
         try:
-            return tuple(getattr(self.base_env, name)(*args, **kwargs))
+            return self._of_each(getattr(self.base_env, name)(*args, **kwargs))
         except (TypeError, EnvError) as error:
             if args or kwargs or "object is not callable" not in str(error):
                 raise
@@ -231,16 +246,40 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
             return found
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
-        """The attribute ``name`` of each env."""
-        return tuple(getattr(self.base_env, name))
+        """The attribute ``name`` of each env; of an engine, as with :meth:`call`."""
+        return self._of_each(getattr(self.base_env, name))
 
-    def set_attr(self, name: str, value: Any) -> None:
-        """Set the attribute ``name`` of every env to ``value``."""
-        env = self._inner()
-        if not isinstance(env, BatchedEnv):
-            setattr(env, name, value)
+    def _of_each(self, found: Any) -> tuple[Any, ...]:
+        several = isinstance(found, Sequence | np.ndarray | torch.Tensor) and not isinstance(found, str)
+        if several and np.ndim(found) and len(found) == self.num_envs:
+            return tuple(found)
+        return (found,) * self.num_envs
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set the attribute ``name`` of every env, where it is: the simulator's, too.
+
+        Args:
+            name: of the attribute.
+            values: a list or a tuple has one for each env, as in gymnasium; anything else is for all of them.
+
+        Raises:
+            ConfigError: not as many as envs; or several for an engine, which is one simulator.
+        """
+        several = isinstance(values, list | tuple)
+        if several and len(values) != self.num_envs:
+            raise ConfigError(f"set_attr: found {len(values)} values for {self.num_envs} envs, expected one for each")
+        if not several:
+            self.set_some(range(self.num_envs), name, values)
             return
-        env._call("__setattr__", (name, value), {})
+        for i, value in enumerate(values):
+            self.set_some([i], name, value)
+
+    def set_some(self, envs: Sequence[int], name: str, value: Any) -> None:
+        """Set the attribute ``name`` of these ``envs`` to ``value``. Raises ConfigError as :meth:`call_some` does."""
+        if self._batch() is None and set(envs) == set(range(self.num_envs)):
+            self._inner()._set_attribute(name, value)
+        else:
+            self.call_some(envs, "_set_attribute", name, value)
 
     def call_some(self, envs: Sequence[int], name: str, *args: Any, **kwargs: Any) -> list[Any]:
         """What the method ``name`` of each of these ``envs`` returns; the others are not called.
@@ -248,15 +287,27 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
         Raises:
             ConfigError: the envs are one simulator, and cannot be called one by one.
         """
-        env = self._inner()
-        if not isinstance(env, BatchedEnv):
-            raise ConfigError(f"{name}: {type(env).__name__} is one simulator of many envs. Call it without indices")
+        batch = self._batch()
+        if batch is None:
+            raise ConfigError(
+                f"{type(self._inner()).__name__} is one simulator of {self.num_envs} envs: what is done to it is done "
+                "to all of them. Leave the indices out, and give one value"
+            )
         places = sorted(set(envs))
-        found = dict(zip(places, env._call(name, args, kwargs, set(places)), strict=True))
+        found = dict(zip(places, batch._call(name, args, kwargs, set(places)), strict=True))
         return [found[i] for i in envs]
 
     def _inner(self) -> Env:
         return self.base_env.base_env if isinstance(self.base_env, TransformedEnv) else self.base_env
+
+    def _batch(self) -> BatchedEnv | None:
+        """The batch of envs of their own; None: an engine steps all of them."""
+        env = self._inner()
+        return env if isinstance(env, BatchedEnv) else None
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise ClosedError(f"{type(self).__name__} was closed. Build a new one")
 
     def render(self) -> tuple[Any, ...] | None:
         """The frame of each env, ``[height, width, 3]`` uint8; None where nothing can be drawn."""
@@ -266,6 +317,7 @@ class GymnasiumVectorAdapter(VectorEnv[Any, Any, Any]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the envs, and with them their processes. ``kwargs`` are gymnasium's and change nothing."""
+        self._sent = False
         self.base_env.close()
 
     def __repr__(self) -> str:

@@ -102,10 +102,7 @@ class Sb3Adapter(VecEnv):  # type: ignore[misc]  # of a library that is there fo
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Set the attribute of these envs, or of all."""
-        if indices is None:
-            self.envs.set_attr(attr_name, value)
-        else:
-            self.envs.call_some(list(self._get_indices(indices)), "__setattr__", attr_name, value)
+        self.envs.set_some(list(self._get_indices(indices)), attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """What the method of these envs returns, or of all."""

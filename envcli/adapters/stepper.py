@@ -40,7 +40,7 @@ class Stepper:
         self.env = env
         self.buffer = buffer = env._buffer(1 + onward)
         env._attach(buffer)
-        self._onward = onward and env._autoresets
+        self._asked, self._onward = onward, onward and env._autoresets
         self.root: Mapping[Key, Array] = {path: buffer.array(path)[0, ...] for path in buffer if path[0] != "next"}
         self.following: Mapping[Key, Array] = {
             path[1:]: buffer.array(path)[0, ...] for path in buffer if path[0] == "next"
@@ -64,6 +64,17 @@ class Stepper:
         shown = [path for path in self.root if path not in leaf_specs(env.full_action_spec)]
         self._anew = [(self.root[path], buffer.array(path)[1, ...]) for path in shown] if self._onward else []
         self._begun = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has rows of its own, which show the same."""
+        rows = {path: self.buffer.array(path).copy() for path in self.buffer}
+        return {"env": self.env, "onward": self._asked, "begun": self._begun, "rows": rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Stepper.__init__(self, state["env"], state["onward"])
+        for path, rows in state["rows"].items():
+            self.buffer.array(path)[...] = rows
+        self._begun = state["begun"]
 
     def _only_reward(self) -> Array:
         leaves = leaf_specs(self.env.full_reward_spec)

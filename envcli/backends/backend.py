@@ -193,6 +193,15 @@ class Backend(Env):
     def _native_attribute(self, name: str) -> Any:
         return getattr(self._env, name)
 
+    def _set_attribute(self, name: str, value: Any) -> None:
+        if self._has_itself(name):
+            super()._set_attribute(name, value)
+        else:
+            self._set_native_attribute(name, value)
+
+    def _set_native_attribute(self, name: str, value: Any) -> None:
+        setattr(self._env, name, value)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(env={self._native_name()}, batch_size={self.batch_size}, device={self.device})"
 

@@ -176,6 +176,9 @@ class GymWrapper(Backend):
     def _native_attribute(self, name: str) -> Any:
         return self._env.get_wrapper_attr(name)  # gymnasium's wrappers do not pass attributes on by themselves
 
+    def _set_native_attribute(self, name: str, value: Any) -> None:
+        self._env.set_wrapper_attr(name, value)
+
     def _native_name(self) -> str:
         spec = self._env.spec
         return spec.id if spec is not None else type(self._env.unwrapped).__name__

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
+import numpy as np
 import torch
 
 from envcli.backends.backend import Backend, ByName
@@ -17,7 +18,7 @@ from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.done_family import EndRows, done_family
-from envcli.seeding import seed_chain
+from envcli.seeding import one_seed_each
 from envcli.specs import Composite, Unbounded
 from envcli.vocabulary.schema import at_least, cores
 
@@ -211,8 +212,20 @@ class VectorBackend(Backend, ABC):
 
     # -- seeds ----------------------------------------------------------------------------------------------------
 
+    def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
+        """Seed every env, by its place in the batch, as :meth:`envcli.batch.BatchedEnv.set_seed` does.
+
+        An engine that draws for all its envs from one seed takes that of the first.
+        """
+        self._require_open()
+        seeds, following = one_seed_each(seed, self.num_envs, static_seed)
+        chance = np.random.SeedSequence().generate_state(self.num_envs).tolist()
+        given = [one if own is None else own for own, one in zip(seeds, chance, strict=True)]
+        self._seeds = None if seeds.count(None) == self.num_envs else given
+        return following
+
     def _set_seed(self, seed: int | None) -> None:
-        self._seeds = None if seed is None else seed_chain(seed, self.num_envs)[:-1]
+        self.set_seed(seed)
 
     def _taken_seeds(self) -> list[int] | None:
         """One for each env, if the next reset of all of them is to draw from them."""

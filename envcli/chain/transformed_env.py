@@ -332,6 +332,12 @@ class TransformedEnv(Env):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.base_env, name)
 
+    def _set_attribute(self, name: str, value: Any) -> None:
+        if self._has_itself(name):
+            super()._set_attribute(name, value)
+        else:
+            self.base_env._set_attribute(name, value)
+
     def __repr__(self) -> str:
         indented = repr(self.transform).replace("\n", "\n    ")
         return f"{type(self).__name__}(\n    env={self.base_env!r},\n    transform={indented})"

@@ -253,6 +253,14 @@ class SteppedEnv(RowEnv, ABC):
         """Has somebody written another ``rand_action``?"""
         return is_overridden(type(self), "rand_action")
 
+    def _set_attribute(self, name: str, value: Any) -> None:
+        """Set the attribute ``name`` where ``env.name`` finds it; an env around something else looks further."""
+        setattr(self, name, value)
+
+    def _has_itself(self, name: str) -> bool:
+        """Is ``name`` an attribute of this very object, and not of what it stands around?"""
+        return name in self.__dict__ or hasattr(type(self), name)
+
     def _is_foreign(self, tensordict: TensorDictBase) -> bool:
         """Is it of another batch size than the env's, and may it be?"""
         return not self.batch_locked and tensordict.batch_size != self.batch_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,15 @@ def test_the_way_in() -> None:
     with envcli.from_dm_env(suite.load("cartpole", "swingup"), frame_skip=2) as env:
         assert env.rollout(3).shape == (3,)
         assert env.frame_skip == 2
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    with envcli.as_dm_env("env=pendulum") as env:
+        env.reset()
+        env.step(np.ones(1, np.float32))
+        twin = copy.deepcopy(env)
+        ahead = [twin.step(np.zeros(1, np.float32)) for _ in range(3)]
+        for expected in ahead:
+            assert env.step(np.zeros(1, np.float32)).observation.tolist() == expected.observation.tolist()
+        assert len({str(moment.observation) for moment in ahead}) == 3
+        twin.close()

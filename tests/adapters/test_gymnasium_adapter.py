@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -177,3 +180,15 @@ def test_it_owns_its_env() -> None:
 def test_a_batch_is_sent_next_door() -> None:
     with pytest.raises(ConfigError, match="as_gymnasium_vector"):
         envcli.as_gymnasium(SerialEnv(2, lambda: GymEnv("CartPole-v1")))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deep", "pickle"])
+def test_a_copy_goes_its_own_way(copied: Any) -> None:
+    with envcli.as_gymnasium("env=cartpole", "transforms=[step_counter]") as env:
+        env.reset(seed=0)
+        env.step(1)
+        with copied(env) as twin:
+            ahead = [twin.step(action) for action in (0, 1, 0)]
+            for expected, action in zip(ahead, (0, 1, 0), strict=True):
+                assert_same(env.step(action), expected)
+        assert [int(shown["step_count"][0]) for shown, *_ in ahead] == [2, 3, 4]

@@ -52,3 +52,22 @@ def test_what_a_transform_adds_makes_a_dict() -> None:
         assert list(some.info) == ["observation"]
         with pytest.raises(ConfigError, match=r"no observation 'step_cont'\. Did you mean 'step_count'"):
             GymnasiumSpaces(env, "step_cont")
+
+
+def test_a_part_of_a_dict_is_the_simulators_own() -> None:
+    parts = every_space().spaces
+    with GymWrapper(ExoticGym()) as env:
+        for key, space in parts.items():
+            assert GymnasiumSpaces(env, key).observation == space
+        assert GymnasiumSpaces(env, list(parts)[:2]).observation == spaces.Dict(dict(list(parts.items())[:2]))
+
+
+def test_what_a_transform_leaves_alone_stays_the_simulators_own() -> None:
+    with TransformedEnv(exotic(), StepCounter()) as env:
+        found = GymnasiumSpaces(env)
+        assert isinstance(found.observation, spaces.Dict)
+        assert {key: found.observation[key] for key in every_space()} == dict(every_space().spaces)
+    with TransformedEnv(GymWrapper(ExoticGym(spaces.Discrete(3, start=-2))), StepCounter()) as env:
+        found = GymnasiumSpaces(env, "observation")
+        assert found.observation == spaces.Discrete(3, start=-2)
+        assert found.info.keys() == {"step_count"}

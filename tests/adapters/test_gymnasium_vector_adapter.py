@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,17 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envcli
-from envcli import ActionError, ConfigError, EnvError, GymEnv, GymWrapper, SerialEnv, StepCounter, TransformedEnv
+from envcli import (
+    ActionError,
+    ClosedError,
+    ConfigError,
+    EnvError,
+    GymEnv,
+    GymWrapper,
+    SerialEnv,
+    StepCounter,
+    TransformedEnv,
+)
 from envcli.testing.gym_toys import CountingGym, ExoticGym
 from tests.adapters.same import assert_same
 
@@ -166,17 +177,90 @@ def test_some_of_the_envs_are_called(kind: str) -> None:
     assert envs.call("nickname") == ("x", "x", "x")  # as gymnasium's
     with pytest.raises((TypeError, envcli.errors.EnvError), match="not callable"):
         envs.call("nickname", 1)
-    envs.call_some([2, 0], "__setattr__", "nickname", "y")
+    envs.set_some([2, 0], "nickname", "y")
     assert envs.get_attr("nickname") == ("y", "x", "y")
-    assert envs.call_some([1, 2, 1], "__getattribute__", "nickname") == ["x", "y", "x"]
+    assert envs.call_some([1, 2, 1], "__getattr__", "nickname") == ["x", "y", "x"]
     envs.close()
 
 
 def test_of_one_simulator_none_is_called_alone() -> None:
     envs = envcli.as_gymnasium_vector("env=cartpole", "backend=gymnasium_vector", "parallel.num_envs=2")
-    with pytest.raises(ConfigError, match="is one simulator of many envs"):
+    with pytest.raises(ConfigError, match="is one simulator of 2 envs"):
         envs.call_some([1], "close")
     envs.close()
+
+
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+def test_attributes_are_set_where_they_are(kind: str) -> None:
+    words = ("env=cartpole", "transforms=[step_counter]", f"parallel={kind}", "parallel.num_envs=2")
+    ours, theirs = (
+        envcli.as_gymnasium_vector(*words, observation="observation"),
+        gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync", vector_kwargs={"autoreset_mode": "SameStep"}),
+    )
+    for envs in (ours, theirs):
+        envs.reset(seed=0)
+        envs.set_attr("gravity", 100.0)
+        envs.set_attr("length", [0.5, 2.0])
+        assert envs.get_attr("gravity") == (100.0, 100.0)
+        assert envs.get_attr("length") == (0.5, 2.0)
+    for _ in range(5):
+        assert ours.step([1, 1])[0].tolist() == theirs.step([1, 1])[0].tolist()
+    with pytest.raises(ConfigError, match="found 3 values for 2 envs"):
+        ours.set_attr("gravity", [1.0, 2.0, 3.0])
+    ours.close()
+
+
+@pytest.mark.parametrize("backend", ["torch", "gymnasium_vector"])
+def test_what_an_engine_says_is_said_of_each_env(backend: str) -> None:
+    envs = envcli.as_gymnasium_vector("env=cartpole", f"backend={backend}", "parallel.num_envs=2")
+    assert len(envs.get_attr("step_seconds")) == 2
+    assert envs.call("step_seconds") == envs.get_attr("step_seconds")
+    assert envs.get_attr("library") == (envs.base_env.library,) * 2
+    assert envs.call("fake_tensordict")[0].batch_size == envs.base_env.batch_size
+    envs.close()
+
+
+def test_an_engine_has_one_value_for_all_envs() -> None:
+    envs = envcli.as_gymnasium_vector("env=cartpole", "backend=gymnasium_vector", "parallel.num_envs=2")
+    envs.set_attr("gravity", 3.0)
+    assert envs.get_attr("gravity") == (3.0, 3.0)
+    with pytest.raises(ConfigError, match="is one simulator of 2 envs"):
+        envs.set_attr("gravity", [3.0, 4.0])
+    envs.close()
+
+
+def test_seeds_of_an_engine_are_those_of_gymnasiums_own() -> None:
+    words = ("env=cartpole", "backend=gymnasium_vector", "backend.vectorization_mode=sync", "parallel.num_envs=3")
+    ours, theirs = envcli.as_gymnasium_vector(*words), gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="sync")
+    for seed in (3, [5, 7, 9]):
+        assert ours.reset(seed=seed)[0].tolist() == theirs.reset(seed=seed)[0].tolist()
+    with pytest.raises(ConfigError, match="reset_mask: found a seed beside it, but GymnasiumVectorEnv seeds all"):
+        ours.reset(seed=3, options={"reset_mask": np.array([True, False, False])})
+    ours.close()
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    envs = envcli.as_gymnasium_vector("env=cartpole", "parallel=serial", "parallel.num_envs=2")
+    envs.reset(seed=0)
+    envs.step([1, 1])
+    twin = copy.deepcopy(envs)
+    ahead = [twin.step([0, 1])[0].tolist() for _ in range(3)]
+    assert [envs.step([0, 1])[0].tolist() for _ in range(3)] == ahead
+    assert ahead[0] != ahead[1]
+    envs.close()
+    twin.close()
+
+
+def test_closed_it_says_so() -> None:
+    envs = envcli.as_gymnasium_vector("env=cartpole", "parallel=serial", "parallel.num_envs=2")
+    envs.reset(seed=0)
+    envs.step_async([1, 1])
+    envs.close()
+    for call in (lambda: envs.step([1, 1]), envs.reset):
+        with pytest.raises(ClosedError, match="was closed"):
+            call()
+    with pytest.raises(EnvError, match="no step is under way"):
+        envs.step_wait()
 
 
 def test_gymnasiums_vector_wrappers_take_it() -> None:

@@ -80,7 +80,7 @@ def test_the_envs_are_within_reach(counted: Any) -> None:
     assert counted.get_attr("nickname") == ["x", "x"]
     counted.set_attr("nickname", "y", indices=1)
     assert counted.get_attr("nickname") == ["x", "y"]
-    assert counted.env_method("__getattribute__", "nickname", indices=[1, 0]) == ["y", "x"]
+    assert counted.env_method("__getattr__", "nickname", indices=[1, 0]) == ["y", "x"]
     assert len(counted.env_method("state_dict")) == 2
 
 
@@ -106,6 +106,17 @@ def test_ppo_learns_to_hold_the_pole() -> None:
         torch.set_num_threads(threads)
     lengths = [episode["l"] for episode in model.ep_info_buffer]
     assert np.mean(lengths[-20:]) > 35, "a random policy holds it for 22 steps"
+
+
+@pytest.mark.parametrize("backend", ["torch", "gymnasium_vector"])
+def test_an_engine_is_seeded_too(backend: str) -> None:
+    envs = envcli.as_sb3("env=cartpole", f"backend={backend}", "parallel.num_envs=2", observation="observation")
+    shown = []
+    for _ in range(2):
+        envs.seed(7)
+        shown.append(envs.reset().tolist())
+    assert shown[0] == shown[1] != envs.reset().tolist()
+    envs.close()
 
 
 def test_a_single_env_is_a_batch_of_one() -> None:
