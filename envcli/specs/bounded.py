@@ -14,7 +14,7 @@ from envcli.errors import SpecError
 from envcli.specs.interval import Interval
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
 from envcli.specs.space import ContinuousBox
-from envcli.specs.spec import TensorSpec, as_tensor
+from envcli.specs.spec import TensorSpec, as_tensor, domain_of
 
 __all__ = ["Bounded", "BoundedContinuous", "BoundedDiscrete"]
 
@@ -25,9 +25,10 @@ class Bounded(TensorSpec):
     ``low`` and ``high`` are numbers, arrays or tensors that broadcast to ``shape``, and are copied. Without ``shape``
     it is theirs; two numbers need one. The dtype is torch's default where none is given, whatever the bounds are. A
     bound may be infinite for floats. The domain is continuous for floats and discrete for the others, and each spec is
-    a :class:`BoundedContinuous` or a :class:`BoundedDiscrete` accordingly, as in TorchRL.
+    a :class:`BoundedContinuous` or a :class:`BoundedDiscrete` accordingly, as in TorchRL; ``domain`` may say it too.
 
-    Raises SpecError where a bound is NaN, is not a value of an integer dtype, or ``low`` exceeds ``high``.
+    Raises SpecError where a bound is NaN, is not a value of an integer dtype, or ``low`` exceeds ``high``; or where
+    ``domain`` is not that of the dtype.
 
     >>> spec = Bounded(-1, 1, shape=(2,))
     >>> spec.project(torch.tensor([0.5, 3.0]))
@@ -45,12 +46,13 @@ class Bounded(TensorSpec):
         shape: Shape | None = None,
         device: DeviceLike = None,
         dtype: torch.dtype | None = None,
+        domain: str | None = None,
     ) -> None:
         device, dtype = as_device(device), dtype or torch.get_default_dtype()
         lows, highs = _bound("low", low, dtype, device), _bound("high", high, dtype, device)
         size = _common_shape(lows, highs, shape)
         self._box = ContinuousBox(lows.expand(size), highs.expand(size))
-        super().__init__(size, self._box, device, dtype, "continuous" if dtype.is_floating_point else "discrete")
+        super().__init__(size, self._box, device, dtype, domain_of(dtype, domain))
         self._interval = Interval.of(self._box)
         if type(self) in (Bounded, BoundedContinuous, BoundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = BoundedContinuous if self.domain == "continuous" else BoundedDiscrete

@@ -24,6 +24,7 @@ class Composite(SpecTree):
     Specs are given as one dict (nested dicts and tuple keys make nested Composites), by keyword, or both. ``shape``
     (also ``batch_size``) is the batch size of the members; the shape of each spec must begin with it. ``device`` is
     theirs; with None the specs keep their own. A TensorDict may hold more than the specs say and still be a member.
+    ``names`` and ``data_cls`` are TorchRL's, and can only be None.
 
     It is also a dict (see :class:`~envcli.specs.spec_tree.SpecTree`) and the one spec that can be changed in place.
 
@@ -42,8 +43,15 @@ class Composite(SpecTree):
         shape: Shape | None = None,
         device: DeviceLike = None,
         batch_size: Shape | None = None,
+        names: None = None,
+        data_cls: None = None,
         **named: TensorSpec | Mapping[Any, Any],
     ) -> None:
+        if names is not None or data_cls is not None:
+            raise SpecError(
+                "a Composite knows no names of dimensions and no class of its members. Leave names and data_cls out; a "
+                'key that is called so goes into the dict: Composite({"names": spec})'
+            )
         if shape is not None and batch_size is not None and as_shape(shape) != as_shape(batch_size):
             raise SpecError(f"shape and batch_size are one thing, found {shape} and {batch_size}.")
         size = as_shape(next((given for given in (shape, batch_size) if given is not None), ()))

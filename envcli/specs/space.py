@@ -12,6 +12,10 @@ from envcli.errors import SpecError
 
 __all__ = ["BinaryBox", "Box", "BoxList", "CategoricalBox", "ContinuousBox", "round_to_int64"]
 
+_FIXED = (
+    "the bounds of a spec do not change, as they do in TorchRL. Put another in its place: "
+    "spec = Bounded(low, high, spec.shape, spec.device, spec.dtype)"
+)
 _INT64_MAX = 2**63 - 1
 _LAST_DOUBLE_BELOW_2_63 = 2.0**63 - 1024
 
@@ -68,10 +72,18 @@ class ContinuousBox(Box):
         """The smallest members, ``shape`` and ``dtype`` of the spec."""
         return self.work_low.to(self.dtype).expand(self.shape)
 
+    @low.setter
+    def low(self, value: Tensor) -> None:
+        raise AttributeError(_FIXED)
+
     @property
     def high(self) -> Tensor:
         """The largest members, ``shape`` and ``dtype`` of the spec."""
         return self.work_high.to(self.dtype).expand(self.shape)
+
+    @high.setter
+    def high(self, value: Tensor) -> None:
+        raise AttributeError(_FIXED)
 
     def contains(self, values: Tensor) -> bool:
         """Whether every element of ``values``, ``[*lead, *shape]``, lies between its bounds. NaN does not."""

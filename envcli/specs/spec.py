@@ -244,6 +244,14 @@ def as_tensor(value: Any) -> Tensor:
         raise SpecError(f"expected numbers of one shape, found {type(value).__name__}: {error}") from error
 
 
+def domain_of(dtype: torch.dtype, said: str | None = None) -> str:
+    """Of numbers of ``dtype``: "continuous" or "discrete". Raises SpecError where another one is ``said``."""
+    domain = "continuous" if dtype.is_floating_point else "discrete"
+    if said not in (None, domain):
+        raise SpecError(f"domain: found {said!r}, but {dtype} is {domain}. Give another dtype, or leave domain out.")
+    return domain
+
+
 def _excerpt(tensor: Tensor) -> str:
     """The values of a small tensor, the range of a large one."""
     if tensor.numel() <= 32:

@@ -11,7 +11,7 @@ from envcli.errors import SpecError
 from envcli.specs.interval import Interval
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
 from envcli.specs.space import ContinuousBox
-from envcli.specs.spec import TensorSpec
+from envcli.specs.spec import TensorSpec, domain_of
 
 __all__ = ["Unbounded", "UnboundedContinuous", "UnboundedDiscrete"]
 
@@ -21,17 +21,24 @@ class Unbounded(TensorSpec):
 
     ``shape`` is ``[1]`` and ``dtype`` torch's default where they are not given, as in TorchRL. The domain is
     continuous for floats and discrete for the others, and each spec is an :class:`UnboundedContinuous` or an
-    :class:`UnboundedDiscrete` accordingly, as there. Raises SpecError for complex dtypes and uint64.
+    :class:`UnboundedDiscrete` accordingly, as there; ``domain`` may say it too. Raises SpecError for complex dtypes
+    and uint64, and where ``domain`` is not that of the dtype.
 
     >>> Unbounded((2,), dtype=torch.uint8).is_in(torch.tensor([0, 255], dtype=torch.uint8))
     True
     """
 
-    def __init__(self, shape: Shape = (1,), device: DeviceLike = None, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape = (1,),
+        device: DeviceLike = None,
+        dtype: torch.dtype | None = None,
+        domain: str | None = None,
+    ) -> None:
         size, device, dtype = as_shape(shape), as_device(device), dtype or torch.get_default_dtype()
         self._whole = _everything(dtype, device)
         self._box = ContinuousBox(self._whole.low.expand(size), self._whole.high.expand(size))
-        super().__init__(size, self._box, device, dtype, "continuous" if dtype.is_floating_point else "discrete")
+        super().__init__(size, self._box, device, dtype, domain_of(dtype, domain))
         self._interval = Interval.of(self._box)
         if type(self) in (Unbounded, UnboundedContinuous, UnboundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = UnboundedContinuous if self.domain == "continuous" else UnboundedDiscrete

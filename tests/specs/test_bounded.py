@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envcli.errors import SpecError
-from envcli.specs import Bounded, BoundedContinuous, BoundedDiscrete
+from envcli.specs import Bounded, BoundedContinuous, BoundedDiscrete, Unbounded
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -57,6 +57,13 @@ def test_the_dtype_is_torchs_default_whatever_the_bounds_are() -> None:
 def test_the_domain_follows_the_dtype() -> None:
     assert Bounded(0, 1, (1,)).domain == "continuous"
     assert Bounded(0, 1, (1,), dtype=torch.int64).domain == "discrete"
+
+
+def test_the_domain_may_be_said_as_in_torchrl() -> None:
+    assert Bounded(0, 1, (2,), domain="continuous") == Bounded(0, 1, (2,))
+    assert Unbounded((2,), dtype=torch.int64, domain="discrete") == Unbounded((2,), dtype=torch.int64)
+    with pytest.raises(SpecError, match=r"domain: found 'discrete', but torch\.float32 is continuous"):
+        Bounded(0, 1, (2,), domain="discrete")
 
 
 def test_the_kind_follows_the_dtype_however_it_was_made() -> None:

@@ -49,6 +49,12 @@ def test_ways_to_write_one(spec: Composite) -> None:
         Composite(shape=(2,), batch_size=(3,))
 
 
+def test_what_torchrl_says_besides_can_only_be_left_open() -> None:
+    assert Composite(a=Unbounded(2), names=None, data_cls=None) == Composite(a=Unbounded(2))
+    with pytest.raises(SpecError, match="knows no names of dimensions"):
+        Composite(a=Unbounded(2), shape=(2,), names=["t"])  # type: ignore[arg-type]
+
+
 def test_a_leaf_must_begin_with_the_shape() -> None:
     with pytest.raises(SpecError, match=r"the shape of 'a', \[3\], must begin with .* \[2\].*expand\(\[2, 3\]\)"):
         Composite(a=Unbounded(3), shape=(2,))

@@ -64,3 +64,10 @@ def test_a_list_of_boxes() -> None:
     assert repr(boxes) == "BoxList(boxes=[CategoricalBox(n=2), CategoricalBox(n=3)])"
     assert BoxList.of(torch.tensor([[2, 3]])) == BoxList((boxes,))
     assert repr(BinaryBox(3)) == "BinaryBox(n=3)"
+
+
+def test_bounds_do_not_change_and_the_cure_is_told() -> None:
+    box = ContinuousBox(torch.zeros(3), torch.ones(3))
+    for name in ("low", "high"):
+        with pytest.raises(AttributeError, match="Put another in its place: spec = Bounded"):
+            setattr(box, name, torch.zeros(3))
