@@ -124,6 +124,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "from_gymnasium": "backends.gym",
     "from_torchrl": "adapters.doors",
     "load_rollout": "shards.loading",
+    "make_composite_from_td": "specs.of_tensordict",
     "make_env": "make",
     "next_seed": "seeding",
     "seed_chain": "seeding",
