@@ -84,17 +84,16 @@ class EnvpoolEnv(VectorBackend):
         **options: Any,
     ) -> None:
         super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
-        self.task = _task(name)
-        self._atari = registry.specs[self.task][0] == "envpool.atari"
+        self.task, self._options = self.engine_of(name, frame_skip, **options)
+        self._atari = _is_atari(self.task)
         if from_pixels and not self._atari:
             raise ConfigError(
                 f"from_pixels: EnvPool draws no frames of {self.task} here. Take the task's other backend"
             )
         self.from_pixels = self._atari
-        self._options: Options = {**options, "num_threads": thread_count(num_threads, self.num_envs)}
+        self._options["num_threads"] = thread_count(num_threads, self.num_envs)
         if self._atari:
             self._repeat = 1  # the engine holds actions
-            self._options = {**_ATARI, "frame_skip": frame_skip or FRAME_SKIP, **self._options}
         self._make(np.random.SeedSequence().generate_state(self.num_envs).tolist())
         shown, taken = self._env.single_observation_space, self._env.single_action_space
         self._frames = self._atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
@@ -130,6 +129,15 @@ class EnvpoolEnv(VectorBackend):
             does |= {"gray_scale": True, "stack_num": bundle.stack, "img_height": height, "img_width": width}
             does["reward_clip"] = bundle.clipped
         return {**node, "options": {**does, **(node.get("options") or {})}}, transforms
+
+    @classmethod
+    def engine_of(cls, name: str, frame_skip: int | None = None, **options: Any) -> tuple[str, Options]:
+        """The task that ``name`` means, and what ``envpool.make_gymnasium`` is given for it besides numbers and seeds.
+
+        Raises `UnknownName` as the constructor does.
+        """
+        task = _task(name)
+        return task, {**_ATARI, "frame_skip": frame_skip or FRAME_SKIP, **options} if _is_atari(task) else options
 
     @classmethod
     def available_names(cls) -> list[str]:
@@ -191,6 +199,10 @@ def _task(name: str) -> str:
         if task in known:
             return task
     raise UnknownName("EnvPool task", name, known)
+
+
+def _is_atari(task: str) -> bool:
+    return bool(registry.specs[task][0] == "envpool.atari")
 
 
 def _mended(space: spaces.Space[Any]) -> spaces.Space[Any]:

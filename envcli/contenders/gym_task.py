@@ -110,12 +110,17 @@ def _classic(node: dict[str, Any], repeat: int | None) -> GymTask:
 
 
 def gym_actions(work: Workload, given: Array | None, space: gymnasium.Space[Any]) -> Array:
-    """``[batch, time, *value]``: the given actions where ``space`` has such; else drawn from it, with the same seed."""
+    """``[batch, time, *value]``: the given actions where they have the form of ``space``'s; else drawn from it.
+
+    Raises `Unfit` if one of the given is not in ``space``: another env took it.
+    """
     if given is not None and given.shape == (work.envs, work.steps, *(space.shape or ())):
         offset = np.asarray(getattr(space, "start", 0))
         numbers = (given + offset).astype(space.dtype) if offset.any() else given.astype(space.dtype)
-        if space.contains(numbers[0, 0]):
-            return numbers
+        for action in numbers.reshape(-1, *numbers.shape[2:]):
+            if not space.contains(action):
+                raise Unfit(f"its actions are others: {space}, and the subject took {action}")
+        return numbers
     space.seed(work.seed)
     drawn = [[space.sample() for _ in range(work.steps)] for _ in range(work.envs)]
     return np.asarray(drawn)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
@@ -13,7 +15,7 @@ from envcli.contenders.ale_vector import AleVectorContender
 from envcli.contenders.by_hand import ByHandContender
 from envcli.contenders.contender import Contender, Unfit
 from envcli.contenders.envpool import EnvpoolContender
-from envcli.contenders.gym_task import task_of
+from envcli.contenders.gym_task import gym_actions, task_of
 from envcli.contenders.gymnasium_sync import GymnasiumSyncContender
 from envcli.contenders.gymnasium_vector import GymnasiumVectorContender
 from envcli.contenders.sb3 import Sb3Contender
@@ -30,7 +32,7 @@ ATARI = {
     "noop_reset_env": {"type": "noop_reset_env", "noops": 30},
     "gray_scale": {"type": "gray_scale"},
     "resize": {"type": "resize", "w": 84, "h": 84},
-    "to_tensor_image": {"type": "to_tensor_image"},
+    "to_tensor_image": {"type": "to_tensor_image", "from_int": False, "dtype": "uint8"},
     "cat_frames": {"type": "cat_frames", "N": 4},
     "reward_clipping": {"type": "reward_clipping"},
 }
@@ -126,3 +128,77 @@ def test_envpool(calls: Calls) -> None:
     pytest.importorskip("envpool")
     ours: Any = built(EnvpoolContender, parallel=SERIAL)  # Any: for its envs, of a class that is made for the task
     assert_runs(ours, calls(type(ours._envs)), envs=2, together=2)
+
+
+def of_envpool(monkeypatch: pytest.MonkeyPatch, **cfg: Any) -> tuple[str, dict[str, Any]]:  # Any: see built
+    """The task and the options that EnvPool is asked for."""
+    envpool = pytest.importorskip("envpool")
+    asked: list[tuple[str, dict[str, Any]]] = []
+    make = envpool.make_gymnasium
+
+    def listed(task: str, **options: Any) -> Any:  # Any: theirs
+        asked.append((task, options))
+        return make(task, **options)
+
+    monkeypatch.setattr(envpool, "make_gymnasium", listed)
+    built(EnvpoolContender, **cfg).close()
+    ((task, options),) = asked
+    return task, options
+
+
+@pytest.mark.filterwarnings("default")  # theirs to mend
+@pytest.mark.parametrize("name", ["Pong", "Pong-v5"])
+def test_envpool_is_made_as_our_backend_makes_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {"type": "envpool", "name": name, "options": {"episodic_life": True, "repeat_action_probability": 0.0}}
+    task, options = of_envpool(monkeypatch, backend=node, frame_skip=2, parallel={"num_envs": 2})
+    assert task == "Pong-v5"
+    assert (options["gray_scale"], options["stack_num"], options["img_height"], options["frame_skip"]) == (0, 1, 210, 2)
+    assert (options["episodic_life"], options["repeat_action_probability"]) == (True, 0.0)
+    _, options = of_envpool(monkeypatch, backend=node, transforms=ATARI)
+    assert (options["gray_scale"], options["stack_num"], options["noop_max"]) == (True, 4, 30)
+
+
+@pytest.mark.filterwarnings("default")  # theirs to mend
+def test_envpool_has_the_options_of_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {**PONG, "episodic_life": True, "full_action_space": True, "max_num_frames_per_episode": None}
+    task, options = of_envpool(monkeypatch, backend=node, transforms=ATARI)
+    assert (task, options["episodic_life"], options["full_action_space"]) == ("Pong-v5", True, True)
+    assert (options["max_episode_steps"], options["img_height"], options["reward_clip"]) == (2**29, 84, True)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ({"backend": PONG}, "add transforms=atari"),
+        ({"backend": {**PONG, "lives": True}, "transforms": ATARI}, "not compared with lives"),
+        ({"backend": {"type": "brax", "name": "ant"}}, "no simulator of backend 'brax'"),
+        ({"backend": {"type": "torch", "name": "CartPole-v1", "max_episode_steps": 9}}, "no max_episode_steps of"),
+        ({"from_pixels": True}, "no pixels of these tasks"),
+    ],
+)
+def test_envpool_refuses_other_work(cfg: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unfit, match=message):
+        built(EnvpoolContender, **cfg)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ({"frame_skip": 2}, "no frame skip of CartPole-v1"),
+        ({"backend": {"type": "gym", "name": "Nowhere-v1"}}, "no task Nowhere-v1"),
+        ({"backend": {"type": "envpool", "name": "Pong"}, "transforms": {"g": {"type": "gray_scale"}}}, "or none"),
+        ({"backend": {"type": "envpool", "name": "Pong", "options": {"lifes": 3}}}, "Pong-v5 cannot be made with"),
+    ],
+)
+def test_envpool_refuses_what_it_cannot_do(cfg: dict[str, Any], message: str) -> None:
+    pytest.importorskip("envpool")
+    with pytest.raises(Unfit, match=message):
+        built(EnvpoolContender, **cfg)
+
+
+def test_all_given_actions_are_held_against_the_space() -> None:
+    work = Workload({"backend": CARTPOLE}, 3, 0)
+    assert gym_actions(work, np.array([[1, 0, 1]]), spaces.Discrete(2)).tolist() == [[1, 0, 1]]
+    with pytest.raises(Unfit, match=r"its actions are others: Discrete\(2\), and the subject took 17"):
+        gym_actions(work, np.array([[1, 0, 17]]), spaces.Discrete(2))
+    assert gym_actions(work, None, spaces.Discrete(2)).shape == (1, 3)
