@@ -24,7 +24,7 @@ from envcli.transforms.transform import Transform
 from envcli.vocabulary import catalog, registry
 from envcli.vocabulary.schema import ONE_ENV, check_finite, settled_parallel
 
-__all__ = ["build", "build_one", "step_seconds"]
+__all__ = ["build", "build_one", "frames_per_step", "step_seconds"]
 
 _BATCHES: dict[str, type[BatchedEnv]] = {"processes": ParallelEnv, "ray": RayEnv, "serial": SerialEnv}
 
@@ -77,6 +77,12 @@ def step_seconds(env: Env) -> float | None:
     """How long a step of ``env`` takes in the simulator's own time, in seconds; of a batch, the first env's."""
     seconds: float | None = of_first(env, "step_seconds")  # an env of somebody's own need not know
     return seconds
+
+
+def frames_per_step(env: Env) -> int | None:
+    """How many frames of its simulator a step of ``env`` takes, if it knows; of a batch, the first env's."""
+    frames: int | None = of_first(env, "frames_per_step")  # see step_seconds
+    return frames
 
 
 def as_plain(cfg: Any) -> Any:  # Any: a tree of whatever a configuration holds

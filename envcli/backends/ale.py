@@ -144,6 +144,11 @@ class ALEEnv(Backend):
         """``frame_skip`` frames of an Atari."""
         return atari_seconds(self.frame_skip)
 
+    @property
+    def frames_per_step(self) -> int:
+        """``frame_skip``; 4 of None."""
+        return self.frame_skip or FRAME_SKIP
+
     def _native_name(self) -> str:
         return self.game
 

@@ -173,6 +173,11 @@ class Backend(Env):
         """How long a step takes in the simulator's own time, in seconds; None where it has no clock."""
         return None
 
+    @property
+    def frames_per_step(self) -> int | None:
+        """How many frames of the simulator a step takes: ``frame_skip``, or its own; None where that differs."""
+        return self.frame_skip or 1
+
     def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
         """Where the simulator's own work is called, for whoever measures it: an object, its attribute, and for what.
 

@@ -149,6 +149,11 @@ class EnvpoolEnv(VectorBackend):
         """``frame_skip`` frames of an Atari; other tasks do not say."""
         return atari_seconds(self._options["frame_skip"]) if self._atari else None
 
+    @property
+    def frames_per_step(self) -> int:
+        """``frame_skip``, of an Atari that of the engine."""
+        return int(self._options["frame_skip"]) if self._atari else self._repeat
+
     def _native_name(self) -> str:
         return self.task
 

@@ -109,6 +109,12 @@ class GymWrapper(Backend):
         rate = self._env.metadata.get("render_fps")
         return self._repeat / rate if rate else None
 
+    @property
+    def frames_per_step(self) -> int | None:
+        """``frame_skip`` times what an Atari repeats by itself; None where it draws how often."""
+        own = ids.frames_of(self._env.spec)
+        return None if own is None else self._repeat * own
+
     def set_info_dict_reader(self, info_dict_reader: InfoReader | None = None, ignore_private: bool = True) -> Self:
         """Show entries of the simulator's ``info`` beside the observation. Returns the env itself.
 

@@ -102,6 +102,12 @@ class GymnasiumVectorEnv(VectorBackend):
         rate = self._env.metadata.get("render_fps")
         return self._repeat / rate if rate else None
 
+    @property
+    def frames_per_step(self) -> int | None:
+        """``frame_skip`` times what an Atari repeats by itself; None where it draws how often."""
+        own = ids.frames_of(self._env.spec)
+        return None if own is None else self._repeat * own
+
     def _native_name(self) -> str:
         return self.env_name
 

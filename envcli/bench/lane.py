@@ -73,10 +73,11 @@ class Lane:
         self._rest = b""
         self._anonymous = 0
         try:
-            self.start_seconds = float(self._ask("start", name=name, work=asdict(work), clocks=clocks)["seconds"])
+            answer = self._ask("start", name=name, work=asdict(work), clocks=clocks)
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
+        self.start_seconds, self.frames_per_step = float(answer["seconds"]), answer["frames"]
 
     def actions(self, path: Path) -> Workload:
         """The work with the actions that this contender takes, written to ``path``, if they can be said."""

@@ -28,7 +28,7 @@ class Measured:
 
     Attributes:
         samples: of each round.
-        about: start-up seconds and memory, for JSON.
+        about: start-up seconds, memory and frames of a step, for JSON.
         left_out, failed: who does not take part, or failed on the way -> why.
         clocked: samples of the subject with clocks in its layers, and what those say of each; empty without.
     """
@@ -86,7 +86,9 @@ class Measurement:
                     found.clocked = samples[runner.name], runner.readings[-self.repetitions :]
                     continue
                 found.samples[runner.name] = samples[runner.name]
-                found.about[runner.name] = {"start_seconds": runner.start_seconds, "memory": runner.memory()}
+                frames = (runner if runner.name == VARIANT else lanes[0]).frames_per_step  # peers do the subject's work
+                about = {"start_seconds": runner.start_seconds, "memory": runner.memory(), "frames_per_step": frames}
+                found.about[runner.name] = about
         return found
 
     def _lanes(

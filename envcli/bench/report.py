@@ -21,18 +21,18 @@ Data = dict[str, Any]  # Any: what JSON can hold
 
 
 def compared(
-    samples: Mapping[str, Sequence[Sample]], subject: str, clock: str, frames_per_step: int
+    samples: Mapping[str, Sequence[Sample]], subject: str, clock: str, frames_per_step: Mapping[str, int | None]
 ) -> dict[str, Data]:
     """Name -> speed, cost of a step, and how many times as fast the subject is; the raw samples too."""
-    return {name: _one(found, samples[subject], clock, frames_per_step) for name, found in samples.items()}
+    return {name: _one(found, samples[subject], clock, frames_per_step[name]) for name, found in samples.items()}
 
 
-def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per_step: int) -> Data:
+def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per_step: int | None) -> Data:
     speed = summary(speeds(found, clock))
     ratio = {name: with_spread(ratios(ours, found, name)) for name in ("wall", "cpu")}
     return {
         "steps_per_second": with_spread(speed),
-        "frames_per_second": speed.median * frames_per_step,
+        "frames_per_second": None if frames_per_step is None else speed.median * frames_per_step,
         "wall_us_per_step": statistics.median(1e6 * s.wall / s.steps for s in found),
         "cpu_us_per_step": statistics.median(1e6 * s.cpu / s.steps for s in found),
         "subject_is": ratio,
@@ -64,7 +64,7 @@ def table(result: Data) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    several = result["frames_per_step"] > 1
+    several = any((data["frames_per_step"] or 1) > 1 for data in result["contenders"].values())
     drawn = Table(title=title(result), title_justify="left")
     drawn.add_column("contender")
     for column in ("steps/s", "±", *(["frames/s"] if several else []), "us/step", "CPU us/step"):
@@ -74,12 +74,16 @@ def table(result: Data) -> RenderableType:
     for name, data in result["contenders"].items():
         speed = data["steps_per_second"]
         cells = [number(round(speed["median"])), percent(speed["spread"])]
-        cells += [number(round(data["frames_per_second"]))] if several else []
+        cells += [_whole(data["frames_per_second"])] if several else []
         cells += [three_digits(data[f"{name}_us_per_step"]) for name in ("wall", "cpu")]
         cells += [_ratio(data, result) if name != result["subject"] else ""]
         cells += [f"{data['start_seconds']:.1f} s", _memory(data["memory"])]
         drawn.add_row(Text(name), *map(Text, cells))
     return Group(drawn, *map(Text, below(result)))
+
+
+def _whole(value: float | None) -> str:
+    return number(None if value is None else round(value))
 
 
 def percent(share: float) -> str:

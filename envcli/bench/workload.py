@@ -64,14 +64,22 @@ class Workload:
         return min(int(wanted or cores()), self.envs)
 
     @property
-    def frames_per_step(self) -> int:
-        """Frames of the simulator that a step takes: its frame skip, and that of ``FrameSkipTransform``."""
-        own = _ALE_FRAME_SKIP if self.backend.get("type") in ("ale", "ale_vector") else 1
-        frames = int(self.cfg.get("frame_skip") or own)
+    def frames_per_step(self) -> int | None:
+        """Frames of the simulator that a step takes, if the configuration tells it: some repeat by themselves."""
+        node = self.backend
+        own = _ALE_FRAME_SKIP if node.get("type") in ("ale", "ale_vector") else 1
+        if own == 1 and (node.get("type") == "envpool" or str(node.get("name")).startswith("ALE/")):
+            return None
+        return self.frames_of(int(self.cfg.get("frame_skip") or own))
+
+    def frames_of(self, native: int | None) -> int | None:
+        """Frames of a step whose env takes ``native`` of them, once ``FrameSkipTransform`` has repeated it."""
+        if native is None:
+            return None
         for node in self.transforms:
             if node["type"] == "frame_skip":
-                frames *= int(node.get("frame_skip") or 1)
-        return frames
+                native *= int(node.get("frame_skip") or 1)
+        return native
 
     @property
     def backend(self) -> dict[str, Any]:

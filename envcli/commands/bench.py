@@ -167,7 +167,6 @@ def _settings(cfg: Config, folder: RunFolder) -> dict[str, Any]:  # Any: what JS
         "envs": work.envs,
         "workers": work.workers,
         "steps": work.steps,
-        "frames_per_step": work.frames_per_step,
         "subject": cfg.subject,
         "variant": cfg.variant,
         "clock": cfg.clock,
@@ -198,7 +197,9 @@ def _measure(cfg: Config, folder: RunFolder, result: dict[str, Any]) -> Any:  # 
     given = {name: getattr(cfg, name) for name in _OF_A_SUITE if name != "seed"}
     with _telling() as tell:
         found = Measurement(cfg.subject, work, variant, cfg.peers or (), cfg.profile, **given).run(logs, tell)
-    contenders = report.compared(found.samples, cfg.subject, cfg.clock, work.frames_per_step)
+    frames = {name: about["frames_per_step"] for name, about in found.about.items()}
+    contenders = report.compared(found.samples, cfg.subject, cfg.clock, frames)
+    result["frames_per_step"] = frames[cfg.subject]
     result["contenders"] = {name: {**data, **found.about[name]} for name, data in contenders.items()}
     result["left_out"], result["failed"] = found.left_out, found.failed
     clocked, readings = found.clocked

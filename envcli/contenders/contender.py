@@ -20,8 +20,8 @@ class Contender(ABC):
     """One way of doing a workload: built once, then timed again and again, in a process of its own.
 
     A subclass must write :meth:`run`. It may extend ``__init__`` (import its library, build its envs, seed them),
-    ``env_steps``, ``actions`` and ``close``. Its docstring says what is and what is not the same work. Libraries that
-    not everybody has are imported in ``__init__``, so that the file can be read without them.
+    ``env_steps``, ``frames_per_step``, ``actions`` and ``close``. Its docstring says what is and what is not the same
+    work. Libraries that not everybody has are imported in ``__init__``, so that the file can be read without them.
 
     Raises:
         MissingDependency: from ``__init__``: the library is not installed.
@@ -44,6 +44,11 @@ class Contender(ABC):
     def env_steps(self) -> int:
         """Env steps in one pass."""
         return self.work.steps * self.work.envs
+
+    @property
+    def frames_per_step(self) -> int | None:
+        """Frames of the simulator that a step takes; None if it cannot say. Asked of the subject."""
+        return self.work.frames_per_step
 
     def actions(self) -> Array | None:
         """``[batch, time, *value]``: what it acts with in each pass; None if it cannot say. Asked of the subject."""

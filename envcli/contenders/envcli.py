@@ -6,7 +6,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.bench.workload import Workload
-from envcli.builder import build
+from envcli.builder import build, frames_per_step
 from envcli.contenders.contender import Array, Contender
 from envcli.specs import OneHot
 from envcli.vocabulary import registry
@@ -35,6 +35,11 @@ class EnvcliContender(Contender):
     def run(self) -> None:
         """One rollout."""
         self._rollout()
+
+    @property
+    def frames_per_step(self) -> int | None:
+        """As the env says it."""
+        return self.work.frames_of(frames_per_step(self._env))
 
     def actions(self) -> Array | None:
         """Those of every rollout, as numbers where they are one-hot; None where a dict of them is taken."""

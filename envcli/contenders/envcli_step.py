@@ -6,7 +6,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.bench.workload import Workload
-from envcli.builder import build
+from envcli.builder import build, frames_per_step
 from envcli.contenders.contender import Array, Contender
 from envcli.specs import OneHot
 
@@ -36,6 +36,11 @@ class EnvcliStepContender(Contender):
         """One rollout with the policy."""
         self._policy.t = 0
         self._env.rollout(self.work.steps, self._policy, break_when_any_done=False)
+
+    @property
+    def frames_per_step(self) -> int | None:
+        """As the env says it."""
+        return self.work.frames_of(frames_per_step(self._env))
 
     def actions(self) -> Array | None:
         """Those of the policy, as numbers where they are one-hot; None where a dict of them is taken."""

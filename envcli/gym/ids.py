@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
 
-__all__ = ["make", "make_vector", "named_libraries", "names"]
+__all__ = ["frames_of", "make", "make_vector", "named_libraries", "names"]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
 
@@ -104,6 +104,12 @@ def _explained(name: str, options: Options) -> Iterator[None]:
             raise ConfigError(said) from None
         kind = ConfigError if options else EnvError
         raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def frames_of(spec: EnvSpec | None) -> int | None:
+    """How many frames a step of an env of ``spec`` takes by itself: 4 of Atari's, as a rule; None where it is drawn."""
+    found = 1 if spec is None else spec.kwargs.get("frameskip", 1)
+    return found if isinstance(found, int) else None
 
 
 @contextmanager

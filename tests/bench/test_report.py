@@ -9,15 +9,21 @@ from envcli.bench import report
 from envcli.bench.sample import Sample
 
 
-def result(ours: list[float], theirs: list[float], load: float = 0.0) -> dict[str, Any]:  # Any: what JSON can hold
+def result(  # Any: what JSON can hold
+    ours: list[float], theirs: list[float], load: float = 0.0, frames: int | None = 4
+) -> dict[str, Any]:
     samples = {"envcli": [Sample(100, s, 2 * s) for s in ours], "native": [Sample(100, s, s) for s in theirs]}
-    contenders = report.compared(samples, "envcli", "wall", frames_per_step=4)
+    contenders = report.compared(samples, "envcli", "wall", dict.fromkeys(samples, frames))
     for data in contenders.values():
-        data |= {"start_seconds": 1.0, "memory": {"main": 10_000_000, "others": [5_000_000, None, 7_000_000]}}
+        data |= {
+            "frames_per_step": frames,
+            "start_seconds": 1.0,
+            "memory": {"main": 10_000_000, "others": [5_000_000, None, 7_000_000]},
+        }
     versions = {"envcli": "1", "python": "3", "torch": "2"}
     machine = {"date": "today", "cpu": "Toy", "cores": 2, "load": load, "versions": versions}
     settings = {"repetitions": 3, "seconds": 0.3, "threads": 1}
-    about = {"name": "Toy-v0", "parallel": "processes", "envs": 8, "workers": 2, "steps": 100, "frames_per_step": 4}
+    about = {"name": "Toy-v0", "parallel": "processes", "envs": 8, "workers": 2, "steps": 100}
     found = {**about, "subject": "envcli", "clock": "wall", "settings": settings, "machine": machine}
     found["contenders"] = contenders
     found["notes"] = report.notes(found)
@@ -44,7 +50,8 @@ def test_the_title_says_how_many_envs() -> None:
 
 
 def test_frames_have_no_column_where_a_step_is_one() -> None:
-    assert "frames/s" not in drawn({**result([1.0], [2.0]), "frames_per_step": 1})
+    assert "frames/s" not in drawn(result([1.0], [2.0], frames=1))
+    assert "frames/s" not in drawn(result([1.0], [2.0], frames=None))
 
 
 def test_raw_samples_are_kept() -> None:

@@ -36,8 +36,11 @@ def test_a_batch_of_the_simulators_own_has_its_numbers_too() -> None:
         ({"backend": {"type": "ale"}}, 4),
         ({"backend": {"type": "ale_vector"}}, 4),
         ({"backend": {"type": "ale"}, "frame_skip": 2}, 2),
+        ({"backend": {"type": "ale", "name": "ALE/Pong-v5"}}, 4),
+        ({"backend": {"type": "gym", "name": "ALE/Pong-v5"}}, None),  # it may repeat by itself
+        ({"backend": {"type": "envpool", "name": "Pong-v5"}, "transforms": {"skip": {"type": "frame_skip"}}}, None),
         ({"backend": {"type": "ale"}, "transforms": {"skip": {"type": "frame_skip", "frame_skip": 2}}}, 8),
     ],
 )
-def test_a_step_takes_frames(cfg: dict[str, Any], frames: int) -> None:
+def test_a_step_takes_frames(cfg: dict[str, Any], frames: int | None) -> None:
     assert work(**cfg).frames_per_step == frames

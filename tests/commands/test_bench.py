@@ -128,6 +128,14 @@ def test_a_variant_is_the_same_by_other_words(cli: Command, tmp_path: Path) -> N
     assert "variant: " in wrong.err
 
 
+def test_frames_are_those_of_each(cli: Command) -> None:
+    done = cli("bench", *QUICK, "frame_skip=2", "variant={frame_skip: 4}", "json=true")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)["contenders"]
+    for name, frames in (("envcli", 2), ("variant", 4)):
+        assert found[name]["frames_per_second"] == pytest.approx(frames * found[name]["steps_per_second"]["median"])
+
+
 def test_a_search_says_what_to_type(cli: Command, tmp_path: Path) -> None:
     done = cli("bench", "tune=true", "budget=0", "max_steps=10")
     assert done.code == 0, done.err

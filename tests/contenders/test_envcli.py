@@ -44,3 +44,34 @@ def test_both_make_the_same_rollouts() -> None:
         ours.run()
         ours.close()
     assert (found[0] == found[1]).all()
+
+
+GAME = {"type": "gym", "name": "ALE/Pong-v5"}
+SKIP = {"skip": {"type": "frame_skip", "frame_skip": 3}}
+
+
+@pytest.mark.parametrize(
+    ("cfg", "frames"),
+    [
+        ({"backend": CARTPOLE, "parallel": SERIAL}, 1),
+        ({"backend": CARTPOLE, "parallel": SERIAL, "frame_skip": 2, "transforms": SKIP}, 6),
+        ({"backend": GAME}, 4),
+        ({"backend": {**GAME, "options": {"frameskip": 3}}}, 3),
+        ({"backend": {"type": "gym", "name": "Pong-v4"}, "transforms": SKIP}, None),  # which draws how often
+        ({"backend": GAME, "frame_skip": 2}, 2),
+        ({"backend": {**GAME, "type": "gymnasium_vector", "vectorization_mode": "sync"}}, 4),
+        ({"backend": {"type": "ale", "name": "Pong"}}, 4),
+        ({"backend": {"type": "ale_vector", "name": "Pong"}, "frame_skip": 2}, 2),
+        ({"backend": {"type": "envpool", "name": "Pong"}}, 4),
+        ({"backend": {"type": "envpool", "name": "CartPole-v1"}, "frame_skip": 2}, 2),
+    ],
+)
+@pytest.mark.parametrize("cls", [EnvcliContender, EnvcliStepContender])
+def test_it_says_how_many_frames_a_step_takes(cls: type[Contender], cfg: dict[str, Any], frames: int | None) -> None:
+    if cfg["backend"] != CARTPOLE:
+        pytest.importorskip("ale_py")
+    if cfg["backend"]["type"] == "envpool":
+        pytest.importorskip("envpool")
+    ours = cls(Workload(cfg, 2, 5))
+    assert ours.frames_per_step == frames
+    ours.close()
