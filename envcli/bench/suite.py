@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = ["Entry", "Row", "entries", "measured", "table"]
+
+_FAILED = ("not measured", "bold red")
+_ABSENT = "not installed"  # what each message says of a library that is not here
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Entry:
 class Row:
     """One promise, and what became of it; microseconds are of one env step.
 
-    ``ratio`` is None where it could not be measured, and ``reason`` says why.
+    ``ratio`` is None where it could not be measured, and ``reason`` says why. ``failed``: not for want of a library, or
+    of a peer that can do it, but since the workload's own command failed, as it does of words that are wrong.
     """
 
     workload: str
@@ -53,6 +58,7 @@ class Row:
     theirs_us: float | None = None
     clock: str = ""
     reason: str = ""
+    failed: bool = False
 
     @property
     def kept(self) -> bool | None:
@@ -96,14 +102,17 @@ def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Ro
     words = ["bench", *entry.words, *shared, f"peers=[{','.join(peers)}]", "json=true"]
     program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.cli import main; sys.exit(main(sys.argv[1:]))"
     place = f"hydra.run.dir='{folder / entry.name}'"
-    done = subprocess.run([sys.executable, "-c", program, *words, place], capture_output=True, text=True, check=False)
-    failed = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+    env = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}  # one line, no traceback
+    command = [sys.executable, "-c", program, *words, place]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    failed = _failure(done.stderr, done.returncode) if done.returncode else ""
     result = {} if failed else json.loads(done.stdout)
     for peer, promised in entry.against.items():
         data = result.get("contenders", {}).get(peer)
         if data is None:
-            reason = failed[0] if failed else {**result["left_out"], **result["failed"]}.get(peer, "")
-            yield Row(entry.name, result.get("subject", ""), peer, promised, reason=reason)
+            reason = failed or {**result["left_out"], **result["failed"]}.get(peer, "")
+            broken = bool(failed) and _ABSENT not in failed
+            yield Row(entry.name, result.get("subject", ""), peer, promised, reason=reason, failed=broken)
             continue
         subject, clock = result["subject"], result["clock"]
         changed = [f"{name}={in_one_line(value)}" for name, value in (result["variant"] or {}).items()]
@@ -116,6 +125,12 @@ def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Ro
             share = None if theirs is None or ours is None else theirs / ours
             reason = "" if share is not None else "nobody here says how much memory a process has of its own"
             yield Row(entry.name, subject, shown, entry.memory[peer], share, clock="memory", reason=reason)
+
+
+def _failure(stderr: str, code: int) -> str:
+    """The one line that a command which failed says of it; others may come after."""
+    lines = stderr.strip().splitlines() or [f"its command ended with {code}"]
+    return next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
 
 
 def table(rows: Sequence[Row], below: Sequence[str] = ()) -> RenderableType:
@@ -135,7 +150,7 @@ def table(rows: Sequence[Row], below: Sequence[str] = ()) -> RenderableType:
         costs = ["" if cost is None else three_digits(cost) for cost in (row.ours_us, row.theirs_us)]
         ratio = "" if row.ratio is None else three_digits(row.ratio)
         spread = "" if row.spread is None else percent(row.spread)
-        mark = Text.assemble(said[row.kept], f": {row.reason}" if row.reason else "")
+        mark = Text.assemble(_FAILED if row.failed else said[row.kept], f": {row.reason}" if row.reason else "")
         names = map(Text, (row.workload, row.subject, row.peer, row.clock, *costs, ratio, spread, f"{row.promised:g}"))
         drawn.add_row(*names, mark)
     return Group(drawn, *map(Text, below))

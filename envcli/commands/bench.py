@@ -64,7 +64,9 @@ class Config(EnvConfig):
     timeout: float = key(600.0, "seconds that a contender may take to be ready, or for a repetition")
     baseline: str | None = key(None, "a run folder of an earlier envcli bench")
     max_slowdown: float = key(1.1, "with baseline: fail if a step takes more than so many times as long")
-    strict: bool = key(False, "with suite: fail if a promise is missed")
+    strict: bool = key(
+        False, "with suite: fail if a promise is missed, or its workload fails; not if a library is missing"
+    )
     tune: bool = key(False, "find how many envs and processes make the most steps a second")
     budget: float | None = key(
         None, "with tune: seconds for all of it, exceeded by one measurement of what was typed at most; null: 60"
@@ -238,7 +240,10 @@ def _tune(cfg: Config, folder: RunFolder) -> float:
 
 
 def _suite(cfg: Config, folder: RunFolder) -> None:
-    """Each workload by a command of its own; raises `EnvcliError` if ``strict`` and a promise was missed."""
+    """Each workload by a command of its own.
+
+    Raises `EnvcliError` if ``strict`` and a promise was missed, or could not be measured since its words are wrong.
+    """
     from envcli.bench import machine, suite
 
     known = {"suite", "strict", "json", *_OF_A_SUITE}
@@ -256,12 +261,16 @@ def _suite(cfg: Config, folder: RunFolder) -> None:
     result = {"machine": about, "rows": [{**asdict(row), "kept": row.kept} for row in rows]}
     write_json(folder.path / "bench.json", result)
     missed = [f"{row.workload} against {row.peer}" for row in rows if row.kept is False]
-    folder.write_metrics({"kept": sum(row.kept is True for row in rows), "missed": missed})
-    below = [machine.line(about), *(f"note: {note}" for note in machine.notes(about))]
+    failed = [f"{row.workload} against {row.peer}" for row in rows if row.failed]
+    folder.write_metrics({"kept": sum(row.kept is True for row in rows), "missed": missed, "failed": failed})
+    found = {"missed": missed, "not measured": failed}
+    bad = "; ".join(f"{len(of)} of {len(rows)} promises {what}: {', '.join(of)}" for what, of in found.items() if of)
+    notes = [*machine.notes(about), *([bad] if failed else [])]
+    below = [machine.line(about), *(f"note: {note}" for note in notes)]
     answer(result, lambda: suite.table(rows, below), cfg.json)
     _kept_in(folder, cfg.json)
-    if cfg.strict and missed:
-        raise EnvcliError(f"{len(missed)} of {len(rows)} promises missed: {', '.join(missed)}")
+    if cfg.strict and bad:
+        raise EnvcliError(bad)
 
 
 def _kept_in(folder: RunFolder, as_json: bool) -> None:

@@ -46,10 +46,21 @@ def test_a_promise_is_kept_missed_or_not_measured() -> None:
         suite.Row("a", "envcli", "native", 0.8, ratio=0.85, spread=0.01, ours_us=13.2, theirs_us=11.1, clock="cpu"),
         suite.Row("b", "envcli", "native", 0.8, ratio=0.75, spread=0.01, clock="cpu"),
         suite.Row("c", "envcli", "sb3", 5, reason="sb3 is not installed"),
+        suite.Row("d", "", "native", 5, reason="no key 'x'", failed=True),
     ]
-    assert [row.kept for row in rows] == [True, False, None]
+    assert [row.kept for row in rows] == [True, False, None, None]
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(suite.table(rows, ["of Toy"]))
     text = console.export_text()
-    for part in ("13.2", "11.1", "0.85", "ok", "0.75", "missed", "left out: sb3 is not installed", "of Toy"):
+    for part in (
+        "13.2",
+        "11.1",
+        "0.85",
+        "ok",
+        "0.75",
+        "missed",
+        "left out: sb3 is not installed",
+        "not measured: no key",
+        "of Toy",
+    ):
         assert part in text

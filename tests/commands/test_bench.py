@@ -188,7 +188,7 @@ def test_a_suite_is_a_table_of_promises(cli: Command, tmp_path: Path, monkeypatc
     monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(tmp_path / "mine"))
     done = cli("bench", "suite=mine", "repetitions=1", "seconds=0", "strict=true", "hydra.run.dir=out")
     assert done.code == 1
-    assert "1 of 6 promises missed: hard against gymnasium_sync" in done.err
+    assert "1 of 6 promises missed: hard against gymnasium_sync; 1 of 6 promises not measured: wrong" in done.err
     rows = {(row["workload"], row["peer"]): row for row in read(tmp_path / "out" / "bench.json")["rows"]}
     kept = {name: row["kept"] for name, row in rows.items()}
     assert kept == {
@@ -198,9 +198,37 @@ def test_a_suite_is_a_table_of_promises(cli: Command, tmp_path: Path, monkeypatc
         ("grows", "max_steps=60"): True,
         ("wrong", "gymnasium_sync"): None,
     }
-    assert "Did you mean 'CartPole-v1'" in rows["wrong", "gymnasium_sync"]["reason"]
+    assert rows["wrong", "gymnasium_sync"]["reason"].startswith("no gymnasium env 'CartPoll-v1'. Did you mean")
+    assert {name for name, row in rows.items() if row["failed"]} == {("wrong", "gymnasium_sync")}
+    assert "not measured: no gymnasium env 'CartPoll-v1'" in done.out
     assert (tmp_path / "out" / "easy" / "bench.json").is_file()
     assert "missed" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "failed"),
+    [
+        ("[env=cartpol]", 1, True),
+        ("[backend.type=gym, +backend.rat=3]", 1, True),
+        ("[backend.name=ALE/Pong-v5]", 0, False),
+    ],
+)
+def test_words_that_are_wrong_fail_a_strict_suite(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, code: int, failed: bool
+) -> None:
+    (tmp_path / "mine" / "suite").mkdir(parents=True)
+    suite = f"# @package _global_\nsuite:\n  one: {{words: {words}, against: {{native: 1}}}}\n"
+    (tmp_path / "mine" / "suite" / "mine.yaml").write_text(suite)
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ale_py'] = None  # is not installed\n")
+    monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(tmp_path / "mine"))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    words_of_all = ("suite=mine", *QUICK[1:], "hydra.run.dir=out")
+    done = cli("bench", *words_of_all, "strict=true")
+    assert done.code == code, done.out + done.err
+    assert [row["failed"] for row in read(tmp_path / "out" / "bench.json")["rows"]] == [failed]
+    if failed:
+        assert "1 of 1 promises not measured: one against native" in done.err
+        assert "note: 1 of 1 promises not measured" in done.out
 
 
 @pytest.mark.parametrize(
