@@ -15,6 +15,9 @@ __all__ = ["Unfit", "Workload"]
 _ALE_FRAME_SKIP = 4  # the simulator's own, of every ALE/...-v5
 
 
+_ENGINES = ("brax", "gymnasium_vector", "torch")  # and those with threads
+
+
 class Unfit(ConfigError):
     """A contender has no way to do this work; it is left out, and the message says why."""
 
@@ -51,6 +54,12 @@ class Workload:
     def envs(self) -> int:
         """How many."""
         return int(self._parallel.get("num_envs") or 1)
+
+    @property
+    def steps_at_once(self) -> bool:
+        """Are they stepped by one engine, a batch by nature, however many they are? Of custom ones only several are."""
+        engine = self.backend.get("type") in _ENGINES or "num_threads" in self.backend
+        return self.kind == "none" and (engine or self.envs > 1)
 
     @property
     def workers(self) -> int:

@@ -221,8 +221,14 @@ def _tune(cfg: Config, folder: RunFolder) -> float:
     from envcli.tuning.setting import Setting
     from envcli.tuning.trials import Trials
 
+    work = _workload(cfg)
+    if work.steps_at_once:
+        raise ConfigError(
+            f"tune: backend {work.backend.get('type')} steps all envs of a batch by itself, in no processes. "
+            "Leave tune out, and sweep over how many: -m parallel.num_envs=8,16,32"
+        )
     began, budget = time.monotonic(), _BUDGET if cfg.budget is None else cfg.budget
-    logs, work, about = folder.path / "logs", _workload(cfg), machine.describe()
+    logs, about = folder.path / "logs", machine.describe()
     logs.mkdir()
     with _telling() as tell, Trials(cfg.subject, work, logs, cfg.threads, cfg.timeout) as trials:
         found = search(Setting.of(work), about["cores"], trials, budget, tell, began)

@@ -62,7 +62,7 @@ def _cure(part: str, work: Workload) -> str:
 
 def _can_be_tuned(work: Workload) -> bool:
     """Does ``tune=true`` try other numbers of envs and workers? Not of different envs, nor of an engine's."""
-    return not work.cfg.get("envs") and (work.kind != "none" or work.envs == 1)
+    return not work.cfg.get("envs") and not work.steps_at_once
 
 
 def _measure(why: str, variant: str, work: Workload) -> str:
@@ -79,7 +79,7 @@ def _more_cores(work: Workload) -> str:
             return ""
         why = f"The simulator itself is the time, and could have {most} workers on {here} cores"
         return _measure(why, f"parallel.num_workers: {most}", work)
-    if work.kind == "none" and work.envs > 1:
+    if work.steps_at_once:
         return _more_of_an_engine(work)
     if here < 2:
         return ""
@@ -173,7 +173,7 @@ def _bytes_stay(work: Workload) -> bool:
 
 
 def _more_envs_a_call(work: Workload) -> str:
-    if work.kind == "none" and work.envs == 1:
+    if work.kind == "none" and not work.steps_at_once:
         return _measure("One call of it can act for many envs", "", work)
     return _measure(
         "One call of it acts for all envs, and there could be more", f"parallel.num_envs: {2 * work.envs}", work

@@ -29,6 +29,16 @@ def test_a_batch_of_the_simulators_own_has_its_numbers_too() -> None:
 
 
 @pytest.mark.parametrize(
+    "backend", [{"type": "torch"}, {"type": "brax"}, {"type": "gymnasium_vector"}, {"num_threads": None}]
+)
+def test_an_engine_is_a_batch_by_nature(backend: dict[str, Any]) -> None:
+    assert work(backend=backend).steps_at_once
+    assert not work(backend=backend, parallel={"type": "serial", "num_envs": 3}).steps_at_once
+    assert not work(backend={"type": "gym"}).steps_at_once
+    assert work(backend={"type": "custom"}, parallel={"type": "none", "num_envs": 3}).steps_at_once
+
+
+@pytest.mark.parametrize(
     ("cfg", "frames"),
     [
         ({"backend": {"type": "gym"}}, 1),

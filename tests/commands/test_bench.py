@@ -247,6 +247,11 @@ def test_words_that_are_wrong_fail_a_strict_suite(
         (["profile=true", "subject=native"], "profile: native is not ours"),
         (["tune=true", "subject=native"], "tune: native is not ours"),
         (["tune=true", "profile=true"], "tune: it measures other work than what was typed"),
+        (["tune=true", "backend=torch"], "tune: backend torch steps all envs of a batch by itself"),
+        (
+            ["tune=true", "backend=gymnasium_vector", "parallel.num_envs=8"],
+            "sweep over how many: -m parallel.num_envs=8,16",
+        ),
         (["budget=10"], "budget: it is of a search. Add tune=true"),
         (["variant=3"], "variant: found 3, expected keys and values"),
         (["subject=ale_vector"], "ale_vector: it plays Atari's games"),

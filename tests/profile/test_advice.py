@@ -127,7 +127,9 @@ def test_what_clocks_do_not_tell_is_measured(kind: str, part: str) -> None:
 
 
 def test_different_envs_are_measured_by_a_variant() -> None:
-    """``tune=true`` refuses them."""
+    """``tune=true`` refuses them, as it does engines."""
+    for part in (LOOP, STEPS, POLICY):
+        assert "tune" not in said({part: 9.0}, backend={"type": "torch"})
     few = {"type": "processes", "num_envs": 4, "num_workers": 1}
     assert said({STEPS: 9.0}, parallel=few, envs={"a": {}, "b": {}}).endswith("'variant={parallel.num_workers: 2}'")
     assert "tune" not in said({LOOP: 9.0}, parallel=few, envs={"a": {}, "b": {}})
