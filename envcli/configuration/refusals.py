@@ -25,6 +25,7 @@ _VALUE = re.compile(
     r"Value '(?P<value>.*?)'(?: of type '\w+')? (?:could not be converted to|is not a valid) (?P<kind>\w+)"
 )
 _NOT_OPTIONAL = re.compile(r"field '[^']+' is not Optional")
+_NO_LIST = re.compile(r"is not a ListConfig|with ListConfig")
 _ENUM = re.compile(r"Invalid value '(?P<value>.*?)', expected one of (?P<known>\[.*\])")
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "bool": "true or false"}
@@ -66,6 +67,8 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
         return f"{key}: found {match['value']!r}, expected {_KINDS.get(match['kind'], match['kind'])}."
     if key and _search(_NOT_OPTIONAL, error):
         return f"{key}: found null, expected a value."
+    if key and _search(_NO_LIST, error):
+        return _no_list(key, overrides)
     if match := _search(_ENUM, error):
         return f"{key}: found {match['value']!r}, expected one of {match['known']}."
     if type(error).__name__ == "OverrideParseException":
@@ -103,6 +106,13 @@ def _no_choice(group: str, name: str, known: list[str]) -> str:
             f" Others are packages of their own, such as hydra-{name.replace('_', '-')}-{group.removeprefix('hydra/')}."
         )
     return f"{group}: no choice {name!r}. {nearest(name, known)}{cure}"
+
+
+def _no_list(key: str, overrides: Iterable[str]) -> str:
+    pairs = (override.lstrip("+").partition("=") for override in overrides)
+    found = next((value for name, _, value in pairs if name == key), "")
+    cure = "..." if found.startswith("{") else found or "..."
+    return f"{key}: {f'found {found}, ' if found else ''}expected a list: {key}=[{cure}]"
 
 
 def _neighbours(key: str, command: str, overrides: Iterable[str]) -> tuple[str, list[str]]:

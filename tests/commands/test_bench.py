@@ -235,6 +235,7 @@ def test_words_that_are_wrong_fail_a_strict_suite(
     ("words", "message"),
     [
         (["peers=[nativ]"], "no contender 'nativ'. Did you mean 'native'"),
+        (["peers=native"], "error: peers: found native, expected a list: peers=[native]"),
         (["subject=envcly"], "Did you mean 'envcli'"),
         (["clock=sun"], "no clock 'sun'. There are: cpu, wall."),
         (["repetitions=0"], "repetitions: found 0"),

@@ -47,6 +47,8 @@ def said(*words: str) -> str:
         (["max_steps=abc"], "max_steps: found 'abc', expected a whole number."),
         (["from_pixels=maybe"], "from_pixels: found 'maybe', expected true or false."),
         (["max_steps=null"], "max_steps: found null, expected a value."),
+        (["env_list=cartpole"], "env_list: found cartpole, expected a list: env_list=[cartpole]"),
+        (["env_list={a: 1}"], "env_list: found {a: 1}, expected a list: env_list=[...]"),
         (["a=[b"], "cannot read 'a=[b'. Put it in single quotes if it holds brackets, spaces or commas."),
     ],
 )
@@ -80,6 +82,11 @@ def test_a_preset_that_forgets_its_first_line_is_told_which(preset: Path) -> Non
 def test_a_key_that_a_preset_misspells_is_told_with_its_file(preset: Path) -> None:
     preset.write_text("# @package _global_\nmax_stepz: 5\n")
     assert said("experiment=mine").startswith("experiment/mine.yaml: no key 'max_stepz'. Did you mean 'max_steps'")
+
+
+def test_a_value_where_a_preset_must_list_some_is_told(preset: Path) -> None:
+    preset.write_text("# @package _global_\nenv_list: cartpole\n")
+    assert said("experiment=mine") == "env_list: expected a list: env_list=[...]"
 
 
 def test_a_file_that_is_no_yaml_is_told_with_its_line(preset: Path) -> None:
