@@ -12,22 +12,23 @@ from envcli.terminal.answer import near
 
 __all__ = ["Baseline"]
 
+_MACHINE = ("cpu", "cores")
 _SAME = ("subject", "clock", "workload", "settings.threads")  # or the numbers cannot be compared
 
 
 class Baseline:
-    """The ``bench.json`` of a run folder.
+    """The ``bench.json`` of a run folder, which may be named itself.
 
     Raises:
         ConfigError: there is none.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._then = read_json(folder / "bench.json")
+        self.folder = folder.parent if folder.is_file() else folder
+        self._then = read_json(self.folder / "bench.json")
         if "contenders" not in self._then:
             raise ConfigError(
-                f"baseline: found no {near(folder)}/bench.json of one workload, expected a folder of envcli bench"
+                f"baseline: found no {near(self.folder)}/bench.json of one workload, expected a folder of envcli bench"
             )
 
     def require_same(self, now: dict[str, Any]) -> None:  # Any: what JSON can hold
@@ -41,6 +42,16 @@ class Baseline:
     def slowdown(self, now: dict[str, Any]) -> float:  # Any: see above
         """How many times as long a step of the subject takes now: 1.1 is a tenth longer."""
         return self._speed(self._then) / self._speed(now)
+
+    def notes(self, now: dict[str, Any]) -> list[str]:  # Any: see above
+        """How slow it is now, and whether that may be the machine."""
+        where = near(self.folder)
+        found = [f"a step takes {self.slowdown(now):.3g} times as long as in {where}"]
+        then, here = ([data["machine"][name] for name in _MACHINE] for data in (self._then, now))
+        if then != here:
+            was, is_ = (f"{cores} cores of {cpu}" for cpu, cores in (then, here))
+            found.append(f"{where} was measured on another machine, which may be all the difference: {was}, now {is_}")
+        return found
 
     def judge(self, now: dict[str, Any], most: float) -> None:  # Any: see above
         """Raise `EnvcliError` if the subject is more than ``most`` times as slow as then."""

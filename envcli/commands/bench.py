@@ -62,7 +62,7 @@ class Config(EnvConfig):
     clock: str = key("wall", "what speeds and ratios are made of: wall, or cpu (all processes together)")
     threads: int = key(1, "that one operation of torch or numpy may use")
     timeout: float = key(600.0, "seconds that a contender may take to be ready, or for a repetition")
-    baseline: str | None = key(None, "a run folder of an earlier envcli bench")
+    baseline: str | None = key(None, "a run folder of an earlier envcli bench, or its bench.json")
     max_slowdown: float = key(1.1, "with baseline: fail if a step takes more than so many times as long")
     strict: bool = key(
         False, "with suite: fail if a promise is missed, or its workload fails; not if a library is missing"
@@ -126,9 +126,8 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     parts = _measure(cfg, folder, result)
     result["notes"] = report.notes(result)
     if baseline is not None:
-        slowdown = baseline.slowdown(result)
-        result["slowdown"] = slowdown
-        result["notes"].append(f"a step takes {slowdown:.3g} times as long as in {near(baseline.folder)}")
+        result["slowdown"] = baseline.slowdown(result)
+        result["notes"] += baseline.notes(result)
     write_json(folder.path / "bench.json", result)
     found = result["contenders"][cfg.subject]["steps_per_second"]
     speed: float = found["median"]
