@@ -29,9 +29,9 @@ def compared(
 
 def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per_step: int | None) -> Data:
     speed = summary(speeds(found, clock))
-    ratio = {name: with_spread(ratios(ours, found, name)) for name in ("wall", "cpu")}
+    ratio = {name: with_spread(ratios(ours, found, name), len(found)) for name in ("wall", "cpu")}
     return {
-        "steps_per_second": with_spread(speed),
+        "steps_per_second": with_spread(speed, len(found)),
         "frames_per_second": None if frames_per_step is None else speed.median * frames_per_step,
         "wall_us_per_step": statistics.median(1e6 * s.wall / s.steps for s in found),
         "cpu_us_per_step": statistics.median(1e6 * s.cpu / s.steps for s in found),
@@ -40,9 +40,9 @@ def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per
     }
 
 
-def with_spread(found: Summary) -> Data:
-    """For JSON."""
-    return {**asdict(found), "spread": found.spread}
+def with_spread(found: Summary, count: int) -> Data:
+    """For JSON. ``count``: of how many values; a single one knows no spread."""
+    return {**asdict(found), "spread": found.spread if count > 1 else None}
 
 
 def notes(result: Data) -> list[str]:
@@ -73,7 +73,7 @@ def table(result: Data) -> RenderableType:
         drawn.add_column(column, justify="right")
     for name, data in result["contenders"].items():
         speed = data["steps_per_second"]
-        cells = [number(round(speed["median"])), percent(speed["spread"])]
+        cells = [number(round(speed["median"])), _spread(speed)]
         cells += [_whole(data["frames_per_second"])] if several else []
         cells += [three_digits(data[f"{name}_us_per_step"]) for name in ("wall", "cpu")]
         cells += [_ratio(data, result) if name != result["subject"] else ""]
@@ -97,7 +97,12 @@ def percent(share: float) -> str:
 
 def _ratio(data: Data, result: Data) -> str:
     ratio = data["subject_is"][result["clock"]]
-    return f"{three_digits(ratio['median'])}x ±{percent(ratio['spread'])}"
+    spread = f" ±{_spread(ratio)}" if _spread(ratio) else ""
+    return f"{three_digits(ratio['median'])}x{spread}"
+
+
+def _spread(found: Data) -> str:
+    return "" if found["spread"] is None else percent(found["spread"])
 
 
 def three_digits(value: float) -> str:
@@ -132,11 +137,13 @@ def below(result: Data) -> list[str]:
     changed = ", ".join(f"{name}={in_one_line(value)}" for name, value in (result.get("variant") or {}).items())
     variant = [f"variant: {result['subject']} with {changed}"] if changed else []
     clock = "CPU time of all processes together" if result["clock"] == "cpu" else "wall time"
+    one = settings["repetitions"] == 1
+    spread = "" if one else "medians, ± half the distance between the quartiles; "
     return [
         *variant,
-        f"{settings['repetitions']} repetitions in turn, each of {result['steps']:,} steps of each env, "
-        f"again and again for {settings['seconds']:g} s",
-        f"medians, ± half the distance between the quartiles; speeds and ratios by {clock}",
+        f"{settings['repetitions']} repetition{'' if one else 's'} in turn, "
+        f"each of {result['steps']:,} steps of each env, again and again for {settings['seconds']:g} s",
+        f"{spread}speeds and ratios by {clock}",
         f"{threads} thread{'s' if threads > 1 else ''} for each operation; "
         "memory: peak of the process + of each it started",
         machine.line(result["machine"]),

@@ -71,11 +71,11 @@ def below(found: Breakdown) -> list[str]:
     """How sure one can be of it."""
     missed = abs(found.unaccounted) / found.us
     doubt = "note: so much is not accounted for that the machine was too noisy, or a step too short: more repetitions="
+    varies = "" if found.spread is None else f", which varies by ±{percent(found.spread)}"
     return [
         f"clocks: {found.calls:.3g} calls of timed functions a step, {three_digits(found.clocks_us)} us, taken off; "
         f"with them a step takes {found.slowdown:.3g} times as long",
-        f"the parts sum to {percent(1 - found.unaccounted / found.us)} of a step without clocks, which varies by "
-        f"±{percent(found.spread)}",
+        f"the parts sum to {percent(1 - found.unaccounted / found.us)} of a step without clocks{varies}",
         *([doubt] if missed > _DOUBTFUL else []),
     ]
 

@@ -35,7 +35,7 @@ class Breakdown:
     Attributes:
         envs: how many.
         us: microseconds it takes, without clocks.
-        spread: half the distance between the quartiles of that, as a share of it.
+        spread: half the distance between the quartiles of that, as a share of it; None of a single one.
         slowdown: how many times as long it takes with the clocks.
         clocks_us: what the clocks are said to take of it, which is taken off the parts.
         calls: timed calls in it, of all processes.
@@ -45,7 +45,7 @@ class Breakdown:
 
     envs: int
     us: float
-    spread: float
+    spread: float | None
     slowdown: float
     clocks_us: float
     calls: float
@@ -92,7 +92,7 @@ def broken_down(
     return Breakdown(
         envs,
         whole,
-        spread.spread,
+        spread.spread if len(us) > 1 else None,
         typical(one.us for one in rounds) / whole,
         typical(one.clocks for one in rounds),
         statistics.median(one.calls for one in rounds),

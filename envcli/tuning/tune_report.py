@@ -27,8 +27,8 @@ def as_data(found: Tuned, work: Workload) -> Data:
     finalists: list[Data] = [
         {
             "setting": asdict(one.setting),
-            "speed": with_spread(one.speed),
-            "fastest_is": with_spread(one.behind),
+            "speed": with_spread(one.speed, len(one.samples)),
+            "fastest_is": with_spread(one.behind, len(one.samples)),
             "samples": [asdict(sample) for sample in one.samples],
         }
         for one in found.finalists

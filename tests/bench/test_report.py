@@ -22,7 +22,7 @@ def result(  # Any: what JSON can hold
         }
     versions = {"envcli": "1", "python": "3", "torch": "2"}
     machine = {"date": "today", "cpu": "Toy", "cores": 2, "load": load, "versions": versions}
-    settings = {"repetitions": 3, "seconds": 0.3, "threads": 1}
+    settings = {"repetitions": len(ours), "seconds": 0.3, "threads": 1}
     about = {"name": "Toy-v0", "parallel": "processes", "envs": 8, "workers": 2, "steps": 100}
     found = {**about, "subject": "envcli", "clock": "wall", "settings": settings, "machine": machine}
     found["contenders"] = contenders
@@ -52,6 +52,15 @@ def test_the_title_says_how_many_envs() -> None:
 def test_frames_have_no_column_where_a_step_is_one() -> None:
     assert "frames/s" not in drawn(result([1.0], [2.0], frames=1))
     assert "frames/s" not in drawn(result([1.0], [2.0], frames=None))
+
+
+def test_one_sample_knows_no_spread() -> None:
+    found = result([0.5], [1.0])
+    assert found["contenders"]["envcli"]["steps_per_second"]["spread"] is None
+    text = drawn(found)
+    assert "±" not in text.replace("┃ ± ┃", "")
+    assert "1 repetition in turn" in text
+    assert "2 repetitions in turn" in drawn(result([0.5, 0.5], [1.0, 1.0]))
 
 
 def test_raw_samples_are_kept() -> None:
