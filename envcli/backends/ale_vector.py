@@ -208,7 +208,7 @@ class ALEVectorEnv(VectorBackend):
         shaped: Array = frames.reshape(self.num_envs, *self._shape)
         return shaped
 
-    def _note(self, t: int, info: Any) -> None:
+    def _note(self, t: int, info: Any, where: Array | None = None) -> None:
         if self._lives:
             self._next_lives[t] = info["lives"]
 

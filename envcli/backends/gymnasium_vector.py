@@ -156,11 +156,11 @@ class GymnasiumVectorEnv(VectorBackend):
     def _reset_row(self, t: int, where: Array | None) -> None:
         super()._reset_row(t, where)
         if self._pixels is not None:
-            self._pixels.show_first(t)
+            self._pixels.show_first(t, where)
 
-    def _note(self, t: int, info: Any) -> None:
+    def _note(self, t: int, info: Any, where: Array | None = None) -> None:
         if self._pixels is not None:
-            self._pixels.show_next(t)
+            self._pixels.show_next(t, where)
 
 
 def _restarted(engine: CartPoleVectorEnv, where: Array) -> Array:

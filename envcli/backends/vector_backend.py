@@ -180,7 +180,7 @@ class VectorBackend(Backend, ABC):
         self._flags.terminated[t] |= terminated & on
         self._flags.truncated[t] |= truncated & on
         self._flags.done[t] = now = ended | terminated | truncated
-        self._note(t, info)
+        self._note(t, info, on)
         return now
 
     # -- the engine -----------------------------------------------------------------------------------------------
@@ -201,8 +201,8 @@ class VectorBackend(Backend, ABC):
         self._sent = False
         return self._receive()
 
-    def _note(self, t: int, info: Any) -> None:  # Any: each engine's own
-        """What else row ``t`` of next shows, besides the observation."""
+    def _note(self, t: int, info: Any, where: Array | None = None) -> None:  # Any: each engine's own
+        """What else row ``t`` of next shows of the envs in ``where``, or of all, besides the observation."""
 
     def _refuse_options(self, library: str) -> None:
         """Of a reset, for an engine that takes none."""

@@ -10,7 +10,7 @@ import torch
 
 from envcli.errors import ConfigError
 from envcli.keys import Key
-from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.specs import Bounded, Composite
 
 __all__ = ["PIXELS", "FrameSize", "Pixels", "Unwritten", "frame_size", "image_spec"]
@@ -60,13 +60,21 @@ class Pixels:
         """Remember the rows of ``buffer``."""
         self._first, self._following = buffer.array(PIXELS), buffer.array(("next", *PIXELS))
 
-    def show_first(self, t: int) -> None:
-        """Row ``t`` of the root becomes the present frame."""
-        self._first[t] = self._render()
+    def show_first(self, t: int, where: Array | None = None) -> None:
+        """Row ``t`` of the root becomes the present frame: of the envs in ``where``, ``[batch]`` bool, or of all."""
+        self._show(self._first[t], where)
 
-    def show_next(self, t: int) -> None:
-        """Row ``t`` of next becomes the present frame."""
-        self._following[t] = self._render()
+    def show_next(self, t: int, where: Array | None = None) -> None:
+        """Row ``t`` of next becomes the present frame, see :meth:`show_first`."""
+        self._show(self._following[t], where)
+
+    def _show(self, row: Array, where: Array | None) -> None:
+        frames = self._render()
+        if where is None:
+            row[...] = frames
+        else:
+            for i in where.nonzero()[0]:
+                row[i] = frames[i]
 
 
 class Unwritten:

@@ -150,6 +150,32 @@ def test_frames_are_those_of_each_env() -> None:
     assert torch.equal(data["pixels"][:, 1], data["next", "pixels"][:, 0])
 
 
+@pytest.mark.parametrize("mode", ["sync", "vector_entry_point"])
+def test_the_last_frame_of_a_repeated_action_is_of_the_episode_that_it_ends(mode: str) -> None:
+    pytest.importorskip("pygame")
+    options: dict[str, Any] = {"vectorization_mode": mode, "from_pixels": True, "pixels_only": False}
+    with GymnasiumVectorEnv("CartPole-v1", 2, frame_skip=5, **options) as env:
+        env.set_seed(4)
+        following = env.rollout(25, break_when_any_done=False)["next"].flatten()
+    last = following[following["done"].squeeze(-1)]
+    assert len(last) > 5
+    single: Any = gymnasium.make("CartPole-v1", render_mode="rgb_array").unwrapped
+    single.reset()
+    for row in last:
+        single.state = row["observation"].double().numpy()
+        np.testing.assert_array_equal(row["pixels"], single.render())
+
+
+def test_the_first_frame_of_others_stays_where_some_begin_anew() -> None:
+    pytest.importorskip("pygame")
+    with GymnasiumVectorEnv("CartPole-v1", 2, from_pixels=True, pixels_only=False) as env:
+        begun = env.reset()
+        env.rand_step(begun.copy())
+        again = env.reset(begun.clone().set("_reset", torch.tensor([[True], [False]])))
+    assert not torch.equal(again["pixels"][0], begun["pixels"][0])
+    assert torch.equal(again["pixels"][1], begun["pixels"][1])
+
+
 # -- what is typed ----------------------------------------------------------------------------------------------------
 
 
