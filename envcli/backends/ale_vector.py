@@ -37,7 +37,9 @@ class ALEVectorEnv(VectorBackend):
     Keys, specs and defaults are those of :class:`~envcli.backends.ale.ALEEnv`, and where nothing is drawn at random
     (``repeat_action_probability=0``) the same actions give its frames and rewards bit for bit, with these exceptions:
     an episode that ends within a step shows the frame of the step before as its last; a life lost with
-    ``episodic_life`` is followed by a new game. There is no RAM to be seen, and no mode or difficulty to be set.
+    ``episodic_life`` is followed by a new game; and ``max_num_frames_per_episode`` does not count what a game plays by
+    itself at a reset (8 frames of AirRaid, 134 of NameThisGame, none of most), so that such a game is truncated later.
+    There is no RAM to be seen, and no mode or difficulty to be set.
 
     From YAML, ``transforms=atari`` is done by the engine (``native_transforms: true``): gray by ALE's palette, smaller
     by the mean of each area, black frames in the stack before the first one, and no-ops counted in frames and not in

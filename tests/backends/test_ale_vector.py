@@ -89,6 +89,18 @@ def test_a_game_that_is_cut_off_is_truncated() -> None:
     assert not following["terminated"].any()
 
 
+@pytest.mark.parametrize(("game", "own"), [("AirRaid", 8), ("Qbert", 0)])
+def test_frames_that_a_game_plays_by_itself_are_not_counted(game: str, own: int) -> None:
+    """A single console counts them."""
+    runs = []
+    for words, limit in ((["backend=ale", "parallel=serial"], 40 + own), (["backend=ale_vector"], 40)):
+        words = [f"backend.name={game}", *words, f"backend.max_num_frames_per_episode={limit}"]
+        runs.append(rollout(*words, steps=25))
+    assert runs[0]["next", "truncated"][0].flatten().nonzero().flatten().tolist() == [9, 19]
+    assert torch.equal(runs[0]["next", "done"], runs[1]["next", "done"])
+    assert torch.equal(runs[0]["pixels"], runs[1]["pixels"])
+
+
 def test_mistakes_are_explained() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'Pong'"):
         ALEVectorEnv("Pung")
