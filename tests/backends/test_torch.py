@@ -163,6 +163,17 @@ def test_every_batch_size_is_taken() -> None:
     assert pendulum(3).step(pendulum(3).rand_action(env.reset()))["next"].shape == ()
 
 
+@pytest.mark.parametrize("batch", [(), (4,)])
+def test_one_branches_within_transforms_whatever_the_batch_size(batch: tuple[int, ...]) -> None:
+    env = TransformedEnv(cart_pole(*batch), StepCounter())
+    start = env.reset().reshape(-1)[0]
+    data = env.rollout(5, auto_reset=False, tensordict=start.expand(100).clone())
+    assert data["action"].shape == (100, 5, 2)
+    assert data["step_count"][0].flatten().tolist() == [0, 1, 2, 3, 4]
+    assert env.rand_step(start.expand(3, 2).clone())["next", "step_count"].shape == (3, 2, 1)
+    assert env.rand_action()["action"].shape == (*batch, 2)
+
+
 def test_a_step_can_be_mapped() -> None:
     env = cart_pole()
     many = env.rand_action(env.reset().expand(6).clone())
