@@ -15,7 +15,8 @@ from envcli.backends.backend import step_limit
 from envcli.backends.brax_world import BraxWorld, Moment, as_tensor, names, native
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_paces import Answer
-from envcli.envs.unrolled import stacked
+from envcli.envs.network import on_tensordicts
+from envcli.envs.unrolled import Acts, stacked
 from envcli.errors import ConfigError
 from envcli.keys import DONE_FAMILY
 from envcli.memory.buffer import Array
@@ -150,10 +151,11 @@ class BraxEnv(VectorBackend):
             raise ValueError(f"unroll: steps must be at least 1, found {steps}")
         if self._repeat > 1:
             raise ConfigError(f"unroll: expected no frame_skip, found {self._repeat}")
+        acts: Acts = self.rand_action if policy is None else on_tensordicts(policy, self)
         shown, made = self.reset(), []
         floats = as_tensor(self._moment.floats)
         for _ in range(steps):
-            acted = self.rand_action(shown) if policy is None else policy(shown)
+            acted = acts(shown)
             acted = shown if acted is None else acted  # it has written into that
             floats, following = self._felt(floats, acted)
             made.append(acted.set("next", following))

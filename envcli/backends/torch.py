@@ -11,6 +11,7 @@ from tensordict import TensorDictBase
 
 from envcli.backends.backend import Backend, step_limit
 from envcli.dynamics.dynamics import Dynamics
+from envcli.envs.network import on_tensordicts
 from envcli.envs.rollout import Callback
 from envcli.envs.unrolled import unrolled
 from envcli.errors import ConfigError, UnknownName
@@ -275,7 +276,8 @@ class TorchEnv(Backend):
         """
         if steps < 1:
             raise ValueError(f"unroll: steps must be at least 1, found {steps}")
-        return unrolled(self, steps, self.reset() if tensordict is None else tensordict.copy(), policy)
+        acts = None if policy is None else on_tensordicts(policy, self)
+        return unrolled(self, steps, self.reset() if tensordict is None else tensordict.copy(), acts)
 
     # -- on rows --------------------------------------------------------------------------------------------------
 

@@ -117,6 +117,15 @@ def test_gradients_reach_the_actions_before_a_reward() -> None:
     torch.testing.assert_close(push.grad, expected)
 
 
+def test_gradients_reach_a_network() -> None:
+    network = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        network.weight.zero_()
+    drift().unroll(3, network)["next", "reward"].sum().backward()
+    assert network.weight.grad is not None
+    assert (network.weight.grad != 0).any()
+
+
 def test_a_graph_ends_where_an_episode_does() -> None:
     env, push = drift(1), torch.ones(2, requires_grad=True)
     data = env.unroll(30, lambda td: td.set("action", push.expand(1, 2)))

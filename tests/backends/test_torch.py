@@ -296,6 +296,18 @@ def test_a_policy_of_an_unrolled_env_may_return_nothing() -> None:
     assert (env.unroll(3, policy)["action"] == 1).all()
 
 
+def test_a_network_unrolls_an_env_as_it_leads_a_rollout() -> None:
+    network, env = nn.Linear(3, 1), pendulum(4)
+    start = env.reset()
+    data = env.unroll(5, network, start)
+    led = env.rollout(5, network, auto_reset=False, tensordict=start)
+    torch.testing.assert_close(data["next", "state"].detach(), led["next", "state"])
+    data["next", "reward"].sum().backward()
+    assert network.weight.grad is not None
+    with pytest.raises(TypeError, match="policy: expected a callable that takes a TensorDict, found a int"):
+        env.unroll(5, 3)  # type: ignore[arg-type]
+
+
 def test_an_unrolled_env_begins_anew_where_it_was_done() -> None:
     env = pendulum(2, max_episode_steps=3)
     assert env.unroll(7)["elapsed_steps"][0].flatten().tolist() == [0, 1, 2, 0, 1, 2, 0]
