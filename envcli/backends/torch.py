@@ -48,10 +48,12 @@ class TorchEnv(Backend):
     torch.Size([3, 5, 3])
 
     Args:
-        dynamics: the laws of the world; its physical parameters may be tensors that require gradients.
+        dynamics: the laws of the world; its physical parameters may be tensors, one number or ``[*batch]``, and require
+            gradients. Those that bound actions or observations bound them in the specs, env by env.
         batch_size: ``[*batch]``.
         params: names of physical parameters that come in with the TensorDict instead, ``[*batch]`` each, under
-            ``"params"``. A reset keeps what it is given of them, and fills in those of ``dynamics``.
+            ``"params"``. A reset keeps what it is given of them, and fills in those of ``dynamics``. Specs and
+            ``step_seconds`` stay those of ``dynamics``: give it the widest bounds, since an action beyond is refused.
         max_episode_steps: an episode is truncated after so many steps; None: as of gymnasium's id; 0: never.
         categorical_action_encoding: choices as numbers and not as one-hot vectors.
         dtype: of states and parameters, float32 or float64.
@@ -60,7 +62,8 @@ class TorchEnv(Backend):
 
     Raises:
         UnknownName: no such parameter.
-        ConfigError: ``max_episode_steps`` or ``frame_skip`` is no count, or ``dtype`` no such dtype.
+        ConfigError: ``max_episode_steps`` or ``frame_skip`` is no count, ``dtype`` no such dtype, or a physical
+            parameter a tensor of another batch size.
     """
 
     library: ClassVar[str] = "torch"

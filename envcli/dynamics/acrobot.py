@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from envcli.dynamics.dynamics import Dynamics, Scalar, columns, joined
+from envcli.dynamics.dynamics import Dynamics, Scalar, clock, columns, joined
 from envcli.specs import Bounded, Categorical, TensorSpec
 
 __all__ = ["Acrobot"]
@@ -53,9 +53,9 @@ class Acrobot(Dynamics):
     _speed_1, _speed_2 = 4 * math.pi, 9 * math.pi
 
     @property
-    def step_seconds(self) -> float:
+    def step_seconds(self) -> float | None:
         """``dt``."""
-        return float(self.dt)
+        return clock(self.dt)
 
     @property
     def observation_spec(self) -> TensorSpec:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from envcli.dynamics.dynamics import Dynamics, Scalar, along, columns, joined
+from envcli.dynamics.dynamics import Dynamics, Scalar, along, bounds, clock, columns, joined
 from envcli.specs import Bounded, Categorical, TensorSpec
 
 __all__ = ["CartPole"]
@@ -51,15 +51,14 @@ class CartPole(Dynamics):
     sutton_barto_reward: bool = False
 
     @property
-    def step_seconds(self) -> float:
+    def step_seconds(self) -> float | None:
         """``tau``."""
-        return float(self.tau)
+        return clock(self.tau)
 
     @property
     def observation_spec(self) -> TensorSpec:
         """See :class:`Dynamics`. Twice as wide as the thresholds."""
-        wide, lean = float(self.x_threshold) * 2, float(self.theta_threshold_radians) * 2
-        high = torch.tensor([wide, math.inf, lean, math.inf])
+        high = bounds(self.x_threshold * 2, math.inf, self.theta_threshold_radians * 2, math.inf)
         return Bounded(-high, high, dtype=torch.float32)
 
     @property

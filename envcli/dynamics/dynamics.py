@@ -13,7 +13,7 @@ from torch import Tensor
 from envcli.errors import UnknownName
 from envcli.specs import TensorSpec
 
-__all__ = ["Dynamics", "Scalar", "along", "columns", "joined"]
+__all__ = ["Dynamics", "Scalar", "along", "bounds", "clock", "columns", "joined"]
 
 Scalar: TypeAlias = float | Tensor
 """A physical parameter: a number for all envs, or a tensor ``[*lead]``, one for each; gradients reach it."""
@@ -45,18 +45,21 @@ class Dynamics(ABC):
 
     @property
     def step_seconds(self) -> float | None:
-        """How long a step takes in the world's own time, in seconds; None where it has no clock."""
+        """How long a step takes in the world's own time, in seconds; None without a clock, or where envs differ."""
         return None
 
     @property
     @abstractmethod
     def observation_spec(self) -> TensorSpec:
-        """What ``observe`` gives for one env."""
+        """What ``observe`` gives for one env, ``[numbers]``; where bounds differ, for each, ``[*lead, numbers]``."""
 
     @property
     @abstractmethod
     def action_spec(self) -> TensorSpec:
-        """What ``step`` takes for one env: a ``Categorical`` of shape ``[]``, or a ``Bounded`` of shape ``[size]``."""
+        """What ``step`` takes for one env: a ``Categorical`` of shape ``[]``, or a ``Bounded`` of shape ``[size]``.
+
+        Where bounds differ, for each, ``[*lead, size]``.
+        """
 
     @abstractmethod
     def start(self, uniform: Tensor) -> Tensor:
@@ -112,6 +115,20 @@ def joined(*numbers: Tensor) -> Tensor:
     all the rest of a step of CartPole takes 150.
     """
     return torch.stack(numbers).movedim(0, -1)
+
+
+def bounds(*numbers: Scalar) -> Tensor:
+    """``numbers`` as a bound of a spec, ``[size]``, or of tensors ``[*lead, size]``; on the host, without a graph."""
+    tensors = [torch.as_tensor(number, dtype=torch.float32).detach().cpu() for number in numbers]
+    return torch.stack(torch.broadcast_tensors(*tensors), -1)  # type: ignore[no-untyped-call]  # torch's own
+
+
+def clock(seconds: Scalar) -> float | None:
+    """``seconds``, if they are the same for all envs."""
+    if not isinstance(seconds, Tensor):
+        return float(seconds)
+    found = set(seconds.flatten().tolist())
+    return float(found.pop()) if len(found) == 1 else None
 
 
 def along(parameter: Scalar) -> Scalar:

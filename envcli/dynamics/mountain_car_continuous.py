@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from envcli.dynamics.dynamics import Dynamics, Scalar, columns, joined
+from envcli.dynamics.dynamics import Dynamics, Scalar, bounds, columns, joined
 from envcli.specs import Bounded, TensorSpec
 
 __all__ = ["MountainCarContinuous"]
@@ -46,8 +46,8 @@ class MountainCarContinuous(Dynamics):
     @property
     def observation_spec(self) -> TensorSpec:
         """See :class:`Dynamics`."""
-        speed = float(self.max_speed)
-        return Bounded([self._left, -speed], [self._right, speed], dtype=torch.float32)
+        low, high = bounds(self._left, -self.max_speed), bounds(self._right, self.max_speed)
+        return Bounded(low, high, dtype=torch.float32)
 
     @property
     def action_spec(self) -> TensorSpec:

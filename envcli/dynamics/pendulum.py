@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from envcli.dynamics.dynamics import Dynamics, Scalar, columns, joined
+from envcli.dynamics.dynamics import Dynamics, Scalar, bounds, clock, columns, joined
 from envcli.specs import Bounded, TensorSpec
 
 __all__ = ["Pendulum"]
@@ -45,21 +45,21 @@ class Pendulum(Dynamics):
     max_torque: Scalar = 2.0
 
     @property
-    def step_seconds(self) -> float:
+    def step_seconds(self) -> float | None:
         """``dt``."""
-        return float(self.dt)
+        return clock(self.dt)
 
     @property
     def observation_spec(self) -> TensorSpec:
         """See :class:`Dynamics`."""
-        high = torch.tensor([1.0, 1.0, float(self.max_speed)])
+        high = bounds(1.0, 1.0, self.max_speed)
         return Bounded(-high, high, dtype=torch.float32)
 
     @property
     def action_spec(self) -> TensorSpec:
         """See :class:`Dynamics`."""
-        high = float(self.max_torque)
-        return Bounded(-high, high, shape=(1,), dtype=torch.float32)
+        high = bounds(self.max_torque)
+        return Bounded(-high, high, dtype=torch.float32)
 
     def start(self, uniform: Tensor) -> Tensor:
         """Any angle, and a velocity of [-1, 1)."""

@@ -60,10 +60,14 @@ class Task:
     # -- what its values look like --------------------------------------------------------------------------------
 
     def specs(self, lead: torch.Size, device: torch.device | None) -> dict[str, Composite]:
-        """Family -> spec of as many envs as ``lead`` says."""
+        """Family -> spec of as many envs as ``lead`` says.
+
+        Raises ConfigError where a physical parameter is not of so many.
+        """
+        self._require_fit(lead)
         state = Unbounded([*lead, self.dynamics.state_size], device=device, dtype=self.dtype)
         kept: dict[str, TensorSpec] = {"state": state, "elapsed_steps": Unbounded([*lead, 1], dtype=torch.int64)}
-        shown = {"observation": _expanded(self.dynamics.observation_spec, lead), **kept}
+        shown = {"observation": _of_each(self.dynamics.observation_spec, lead, 1), **kept}
         if self.params:
             number = Unbounded(lead, dtype=self.dtype)
             kept["params"] = Composite(dict.fromkeys(self.params, number), shape=lead)
@@ -77,11 +81,24 @@ class Task:
         return {**specs, "done": done_family(lead, device)}
 
     def action_spec(self, lead: torch.Size) -> TensorSpec:
-        """Of the actions of as many envs as ``lead`` says, on the host."""
+        """Of the actions of as many envs as ``lead`` says, on the host. Raises as :meth:`specs` does."""
+        self._require_fit(lead)
         spec = self.dynamics.action_spec
         if self.one_hot and isinstance(spec, Categorical):
             spec = OneHot(int(spec.n), dtype=torch.int64)
-        return _expanded(spec, lead)
+        return _of_each(spec, lead, 1 if spec.ndim else 0)
+
+    def _require_fit(self, lead: torch.Size) -> None:
+        for name, value in vars(self.dynamics).items():
+            if not isinstance(value, Tensor):
+                continue
+            try:
+                value.expand(lead)
+            except RuntimeError:
+                raise ConfigError(
+                    f"{name} of {self.dynamics.name}: found a tensor {list(value.shape)}, expected one number, or one "
+                    f"for each env of batch_size {list(lead)}. Give batch_size={list(value.shape)}"
+                ) from None
 
     def given_state(self, options: Mapping[str, Any]) -> Tensor | None:
         """What the ``options`` of a reset tell it to begin with, ``[*batch, size]``; None: with what is drawn."""
@@ -134,9 +151,9 @@ class Task:
         return {"observation": self.dynamics.observe(state).float(), "state": state, "elapsed_steps": elapsed}
 
 
-def _expanded(leaf: TensorSpec, lead: torch.Size) -> TensorSpec:
-    """``leaf`` of one env for ``[*lead]`` of them."""
-    return leaf.expand(*lead, *leaf.shape)
+def _of_each(leaf: TensorSpec, lead: torch.Size, ndim: int) -> TensorSpec:
+    """``leaf``, whose values have ``ndim`` dimensions, of one env or of all, for ``[*lead]`` of them."""
+    return leaf.expand(*lead, *leaf.shape[leaf.ndim - ndim :])
 
 
 def _number(one_hot: Tensor) -> Tensor:

@@ -13,7 +13,18 @@ from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torch import nn
 
-from envcli import CartPole, Pendulum, SerialEnv, StepCounter, TransformedEnv, build, load_rollout
+from envcli import (
+    Acrobot,
+    CartPole,
+    Dynamics,
+    MountainCarContinuous,
+    Pendulum,
+    SerialEnv,
+    StepCounter,
+    TransformedEnv,
+    build,
+    load_rollout,
+)
 from envcli.backends.torch import TorchEnv
 from envcli.errors import ActionError, ConfigError, SpecError, UnknownName
 from envcli.testing.contract import EnvContract
@@ -254,6 +265,58 @@ def test_parameters_last_through_a_rollout_and_its_resets() -> None:
     speeds, later = still["state"][0, :, 1], still["next", "state"][0, :, 1]
     assert torch.equal(speeds, later)  # nothing pulls where there is no gravity
     assert not torch.equal(still["state"][1, :, 1], still["next", "state"][1, :, 1])
+
+
+def test_a_parameter_that_bounds_a_spec_may_differ_from_env_to_env() -> None:
+    torque, speed = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([[1.5], [4.0]])
+    with TorchEnv(Pendulum(max_torque=torque, max_speed=speed), batch_size=[2, 2]) as env:
+        assert env.action_spec.high.squeeze(-1).tolist() == [[1, 2], [1, 2]]
+        assert env.observation_spec["observation"].high[..., 2].tolist() == [[1.5, 1.5], [4, 4]]
+        data = env.rollout(50)
+        for t, moment in enumerate(data.unbind(-1)):
+            assert env.action_spec.is_in(moment["action"]), t
+            assert env.observation_spec["observation"].is_in(moment["observation"]), t
+        assert data["action"][:, 1].max() > 1
+        with pytest.raises(ActionError):
+            env.step(env.reset().set("action", torch.full((2, 2, 1), 1.5)))
+        kept = env.unroll(2, lambda td: td.set("action", env.action_spec.high.clone()))
+        kept["next", "reward"].sum().backward()
+        assert torque.grad is not None
+
+
+@pytest.mark.parametrize("kind", [Acrobot, CartPole, MountainCarContinuous, Pendulum])
+def test_a_batch_of_other_worlds_is_as_many_single_envs(kind: type[Dynamics]) -> None:
+    for name, value in vars(kind()).items():
+        if isinstance(value, bool):
+            continue
+        values = [value, value + 0.01]
+        runs = []
+        for parameter, batch in ((torch.tensor(values), [2]), *((torch.tensor(number), []) for number in values)):
+            with TorchEnv(kind(**{name: parameter}), batch_size=batch, frame_skip=2) as env:
+                env.set_seed(3, static_seed=True)
+                runs.append((env, env.rollout(3, lambda td: td.set("action", env.action_spec.zero()))))
+        (many, together), *alone = runs
+        for i, (one, data) in enumerate(alone):
+            for key in ("state", "observation"):
+                torch.testing.assert_close(together["next", key][i], data["next", key], msg=name)
+            for family in ("action", "observation"):
+                assert many._spec(family)[i] == one._spec(family), name
+        alike = name not in ("dt", "tau")
+        assert (many.step_seconds == alone[0][0].step_seconds) is alike
+
+
+def test_a_parameter_of_other_envs_is_named() -> None:
+    torque = torch.tensor([1.0, 2.0])
+    expected = (
+        r"max_torque of Pendulum-v1: found a tensor \[2\], expected one .* batch_size \[3\]\. Give batch_size=\[2\]"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        TorchEnv(Pendulum(max_torque=torque), batch_size=[3])
+    env = TorchEnv(Pendulum(max_torque=torque), batch_size=[2])
+    many = env.reset()[0].expand(3).clone()
+    for use in (env.rand_step, lambda td: env.rollout(2, tensordict=td, auto_reset=False)):
+        with pytest.raises(ConfigError, match=expected):
+            use(many.clone())
 
 
 def test_parameters_that_are_not_taken_are_named() -> None:

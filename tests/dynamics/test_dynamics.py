@@ -118,6 +118,21 @@ def test_every_parameter_may_differ_from_env_to_env(kind: type[Dynamics]) -> Non
         assert reward.shape == terminated.shape == (4,)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_specs_and_clocks_are_of_each_env(kind: type[Dynamics]) -> None:
+    plain = kind()
+    for name, value in vars(plain).items():
+        if isinstance(value, bool):
+            continue
+        one, each = (plain.replace({name: torch.tensor(numbers)}) for numbers in (value, [value, value + 1]))
+        assert one.observation_spec == plain.observation_spec
+        assert one.action_spec == plain.action_spec
+        assert one.step_seconds == pytest.approx(plain.step_seconds)
+        first: Any = each.observation_spec
+        assert (first[0] if first.ndim > 1 else first) == plain.observation_spec
+        assert each.step_seconds in (None, plain.step_seconds)
+
+
 def test_gradients_reach_parameters_states_and_actions() -> None:
     length = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
     state = torch.tensor([[0.3, 0.1], [1.0, -0.5]], dtype=torch.float64, requires_grad=True)
