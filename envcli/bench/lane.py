@@ -77,7 +77,8 @@ class Lane:
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
-        self.start_seconds, self.frames_per_step = float(answer["seconds"]), answer["frames"]
+        self.start_seconds = float(answer["seconds"])
+        self.envs, self.frames_per_step = answer["envs"], answer["frames"]
 
     def actions(self, path: Path) -> Workload:
         """The work with the actions that this contender takes, written to ``path``, if they can be said."""

@@ -31,6 +31,7 @@ class Measured:
         about: start-up seconds, memory and frames of a step, for JSON.
         left_out, failed: who does not take part, or failed on the way -> why.
         clocked: samples of the subject with clocks in its layers, and what those say of each; empty without.
+        envs: how many the subject has.
     """
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Measured:
     left_out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     clocked: tuple[list[Sample], list[dict[str, Any]]] = ([], [])  # Any: see above
+    envs: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Measurement:
                 frames = (runner if runner.name == VARIANT else lanes[0]).frames_per_step  # peers do the subject's work
                 about = {"start_seconds": runner.start_seconds, "memory": runner.memory(), "frames_per_step": frames}
                 found.about[runner.name] = about
+            found.envs = lanes[0].envs
         return found
 
     def _lanes(

@@ -49,8 +49,8 @@ class Runner:
             self._layers = Layers()
             self._clocked = cls(Workload(**work))
             self._layers.remove()
-        frames = self._contender.frames_per_step
-        return {"seconds": seconds, "steps": self._contender.env_steps, "frames": frames}
+        told = {"envs": self._contender.envs, "frames": self._contender.frames_per_step}
+        return {"seconds": seconds, "steps": self._contender.env_steps, **told}
 
     def rebuild(self, work: Answer) -> Answer:
         """Close it, and build the same contender for other work; its imports are paid for already."""

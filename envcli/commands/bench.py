@@ -200,14 +200,14 @@ def _measure(cfg: Config, folder: RunFolder, result: dict[str, Any]) -> Any:  # 
         found = Measurement(cfg.subject, work, variant, cfg.peers or (), cfg.profile, **given).run(logs, tell)
     frames = {name: about["frames_per_step"] for name, about in found.about.items()}
     contenders = report.compared(found.samples, cfg.subject, cfg.clock, frames)
-    result["frames_per_step"] = frames[cfg.subject]
+    result["envs"], result["frames_per_step"] = found.envs, frames[cfg.subject]
     result["contenders"] = {name: {**data, **found.about[name]} for name, data in contenders.items()}
     result["left_out"], result["failed"] = found.left_out, found.failed
     clocked, readings = found.clocked
     if not clocked:
         return None
     paths = [f"{place}.{name}" for place in ("transforms", "outer_transforms") for name in getattr(cfg, place)]
-    parts = breakdown.broken_down(found.samples[cfg.subject], clocked, readings, work.envs, paths)
+    parts = breakdown.broken_down(found.samples[cfg.subject], clocked, readings, found.envs, paths)
     result["profile"] = {**parts.as_data(), "advice": advice(parts, work)}
     return parts
 

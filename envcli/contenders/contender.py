@@ -20,8 +20,9 @@ class Contender(ABC):
     """One way of doing a workload: built once, then timed again and again, in a process of its own.
 
     A subclass must write :meth:`run`. It may extend ``__init__`` (import its library, build its envs, seed them),
-    ``env_steps``, ``frames_per_step``, ``actions`` and ``close``. Its docstring says what is and what is not the same
-    work. Libraries that not everybody has are imported in ``__init__``, so that the file can be read without them.
+    ``env_steps``, ``envs``, ``frames_per_step``, ``actions`` and ``close``. Its docstring says what is and what is not
+    the same work. Libraries that not everybody has are imported in ``__init__``, so that the file can be read without
+    them.
 
     Raises:
         MissingDependency: from ``__init__``: the library is not installed.
@@ -41,9 +42,14 @@ class Contender(ABC):
         """One pass: ``work.steps`` steps, beginning with a reset, and with a reset wherever an episode ends."""
 
     @property
+    def envs(self) -> int:
+        """How many there are. Asked of the subject."""
+        return self.work.envs
+
+    @property
     def env_steps(self) -> int:
         """Env steps in one pass."""
-        return self.work.steps * self.work.envs
+        return self.work.steps * self.envs
 
     @property
     def frames_per_step(self) -> int | None:

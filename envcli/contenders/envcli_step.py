@@ -6,14 +6,13 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.bench.workload import Workload
-from envcli.builder import build, frames_per_step
-from envcli.contenders.contender import Array, Contender
-from envcli.specs import OneHot
+from envcli.contenders.contender import Array
+from envcli.contenders.our_contender import OurContender
 
 __all__ = ["EnvcliStepContender"]
 
 
-class EnvcliStepContender(Contender):
+class EnvcliStepContender(OurContender):
     """envcli with a policy: each action is asked for when its step is due, so workers get one message per step.
 
     Everything is stored, as in a rollout. The policy costs nothing but the call: it sets actions that were drawn when
@@ -21,11 +20,8 @@ class EnvcliStepContender(Contender):
     nothing.
     """
 
-    takes_different_envs = True
-
     def __init__(self, work: Workload) -> None:
         super().__init__(work)
-        self._env = build({**work.cfg, "seed": work.seed})
         torch.manual_seed(work.seed)
         drawn = self._env.rollout(work.steps, break_when_any_done=False).select(*self._env.action_keys)
         self._drawn, self._time = drawn, len(self._env.batch_size)
@@ -37,24 +33,9 @@ class EnvcliStepContender(Contender):
         self._policy.t = 0
         self._env.rollout(self.work.steps, self._policy, break_when_any_done=False)
 
-    @property
-    def frames_per_step(self) -> int | None:
-        """As the env says it."""
-        return self.work.frames_of(frames_per_step(self._env))
-
     def actions(self) -> Array | None:
-        """Those of the policy, as numbers where they are one-hot; None where a dict of them is taken."""
-        if list(self._env.action_keys) != ["action"]:
-            return None
-        taken = self._drawn["action"]
-        if isinstance(self._env.full_action_spec["action"], OneHot):
-            taken = taken.argmax(-1)
-        found: Array = taken.numpy(force=True)
-        return found if self._env.batch_size else found[None]
-
-    def close(self) -> None:
-        """Close the env."""
-        self._env.close()
+        """Those of the policy."""
+        return self._as_numbers(self._drawn)
 
 
 class _Known:

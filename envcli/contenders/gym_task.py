@@ -105,6 +105,8 @@ def _classic(node: dict[str, Any], repeat: int | None) -> GymTask:
     """The env of the same name and the same equations."""
     if others := [name for name in ("options", "params") if node.get(name)]:
         raise Unfit(f"gymnasium's classic control has no {', '.join(others)}")
+    if str(node["name"]) not in gymnasium.registry:
+        raise Unfit(f"gymnasium has no {node['name']}")
     limit = node.get("max_episode_steps")
     return GymTask(str(node["name"]), {} if limit is None else {"max_episode_steps": limit or -1}, repeat)
 
@@ -117,7 +119,7 @@ def gym_actions(work: Workload, given: Array | None, space: gymnasium.Space[Any]
     if given is not None and given.shape == (work.envs, work.steps, *(space.shape or ())):
         offset = np.asarray(getattr(space, "start", 0))
         numbers = (given + offset).astype(space.dtype) if offset.any() else given.astype(space.dtype)
-        for action in numbers.reshape(-1, *numbers.shape[2:]):
+        for action in (numbers.min((0, 1)), numbers.max((0, 1))):  # every space of numbers is bounded one by one
             if not space.contains(action):
                 raise Unfit(f"its actions are others: {space}, and the subject took {action}")
         return numbers

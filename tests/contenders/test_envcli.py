@@ -4,11 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from tensordict import TensorDictBase
 
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Contender
 from envcli.contenders.envcli import EnvcliContender
 from envcli.contenders.envcli_step import EnvcliStepContender
+from envcli.specs import OneHot
+from envcli.testing.toys import CountingEnv
 
 CARTPOLE = {"type": "gym", "name": "CartPole-v1"}
 SERIAL = {"type": "serial", "num_envs": 3}
@@ -74,4 +78,30 @@ def test_it_says_how_many_frames_a_step_takes(cls: type[Contender], cfg: dict[st
         pytest.importorskip("envpool")
     ours = cls(Workload(cfg, 2, 5))
     assert ours.frames_per_step == frames
+    ours.close()
+
+
+class Pairs(CountingEnv):
+    """A batch by itself, of choices that are bool."""
+
+    def __init__(self) -> None:
+        super().__init__([3, 4], [2])
+        self.action_spec = OneHot(3, (2, 3), dtype=torch.bool)
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        taken = tensordict["action"].float().argmax(-1, keepdim=True)
+        return super()._step(tensordict.empty().set("action", taken.float()))
+
+
+@pytest.mark.parametrize("cls", [EnvcliContender, EnvcliStepContender])
+@pytest.mark.parametrize("parallel", [{}, SERIAL])
+def test_an_env_of_ones_own_may_be_a_batch_by_itself(cls: type[Contender], parallel: dict[str, Any]) -> None:
+    cfg = {"backend": {"type": "custom", "name": f"{__name__}:Pairs"}, "parallel": parallel, "allow_imports": True}
+    ours = cls(Workload(cfg, 20, 5))
+    assert ours.envs == (6 if parallel else 2)
+    assert ours.env_steps == 20 * ours.envs
+    actions = ours.actions()
+    assert actions is not None
+    assert set(np.unique(actions)) == {0, 1, 2}
+    ours.run()
     ours.close()
