@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
 
-__all__ = ["leaf_paths", "renewed", "step_mdp"]
+__all__ = ["Begun", "begun_at", "leaf_paths", "renewed", "step_mdp"]
 
 
 def step_mdp(
@@ -78,15 +78,25 @@ def _merged(old: TensorDictBase | None, new: TensorDictBase | None, drop: dict[s
     return entries
 
 
-def renewed(old: TensorDictBase, fresh: TensorDictBase, where: torch.Tensor) -> TensorDict:
-    """The entries of ``fresh``: its own values where ``where``, ``[*batch]`` bool, those of ``old`` elsewhere.
+Begun: TypeAlias = Mapping[Key, torch.Tensor]
+"""Group -> ``[*batch, *part]`` bool, where its entries begin anew; of the others says the one of the root, ``()``."""
 
-    What ``old`` lacks is ``fresh`` everywhere.
+
+def begun_at(path: Key, begun: Begun) -> torch.Tensor:
+    """What ``begun`` says of ``path``: the group that is nearest above it."""
+    return next(begun[path[:n]] for n in reversed(range(len(path))) if path[:n] in begun)
+
+
+def renewed(old: TensorDictBase, fresh: TensorDictBase, begun: torch.Tensor | Begun) -> TensorDict:
+    """The entries of ``fresh``: its own values where ``begun`` says so, those of ``old`` elsewhere.
+
+    What ``old`` lacks is ``fresh`` everywhere. A single mask, ``[*batch]`` bool, speaks of all entries.
     """
     found = TensorDict({}, batch_size=fresh.batch_size, device=fresh.device)
     for path in leaf_paths(fresh):
         key = as_user_key(path)
         new, before = fresh.get(key), old.get(key, None)
+        where = begun if isinstance(begun, torch.Tensor) else begun_at(path, begun)
         mask = where.to(new.device).reshape(*where.shape, *[1] * (new.ndim - where.ndim))
         found.set(key, new if before is None else torch.where(mask, new, before))
     return found

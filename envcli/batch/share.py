@@ -21,6 +21,7 @@ from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.parts import has_parts
 
 __all__ = ["PHASES", "Share", "made"]
 
@@ -105,6 +106,7 @@ class Share:
             for path in buffer
             if path[0] != "next" and path not in actions and path not in flags
         ]
+        self._has_parts = has_parts(first)
         self._rollouts.clear()
         self._loss = Loss(first, buffer, restarted)
 
@@ -182,9 +184,23 @@ class Share:
         for source, target in self._moves:
             target[t + 1] = source[t]
         ended = self._ended(t)
-        if ended is not None:
-            self.note[1], self.note[2] = _RESET, t + 1
+        if ended is None:
+            return
+        self.note[1], self.note[2] = _RESET, t + 1
+        if self._has_parts:
+            self._begin_anew(t, ended)
+        else:
             self._reset_some(t + 1, ended)
+
+    def _begin_anew(self, t: int, ended: Array) -> None:
+        """The row after ``t`` of the envs that have ``ended`` in it, or of the parts of them that have."""
+        asked: Any = ended.reshape(len(self.envs), -1).any(axis=1)  # Any: as in _reset_some
+        for i in compress(range(len(self.envs)), asked.tolist()):
+            self.note[0] = i
+            if i in self._lost:
+                self._reset_one(i, t + 1, ended[i] if ended.ndim > 1 else None)
+            else:
+                self._rollout(i).begin_anew(t)
 
     def _ended(self, t: int) -> Array | None:
         """``[n, *batch]``: which envs are done in row ``t``; None: none of them."""
@@ -208,10 +224,8 @@ class Share:
         if self._touched:
             self._return()
         self.note[1] = _STEP
-        for i, env in enumerate(self.envs):
-            rollout = self._rollouts.get(i)
-            if rollout is None:
-                rollout = self._rollouts[i] = _NotedRollout(env, self._rows[i], self._buffer.steps, self.note)
+        for i in range(len(self.envs)):
+            rollout = self._rollout(i)
             self.note[0] = i
             t = start
             while t < stop:
@@ -227,6 +241,11 @@ class Share:
                 t, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, _LONGEST)
                 if self.stops_early():
                     return
+
+    def _rollout(self, i: int) -> Rollout:
+        if i not in self._rollouts:
+            self._rollouts[i] = _NotedRollout(self.envs[i], self._rows[i], self._buffer.steps, self.note)
+        return self._rollouts[i]
 
     # -- instead of another share ---------------------------------------------------------------------------------
 

@@ -5,36 +5,68 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import SpecError
 from envcli.keys import Key, as_path, as_user_key
-from envcli.mdp import leaf_paths
+from envcli.mdp import Begun, leaf_paths
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.parts import Masks, flag_parts, is_split, named, names_all, no_parts, over_part
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["begin_from", "load_row", "reset_mask", "shown_by_reset", "updated"]
+__all__ = ["begin_from", "begun_where", "load_row", "reset_mask", "reset_masks", "shown_by_reset", "updated"]
 
 
 def reset_mask(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size | None = None) -> Array | None:
     """``[*batch]`` bool of the envs that ``"_reset"`` names, None for all of them.
 
-    ``batch_size``: another than the env's. Raises SpecError if the mask has another shape.
+    ``batch_size``: another than the env's. Raises SpecError if the mask has another shape, or names parts of an env.
     """
-    masks = [mask for key in env.reset_keys if (mask := tensordict.get(key, None)) is not None]
-    if not masks:
-        return None
     batch = env.batch_size if batch_size is None else batch_size
-    where = torch.zeros(batch, dtype=torch.bool)
-    for mask in masks:
-        if mask.shape[: len(batch)] != batch or mask.dtype != torch.bool:
+    masks = reset_masks(env, tensordict, batch)
+    if is_split(env, masks, batch):
+        raise no_parts(env)
+    where = named(masks, batch)
+    return None if not masks or where.all() else where
+
+
+def reset_masks(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size) -> Masks:
+    """What ``"_reset"`` beside each group of flags names; empty where there is none, which means all.
+
+    Raises SpecError if a mask has another shape than ``[*batch_size, ...]``.
+    """
+    masks: dict[Key, Array] = {}
+    for group, part in flag_parts(env).items():
+        key = as_user_key((*group, "_reset"))
+        mask = tensordict.get(key, None)
+        if mask is None:
+            continue
+        fits = mask.shape == (*batch_size, *part)
+        of_envs = mask.shape[: len(batch_size)] == batch_size and mask.numel() == batch_size.numel()
+        if mask.dtype != torch.bool or not (fits or of_envs):
             raise SpecError(
-                f"'_reset': expected a bool mask of shape {[*batch, 1]}, found {mask.dtype} {list(mask.shape)}"
+                f"{key!r}: expected a bool mask of shape {[*batch_size, *part]}, found {mask.dtype} {list(mask.shape)}"
             )
-        where |= mask.cpu().reshape(*batch, -1).any(-1)
-    return None if where.all() else where.numpy()
+        given = mask.cpu().numpy()
+        masks[group] = given if fits else over_part(given.reshape(batch_size), part)
+    return masks
+
+
+def begun_where(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> Begun:
+    """What ``masks`` mean for the entries of ``env``: those of its envs, and where parts begin, of what a group counts.
+
+    A group counts by the shape of its Composite in ``full_done_spec``, as in TorchRL.
+    """
+    begun: dict[Key, torch.Tensor] = {(): torch.from_numpy(named(masks, batch_size))}
+    for group in {path[:-1] for path in env._governing_flags()} if is_split(env, masks, batch_size) else ():
+        spec = env.full_done_spec[as_user_key(group)] if group else env.full_done_spec
+        counted = (*batch_size, *spec.shape[env.ndim :])
+        mask = masks.get(group, np.zeros(counted, dtype=bool))
+        begun[group] = torch.from_numpy(np.asarray(mask.reshape(*counted, -1).any(-1)))
+    return begun
 
 
 def load_row(buffer: RolloutBuffer, t: int, tensordict: TensorDictBase, paths: Iterable[Key]) -> None:
@@ -59,7 +91,7 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
         )
     shown = shown_by_reset(env) - env._roles().writes_back - set(leaf_specs(env.full_done_spec))
     held = set(leaf_paths(tensordict))
-    goes_on = not reset or reset_mask(env, tensordict) is not None
+    goes_on = not reset or not names_all(env, reset_masks(env, tensordict, env.batch_size), env.batch_size)
     if goes_on and (missing := shown - held):
         raise SpecError(
             f"rollout: no {', '.join(map(repr, map(as_user_key, sorted(missing))))} in the tensordict to begin from. "

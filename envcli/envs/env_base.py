@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.envs.beginning import reset_mask, updated
+from envcli.envs.beginning import begun_where, reset_masks, updated
 from envcli.envs.env import Env
 from envcli.errors import EnvError, SpecError
-from envcli.keys import DONE_FAMILY, Key, as_user_key, under_next
-from envcli.mdp import leaf_paths, renewed
+from envcli.keys import DONE_FAMILY, Key, as_path, as_user_key, under_next
+from envcli.mdp import Begun, begun_at, leaf_paths, renewed
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.parts import Masks, flag_parts, names_all, over_part
 from envcli.rows.roles import Roles
 from envcli.specs import TensorSpec
 
@@ -74,19 +75,19 @@ class EnvBase(Env):
     def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
         """See :meth:`envcli.Env.reset`. Here ``_reset`` gets ``tensordict`` and ``options`` as they are."""
         self._require_open()
-        where = None
-        if tensordict is not None:
-            where = reset_mask(self, tensordict, None if self.batch_locked else tensordict.batch_size)
-        return updated(tensordict, self._reset_where(tensordict, where, options), self.reset_keys)
+        return updated(tensordict, self._reset_where(tensordict, options), self.reset_keys)
 
-    def _reset_where(
-        self, tensordict: TensorDictBase | None, where: Array | None, options: dict[str, Any]
-    ) -> TensorDictBase:
+    def _reset_where(self, tensordict: TensorDictBase | None, options: dict[str, Any]) -> TensorDictBase:
         """What ``reset`` shows: nothing new, where it names no env."""
-        if where is not None and not where.any():
-            return TensorDict({}, batch_size=where.shape)
-        fresh = self._checked_reset(self._reset(tensordict, **options), where)
-        return fresh if where is None or tensordict is None else renewed(tensordict, fresh, torch.from_numpy(where))
+        if tensordict is None:
+            return self._checked_reset(self._reset(None, **options), None)
+        batch_size = self.batch_size if self.batch_locked else tensordict.batch_size
+        masks = reset_masks(self, tensordict, batch_size)
+        begun = None if names_all(self, masks, batch_size) else begun_where(self, masks, batch_size)
+        if begun is not None and not any(where.any() for where in begun.values()):
+            return TensorDict({}, batch_size=batch_size)
+        fresh = self._checked_reset(self._reset(tensordict, **options), begun)
+        return fresh if begun is None else renewed(tensordict, fresh, begun)
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """See :meth:`envcli.Env.step`. Here ``_step`` gets ``tensordict`` itself, and what it returns is not copied.
@@ -136,18 +137,24 @@ class EnvBase(Env):
         return Roles(reads=set(self._shown(("observation", "state", "done"))), ends=flags, heeds_given=True)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        given = self._reset_given
-        mask: Any = ...
-        if where is not None:
-            mask = torch.from_numpy(where)
-            given = self._root_views(t)
-            for key in self.reset_keys:
-                given.set(key, mask.reshape(*self.batch_size, 1).to(self.device or "cpu"))
-        result = self._checked_reset(self._reset(given, **self._reset_options), where)
+        if where is None:
+            self._begin_row(t, self._reset_given, None)
+            return
+        self._reset_parts(t, {group: over_part(where, part) for group, part in flag_parts(self).items()})
+
+    def _reset_parts(self, t: int, masks: Masks) -> None:
+        given = self._root_views(t)
+        for group, mask in masks.items():
+            given.set(as_user_key((*group, "_reset")), torch.tensor(mask, device=self.device))
+        self._begin_row(t, given, begun_where(self, masks, self.batch_size))
+
+    def _begin_row(self, t: int, given: TensorDictBase | None, begun: Begun | None) -> None:
+        result = self._checked_reset(self._reset(given, **self._reset_options), begun)
         for path, rows in self._root_rows.items():
             value = result.get(as_user_key(path), None)
             if value is not None:
-                rows[t][mask] = value[mask].to(rows.device)
+                where: Any = ... if begun is None else begun_at(path, begun)
+                rows[t][where] = value[where].to(rows.device)
 
     def _step_row(self, t: int) -> None:
         result = self._checked_step(self._step(self._root_views(t)))
@@ -169,12 +176,13 @@ class EnvBase(Env):
 
     # -- what a user's methods return ------------------------------------------------------------------------------
 
-    def _checked_reset(self, result: TensorDictBase, where: Array | None) -> TensorDictBase:
+    def _checked_reset(self, result: TensorDictBase, begun: Begun | None) -> TensorDictBase:
         self._check_type(result, "_reset")
         self._complete_flags(result)
         self._check_values(result, ("observation", "done"), "_reset")
-        begun: Any = ... if where is None else torch.from_numpy(where)
-        if not self._allow_done_after_reset and any(result.get(key)[begun].any() for key in self.done_keys):
+        if not self._allow_done_after_reset and any(
+            result.get(key)[... if begun is None else begun_at(as_path(key), begun)].any() for key in self.done_keys
+        ):
             raise EnvError(
                 f"{type(self).__name__} is done right after its reset. Reset it to a state in which an episode can go "
                 "on, or build it with allow_done_after_reset=True"

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from tensordict import TensorDictBase
 
-from envcli.envs.beginning import load_row, reset_mask
+from envcli.envs.beginning import load_row, reset_masks
 from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.parts import EndFlags, Masks, is_split, named, names_all
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["Callback", "Rollout"]
@@ -65,7 +65,7 @@ class Rollout:
         self._acts_itself = self._autoresets and (
             env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
         )
-        self._end_rows = [(buffer.array(under_next(path)), buffer.array(path)) for path in env._governing_flags()]
+        self._ends_at = EndFlags(env, buffer)
         self._done = env._done_test()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
@@ -110,20 +110,19 @@ class Rollout:
         """Fill the first row: from a reset, or from where ``tensordict`` stands (and a reset of what is done there)."""
         self._wipe_flags(0, max(self.buffer.filled, self.buffer.used) + 1)
         self.buffer.filled = self.buffer.used = 0
-        where: Array | None = None
+        batch_size, masks = self.env.batch_size, None
         if tensordict is not None:
             paths = [path for path in self.buffer if path[0] != "next"]
-            where = reset_mask(self.env, tensordict) if reset else None
-            if not reset or where is not None:
+            masks = reset_masks(self.env, tensordict, batch_size) if reset else None
+            if not reset or (masks and not names_all(self.env, masks, batch_size)):
                 load_row(self.buffer, 0, tensordict, paths)
         if not reset:
-            done = self._any_flag(row_of_next=False, t=0)
-            if not done.any():
-                return
-            where = None if done.all() else done
-        if where is None or where.any():
-            self._clear_root_flags(0, where)
-            self.env._reset_row(0, where)
+            masks = self._ends_at.masks(0, of_next=False)
+        if not masks or names_all(self.env, masks, batch_size):
+            self._clear_root_flags(0, None)
+            self.env._reset_row(0, None)
+        else:
+            self._reset_where(0, masks)
 
     # -- the others -----------------------------------------------------------------------------------------------
 
@@ -213,26 +212,41 @@ class Rollout:
         """An env is done in row ``t``. True if that ends the rollout."""
         if self.at_end == "stop" or t + 1 == self.steps:
             return self.at_end == "stop"
-        where = None
-        if self.env.batch_size:
-            for following, root in self._flags:
-                root[t + 1] = following[t]
-            where = self._any_flag(row_of_next=True, t=t)
-        if self.at_end == "wait":
-            self._waiting = where
-            self.env._pause(where)
-            return where is None or bool(where.all())
-        self._carry(t + 1)
-        if where is not None:
-            self._clear_root_flags(t + 1, where)
-        self.env._reset_row(t + 1, where)
-        return False
+        if self.at_end == "reset":
+            self._carry(t + 1)
+            self.begin_anew(t)
+            return False
+        if not self.env.batch_size:
+            return True
+        for following, root in self._flags:
+            root[t + 1] = following[t]
+        self._waiting = where = self._ends_at.envs(t, of_next=True)
+        self.env._pause(where)
+        return bool(where.all())
+
+    def begin_anew(self, t: int) -> None:
+        """The row after ``t``, which shows what ``t`` led to, begins new episodes where that ended them."""
+        if not (self.env.batch_size or self._ends_at.has_parts):
+            self.env._reset_row(t + 1, None)
+            return
+        for following, root in self._flags:
+            root[t + 1] = following[t]
+        self._reset_where(t + 1, self._ends_at.masks(t, of_next=True))
+
+    def _reset_where(self, t: int, masks: Masks) -> None:
+        if self._ends_at.has_parts and is_split(self.env, masks, self.env.batch_size):
+            self.env._reset_parts(t, masks)
+            return
+        where = named(masks, self.env.batch_size)
+        if where.any():
+            self._clear_root_flags(t, where)
+            self.env._reset_row(t, where if self.env.batch_size else None)
 
     def _ends(self, t: int) -> bool:
         """Is row ``t`` the last because of what happened in it?"""
         if self.at_end == "reset" or not self._done(t):
             return False
-        return self.at_end == "stop" or bool(self._any_flag(row_of_next=True, t=t).all())
+        return self.at_end == "stop" or bool(self._ends_at.envs(t, of_next=True).all())
 
     def _hold_waiting(self, t: int) -> None:
         """An env that is done while others are not repeats its last row, and earns nothing."""
@@ -243,15 +257,6 @@ class Rollout:
             following[t][where] = root[t][where]
         for path in leaf_specs(self.env.full_reward_spec):
             self.buffer.array(under_next(path))[t][where] = 0
-
-    def _any_flag(self, row_of_next: bool, t: int) -> Array:
-        """``[*batch]``: is the env done in row ``t``?"""
-        lead = self.env.ndim
-        flags = [following if row_of_next else root for following, root in self._end_rows]
-        done = np.zeros(self.env.batch_size, dtype=bool)
-        for flag in flags:
-            done |= flag[t].reshape(*self.env.batch_size, -1).any(axis=lead)
-        return done
 
     def _clear_root_flags(self, t: int, where: Array | None) -> None:
         for _, root in self._flags:

@@ -161,16 +161,16 @@ class SteppedEnv(RowEnv, ABC):
 
         Raises SpecError where it does not say.
         """
-        found, paths = False, self._governing_flags()
+        masks, paths = {}, self._governing_flags()
         for group in dict.fromkeys(path[:-1] for path in paths):
             given = [tensordict.get(as_user_key(path), None) for path in paths if path[:-1] == group]
             flags = [flag for flag in given if flag is not None]
             if not flags:
                 raise SpecError(f"no {as_user_key((*group, 'done'))!r} in the TensorDict. Pass what step_mdp() gives")
-            mask = torch.stack(flags).any(0)
-            if mask.any():
-                tensordict.set(as_user_key((*group, "_reset")), mask)
-                found = True
+            masks[as_user_key((*group, "_reset"))] = torch.stack(flags).any(0)
+        found = any(bool(mask.any()) for mask in masks.values())
+        for key, mask in masks.items() if found else ():
+            tensordict.set(key, mask)
         return found
 
     def maybe_reset(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -12,6 +12,7 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.parts import Masks, no_parts
 from envcli.rows.roles import Roles
 
 __all__ = ["RowEnv"]
@@ -44,6 +45,13 @@ class RowEnv(EnvSpecs, ABC):
 
         The flags of the row are false on entry where a reset was asked for.
         """
+
+    def _reset_parts(self, t: int, masks: Masks) -> None:
+        """Begin new episodes in parts of an env: write root ``[t]``, flags too, where ``masks`` say.
+
+        Only an env that is written for it can, and is asked to only where a part has ended and another has not.
+        """
+        raise no_parts(self)
 
     @abstractmethod
     def _step_row(self, t: int) -> None:

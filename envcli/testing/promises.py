@@ -15,6 +15,7 @@ from envcli.envs.env import Env
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.rows.env_specs import FAMILIES, leaf_specs
+from envcli.rows.parts import flag_parts, over_part
 from envcli.seeding import drawing_from, seed_chain
 from envcli.testing.requirements import (
     abridged,
@@ -123,8 +124,9 @@ def _reset_resets_only_whom_it_names(env: Env) -> None:
         act = acting(env)
         state = env.step_mdp(env.step(act(started(env, known))))
         if partial:
-            for key in env.reset_keys:
-                state.set(key, mask.unsqueeze(-1))
+            for group, part in flag_parts(env).items():
+                named = over_part(mask.cpu().numpy(), part)
+                state.set(as_user_key((*group, "_reset")), torch.tensor(named, device=env.device))
             env.reset(state)
             require(not any(key in state.keys(True) for key in env.reset_keys), "'_reset' was left in the tensordict")
         states.append(env.step(act(state))["next"])

@@ -1,0 +1,95 @@
+"""Parts of an env whose episodes end each for itself: agents with flags of their own, and none for the whole."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from envcli.errors import SpecError
+from envcli.keys import Key, as_user_key, under_next
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
+
+__all__ = ["EndFlags", "Masks", "flag_parts", "has_parts", "is_split", "named", "names_all", "no_parts", "over_part"]
+
+Masks: TypeAlias = Mapping[Key, Array]
+"""Group of flags -> a bool mask beside it, ``[*batch, *part]``: where it ended, or begins anew."""
+
+
+def has_parts(env: EnvSpecs) -> bool:
+    """May a part of ``env`` end while another goes on?"""
+    leaves = leaf_specs(env.full_done_spec)
+    sizes = {path[:-1]: leaves[path].shape.numel() for path in env._governing_flags()}
+    return sum(sizes.values()) > env.numel()
+
+
+def flag_parts(env: EnvSpecs) -> dict[Key, torch.Size]:
+    """Group of flags -> ``[*part]``, the shape of a flag without the batch."""
+    return {path[:-1]: leaf.shape[env.ndim :] for path, leaf in leaf_specs(env.full_done_spec).items()}
+
+
+def over_part(where: Array, part: torch.Size) -> Array:
+    """``where``, ``[*batch]``, said of all of ``[*part]``: ``[*batch, *part]``."""
+    return np.broadcast_to(where.reshape(*where.shape, *[1] * len(part)), (*where.shape, *part))
+
+
+def named(masks: Masks, batch_size: torch.Size) -> Array:
+    """``[*batch]``: the envs of which ``masks`` name anything."""
+    where = np.zeros(batch_size, dtype=bool)
+    for mask in masks.values():
+        where |= mask.reshape(*batch_size, -1).any(-1)
+    return where
+
+
+def is_split(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
+    """Do ``masks`` name a part of an env, and not all of it?"""
+    groups = {path[:-1] for path in env._governing_flags()}
+    if groups.isdisjoint(masks):
+        return False
+    nothing = np.zeros((*batch_size, 1), dtype=bool)
+    each = np.concatenate([masks.get(group, nothing).reshape(*batch_size, -1) for group in groups], -1)
+    return bool((each.any(-1) != each.all(-1)).any())
+
+
+def names_all(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
+    """Do ``masks`` name every env as a whole, as none at all do?"""
+    return not masks or (bool(named(masks, batch_size).all()) and not is_split(env, masks, batch_size))
+
+
+def no_parts(env: EnvSpecs) -> SpecError:
+    """What is raised where a part of an ``env`` is to begin anew that can only do so as a whole."""
+    flags = [as_user_key(path) for path in env._governing_flags()]
+    return SpecError(
+        f"{type(env).__name__} can only begin anew as a whole, but of {flags} some are up in one env and others are "
+        "not. Parts begin anew for themselves in an EnvBase alone, and in rollouts of a batch of them that have no "
+        "callback; or give the env a 'done' at the root, which then speaks for all of them"
+    )
+
+
+class EndFlags:
+    """The flags of ``buffer`` that say where an episode of ``env`` is over.
+
+    ``has_parts``: see :func:`has_parts`.
+    """
+
+    def __init__(self, env: EnvSpecs, buffer: RolloutBuffer) -> None:
+        self._batch_size = env.batch_size
+        self.has_parts = has_parts(env)
+        self._root: dict[Key, list[Array]] = {}
+        self._next: dict[Key, list[Array]] = {}
+        for path in env._governing_flags():
+            self._root.setdefault(path[:-1], []).append(buffer.array(path))
+            self._next.setdefault(path[:-1], []).append(buffer.array(under_next(path)))
+
+    def masks(self, t: int, of_next: bool) -> Masks:
+        """Where they are up in row ``t``."""
+        groups = self._next if of_next else self._root
+        return {group: functools.reduce(np.logical_or, [rows[t] for rows in flags]) for group, flags in groups.items()}
+
+    def envs(self, t: int, of_next: bool) -> Array:
+        """``[*batch]``: the envs of which any is up in row ``t``."""
+        return named(self.masks(t, of_next), self._batch_size)
