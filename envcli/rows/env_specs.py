@@ -25,13 +25,19 @@ _A_COPY = (
 
 
 class _Unbatched:
-    """``action_spec_unbatched`` and the like: the spec of one env of the batch, without ``batch_size`` in front."""
+    """``action_spec_unbatched`` and the like: the spec of one env of the batch, without ``batch_size`` in front.
+
+    What is assigned is that of every env of the batch.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name.removesuffix("_unbatched")
 
     def __get__(self, specs: EnvSpecs | None, owner: type) -> Any:  # Any: a leaf, or a Composite
         return self if specs is None else getattr(specs, self._name)[(0,) * specs.ndim]
+
+    def __set__(self, specs: EnvSpecs, spec: TensorSpec) -> None:
+        setattr(specs, self._name, spec.expand(*specs.batch_size, *spec.shape))
 
 
 class EnvSpecs(EnvShape):

@@ -13,7 +13,10 @@ from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError, EnvError, SpecError
+from envcli.specs import Bounded, Categorical, Composite, Unbounded
+from envcli.testing.contract import check_env_specs
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transforms.step_counter import StepCounter
@@ -187,6 +190,43 @@ def test_specs_of_a_single_env_of_the_batch(batch: list[int]) -> None:
     for family in ("observation", "action", "reward", "done", "state"):
         for name in (f"{family}_spec", f"full_{family}_spec"):
             assert getattr(env, f"{name}_unbatched") == getattr(single, name)
+
+
+@pytest.mark.parametrize("batch", [[], [2, 3]])
+def test_a_spec_can_be_said_of_a_single_env_of_the_batch(batch: list[int]) -> None:
+    env = CountingEnv(batch_size=batch)
+    env.action_spec_unbatched = Bounded(-0.1, 0.1, [1])
+    assert env.action_spec.shape == (*batch, 1)
+    assert env.rollout(20)["action"].abs().max() <= 0.1
+    for family in ("observation", "action", "reward", "done", "state"):
+        wanted = Composite(mine=Unbounded([4]))
+        setattr(env, f"full_{family}_spec_unbatched", wanted)
+        assert getattr(env, f"full_{family}_spec")["mine"] == Unbounded([*batch, 4])
+
+
+def test_an_env_may_be_written_with_the_specs_of_a_single_one() -> None:
+    class Written(EnvBase):
+        def __init__(self) -> None:
+            super().__init__(batch_size=[2])
+            self.observation_spec_unbatched = Composite(place=Unbounded([3]))
+            self.action_spec_unbatched = Bounded(-1, 1, [1])
+            self.reward_spec_unbatched = Unbounded([1])
+            self.done_spec_unbatched = Categorical(2, shape=[1], dtype=torch.bool)
+            self.state_spec_unbatched = Composite(mass=Unbounded([1]))
+
+        def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+            return self.observation_spec.zero().update(self.state_spec.zero())
+
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return self.observation_spec.zero().update(self.full_reward_spec.zero())
+
+        def _set_seed(self, seed: int | None) -> None:
+            """It draws nothing."""
+
+    data = Written().rollout(4)
+    assert data["place"].shape == (2, 4, 3)
+    assert data["mass"].shape == (2, 4, 1)
+    check_env_specs(Written())
 
 
 def test_the_lock_of_specs_is_a_word_and_no_more(env: Any) -> None:
