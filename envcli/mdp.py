@@ -29,7 +29,8 @@ def step_mdp(
     Args:
         tensordict: one or many steps, ``[*batch]``, with a ``"next"`` entry. It is not changed.
         next_tensordict: if given, the result is written into it, and it is returned.
-        keep_other: root entries that ``"next"`` does not hold (a hidden state, say) are kept.
+        keep_other: root entries that ``"next"`` does not hold (a hidden state, say) are kept; the action is none of
+            them.
         exclude_reward: leave the reward out. A reward describes the step that was made, not the next one.
         exclude_done: leave the entries of ``done_keys`` out.
         exclude_action: leave the action out.
@@ -45,11 +46,15 @@ def step_mdp(
     if following is None:
         raise KeyError("no entry 'next' in this TensorDict: call env.step(tensordict) before step_mdp(tensordict)")
     dropped: list[Key] = [("next",)]
-    for wanted, keys in ((exclude_reward, reward_keys), (exclude_done, done_keys), (exclude_action, action_keys)):
+    actions = action_keys if isinstance(action_keys, list) else [action_keys]
+    for wanted, keys in ((exclude_reward, reward_keys), (exclude_done, done_keys), (exclude_action, actions)):
         if wanted:
             dropped += map(as_path, keys if isinstance(keys, list) else [keys])
     drop = nest((path, True) for path in dropped)
-    entries = _merged(tensordict if keep_other else None, following, drop)
+    old: TensorDictBase | None = tensordict
+    if not keep_other:
+        old = None if exclude_action else tensordict.select(*actions, strict=False)
+    entries = _merged(old, following, drop)
     if next_tensordict is not None:
         return next_tensordict.update(entries)
     result = TensorDict(entries, batch_size=tensordict.batch_size, device=tensordict.device)

@@ -48,6 +48,51 @@ def test_what_is_left_out_can_be_chosen(options: dict[str, bool], keys: set[str]
     assert set(step_mdp(step(note=torch.zeros(1)), **options).keys()) == keys  # type: ignore[arg-type]  # all are flags
 
 
+OF_TORCHRL = """  keep_other exclude_reward exclude_done exclude_action: what TorchRL 0.14 keeps
+    0000 action done g.action g.done g.obs g.reward obs only.action r.reward reward
+    0001 done g.done g.obs g.reward obs r.reward reward
+    0010 action g.action g.obs g.reward obs only.action r.reward reward
+    0011 g.obs g.reward obs r.reward reward
+    0100 action done g.action g.done g.obs obs only.action
+    0101 done g.done g.obs obs
+    0110 action g.action g.obs obs only.action
+    0111 g.obs obs
+    1000 action done g.action g.done g.h g.obs g.reward h obs only.action r.reward reward
+    1001 done g.done g.h g.obs g.reward h obs r.reward reward
+    1010 action g.action g.h g.obs g.reward h obs only.action r.reward reward
+    1011 g.h g.obs g.reward h obs r.reward reward
+    1100 action done g.action g.done g.h g.obs h obs only.action
+    1101 done g.done g.h g.obs h obs
+    1110 action g.action g.h g.obs h obs only.action
+    1111 g.h g.obs h obs
+"""
+
+
+@pytest.mark.parametrize("line", OF_TORCHRL.splitlines()[1:])
+def test_what_is_kept_is_what_torchrl_keeps(line: str) -> None:
+    flags, *kept = line.split()
+    names = ("keep_other", "exclude_reward", "exclude_done", "exclude_action")
+    leaf = torch.ones(1)
+    shown = {"obs": leaf, "reward": leaf, "done": leaf}
+    root = {**shown, "action": leaf, "h": leaf}
+    before = TensorDict(
+        {**root, "g": root, "only": {"action": leaf}, "next": {**shown, "g": shown, "r": {"reward": leaf}}}
+    )
+    keys = {"reward_keys": ["reward", ("g", "reward"), ("r", "reward")], "done_keys": ["done", ("g", "done")]}
+    actions = ["action", ("g", "action"), ("only", "action")]
+    options = {name: flag == "1" for name, flag in zip(names, flags, strict=True)}
+    after = step_mdp(before, action_keys=actions, **keys, **options)  # type: ignore[arg-type]  # of two kinds
+    assert sorted(map(".".join, leaf_paths(after))) == kept
+
+
+def test_the_action_alone_is_kept_where_it_is_asked_for() -> None:
+    after = step_mdp(step(note=torch.zeros(1)), keep_other=False, exclude_action=False)
+    assert set(after.keys()) == {"observation", "done", "action"}
+    assert "action" not in step_mdp(
+        TensorDict({"next": {"done": torch.ones(1)}}), keep_other=False, exclude_action=False
+    )
+
+
 def test_a_given_tensordict_is_filled_and_returned() -> None:
     given_one = TensorDict({"mine": torch.zeros(1)})
     assert step_mdp(step(), given_one) is given_one
