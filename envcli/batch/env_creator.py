@@ -28,6 +28,7 @@ class EnvCreator:
         create_env_fn: makes an env, alike each time.
         create_env_kwargs: arguments for it, by name.
         share_memory: False: share nothing.
+        kwargs: more of them; ``create_env_kwargs`` go before.
 
     >>> from envcli import EnvCreator, GymEnv, SerialEnv, TransformedEnv, VecNorm
     >>> make = EnvCreator(lambda: TransformedEnv(GymEnv("CartPole-v1"), VecNorm(decay=1.0)))
@@ -42,9 +43,10 @@ class EnvCreator:
         create_env_fn: Callable[..., Env],
         create_env_kwargs: Mapping[str, Any] | None = None,
         share_memory: bool = True,
+        **kwargs: Any,
     ) -> None:
         self.create_env_fn = create_env_fn
-        self.create_env_kwargs = dict(create_env_kwargs or {})
+        self.create_env_kwargs = {**kwargs, **(create_env_kwargs or {})}
         self._lock = SharedLock()
         self._first = self.create_env_fn(**self.create_env_kwargs)
         norms = list(_norms(self._first)) if share_memory else []

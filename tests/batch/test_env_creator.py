@@ -64,6 +64,13 @@ def test_every_reset_and_every_step_of_every_env_counts(batch: Callable[..., Env
         assert sums(make)["observation_count"].item() == 3, "what is changed outside is changed in the workers"
 
 
+def test_arguments_of_the_maker_may_be_given_as_they_are() -> None:
+    assert EnvCreator(CountingEnv, limit=3)().rollout(9).shape == (3,)
+    both = EnvCreator(CountingEnv, {"limit": 2}, limit=3)
+    assert both().rollout(9).shape == (2,), "as TorchRL has it"
+    assert both(limit=4).rollout(9).shape == (4,)
+
+
 def test_no_update_is_lost_where_many_write_at_once() -> None:
     make = EnvCreator(normalised)
     with ParallelEnv(6, make, num_workers=3) as env:
