@@ -77,7 +77,9 @@ class Env(SteppedEnv):
             max_steps: at most so many steps; at least 1.
             policy: called with a TensorDict, returns it with an action; None: random actions. It runs on rows of the
                 result's own memory, and what it computes is stored detached from its graph.
-            callback: called as ``callback(env, tensordict)`` after each step but the last; its result is ignored.
+            callback: called as ``callback(env, tensordict)`` after each step that another one follows, with the moment
+                that this begins with: what ``step_mdp`` gives, or a reset where an episode has ended. What it sets
+                there, the action excepted, is stored, and is what the policy sees next; its result is ignored.
             auto_reset: begin with a reset. Otherwise ``tensordict`` says where the envs stand, and those that are done
                 there are reset.
             auto_cast_to_device: move the policy's input to where its parameters are.

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from tensordict import TensorDictBase
 
 from envcli.envs.beginning import load_row, reset_masks
+from envcli.envs.callback_rows import Callback, CallbackRows
 from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.memory.row_views import RowViews
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.parts import EndFlags, Masks, is_split, named, names_all
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["Callback", "Rollout"]
-
-Callback = Callable[[Any, TensorDictBase], Any]
 
 _TICK = 256  # rows between two calls of progress(), at most; if the envs of a batch are led, they are whole only then
 _FIRST_TICK = 16
@@ -35,8 +32,8 @@ class Rollout:
         buffer: memory for the steps.
         steps: how many to make, at most as many as the buffer has rows.
         policy: writes actions, row by row; None: random ones, drawn from the action spec by torch's global generator.
-        callback: called with the env and a view of the row after each step but the last. Like the policy, it may use
-            the env itself.
+        callback: called with the env and the moment that a step has led to, after each but the last. Like the policy,
+            it may use the env itself.
         at_end: what happens when an episode ends before the last row: ``"reset"`` begins the next one, ``"stop"`` ends
             the rollout, ``"wait"`` lets the other envs of the batch finish.
         progress: called with the number of rows done, now and then.
@@ -69,7 +66,7 @@ class Rollout:
         self._done = env._done_test()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
-        self._callback = callback
+        self._callback = None if callback is None else CallbackRows(env, buffer, callback)
         roles = env._roles()
         self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.carries]
         self._sort_moves()
@@ -84,7 +81,6 @@ class Rollout:
         """Which entries must be in place before the next step reads them, and which can move later, many at once."""
         self._now: list[tuple[Array, Array]] = []
         self._later: list[tuple[Array, Array]] = []
-        self._view: RowViews | None = None
         if self._acts_itself:
             return
         env, buffer, policy = self.env, self.buffer, self.policy
@@ -102,7 +98,7 @@ class Rollout:
             elif source != path:
                 self._later.append((buffer.array(source), buffer.array(path)))
         if self._callback is not None:
-            self._view = RowViews(buffer, list(buffer), env.device)
+            self._callback.look()
 
     # -- the first row --------------------------------------------------------------------------------------------
 
@@ -173,7 +169,16 @@ class Rollout:
             buffer.filled = t + 1
             if not self._autoresets and done(t) and self._episode_over(t):
                 return True
+            if self._callback is not None and t + 1 < self.steps:
+                self._call_back(self._callback, t + 1)
         return False
+
+    def _call_back(self, callback: CallbackRows, t: int) -> None:
+        if callback.call(t):
+            if self.policy is not None:
+                self.policy.look()
+            self._sort_moves()
+        self.env._attach(self.buffer)  # it may have made steps of its own
 
     def _have_env_make(self, start: int, stop: int) -> None:
         try:
@@ -200,9 +205,6 @@ class Rollout:
             self._hold_waiting(t)
         if t + 1 == self.steps:
             return
-        if self._view is not None and self._callback is not None and not self._ends(t):
-            self._callback(self.env, self._view(t))
-            self.env._attach(self.buffer)
         for source, target in self._now:
             target[t + 1] = source[t]
 
@@ -241,12 +243,6 @@ class Rollout:
         if where.any():
             self._clear_root_flags(t, where)
             self.env._reset_row(t, where if self.env.batch_size else None)
-
-    def _ends(self, t: int) -> bool:
-        """Is row ``t`` the last because of what happened in it?"""
-        if self.at_end == "reset" or not self._done(t):
-            return False
-        return self.at_end == "stop" or bool(self._ends_at.envs(t, of_next=True).all())
 
     def _hold_waiting(self, t: int) -> None:
         """An env that is done while others are not repeats its last row, and earns nothing."""

@@ -39,7 +39,7 @@ def each_step(
         steps: at least 1.
         moment: ``[*batch]``, what the first step begins with; it is written into.
         policy: None: random actions.
-        callback: called as ``callback(env, tensordict)`` after each step but the last.
+        callback: called as ``callback(env, moment)`` before each step but the first.
         stop: end as soon as any env is done. Otherwise those that are done begin anew, and there their graph ends.
     """
     for left in reversed(range(steps)):
@@ -50,10 +50,10 @@ def each_step(
         over = env.any_done(moment)
         if not left or (stop and over):
             return
-        if callback is not None:
-            callback(env, made)
         if over:
             moment = env.reset(moment)
+        if callback is not None:
+            callback(env, moment)
 
 
 def unrolled(env: SteppedEnv, steps: int, moment: TensorDictBase, policy: Acts | None = None) -> TensorDictBase:

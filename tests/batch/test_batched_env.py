@@ -200,7 +200,7 @@ def test_a_callback_sees_every_row(batch: BatchedEnv) -> None:
     batch.rollout(
         4, callback=lambda env, td: seen.append(td["observation"].flatten().tolist()), break_when_any_done=False
     )
-    assert seen == [[0, 0, 0], [1, 1, 1], [0, 2, 2]]
+    assert seen == [[1, 1, 1], [0, 2, 2], [1, 0, 3]]
 
 
 def test_a_rollout_can_go_on_where_another_one_ended(batch: BatchedEnv) -> None:

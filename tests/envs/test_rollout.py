@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -243,17 +244,65 @@ def test_marking_needs_a_flag() -> None:
         StatelessEnv().rollout(3, set_truncated=True)
 
 
-def test_the_callback_sees_every_step_but_the_last() -> None:
+def test_the_callback_sees_the_moment_that_each_step_but_the_last_leads_to() -> None:
     env, seen = CountingEnv(30), []
-    env.rollout(4, callback=lambda e, td: seen.append((e is env, int(td["next", "observation"]), td.batch_size)))
-    assert seen == [(True, n, torch.Size([])) for n in (1, 2, 3)]
+
+    def note(env: Any, td: TensorDictBase) -> None:
+        seen.append((env, int(td["observation"]), td["action"].item(), td.batch_size, "next" in td))
+        td["action"].fill_(-1.0)
+
+    data = env.rollout(4, callback=note)
+    actions = data["action"].flatten().tolist()
+    assert seen == [(env, n, actions[n - 1], torch.Size([]), False) for n in (1, 2, 3)], "as with TorchRL"
+    assert -1 not in actions
+
+
+@pytest.mark.parametrize("make", [CountingEnv, lambda: SerialEnv(1, CountingEnv), lambda: OwnStep()])
+@pytest.mark.parametrize("stop", [True, False])
+def test_what_the_callback_sets_the_policy_sees(make: Callable[[], Any], stop: bool) -> None:
+    def keeping(td: TensorDictBase) -> TensorDictBase:
+        zeros = torch.zeros(*td.batch_size, 1)
+        return td.set("action", zeros).set("kept", td.get("kept", zeros))
+
+    def changing(env: Any, td: TensorDictBase) -> None:
+        td.set("kept", td["kept"] + 1)
+        td["start"].fill_(7.0)
+
+    options: dict[str, Any] = {} if stop else {"break_when_any_done": False}
+    data = make().rollout(4, keeping, changing, **options)
+    assert data["kept"].flatten().tolist() == [0, 1, 2, 3], "as with TorchRL"
+    assert data["start"].flatten().tolist()[1:] == [7, 7, 7]
+
+
+def test_the_callback_may_set_what_was_not_there() -> None:
+    def asking(td: TensorDictBase) -> TensorDictBase:
+        asked.append(td.get("new", None))
+        return td.set("action", torch.zeros(1))
+
+    asked: list[Any] = []
+    data = CountingEnv().rollout(4, asking, lambda e, td: td.set("new", td["observation"] * 10))
+    assert data["new"].flatten().tolist() == [0, 10, 20, 30]
+    assert asked[0] is None
+    assert [float(new) for new in asked[1:]] == [10, 20, 30]
+
+
+def test_a_callback_keeps_to_shapes() -> None:
+    with pytest.raises(SpecError, match=r"the callback wrote observation of shape \[3\] in row 1, after \[1\]"):
+        CountingEnv().rollout(4, callback=lambda e, td: td.set("observation", torch.zeros(3)))
+
+
+class OwnStep(CountingEnv):
+    """It has its step called."""
+
+    def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return super().step(tensordict)
 
 
 def test_the_callback_is_not_told_of_the_end_of_the_rollout() -> None:
     seen: list[int] = []
 
     def note(env: Any, td: TensorDictBase) -> None:
-        seen.append(int(td["next", "observation"].max()))
+        seen.append(int(td["observation"].max()))
 
     CountingEnv(3).rollout(10, callback=note)
     assert seen == [1, 2]
@@ -262,7 +311,7 @@ def test_the_callback_is_not_told_of_the_end_of_the_rollout() -> None:
     assert seen == [1, 2]
     seen.clear()
     CountingEnv(3).rollout(5, callback=note, break_when_any_done=False)
-    assert seen == [1, 2, 3, 1]
+    assert seen == [1, 2, 0, 1], "where an episode has ended, the next one"
 
 
 def test_the_callback_sees_what_the_policy_added() -> None:
@@ -272,7 +321,7 @@ def test_the_callback_sees_what_the_policy_added() -> None:
         return env.rand_action(td).set("note", td["observation"] * 2)
 
     env.rollout(4, noting, callback=lambda e, td: seen.append(int(td["note"])))
-    assert seen == [0, 2, 4]
+    assert seen == [0, 2, 4], "of the step before"
 
 
 def test_policy_and_callback_may_use_the_env() -> None:

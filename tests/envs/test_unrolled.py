@@ -123,4 +123,4 @@ def test_random_actions_and_callbacks_of_another_batch_size() -> None:
     assert env.rand_action(four([0] * 4))["action"].shape == (4, 1)
     assert env.rand_step(four([0] * 4))["next", "x"].shape == (4, 1)
     env.rollout(3, ones, lambda e, td: seen.append(td["x"][0].item()), auto_reset=False, tensordict=four([0] * 4))
-    assert seen == [0, 1], "after each step but the last"
+    assert seen == [1, 2], "before each step but the first"
