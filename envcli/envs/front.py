@@ -47,6 +47,8 @@ class Front:
         self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
         self._remembers = bool(env.batch_size or self._sealed or roles.reads - self._state)
         self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
+        parts = sorted(env._group_parts().items(), key=lambda item: len(item[0]))
+        self._groups = [(group, torch.Size([*env.batch_size, *part])) for group, part in parts]
         self._ends = [self.buffer.array(under_next(path)) for path in env._end_flags()]
 
     def reset(self, tensordict: TensorDictBase | None) -> TensorDict:
@@ -207,7 +209,11 @@ class Front:
             values = {path: row.clone() for path, row in rows}
         else:
             values = {path: row.to(device) for path, row in rows}
-        return TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
+        handed = TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
+        for group, batch_size in self._groups:
+            if (inner := handed.get(group, None)) is not None:
+                inner.batch_size = batch_size
+        return handed
 
 
 def gates(env: RowEnv, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:

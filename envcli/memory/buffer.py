@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
@@ -23,6 +24,7 @@ __all__ = [
     "Rows",
     "as_array",
     "as_numbers",
+    "common",
     "in_memory",
 ]
 
@@ -86,6 +88,16 @@ def as_numbers(rows: torch.Tensor) -> memoryview | None:
     return memoryview(array)
 
 
+def common(one: torch.Size, other: torch.Size) -> torch.Size:
+    """What two shapes begin with alike.
+
+    >>> common(torch.Size([3, 2]), torch.Size([3, 1]))
+    torch.Size([3])
+    """
+    same = itertools.takewhile(lambda sizes: sizes[0] == sizes[1], zip(one, other, strict=False))
+    return torch.Size([size for size, _ in same])
+
+
 def _repeated(path: Key, shape: tuple[int, ...], dtype: torch.dtype, place: Place) -> torch.Tensor:
     """One row of zeros that stands for all of them: the time axis has stride 0."""
     row = place(path, shape[1:], dtype)
@@ -101,7 +113,8 @@ class RolloutBuffer:
 
     Rows start at zero, or as ``place`` gives them. ``filled`` counts those, from the first, that hold complete steps;
     ``added`` are the paths that no spec announced; ``used`` counts rows in which an earlier rollout may have left flags
-    that are up, where there are more of them than are filled.
+    that are up, where there are more of them than are filled. ``parts`` says of nested groups what their TensorDicts
+    count beyond the batch, ``[*part]`` (agents, say), as the env that is bound to the rows has it.
 
     Args:
         steps: rows, the length of the time axis.
@@ -127,6 +140,7 @@ class RolloutBuffer:
         self._place = place
         self._time_first = time_first
         self.added: set[Key] = set()
+        self.parts: Mapping[Key, torch.Size] = {}
         self._spare: dict[Key, torch.Tensor] = {}
         self._arrays: dict[Key, Array] = {}
         self._by_env: dict[Key, torch.Tensor] = {}  # [*batch, time, *value], of those that were allocated so
@@ -225,6 +239,20 @@ class RolloutBuffer:
         batch_size = torch.empty(self.batch_size, device="meta")[which].shape
         return RolloutBuffer(self.steps, batch_size, tensors)
 
+    def groups(self, paths: Iterable[Key]) -> list[tuple[Key, torch.Size]]:
+        """The groups above ``paths`` that count more than the batch, from the outside in, and what: ``[*part]``.
+
+        Where an entry that somebody added counts less, its groups do too.
+        """
+        found: dict[Key, torch.Size] = {}
+        for path in paths if self.parts else ():
+            value = self.tensors[path].shape[1 + len(self.batch_size) :]
+            root = int(path[0] == "next")
+            for n in range(root + 1, len(path)):
+                if part := self.parts.get(path[root:n]):
+                    found[path[:n]] = common(found.get(path[:n], part), value)
+        return sorted(found.items(), key=lambda item: len(item[0]))
+
     def behind(
         self,
         layout: Layout,
@@ -247,7 +275,9 @@ class RolloutBuffer:
                 tensors[path] = self.tensors[path]
             else:
                 tensors[path] = _repeated(path, (self.steps, *shape), dtype, place)
-        return RolloutBuffer(self.steps, self.batch_size, tensors, place)
+        buffer = RolloutBuffer(self.steps, self.batch_size, tensors, place)
+        buffer.parts = self.parts
+        return buffer
 
     def tensordict(self, steps: int | None = None, device: torch.device | None = None) -> TensorDict:
         """The first ``steps`` rows as a TensorDict ``[*batch, time]``: views, nothing is copied unless ``device`` asks.
@@ -263,6 +293,8 @@ class RolloutBuffer:
         shape = torch.Size([*self.batch_size, steps])
         names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
         tensordict = TensorDict(nest(entries), batch_size=shape, names=names)
+        for group, part in self.groups(entries):
+            tensordict.get(group).batch_size = torch.Size([*shape, *part])
         return tensordict if device is None else tensordict.to(device)
 
     def _whole(self, path: Key) -> torch.Tensor:
@@ -280,5 +312,5 @@ class RolloutBuffer:
         kept = RolloutBuffer.allocate(layout, self.filled, self.batch_size)
         for path, tensor in self.tensors.items():
             kept.tensors[path].copy_(tensor[: self.filled])
-        kept.filled = self.filled
+        kept.filled, kept.parts = self.filled, self.parts
         return kept

@@ -44,6 +44,9 @@ class RowViews:
         self._device = None if on_host else device
         self._empty = TensorDict({}, batch_size=buffer.batch_size, device=device if on_host else None)
         keys = [path[len(prefix) :] for path in paths]
+        self._groups = [
+            (group[len(prefix) :], torch.Size([*buffer.batch_size, *part])) for group, part in buffer.groups(paths)
+        ]
         self._flat = all(len(key) == 1 for key in keys)
         self._entries: list[tuple[Any, torch.Tensor]] = [
             (key[0] if self._flat else key, buffer[path]) for key, path in zip(keys, paths, strict=True)
@@ -64,8 +67,14 @@ class RowViews:
         values = {key: views[i] for key, views in self._views}
         for key in self._copied:
             values[key] = values[key].clone()
-        row = self._filled(values) if self._flat else self._empty.empty().update(nest(values))
+        row = self._filled(values) if self._flat else self._nested(values)
         return row if self._device is None else row.to(self._device)
+
+    def _nested(self, values: dict[Any, torch.Tensor]) -> TensorDict:
+        row: TensorDict = self._empty.empty().update(nest(values))
+        for group, batch_size in self._groups:
+            row.get(group).batch_size = batch_size
+        return row
 
     def _filled(self, values: dict[Any, torch.Tensor]) -> TensorDict:
         """``TensorDict(values, batch_size, device)`` without the constructor's checks.

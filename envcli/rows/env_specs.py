@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
 
 from envcli.errors import SpecError
 from envcli.keys import DONE_FAMILY, Key, NestedKey, as_path, as_user_key, under_next
-from envcli.memory.buffer import Layout
+from envcli.memory.buffer import Layout, common
 from envcli.rows.done_family import completed
 from envcli.rows.env_shape import EnvShape
 from envcli.rows.roles import Roles
@@ -295,6 +296,14 @@ class EnvSpecs(EnvShape):
         leaves = leaf_specs(self._spec(family))
         return {path: (leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
 
+    def _group_parts(self) -> dict[Key, torch.Size]:
+        """Nested Composites that count more than the batch, and what: ``[*part]``, alike in all families."""
+        found: dict[Key, torch.Size] = {}
+        for family in FAMILIES:
+            for path, part in _parts(self._spec(family), self.ndim):
+                found[path] = common(found.get(path, part), part)
+        return {path: part for path, part in found.items() if part}
+
     # -- what entries are for -------------------------------------------------------------------------------------
 
     def _roles(self) -> Roles:
@@ -360,6 +369,14 @@ class EnvSpecs(EnvShape):
     def _gather(self, *families: str) -> Composite:
         parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
         return Composite(parts, shape=self.batch_size, device=self.device)
+
+
+def _parts(spec: Composite, lead: int, above: Key = ()) -> Iterator[tuple[Key, torch.Size]]:
+    for name, inner in spec.items():
+        if isinstance(inner, Composite):
+            path = (*above, *as_path(name))
+            yield path, inner.shape[lead:]
+            yield from _parts(inner, lead, path)
 
 
 def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:

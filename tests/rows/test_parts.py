@@ -143,6 +143,37 @@ def test_such_envs_keep_their_promises() -> None:
         check_env_specs(env)
 
 
+@pytest.mark.parametrize(
+    "make", [*MAKERS.values(), lambda: TransformedEnv(Agents(), InitTracker())], ids=[*MAKERS.keys(), "transformed"]
+)
+def test_nested_tensordicts_have_the_batch_size_of_their_specs(make: Callable[[], Env]) -> None:
+    seen: list[TensorDictBase] = []
+
+    def acting(td: TensorDictBase) -> TensorDictBase:
+        agents = td["agents"]
+        seen.append(agents)
+        action = torch.zeros(*agents.batch_size, 1, dtype=torch.int64)
+        return td.set("agents", agents.set("action", action))
+
+    with make() as env:
+        batch = env.batch_size
+        assert env.reset()["agents"].batch_size == (*batch, 2)
+        assert env.fake_tensordict()["next", "agents"].batch_size == (*batch, 2)
+        made = env.rand_step(env.reset())
+        assert made["agents"].batch_size == made["next", "agents"].batch_size == (*batch, 2)
+        for data in (env.rollout(2), env.rollout(2, acting), env.rollout(2, callback=lambda _, td: acting(td))):
+            assert data["agents"].batch_size == data["next", "agents"].batch_size == (*batch, 2, 2)
+        assert {agents.batch_size for agents in seen} == {(*batch, 2)}
+
+
+def test_an_entry_of_a_group_that_counts_less_lowers_its_batch_size() -> None:
+    def noting(td: TensorDictBase) -> TensorDictBase:
+        agents = TensorDict({"action": torch.zeros(2, 1, dtype=torch.int64), "note": torch.zeros(3)})
+        return td.set("agents", agents)
+
+    assert Agents().rollout(2, noting)["agents"].batch_size == (2,)
+
+
 def test_groups_that_end_each_for_itself() -> None:
     for make in (Pair, lambda: SerialEnv(1, Pair)):
         data = make().rollout(6, break_when_any_done=False).reshape(6)
