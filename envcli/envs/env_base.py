@@ -29,7 +29,8 @@ class EnvBase(Env):
     """The base of envs that are written as for TorchRL: ``_reset``, ``_step`` and ``_set_seed`` on TensorDicts.
 
     Assign ``observation_spec``, ``action_spec`` and what else differs from the defaults of
-    :class:`~envcli.rows.env_specs.EnvSpecs` in ``__init__``, after ``super().__init__()``. Such an env runs everywhere,
+    :class:`~envcli.rows.env_specs.EnvSpecs` in ``__init__``, after ``super().__init__()``. A state that ``_step``
+    changes is declared in ``observation_spec`` too, so that the next step begins with it. Such an env runs everywhere,
     at the price of the TensorDicts it asks for.
 
     Args:
@@ -160,19 +161,30 @@ class EnvBase(Env):
         result = self._checked_step(self._step(self._root_views(t)))
         if not self._keys_seen:
             self._check_keys(result)
+        for path in self._states_returned:
+            self._require_led_on(path, result, t)
         for path, rows in self._next_rows.items():
             rows[t] = result.get(as_user_key(path)).detach()
 
     def _check_keys(self, result: TensorDictBase) -> None:
-        undeclared = [
-            path for path in leaf_paths(result) if path not in self._next_rows and path not in self._root_rows
-        ]
+        others = [path for path in leaf_paths(result) if path not in self._next_rows]
+        self._states_returned = [path for path in others if path in self._root_rows]
+        undeclared = [path for path in others if path not in self._root_rows]
         if undeclared:
             raise SpecError(
                 f"{type(self).__name__}._step returned {[as_user_key(path) for path in undeclared]}, which no spec "
                 "declares, so a rollout has no memory for it. Add it to observation_spec, or leave it out"
             )
         self._keys_seen = True
+
+    def _require_led_on(self, path: Key, result: TensorDictBase, t: int) -> None:
+        """Raise SpecError if ``_step`` has changed a state for which a rollout has no memory."""
+        key, row = as_user_key(path), self._root_rows[path][t]
+        if not torch.equal(result.get(key).to(row), row):
+            raise SpecError(
+                f"{type(self).__name__}._step changed {key!r}, which is in state_spec and not in observation_spec, so a "
+                "rollout would go on with the old value. Add it to observation_spec too"
+            )
 
     # -- what a user's methods return ------------------------------------------------------------------------------
 

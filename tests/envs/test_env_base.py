@@ -10,10 +10,11 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env_base import EnvBase
 from envcli.errors import ActionError, EnvError, SpecError
-from envcli.specs import Bounded, Categorical, Composite, Unbounded
+from envcli.specs import Binary, Bounded, Categorical, Composite, Unbounded
 from envcli.testing import check_env_specs
 from envcli.testing.toys import BrokenEnv, CountingEnv
 from envcli.transforms.step_counter import StepCounter
@@ -186,6 +187,44 @@ def test_a_step_must_not_return_its_input() -> None:
 def test_a_rollout_has_no_memory_for_what_no_spec_declares() -> None:
     with pytest.raises(SpecError, match=r"returned \['surprise'\], which no spec declares"):
         BrokenEnv("undeclared").rollout(2)
+
+
+class Masked(EnvBase):
+    """Each step forbids a choice; the mask is state, and where ``shown`` an observation too."""
+
+    def __init__(self, shown: bool = False, forbids: bool = True) -> None:
+        super().__init__()
+        mask = Composite(mask=Binary(4, dtype=torch.bool))
+        self.state_spec = mask
+        self.observation_spec = mask.clone() if shown else Composite()
+        self.action_spec = Categorical(4)
+        self.forbids = forbids
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        return TensorDict({"mask": torch.ones(4, dtype=torch.bool)})
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        mask = tensordict["mask"].clone()
+        mask[mask.int().argmax()] = not self.forbids
+        return TensorDict({"mask": mask, "reward": torch.ones(1)})
+
+    def _set_seed(self, seed: int | None) -> None:
+        """It draws nothing."""
+
+
+def test_a_state_that_a_step_changes_is_an_observation_too() -> None:
+    for make in (Masked, lambda: SerialEnv(2, Masked), lambda: TransformedEnv(Masked(), StepCounter())):
+        with pytest.raises(SpecError, match=r"Masked\._step changed 'mask', .* Add it to observation_spec too"):
+            make().rollout(3)
+    assert Masked(forbids=False).rollout(3)["mask"].all(), "as it was"
+    env = Masked(shown=True)
+    rows = env.rollout(3)["mask"].int().tolist()
+    assert rows == [[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1]]
+    moment, by_hand = env.reset(), []
+    for _ in range(3):
+        by_hand.append(moment["mask"].int().tolist())
+        moment = env.step_mdp(env.rand_step(moment))
+    assert by_hand == rows
 
 
 def test_type_checks_look_at_values_too() -> None:
