@@ -8,7 +8,7 @@ from typing import cast
 
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, as_path, as_user_key, under_next
-from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.buffer import Layout, RolloutBuffer
 from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
@@ -43,7 +43,7 @@ class Stages:
             self.specs.append(_after(self.specs[-1], transform))
         self.layouts = [specs._row_layout() for specs in self.specs]
         self._added = [base._roles(), *map(_roles_added, self.chain, self.specs[1:])]
-        self._rewritten = list(map(_rewritten, self.chain, self.specs))
+        self._rewritten = list(map(_rewritten, self.chain, self.specs, self.layouts, self.layouts[1:]))
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
         self.roles = self._roles()
@@ -193,10 +193,15 @@ def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
     return replace(added, ends=added.ends | set(after._governing_flags())) if "step" in speaks else added
 
 
-def _rewritten(transform: Transform, before: EnvSpecs) -> set[Key]:
-    """Its ``_rewrites``. One that a TensorDict is given may change any action in it, and what the user gave is kept."""
+def _rewritten(transform: Transform, before: EnvSpecs, layout: Layout, following: Layout) -> set[Key]:
+    """Its ``_rewrites``, and whatever has another shape or dtype on its other side, said or not.
+
+    One that a TensorDict is given may change any action in it, and what the user gave is kept.
+    """
+    kept = layout.keys() & following.keys() - transform._renames().keys()
+    found = transform._rewrites() | {path for path in kept if layout[path] != following[path]}
     inverts = "inverse" in spoken(type(transform))
-    return transform._rewrites() | (set(leaf_specs(before.full_action_spec)) if inverts else set())
+    return found | (set(leaf_specs(before.full_action_spec)) if inverts else set())
 
 
 def _require_one_value(after: EnvSpecs, transform: Transform) -> None:

@@ -84,7 +84,24 @@ class TensorDictRows:
             known_better = shared or inwards != (full in self._taken)  # outwards: the user's own action
             if full in source and known_better and before.get(as_user_key(path), None) is value:
                 continue  # the same memory; or what the other side knows better
+            if value.dtype != rows.dtype or value.shape != rows.shape[1:]:
+                value = self._fitted(value, full, rows)
             rows[t][mask] = value[mask].detach().to(rows.device)
+
+    def _fitted(self, value: torch.Tensor, path: Key, rows: torch.Tensor) -> torch.Tensor:
+        """``value`` in the shape of a row of ``path``. Raises SpecError where a row would hold something else."""
+        shape = rows.shape[1:]
+        if _without_ones(value.shape) == _without_ones(shape) and torch.can_cast(value.dtype, rows.dtype):
+            return value.reshape(shape)
+        raise SpecError(
+            f"{self._transform!r} gives {as_user_key(path)!r} as {value.dtype} {list(value.shape)}, expected "
+            f"{rows.dtype} {list(shape)} by the specs. Let a Transform announce what it gives in "
+            "transform_observation_spec (or that of the reward or action), and give the same in _step and _reset"
+        )
+
+
+def _without_ones(shape: torch.Size) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def _split(buffer: RolloutBuffer) -> tuple[list[Key], list[Key]]:

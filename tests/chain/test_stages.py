@@ -87,6 +87,23 @@ def test_names_that_are_exchanged_cost_no_memory() -> None:
         assert address(inner, path) == address(user, name)
 
 
+class Announced(Transform):
+    """Announces another dtype, and names no key."""
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        observation_spec["observation"] = Binary(shape=observation_spec["observation"].shape, dtype=torch.bool)
+        return observation_spec
+
+
+def test_an_entry_of_another_spec_is_memory_of_its_own() -> None:
+    stages = Stages(CountingEnv(), [Announced()])
+    inner, user = stages.buffers(outer(stages))
+    for path in (("observation",), ("next", "observation")):
+        assert stages.outside(0, path) is None
+        assert (inner[path].dtype, user[path].dtype) == (torch.float32, torch.bool)
+    assert address(inner, ("start",)) == address(user, ("start",))
+
+
 def test_stages_that_leave_an_entry_alone_share_its_memory() -> None:
     stages = Stages(StatelessEnv(), [RewardSum(), Shift(["position"]), StepCounter()])
     base, summed, shifted, user = stages.buffers(outer(stages))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModule
 
+from envcli.backends.gym import GymEnv
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import SpecError
-from envcli.specs import Bounded, Composite, Unbounded
-from envcli.testing import EnvContract
+from envcli.specs import Bounded, Categorical, Composite, Unbounded
+from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.hooks import spoken
+from envcli.transforms.observation_norm import ObservationNorm
+from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -218,3 +224,87 @@ def test_a_reset_leaves_the_action_alone() -> None:
     data = TransformedEnv(CountingEnv(2), Halved()).rollout(6, break_when_any_done=False)
     assert torch.equal(data["next", "reward"], data["action"] / 2)
     assert len(data["action"].unique()) == 6, "each was drawn for its step"
+
+
+class Announced(Transform):
+    """Entries of another dtype and shape, which only their specs tell of; and ten times the action."""
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        shown = next_tensordict["observation"]
+        next_tensordict["observation"] = torch.cat([shown, -shown], -1).mul(10).round().long()
+        if "reward" in next_tensordict:
+            next_tensordict["reward"] = next_tensordict["reward"] < -1
+        return next_tensordict
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        return self._call(tensordict_reset)
+
+    def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return tensordict.set("action", tensordict["action"][..., :1].float() / 10)
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        shape = observation_spec["observation"].shape
+        observation_spec["observation"] = Unbounded((*shape[:-1], 2 * shape[-1]), dtype=torch.int64)
+        return observation_spec
+
+    def transform_reward_spec(self, reward_spec: Composite) -> Composite:
+        reward_spec["reward"] = Categorical(2, shape=reward_spec["reward"].shape, dtype=torch.bool)
+        return reward_spec
+
+    def transform_action_spec(self, action_spec: Composite) -> Composite:
+        action_spec["action"] = Bounded(-10, 10, shape=(*action_spec.shape, 2), dtype=torch.int64)
+        return action_spec
+
+
+def _acting(tensordict: TensorDictBase) -> TensorDictBase:
+    return tensordict.set("action", torch.tensor([7, 0]).expand(*tensordict.batch_size, 2))
+
+
+def _pendulum() -> Env:
+    return GymEnv("Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _pendulum,
+        CountingEnv,
+        lambda: SerialEnv(2, _pendulum),
+        lambda: TransformedEnv(_pendulum(), Compose(ObservationNorm(0.0, 1.0), RewardScaling(0.0, 1.0))),
+    ],
+    ids=["of rows", "of TensorDicts", "batch", "behind others"],
+)
+def test_what_the_specs_say_of_an_entry_is_enough(make: Callable[[], Env]) -> None:
+    with make() as plain, make() as base:
+        env = TransformedEnv(base, Compose(Announced(), StepCounter()))
+        for each in (plain, env):
+            each.set_seed(3)
+        raw = plain.rollout(3, lambda td: td.set("action", torch.full((*td.batch_size, 1), 0.7)))
+        data = env.rollout(3, _acting)
+        assert torch.equal(data["next", "reward"], raw["next", "reward"] < -1)
+        env.set_seed(3)
+        stepped = env.step(_acting(env.reset()))
+        for shown, first in ((data, raw), (data["next"], raw["next"])):
+            both = torch.cat([first["observation"], -first["observation"]], -1)
+            assert torch.equal(shown["observation"], both.mul(10).round().long())
+        assert torch.equal(stepped["next", "observation"], data["next", "observation"].select(env.ndim, 0))
+        check_env_specs(env)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda shown: shown[..., :0], r"torch.float32 \[0\], expected torch.float32 \[1\]"),
+        (lambda shown: shown.expand(2), r"torch.float32 \[2\], expected torch.float32 \[1\]"),
+        (lambda shown: shown.to(torch.complex64), r"torch.complex64 \[1\], expected torch.float32 \[1\]"),
+    ],
+)
+def test_what_a_row_does_not_hold_is_refused(change: Callable[[torch.Tensor], torch.Tensor], found: str) -> None:
+    env = TransformedEnv(CountingEnv(), lambda td: td.set("observation", change(td["observation"])))
+    with pytest.raises(SpecError, match=rf"gives 'observation' as {found}.*transform_observation_spec"):
+        env.reset()
+
+
+def test_a_dimension_of_one_more_or_less_is_no_other_value() -> None:
+    env = TransformedEnv(CountingEnv(), lambda td: td.set("observation", td["observation"].squeeze() + 1))
+    assert env.reset()["observation"].tolist() == [1]
