@@ -73,9 +73,7 @@ class TransformedEnv(Env):
         super().__init__(device=env.device, batch_size=env.batch_size)
         chain = Compose() if transform is None else as_transform(transform, "TransformedEnv")
         if isinstance(env, TransformedEnv):
-            chain = Compose(
-                *(t.clone() for t in env._chain()), *(chain.flat() if isinstance(chain, Compose) else [chain])
-            )
+            chain = Compose(*(t.clone() for t in env._chain()), chain)
             env = env.base_env
         chain.set_container(self)
         self.base_env = env

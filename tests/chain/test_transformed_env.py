@@ -141,6 +141,15 @@ def test_a_transformed_env_is_taken_apart() -> None:
     assert inner.reset()["observation"] == 1
 
 
+def test_a_chain_on_a_transformed_env_stays_what_it_is() -> None:
+    chain = Compose(Shift(["observation"]), StepCounter())
+    outer = TransformedEnv(TransformedEnv(CountingEnv(), Shift(["observation"])), chain)
+    assert outer.transform[1] is chain  # type: ignore[index]  # a Compose
+    assert outer.reset()["observation"] == 2
+    chain.append(Shift(["observation"]))
+    assert outer.reset()["observation"] == 3
+
+
 def test_specs_are_those_of_the_outside() -> None:
     env = TransformedEnv(CountingEnv(batch_size=[2]), StepCounter(3))
     assert env.batch_size == (2,)
