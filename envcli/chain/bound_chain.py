@@ -51,7 +51,8 @@ class BoundChain:
         self._steps: list[Callable[[int], None]] = []
         self._resets: list[Callable[[int, Array | None], None]] = []
         entering: list[tuple[Transform, Callable[[], Inside]]] = []
-        for stage, transform, within, without in _fused(stages.chain, buffers):
+        self._placed = _fused(stages.chain, buffers)
+        for stage, transform, within, without in self._placed:
             if type(transform)._enter is not Transform._enter:
                 entering.append((transform, self._inside(stage, within)))
             self._add(row_hooks(transform, within, without, device, leaf_specs(stages.specs[stage].full_action_spec)))
@@ -92,6 +93,12 @@ class BoundChain:
 
         specs, reads = self._stages.specs[stage], self._stages.reads_of(stage)
         return lambda: Inside(specs, self._base, rows, step, reset, reads)
+
+    def heed(self, transform: Transform) -> None:
+        """Have ``transform`` look anew at what it has made of its attributes, in the rows that it is bound to."""
+        for _, placed, inner, outer in self._placed:
+            if placed is transform and _binds(transform):
+                transform._attach(inner, outer)
 
     # -- what an env does with its rows ---------------------------------------------------------------------------
 
@@ -146,7 +153,7 @@ def row_hooks(
 ) -> RowHooks:
     """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
     speaks, hooks = spoken(type(transform)), RowHooks()
-    if speaks != set(RowHooks._fields):
+    if _binds(transform):
         transform._attach(inner, outer)
         hooks = transform._row_hooks()
     if not speaks:
@@ -157,6 +164,11 @@ def row_hooks(
         rows.step_row if "step" in speaks else hooks.step,
         rows.reset_row if "reset" in speaks else hooks.reset,
     )
+
+
+def _binds(transform: Transform) -> bool:
+    """Is any hook of it one on rows?"""
+    return spoken(type(transform)) != set(RowHooks._fields)
 
 
 def _fused(

@@ -175,6 +175,11 @@ class TransformedEnv(Env):
         self._bound_chain = BoundChain(self._stages, buffer, self.device, self._private)
         self._private = self._bound_chain.private
 
+    def _heed(self, transform: Transform) -> None:
+        """What was set of ``transform`` since rows were bound counts from the next step on."""
+        if self._bound is not None:
+            self._bound_chain.heed(transform)
+
     def _place(self, paths: Set[Key] = frozenset()) -> Place:
         return self.base_env._place(paths)
 

@@ -50,6 +50,24 @@ class ClipTransform(Stated, Elementwise):
         self.low, self.high = low, high
         self._check("low", "high")
 
+    @property
+    def low(self) -> float | None:
+        """The least that is left; also a tensor of one element can be assigned."""
+        return self._low
+
+    @low.setter
+    def low(self, low: float | torch.Tensor | None) -> None:
+        self._low = _number(low)
+
+    @property
+    def high(self) -> float | None:
+        """The most that is left; see ``low``."""
+        return self._high
+
+    @high.setter
+    def high(self, high: float | torch.Tensor | None) -> None:
+        self._high = _number(high)
+
     def _check(self, low: str, high: str) -> None:
         """The limits, by the names that the user knows them by."""
         if self.low is None and self.high is None:
@@ -130,6 +148,10 @@ class ClipTransform(Stated, Elementwise):
     def extra_repr(self) -> str:
         """Limits and keys, for ``repr``."""
         return f"low={self.low}, high={self.high}, {super().extra_repr()}"
+
+
+def _number(limit: float | torch.Tensor | None) -> float | None:
+    return limit.item() if isinstance(limit, torch.Tensor) else limit
 
 
 def _held(limit: float | None, dtype: torch.dtype) -> float | None:

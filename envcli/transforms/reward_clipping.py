@@ -44,7 +44,15 @@ class RewardClipping(ClipTransform):
         """The least a reward can be."""
         return self.low
 
+    @clamp_min.setter
+    def clamp_min(self, clamp_min: float | None) -> None:
+        self.low = clamp_min
+
     @property
     def clamp_max(self) -> float | None:
         """The most a reward can be."""
         return self.high
+
+    @clamp_max.setter
+    def clamp_max(self, clamp_max: float | None) -> None:
+        self.high = clamp_max

@@ -41,10 +41,27 @@ class TargetReturn(AlongEpisode):
         out_keys: Sequence[NestedKey] | None = None,
         reset_key: NestedKey | None = None,
     ) -> None:
+        super().__init__(float(target_return), in_keys, out_keys)
+        self.mode = mode
+
+    @property
+    def target_return(self) -> float:
+        """The return that an episode is to reach, from the next reset on."""
+        return self._start
+
+    @target_return.setter
+    def target_return(self, target_return: float) -> None:
+        self._start = float(target_return)
+
+    @property
+    def mode(self) -> str:
+        """See the class."""
+        return "reduce" if self._reduces else "constant"
+
+    @mode.setter
+    def mode(self, mode: str) -> None:
         if mode not in ("reduce", "constant"):
             raise ConfigError(f"TargetReturn: mode is {mode!r}, expected reduce or constant")
-        super().__init__(float(target_return), in_keys, out_keys)
-        self.target_return, self.mode = target_return, mode
         self._reduces = mode == "reduce"
 
     def _apply_transform(self, reward: Any, target_return: Any) -> Any:  # type: ignore[override]  # as in TorchRL

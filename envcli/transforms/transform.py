@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence, Set
+from inspect import signature
 from types import MethodType
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.hooks import SHORTCUTS, keeps_values, overtaken
 from envcli.transforms.inside import Inside
-from envcli.transforms.overriding import is_written_for, writer
+from envcli.transforms.overriding import is_written_for, noted, writer
 
 __all__ = ["Transform"]
 
@@ -362,6 +363,15 @@ class Transform(torch.nn.Module):
             )
         self._hold(container)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As any module's; what a constructor was given counts anew from the next step on, also in rows bound before.
+
+        Other attributes are the transform's own affair: it may set them at every step, at no more cost than this.
+        """
+        super().__setattr__(name, value)
+        if name[0] != "_" and self.__dict__.get("_container") is not None and name in _given(type(self), "__init__"):
+            self._container._heed(self)
+
     def _hold(self, container: Any) -> None:
         # Past torch's __setattr__: a Compose would become a submodule of its own transforms, and `to` would never end.
         self.__dict__["_container"] = container
@@ -381,6 +391,14 @@ class Transform(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+@noted
+def _given(kind: type[Transform], *names: str) -> frozenset[str]:
+    """What the constructors of a class are given, besides the keys: specs follow from those, and rows from specs."""
+    below = kind.__mro__[: kind.__mro__.index(Transform)]
+    given = [signature(vars(above)["__init__"]).parameters for above in below if "__init__" in vars(above)]
+    return frozenset[str]().union(*given) - signature(Transform.__init__).parameters.keys()
 
 
 def _of_copies(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:

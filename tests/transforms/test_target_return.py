@@ -38,3 +38,17 @@ def test_a_target_is_larger_than_the_dtype_of_its_reward() -> None:
     env = TransformedEnv(CountingEnv(), Compose(BinarizeReward(), TargetReturn(1000.0)))
     rollout = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
     assert rollout["target_return"].flatten().tolist() == [1000, 999, 998]
+
+
+def test_another_target_and_another_mode_can_be_set() -> None:
+    transform = TargetReturn(5.0)
+    env = TransformedEnv(CountingEnv(9), transform)
+    env.rollout(2)
+    transform.target_return = 9.0
+    assert repr(transform).startswith("TargetReturn(target_return=9.0, mode='reduce'")
+    td = env.step(env.reset().set("action", torch.ones(1)))
+    assert (td["target_return"], td["next", "target_return"]) == (9, 8)
+    transform.mode = "constant"
+    assert env.step(env.step_mdp(td))["next", "target_return"] == 8
+    with pytest.raises(ConfigError, match="mode is 'down', expected reduce or constant"):
+        transform.mode = "down"

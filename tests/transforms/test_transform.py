@@ -9,13 +9,21 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.errors import TransformError
-from envcli.memory.buffer import Array
+from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.testing import check_env_specs
+from envcli.testing.requirements import require_equal
 from envcli.testing.toys import CountingEnv, NestedEnv
+from envcli.transforms.action_scaling import ActionScaling
+from envcli.transforms.clip import ClipTransform
 from envcli.transforms.compose import Compose
+from envcli.transforms.observation_norm import ObservationNorm
+from envcli.transforms.reward_clipping import RewardClipping
+from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -245,3 +253,75 @@ def test_a_value_may_be_kept() -> None:
     for action in (0.0, 0.5, 1.0):
         td = env.step_mdp(env.step(td.set("action", torch.tensor([action]))))
     assert torch.stack(transform.taken).flatten().tolist() == [0, 0.5, 1]
+
+
+SETTINGS = [
+    (lambda: RewardScaling(0.0, 1.0), "scale", torch.tensor(3.0)),
+    (lambda: RewardScaling(0.0, 1.0), "loc", torch.tensor(3.0)),
+    (lambda: ObservationNorm(0.0, 1.0), "loc", torch.tensor([3.0])),
+    (lambda: ObservationNorm(0.0, 1.0), "standard_normal", True),
+    (lambda: ClipTransform(["observation"], low=0, high=1.5), "high", torch.tensor(0.5)),
+    (lambda: ClipTransform(["observation"], low=0, high=1.5), "low", 1.25),
+    (lambda: RewardClipping(-1, 1), "clamp_max", 0.25),
+    (lambda: RewardClipping(-1, 1), "clamp_min", 0.75),
+    (lambda: StepCounter(9), "max_steps", 2),
+    (lambda: StepCounter(2), "update_done", False),
+    (lambda: ActionScaling(loc=0.0, scale=1.0), "scale", torch.tensor(0.5)),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "value"), SETTINGS, ids=[name for _, name, _ in SETTINGS])
+@pytest.mark.parametrize("place", ["single", "over a batch", "within a batch"])
+def test_what_is_set_between_two_steps_counts_in_the_next(make: Any, name: str, value: Any, place: str) -> None:
+    def stepped(before: bool) -> TensorDictBase:
+        made: list[Transform] = []
+
+        def transform() -> Transform:
+            made.append(make())
+            if before:
+                setattr(made[-1], name, value)
+            return made[-1]
+
+        def single() -> Env:
+            return TransformedEnv(CountingEnv(9), Compose(transform()))
+
+        over = place == "over a batch"
+        env = TransformedEnv(SerialEnv(1, lambda: CountingEnv(9)), transform()) if over else single()
+        with SerialEnv(1, single) if place == "within a batch" else env as env:
+            env.set_seed(0)
+            act = torch.full((*env.batch_size, 1), 0.5)
+            _, td = env.step_and_maybe_reset(env.reset().set("action", act))
+            setattr(made[-1], name, value)
+            return env.step_and_maybe_reset(td.set("action", act))[0]["next"].clone()
+
+    require_equal(stepped(before=False), stepped(before=True), name)
+
+
+class Restless(RewardScaling):
+    """Sets attributes as it runs: one of its own, and one that its constructor is given."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 1.0)
+        self.steps = self.bound = 0
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        self.bound += 1
+        super()._bind(inner, outer)
+
+    def _step_row(self, t: int) -> None:
+        super()._step_row(t)
+        self.steps += 1
+        if self.steps == 2:
+            self.loc = torch.ones(())
+
+
+def test_what_a_transform_sets_as_it_runs_disturbs_no_rollout() -> None:
+    transform = Restless()
+    env = TransformedEnv(CountingEnv(9), Compose(StepCounter(), transform, StepCounter(step_count_key="again")))
+    env.reset()
+    before = transform.bound
+    data = env.rollout(4, lambda td: td.set("action", torch.full((1,), 0.5)))
+    assert data["next", "reward"].flatten().tolist() == [0.5, 0.5, 1.5, 1.5]
+    assert data["next", "again"].flatten().tolist() == [1, 2, 3, 4]
+    assert transform.steps == 4
+    assert transform.bound - before <= 3, "to the rollout's rows, for loc, and to those of single steps"
