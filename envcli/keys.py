@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["DONE_FAMILY", "Key", "NestedKey", "as_path", "as_user_key", "nest", "under_next"]
+__all__ = ["DONE_FAMILY", "Key", "NestedKey", "as_keys", "as_path", "as_user_key", "nest", "under_next"]
 
 NestedKey: TypeAlias = str | tuple[str, ...]
 """What a user writes: ``"observation"`` or ``("next", "observation")``."""
@@ -26,6 +26,17 @@ def as_path(key: NestedKey) -> Key:
     (('reward',), ('next', 'reward'))
     """
     return (key,) if isinstance(key, str) else tuple(key)
+
+
+def as_keys(keys: Sequence[NestedKey] | None) -> list[NestedKey]:
+    """``keys`` as a list: a string is one key, and a tuple of strings one nested key, as in TorchRL; None: no key.
+
+    >>> as_keys("reward"), as_keys(("agents", "reward")), as_keys(["done", ("agents", "reward")])
+    (['reward'], [('agents', 'reward')], ['done', ('agents', 'reward')])
+    """
+    if isinstance(keys, str) or (isinstance(keys, tuple) and keys and all(isinstance(part, str) for part in keys)):
+        return [as_user_key(as_path(keys))]
+    return list(keys or [])
 
 
 def as_user_key(path: Key) -> NestedKey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envcli.keys import as_path, as_user_key, nest, under_next
+from envcli.keys import as_keys, as_path, as_user_key, nest, under_next
 
 PATHS = st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=3).map(tuple)
 
@@ -20,6 +20,14 @@ def test_a_path_of_one_is_a_string_outside() -> None:
     assert as_user_key(("reward",)) == "reward"
     assert as_user_key(("next", "reward")) == ("next", "reward")
     assert as_path(["next", "reward"]) == ("next", "reward")  # type: ignore[arg-type]  # as a YAML list would come
+
+
+def test_a_tuple_of_strings_is_one_key_and_a_list_of_them_several() -> None:
+    assert as_keys("observation") == as_keys(("observation",)) == as_keys(["observation"]) == ["observation"]
+    assert as_keys(("a", "b")) == as_keys([("a", "b")]) == [("a", "b")]
+    assert as_keys(["a", "b"]) == ["a", "b"]
+    assert as_keys(("a", ("b", "c"))) == ["a", ("b", "c")]
+    assert as_keys(None) == as_keys(()) == []
 
 
 def test_under_next() -> None:

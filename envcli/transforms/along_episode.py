@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
-from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.keys import Key, NestedKey, as_keys, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec, Unbounded
@@ -66,7 +66,7 @@ class AlongEpisode(Transform, ABC):
 
     def _pair(self) -> None:
         named = [(*path[:-1], self._name(path[-1])) for path in map(as_path, self.in_keys)]
-        self.out_keys = [as_user_key(path) for path in named] if self._names is None else list(self._names)
+        self.out_keys = [as_user_key(path) for path in named] if self._names is None else as_keys(self._names)
         if len(self.in_keys) != len(self.out_keys) or len(set(self.out_keys)) != len(self.out_keys):
             raise TransformError(
                 f"{type(self).__name__}: expected one name of its own for each of in_keys {self.in_keys}, "

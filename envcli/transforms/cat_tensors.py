@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import ConfigError, TransformError
-from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.keys import Key, NestedKey, as_keys, as_path, as_user_key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
@@ -55,7 +55,7 @@ class CatTensors(Transform):
             raise ConfigError(
                 "CatTensors: in_keys is empty. Leave it out to join every float observation of one dimension"
             )
-        super().__init__(_sorted(in_keys or []) if sort else in_keys, [out_key])
+        super().__init__(_sorted(as_keys(in_keys)) if sort else in_keys, [out_key])
         self._finds = in_keys is None
         self._carried: set[Key] = set()
         self.dim, self.del_keys, self.unsqueeze_if_oor, self.sort = dim, del_keys, unsqueeze_if_oor, sort

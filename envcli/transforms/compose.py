@@ -17,7 +17,7 @@ __all__ = ["Compose"]
 
 
 class Compose(Transform):
-    """Transforms one after the other, the first nearest to the env; given one by one, or in a list.
+    """Transforms one after the other, the first nearest to the env; given one by one, in a list, or as ``transforms``.
 
     It can be read like a list (index, slice, ``len``) and edited like one (``append``, ``insert``, ``pop``, ``del``,
     assignment). An env that it stands in follows, or, where something does not fit, all stays as it was. What is taken
@@ -29,12 +29,12 @@ class Compose(Transform):
         TransformError: something that is no transform, that is part of another chain already, or that holds this one.
     """
 
-    def __init__(self, *transforms: Transforming | list[Any]) -> None:
+    def __init__(self, *given: Transforming | list[Any], transforms: Iterable[Transforming] = ()) -> None:
         super().__init__()
         self.transforms = torch.nn.ModuleList()
-        first = transforms[0] if len(transforms) == 1 else None
-        given: Iterable[Any] = first if isinstance(first, list) else transforms  # Any: what it is, append finds out
-        for transform in given:
+        first = given[0] if len(given) == 1 else None
+        several: Iterable[Any] = first if isinstance(first, list) else given  # Any: what it is, append finds out
+        for transform in (*several, *transforms):
             self.append(transform)
 
     def append(self, transform: Transforming) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from envcli.errors import TransformError
-from envcli.keys import NestedKey, as_path, as_user_key
+from envcli.keys import NestedKey, as_keys, as_path, as_user_key
 from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec
@@ -75,7 +75,7 @@ class Elementwise(Transform, ABC):
         """See :class:`Transform`; the keys are found here where none were given."""
         if self._finds:
             self.in_keys = [as_user_key(path) for path in leaf_specs(output_spec[f"full_{self._family}_spec"])]
-            self.out_keys = list(self.in_keys if self._names is None else self._names)
+            self.out_keys = list(self.in_keys) if self._names is None else as_keys(self._names)
             self._require_pairs()
         return super().transform_output_spec(output_spec)
 

@@ -41,7 +41,7 @@ class Timer(Transform):
             out_keys = [f"{time_key}_{what}" for what in ("step", "policy", "reset")]
         if len(out_keys) != 3:
             raise TransformError(f"Timer: expected names for step, policy and reset, found out_keys {list(out_keys)}")
-        super().__init__([], out_keys)
+        super().__init__([], list(out_keys))
         self.time_key = time_key
         self._last = perf_counter()
 

@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
-from envcli.keys import Key, NestedKey, as_path, under_next
+from envcli.keys import Key, NestedKey, as_keys, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import is_passing
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
@@ -49,7 +49,7 @@ class Transform(torch.nn.Module):
     TensorDict, ``super()._step`` and the like raise a TransformError.
 
     Args:
-        in_keys: what is read on the way to the user.
+        in_keys: what is read on the way to the user. A string is one key, here and below, a tuple of them a nested one.
         out_keys: what is written there; None: the same keys.
         in_keys_inv: what the simulator takes, by its own names.
         out_keys_inv: the names by which the user gives it; None: the same.
@@ -74,10 +74,10 @@ class Transform(torch.nn.Module):
         out_keys_inv: Sequence[NestedKey] | None = None,
     ) -> None:
         super().__init__()
-        self.in_keys = list(in_keys or [])
-        self.out_keys = list(self.in_keys if out_keys is None else out_keys)
-        self.in_keys_inv = list(in_keys_inv or [])
-        self.out_keys_inv = list(self.in_keys_inv if out_keys_inv is None else out_keys_inv)
+        self.in_keys = as_keys(in_keys)
+        self.out_keys = list(self.in_keys) if out_keys is None else as_keys(out_keys)
+        self.in_keys_inv = as_keys(in_keys_inv)
+        self.out_keys_inv = list(self.in_keys_inv) if out_keys_inv is None else as_keys(out_keys_inv)
         self._of_rows: set[str] = set()
         self._hold(None)
         if len(self.in_keys_inv) != len(self.out_keys_inv):

@@ -11,6 +11,7 @@ from envcli.errors import TransformError
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.gray_scale import GrayScale
+from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -237,3 +238,8 @@ def test_what_is_added_to_the_chain_of_an_env_may_find_no_image(wrapped: bool) -
     assert env.rollout(2).shape == (2,)
     with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
         TransformedEnv(CountingEnv(), Compose(GrayScale()))
+
+
+def test_by_the_name_that_torchrl_gives_them() -> None:
+    chain = Compose(transforms=[StepCounter(), RewardSum()])
+    assert [type(transform).__name__ for transform in chain] == ["StepCounter", "RewardSum"]

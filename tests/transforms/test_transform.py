@@ -19,11 +19,14 @@ from envcli.testing import check_env_specs
 from envcli.testing.requirements import require_equal
 from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.transforms.action_scaling import ActionScaling
+from envcli.transforms.cat_tensors import CatTensors
 from envcli.transforms.clip import ClipTransform
 from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
+from envcli.transforms.rename import RenameTransform
 from envcli.transforms.reward_clipping import RewardClipping
 from envcli.transforms.reward_scaling import RewardScaling
+from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -325,3 +328,27 @@ def test_what_a_transform_sets_as_it_runs_disturbs_no_rollout() -> None:
     assert data["next", "again"].flatten().tolist() == [1, 2, 3, 4]
     assert transform.steps == 4
     assert transform.bound - before <= 3, "to the rollout's rows, for loc, and to those of single steps"
+
+
+@pytest.mark.parametrize(
+    ("transform", "in_keys", "out_keys"),
+    [
+        (Pair("observation"), ["observation"], ["observation"]),
+        (Pair(("agent", "observation"), "shown"), [("agent", "observation")], ["shown"]),
+        (RewardScaling(0.0, 1.0, "reward", ("paid", "reward")), ["reward"], [("paid", "reward")]),
+        (RewardSum(out_keys="total"), ["reward"], ["total"]),
+        (CatTensors("observation"), ["observation"], ["observation_vector"]),
+        (RenameTransform("reward", ("nested", "reward")), ["reward"], [("nested", "reward")]),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Transform) else "",
+)
+def test_one_key_needs_no_list(transform: Transform, in_keys: list[Any], out_keys: list[Any]) -> None:
+    base = NestedEnv() if in_keys == [("agent", "observation")] else CountingEnv()
+    env = TransformedEnv(base, transform)
+    assert (transform.in_keys, transform.out_keys) == (in_keys, out_keys)
+    assert env.rollout(2)["next"].get(out_keys[0]) is not None
+
+
+def test_one_key_inwards() -> None:
+    transform = Transform(in_keys_inv="action", out_keys_inv=("agent", "action"))
+    assert (transform.in_keys_inv, transform.out_keys_inv) == (["action"], [("agent", "action")])
