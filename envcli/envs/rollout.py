@@ -158,7 +158,7 @@ class Rollout:
         if self._acts_itself or (self._autoresets and drawn and not (self._presets or self._now)):
             self._have_env_make(start, stop)
             return False
-        if drawn and self._callback is None and not self._now:
+        if drawn and self._callback is None and not (self._presets or self._now):
             while buffer.filled < stop:
                 buffer.filled = self.env._step_rows(buffer.filled, stop)
                 if done(buffer.filled - 1) and self._episode_over(buffer.filled - 1):
