@@ -70,6 +70,7 @@ class Stages:
             sealed=hidden & set(leaf_specs(last.observation_spec)),
             masks=masks,
             ends=self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.ends),
+            apart=self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.apart),
             heeds_given=self._added[0].heeds_given,
             reward_transforms=self._reward_transforms(),
         )

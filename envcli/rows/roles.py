@@ -27,6 +27,7 @@ class Roles:
         masks: action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
             Random actions of such an env are drawn row by row, and every action is held against its row's mask.
         ends: flags of the end of an episode that may be true where the ``done`` beside them is not.
+        apart: those of them that were asked to leave that ``done`` alone.
         heeds_given: a reset looks at the TensorDict that it is given.
         reward_transforms: the kinds of transforms that rewards went through on their way to the user, in order.
     """
@@ -39,6 +40,7 @@ class Roles:
     sealed: Set[Key] = _NONE
     masks: Mapping[Key, Key] = field(default_factory=dict)
     ends: Set[Key] = _NONE
+    apart: Set[Key] = _NONE
     heeds_given: bool = False
     reward_transforms: Sequence[str] = ()
 

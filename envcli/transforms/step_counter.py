@@ -97,7 +97,8 @@ class StepCounter(Transform):
 
     def _roles(self) -> Roles:
         loose = self.max_steps is not None and not self.update_done
-        return Roles(ends={as_path(self.truncated_key)} if loose else set())
+        flags = {as_path(self.truncated_key)} if loose else set[Key]()
+        return Roles(ends=flags, apart=flags)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

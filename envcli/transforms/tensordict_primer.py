@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
+from envcli.seeding import drawing_from, next_seed
 from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.transforms.episode_starts import begun
 from envcli.transforms.transform import Transform
@@ -32,7 +34,8 @@ class TensorDictPrimer(Transform):
     Args:
         primers: key -> spec, also nested, or a Composite. From YAML a spec is ``{shape: [64], dtype: float32}``, with
             ``low`` and ``high`` for bounds or ``n`` for choices.
-        random: draw the first value from the spec (from torch's global generator; normal where there are no bounds).
+        random: draw the first value from the spec (normal where there are no bounds). It follows from the seed of the
+            env; until that is seeded, and outside an env, from torch's global generator.
         default_value: the first value, if it is not drawn: a number, a function that returns a tensor, or a dict of
             them with a key for each primer. 0 if left out (TorchRL); where a spec does not hold that, its nearest
             member.
@@ -75,6 +78,7 @@ class TensorDictPrimer(Transform):
         self._specs = dict(self._given)  # with the env's batch, once there is one
         self._batch = torch.Size()
         self.random, self.default_value = bool(random), default_value
+        self._seed: int | None = None  # of the next draw
         self.reset_key, self.expand_specs, self.single_default_value = reset_key, expand_specs, single_default_value
         self._defaults = {} if single_default_value else self._default_of_each(default_value)
 
@@ -115,7 +119,18 @@ class TensorDictPrimer(Transform):
         """The first value of each entry, ``[*batch, *value]``; rows outside ``where`` are not looked at."""
         if self.single_default_value:
             return self._together(specs, where)
-        return {path: self._first_of(path, spec) for path, spec in specs.items()}
+        with self._drawing():
+            return {path: self._first_of(path, spec) for path, spec in specs.items()}
+
+    def _drawing(self) -> AbstractContextManager[None]:
+        """Inside, torch's global generator draws what follows from the seed, if there is one."""
+        if not self.random or self._seed is None:
+            return nullcontext()
+        self._seed = next_seed(self._seed)  # first of all, as the env draws from the seed itself
+        return drawing_from(self._seed)
+
+    def _set_seed(self, seed: int | None) -> None:
+        self._seed = self._seed if seed is None else seed
 
     def _first_of(self, path: Key, spec: TensorSpec) -> torch.Tensor:
         value: Any = None if self.random else self._defaults[path]

@@ -12,7 +12,7 @@ from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Categorical, Composite
-from envcli.testing import EnvContract
+from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.step_counter import StepCounter
 
@@ -25,6 +25,11 @@ class TestCounted(EnvContract):
 class TestLimited(EnvContract):
     def make_env(self) -> Env:
         return TransformedEnv(CountingEnv([9, 2], [2]), StepCounter(max_steps=4))
+
+
+class TestLimitedBesideDone(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv(9, time_limit=7), StepCounter(4, update_done=False))
 
 
 class TestLimitedWithoutAFlagOfItsOwn(EnvContract):
@@ -81,6 +86,7 @@ def test_done_may_be_left_alone() -> None:
         with kind(2, lambda: TransformedEnv(CountingEnv(9), StepCounter(max_steps=2, update_done=False))) as batch:
             counts = batch.rollout(5, break_when_any_done=False)["step_count"].squeeze(-1)
             assert counts.tolist() == [[0, 1, 0, 1, 0]] * 2
+            check_env_specs(batch)
 
 
 def test_a_flag_of_another_name_ends_the_episode_too() -> None:

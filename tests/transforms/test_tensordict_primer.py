@@ -9,11 +9,12 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Categorical, Composite, Unbounded
-from envcli.testing import EnvContract
+from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.double_to_float import DoubleToFloat
@@ -30,6 +31,11 @@ class TestPrimed(EnvContract):
 class TestPrimedInAGroup(EnvContract):
     def make_env(self) -> Env:
         return TransformedEnv(StatelessEnv(), TensorDictPrimer({"memory": {"h": Unbounded(3), "n": Categorical(4)}}))
+
+
+class TestDrawn(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv([2, 3], [2]), TensorDictPrimer(hidden=Unbounded(3), random=True))
 
 
 def recurrent(td: TensorDictBase) -> TensorDictBase:
@@ -73,6 +79,14 @@ def test_without_a_policy_it_stays() -> None:
     assert env.rand_step(td)["next", "hidden"].squeeze(-1).tolist() == [7, 8]
 
 
+def test_random_steps_of_a_batch_follow_each_other() -> None:
+    with SerialEnv(2, lambda: primed([], random=True)) as env:
+        check_env_specs(env)
+        data = env.rollout(5, break_when_any_done=False)
+    assert data["observation"].squeeze(-1).tolist() == [[0, 1, 0, 1, 0]] * 2
+    assert data["next", "observation"].squeeze(-1).tolist() == [[1, 2, 1, 2, 1]] * 2
+
+
 def test_under_another_name() -> None:
     chain = Compose(TensorDictPrimer(h=Unbounded(1)), RenameTransform(["h"], ["hidden"], ["h"], ["hidden"]))
     data = TransformedEnv(CountingEnv(2), chain).rollout(4, recurrent, break_when_any_done=False)
@@ -88,6 +102,18 @@ class TestFirstValues:
         assert abs(td["z"].mean()) < 0.3
         assert 0.8 < td["z"].std() < 1.2
         assert not torch.equal(env.reset()["z"], td["z"])
+
+    def test_what_is_drawn_follows_from_the_seed_of_the_env(self) -> None:
+        env = TransformedEnv(CountingEnv(9), TensorDictPrimer(h=Unbounded(2), random=True))
+        runs = []
+        for _ in range(2):
+            env.set_seed(5)
+            torch.rand(())
+            state = torch.get_rng_state()
+            runs.append([env.reset()["h"], env.reset()["h"]])
+            assert torch.equal(torch.get_rng_state(), state)
+        assert torch.equal(torch.stack(runs[0]), torch.stack(runs[1]))
+        assert not torch.equal(runs[0][0], runs[0][1])
 
     def test_one_for_each(self) -> None:
         primer = TensorDictPrimer(
