@@ -15,7 +15,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,13 @@ import envcli
 from envcli.errors import ConfigError, StoreError
 from envcli.folders.json_file import read_json
 from envcli.terminal.answer import answer, near
+from envcli.terminal.summary import summary
 from envcli.terminal.termination import cleared
 from envcli.vocabulary import registry
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.schema import MISSING, ONE_ENV, Answer, key
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from envcli.specs import Composite
 
 __all__ = ["POSITIONAL", "Config", "run"]
@@ -79,7 +78,7 @@ def run(cfg: Config) -> None:
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
     found = {"written": str(path), "format": cfg.format, "steps": data.numel(), "bytes": size}
     found |= {"seconds": time.perf_counter() - began, "read": export.cure(path)}
-    answer(found, lambda: _table(found), cfg.json)
+    answer(found, lambda: summary(_lines(found)), cfg.json)
 
 
 def _write(export: Any, data: Any, path: Path) -> None:  # Any: an Export and a ShardedRollout, which are imported late
@@ -150,13 +149,7 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
     return build
 
 
-def _table(found: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="ignore", no_wrap=True)
-    table.add_row("steps", f"{found['steps']:,}")
-    table.add_row("written", f"{near(Path(found['written']))}, {found['bytes']:,} bytes in {found['seconds']:.2g} s")
-    table.add_row("to read", found["read"])
-    return table
+def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "steps", f"{found['steps']:,}"
+    yield "written", f"{near(Path(found['written']))}, {found['bytes']:,} bytes in {found['seconds']:.2g} s"
+    yield "to read", found["read"]

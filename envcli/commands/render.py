@@ -26,12 +26,12 @@ from envcli.folders.json_file import plain, read_json
 from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.progress import Progress
+from envcli.terminal.summary import summary
 from envcli.vocabulary import registry
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
-    from rich.table import Table
     from tensordict import TensorDictBase
 
     from envcli.envs.env import Env
@@ -203,7 +203,7 @@ def _film(
     metrics = {"frames": count, "fps": fps, "seconds": count / fps, "film": str(written), "seed": cfg.seed}
     folder.write_metrics({**metrics, "folder": str(folder.path)})
     if not folder.part_of_sweep:
-        answer(metrics, lambda: _table(metrics, last, folder), cfg.json)
+        answer(metrics, lambda: summary(_lines(metrics, last, folder)), cfg.json)
     return metrics
 
 
@@ -222,18 +222,11 @@ def _best_format() -> str:
     return "gif"
 
 
-def _table(metrics: dict[str, Any], last: Frame, folder: RunFolder) -> Table:
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="ignore", no_wrap=True)  # a broken path cannot be copied
-    table.add_row(
-        "frames", f"{number(metrics['frames'])}, {number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
-    )
+def _lines(metrics: dict[str, Any], last: Frame, folder: RunFolder) -> Iterator[tuple[str, str]]:
+    clock = f"{number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
+    yield "frames", f"{number(metrics['frames'])}, {clock}"
     of = "" if last.envs == 1 else f" of the first of {last.envs} envs"
-    table.add_row("episodes", f"{last.episode + 1}{of}, the last at {last.caption}")
-    table.add_row("film", near(Path(metrics["film"])))
-    table.add_row("poster", near(folder.path / "poster.png"))
-    table.add_row("sheet", near(folder.path / "contact_sheet.png"))
-    return table
+    yield "episodes", f"{last.episode + 1}{of}, the last at {last.caption}"
+    yield "film", near(Path(metrics["film"]))
+    yield "poster", near(folder.path / "poster.png")
+    yield "sheet", near(folder.path / "contact_sheet.png")

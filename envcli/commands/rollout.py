@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,12 @@ from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.episode_lines import episode_lines
 from envcli.terminal.progress import Progress
+from envcli.terminal.summary import summary
 from envcli.vocabulary import registry
 from envcli.vocabulary.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rich.table import Table
 
     from envcli.envs.env import Env
     from envcli.policies.policy import BoundPolicy
@@ -104,7 +104,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
         tracker.end(plain(metrics))
         _note_no_numbers(metrics, cfg)
         if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
-            answer(metrics, lambda: _table(metrics, folder), cfg.json)
+            answer(metrics, lambda: summary(_lines(metrics, folder)), cfg.json)
     mean: float | None = metrics["return_mean"]
     return mean
 
@@ -190,21 +190,14 @@ def _interrupted(steps: int, saved: Path | None, cure: str = "") -> KeyboardInte
     return KeyboardInterrupt(f"interrupted after {number(steps)} steps, kept in {near(saved)}{cure}")
 
 
-def _table(metrics: dict[str, Any], folder: RunFolder) -> Table:
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="ignore", no_wrap=True)  # a broken path cannot be copied
+def _lines(metrics: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, str]]:
     each = f", {number(metrics['steps'] // metrics['envs'])} of each of {metrics['envs']} envs"
-    table.add_row("steps", number(metrics["steps"]) + (each if metrics["envs"] > 1 else ""))
-    for name, text in episode_lines(metrics, metrics["reward_transforms"]):
-        table.add_row(name, text)
+    yield "steps", number(metrics["steps"]) + (each if metrics["envs"] > 1 else "")
+    yield from episode_lines(metrics, metrics["reward_transforms"])
     if metrics["episodes"] == 0:
-        table.add_row("rewards", f"{number(metrics['reward_sum'])} so far")
-    table.add_row("speed", f"{number(round(metrics['steps_per_second']))} steps/s")
-    table.add_row("seed", str(metrics["seed"]))
+        yield "rewards", f"{number(metrics['reward_sum'])} so far"
+    yield "speed", f"{number(round(metrics['steps_per_second']))} steps/s"
+    yield "seed", str(metrics["seed"])
     if metrics.get("replayed"):
-        table.add_row("resumed", f"after {number(metrics['replayed'])} steps, which were made again and compared")
-    table.add_row("kept in", near(folder.home))
-    return table
+        yield "resumed", f"after {number(metrics['replayed'])} steps, which were made again and compared"
+    yield "kept in", near(folder.home)

@@ -22,13 +22,13 @@ from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.episode_lines import episode_lines
+from envcli.terminal.summary import summary
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.changes import changes
 from envcli.vocabulary.schema import MISSING, Answer, key
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 __all__ = ["POSITIONAL", "Config", "run"]
 
@@ -140,7 +140,7 @@ def _drawing(found: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
 
-    parts: list[RenderableType] = [_summary(found)]
+    parts: list[RenderableType] = [summary(_summary(found))]
     if found["changes"]:
         differing = Table("key", "default", "here", title="Other than the defaults", title_justify="left")
         for path, pair in found["changes"].items():
@@ -157,25 +157,18 @@ def _drawing(found: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _summary(found: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="ignore", no_wrap=True)
+def _summary(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     run, data = found["run"], found["data"]
     if run["state"]:
         said = run["error"] or ""
         how = said if said.startswith(run["state"]) else f"{run['state']}: {said}".rstrip(": ")
-        table.add_row("run", f"{run['command']}, {how}")
-        table.add_row("started", f"{run['started']}" + (f", ended {run['ended']}" if run["ended"] else ""))
-        table.add_row("seed", str(run["seed"]))
+        yield "run", f"{run['command']}, {how}"
+        yield "started", f"{run['started']}" + (f", ended {run['ended']}" if run["ended"] else "")
+        yield "seed", str(run["seed"])
     if data is not None:
-        for name, text in _data_rows(found["folder"], data, _reward_transforms(found["metrics"])):
-            table.add_row(name, text)
+        yield from _data_rows(found["folder"], data, _reward_transforms(found["metrics"]))
     for film in found["films"]:
-        table.add_row("film", f"{near(Path(found['folder']) / film['file'])}, {size(film['bytes'])}")
-    return table
+        yield "film", f"{near(Path(found['folder']) / film['file'])}, {size(film['bytes'])}"
 
 
 def _reward_transforms(metrics: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from envcli.reports.columns import present
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = ["drawn"]
+
+_MANY = 8  # settings in columns of their own: of the runs of a whole tree each has a few of dozens
+_NARROW = 8  # characters that a column of words keeps
 
 _STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 
@@ -50,34 +53,56 @@ def _jobs(sweep: Sweep, steps_alike: bool) -> Table:
     columns = present(sweep.jobs)
     if steps_alike and len(sweep.jobs) > 1:
         columns.pop("steps", None)
-    settings = list(sweep.settings(sweep.jobs[0]))
+    settings, typed = _settings(sweep, sweep.settings(sweep.jobs[0]))
     seeds = ["seed"] if sweep.several_seeds else []
-    table = _table(["job", *settings, *seeds, "state"], list(columns.values()))
+    table = _table(["job", *settings, *seeds, "state"], list(columns.values()), [*typed])
     for job in sweep.jobs:
         values = [number(job.metric(key)) for key in columns]
+        settings, typed = _settings(sweep, sweep.settings(job))
         state = Text(job.state, _STYLES.get(job.state, "red"))
         table.add_row(
             Text(sweep.label(job)),
-            *map(Text, sweep.settings(job).values()),
+            *map(Text, settings.values()),
             *[Text(job.seed) for _ in seeds],
             state,
             *values,
+            *map(Text, typed.values()),
         )
-    return table
+    return _legible(table)
 
 
 def _groups(sweep: Sweep) -> Table:
     from rich.text import Text
 
     columns = {k: title for k, title in present(sweep.jobs).items() if k not in ("steps", "episodes", "frames")}
-    table = _table([*sweep.settings(sweep.jobs[0])], ["seeds", *columns.values()])
+    settings, typed = _settings(sweep, sweep.settings(sweep.jobs[0]))
+    table = _table([*settings], ["seeds", *columns.values()], [*typed])
     for group in sweep.groups:
         means = [str(group.mean(key) or "-") for key in columns]
-        table.add_row(*map(Text, group.settings.values()), str(len(group.jobs)), *means)
+        settings, typed = _settings(sweep, group.settings)
+        table.add_row(*map(Text, settings.values()), str(len(group.jobs)), *means, *map(Text, typed.values()))
+    return _legible(table)
+
+
+def _settings(sweep: Sweep, settings: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """``settings`` a column each; of runs that have little in common, those that were typed together in a last one."""
+    if len(sweep.swept) <= _MANY:
+        return settings, {}
+    typed = " ".join(f"{key}={settings[key]}" for key in sweep.swept if settings[key])
+    return {key: value for key, value in settings.items() if key not in sweep.swept}, {"typed": typed}
+
+
+def _legible(table: Table) -> Table:
+    """``table`` that is rather wider than the terminal than have a number broken, or a column of words vanish."""
+    from rich.cells import cell_len
+
+    for column in table.columns:
+        widest = max(cell_len(str(text)) for text in (column.header, *column.cells))
+        column.min_width = widest if column.justify == "right" else min(widest, _NARROW)
     return table
 
 
-def _table(words: list[str], numbers: list[str]) -> Table:
+def _table(words: list[str], numbers: list[str], last: list[str]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -86,5 +111,7 @@ def _table(words: list[str], numbers: list[str]) -> Table:
     for word in words:
         table.add_column(Text(word), overflow="fold")
     for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
+    for word in last:
+        table.add_column(word, overflow="fold")
     return table

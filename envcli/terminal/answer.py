@@ -60,7 +60,7 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
     from rich.console import Console
 
     console = Console(file=sys.stdout, soft_wrap=False, highlight=False, markup=False, emoji=False)
-    drawing = draw()
+    drawing = _uncut(draw())
     if not console.is_terminal:
         unlimited = console.options.update(max_width=10_000)
         console.width = max(console.width, console.measure(drawing, options=unlimited).maximum)
@@ -69,6 +69,18 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
         print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
         return
     console.print(_Printable(drawing), crop=False)
+
+
+def _uncut(drawing: RenderableType) -> RenderableType:
+    """``drawing`` with tables in which a word that is longer than its column is folded; rich would cut it."""
+    from rich.console import Group
+    from rich.table import Table
+
+    for part in drawing.renderables if isinstance(drawing, Group) else [drawing]:
+        if isinstance(part, Table):
+            for column in part.columns:
+                column.overflow = "fold"
+    return drawing
 
 
 class _Printable:

@@ -12,7 +12,9 @@ from tests.reports.runs import EVIL, some_metrics, write_run, write_sweep
 
 def lines(folder: Path, width: int) -> list[str]:
     file = io.StringIO()
-    Console(file=file, width=width, force_terminal=True, color_system=None).print(table.drawn(Sweep.of(folder)))
+    Console(file=file, width=width, force_terminal=True, color_system=None).print(
+        table.drawn(Sweep.of(folder)), crop=False
+    )
     return file.getvalue().splitlines()
 
 
@@ -55,3 +57,18 @@ def test_returns_are_said_to_be_of_rewards_that_were_changed(tmp_path: Path) -> 
         lines(tmp_path / "some", 80)[-1].strip() == "returns are of rewards after VecNorm and RewardClipping (jobs 1)"
     )
     assert not any("rewards" in line for line in lines(write_sweep(tmp_path / "none"), 80))
+
+
+def test_in_a_narrow_terminal_no_column_vanishes_and_no_number_breaks(tmp_path: Path) -> None:
+    found = lines(write_sweep(tmp_path / "sweep"), 40)
+    assert found[1].split() == ["job", "env", "ip", "seed", "state", "episodes", "return", "length", "steps/s"]
+    assert found[3].split()[:5] == ["0", "pendulum", "1", "0", "finished"]
+    assert found[3].split()[-1] == str(table.number(Sweep.of(tmp_path / "sweep").jobs[0].metric("steps_per_second")))
+
+
+def test_runs_with_little_in_common_show_what_was_typed_in_one_column(tmp_path: Path) -> None:
+    for number in range(12):
+        write_run(tmp_path / "all" / f"{number}_x", overrides=(f"key_{number}={number}", f"seed={number}"))
+    found = lines(tmp_path / "all", 200)
+    assert found[0].split()[-1] == "typed"
+    assert [line.split()[-1] for line in found[2:14]] == [f"key_{number}={number}" for number in range(12)]

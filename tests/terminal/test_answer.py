@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Group
 from rich.table import Table
 
 from envcli.terminal.answer import answer, json_alone, near, number
@@ -95,3 +96,16 @@ def test_a_path_below_here_is_told_from_here(tmp_path: Path, monkeypatch: pytest
     assert near(tmp_path / "here" / "runs" / "a") == "runs/a"
     assert near(tmp_path / "there") == str(tmp_path / "there")
     assert near(Path("runs/a")) == "runs/a"
+
+
+def test_a_word_that_is_longer_than_its_column_is_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    rows = Table("name")
+    rows.add_row("A" * 50 + "-v5")
+    answer({}, lambda: Group(rows), as_json=False)
+    shown = "".join(line.strip("│ ") for line in capsys.readouterr().out.splitlines())
+    assert "A" * 50 + "-v5" in shown
