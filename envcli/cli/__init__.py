@@ -78,7 +78,7 @@ def _command(command: str, words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         from envcli.cli.help import command_help
 
-        print(command_help(command, [word for word in words if "=" in word and not word.startswith("-")]))
+        print(command_help(command, words))
         return 0
     module = commands.find(command)
     if hasattr(module, "main"):

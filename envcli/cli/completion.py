@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from envcli import commands
+from envcli.cli import arguments
 from envcli.cli.arguments import FLAGS
 from envcli.errors import EnvcliError
 from envcli.vocabulary import catalog, schema
@@ -23,7 +24,7 @@ def candidates(words: Sequence[str]) -> list[str]:
     """
     *before, current = words or [""]
     try:
-        found = _first() if not before else _later(before[0], current)
+        found = _first() if not before else _later(before, current)
     except EnvcliError:
         return []  # half a line may be anything; a completion that complains is worse than none
     return sorted(word for word in found if word.startswith(current) and not _ACTIVE.intersection(word))
@@ -33,7 +34,8 @@ def _first() -> list[str]:
     return [*commands.names(), "--help", "--version"]
 
 
-def _later(command: str, current: str) -> list[str]:
+def _later(before: Sequence[str], current: str) -> list[str]:
+    command = before[0]
     if command not in commands.names():
         return []
     module = commands.find(command)
@@ -44,7 +46,7 @@ def _later(command: str, current: str) -> list[str]:
     key, equals, value = current.partition("=")
     groups = {group.name: group for group in catalog.groups(command)}
     if equals and (group := groups.get("env" if key == "env_list" else key.lstrip("+"))):
-        return _choices(key, value, list(catalog.choices(group.source)))
+        return _choices(key, value, list(catalog.choices(group.source, arguments.parse(before[1:]).config_dirs)))
     plain = list(schema.describe(module.Config))
     if equals:
         return [

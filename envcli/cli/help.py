@@ -6,9 +6,11 @@ import inspect
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import envcli
 from envcli import commands
+from envcli.cli import arguments
 from envcli.cli.arguments import FLAGS
 from envcli.configuration import overrides
 from envcli.vocabulary import catalog, schema
@@ -37,7 +39,7 @@ def main_help() -> str:
 
 
 def command_help(command: str, words: Sequence[str] = ()) -> str:
-    """What ``envcli <command> <words> --help`` prints: groups, choices and keys, one line each.
+    """What ``envcli <command> <words>`` prints, ``--help`` among them: groups, choices and keys, one line each.
 
     Of the keys of choices those that the words, or the defaults, choose, with the values that they would have.
     """
@@ -45,10 +47,13 @@ def command_help(command: str, words: Sequence[str] = ()) -> str:
     lines = [*_prose(f"envcli {command}: {inspect.getdoc(module)}"), ""]
     if not hasattr(module, "Config"):
         return "\n".join(lines).rstrip()
+    given = arguments.parse(words)
+    folders, typed = given.config_dirs, [word for word in given.overrides if "=" in word]
     groups = catalog.groups(command)
     for group in groups:
-        lines += [_title(f"{group.name}={group.default}", group.help), *_choices(group), ""]
-    chosen = Chosen.by(command, overrides.as_typed(overrides.check(command, words, multirun=True)))
+        lines += [_title(f"{group.name}={group.default}", group.help), *_choices(group, folders), ""]
+    checked = overrides.check(command, typed, multirun=True, folders=folders)
+    chosen = Chosen.by(command, overrides.as_typed(checked), folders)
     described = schema.describe(module.Config)
     lines += ["Keys", *_rows((f"{n}={chosen.values.get(n, _yaml(d))}", h) for n, d, h in described), ""]
     for group in groups:
@@ -75,10 +80,10 @@ def _flag_help(text: str, choices: tuple[str, ...]) -> str:
     return f"{text}: {', '.join(choices)}" if choices else text
 
 
-def _choices(group: catalog.Group) -> list[str]:
+def _choices(group: catalog.Group, folders: Sequence[Path]) -> list[str]:
     if group.name != group.source:
         return [f"  as {group.source}"]
-    found = catalog.choices(group.source)
+    found = catalog.choices(group.source, folders)
     if len(found) > _MANY:
         return textwrap.wrap(", ".join(found), _width(), initial_indent="  ", subsequent_indent="  ")
     return _rows(found.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from envcli.vocabulary import catalog
 
@@ -28,8 +29,10 @@ class Chosen:
     values: dict[str, str]
 
     @classmethod
-    def by(cls, command: str, words: Iterable[str]) -> Chosen:
+    def by(cls, command: str, words: Iterable[str], folders: Sequence[Path] = ()) -> Chosen:
         """By ``words``, each ``group=choice`` or ``key=value``, beside the defaults of ``command``.
+
+        ``folders`` are those that ``--config-dir`` names.
 
         >>> chosen = Chosen.by("rollout", ["experiment=ppo_atari", "max_steps=64"])
         >>> chosen.choices["env"], chosen.choices["backend"], chosen.choices["parallel"]
@@ -43,7 +46,7 @@ class Chosen:
         values: dict[str, str] = {}
         for preset in filter(found.__contains__, _PRESETS):
             brought: dict[str, list[str]] = {}
-            for text in _texts(preset, found[preset]):
+            for text in _texts(preset, found[preset], folders):
                 for match in _CHOOSES.finditer(text):
                     brought.setdefault(match["group"], []).extend(_listed(match["value"]))
                 values = {**catalog.values_in(text), **values}
@@ -51,10 +54,10 @@ class Chosen:
             found |= {name: names for name, names in chosen.items() if name in groups and name not in typed}
         for name, group in groups.items():
             if group.many:
-                for text in _texts(group.source, found[name]):
+                for text in _texts(group.source, found[name], folders):
                     if _BRINGS.search(text):
                         values = {**catalog.values_in(text, name), **values}
-                found[name] = list(_unbundled(group.source, found[name]))
+                found[name] = list(_unbundled(group.source, found[name], folders))
         return cls(found, values | {key: value for key, value in typed.items() if key not in groups})
 
     def keys(self, group: catalog.Group) -> Iterator[catalog.NodeKey]:
@@ -68,18 +71,18 @@ def _listed(value: str) -> list[str]:
     return [] if value == "null" else [word for word in words if word]
 
 
-def _texts(source: str, choices: Sequence[str]) -> Iterator[str]:
+def _texts(source: str, choices: Sequence[str], folders: Sequence[Path]) -> Iterator[str]:
     for choice in choices:
-        for place in catalog.places():
+        for place in (*folders, *catalog.places()):
             path = place / source / f"{choice}.yaml"
             if path.is_file():
-                yield path.read_text(encoding="utf-8")
+                yield path.read_text(encoding="utf-8", errors="replace")
                 break
 
 
-def _unbundled(source: str, choices: Sequence[str]) -> Iterator[str]:
+def _unbundled(source: str, choices: Sequence[str], folders: Sequence[Path]) -> Iterator[str]:
     """``choices``, those that bring others replaced by them."""
     for choice in choices:
-        brought = [match["choice"] for text in _texts(source, [choice]) for match in _BRINGS.finditer(text)]
+        brought = [match["choice"] for text in _texts(source, [choice], folders) for match in _BRINGS.finditer(text)]
         others = [name for name in brought if name != "_self_"]
-        yield from _unbundled(source, others) if others else [choice]
+        yield from _unbundled(source, others, folders) if others else [choice]

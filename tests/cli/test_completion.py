@@ -37,6 +37,15 @@ def test_candidates(words: list[str], expected: list[str]) -> None:
     assert candidates(words) == expected
 
 
+@pytest.mark.parametrize("flag", [["--config-dir", "mine"], ["-cd=mine"]])
+def test_choices_of_ones_own_are_offered_too(flag: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "of_mine.yaml").write_text("max_steps: 3\n")
+    assert candidates(["rollout", *flag, "experiment=of"]) == ["experiment=of_mine"]
+    assert candidates(["rollout", *flag, "env=pendu"]) == ["env=pendulum"]
+
+
 def test_an_empty_word_offers_everything() -> None:
     found = candidates(["rollout", ""])
     assert {"env=", "seed=", "backend.name="} <= set(found)

@@ -343,6 +343,8 @@ def test_configs_of_ones_own(cli: Command, tmp_path: Path, monkeypatch: pytest.M
     (folder / "mine.yaml").write_text("# @package _global_\n# Mine\nbackend:\n  name: Mine-v0\n")
     assert cli("rollout", "env=mine").code == 2
     assert "name: Mine-v0" in cli("rollout", "env=mine", "--config-dir", "mine", "--cfg", "job").out
+    assert "backend.name=Mine-v0" in cli("rollout", "--config-dir", "mine", "env=mine", "--help").out
+    assert cli("rollout", "--config-dir", "no", "--help").err == "error: --config-dir: no folder no\n"
     monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(folder.parent))
     assert "mine" in cli("rollout", "--help").out
     assert "name: Mine-v0" in cli("rollout", "env=mine", "--cfg", "job").out
