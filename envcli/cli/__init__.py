@@ -12,30 +12,69 @@ import sys
 from collections.abc import Sequence
 
 from envcli.cli import messages
+from envcli.errors import ConfigError, EnvcliError, StoreError, UnknownName
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C."""
+    _open_streams()
     atexit.register(_spare_last_collection)
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("HYDRA_FULL_ERROR"))
     try:
         code = _dispatch(words)
-        if sys.stdout is not None:  # it may have been closed before Python began
-            sys.stdout.flush()  # a closed pipe must be noticed here, not at exit
+        sys.stdout.flush()  # a closed pipe, or a full disk, must be noticed here, not at exit
         return code
     except BrokenPipeError:
         # The reader (head, a pager) has what it wanted. Without this, flushing at exit would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()
         return 0
     except (Exception, KeyboardInterrupt) as error:  # the outermost frame: everything becomes one line here
         if debug and not isinstance(error, KeyboardInterrupt):
             raise
-        text, code = messages.explain(error)
+        text, code = messages.explain(_of_stdout(error) or error)
         print(text, file=sys.stderr)
         return code
+
+
+def _require_names(texts: Sequence[str]) -> None:
+    """Raise ConfigError for what Python could not decode: torch opens no file of that name."""
+    for text in texts:
+        if any("\udc80" <= char <= "\udcff" for char in text):
+            utf8 = sys.getfilesystemencoding() == "utf-8"
+            cure = "Rename it." if utf8 else "Type: unset PYTHONUTF8; or choose a locale of UTF-8, LC_ALL=C.UTF-8"
+            raise ConfigError(
+                f"{text}: its name is not {sys.getfilesystemencoding()}, as Python reads names here. {cure}"
+            )
+
+
+def _open_streams() -> None:
+    """Where one of the three was closed, as by cron, have it lead nowhere: a file of a run would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # which gives the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def _of_stdout(error: BaseException) -> EnvcliError | None:
+    """What is to be said where it is stdout that took no more, as a full disk."""
+    if not isinstance(error, OSError) or error.filename or error.errno is None:
+        return None
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_stdout()
+        return StoreError(f"stdout: {(error.strerror or str(error)).lower()}")
+    return None
+
+
+def _forget_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _spare_last_collection() -> None:
@@ -67,7 +106,6 @@ def _dispatch(words: list[str]) -> int:
 
 def _command(command: str, words: list[str]) -> int:
     from envcli import commands
-    from envcli.errors import ConfigError, UnknownName
 
     if command.startswith("-") or "=" in command:
         raise ConfigError(
@@ -81,6 +119,7 @@ def _command(command: str, words: list[str]) -> int:
         print(command_help(command, words))
         return 0
     module = commands.find(command)
+    _require_names([*words, os.getcwd()] if hasattr(module, "Config") and commands.keeps(command) else words)
     if hasattr(module, "main"):
         return int(module.main(words))
     from envcli.cli.launch import launch

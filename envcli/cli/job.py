@@ -15,12 +15,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
-from envcli.cli import jobs, sweep
+from envcli.cli import jobs, messages, sweep
 from envcli.configuration import composition, environment, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
 from envcli.folders.given_file import given_files, recorded_files
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import RunFolder
+from envcli.folders.saved_config import saved_config
 from envcli.installed.provenance import versions
 from envcli.reports.job import shown
 
@@ -53,8 +54,13 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:
             # Launchers pickle it, and one that cannot be rebuilt would take the other jobs down with it.
-            raise EnvcliError(str(error)) from error
+            said = messages.explain(error)[0].removeprefix("error: ") if _of_system(error) else str(error)
+            raise EnvcliError(said) from error
         raise Failure(error) from error
+
+
+def _of_system(error: Exception) -> bool:
+    return isinstance(error, OSError) and not isinstance(error, EnvcliError)
 
 
 def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration, a DictConfig with attributes
@@ -107,7 +113,7 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
     if not saved.is_file():
         raise ConfigError(f"{word}: found no {saved}, expected a run folder such as outputs/rollout/CartPole-v1/...")
     schema = OmegaConf.structured(commands.find(command).Config)
-    replayed = OmegaConf.merge(schema, OmegaConf.load(saved), {"json": cfg.json, "overwrite": cfg.overwrite})
+    replayed = OmegaConf.merge(schema, saved_config(folder), {"json": cfg.json, "overwrite": cfg.overwrite})
     assert isinstance(replayed, DictConfig)
     if replayed.allow_imports and not cfg.allow_imports:  # a folder from a stranger must not open that door by itself
         raise ConfigError(f"{word}: {saved} imports code of its own. If you trust it, add allow_imports=true.")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from envcli.errors import ConfigError, EnvcliError
 from envcli.terminal.printable import printable
 
 __all__ = ["explain", "one_line"]
 
+_FULL_DISK = "no space left on device. Make room, or choose another place, for runs with hydra.run.dir=FOLDER."
 _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
 
 
@@ -19,7 +23,11 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename:
         reason = (error.strerror or type(error).__name__).lower()
         place = printable(" ".join(str(error.filename).split()))
-        return f"error: {place}: {reason}. Choose another place with hydra.run.dir=FOLDER.", 1
+        read = os.path.exists(error.filename) and not os.access(error.filename, os.R_OK)
+        cure = "" if read else " Choose another place with hydra.run.dir=FOLDER."
+        return f"error: {place}: {reason}.{cure}", 1
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"error: {_FULL_DISK}", 1
     said = f"{type(error).__name__}: {one_line(error)}".rstrip(": .")
     return f"error: unexpected {said}. {_FULL}", 1
 

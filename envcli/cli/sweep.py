@@ -110,5 +110,5 @@ def _explain(sweep: Sweep) -> str:
     if not failed:
         return ""
     lines = [f"Job {job.number}: {job.error}" for job in failed[:3]]
-    more = f" And {len(failed) - 3} more." if len(failed) > 3 else ""
-    return f"{len(failed)} of {len(sweep.jobs)} jobs failed. {' '.join(lines)}{more}"
+    lines += [f"And {len(failed) - 3} more."] if len(failed) > 3 else []
+    return f"{len(failed)} of {len(sweep.jobs)} jobs failed. {' | '.join(lines)}"

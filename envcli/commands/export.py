@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import envcli
 from envcli.errors import ConfigError, StoreError
 from envcli.folders.json_file import read_json
+from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, near
 from envcli.terminal.summary import summary
 from envcli.terminal.termination import cleared
@@ -115,8 +116,7 @@ def _remove(path: Path) -> None:
 def _saved_config(folder: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    file = folder / "config.yaml"
-    saved = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file.is_file() else {}
+    saved = OmegaConf.to_container(saved_config(folder), resolve=False)
     return {str(name): value for name, value in saved.items()} if isinstance(saved, dict) else {}
 
 

@@ -44,6 +44,7 @@ def run(cfg: Config) -> None:
             print(f"left out: {missing}", file=sys.stderr)
             continue
         choice = _choice(backend)
+        names = {*names, *(name for place, name in presets if place == choice)}  # of custom nothing else is known
         rows += [{"backend": choice, "name": name, "preset": presets.get((choice, name))} for name in sorted(names)]
     query = cfg.query.lower()
     found = [row for row in rows if query in row["name"].lower() or query in (row["preset"] or "")]
@@ -56,7 +57,10 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
     table = Table(
-        "backend", "name", "preset", caption=f"{len(rows)} envs; run one with env=PRESET or backend.name=NAME"
+        "backend",
+        "name",
+        "preset",
+        caption=f"{len(rows)} env{'s' * (len(rows) != 1)}; run one with env=PRESET or backend.name=NAME",
     )
     for row in rows:
         table.add_row(f"backend={row['backend']}", row["name"], f"env={row['preset']}" if row["preset"] else "")

@@ -67,7 +67,7 @@ def _parsed(typed: Sequence[str]) -> tuple[Path, bool]:
 
 def _latest() -> str:
     """What may have been meant: the last sweep that ran from here."""
-    sweeps = sorted(Path("outputs").glob("*/multirun/*"), key=lambda path: path.name)
+    sweeps = sorted(Path("outputs").glob("*/multirun/*/"), key=lambda path: path.name)
     if sweeps:
         return f"The last sweep: envcli report {sweeps[-1]}"
     return "All runs: envcli report outputs" if Path("outputs").is_dir() else ""

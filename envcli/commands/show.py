@@ -20,6 +20,7 @@ from envcli import commands
 from envcli.errors import MissingRun
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
+from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.episode_lines import episode_lines
 from envcli.terminal.summary import summary
@@ -86,7 +87,7 @@ def _changes(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
     from omegaconf import OmegaConf
 
-    saved: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
+    saved: Any = OmegaConf.to_container(saved_config(folder), resolve=False)
     differing = changes(command, commands.find(command).Config, saved) if isinstance(saved, dict) else {}
     return {path: {"default": before, "value": now} for path, (before, now) in differing.items()}
 

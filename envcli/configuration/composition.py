@@ -64,12 +64,10 @@ def task_name(cfg: Mapping[str, Any]) -> str:
     ('ALE-Pong-v5', 'pong-qbert')
     """
     from envcli.configuration import environment
+    from envcli.folders.saved_config import saved_config
 
     if earlier := cfg.get("replay") or cfg.get("rollout"):
-        from omegaconf import OmegaConf
-
-        saved = Path(earlier) / "config.yaml"
-        cfg = OmegaConf.load(saved) if saved.is_file() else {}  # type: ignore[assignment]  # a DictConfig is a mapping
+        cfg = saved_config(Path(earlier))
     if environment.asks(lambda: list(cfg.get("env_list") or ())):
         return "env"
     if names := cfg.get("env_list"):

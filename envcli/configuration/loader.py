@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
+from envcli.configuration.config_files import ConfigFiles, in_a_circle
 from envcli.configuration.overrides import key_of
 from envcli.errors import ConfigError
 from envcli.installed import extensions
@@ -55,6 +56,7 @@ class ConfigLoader(ConfigLoaderImpl):
         for place in extensions.folders():
             config_search_path.prepend("envcli.conf", f"file://{place}", SearchPathQuery(provider="schema"))
         super().__init__(config_search_path)
+        self.repository = ConfigFiles(config_search_path)
 
     def load_configuration(
         self,
@@ -65,7 +67,10 @@ class ConfigLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
         """See Hydra. Of a job of a sweep, too."""
-        cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        try:
+            cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        except RecursionError as error:
+            raise ConfigError(f"{in_a_circle(error)}.yaml: includes itself. See the defaults in it.") from error
         if any(source.provider.startswith(_STRANGERS) for source in cfg.hydra.runtime.config_sources):
             steered = self._steered(cfg, [word for word in overrides if _steers(word)], run_mode)
             if not _opened(overrides):

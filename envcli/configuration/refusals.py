@@ -26,6 +26,9 @@ _VALUE = re.compile(
 )
 _NOT_OPTIONAL = re.compile(r"field '[^']+' is not Optional")
 _NO_LIST = re.compile(r"is not a ListConfig|with ListConfig")
+_NO_SWEEP = re.compile(r"BasicSweeper does not support sweep type : (?P<kind>\w+)_SWEEP")
+_NO_VARIABLE = re.compile(r"Environment variable '(?P<name>[^']*)' not found")
+_OF_OURS = re.compile(r"^(?:StoreError|ConfigError) raised while resolving interpolation: (?P<said>.*)")
 _ENUM = re.compile(r"Invalid value '(?P<value>.*?)', expected one of (?P<known>\[.*\])")
 
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "bool": "true or false"}
@@ -48,6 +51,15 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
         chosen = {name: value for name, _, value in (override.partition("=") for override in overrides)}
         preset = chosen.get(match["group"], "...")
         return f"{match['group']}/{preset}.yaml: its first line must be: # @package _global_"
+    if match := _NO_VARIABLE.search(text):
+        name = match["name"]
+        return f"{key}: the environment variable {name} is not set. Set it, or give a default: ${{oc.env:{name},...}}"
+    if match := _NO_SWEEP.search(text):
+        kind = match["kind"].lower()
+        word = next((override for override in overrides if f"{kind}(" in override), f"{kind}(...)")
+        return f"{word}: {kind}(...) is for sweepers that search. Type what is to run: 0,0.5,1 or range(0,1,0.25)"
+    if match := _OF_OURS.search(text):
+        return match["said"]
     if match := _NO_OVERRIDE.search(text):
         return unknown(match["key"], command, overrides)
     if match := _NO_DELETE.search(text):

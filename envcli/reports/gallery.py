@@ -37,7 +37,7 @@ def gallery(sweep: Sweep) -> Markup | None:
 
 def film_of(job: Job) -> Path | None:
     """The film of a job; found by its name, for its metrics may name any file."""
-    return next((job.folder / name for name in _FILMS if (job.folder / name).exists()), None)
+    return next((job.folder / name for name in _FILMS if os.path.exists(job.folder / name)), None)
 
 
 def link(path: Path) -> str:
@@ -51,7 +51,7 @@ def _kind(film: Path | None) -> str:
 
 def _poster(path: Path) -> str | None:
     """A JPEG of the picture as a data: address."""
-    if path.is_symlink() or not path.is_file():
+    if not os.path.isfile(path) or path.is_symlink():  # which raises where nobody may look
         return None
     from PIL import Image, UnidentifiedImageError
 

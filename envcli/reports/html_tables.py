@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def jobs(sweep: Sweep) -> Markup | None:
 
 def _links(sweep: Sweep, job: Job) -> list[Markup]:
     film = film_of(job)
-    names = [name for name in _FILES if (job.folder / name).is_file()] + ([film.name] if film else [])
+    names = [name for name in _FILES if os.path.isfile(job.folder / name)] + ([film.name] if film else [])
     return [join(tag("a", Path(name).stem, href=link(sweep.where(job) / name)), " ") for name in names]
 
 

@@ -30,8 +30,10 @@ class Sweep:
     @classmethod
     def of(cls, folder: Path) -> Sweep:
         """The runs in and below ``folder``, none of them inside another; links are not followed."""
-        found = sorted(_run_folders(folder), key=lambda path: _natural(str(path)))
-        return cls(folder, [Job.read(path) for path in found])
+        closed: list[Path] = []
+        jobs = [Job.read(path) for path in _run_folders(folder, closed)]
+        jobs += [Job(path, "unreadable", shown(f"{path}: cannot be read, permission denied")) for path in closed]
+        return cls(folder, sorted(jobs, key=lambda job: _natural(str(job.folder))))
 
     @cached_property
     def swept(self) -> list[str]:
@@ -113,8 +115,14 @@ class Sweep:
         return [kind for kind in ("command", "name") if len({getattr(job, kind) for job in self.jobs}) > 1]
 
 
-def _run_folders(folder: Path) -> Iterator[Path]:
-    for path, folders, files in os.walk(folder):
+def _run_folders(folder: Path, closed: list[Path]) -> Iterator[Path]:
+    """Those in and below ``folder``; folders into which nobody may look are added to ``closed``."""
+
+    def note(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            closed.append(Path(error.filename))
+
+    for path, folders, files in os.walk(folder, onerror=note):
         if "status.json" in files:
             folders.clear()  # the data of a run are many files, and no runs
             yield Path(path)

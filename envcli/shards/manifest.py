@@ -195,6 +195,8 @@ class Manifest:
             if found != expected:
                 size = f"{found:,}" if isinstance(found, int) else found
                 raise StoreError(f"{file}: expected {expected:,} bytes, found {size}")
+            if not os.access(file, os.R_OK):
+                raise StoreError(f"{file}: cannot be read, permission denied")
 
     def _files(self, folder: Path, shard: Shard) -> Iterator[tuple[Path, int]]:
         """Each file of ``shard``, and how large it must be."""

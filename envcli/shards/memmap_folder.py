@@ -31,13 +31,18 @@ class MemmapFolder:
 
     Args:
         folder: is made; must not hold a rollout yet.
+        called: what is told to have too little room, in place of ``folder``.
+        cure: what is told to do then.
 
     Raises:
         StoreError: the folder cannot be written, or holds something already.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(
+        self, folder: Path | str, called: Path | None = None, cure: str = "Make room, or lower max_steps"
+    ) -> None:
         self.folder = Path(folder)
+        self._called, self._cure = called, cure
         self._sizes: dict[Key, int] = {}  # bytes of one row
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +62,7 @@ class MemmapFolder:
         needed = steps * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
         free = shutil.disk_usage(self.folder).free
         if needed > free:
-            raise StoreError(_full(self.folder, needed, free))
+            raise StoreError(self._full(self.folder, needed, free))
         try:
             return RolloutBuffer.allocate(layout, steps, batch_size, self.place, time_first=True)
         except BaseException:
@@ -80,7 +85,11 @@ class MemmapFolder:
                     os.posix_fallocate(stream.fileno(), 0, size)
         except OSError as error:
             free = shutil.disk_usage(self.folder).free
-            reason = _full(file, size, free) if free < size else f"{file}: cannot be written ({error.strerror})"
+            reason = (
+                self._full(file, size, free)
+                if free < size
+                else f"{self._called or file}: cannot be written ({error.strerror})"
+            )
             raise StoreError(reason) from None
         if not size:  # an empty file cannot be mapped
             return torch.zeros(shape, dtype=dtype)
@@ -160,6 +169,5 @@ class MemmapFolder:
         *folders, name = map(file_name, path)
         return self.folder.joinpath(*folders, f"{name}.memmap")
 
-
-def _full(where: Path, needed: int, free: int) -> str:
-    return f"{where}: needs {needed:,} bytes, the disk has {free:,} free. Make room, or lower max_steps"
+    def _full(self, where: Path, needed: int, free: int) -> str:
+        return f"{self._called or where}: needs {needed:,} bytes, the disk has {free:,} free. {self._cure}"

@@ -17,6 +17,7 @@ from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, in_memo
 from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 from envcli.shards.memmap_folder import MemmapFolder
+from envcli.terminal.answer import near
 
 __all__ = ["ShardFolder", "usual_steps"]
 
@@ -153,7 +154,9 @@ class ShardFolder:
         self._scratch = None
         place = self.folder / f".{self._made:06}.new"
         try:
-            part = MemmapFolder(place)
+            part = MemmapFolder(
+                place, self.folder, "Make room" if self._manifest.steps else "Make room, or lower total_steps"
+            )
             buffer = part.allocate(self._layout, steps, self._batch_size)
         except StoreError as error:
             shutil.rmtree(place, ignore_errors=True)
@@ -187,7 +190,7 @@ class ShardFolder:
         try:
             self._list(part, buffer, cut)
         except OSError as error:
-            reason = error if isinstance(error, StoreError) else f"{part.folder}: {error.strerror}"
+            reason = error if isinstance(error, StoreError) else f"{self.folder}: {error.strerror}"
             raise StoreError(f"{reason}. {self._what_is_whole()}") from None
         self._made += 1
 
@@ -240,7 +243,8 @@ class ShardFolder:
         steps = self._manifest.steps
         if not steps:
             return "Nothing was written before"
-        return f"The {steps:,} steps before are whole and can be read; with more room, go on with resume=<run folder>"
+        cure = f"envcli rollout resume={near(self.folder.parent)}"
+        return f"The {steps:,} steps before are whole and can be read; with more room, type: {cure}"
 
     # -- rows that are made again ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ parser or Hydra could be imported. Hydra alone decides what a configuration mean
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -169,7 +170,7 @@ def _keys(text: str, group: str) -> Iterator[NodeKey]:
 
 
 def _first_comment(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as lines:  # who chooses it is told
         for line in lines:
             if line.startswith("# ") and "@package" not in line:
                 return line[2:].strip()

@@ -249,4 +249,5 @@ def _beside(module: str) -> str:
     places = sys.modules[above].__path__ if above in sys.modules else [str(Path.cwd())]
     known = [f"{above}.{found.name}".lstrip(".") for found in pkgutil.iter_modules(places)]
     elsewhere = "" if above else ", in PYTHONPATH, and among what is installed"
-    return f"{nearest(module, known)} Looked for in {', '.join(places)}{elsewhere}."
+    close = f"{nearest(module, known)} " if known else ""
+    return f"{close}Looked for in {', '.join(places)}{elsewhere}."

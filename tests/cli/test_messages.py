@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,23 @@ def test_a_file_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) ->
         (tmp_path / "nowhere" / "a").write_text("")
     assert explain(caught.value) == (
         f"error: {tmp_path}/nowhere/a: no such file or directory. Choose another place with hydra.run.dir=FOLDER.",
+        1,
+    )
+
+
+def test_one_that_cannot_be_read_is_not_to_be_written_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the user of a test may be root
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "a"))
+    assert explain(error) == (f"error: {tmp_path}/a: permission denied.", 1)
+
+
+def test_of_a_full_disk_it_is_enough_to_say_so() -> None:
+    text, code = explain(OSError(errno.ENOSPC, "No space left on device"))
+    assert (text, code) == (
+        "error: no space left on device. Make room, or choose another place, for runs with hydra.run.dir=FOLDER.",
         1,
     )
 

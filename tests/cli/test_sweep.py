@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from envcli.cli import sweep
 from envcli.cli.sweep import SweepWatcher
+from envcli.errors import EnvcliError
 from tests.reports.runs import write_run
 
 
@@ -36,3 +37,15 @@ def test_a_terminal_sees_each_job_as_it_ends(
         "",
         "\t#0 finished: return 1.25, steps/s 2,000\n\t#1 failed: no gymnasium env 'x'\n",
     )
+
+
+def test_what_went_wrong_in_one_job_is_told_apart_from_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        write_run(tmp_path / f"{number}_x", "failed", f"jammed {number}")
+    said = "4 of 4 jobs failed. Job 0: jammed 0 | Job 1: jammed 1 | Job 2: jammed 2 | And 1 more."
+    with pytest.raises(EnvcliError) as caught, sweep.watched(as_json=False):
+        sweep._seen.append(tmp_path)
+    assert str(caught.value) == said
+    del sweep._seen[:]

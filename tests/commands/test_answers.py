@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from envcli.vocabulary import catalog
 from tests.conftest import ROOT, Command
 
 
@@ -30,7 +31,16 @@ def test_list_finds_by_name_and_preset(cli: Command, tmp_path: Path) -> None:
     assert "CartPole" not in done.out
     assert "MountainCar-v0" in cli("list", "query=mountain_car").out
     assert cli("list", "PEND").out == done.out
+    assert "1 env; run one with" in cli("list", "MountainCar-v0").out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preset_of_an_env_that_its_backend_does_not_list_is_found(
+    cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "presets", lambda: {("custom", "robo.cam:make"): "robo_cam"})
+    (found,) = json.loads(cli("list", "robo_cam", "json=true").out)
+    assert found == {"backend": "custom", "name": "robo.cam:make", "preset": "robo_cam"}
 
 
 def test_list_without_a_match_says_what_is_near(cli: Command) -> None:

@@ -80,3 +80,13 @@ def test_a_multirun_leaves_its_report_also_where_jobs_failed(cli: Command, tmp_p
     )
     assert data["jobs"][0]["metrics"]["name"] == "CartPole-v1"
     assert "<circle" in html
+
+
+def test_the_last_sweep_is_a_folder(tmp_path: Path, cli: Command) -> None:
+    sweeps = tmp_path / "outputs" / "rollout" / "multirun"
+    (sweeps / "2026-01-31").mkdir(parents=True)
+    (sweeps / "sweep.json").touch()
+    done = cli("report", "nope")
+    assert done.err == (
+        "error: report: no folder nope. The last sweep: envcli report outputs/rollout/multirun/2026-01-31\n"
+    )

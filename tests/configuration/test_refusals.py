@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from envcli.configuration.composition import compose
 from envcli.configuration.refusals import explain, kinds, unknown
@@ -99,3 +102,25 @@ def test_a_file_that_is_no_yaml_is_told_with_its_line(preset: Path) -> None:
 
 def test_of_what_nobody_foresaw_the_first_line_is_told() -> None:
     assert explain(ValueError("something  odd\nwith details")) == "something odd"
+
+
+def test_an_environment_variable_that_is_not_there_is_named() -> None:
+    cfg = OmegaConf.create({"max_steps": "${oc.env:NOT_SET_HERE}"})
+    with pytest.raises(kinds()) as caught:
+        _ = cfg.max_steps
+    assert explain(caught.value, "rollout") == (
+        "max_steps: the environment variable NOT_SET_HERE is not set. "
+        "Set it, or give a default: ${oc.env:NOT_SET_HERE,...}"
+    )
+
+
+def test_what_we_raise_while_hydra_resolves_is_said_as_it_is() -> None:
+    error = InterpolationResolutionError("StoreError raised while resolving interpolation: runs/a: cannot be read.")
+    assert explain(error, "rollout") == "runs/a: cannot be read."
+
+
+def test_a_sweep_that_needs_another_sweeper_says_what_to_type() -> None:
+    error = HydraException("BasicSweeper does not support sweep type : INTERVAL_SWEEP")
+    assert explain(error, "rollout", ["max_steps=3", "seed=interval(0,1)"]) == (
+        "seed=interval(0,1): interval(...) is for sweepers that search. Type what is to run: 0,0.5,1 or range(0,1,0.25)"
+    )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,23 @@ def test_a_single_run_is_a_sweep_of_one(tmp_path: Path) -> None:
     sweep = Sweep.of(write_run(tmp_path / "Pong" / "2026-01-01", overrides=("env=pong",)))
     assert [sweep.label(job) for job in sweep.jobs] == ["2026-01-01"]
     assert (sweep.swept, sweep.repeated, sweep.groups[0].label()) == ([], False, "Pong")
+
+
+def test_a_folder_into_which_nobody_may_look_is_a_run_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "0_x")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> Iterator[os.DirEntry[str]]:  # the user of a test may be root
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = {job.folder.name: (job.state, job.error) for job in Sweep.of(tmp_path).jobs}
+    assert found == {
+        "0_x": ("finished", None),
+        "closed": ("unreadable", f"{tmp_path}/closed: cannot be read, permission denied"),
+    }

@@ -187,3 +187,11 @@ def test_what_tensordict_saved_is_read_and_nothing_beside_it_is_unpickled(tmp_pa
     assert (read == saved).all()
     with pytest.raises(StoreError, match="without checksums"):
         load_rollout(tmp_path / "r", verify=True)
+
+
+def test_a_file_that_nobody_may_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, buffer = filled(tmp_path / "r", 10)
+    place.finish(buffer)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the user of a test may be root
+    with pytest.raises(StoreError, match=r"\.memmap: cannot be read, permission denied"):
+        load_rollout(tmp_path / "r")

@@ -160,8 +160,10 @@ def test_a_full_disk_is_said_and_what_is_whole_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)
-        with pytest.raises(StoreError, match=r"No space left.*The 64 steps before are whole.*resume="):
+        with pytest.raises(StoreError, match=r"No space left.*The 64 steps before are whole.*resume=") as caught:
             made(tmp_path / "r")
+        assert str(caught.value).startswith(f"{tmp_path}/r: ")
+        assert str(caught.value).endswith(f"type: envcli rollout resume={tmp_path}")
     assert len(sharded(tmp_path / "r")) == 64
     made(tmp_path / "r", resume=True)
     assert same(tmp_path / "r", whole)
@@ -169,7 +171,9 @@ def test_a_full_disk_is_said_and_what_is_whole_stays(
 
 def test_a_disk_too_small_for_the_next_shard_says_how_much_it_needs(tmp_path: Path) -> None:
     stream = opened(tmp_path / "r", GymEnv("CartPole-v1"), steps=10**13, shard=10**13)
-    with pytest.raises(StoreError, match=r"needs [\d,]+ bytes, the disk has [\d,]+ free.*Nothing was written before"):
+    with pytest.raises(
+        StoreError, match=r"needs [\d,]+ bytes, the disk has [\d,]+ free.*lower total_steps.*Nothing was written before"
+    ):
         stream.buffer(10**13)
     assert stream.finish(finished=False) is None
 

@@ -1,0 +1,35 @@
+"""The configuration in a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envcli.errors import StoreError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+__all__ = ["saved_config"]
+
+
+def saved_config(folder: Path) -> DictConfig:
+    """What ``config.yaml`` in ``folder`` holds; empty where there is no such file.
+
+    Raises:
+        StoreError: it cannot be read, or is none. Names the file.
+    """
+    from omegaconf import DictConfig, OmegaConf
+    from yaml import YAMLError
+
+    file = folder / "config.yaml"
+    try:
+        found = OmegaConf.load(file)
+    except FileNotFoundError:
+        return OmegaConf.create({})
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or str(error)
+        raise StoreError(f"{file}: cannot be read, {reason.lower()}.") from error
+    if not isinstance(found, DictConfig):
+        raise StoreError(f"{file}: found a list, expected keys.")
+    return found

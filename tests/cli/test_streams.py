@@ -1,0 +1,45 @@
+"""Streams that lead nowhere, or to a full disk, and names that Python cannot decode."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def shell_line(line: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    words = f"PYTHONPATH={ROOT} {sys.executable} -m envcli"
+    given = " ".join(f"{name}={value}" for name, value in env.items())
+    return subprocess.run(
+        ["sh", "-c", f"{given} {words} {line}"], cwd=folder, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def test_a_run_needs_none_of_its_streams(tmp_path: Path) -> None:
+    done = shell_line("rollout max_steps=10 hydra.run.dir=run <&- >&- 2>&-", tmp_path)
+    assert done.returncode == 0
+    assert '"finished"' in (tmp_path / "run" / "status.json").read_text()
+
+
+def test_without_stderr_the_answer_is_on_stdout_and_a_mistake_is_not(tmp_path: Path) -> None:
+    assert shell_line("--version 2>&-", tmp_path).stdout.startswith("envcli ")
+    done = shell_line("nonsense 2>&-", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_full_disk_under_stdout_is_told_once(tmp_path: Path) -> None:
+    done = shell_line("--help > /dev/full", tmp_path, PYTHONUNBUFFERED="")
+    assert (done.returncode, done.stderr) == (1, "error: stdout: no space left on device\n")
+
+
+def test_a_name_that_python_cannot_decode_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "r\xfc").mkdir()
+    done = shell_line("show r\xfc", tmp_path, LC_ALL="C", PYTHONUTF8="0")
+    assert done.returncode == 2
+    assert "its name is not ascii" in done.stderr
+    assert "unset PYTHONUTF8" in done.stderr
