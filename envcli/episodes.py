@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from tensordict import TensorDictBase
 
-from envcli.keys import DONE_FAMILY
+from envcli.keys import DONE_FAMILY, RESTARTED, as_path
 
 __all__ = ["Ended", "Episodes"]
 
@@ -33,7 +33,8 @@ class Episodes:
     """The episodes of a rollout that is added in one piece or in many. Memory stays the same, however many there are.
 
     An episode that a piece cuts off goes on in the next. An env is done where any flag of its done family is true, and
-    a reward of several numbers counts as their sum.
+    a reward of several numbers counts as their sum. An episode that was cut because its env was lost with its worker
+    (``restarted``, see :class:`~envcli.ParallelEnv`) is none that ended.
 
     Attributes:
         ended: the episodes that ended in the piece that was added last.
@@ -43,6 +44,7 @@ class Episodes:
         self.ended = _ended([])
         self._complete = True  # is there a reward, and a flag, in every piece?
         self._steps = 0  # of each env
+        self._restarted: int | None = None  # None: no flag says of any
         self._total = 0.0
         self._return: Floats | None = None  # of each env, in the episode that is under way
         self._length: Counts | None = None
@@ -50,21 +52,27 @@ class Episodes:
         self._sample = _Sample()
 
     def add(self, piece: TensorDictBase) -> None:
-        """The next steps, ``[*batch, time]``; reads only their reward and done."""
+        """The next steps, ``[*batch, time]``; reads only their reward, done and restarted."""
         shape, reward = piece.shape, piece.get(("next", "reward"), None)
         ends = [flag for name in DONE_FAMILY if (flag := piece.get(("next", name), None)) is not None]
         if not ends or reward is None:
             self._complete = False
             return
         flags = torch.cat([flag.reshape(*shape, -1) for flag in ends], -1)
+        lost = _lost(piece)
         rewards = reward.reshape(*shape, -1)
         width = max(_WINDOW // max(shape[:-1].numel(), 1), 1)
         parts = [slice(start, start + width) for start in range(0, shape[-1] if shape.numel() else 0, width)]
-        self.ended = _ended([self._window(flags[..., part, :], rewards[..., part, :]) for part in parts])
+        self.ended = _ended(
+            [
+                self._window(flags[..., part, :], rewards[..., part, :], None if lost is None else lost[..., part, :])
+                for part in parts
+            ]
+        )
 
-    def _window(self, flags: torch.Tensor, rewards: torch.Tensor) -> Ended:
+    def _window(self, flags: torch.Tensor, rewards: torch.Tensor, lost: torch.Tensor | None) -> Ended:
         steps = flags.shape[-2]
-        done = flags.cpu().numpy().any(-1).reshape(-1, steps)
+        done = _any(flags)
         numbers = (rewards.float() if rewards.dtype == torch.bfloat16 else rewards).cpu().numpy()
         # float64: a million float32 rewards summed in float32 lose the third digit. By numpy: torch wakes its threads.
         reward = numbers.astype(np.float64).sum(-1).reshape(-1, steps)
@@ -78,6 +86,10 @@ class Episodes:
         tails = np.append(heads[1:], len(first)) - 1
         self._return = np.where(over[tails], 0.0, returns[tails])
         self._length = np.where(over[tails], 0, lengths[tails])
+        if lost is not None:
+            cut = over & _any(lost).reshape(-1)[last]
+            self._restarted = (self._restarted or 0) + int(cut.sum())
+            over &= ~cut
         ends = last[over] % steps + 1 + self._steps
         order = np.argsort(ends, kind="stable")
         ended = Ended(ends[order], returns[over][order], lengths[over][order])
@@ -93,7 +105,8 @@ class Episodes:
 
         The quantiles are values that were seen, in order, at even distances from the least to the largest: up to 101
         episodes all of them. Of more than 16,384 episodes they are those of a random sample, always the same of the
-        same rollout: ``quantiles_of``, which is there only then, says of how many.
+        same rollout: ``quantiles_of``, which is there only then, says of how many. ``restarted_episodes``, those that
+        were cut by the loss of a worker, is there where a flag tells of it.
 
         All are None of a rollout without rewards, or without flags.
         """
@@ -101,6 +114,7 @@ class Episodes:
             return dict.fromkeys(Episodes().metrics())
         unfinished = 0 if self._length is None else int((self._length > 0).sum())
         found: dict[str, Any] = {"episodes": self._returns.count, "unfinished_episodes": unfinished}
+        found |= {} if self._restarted is None else {"restarted_episodes": self._restarted}
         found["reward_sum"] = self._total
         sampled = len(self._sample.returns) < self._returns.count
         for name, spread, values in (
@@ -156,6 +170,22 @@ class _Sample:
         self._lots = lots[kept]
         self.returns = np.append(self.returns, ended.returns)[kept]
         self.lengths = np.append(self.lengths, ended.lengths)[kept]
+
+
+def _lost(piece: TensorDictBase) -> torch.Tensor | None:
+    """The flags ``[*batch, time, flags]`` of envs that were lost with their workers, at whatever depth."""
+    found: list[torch.Tensor] = [
+        piece.get(("next", *as_path(key)))
+        for key in piece.get("next").keys(include_nested=True, leaves_only=True)
+        if as_path(key)[-1] == RESTARTED
+    ]
+    return torch.cat([flag.reshape(*piece.shape, -1) for flag in found], -1) if found else None
+
+
+def _any(flags: torch.Tensor) -> npt.NDArray[np.bool_]:
+    """``[envs, steps]``: is any flag of ``[*batch, steps, flags]`` up?"""
+    found: npt.NDArray[np.bool_] = np.any(flags.cpu().numpy(), axis=-1)
+    return found.reshape(-1, flags.shape[-2])
 
 
 def _ended(parts: list[Ended]) -> Ended:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["DONE_FAMILY", "Key", "NestedKey", "as_keys", "as_path", "as_user_key", "nest", "under_next"]
+__all__ = ["DONE_FAMILY", "RESTARTED", "Key", "NestedKey", "as_keys", "as_path", "as_user_key", "nest", "under_next"]
 
 NestedKey: TypeAlias = str | tuple[str, ...]
 """What a user writes: ``"observation"`` or ``("next", "observation")``."""
@@ -15,6 +15,9 @@ Key: TypeAlias = tuple[str, ...]
 
 DONE_FAMILY = ("done", "terminated", "truncated")
 """The flags of the end of an episode: either end, that of the task, that of its time."""
+
+RESTARTED = "restarted"
+"""The flag beside each ``truncated``: the episode was cut since the env was lost with its worker."""
 
 T = TypeVar("T")
 

@@ -146,3 +146,16 @@ def test_a_million_small_rewards_keep_their_digits() -> None:
     )
     data["next", "done"][-1] = True
     assert of(data).ended.returns[0] == pytest.approx(0.1 * steps, rel=1e-7)
+
+
+@pytest.mark.parametrize("path", [("next", "restarted"), ("next", "agents", "restarted")])
+@pytest.mark.parametrize("at", [2, 3])
+def test_an_episode_whose_env_was_lost_did_not_end(path: tuple[str, ...], at: int) -> None:
+    data = rollout([[1, 2, 3, 4, 5, 6]], [[0, 1, 0, 1, 0, 1]])
+    data[path] = torch.tensor([[0, 0, 0, 1, 0, 0]], dtype=torch.bool).unsqueeze(-1)
+    found = of(data[:, :at], data[:, at:])
+    metrics = found.metrics()
+    assert (metrics["episodes"], metrics["restarted_episodes"], metrics["unfinished_episodes"]) == (2, 1, 0)
+    assert (metrics["return_quantiles"], metrics["length_quantiles"]) == ([3, 11], [2, 2])
+    assert metrics["reward_sum"] == 21
+    assert found.ended.steps.tolist() == [6]

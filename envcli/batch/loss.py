@@ -11,9 +11,7 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer, as_array
 from envcli.rows.env_specs import leaf_specs
 
-__all__ = ["RESTARTED", "Loss"]
-
-RESTARTED = "restarted"  # the flag, beside each "truncated"
+__all__ = ["Loss"]
 
 
 class Loss:

@@ -11,16 +11,15 @@ import torch
 
 from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.env_summary import EnvSummary
-from envcli.batch.loss import RESTARTED
 from envcli.batch.timeouts import Timeouts
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
-from envcli.keys import Key, under_next
+from envcli.keys import RESTARTED, Key, under_next
 from envcli.memory.buffer import Array
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 
-__all__ = ["RemoteBatchedEnv"]
+__all__ = ["RemoteBatchedEnv", "restarts_of"]
 
 _ON_DEATH = ("raise", "restart")
 
@@ -147,3 +146,9 @@ class RemoteBatchedEnv(BatchedEnv):
                 f"a {type(self).__name__} that has been started cannot be pickled or copied. Call close() first"
             )
         return super().__getstate__()
+
+
+def restarts_of(env: Env) -> list[str]:
+    """What happened to those in ``env``, a batch, that others took the place of: a line each."""
+    found = getattr(env, "restarts", None)
+    return list(found) if isinstance(found, list) else []

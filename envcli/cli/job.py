@@ -122,6 +122,11 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
     changed = [shown(f"{name} {was} -> {now.get(name)}") for name, was in before.items() if was != now.get(name)]
     if changed:
         log.warning("%s: other versions than then (%s), so the data may differ", word, ", ".join(changed))
+    restarts = read_json(folder / "metrics.json").get("restarts")
+    if isinstance(restarts, int) and restarts > 0:
+        log.warning(
+            "%s: in that run workers died and were restarted, which does not repeat: the data will differ", word
+        )
     return replayed
 
 

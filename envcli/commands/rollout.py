@@ -28,13 +28,14 @@ from envcli.errors import ConfigError
 from envcli.folders.json_file import plain
 from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, near, number
-from envcli.terminal.episode_lines import episode_lines
+from envcli.terminal.episode_lines import episode_lines, restarts_line
 from envcli.terminal.progress import Progress
 from envcli.terminal.summary import summary
 from envcli.vocabulary import registry
 from envcli.vocabulary.schema import EnvConfig, at_least, key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from envcli.envs.env import Env
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["Config", "run"]
 
 log = logging.getLogger(__name__)
+
+_TOLD = 3  # restarts of workers that are told one by one
 
 
 @dataclass
@@ -77,6 +80,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     """Build, run, write, report. Returns the mean return of the episodes that ended."""
     import torch
 
+    from envcli.batch.remote_batched_env import restarts_of
     from envcli.builder import build, step_seconds
     from envcli.trackers.tracker import following
 
@@ -91,15 +95,24 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
             until_told.enter_context(following(tracker, plain(folder.config)))
             clock, envs, changed = step_seconds(env), env.numel(), list(env._roles().reward_transforms)
             start = time.perf_counter()
-            if cfg.total_steps is None:
-                steps, counted = _record(env, recorder, policy, cfg, folder, tracker)
-            else:
-                steps, counted = _stream(env, recorder, policy, cfg, folder)
+            try:
+                if cfg.total_steps is None:
+                    steps, counted = _record(env, recorder, policy, cfg, folder, tracker)
+                else:
+                    steps, counted = _stream(env, recorder, policy, cfg, folder)
+            finally:
+                restarts = restarts_of(env)
+                _note_restarts(restarts)
             seconds = time.perf_counter() - start
             folder.write_env_state(env.state_dict())
         speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
         metrics: dict[str, Any] = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed, **counted}
-        metrics |= {"reward_transforms": changed, "seed": cfg.seed, "folder": str(folder.home)}
+        metrics |= {
+            "restarts": len(restarts),
+            "reward_transforms": changed,
+            "seed": cfg.seed,
+            "folder": str(folder.home),
+        }
         folder.write_metrics(metrics)
         tracker.end(plain(metrics))
         _note_no_numbers(metrics, cfg)
@@ -176,6 +189,12 @@ def _note_no_numbers(metrics: dict[str, Any], cfg: Config) -> None:
     )
 
 
+def _note_restarts(restarts: Sequence[str]) -> None:
+    if restarts:
+        more = f"; and {number(len(restarts) - _TOLD)} more" if len(restarts) > _TOLD else ""
+        log.warning("%s: %s%s", restarts_line(len(restarts)), "; ".join(restarts[:_TOLD]), more)
+
+
 def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPolicy | None]:
     given = {"folder": folder.path / "rollout"}
     recorder = registry.construct("recorders", cfg.recorder, "recorder", cfg.allow_imports, **given)
@@ -196,6 +215,8 @@ def _lines(metrics: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, st
     yield from episode_lines(metrics, metrics["reward_transforms"])
     if metrics["episodes"] == 0:
         yield "rewards", f"{number(metrics['reward_sum'])} so far"
+    if metrics["restarts"]:
+        yield "restarts", restarts_line(metrics["restarts"])
     yield "speed", f"{number(round(metrics['steps_per_second']))} steps/s"
     yield "seed", str(metrics["seed"])
     if metrics.get("replayed"):

@@ -22,7 +22,7 @@ from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
 from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, near, number
-from envcli.terminal.episode_lines import episode_lines
+from envcli.terminal.episode_lines import episode_lines, restarts_line
 from envcli.terminal.summary import summary
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.changes import changes
@@ -168,6 +168,8 @@ def _summary(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "seed", str(run["seed"])
     if data is not None:
         yield from _data_rows(found["folder"], data, _reward_transforms(found["metrics"]))
+    if isinstance(restarts := found["metrics"].get("restarts"), int) and restarts > 0:
+        yield "restarts", restarts_line(restarts)
     for film in found["films"]:
         yield "film", f"{near(Path(found['folder']) / film['file'])}, {size(film['bytes'])}"
 

@@ -182,8 +182,8 @@ class EnvBase(Env):
         key, row = as_user_key(path), self._root_rows[path][t]
         if not torch.equal(result.get(key).to(row), row):
             raise SpecError(
-                f"{type(self).__name__}._step changed {key!r}, which is in state_spec and not in observation_spec, so a "
-                "rollout would go on with the old value. Add it to observation_spec too"
+                f"{type(self).__name__}._step changed {key!r}, which is in state_spec and not in observation_spec, so "
+                "a rollout would go on with the old value. Add it to observation_spec too"
             )
 
     # -- what a user's methods return ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import torch
 
 from envcli.errors import StoreError
 from envcli.folders.folder_lock import FolderLock
+from envcli.keys import RESTARTED
 from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, in_memory
 from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
@@ -262,14 +263,24 @@ class ShardFolder:
                 differing.append((_first_difference(saved, rows), entry))
         if differing:
             row, entry = min(differing, key=lambda found: found[0])
-            raise self._other_bits(entry, shard, row)
+            raise self._other_bits(entry, shard, row, self._restarts(shard, buffer))
 
-    def _other_bits(self, entry: Entry, shard: Shard, row: int) -> StoreError:
+    def _restarts(self, shard: Shard, buffer: RolloutBuffer) -> bool:
+        """Were envs lost with their workers in ``shard``, or now that it is made again?"""
+        flags = [entry for entry in self._manifest.entries if entry.key[-1] == RESTARTED]
+        now = [buffer[entry.key][: shard.steps] for entry in flags if entry.key in buffer]
+        return any(rows.any() for rows in (*now, *(self._manifest.rows(self.folder, shard, e) for e in flags)))
+
+    def _other_bits(self, entry: Entry, shard: Shard, row: int, restarts: bool) -> StoreError:
+        why = (
+            "Workers died and were restarted, then or now, which does not repeat"
+            if restarts
+            else "The simulator or the policy is not deterministic, or another version of it runs here"
+        )
         at = sum(s.steps for s in self._again[: self._made]) + row
         return StoreError(
             f"{self.folder / shard.name / entry.file}: step {at:,} (row {row:,} of it) is another when made again. "
-            "The simulator or the policy is not deterministic, or another version of it runs here: this run cannot be "
-            "resumed. What is there stays readable"
+            f"{why}: this run cannot be resumed. What is there stays readable"
         )
 
 

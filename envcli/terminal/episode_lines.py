@@ -7,7 +7,7 @@ from typing import Any
 
 from envcli.terminal.answer import number
 
-__all__ = ["episode_lines"]
+__all__ = ["episode_lines", "restarts_line"]
 
 
 def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
@@ -20,19 +20,28 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
     >>> counted = {"episodes": 2, "unfinished_episodes": 1}
     >>> counted |= {"return_mean": 0.5, "return_min": 0.0, "return_max": 1.0}
     >>> counted |= {"length_mean": 5.0, "length_min": 5, "length_max": 5}
+    >>> counted |= {"restarted_episodes": 3}
     >>> for name, text in episode_lines(counted, ["RewardClipping"]):
     ...     print(name, text)
-    episodes 2 and 1 cut off by the end
+    episodes 2 and 1 cut off by the end, 3 by restarts
     return mean 0.5, from 0 to 1, of rewards after RewardClipping
     length mean 5, from 5 to 5 steps
     """
-    unfinished = counted["unfinished_episodes"]
-    yield (
-        "episodes",
-        number(counted["episodes"]) + (f" and {number(unfinished)} cut off by the end" if unfinished else ""),
-    )
+    by_end, by_restarts = counted["unfinished_episodes"], counted.get("restarted_episodes")
+    cut = [(by_end, "cut off by the end"), (by_restarts, "by restarts" if by_end else "cut off by restarts")]
+    few = ", ".join(f"{number(count)} {how}" for count, how in cut if count)
+    yield "episodes", number(counted["episodes"]) + (f" and {few}" if few else "")
     after = f", of rewards after {' and '.join(reward_transforms)}" if reward_transforms else ""
     for name, unit in (("return", after), ("length", " steps")):
         if counted[f"{name}_mean"] is not None:
             mean, low, high = (number(counted[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
             yield name, f"mean {mean}, from {low} to {high}{unit}"
+
+
+def restarts_line(count: int) -> str:
+    """What became of workers that were lost.
+
+    >>> restarts_line(1), restarts_line(3)
+    ('1 worker died and was restarted', '3 workers died and were restarted')
+    """
+    return f"{number(count)} worker{' died and was' if count == 1 else 's died and were'} restarted"

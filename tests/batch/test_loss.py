@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envcli.batch.loss import RESTARTED, Loss
+from envcli.batch.loss import Loss
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
-from envcli.keys import Key
+from envcli.keys import RESTARTED, Key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Unbounded
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv

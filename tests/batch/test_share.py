@@ -12,10 +12,10 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.batch.loss import RESTARTED
 from envcli.batch.share import PHASES, Share, made
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
+from envcli.keys import RESTARTED
 from envcli.memory.buffer import RolloutBuffer
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv

@@ -174,3 +174,46 @@ def test_ctrl_c_keeps_what_the_workers_made(tmp_path: Path) -> None:
     assert 0 < data.shape[1] < 3_000_000
     assert err.startswith(f"interrupted after {data.numel():,} steps, kept in run/rollout")
     assert torch.equal(data["observation"][:, 1], data["next", "observation"][:, 0])
+
+
+MORTAL = """
+import os, signal
+from envcli import from_gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Mortal(CartPoleEnv):
+    made = 0
+
+    def step(self, action):
+        self.made += 1
+        if self.made == {at}:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        observation, reward, *_ = super().step(action)
+        return observation, reward, self.made % 5 == 0, False, {{}}
+
+
+def make():
+    return from_gymnasium(Mortal())
+"""
+
+
+def test_what_became_of_lost_workers_is_said(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "mortal_envs.py").write_text(MORTAL.format(at=8))
+    words = ["backend=custom", "backend.name=mortal_envs:make", "allow_imports=true", "parallel=processes", "seed=1"]
+    words += ["parallel.num_envs=2", "parallel.num_workers=1", "parallel.on_worker_death=restart", "max_steps=20"]
+    done = cli("rollout", *words, "hydra.run.dir=run")
+    assert done.code == 0, done.err
+    metrics, data = read(tmp_path / "run" / "metrics.json"), envcli.load_rollout(tmp_path / "run")
+    cut = int(data["next", "restarted"].sum())
+    assert (metrics["restarts"], metrics["restarted_episodes"]) == (cut // 2, cut)
+    assert cut
+    assert {metrics[f"{of}_{kind}"] for of in ("return", "length") for kind in ("min", "max")} == {5}
+    assert f"{cut // 2} workers died and were restarted: env 0 (worker 0, seed 1) in step 7" in done.err
+    assert "the worker was killed by SIGSEGV" in done.err
+    shown = cli("show", "run").out
+    for text in (done.out, shown):
+        assert f"{cut} by restarts" in text
+        assert f"restarts  {cut // 2} workers died and were restarted" in text
+    again = cli("rollout", "replay=run", "allow_imports=true", "hydra.run.dir=again")
+    assert "replay: in that run workers died and were restarted" in again.err

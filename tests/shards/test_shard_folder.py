@@ -6,12 +6,14 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli import GymEnv, StoreError, load_rollout
+from envcli.batch.parallel_env import ParallelEnv
 from envcli.envs.env import Env
 from envcli.envs.stream import pieces
 from envcli.folders.folder_lock import FolderLock
@@ -20,6 +22,7 @@ from envcli.shards.manifest import Manifest
 from envcli.shards.shard_folder import ShardFolder, usual_steps
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.testing.toys import CountingEnv
+from tests.batch.test_restart import Mortal
 
 STEPS, SHARD = 100, 32  # three whole shards, and one of 4 steps
 
@@ -289,6 +292,20 @@ def test_a_simulator_that_is_not_deterministic_is_found_out(tmp_path: Path) -> N
     with pytest.raises(StoreError, match=r"000001/next/observation\.memmap: step 40 \(row 8 of it\).*deterministic"):
         made(tmp_path / "r", Drifting(1000), resume=True)
     assert len(sharded(tmp_path / "r")) >= 80
+
+
+def test_a_worker_that_was_restarted_is_the_reason(tmp_path: Path) -> None:
+    def mortal() -> Env:
+        return Mortal(tmp_path / "died", at=40, limit=1000)
+
+    def run(**how: Any) -> None:
+        with ParallelEnv(1, mortal, num_workers=1, on_worker_death="restart") as env:
+            made(tmp_path / "r", env, **how)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop=80)
+    with pytest.raises(StoreError, match=r"another when made again\. Workers died and were restarted, then or now"):
+        run(resume=True)
 
 
 @pytest.mark.parametrize("stop", [None, 300])
