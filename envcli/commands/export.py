@@ -131,6 +131,7 @@ def _about(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
 def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[str, Composite]]:
     def build() -> dict[str, Composite]:
         from envcli.builder import build_one
+        from envcli.envs.closing import closing
 
         if not read:
             raise ConfigError("folder: found no config.yaml, which says what env it was")
@@ -142,7 +143,7 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
         one = next(iter((saved.get("envs") or {}).values()), saved)  # of an env_list, the first stands for all
         parts = {name: one[name] for name in ONE_ENV if name in one}
         outer = {"outer_transforms": saved.get("outer_transforms"), "allow_imports": allow_imports}
-        with build_one({**parts, **outer}) as env:
+        with closing(build_one({**parts, **outer})) as env:
             specs = {"observation": env.observation_spec, "action": env.full_action_spec}
             return {name: spec[(0,) * env.ndim] if env.ndim else spec for name, spec in specs.items()}
 

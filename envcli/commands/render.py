@@ -84,10 +84,11 @@ def _run(cfg: Config, folder: RunFolder, begin: Callable[[], None]) -> dict[str,
     import torch
 
     from envcli.builder import build, step_seconds
+    from envcli.envs.closing import closing
 
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)
-    with build(_keeping_raw(cfg)) as env:
+    with closing(build(_keeping_raw(cfg))) as env:
         return _film(cfg, folder, begin, _live(cfg, env), _fps(cfg, step_seconds(env)))
 
 

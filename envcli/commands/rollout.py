@@ -82,6 +82,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
 
     from envcli.batch.remote_batched_env import restarts_of
     from envcli.builder import build, step_seconds
+    from envcli.envs.closing import closing
     from envcli.trackers.tracker import following
 
     tracker = registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path)
@@ -90,7 +91,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
     with contextlib.ExitStack() as until_told:
-        with build(vars(cfg)) as env:
+        with closing(build(vars(cfg))) as env:
             recorder, policy = _parts(env, cfg, folder)
             until_told.enter_context(following(tracker, plain(folder.config)))
             clock, envs, changed = step_seconds(env), env.numel(), list(env._roles().reward_transforms)

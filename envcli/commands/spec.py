@@ -35,8 +35,9 @@ class Config(EnvConfig):
 def run(cfg: Config) -> None:
     """Print the specs as a tree; where transforms change them, those of the bare env come first."""
     from envcli.builder import build
+    from envcli.envs.closing import closing
 
-    with build(vars(cfg)) as env:
+    with closing(build(vars(cfg))) as env:
         data: dict[str, Any] = {
             "name": cfg.env_name,
             "backend": cfg.backend.get("type"),
@@ -47,7 +48,7 @@ def run(cfg: Config) -> None:
             "specs": _specs(env),
         }
     if data["transforms"] or data["outer_transforms"]:
-        with build(_bare(cfg)) as env:
+        with closing(build(_bare(cfg))) as env:
             data["specs_before_transforms"] = _specs(env)
     answer(data, lambda: _tree(data), cfg.json)
 

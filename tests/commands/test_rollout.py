@@ -382,3 +382,30 @@ def test_a_reward_that_is_nan_is_said_at_the_end(cli: Command) -> None:
     assert strict.code == 1
     assert "Lossy-v0 step: reward: expected a finite number, found nan" in strict.err
     assert "reward" not in cli("rollout", "env=cartpole", "max_steps=10").err
+
+
+CLINGING = """
+from envcli import from_gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Clinging(CartPoleEnv):
+    def close(self):
+        raise RuntimeError("cannot close")
+
+
+def make():
+    return from_gymnasium(Clinging())
+"""
+
+
+@pytest.mark.parametrize("words", [["max_steps=20"], ["total_steps=40", "shard_steps=20"], ["parallel=serial"]])
+def test_a_simulator_that_cannot_be_closed_spoils_no_run(words: list[str], cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "clinging_envs.py").write_text(CLINGING)
+    own = ["backend=custom", "backend.name=clinging_envs:make", "allow_imports=true", "hydra.run.dir=run"]
+    done = cli("rollout", *own, *words)
+    assert done.code == 0, done.err
+    assert "close: RuntimeError: cannot close" in done.err
+    assert "steps" in done.out
+    assert read(tmp_path / "run" / "status.json")["state"] == "finished"
+    assert read(tmp_path / "run" / "metrics.json")["steps"]
