@@ -82,8 +82,9 @@ def _require_part(part: str, command: str, words: Sequence[str], folders: Sequen
 def _hydra(command: str, words: list[str]) -> None:
     import hydra
     import hydra._internal.hydra as internal
+    from hydra.plugins.sweeper import Sweeper
 
-    from envcli.cli import job
+    from envcli.cli import job, sweep
     from envcli.configuration.loader import ConfigLoader
 
     application = hydra.main(version_base="1.3", config_path=str(catalog.folder()), config_name=command)(job.run)
@@ -91,6 +92,7 @@ def _hydra(command: str, words: list[str]) -> None:
         with (
             _instead(sys, "argv", [sys.argv[0], *words]),
             _instead(internal, "ConfigLoaderImpl", ConfigLoader),
+            _instead(Sweeper, "validate_batch_is_legal", sweep.noting_jobs(Sweeper.validate_batch_is_legal)),
             _full_errors(),
         ):
             application()

@@ -6,8 +6,9 @@ Read from the run folders, so that any launcher will do.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from envcli.cli import jobs
 from envcli.errors import EnvcliError, StoreError
 from envcli.reports import report, table
 from envcli.reports.columns import present
-from envcli.reports.job import Job
+from envcli.reports.job import UNBEGUN, Job
 from envcli.reports.sweep import Sweep
 from envcli.terminal.answer import answer, near, number
 
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
 
-__all__ = ["SweepWatcher", "launched_here", "watched"]
+__all__ = ["SweepWatcher", "launched_here", "noting_jobs", "watched"]
 
 _seen: list[Path] = []  # the folders of multiruns started in this process; Hydra hands them to nobody but a callback
+_planned: dict[Path, list[Sequence[str]]] = {}  # what was typed for each job of these, in order
 
 
 class SweepWatcher(Callback):
@@ -49,10 +51,22 @@ def launched_here() -> bool:
     return bool(_seen)
 
 
+def noting_jobs(checked: Callable[..., None]) -> Callable[..., None]:
+    """``Sweeper.validate_batch_is_legal``, which hears of every job before one begins: it may die without a word."""
+
+    def note(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: a Sweeper
+        if _seen:
+            _planned.setdefault(_seen[-1], []).extend(batch)
+        checked(sweeper, batch)
+
+    return note
+
+
 @contextmanager
 def watched(as_json: bool) -> Iterator[None]:
     """Show the table when the multirun inside has ended; name all the jobs that failed, not only the first."""
     del _seen[:]
+    _planned.clear()
     try:
         with jobs.interruptible(_seen), jobs.told(_seen, _say):
             yield
@@ -60,7 +74,8 @@ def watched(as_json: bool) -> Iterator[None]:
         if failures := _show(as_json):
             raise EnvcliError(failures) from error
         raise
-    except BaseException:
+    except BaseException:  # a Ctrl-C, after which nobody asks for what did not begin
+        _planned.clear()
         _show(as_json)
         raise
     if failures := _show(as_json):
@@ -73,10 +88,22 @@ def _show(as_json: bool) -> str:
     for sweep in map(Sweep.of, _seen):
         if not sweep.jobs:
             continue
-        answer([job.data() for job in sweep.jobs], lambda sweep=sweep: table.drawn(sweep), as_json)  # type: ignore[misc]
+        planned = _with_unbegun(sweep)
+        data = [job.data() for job in planned.jobs]
+        answer(data, lambda planned=planned: table.drawn(planned), as_json)  # type: ignore[misc]
         _keep(sweep, as_json)
-        failures = _explain(sweep) or failures
+        failures = _explain(planned) or failures
     return failures
+
+
+def _with_unbegun(sweep: Sweep) -> Sweep:
+    """``sweep`` with the jobs that it has no folder of: one whose process dies takes the others along."""
+    begun = {job.number for job in sweep.jobs}
+    if None in begun:  # folders of other names, which tell of no job
+        return sweep
+    words = enumerate(_planned.get(sweep.folder, ()))
+    unbegun = [Job.unbegun(sweep.folder, number, typed) for number, typed in words if number not in begun]
+    return replace(sweep, jobs=sorted([*sweep.jobs, *unbegun], key=lambda job: job.number or 0))
 
 
 def _keep(sweep: Sweep, as_json: bool) -> None:
@@ -106,9 +133,17 @@ def _line(job: Job) -> str:
 
 
 def _explain(sweep: Sweep) -> str:
-    failed = [job for job in sweep.jobs if job.state == "failed"]
+    failed = [job for job in sweep.failed if job.state != UNBEGUN]
     if not failed:
         return ""
-    lines = [f"Job {job.number}: {job.error}" for job in failed[:3]]
-    lines += [f"And {len(failed) - 3} more."] if len(failed) > 3 else []
+    lines = [f"Job {job.number}: {job.error or _said(job)}" for job in failed[:3]]
+    if len(failed) > 3:
+        lines.append(f"And {len(failed) - 3} more.")
+    if unbegun := sweep.states[UNBEGUN]:
+        lines.append(f"{unbegun} did not begin.")
     return f"{len(failed)} of {len(sweep.jobs)} jobs failed. {' | '.join(lines)}"
+
+
+def _said(job: Job) -> str:
+    killed = "its process was killed (a crash of the simulator, or too little memory)"
+    return killed if job.state == "killed" else job.state

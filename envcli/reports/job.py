@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
 from envcli.terminal.printable import printable
 
-__all__ = ["Job", "shown"]
+__all__ = ["UNBEGUN", "Job", "shown"]
+
+UNBEGUN = "not begun"
+"""The state of a job that was planned, and has no folder."""
 
 _MOST = 1e100  # whatever is larger is no measurement, and its square no float
 
@@ -44,8 +47,13 @@ class Job:
         except StoreError as error:
             return cls(folder, "unreadable", shown(error))
         said, words = status.get("error"), status.get("overrides")
-        overrides = dict(_setting(shown(word)) for word in words) if isinstance(words, list) else {}
+        overrides = _settings(words) if isinstance(words, list) else {}
         return cls(folder, shown(run_state(folder, status)), said and shown(said), overrides, metrics, manifest, status)
+
+    @classmethod
+    def unbegun(cls, sweep: Path, number: int, words: Sequence[str]) -> Job:
+        """A job of the ``sweep`` there that never came to have a folder, and what was typed for it."""
+        return cls(sweep / f"{number}_", UNBEGUN, overrides=_settings(words))
 
     @property
     def number(self) -> int | None:
@@ -107,6 +115,10 @@ def _finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if abs(value) < _MOST else None  # nan is in no order
+
+
+def _settings(words: Sequence[object]) -> dict[str, str]:
+    return dict(_setting(shown(word)) for word in words)
 
 
 def _setting(word: str) -> tuple[str, str]:

@@ -29,8 +29,8 @@ def drawn(sweep: Sweep) -> RenderableType:
     steps = {job.metric("steps") for job in sweep.jobs if job.state != "failed"}
     alike = steps.pop() if len(steps) == 1 else None
     parts: list[RenderableType] = [_jobs(sweep, alike is not None)]
-    if sweep.repeated:
-        parts += [Text(), _groups(sweep)]
+    if sweep.repeated and (columns := _averaged(sweep)):
+        parts += [Text(), _groups(sweep, columns)]
     if alike is not None and len(sweep.jobs) > 1:
         parts.append(Text(f"each of {number(alike)} steps"))
     parts += map(Text, _of_rewards(sweep))
@@ -71,10 +71,14 @@ def _jobs(sweep: Sweep, steps_alike: bool) -> Table:
     return _legible(table)
 
 
-def _groups(sweep: Sweep) -> Table:
+def _averaged(sweep: Sweep) -> dict[str, str]:
+    """The columns that seeds are compared by."""
+    return {k: title for k, title in present(sweep.jobs).items() if k not in ("steps", "episodes", "frames")}
+
+
+def _groups(sweep: Sweep, columns: Mapping[str, str]) -> Table:
     from rich.text import Text
 
-    columns = {k: title for k, title in present(sweep.jobs).items() if k not in ("steps", "episodes", "frames")}
     settings, typed = _settings(sweep, sweep.settings(sweep.jobs[0]))
     table = _table([*settings], ["seeds", *columns.values()], [*typed])
     for group in sweep.groups:

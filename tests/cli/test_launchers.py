@@ -62,6 +62,34 @@ def test_a_sweep_ends_as_with_the_basic_launcher(launcher: str, shell: Command, 
     assert "Nope-v3" in report.read_text(encoding="utf-8")
 
 
+MORTAL = """
+import os, signal
+
+
+def make():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("launcher", REAL[:1])
+def test_a_job_whose_process_dies_is_named_and_so_are_those_that_never_began(
+    launcher: str, shell: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mortal_envs.py").write_text(MORTAL)
+    words = ["backend=custom", "backend.name=mortal_envs:make", "allow_imports=true", "seed=range(0,6)"]
+    done = shell("rollout", "-m", f"hydra/launcher={launcher}", "hydra.launcher.n_jobs=2", *words, "json=true")
+    assert done.code == 1, done.err
+    found = json.loads(done.out)
+    assert [job["overrides"]["seed"] for job in found] == list("012345")
+    states = [job["state"] for job in found]
+    assert set(states) == {"killed", "not begun"}
+    killed = states.count("killed")
+    said = done.err.strip().splitlines()[-1]
+    assert said.startswith(f"error: {killed} of 6 jobs failed. Job ")
+    assert "its process was killed" in said
+    assert said.endswith(f"{6 - killed} did not begin.")
+
+
 @pytest.mark.parametrize("launcher", REAL)
 def test_a_ctrl_c_has_the_jobs_save_what_they_made(launcher: str, tmp_path: Path) -> None:
     words = ["-m", f"hydra/launcher={launcher}", "seed=1,2", "max_steps=5_000_000", "recorder=none"]

@@ -72,3 +72,9 @@ def test_runs_with_little_in_common_show_what_was_typed_in_one_column(tmp_path: 
     found = lines(tmp_path / "all", 200)
     assert found[0].split()[-1] == "typed"
     assert [line.split()[-1] for line in found[2:14]] == [f"key_{number}={number}" for number in range(12)]
+
+
+def test_seeds_are_not_compared_where_nothing_was_measured(tmp_path: Path) -> None:
+    for number in range(2):
+        write_run(tmp_path / "sweep" / f"{number}_x", "interrupted", seed=number)
+    assert len(lines(tmp_path / "sweep", 80)) == 2 + 2
