@@ -19,7 +19,7 @@ from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import Composite
 
-__all__ = ["BLOCK", "Export", "numbers", "trajectories", "windows"]
+__all__ = ["BLOCK", "Export", "numbers", "telling", "trajectories", "windows"]
 
 BLOCK = 2**24  # bytes in memory at a time
 _OPEN = 4096  # entries of shards
@@ -41,6 +41,7 @@ class Export(ABC):
     def __init__(self, about: Mapping[str, Any], specs: Callable[[], Mapping[str, Composite]]) -> None:
         self.about = about
         self.specs = specs
+        self._example: Key = ("next", "observation")  # what a line to read it names
 
     def place(self, folder: Path, to: Path | None) -> Path:
         """Where it goes: ``to``, or a file in the run ``folder``."""
@@ -53,6 +54,13 @@ class Export(ABC):
     def cure(self, path: Path) -> str:
         """What to type to look at it."""
         return ""
+
+
+def telling(data: ShardedRollout) -> Key:
+    """The entry that an example names: what a step leads to, the observation if one is called so."""
+    keys = [entry.key for entry in data.manifest.entries]
+    following = [key for key in keys if key[0] == "next"]
+    return next((key for key in following if key[1:] == ("observation",)), (following or keys)[0])
 
 
 def numbers(rows: torch.Tensor) -> Array:

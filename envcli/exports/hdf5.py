@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from envcli.errors import MissingDependency
-from envcli.exports.export import Export, numbers, windows
+from envcli.exports.export import Export, numbers, telling, windows
 from envcli.shards.entry import file_name
 from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -28,6 +28,7 @@ class Hdf5Export(Export):
             import h5py
         except ImportError:
             raise MissingDependency("h5py", "format=hdf5", extra="data") from None
+        self._example = telling(data)
         manifest, lead = data.manifest, len(data.manifest.batch_size)
         with h5py.File(path, "x") as file:
             file.attrs.update({name: str(value) for name, value in self.about.items()})
@@ -43,4 +44,4 @@ class Hdf5Export(Export):
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
-        return f'h5py.File("{path}")["next/observation"]'
+        return f'h5py.File("{path}")["{"/".join(map(file_name, self._example))}"]'

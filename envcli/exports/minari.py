@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from envcli.errors import MissingDependency
+from envcli.errors import ConfigError, MissingDependency
 from envcli.exports.export import Export, trajectories
 from envcli.gym.spaces import spec_to_space
 from envcli.keys import Key
@@ -46,6 +47,8 @@ class MinariExport(Export):
             from minari.dataset.minari_storage import MinariStorage
         except ImportError:
             raise MissingDependency("minari", "format=minari", extra="data") from None
+        for name in ("reward", "done"):
+            _require_one(data, name)
         specs = self.specs()
         shown = {path: _Leaf(path, leaf) for path, leaf in leaf_specs(specs["observation"]).items()}
         acted = {path: _Leaf(path, leaf) for path, leaf in leaf_specs(specs["action"]).items()}
@@ -107,6 +110,17 @@ class _Leaf:
 def _together(parts: Mapping[Key, Any], several: Callable[[dict[str, Any]], Any]) -> Any:
     """One part as it is, several by their names."""
     return next(iter(parts.values())) if len(parts) == 1 else several({".".join(k): v for k, v in parts.items()})
+
+
+def _require_one(data: ShardedRollout, name: str) -> None:
+    """Raise ConfigError unless each step of an env has one number under ``name``."""
+    lead = len(data.manifest.batch_size)
+    found = {e.key[1:]: e.shape[lead:] for e in data.manifest.entries if e.key[0] == "next" and e.key[-1] == name}
+    if math.prod(found.get((name,), (0,))) != 1:
+        there = ", ".join(f"{'.'.join(key)} {list(shape)}" for key, shape in found.items()) or "none"
+        raise ConfigError(
+            f"format=minari: Minari has one {name} a step, this env has {there}. Take npz, hdf5 or parquet"
+        )
 
 
 def _ends(steps: Mapping[Key, Array]) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from envcli.exports.export import Export, numbers, trajectories
+from envcli.exports.export import Export, numbers, telling, trajectories
 from envcli.shards.entry import Entry
 from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -25,6 +25,7 @@ class NpzExport(Export):
 
     def write(self, data: ShardedRollout, path: Path) -> None:
         """See :class:`Export`."""
+        self._example = telling(data)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for entry in data.manifest.entries:
                 with archive.open(f"{'/'.join(entry.key)}.npy", "w", force_zip64=True) as stream:
@@ -35,7 +36,7 @@ class NpzExport(Export):
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
-        return f'np.load("{path}")["next/observation"]'
+        return f'np.load("{path}")["{"/".join(self._example)}"]'
 
 
 def _header(data: ShardedRollout, entry: Entry) -> dict[str, Any]:  # Any: what numpy's format takes

@@ -59,7 +59,7 @@ class ParquetExport(Export):
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
-        return f'pandas.read_parquet("{path}")'
+        return f'pyarrow.parquet.read_table("{path}")'
 
 
 def _tables(data: ShardedRollout) -> Iterator[dict[str, Array]]:

@@ -17,12 +17,13 @@ import torch
 from envcli.backends.gym import GymWrapper
 from envcli.envs.env import Env
 from envcli.envs.stream import pieces
+from envcli.errors import ConfigError
 from envcli.exports.export import Export
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.shards.loading import read_manifest
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.testing.gym_toys import ExoticGym
-from envcli.testing.toys import CountingEnv
+from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.vocabulary.registry import find
 
 ABOUT = {"env": "Count/ing-v1", "policy": "random", "seed": 3, "envcli": "0"}
@@ -153,3 +154,41 @@ def test_what_nobody_else_knows_becomes_float32(tmp_path: Path) -> None:
     from envcli.exports.export import numbers
 
     assert numbers(torch.ones(2, dtype=torch.bfloat16)).dtype == np.float32
+
+
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> ShardedRollout:
+    folder, env = tmp_path_factory.mktemp("agents") / "rollout", NestedEnv()
+    stream = MemmapRecorder(folder).stream(env, 5, 5)
+    for _ in pieces(env, 5, stream):
+        pass
+    stream.finish()
+    return ShardedRollout(folder, read_manifest(folder))
+
+
+@pytest.mark.parametrize(("name", "start"), [("npz", "np.load"), ("hdf5", "h5py.File")])
+def test_the_line_to_read_it_names_an_entry_that_is_there(
+    name: str, start: str, agents: ShardedRollout, tmp_path: Path
+) -> None:
+    pytest.importorskip("h5py")
+    export: Export = find("exports", name)(ABOUT, dict)
+    path = export.place(tmp_path, None)
+    export.write(agents, path)
+    assert export.cure(path).startswith(start)
+    key = tuple(export.cure(path).split('"')[-2].split("/"))
+    assert key[0] == "next"
+    assert key in {entry.key for entry in agents.manifest.entries}
+
+
+def test_parquet_is_read_by_what_wrote_it(env: Env, data: ShardedRollout, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = exported("parquet", env, data, tmp_path)
+    found = eval(find("exports", "parquet")(ABOUT, dict).cure(path), {"pyarrow": sys.modules["pyarrow"]})
+    assert found.num_rows == parquet.read_metadata(path).num_rows
+
+
+def test_minari_refuses_a_reward_for_each_agent(agents: ShardedRollout, tmp_path: Path) -> None:
+    pytest.importorskip("minari")
+    export: Export = find("exports", "minari")(ABOUT, dict)
+    with pytest.raises(ConfigError, match=r"Minari has one reward a step, this env has .*reward \["):
+        export.write(agents, export.place(tmp_path, None))
