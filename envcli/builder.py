@@ -6,7 +6,7 @@ Native, then transforms, then the batch, then outer transforms, then the seed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -108,6 +108,8 @@ def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.de
                 f"parallel={kind}: backend {part['backend']['type']} steps all envs of a batch by itself. "
                 f"Type: parallel=none parallel.num_envs={parallel['num_envs']}"
             )
+    if kind != "serial" and cfg.get("allow_imports"):
+        registry.say_imported_elsewhere(name for part in parts for name in _own_names(part))
     make: Callable[..., Env] = build_one
     if any(node.get("shared") for part in parts for node in (part.get("transforms") or {}).values() if node):
         make = EnvCreator(build_one, {"cfg": parts[0]})
@@ -129,6 +131,12 @@ def _parts(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
         {**{name: node[name] for name in ONE_ENV if name in node}, "allow_imports": bool(cfg.get("allow_imports"))}
         for node in nodes
     ]
+
+
+def _own_names(part: Mapping[str, Any]) -> Iterator[str]:
+    """Where ``module:Name`` may stand in what an env is built from."""
+    yield str(part["backend"].get("name"))
+    yield from (str(node.get("type")) for node in (part.get("transforms") or {}).values() if node)
 
 
 def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:

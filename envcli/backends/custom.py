@@ -60,7 +60,7 @@ class CustomEnv(Backend):
         if from_pixels:
             given |= {"from_pixels": True, "pixels_only": pixels_only}
         try:
-            env = make(**_taken(make, name, given, options), **options)
+            env = _made(make, name, _taken(make, name, given, options), options)
         except ConfigError:
             raise
         except Exception as error:  # whatever its author wrote
@@ -71,7 +71,10 @@ class CustomEnv(Backend):
             raise ConfigError(f"name: {name} gave a {type(env).__name__}, expected an envcli.Env.{_cure(type(env))}")
         if from_pixels and "pixels" not in env.observation_keys:
             env.close()
-            raise ConfigError(f"from_pixels: {name} shows no 'pixels'. Leave it out, or show them")
+            raise ConfigError(
+                f"from_pixels: {name} shows no 'pixels', which frames are taken from. Give its observation_spec a "
+                f"'pixels' of uint8 [height, width, 3], or have it return from_gymnasium(..., from_pixels=True)"
+            )
         return env
 
     @classmethod
@@ -109,12 +112,29 @@ def _taken(make: Callable[..., Any], name: str, given: dict[str, Any], options: 
         if parameter.default is parameter.empty and key not in {**given, **options}:
             raise ConfigError(f"options.{key}: nothing found, {name} needs it. Add backend.options.{key}=...")
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
-        return given  # handed on to somebody who says whether it is taken
+        return given  # handed on to somebody who says whether it is taken, see _made
     if unknown := next((key for key in options if key not in taken), ""):
         raise ConfigError(f"options.{unknown}: {name} takes no such argument. {nearest(unknown, taken)}")
     if refused := next((key for key in given if key not in taken and key in _CURES), ""):
-        raise ConfigError(f"{refused}: {name} takes no such argument. Type: {_CURES[refused]}{given[refused]}")
+        raise _not_taken(name, refused, given)
     return {key: value for key, value in given.items() if key in taken}
+
+
+def _made(make: Callable[..., Any], name: str, taken: dict[str, Any], options: dict[str, Any]) -> Any:
+    """What ``make`` makes of both, ``taken`` being what somebody may refuse whom it hands that on to."""
+    try:
+        return make(**taken, **options)
+    except TypeError as error:
+        refused = next((key for key in taken if f"unexpected keyword argument {key!r}" in str(error)), "")
+        if not refused:
+            raise
+        if refused in _CURES:
+            raise _not_taken(name, refused, taken) from error
+    return _made(make, name, {key: value for key, value in taken.items() if key != refused}, options)
+
+
+def _not_taken(name: str, refused: str, given: dict[str, Any]) -> ConfigError:
+    return ConfigError(f"{refused}: {name} takes no such argument. Type: {_CURES[refused]}{given[refused]}")
 
 
 def _cure(cls: type[Any]) -> str:

@@ -9,13 +9,14 @@ of its class.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import logging
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,17 @@ from typing import Any
 from envcli.errors import ConfigError, EnvcliError, MissingDependency, TransformError, UnknownName, nearest
 from envcli.installed import extensions
 
-__all__ = ["FAMILIES", "arguments", "call", "construct", "find", "imported", "listed", "members"]
+__all__ = [
+    "FAMILIES",
+    "arguments",
+    "call",
+    "construct",
+    "find",
+    "imported",
+    "listed",
+    "members",
+    "say_imported_elsewhere",
+]
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +230,16 @@ def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
     if new:
         log.info("allow_imports: imported %s from %s", module, getattr(found, "__file__", None) or "Python itself")
     return found
+
+
+def say_imported_elsewhere(names: Iterable[str]) -> None:
+    """Log the modules of ``module:anything`` that processes of a batch will import: nobody hears what they log."""
+    for module in dict.fromkeys(name.partition(":")[0] for name in names if ":" in name):
+        if module not in sys.modules:
+            with _working_directory_first(), suppress(ImportError, ValueError):  # they say what is wrong with it
+                found = importlib.util.find_spec(module)
+                place = getattr(found, "origin", None) or "where it finds it"
+                log.info("allow_imports: each worker imports %s from %s", module, place)
 
 
 @contextmanager

@@ -35,6 +35,10 @@ class Open(CountingEnv):
         super().__init__(size, **others)
 
 
+def handing(**options):
+    return Mine(**options)
+
+
 class Drawn(Mine):
     def __init__(self, draws=True):
         super().__init__()
@@ -124,6 +128,8 @@ def test_what_it_takes_reaches_it() -> None:
         assert env.device == torch.device("cpu")
     with made("Drawn", "from_pixels=true") as env:
         assert "pixels" in env.reset(), "it shows them whether it is asked or not"
+    with made("handing", "backend.options.size=2") as env:
+        assert len(env.rollout(9)) == 2
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,14 @@ def test_what_it_takes_reaches_it() -> None:
         ("Open", [], r"^backend\.options\.size: nothing found, .*Add backend\.options\.size=\.\.\.$"),
         ("Mine", ["frame_skip=4"], r"^frame_skip: .* Type: transforms=\[frame_skip\] transforms.*\.frame_skip=4$"),
         ("Mine", ["device=cpu"], r"^device: .* Type: transforms=\[device_cast\] transforms.*\.device=cpu$"),
-        ("Mine", ["from_pixels=true"], r"^from_pixels: .*:Mine shows no 'pixels'\. Leave it out"),
+        (
+            "Mine",
+            ["from_pixels=true"],
+            r"^from_pixels: .*:Mine shows no 'pixels', .* Give its observation_spec a 'pixels'",
+        ),
+        ("handing", ["frame_skip=4"], r"^frame_skip: .* Type: transforms=\[frame_skip\] transforms.*\.frame_skip=4$"),
+        ("handing", ["device=cpu"], r"^device: .* Type: transforms=\[device_cast\] transforms.*\.device=cpu$"),
+        ("handing", ["from_pixels=true"], r"^from_pixels: .*:handing shows no 'pixels', "),
         ("Mine", ["backend.options.size=abc"], r":Mine cannot be made of {'size': 'abc'}: \w+Error: .*FULL_ERROR"),
         ("Mein", [], r"^backend\.name: my_rl\.envs has no 'Mein'\. Did you mean 'Mine'\?$"),
         ("Gym", [], r"Gym is no envcli\.Env\. Name a function that returns envcli\.from_gymnasium\(Gym\(\.\.\.\)\)$"),

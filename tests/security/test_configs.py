@@ -178,6 +178,17 @@ def test_the_door_says_what_it_let_in(cli: Command, tmp_path: Path) -> None:
     assert f"imported own_id from {tmp_path / 'own_id.py'}" in done.err
 
 
+def test_the_door_says_what_it_let_into_workers(cli: Command, tmp_path: Path, fork_server: None) -> None:
+    (tmp_path / "own_env.py").write_text("from envcli.testing.toys import CountingEnv as Env\n")
+    words = ["backend=custom", "backend.name=own_env:Env", "allow_imports=true", "max_steps=5", "hydra.run.dir=run"]
+    done = cli("rollout", *words, "parallel=processes", "parallel.num_envs=2", "parallel.num_workers=2")
+    assert done.code == 0
+    said = f"allow_imports: each worker imports own_env from {tmp_path / 'own_env.py'}"
+    assert done.err.splitlines() == [said]
+    again = cli("rollout", "replay=run", "allow_imports=true")
+    assert again.err.splitlines() == [said]
+
+
 @pytest.mark.parametrize("name", ["../../../owned", "/tmp/owned", "a/../../../../owned", "..", ".", "a\0b", "-"])
 def test_a_name_is_that_of_one_folder(name: str) -> None:
     for config in ({"env_list": [name]}, {"env_list": [name] * 5}, {"backend": {"name": name}}):
