@@ -37,12 +37,12 @@ class Episodes:
     (``restarted``, see :class:`~envcli.ParallelEnv`) is none that ended.
 
     Attributes:
-        ended: the episodes that ended in the piece that was added last.
+        ended: the episodes that ended in the piece that was added last; none where no reward stands at the root.
     """
 
     def __init__(self) -> None:
         self.ended = _ended([])
-        self._complete = True  # is there a reward, and a flag, in every piece?
+        self._complete = self._paid = True  # is there a flag in every piece, and a reward?
         self._steps = 0  # of each env
         self._restarted: int | None = None  # None: no flag says of any
         self._total = 0.0
@@ -55,20 +55,23 @@ class Episodes:
         """The next steps, ``[*batch, time]``; reads only their reward, done and restarted."""
         shape, reward = piece.shape, piece.get(("next", "reward"), None)
         ends = [flag for name in DONE_FAMILY if (flag := piece.get(("next", name), None)) is not None]
-        if not ends or reward is None:
+        if not ends:
             self._complete = False
             return
+        if reward is None:
+            self._paid, reward = False, torch.zeros(shape)
         flags = torch.cat([flag.reshape(*shape, -1) for flag in ends], -1)
         lost = _lost(piece)
         rewards = reward.reshape(*shape, -1)
         width = max(_WINDOW // max(shape[:-1].numel(), 1), 1)
         parts = [slice(start, start + width) for start in range(0, shape[-1] if shape.numel() else 0, width)]
-        self.ended = _ended(
+        ended = _ended(
             [
                 self._window(flags[..., part, :], rewards[..., part, :], None if lost is None else lost[..., part, :])
                 for part in parts
             ]
         )
+        self.ended = ended if self._paid else _ended([])
 
     def _window(self, flags: torch.Tensor, rewards: torch.Tensor, lost: torch.Tensor | None) -> Ended:
         steps = flags.shape[-2]
@@ -108,10 +111,18 @@ class Episodes:
         same rollout: ``quantiles_of``, which is there only then, says of how many. ``restarted_episodes``, those that
         were cut by the loss of a worker, is there where a flag tells of it.
 
-        All are None of a rollout without rewards, or without flags.
+        All are None of a rollout without flags, and what is of rewards where there is none at the root.
         """
         if not self._complete:
             return dict.fromkeys(Episodes().metrics())
+        found = self._counted()
+        return (
+            found
+            if self._paid
+            else {**found, **dict.fromkeys(key for key in found if key.startswith(("return", "reward")))}
+        )
+
+    def _counted(self) -> dict[str, Any]:
         unfinished = 0 if self._length is None else int((self._length > 0).sum())
         found: dict[str, Any] = {"episodes": self._returns.count, "unfinished_episodes": unfinished}
         found |= {} if self._restarted is None else {"restarted_episodes": self._restarted}

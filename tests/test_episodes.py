@@ -95,13 +95,23 @@ def test_several_rewards_and_flags_of_one_env_are_one() -> None:
     assert found.ended.lengths.tolist() == [2, 2]
 
 
-@pytest.mark.parametrize("missing", ["reward", "done"])
-def test_nothing_is_said_of_what_is_not_there(missing: str) -> None:
+def test_nothing_is_said_of_episodes_without_a_flag() -> None:
     data = rollout([[1, 2]], [[0, 1]])
-    del data["next", missing]
+    del data["next", "done"]
     metrics = of(data).metrics()
     assert set(metrics) == set(Episodes().metrics())
     assert set(metrics.values()) == {None}
+
+
+def test_episodes_are_counted_where_their_rewards_are_those_of_agents() -> None:
+    data = rollout([[1, 2, 3]], [[0, 1, 0]])
+    data["next", "agents", "reward"] = data["next"].pop("reward")
+    found = of(data)
+    metrics = found.metrics()
+    assert set(metrics) == set(Episodes().metrics())
+    assert (metrics["episodes"], metrics["unfinished_episodes"], metrics["length_mean"]) == (1, 1, 2)
+    assert {metrics[key] for key in ("reward_sum", "return_mean", "return_max", "return_quantiles")} == {None}
+    assert not len(found.ended.returns), "no tracker is told of a return"
 
 
 def test_quantiles_are_few_and_reach_from_end_to_end() -> None:

@@ -181,6 +181,8 @@ def _film(
     film = registry.construct("films", {"type": cfg.format or _best_format()}, "format", folder=folder.path, fps=fps)
     sheet, count, last = ContactSheet(), 0, None
     preview = Preview(sys.stderr, fps) if cfg.preview and sys.stderr.isatty() else None
+    if cfg.preview and preview is None:
+        print("preview: stderr is no terminal, so nothing is played", file=sys.stderr)
     try:
         with Progress(cfg.max_steps, folder.command) if preview is None else contextlib.nullcontext(None) as progress:
             for last in _frames(cfg, pieces):

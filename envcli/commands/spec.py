@@ -37,7 +37,7 @@ def run(cfg: Config) -> None:
     from envcli.builder import build
     from envcli.envs.closing import closing
 
-    with closing(build(vars(cfg))) as env:
+    with closing(build(_unseeded(cfg))) as env:
         data: dict[str, Any] = {
             "name": cfg.env_name,
             "backend": cfg.backend.get("type"),
@@ -55,6 +55,11 @@ def run(cfg: Config) -> None:
 
 def _types(nodes: dict[str, Any]) -> dict[str, str]:
     return {name: node["type"] for name, node in nodes.items() if node}
+
+
+def _unseeded(cfg: Config) -> dict[str, Any]:
+    """The configuration without a seed, for which an env may have no place; a batch needs it, to start all envs."""
+    return {**vars(cfg), "seed": cfg.seed if cfg.parallel.get("type", "none") != "none" else None}
 
 
 def _bare(cfg: Config) -> dict[str, Any]:

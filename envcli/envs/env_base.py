@@ -171,9 +171,11 @@ class EnvBase(Env):
         self._states_returned = [path for path in others if path in self._root_rows]
         undeclared = [path for path in others if path not in self._root_rows]
         if undeclared:
+            flags = all(path[-1] in DONE_FAMILY for path in undeclared)
             raise SpecError(
                 f"{type(self).__name__}._step returned {[as_user_key(path) for path in undeclared]}, which no spec "
-                "declares, so a rollout has no memory for it. Add it to observation_spec, or leave it out"
+                "declares, so a rollout has no memory for it. Add it to "
+                f"{'done_spec' if flags else 'observation_spec'}, or leave it out"
             )
         self._keys_seen = True
 

@@ -30,12 +30,17 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
     by_end, by_restarts = counted["unfinished_episodes"], counted.get("restarted_episodes")
     cut = [(by_end, "cut off by the end"), (by_restarts, "by restarts" if by_end else "cut off by restarts")]
     few = ", ".join(f"{number(count)} {how}" for count, how in cut if count)
+    if counted["episodes"] is None:
+        yield "episodes", "-, no flag at the root says that one ended"
+        return
     yield "episodes", number(counted["episodes"]) + (f" and {few}" if few else "")
     after = f", of rewards after {' and '.join(reward_transforms)}" if reward_transforms else ""
     for name, unit in (("return", after), ("length", " steps")):
         if counted[f"{name}_mean"] is not None:
             mean, low, high = (number(counted[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
             yield name, f"mean {mean}, from {low} to {high}{unit}"
+        elif counted["episodes"] and name == "return":
+            yield name, "-, no reward stands at the root"
 
 
 def restarts_line(count: int) -> str:

@@ -170,3 +170,21 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
 def test_into_a_pipe_no_line_is_cut(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     assert "InvertedDoublePendulum-v5" in cli("list", "query=doublepend").out
+
+
+def test_specs_need_no_seed(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "unseeded.py").write_text(
+        "from envcli import Categorical, Composite, EnvBase, Unbounded\n"
+        "class Unseeded(EnvBase):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.observation_spec = Composite(observation=Unbounded([1]))\n"
+        "        self.action_spec = Categorical(2)\n"
+        "    def _reset(self, tensordict, **options): ...\n"
+        "    def _step(self, tensordict): ...\n"
+        "    def _set_seed(self, seed):\n"
+        "        raise ValueError('no generator')\n"
+    )
+    done = cli("spec", "backend=custom", "backend.name=unseeded:Unseeded", "allow_imports=true")
+    assert done.code == 0, done.err
+    assert "observation" in done.out

@@ -47,6 +47,12 @@ def test_episodes_end_the_film(cli: Command) -> None:
     assert "episodes  2, the last at step" in done.out
 
 
+def test_a_preview_that_nobody_can_see_is_said(cli: Command) -> None:
+    done = cli("render", "env=cartpole", "max_steps=4", "preview=true", "format=gif", "seed=0")
+    assert done.code == 0, done.err
+    assert "preview: stderr is no terminal, so nothing is played" in done.err
+
+
 def test_the_numbers_of_a_batch_are_those_of_its_first_env(cli: Command) -> None:
     words = ["parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"]
     done = cli("render", "env=cartpole", *words)

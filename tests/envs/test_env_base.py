@@ -227,6 +227,14 @@ def test_a_state_that_a_step_changes_is_an_observation_too() -> None:
     assert by_hand == rows
 
 
+def test_a_flag_that_no_spec_declares_belongs_to_the_others() -> None:
+    env = Own()
+    flag = torch.zeros(1, dtype=torch.bool)
+    env.result = lambda td: TensorDict({"observation": torch.zeros(1), "reward": torch.ones(1), "truncated": flag})
+    with pytest.raises(SpecError, match=r"\['truncated'\], which no spec .* Add it to done_spec, or leave it out"):
+        env.rollout(2)
+
+
 def test_type_checks_look_at_values_too() -> None:
     env = Own(run_type_checks=True)
     env.result = lambda td: TensorDict({"observation": torch.full((1,), 11.0), "reward": torch.ones(1)})
