@@ -64,7 +64,7 @@ class Front:
         if where is None or where.any():
             self._env._reset_row(0, where)
         self._last = ()
-        self._note_masks(())
+        self._note_masks()
         return self._handed_out(self._root)
 
     def step(self, tensordict: TensorDictBase) -> TensorDict:
@@ -91,7 +91,7 @@ class Front:
         for path, row in self._root:
             row.copy_(self.buffer[path][1])
         self._last = ()
-        self._note_masks(())
+        self._note_masks()
         return following, self._handed_out(self._root)
 
     def take(self, tensordict: TensorDictBase) -> None:
@@ -130,7 +130,7 @@ class Front:
         self._last = ("next",)
         for key, row in self._left:
             tensordict.set(key, row.to(self._env.device or "cpu", copy=True))
-        self._note_masks(("next",))
+        self._note_masks()
         return self._handed_out(self._next)
 
     # -- where the env stands -------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Front:
             for path in self.buffer:
                 self.buffer.array(path)[0] = rows.array(path)[rows.filled - 1]
             self._last = ("next",)
-            self._note_masks(("next",))
+            self._note_masks()
         self._env._let_go(self.buffer)
 
     def require_here(self, tensordict: TensorDictBase, reset: bool) -> None:
@@ -196,9 +196,9 @@ class Front:
         given = None if path is None or tensordict is None else tensordict.get(as_user_key(path), None)
         return self._seen_masks.get(action) if given is None else given
 
-    def _note_masks(self, prefix: Key) -> None:
+    def _note_masks(self) -> None:
         for action, path in self._masks.items():
-            self._seen_masks[action] = self.buffer[(*prefix, *path)][0].clone()
+            self._seen_masks[action] = self._latest(path).clone()
 
     def _rows(self, paths: Iterable[Key]) -> list[tuple[Key, torch.Tensor]]:
         return [(path[1:] if path[0] == "next" else path, self.buffer[path][0]) for path in paths]

@@ -16,8 +16,9 @@ class ActionMask(Transform):
     """Random actions are drawn from what ``mask_key`` allows, and a user's or a policy's action that it forbids is
     refused.
 
-    The mask is an observation ``[*batch, n]``, true (or 1) where the choice is allowed; of several choices at once the
-    masks stand one after the other. A mask that forbids everything, as one does of a finished game, restricts nothing.
+    The mask is an observation or a state ``[*batch, n]``, true (or 1) where the choice is allowed; of several choices
+    at once the masks stand one after the other. A mask that forbids everything, as one does of a finished game,
+    restricts nothing.
 
     Unlike TorchRL's, ``env.action_spec`` stays as it is and holds every action of a rollout;
     ``env.rand_action(tensordict)`` draws by the mask in ``tensordict``, or by the one that was shown last. Outside an
@@ -38,13 +39,15 @@ class ActionMask(Transform):
     def __init__(self, action_key: NestedKey = "action", mask_key: NestedKey = "action_mask") -> None:
         super().__init__()
         self.action_key, self.mask_key = action_key, mask_key
+        self._is_state = False
 
     def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
-        return [self.mask_key], [self.action_key]
+        return [] if self._is_state else [self.mask_key], [self.action_key]
 
     def _meets(self, before: EnvSpecs) -> None:
         action = leaf_specs(before.full_action_spec).get(as_path(self.action_key))
-        mask = leaf_specs(before.observation_spec).get(as_path(self.mask_key))
+        state = leaf_specs(before.state_spec).get(as_path(self.mask_key))
+        mask, self._is_state = leaf_specs(before.observation_spec).get(as_path(self.mask_key), state), state is not None
         if action is None or mask is None:
             return  # said with what is there by whoever asks for _needs
         try:

@@ -8,7 +8,9 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.envs.env_base import EnvBase
 from envcli.errors import ActionError, TransformError
 from envcli.specs import Binary, Bounded, Categorical, Composite, MultiCategorical, OneHot, TensorSpec, Unbounded
@@ -134,6 +136,39 @@ class PairOnce(CountingEnv):
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
         made = super()._step(tensordict.clone().set("action", torch.zeros(1)))
         return self._allowed().update(made.select("reward", "terminated", "truncated"))
+
+
+class Ruled(CountingEnv):
+    """Allows the same choice throughout an episode, another one in the next; only the state says which."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.action_spec = Categorical(4)
+        self.state_spec = Composite(action_mask=Binary(4, dtype=torch.bool))
+        self.episodes = 0
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        self.episodes += 1
+        allowed = torch.arange(4) == self.episodes % 4
+        return super()._reset(tensordict).set("action_mask", allowed)
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return super()._step(tensordict.clone().set("action", tensordict["action"].float().unsqueeze(-1)))
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_mask_that_is_state_alone(within: bool) -> None:
+    env: Env = TransformedEnv(Ruled(), ActionMask())
+    if within:
+        env = SerialEnv(1, lambda: TransformedEnv(Ruled(), ActionMask()))
+    with env:
+        data = env.rollout(12, break_when_any_done=False).reshape(-1)
+        assert torch.equal(data["action_mask"].int().argmax(-1), data["action"])
+        assert len(data["action"].unique()) == 4
+        td = env.step(env.rand_action(env.reset()))
+        assert torch.equal(env.rand_action()["action"], td["action"]), "without a tensordict: what was shown last"
+        with pytest.raises(ActionError, match="which action_mask forbids"):
+            env.step(env.step_mdp(td).set("action", (td["action"] + 1) % 4))
 
 
 def test_later_transforms_may_rename_both() -> None:
