@@ -9,7 +9,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
+from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Categorical, Composite
 from envcli.transforms.episode_starts import begun, done_before
@@ -28,7 +28,8 @@ class StepCounter(Transform):
     Args:
         max_steps: when an episode has so many steps it is ``truncated`` (and ``done``); None: never.
         truncated_key: which flag says so. It is added to the done family if it is not there.
-        step_count_key: what the count is called.
+        step_count_key: what the count is called. As with ``truncated_key``, a string alone is that of a name beside the
+            only ``done``, in whatever group that is; there are as many counts as there are such flags.
         update_done: set ``done`` along with the flag. Without it, too, the flag ends the episode.
 
     Raises:
@@ -40,14 +41,15 @@ class StepCounter(Transform):
     def __init__(
         self,
         max_steps: int | None = None,
-        truncated_key: str = "truncated",
-        step_count_key: str = "step_count",
+        truncated_key: NestedKey = "truncated",
+        step_count_key: NestedKey = "step_count",
         update_done: bool = True,
     ) -> None:
         super().__init__()
         if max_steps is not None and max_steps < 1:
             raise ConfigError(f"max_steps: expected at least 1, found {max_steps}. null counts without an end")
         self.max_steps = max_steps
+        self._dones: dict[Key, torch.Size] = {}  # of the env that it is in: the group of each, and its shape
         self.truncated_key: NestedKey = truncated_key
         self.step_count_key: NestedKey = step_count_key
         self.update_done = update_done
@@ -64,53 +66,65 @@ class StepCounter(Transform):
             self._container._heed(self)  # a batch goes on with the rows that it has bound the env to
             self._container._changed()
 
+    def _place(self, key: NestedKey) -> Key:
+        """Where ``key`` stands."""
+        path = as_path(key)
+        return (*next(iter(self._dones)), *path) if len(path) == len(self._dones) == 1 else path
+
     # -- specs ----------------------------------------------------------------------------------------------------
+
+    def _meets(self, before: EnvSpecs) -> None:
+        flags = leaf_specs(before.full_done_spec).items()
+        self._dones = {path[:-1]: leaf.shape for path, leaf in flags if path[-1] == "done"}
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With the count."""
-        observation_spec[self.step_count_key] = self._count_spec(observation_spec)
+        observation_spec[self._place(self.step_count_key)] = self._count_spec(observation_spec)
         return observation_spec
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
         """With the count: a step reads it, so that a TensorDict can be taken up where it was left."""
-        state_spec[self.step_count_key] = self._count_spec(state_spec)
+        state_spec[self._place(self.step_count_key)] = self._count_spec(state_spec)
         return state_spec
 
     def transform_done_spec(self, done_spec: Composite) -> Composite:
         """With the flag, if ``max_steps`` asks for one."""
-        if self.max_steps is not None and as_path(self.truncated_key) not in leaf_specs(done_spec):
-            shape = torch.Size([*done_spec.shape, 1])
-            done_spec[self.truncated_key] = Categorical(2, shape=shape, dtype=torch.bool, device=done_spec.device)
-        dones = [path for path in leaf_specs(done_spec) if path[-1] == "done"]
-        group = as_path(self.truncated_key)[:-1]
-        if self.max_steps is not None and self.update_done and dones and (*group, "done") not in dones:
+        flag, dones = self._place(self.truncated_key), list(self._dones)
+        if self.max_steps is not None and flag not in leaf_specs(done_spec):
+            shape = self._shape_beside(flag, done_spec)
+            done_spec[flag] = Categorical(2, shape=shape, dtype=torch.bool, device=done_spec.device)
+        if self.max_steps is not None and self.update_done and dones and flag[:-1] not in dones:
             raise TransformError(
                 f"StepCounter: there is no 'done' beside {self.truncated_key!r}, so that no episode would end. The env "
-                f"has {[as_user_key(path) for path in dones]}: put truncated_key beside one of them"
+                f"has {[as_user_key((*group, 'done')) for group in dones]}: put truncated_key beside one of them"
             )
         return done_spec
 
     def _count_spec(self, beside: Composite) -> Bounded:
-        shape = torch.Size([*beside.shape, 1])
+        shape = self._shape_beside(self._place(self.step_count_key), beside)
         high = torch.iinfo(torch.int64).max if self.max_steps is None else self.max_steps
         return Bounded(0, high, shape=shape, dtype=torch.int64, device=beside.device)
 
+    def _shape_beside(self, path: Key, spec: Composite) -> torch.Size:
+        """That of the ``done`` in the same group; ``[*batch, 1]`` where there is none."""
+        return self._dones.get(path[:-1], torch.Size([*spec.shape, 1]))
+
     def _roles(self) -> Roles:
         loose = self.max_steps is not None and not self.update_done
-        flags = {as_path(self.truncated_key)} if loose else set[Key]()
+        flags = {self._place(self.truncated_key)} if loose else set[Key]()
         return Roles(ends=flags, apart=flags)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _rewrites(self) -> set[Key]:
-        path = as_path(self.step_count_key)
+        path = self._place(self.step_count_key)
         return {path, under_next(path)}
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        path, raised = as_path(self.step_count_key), map(under_next, self._flags())
+        path, raised = self._place(self.step_count_key), map(under_next, self._flags())
         self._raised = [outer.array(p) for p in raised if p in outer]
         self._root, self._next = outer.array(path), outer.array(under_next(path))
-        self._single = not outer.batch_size
+        self._single = not outer.batch_size and outer[path][0].shape in ((), (1,))
         if self._single:
             self._root_count, self._next_count = outer.flags(path), outer.flags(under_next(path))
 
@@ -135,7 +149,7 @@ class StepCounter(Transform):
     # -- TensorDicts ----------------------------------------------------------------------------------------------
 
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
-        path = as_path(self.step_count_key)
+        path = self._place(self.step_count_key)
         before = tensordict.get(path, None)
         if before is None:
             raise TransformError(f"StepCounter: a step counts on from {self.step_count_key!r}, and there is none")
@@ -144,13 +158,15 @@ class StepCounter(Transform):
             over = before + 1 >= self.max_steps
             for flag in self._flags():
                 given = next_tensordict.get(flag, None)
-                if given is not None or flag == as_path(self.truncated_key):
+                if given is not None or flag == self._place(self.truncated_key):
                     next_tensordict.set(flag, over if given is None else given | over)
         return next_tensordict
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
-        path, flag = as_path(self.step_count_key), as_path(self.truncated_key)
-        zero = torch.zeros(*tensordict_reset.batch_size, 1, dtype=torch.int64, device=tensordict_reset.device)
+        path, flag = self._place(self.step_count_key), self._place(self.truncated_key)
+        done = tensordict_reset.get((*path[:-1], "done"), None)
+        shape = torch.Size([*tensordict_reset.batch_size, 1]) if done is None else done.shape
+        zero = torch.zeros(shape, dtype=torch.int64, device=tensordict_reset.device)
         given = None if tensordict is None else tensordict.get(path, None)
         tensordict_reset.set(path, begun(tensordict, given, zero))
         if self.max_steps is not None and tensordict_reset.get(flag, None) is None:
@@ -158,21 +174,24 @@ class StepCounter(Transform):
         return tensordict_reset
 
     def _flags(self) -> list[Key]:
-        flag = as_path(self.truncated_key)
+        flag = self._place(self.truncated_key)
         return [flag, (*flag[:-1], "done")] if self._updates_done else [flag]
 
     # -- a finished rollout ---------------------------------------------------------------------------------------
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """The counts, and with ``max_steps`` the flags, of a rollout ``[*batch, time]``, in place."""
-        time, path = time_axis(tensordict, type(self).__name__), as_path(self.step_count_key)
+        time, path = time_axis(tensordict, type(self).__name__), self._place(self.step_count_key)
         begins = done_before(tensordict, time, path[:-1], type(self).__name__).movedim(time, -1)
         rows = torch.arange(begins.shape[-1], device=begins.device)
         first = torch.where(begins, rows, 0).cummax(-1).values
         counts = (rows - first).movedim(-1, time).unsqueeze(-1)
+        done = tensordict.get(under_next((*path[:-1], "done")), counts)
+        counts = counts.reshape(*counts.shape, *[1] * (done.ndim - counts.ndim)).expand_as(done).contiguous()
         given = tensordict.get(path, None)
         if given is not None:
-            goes_on = (first == 0).movedim(-1, time).unsqueeze(-1)
+            goes_on = (first == 0).movedim(-1, time)
+            goes_on = goes_on.reshape(*goes_on.shape, *[1] * (counts.ndim - goes_on.ndim))
             counts = counts + torch.where(goes_on, given.narrow(time, 0, 1), 0)
         tensordict.set(path, counts)
         tensordict.set(under_next(path), counts + 1)
@@ -186,7 +205,7 @@ class StepCounter(Transform):
                 f"StepCounter: an episode of this rollout has {int(counts.max())} steps, where max_steps={max_steps} "
                 "would have ended it. StepCounter() counts without an end"
             )
-        flag = as_path(self.truncated_key)
+        flag = self._place(self.truncated_key)
         over = counts == max_steps
         for path in self._flags():
             given = tensordict.get(under_next(path), None)

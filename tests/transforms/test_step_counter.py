@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError, TransformError
-from envcli.specs import Bounded, Categorical, Composite
+from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.step_counter import StepCounter
@@ -25,6 +28,83 @@ class TestCounted(EnvContract):
 class TestLimited(EnvContract):
     def make_env(self) -> Env:
         return TransformedEnv(CountingEnv([9, 2], [2]), StepCounter(max_steps=4))
+
+
+class Team(EnvBase):
+    """Two agents that count, each with a ``done`` of its own in their group, and none outside."""
+
+    def __init__(self, limit: int = 5, batch_size: tuple[int, ...] = ()) -> None:
+        super().__init__(batch_size=batch_size)
+        self.limit, self._shape = limit, (*batch_size, 2, 1)
+        self.count = torch.zeros(self._shape)
+        self.observation_spec = self._group(seen=Unbounded(self._shape))
+        self.full_action_spec = self._group(action=Categorical(2, shape=self._shape))
+        self.full_reward_spec = self._group(reward=Unbounded(self._shape))
+        self.full_done_spec = self._group(done=Categorical(2, shape=self._shape, dtype=torch.bool))
+
+    def _group(self, **leaves: TensorSpec) -> Composite:
+        return Composite(agents=Composite(**leaves, shape=self._shape[:-1]), shape=self.batch_size)
+
+    def _values(self, **values: torch.Tensor) -> TensorDict:
+        group = TensorDict({"seen": self.count.clone(), **values}, batch_size=self._shape[:-1])
+        return TensorDict({"agents": group}, batch_size=self.batch_size)
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        where = None if tensordict is None else tensordict.get(("agents", "_reset"), None)
+        mask = torch.ones(1, dtype=torch.bool) if where is None else where.reshape(*self.batch_size, -1, 1)
+        self.count = torch.where(mask, 0.0, self.count)
+        return self._values()
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        self.count = self.count + 1
+        return self._values(reward=torch.ones(self._shape), done=self.count >= self.limit)
+
+    def _set_seed(self, seed: int | None) -> None:
+        pass  # nothing is drawn
+
+
+class TestTeam(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(Team(9), StepCounter(3))
+
+
+class TestTeamBatch(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(Team(9, (2,)), StepCounter(3))
+
+
+class TestTeamByTensorDicts(EnvContract):
+    def make_env(self) -> Env:
+        class Asked(StepCounter):
+            def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+                return super()._step(tensordict, next_tensordict)
+
+            def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+                return super()._reset(tensordict, tensordict_reset)
+
+        return TransformedEnv(Team(9), Asked(3))
+
+
+KEYS: list[dict[str, Any]] = [
+    {},
+    {"truncated_key": ("agents", "truncated")},
+    {"truncated_key": ("agents", "truncated"), "step_count_key": ("agents", "step_count")},
+]
+
+
+@pytest.mark.parametrize("keys", KEYS)
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_where_the_only_done_is_in_a_group_all_is_there(keys: dict[str, Any], batch: tuple[int, ...]) -> None:
+    env = TransformedEnv(Team(9, batch), StepCounter(3, **keys))
+    data = env.rollout(5, break_when_any_done=False)
+    counts = data["next", "agents", "step_count"]
+    assert counts.shape == (*batch, 5, 2, 1)
+    assert counts.reshape(-1, 5, 2).unbind(-1)[1].tolist() == [[1, 2, 3, 1, 2]] * env.numel()
+    for flag in ("truncated", "done"):
+        assert torch.equal(data["next", "agents", flag], counts == 3)
+    assert set(env.done_keys) == {("agents", name) for name in ("done", "terminated", "truncated")}
+    replayed = env.transform(Team(9, batch).rollout(3))
+    assert torch.equal(replayed["next", "agents", "step_count"], counts.narrow(len(batch), 0, 3))
 
 
 class TestLimitedBesideDone(EnvContract):
@@ -141,10 +221,10 @@ class DoneInAGroup(CountingEnv):
 
 
 def test_a_flag_that_would_end_nothing_is_refused() -> None:
-    with pytest.raises(TransformError, match="there is no 'done' beside 'truncated'"):
-        TransformedEnv(DoneInAGroup(), StepCounter(3))
-    env = TransformedEnv(DoneInAGroup(), StepCounter(3, ("agent", "truncated")))
-    assert len(env.rollout(9)) == 3
+    with pytest.raises(TransformError, match=r"no 'done' beside \('late', 'truncated'\).* has \[\('agent', 'done'\)\]"):
+        TransformedEnv(DoneInAGroup(), StepCounter(3, ("late", "truncated")))
+    for counter in (StepCounter(3), StepCounter(3, ("agent", "truncated"))):
+        assert len(TransformedEnv(DoneInAGroup(), counter).rollout(9)) == 3
 
 
 @pytest.mark.parametrize("batch", [[], [2]])
