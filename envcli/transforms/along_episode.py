@@ -205,14 +205,27 @@ class AlongEpisode(Transform, ABC):
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """The values of a rollout ``[*batch, time]``, in place, at the root and under ``"next"``.
 
+        Where ``in_keys`` name the rewards as ``("next", "reward")``, as TorchRL has it for finished data, the values
+        after each step are written to ``out_keys``, and those before it nowhere.
+
         Raises TransformError where there is no time, or no reward or done under ``"next"``.
         """
         time = time_axis(tensordict, type(self).__name__)
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            self._along(tensordict, time, under_next(as_path(in_key)), as_path(out_key))
+            path, own = as_path(in_key), as_path(out_key)
+            if path[0] == "next":
+                _, following = self._along(tensordict, time, path, own[1:] if own[0] == "next" else own)
+                tensordict.set(own, following)
+            else:
+                root, following = self._along(tensordict, time, under_next(path), own)
+                tensordict.set(own, root)
+                tensordict.set(under_next(own), following)
         return tensordict
 
-    def _along(self, tensordict: TensorDictBase, time: int, reward_path: Key, own: Key) -> None:
+    def _along(
+        self, tensordict: TensorDictBase, time: int, reward_path: Key, own: Key
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The value before each step and the one after it, ``[*batch, time, *value]``."""
         rewards = tensordict.get(reward_path, None)
         if rewards is None:
             raise TransformError(f"{type(self).__name__}: a rollout has {reward_path}; this TensorDict has not")
@@ -228,8 +241,7 @@ class AlongEpisode(Transform, ABC):
             root.append(value)
             value = rule(value, reward)
             following.append(value)
-        tensordict.set(own, torch.stack(root, time))
-        tensordict.set(under_next(own), torch.stack(following, time))
+        return torch.stack(root, time), torch.stack(following, time)
 
 
 def _roomy(dtype: torch.dtype) -> torch.dtype:

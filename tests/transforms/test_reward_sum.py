@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -64,3 +66,20 @@ def test_many_small_whole_numbers_are_summed_in_large_ones() -> None:
     again = RewardSum()(rollout.exclude("episode_reward", ("next", "episode_reward")))
     assert again["next", "episode_reward"].dtype == rollout["next", "episode_reward"].dtype == torch.int64
     assert torch.equal(again["next", "episode_reward"], rollout["next", "episode_reward"])
+
+
+@pytest.mark.parametrize(
+    ("out_keys", "written"),
+    [
+        ([("next", "episode_reward")], ("next", "episode_reward")),
+        (None, ("next", "episode_reward")),
+        (["total"], "total"),
+    ],
+)
+def test_rewards_of_a_rollout_may_be_named_as_they_stand_there(out_keys: Any, written: Any) -> None:
+    rollout = CountingEnv(3).rollout(5, break_when_any_done=False)
+    expected = RewardSum()(rollout.clone())["next", "episode_reward"]
+    before = set(rollout.keys(True, True))
+    summed = RewardSum(in_keys=[("next", "reward")], out_keys=out_keys)(rollout)
+    assert torch.equal(summed[written], expected)
+    assert set(summed.keys(True, True)) - before == {written}
