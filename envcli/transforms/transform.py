@@ -347,8 +347,11 @@ class Transform(torch.nn.Module):
 
     @property
     def container(self) -> Any:
-        """The ``Compose`` or ``TransformedEnv`` that holds this transform, None if it stands alone."""
-        return self._container
+        """The env that this transform is part of, or else the outermost ``Compose``; None if it stands alone."""
+        found = self._container
+        while isinstance(found, Transform) and found._container is not None:
+            found = found._container
+        return found
 
     @property
     def parent(self) -> Any:

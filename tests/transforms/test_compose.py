@@ -189,7 +189,7 @@ def test_an_edit_that_does_not_fit_changes_nothing() -> None:
         with pytest.raises(TransformError, match="are not there"):
             edit()
         assert chain[0] is counter
-        assert counter.container is chain
+        assert counter.container is env
         assert other.container is None
         assert env.rollout(2)["next", "step_count"].squeeze(-1).tolist() == [2, 3]
     with pytest.raises(TransformError, match="cannot stand in two places"):

@@ -173,6 +173,14 @@ def test_keys_default_to_each_other() -> None:
     assert repr(transform) == "Pair(keys=['a'])"
 
 
+def test_its_container_is_the_env_however_deep_it_stands() -> None:
+    chain = Compose(Compose(StepCounter()))
+    inner = chain[0][0]  # type: ignore[index]
+    assert inner.container is chain
+    env = TransformedEnv(CountingEnv(), chain)
+    assert inner.container is chain.container is env
+
+
 def test_it_stands_in_one_place_only() -> None:
     transform = Pair(["observation"])
     assert (transform.container, transform.parent) == (None, None)
