@@ -60,6 +60,7 @@ class EnvSpecs(EnvShape):
     """
 
     _governing: tuple[Composite, list[Key]] | None = None  # flags, and the spec that they were found in
+    _parted: tuple[Composite, dict[Key, torch.Size], bool] | None = None  # see envcli.rows.parts, and that spec
     _specs_version = 0  # counts the changes, for whoever derived something from the specs
 
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:

@@ -22,14 +22,21 @@ Masks: TypeAlias = Mapping[Key, Array]
 
 def has_parts(env: EnvSpecs) -> bool:
     """May a part of ``env`` end while another goes on?"""
-    leaves = leaf_specs(env.full_done_spec)
-    sizes = {path[:-1]: leaves[path].shape.numel() for path in env._governing_flags()}
-    return sum(sizes.values()) > env.numel()
+    return _found(env)[1]
 
 
 def flag_parts(env: EnvSpecs) -> dict[Key, torch.Size]:
     """Group of flags -> ``[*part]``, the shape of a flag without the batch."""
-    return {path[:-1]: leaf.shape[env.ndim :] for path, leaf in leaf_specs(env.full_done_spec).items()}
+    return _found(env)[0]
+
+
+def _found(env: EnvSpecs) -> tuple[dict[Key, torch.Size], bool]:
+    spec = env.full_done_spec
+    if env._parted is None or env._parted[0] is not spec:  # every reset of a loop of one's own asks
+        parts = {path[:-1]: leaf.shape[env.ndim :] for path, leaf in leaf_specs(spec).items()}
+        several = sum(parts[group].numel() for group in {path[:-1] for path in env._governing_flags()}) > 1
+        env._parted = spec, parts, several
+    return env._parted[1], env._parted[2]
 
 
 def over_part(where: Array, part: torch.Size) -> Array:
@@ -47,6 +54,8 @@ def named(masks: Masks, batch_size: torch.Size) -> Array:
 
 def is_split(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
     """Do ``masks`` name a part of an env, and not all of it?"""
+    if not has_parts(env):
+        return False
     groups = {path[:-1] for path in env._governing_flags()}
     if groups.isdisjoint(masks):
         return False
