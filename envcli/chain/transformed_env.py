@@ -333,6 +333,11 @@ class TransformedEnv(Env):
     def __getattr__(self, name: str) -> Any:
         if name == "base_env" or (name.startswith("__") and name.endswith("__")):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if name == "unroll" and hasattr(self.base_env, name) and self._chain():
+            raise AttributeError(
+                "unroll is the base env's, and would leave the transforms out. Take env.base_env.unroll(...), or "
+                "env.rollout(..., auto_reset=False, tensordict=moment.expand(n)), which keeps its graph and has them"
+            )
         return getattr(self.base_env, name)
 
     def _set_attribute(self, name: str, value: Any) -> None:

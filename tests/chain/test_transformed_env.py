@@ -12,7 +12,9 @@ from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 
 from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.backends.torch import TorchEnv
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.dynamics.pendulum import Pendulum
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, SpecError, TransformError
 from envcli.gym.info_reader import InfoReader
@@ -543,3 +545,10 @@ def test_specs_can_be_worked_out_anew() -> None:
     counter.max_steps = 3
     env.empty_cache()
     assert env.observation_spec["step_count"].space.high == 3
+
+
+def test_the_base_env_is_not_unrolled_past_the_transforms() -> None:
+    base = TorchEnv(Pendulum(), batch_size=[2])
+    assert TransformedEnv(base).unroll(3).shape == (2, 3)
+    with pytest.raises(AttributeError, match=r"would leave the transforms out\. Take env\.base_env\.unroll"):
+        TransformedEnv(base, StepCounter()).unroll(3)
