@@ -12,12 +12,12 @@ from gymnasium.vector.utils import batch_space
 
 from envcli.adapters.adopted import adopted
 from envcli.adapters.copied import Copied
+from envcli.adapters.each_env import EachEnv
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.stepper import Stepper
 from envcli.adapters.vector_infos import VectorInfos
-from envcli.batch.batched_env import BatchedEnv, of_first
+from envcli.batch.batched_env import of_first
 from envcli.builder import step_seconds
-from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ConfigError, EnvError
 from envcli.frames.image import as_image
@@ -52,6 +52,8 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
         observation: see :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`.
         autoreset_mode: one of ``gymnasium.vector.AutoresetMode``, or its value (``"NextStep"``).
 
+    ``each`` reaches the envs one by one.
+
     Raises:
         ConfigError: a single env, or a batch of several dimensions; several rewards; no such mode; or an entry that has
             no space in gymnasium.
@@ -71,6 +73,7 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
             raise ConfigError(f"as_gymnasium_vector: found {found}, expected a batch [n]{cure}")
         self.autoreset_mode = _mode(autoreset_mode)
         self.base_env, self.num_envs = env, env.batch_size[0]
+        self.each = EachEnv(env)
         self._stepper = stepper = Stepper(env, onward=self.autoreset_mode is AutoresetMode.SAME_STEP)
         self._spaces = found_spaces = GymnasiumSpaces(env, observation)
         self.single_observation_space, self.single_action_space = found_spaces.observation, found_spaces.action
@@ -149,9 +152,9 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
     def _seed(self, seed: int | Sequence[int | None] | None, where: Array | None) -> None:
         if seed is None:
             return
-        if where is not None and self._batch() is None:
+        if where is not None and self.each.batch is None:
             raise ConfigError(
-                f"reset_mask: found a seed beside it, but {type(self._inner()).__name__} seeds all its envs or none"
+                f"reset_mask: found a seed beside it, but {type(self.each.env).__name__} seeds all its envs or none"
             )
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
         if len(seeds) != self.num_envs:
@@ -231,29 +234,12 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
     # -- the envs -------------------------------------------------------------------------------------------------
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """What the method ``name`` of each env returns; where it is no method, the attribute, as gymnasium has it.
-
-        An engine is asked once, and unless it answers for each env, all have its answer.
-        """
-        try:
-            return self._of_each(getattr(self.base_env, name)(*args, **kwargs))
-        except (TypeError, EnvError) as error:
-            if args or kwargs or "object is not callable" not in str(error):
-                raise
-            found = self.get_attr(name)
-            if any(map(callable, found)):  # it is the method that calls what is none
-                raise
-            return found
+        """What the method ``name`` of each env returns; where it is no method, the attribute, as gymnasium has it."""
+        return self.each.call(name, *args, **kwargs)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
-        """The attribute ``name`` of each env; of an engine, as with :meth:`call`."""
-        return self._of_each(getattr(self.base_env, name))
-
-    def _of_each(self, found: Any) -> tuple[Any, ...]:
-        several = isinstance(found, Sequence | np.ndarray | torch.Tensor) and not isinstance(found, str)
-        if several and np.ndim(found) and len(found) == self.num_envs:
-            return tuple(found)
-        return (found,) * self.num_envs
+        """The attribute ``name`` of each env."""
+        return self.each.get(name)
 
     def set_attr(self, name: str, values: Any) -> None:
         """Set the attribute ``name`` of every env, where it is: the simulator's, too.
@@ -269,41 +255,10 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
         if several and len(values) != self.num_envs:
             raise ConfigError(f"set_attr: found {len(values)} values for {self.num_envs} envs, expected one for each")
         if not several:
-            self.set_some(range(self.num_envs), name, values)
+            self.each.set_some(range(self.num_envs), name, values)
             return
         for i, value in enumerate(values):
-            self.set_some([i], name, value)
-
-    def set_some(self, envs: Sequence[int], name: str, value: Any) -> None:
-        """Set the attribute ``name`` of these ``envs`` to ``value``. Raises ConfigError as :meth:`call_some` does."""
-        if self._batch() is None and set(envs) == set(range(self.num_envs)):
-            self._inner()._set_attribute(name, value)
-        else:
-            self.call_some(envs, "_set_attribute", name, value)
-
-    def call_some(self, envs: Sequence[int], name: str, *args: Any, **kwargs: Any) -> list[Any]:
-        """What the method ``name`` of each of these ``envs`` returns; the others are not called.
-
-        Raises:
-            ConfigError: the envs are one simulator, and cannot be called one by one.
-        """
-        batch = self._batch()
-        if batch is None:
-            raise ConfigError(
-                f"{type(self._inner()).__name__} is one simulator of {self.num_envs} envs: what is done to it is done "
-                "to all of them. Leave the indices out, and give one value"
-            )
-        places = sorted(set(envs))
-        found = dict(zip(places, batch._call(name, args, kwargs, set(places)), strict=True))
-        return [found[i] for i in envs]
-
-    def _inner(self) -> Env:
-        return self.base_env.base_env if isinstance(self.base_env, TransformedEnv) else self.base_env
-
-    def _batch(self) -> BatchedEnv | None:
-        """The batch of envs of their own; None: an engine steps all of them."""
-        env = self._inner()
-        return env if isinstance(env, BatchedEnv) else None
+            self.each.set_some([i], name, value)
 
     def _require_open(self) -> None:
         if self.closed:

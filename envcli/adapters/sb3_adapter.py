@@ -102,13 +102,13 @@ class Sb3Adapter(VecEnv):  # type: ignore[misc]  # of a library that is there fo
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Set the attribute of these envs, or of all."""
-        self.envs.set_some(list(self._get_indices(indices)), attr_name, value)
+        self.envs.each.set_some(list(self._get_indices(indices)), attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """What the method of these envs returns, or of all."""
         if indices is None:
             return list(self.envs.call(method_name, *args, **kwargs))
-        return self.envs.call_some(list(self._get_indices(indices)), method_name, *args, **kwargs)
+        return self.envs.each.call_some(list(self._get_indices(indices)), method_name, *args, **kwargs)
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
         """False for each: our transforms are no wrappers of gymnasium's."""

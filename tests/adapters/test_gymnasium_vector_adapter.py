@@ -177,16 +177,16 @@ def test_some_of_the_envs_are_called(kind: str) -> None:
     assert envs.call("nickname") == ("x", "x", "x")  # as gymnasium's
     with pytest.raises((TypeError, envcli.errors.EnvError), match="not callable"):
         envs.call("nickname", 1)
-    envs.set_some([2, 0], "nickname", "y")
+    envs.each.set_some([2, 0], "nickname", "y")
     assert envs.get_attr("nickname") == ("y", "x", "y")
-    assert envs.call_some([1, 2, 1], "__getattr__", "nickname") == ["x", "y", "x"]
+    assert envs.each.call_some([1, 2, 1], "__getattr__", "nickname") == ["x", "y", "x"]
     envs.close()
 
 
 def test_of_one_simulator_none_is_called_alone() -> None:
     envs = envcli.as_gymnasium_vector("env=cartpole", "backend=gymnasium_vector", "parallel.num_envs=2")
     with pytest.raises(ConfigError, match="is one simulator of 2 envs"):
-        envs.call_some([1], "close")
+        envs.each.call_some([1], "close")
     envs.close()
 
 
