@@ -92,14 +92,19 @@ def test_the_first_minute(shell: Command, tmp_path: Path) -> None:
         assert torch.equal(envcli.load_rollout(path)["action"], data["action"])
 
 
-@pytest.mark.parametrize("length", ["max_steps=5", "total_steps=5"])
-def test_a_reward_by_another_name_is_kept_and_not_counted(length: str, cli: Command, tmp_path: Path) -> None:
-    done = cli("rollout", length, "+transforms.r={type: rename, in_keys: [reward], out_keys: [paid]}")
+@pytest.mark.parametrize("length", ["max_steps=200", "total_steps=200"])
+def test_of_a_reward_by_another_name_episodes_are_counted_without_a_return(
+    length: str, cli: Command, tmp_path: Path
+) -> None:
+    done = cli("rollout", length, "seed=1", "+transforms.r={type: rename, in_keys: [reward], out_keys: [paid]}")
     assert (done.code, done.err) == (0, "")
     metrics = read(only_run(tmp_path) / "metrics.json")
-    assert (metrics["steps"], metrics["episodes"], metrics["return_mean"]) == (5, None, None)
-    assert envcli.load_rollout(only_run(tmp_path))["next", "paid"].shape == (5, 1)
-    assert "episodes  -" in cli("show", str(only_run(tmp_path))).out
+    data = envcli.load_rollout(only_run(tmp_path))[:]
+    ended = int(data["next", "done"].sum())
+    assert ended > 1
+    assert (metrics["steps"], metrics["episodes"], metrics["return_mean"]) == (200, ended, None)
+    assert data["next", "paid"].shape == (200, 1)
+    assert "-, no reward stands at the root" in cli("show", str(only_run(tmp_path))).out
 
 
 def test_a_drawn_seed_is_recorded_and_replay_gives_the_same_bits(cli: Command, tmp_path: Path) -> None:
