@@ -37,13 +37,13 @@ def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorD
 
 
 def number_of_inputs(network: Any) -> int | None:  # Any: an exported program is no nn.Module
-    """How many inputs the network must be given; None: any number."""
+    """How many inputs the network must be given, at least one; None: any number."""
     forward = _forward(network)
     if _schema(forward) is None:
         parameters = inspect.signature(forward).parameters.values()
         if any(p.kind is p.VAR_POSITIONAL for p in parameters):
             return None
-    return len(_names(forward))
+    return max(len(_names(forward)), 1)
 
 
 def _forward(network: Any) -> Callable[..., Any]:

@@ -62,14 +62,20 @@ class Rollout:
         self._acts_itself = self._autoresets and (
             env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
         )
-        self._ends_at = EndFlags(env, buffer)
-        self._done = env._done_test()
+        self._look_for_ends()
         self._waiting: Array | None = None
         self._carried = 0  # root rows up to this one are complete
         self._callback = None if callback is None else CallbackRows(env, buffer, callback)
         roles = env._roles()
         self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.carries]
         self._sort_moves()
+
+    def _look_for_ends(self) -> None:
+        """What says that an episode is over, by the specs that the env has now."""
+        self._version = self.env._specs_version
+        self._ends_at, self._done = EndFlags(self.env, self.buffer), self.env._done_test()
+        loose = set(leaf_specs(self.env.full_done_spec)) - set(self.env._governing_flags())
+        self._beneath = [self.buffer.array(path) for path in loose]  # flags that only tell of a part
 
     def _wipe_flags(self, start: int, stop: int) -> None:
         """Lower the flags that an earlier rollout left in these rows: envs write them only where they are true."""
@@ -153,7 +159,7 @@ class Rollout:
 
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
-        buffer, done = self.buffer, self._done
+        buffer = self.buffer
         drawn = self.policy is None and not self._random.row_by_row  # are all actions of these rows in place?
         if self._acts_itself or (self._autoresets and drawn and not (self._presets or self._now)):
             self._have_env_make(start, stop)
@@ -161,13 +167,13 @@ class Rollout:
         if drawn and self._callback is None and not (self._presets or self._now):
             while buffer.filled < stop:
                 buffer.filled = self.env._step_rows(buffer.filled, stop)
-                if done(buffer.filled - 1) and self._episode_over(buffer.filled - 1):
+                if self._done(buffer.filled - 1) and self._episode_over(buffer.filled - 1):
                     return True
             return False
         for t in range(start, stop):
             self._row(t)
             buffer.filled = t + 1
-            if not self._autoresets and done(t) and self._episode_over(t):
+            if not self._autoresets and self._done(t) and self._episode_over(t):
                 return True
             if self._callback is not None and t + 1 < self.steps:
                 self._call_back(self._callback, t + 1)
@@ -179,6 +185,8 @@ class Rollout:
                 self.policy.look()
             self._sort_moves()
         self.env._attach(self.buffer)  # it may have made steps of its own
+        if self._version != self.env._specs_version:  # or have changed what ends an episode
+            self._look_for_ends()
 
     def _have_env_make(self, start: int, stop: int) -> None:
         try:
@@ -229,6 +237,8 @@ class Rollout:
     def begin_anew(self, t: int) -> None:
         """The row after ``t``, which shows what ``t`` led to, begins new episodes where that ended them."""
         if not (self.env.batch_size or self._ends_at.has_parts):
+            for flags in self._beneath:
+                flags[t + 1] = False
             self.env._reset_row(t + 1, None)
             return
         for following, root in self._flags:

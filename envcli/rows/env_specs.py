@@ -298,11 +298,20 @@ class EnvSpecs(EnvShape):
         return {path: (leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
 
     def _group_parts(self) -> dict[Key, torch.Size]:
-        """Nested Composites that count more than the batch, and what: ``[*part]``, alike in all families."""
+        """Nested Composites that count more than the batch, and what: ``[*part]``.
+
+        One of them without a shape of its own, as a transform adds it, leaves that to the others; what its leaves do
+        not begin with is not counted.
+        """
         found: dict[Key, torch.Size] = {}
         for family in FAMILIES:
             for path, part in _parts(self._spec(family), self.ndim):
-                found[path] = common(found.get(path, part), part)
+                if part:
+                    found[path] = common(found.get(path, part), part)
+        for family in FAMILIES if found else ():
+            for path, leaf in leaf_specs(self._spec(family)).items():
+                for group in found.keys() & {path[:n] for n in range(1, len(path))}:
+                    found[group] = common(found[group], leaf.shape[self.ndim :])
         return {path: part for path, part in found.items() if part}
 
     # -- what entries are for -------------------------------------------------------------------------------------

@@ -84,3 +84,13 @@ def test_one_that_takes_any_number_is_given_all() -> None:
 def test_torch_script_is_given_as_many_as_the_module_was() -> None:
     both = CountingEnv(3).rollout(3, Both())
     assert torch.equal(CountingEnv(3).rollout(3, made(torch.jit.script, Both()))["action"], both["action"])
+
+
+def test_one_that_need_not_be_given_any_is_given_the_first() -> None:
+    class Idle(Scale):
+        def forward(self, observation: torch.Tensor | None = None) -> torch.Tensor:  # type: ignore[override]
+            assert observation is not None
+            return observation * self.weight
+
+    data = CountingEnv(3).rollout(3, Idle())
+    torch.testing.assert_close(data["action"], data["observation"] / 10)

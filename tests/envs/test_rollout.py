@@ -581,3 +581,12 @@ def test_who_is_not_reset_begins_where_it_stands() -> None:
     assert counts(env.rollout(1, tensordict=last.set("_reset", mask))) == [[0, 1], [3, 4]]
     with pytest.raises(SpecError, match=r"no 'observation', 'start' in the tensordict to begin from"):
         env.rollout(1, tensordict=TensorDict({"_reset": mask}, batch_size=[2]))
+
+
+def test_a_callback_may_change_what_ends_an_episode() -> None:
+    def loosen(env: TransformedEnv, moment: TensorDictBase) -> None:
+        env.transform.update_done = False  # type: ignore[assignment]
+
+    env = TransformedEnv(CountingEnv(99), StepCounter(3))
+    data = env.rollout(9, callback=loosen, break_when_any_done=False)
+    assert data["step_count"].flatten().tolist() == [0, 1, 2] * 3

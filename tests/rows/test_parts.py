@@ -17,6 +17,7 @@ from envcli import (
     InitTracker,
     ParallelEnv,
     SerialEnv,
+    StepCounter,
     TransformedEnv,
     Unbounded,
     check_env_specs,
@@ -125,6 +126,29 @@ MAKERS: dict[str, Callable[[], Env]] = {
 }
 
 
+class Whole(EnvBase):
+    """Counts to 4, when all ends; its two agents have flags of their own beneath."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_spec = Composite(place=Unbounded([1]))
+        self.action_spec = Categorical(2, shape=[1])
+        agents = Composite(done=Categorical(2, shape=[2, 1], dtype=torch.bool), shape=[2])
+        self.full_done_spec = Composite(done=Categorical(2, shape=[1], dtype=torch.bool), agents=agents)
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        return TensorDict({"place": torch.zeros(1)})
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        place = tensordict["place"] + 1
+        over = place >= 4
+        agents = TensorDict({"done": over.expand(2, 1).clone()}, [2])
+        return TensorDict({"place": place, "reward": torch.ones(1), "done": over, "agents": agents})
+
+    def _set_seed(self, seed: int | None) -> None:
+        """Nothing is drawn."""
+
+
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 def test_only_the_part_that_ended_begins_anew(make: Callable[[], Env]) -> None:
     with make() as env:
@@ -204,3 +228,20 @@ def test_who_begins_anew_as_a_whole_says_so() -> None:
         moment["agents", "_reset"] = torch.tensor([[[True], [False]], [[True], [True]]])
         with pytest.raises(SpecError, match="SerialEnv can only begin anew as a whole"):
             batch.reset(moment)
+
+
+def test_what_a_transform_adds_to_a_group_leaves_its_batch_size() -> None:
+    env = TransformedEnv(Agents(), StepCounter())
+    assert env.reset()["agents"].batch_size == (2,)
+    assert env.rollout(2)["agents"].batch_size == (2, 2)
+
+
+def test_a_flag_of_a_part_is_lowered_where_the_whole_begins_anew() -> None:
+    env = TransformedEnv(Whole(), StepCounter(3, ("agents", "truncated"), ("agents", "count")))
+    data = env.rollout(10, break_when_any_done=False)
+    moment, by_hand = env.reset(), []
+    for _ in range(10):
+        by_hand.append(moment["agents", "truncated"].any().item())
+        _, moment = env.step_and_maybe_reset(env.rand_action(moment))
+    assert data["agents", "truncated"].flatten(1).any(1).tolist() == by_hand
+    assert any(by_hand)
