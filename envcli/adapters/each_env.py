@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
-import torch
 
 from envcli.batch.batched_env import BatchedEnv, Gathered
 from envcli.chain.transformed_env import TransformedEnv
@@ -19,7 +16,8 @@ __all__ = ["EachEnv"]
 class EachEnv:
     """Attributes and methods of each env of ``batched``, a batch ``[n]``, with or without transforms.
 
-    What the batch itself, or an engine, answers once and not for each env is the answer of all.
+    What the batch itself, or an engine, has or answers once is that of all envs; a method of an engine that returns a
+    list or tuple of as many answers for each.
 
     Attributes:
         env: the batch without its transforms.
@@ -34,7 +32,7 @@ class EachEnv:
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """What the method ``name`` of each env returns; where it is no method, the attribute."""
         try:
-            return self._of_each(getattr(self._batched, name)(*args, **kwargs))
+            return self._answers(getattr(self._batched, name), args, kwargs)
         except (TypeError, EnvError) as error:
             if args or kwargs or "object is not callable" not in str(error):
                 raise
@@ -43,15 +41,15 @@ class EachEnv:
                 raise
             return found
 
+    def _answers(self, method: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        found = method(*args, **kwargs)
+        of_engine = self.batch is None and isinstance(found, list | tuple) and len(found) == self._count
+        return tuple(found) if isinstance(method, Gathered) or of_engine else (found,) * self._count
+
     def get(self, name: str) -> tuple[Any, ...]:
         """The attribute ``name`` of each env."""
-        return self._of_each(getattr(self._batched, name))
-
-    def _of_each(self, found: Any) -> tuple[Any, ...]:
-        several = isinstance(found, list | tuple | Gathered) or (
-            isinstance(found, np.ndarray | torch.Tensor) and found.ndim > 0
-        )
-        return tuple(found) if several and len(found) == self._count else (found,) * self._count
+        found = getattr(self._batched, name)
+        return tuple(found) if isinstance(found, Gathered) else (found,) * self._count
 
     def set_some(self, envs: Sequence[int], name: str, value: Any) -> None:
         """Set the attribute ``name`` of these ``envs`` to ``value``. Raises ConfigError as :meth:`call_some` does."""

@@ -16,7 +16,7 @@ from envcli.errors import ConfigError, UnknownName
 from envcli.gym.spaces import space_to_spec, spec_to_space
 from envcli.keys import Key
 from envcli.rows.env_specs import leaf_specs
-from envcli.specs import Composite, MultiOneHot, OneHot, TensorSpec
+from envcli.specs import Bounded, Composite, MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["GymnasiumSpaces"]
 
@@ -43,7 +43,7 @@ class GymnasiumSpaces:
 
     Raises:
         UnknownName: there is no such key.
-        ConfigError: an entry has no space in gymnasium.
+        ConfigError: an entry has no space in gymnasium, or the envs of a batch have bounds of their own.
     """
 
     def __init__(self, env: Env, observation: str | Sequence[str] | None = None) -> None:
@@ -66,9 +66,20 @@ class GymnasiumSpaces:
 
 def _single(env: Env, spec: Composite) -> dict[str, TensorSpec]:
     """``spec`` of one env of a batch, on the host: what a step shows or takes, by its first name."""
+    for path, leaf in leaf_specs(spec).items() if env.ndim else ():
+        if isinstance(leaf, Bounded) and leaf.space.ends is None and not _alike(leaf, env.ndim):
+            raise ConfigError(
+                f"{'.'.join(path)}: the envs have bounds of their own, and gymnasium has one space for all of them. "
+                "Give them the same bounds, or take as_torchrl, which keeps them"
+            )
     one = (spec[(0,) * env.ndim] if env.ndim else spec).to("cpu")
     left = env._roles().writes_back
     return {str(key): leaf for key, leaf in one.items() if (key,) not in left}
+
+
+def _alike(leaf: Bounded, ndim: int) -> bool:
+    """Has every env of a batch the bounds of the first?"""
+    return all(bool((bound == bound[(0,) * ndim]).all()) for bound in (leaf.low, leaf.high))
 
 
 def _chosen(shown: Mapping[str, TensorSpec], observation: str | Sequence[str] | None) -> str | None:

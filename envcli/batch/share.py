@@ -62,7 +62,7 @@ class Share:
         abreast: bool = False,
     ) -> None:
         self.note: Any = [0, 0, 0, 0] if note is None else note
-        self.stops_early: Callable[[], bool] = lambda: False
+        self.stops_early: Callable[[], bool] = _never
         self.envs: list[Env] = []
         self._paused: Array | None = None
         self._rollouts: dict[int, Rollout] = {}
@@ -325,6 +325,10 @@ class Share:
             first = min(failures)
             self._mark(first, "close", 0)
             raise failures[first]
+
+
+def _never() -> bool:
+    return False
 
 
 class _NotedRollout(Rollout):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import envcli
@@ -220,6 +222,22 @@ def test_what_an_engine_says_is_said_of_each_env(backend: str) -> None:
     envs.close()
 
 
+def test_what_the_batch_itself_has_is_that_of_all_envs_whatever_its_length() -> None:
+    envs = envcli.as_gymnasium_vector("env=cartpole", "parallel=serial", "parallel.num_envs=3")
+    assert envs.get_attr("done_keys") == (["done", "terminated", "truncated"],) * 3
+    envs.close()
+    envs = envcli.as_gymnasium_vector("env=cartpole", "backend=gymnasium_vector", "parallel.num_envs=4")
+    envs.reset(seed=0)
+    assert [state.shape for state in envs.get_attr("state")] == [(4, 4)] * 4
+    envs.close()
+
+
+def test_bounds_of_their_own_have_no_single_space() -> None:
+    env = envcli.TorchEnv(envcli.Pendulum(max_torque=torch.tensor([3.0, 1.0])), batch_size=[2])
+    with pytest.raises(ConfigError, match="action: the envs have bounds of their own"):
+        envcli.as_gymnasium_vector(env)
+
+
 def test_an_engine_has_one_value_for_all_envs() -> None:
     envs = envcli.as_gymnasium_vector("env=cartpole", "backend=gymnasium_vector", "parallel.num_envs=2")
     envs.set_attr("gravity", 3.0)
@@ -239,11 +257,14 @@ def test_seeds_of_an_engine_are_those_of_gymnasiums_own() -> None:
     ours.close()
 
 
-def test_a_copy_goes_its_own_way() -> None:
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda envs: pickle.loads(pickle.dumps(envs))], ids=["deep", "pickle"]
+)
+def test_a_copy_goes_its_own_way(copied: Any) -> None:
     envs = envcli.as_gymnasium_vector("env=cartpole", "parallel=serial", "parallel.num_envs=2")
     envs.reset(seed=0)
     envs.step([1, 1])
-    twin = copy.deepcopy(envs)
+    twin = copied(envs)
     ahead = [twin.step([0, 1])[0].tolist() for _ in range(3)]
     assert [envs.step([0, 1])[0].tolist() for _ in range(3)] == ahead
     assert ahead[0] != ahead[1]
