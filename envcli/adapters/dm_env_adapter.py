@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from envcli.adapters.copied import Copied
+from envcli.adapters.entries import Entries
+from envcli.adapters.over_stepper import OverStepper
 from envcli.adapters.stepper import Stepper
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, MissingDependency
@@ -21,7 +22,7 @@ __all__ = ["DmEnvAdapter"]
 # A dm spec is a leaf or a mapping or a sequence of them, and so is a value: hence Any throughout this file.
 
 
-class DmEnvAdapter(Copied, dm_env.Environment):  # type: ignore[misc]  # dm_env has no annotations
+class DmEnvAdapter(OverStepper, dm_env.Environment):  # type: ignore[misc]  # dm_env has no annotations
     """``env`` in dm_env's dress, for Acme and whoever else takes a ``dm_env.Environment``.
 
     Specs are those of :class:`~envcli.adapters.dm_arrays.DmArrays`: an observation whose only entry is called
@@ -37,8 +38,6 @@ class DmEnvAdapter(Copied, dm_env.Environment):  # type: ignore[misc]  # dm_env 
         ConfigError: a batch of envs; several rewards; or an entry that numpy cannot hold.
     """
 
-    _bound = frozenset({"_act", "_first", "_later"})
-
     def __init__(self, env: Env) -> None:
         if env.ndim:
             raise ConfigError(f"as_dm_env: found a batch of envs, {list(env.batch_size)}, expected a single one")
@@ -48,10 +47,8 @@ class DmEnvAdapter(Copied, dm_env.Environment):  # type: ignore[misc]  # dm_env 
         self._bind()
         self._over = True  # the next step begins an episode
 
-    def _bind(self) -> None:
-        stepper, arrays = self._stepper, self._specs
-        self._first, self._later = (arrays.observed.reader(rows) for rows in (stepper.root, stepper.following))
-        self._act = arrays.acted.writer(stepper.root, stepper.gates(), set(self.base_env._roles().masks))
+    def _entries(self) -> tuple[Entries, Entries]:
+        return self._specs.observed, self._specs.acted
 
     def reset(self) -> dm_env.TimeStep:
         """Begin a new episode: its first moment, without reward and discount."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -12,15 +12,14 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 
 from envcli.adapters.adopted import adopted
-from envcli.adapters.copied import Copied
+from envcli.adapters.entries import Entries
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
+from envcli.adapters.over_stepper import OverStepper
 from envcli.adapters.stepper import Stepper
 from envcli.builder import step_seconds
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.frames.image import as_image
-from envcli.keys import Key
-from envcli.memory.buffer import Array
 from envcli.rows.pixels import PIXELS
 
 __all__ = ["GymnasiumAdapter", "as_gymnasium"]
@@ -28,7 +27,7 @@ __all__ = ["GymnasiumAdapter", "as_gymnasium"]
 _HERE = f"{__name__}:_made_again"
 
 
-class GymnasiumAdapter(Copied, gymnasium.Env[Any, Any]):
+class GymnasiumAdapter(OverStepper, gymnasium.Env[Any, Any]):
     """``env`` in gymnasium's dress, for any trainer that takes a ``gymnasium.Env``.
 
     Spaces are those of :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`: an observation whose only entry is
@@ -49,8 +48,6 @@ class GymnasiumAdapter(Copied, gymnasium.Env[Any, Any]):
         ConfigError: a batch of envs; several rewards; or an entry that has no space in gymnasium.
     """
 
-    _bound = frozenset({"_act", "_first", "_later"})
-
     def __init__(self, env: Env, observation: str | Sequence[str] | None = None) -> None:
         if env.ndim:
             raise ConfigError(
@@ -61,7 +58,6 @@ class GymnasiumAdapter(Copied, gymnasium.Env[Any, Any]):
         self._spaces = GymnasiumSpaces(env, observation)
         self.observation_space, self.action_space = self._spaces.observation, self._spaces.action
         self._bind()
-        self._stepped = False  # and what it led to is the present moment?
         self._drawn_by_us = PIXELS in stepper.root
         drawn = self._drawn_by_us or getattr(env, "render_mode", None) == "rgb_array"
         self.render_mode = "rgb_array" if drawn else None
@@ -70,15 +66,8 @@ class GymnasiumAdapter(Copied, gymnasium.Env[Any, Any]):
         if seconds:
             self.metadata["render_fps"] = max(round(1 / seconds), 1)
 
-    def _bind(self) -> None:
-        stepper, spaces = self._stepper, self._spaces
-        self._act = spaces.taken.writer(stepper.root, stepper.gates(), set(self.base_env._roles().masks))
-        self._first, self._later = (spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
-
-    @property
-    def _now(self) -> Mapping[Key, Array]:
-        """The rows that show the present moment."""
-        return self._stepper.following if self._stepped else self._stepper.root
+    def _entries(self) -> tuple[Entries, Entries]:
+        return self._spaces.shown, self._spaces.taken
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin a new episode: ``(observation, info)``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envcli.adapters.adopted import adopted
-from envcli.adapters.copied import Copied
 from envcli.adapters.each_env import EachEnv
+from envcli.adapters.entries import Entries
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
+from envcli.adapters.over_stepper import OverStepper
 from envcli.adapters.stepper import Stepper
 from envcli.adapters.vector_infos import VectorInfos
 from envcli.batch.batched_env import of_first
@@ -21,7 +22,6 @@ from envcli.builder import step_seconds
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ConfigError, EnvError
 from envcli.frames.image import as_image
-from envcli.keys import Key
 from envcli.memory.buffer import Array
 from envcli.rows.pixels import PIXELS
 from envcli.seeding import as_seed
@@ -31,7 +31,7 @@ __all__ = ["GymnasiumVectorAdapter", "as_gymnasium_vector"]
 Results = tuple[Any, Array, Array, Array, dict[str, Any]]
 
 
-class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
+class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
     """``env``, a batch ``[n]``, in the dress of gymnasium's vector envs: arrays ``[n, ...]``, fresh in each step.
 
     Spaces, values and refusals are those of :class:`~envcli.adapters.gymnasium_adapter.GymnasiumAdapter`; rewards are
@@ -59,7 +59,7 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
             no space in gymnasium.
     """
 
-    _bound = frozenset({"_act", "_first", "_later", "_first_infos", "_later_infos"})
+    _bound = OverStepper._bound | {"_first_infos", "_later_infos"}
 
     def __init__(
         self,
@@ -80,7 +80,6 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(found_spaces.observation, self.num_envs)
         self.action_space = batch_space(found_spaces.action, self.num_envs)
         self._bind()
-        self._stepped = False  # and what it led to is the present moment?
         self._done = np.zeros(self.num_envs, bool)  # of envs that are to be reset in the next step, or by the user
         self._sent = False
         draws = PIXELS in stepper.root or of_first(env, "render_mode") == "rgb_array"
@@ -93,18 +92,15 @@ class GymnasiumVectorAdapter(Copied, VectorEnv[Any, Any, Any]):
         if seconds:
             self.metadata["render_fps"] = max(round(1 / seconds), 1)
 
-    def _bind(self) -> None:
-        stepper, spaces = self._stepper, self._spaces
-        self._act = spaces.taken.writer(stepper.root, stepper.gates(), set(self.base_env._roles().masks))
-        self._first, self._later = (spaces.shown.reader(rows) for rows in (stepper.root, stepper.following))
-        self._first_infos, self._later_infos = (
-            VectorInfos(self.num_envs, spaces.info, rows) for rows in (stepper.root, stepper.following)
-        )
+    def _entries(self) -> tuple[Entries, Entries]:
+        return self._spaces.shown, self._spaces.taken
 
-    @property
-    def _now(self) -> Mapping[Key, Array]:
-        """The rows that show the present moment."""
-        return self._stepper.following if self._stepped else self._stepper.root
+    def _bind(self) -> None:
+        super()._bind()
+        self._first_infos, self._later_infos = (
+            VectorInfos(self.num_envs, self._spaces.info, rows)
+            for rows in (self._stepper.root, self._stepper.following)
+        )
 
     # -- episodes -------------------------------------------------------------------------------------------------
 
