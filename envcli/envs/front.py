@@ -12,7 +12,7 @@ from envcli.envs.beginning import load_row, reset_mask, shown_by_reset
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key, nest, under_next
 from envcli.mdp import leaf_paths
-from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.buffer import RolloutBuffer, count_groups
 from envcli.rows.action_gate import ActionGate
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
@@ -47,8 +47,7 @@ class Front:
         self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
         self._remembers = bool(env.batch_size or self._sealed or roles.reads - self._state)
         self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
-        parts = sorted(env._group_parts().items(), key=lambda item: len(item[0]))
-        self._groups = [(group, torch.Size([*env.batch_size, *part])) for group, part in parts]
+        self._groups = sorted(env._group_parts().items(), key=lambda item: len(item[0]))
         self._ends = [self.buffer.array(under_next(path)) for path in env._end_flags()]
 
     def reset(self, tensordict: TensorDictBase | None) -> TensorDict:
@@ -210,9 +209,7 @@ class Front:
         else:
             values = {path: row.to(device) for path, row in rows}
         handed = TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
-        for group, batch_size in self._groups:
-            if (inner := handed.get(group, None)) is not None:
-                inner.batch_size = batch_size
+        count_groups(handed, self._groups)
         return handed
 
 

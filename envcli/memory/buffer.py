@@ -25,6 +25,7 @@ __all__ = [
     "as_array",
     "as_numbers",
     "common",
+    "count_groups",
     "in_memory",
 ]
 
@@ -96,6 +97,13 @@ def common(one: torch.Size, other: torch.Size) -> torch.Size:
     """
     same = itertools.takewhile(lambda sizes: sizes[0] == sizes[1], zip(one, other, strict=False))
     return torch.Size([size for size, _ in same])
+
+
+def count_groups(tensordict: TensorDict, groups: Iterable[tuple[Key, torch.Size]]) -> None:
+    """Have nested TensorDicts of ``tensordict``, from the outside in, count ``[*part]`` too, where they are there."""
+    for group, part in groups:
+        if (inner := tensordict.get(group, None)) is not None:
+            inner.batch_size = torch.Size([*tensordict.batch_size, *part])
 
 
 def _repeated(path: Key, shape: tuple[int, ...], dtype: torch.dtype, place: Place) -> torch.Tensor:
@@ -293,8 +301,7 @@ class RolloutBuffer:
         shape = torch.Size([*self.batch_size, steps])
         names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
         tensordict = TensorDict(nest(entries), batch_size=shape, names=names)
-        for group, part in self.groups(entries):
-            tensordict.get(group).batch_size = torch.Size([*shape, *part])
+        count_groups(tensordict, self.groups(entries))
         return tensordict if device is None else tensordict.to(device)
 
     def _whole(self, path: Key) -> torch.Tensor:

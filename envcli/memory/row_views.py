@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict
 
 from envcli.keys import Key, nest
-from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.buffer import RolloutBuffer, count_groups
 
 __all__ = ["RowViews", "is_passing"]
 
@@ -44,9 +44,7 @@ class RowViews:
         self._device = None if on_host else device
         self._empty = TensorDict({}, batch_size=buffer.batch_size, device=device if on_host else None)
         keys = [path[len(prefix) :] for path in paths]
-        self._groups = [
-            (group[len(prefix) :], torch.Size([*buffer.batch_size, *part])) for group, part in buffer.groups(paths)
-        ]
+        self._groups = [(group[len(prefix) :], part) for group, part in buffer.groups(paths)]
         self._flat = all(len(key) == 1 for key in keys)
         self._entries: list[tuple[Any, torch.Tensor]] = [
             (key[0] if self._flat else key, buffer[path]) for key, path in zip(keys, paths, strict=True)
@@ -72,8 +70,7 @@ class RowViews:
 
     def _nested(self, values: dict[Any, torch.Tensor]) -> TensorDict:
         row: TensorDict = self._empty.empty().update(nest(values))
-        for group, batch_size in self._groups:
-            row.get(group).batch_size = batch_size
+        count_groups(row, self._groups)
         return row
 
     def _filled(self, values: dict[Any, torch.Tensor]) -> TensorDict:
