@@ -198,13 +198,7 @@ class Backend(Env):
     def _native_attribute(self, name: str) -> Any:
         return getattr(self._env, name)
 
-    def _set_attribute(self, name: str, value: Any) -> None:
-        if self._has_itself(name):
-            super()._set_attribute(name, value)
-        else:
-            self._set_native_attribute(name, value)
-
-    def _set_native_attribute(self, name: str, value: Any) -> None:
+    def _set_further_in(self, name: str, value: Any) -> None:
         setattr(self._env, name, value)
 
     def __repr__(self) -> str:

@@ -182,7 +182,7 @@ class GymWrapper(Backend):
     def _native_attribute(self, name: str) -> Any:
         return self._env.get_wrapper_attr(name)  # gymnasium's wrappers do not pass attributes on by themselves
 
-    def _set_native_attribute(self, name: str, value: Any) -> None:
+    def _set_further_in(self, name: str, value: Any) -> None:
         self._env.set_wrapper_attr(name, value)
 
     def _native_name(self) -> str:

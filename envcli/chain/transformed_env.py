@@ -340,11 +340,8 @@ class TransformedEnv(Env):
             )
         return getattr(self.base_env, name)
 
-    def _set_attribute(self, name: str, value: Any) -> None:
-        if self._has_itself(name):
-            super()._set_attribute(name, value)
-        else:
-            self.base_env._set_attribute(name, value)
+    def _set_further_in(self, name: str, value: Any) -> None:
+        self.base_env._set_attribute(name, value)
 
     def __repr__(self) -> str:
         indented = repr(self.transform).replace("\n", "\n    ")

@@ -254,12 +254,15 @@ class SteppedEnv(RowEnv, ABC):
         return is_overridden(type(self), "rand_action")
 
     def _set_attribute(self, name: str, value: Any) -> None:
-        """Set the attribute ``name`` where ``env.name`` finds it; an env around something else looks further."""
-        setattr(self, name, value)
+        """Set the attribute ``name`` where ``env.name`` finds it."""
+        if name in self.__dict__ or hasattr(type(self), name):
+            setattr(self, name, value)
+        else:
+            self._set_further_in(name, value)
 
-    def _has_itself(self, name: str) -> bool:
-        """Is ``name`` an attribute of this very object, and not of what it stands around?"""
-        return name in self.__dict__ or hasattr(type(self), name)
+    def _set_further_in(self, name: str, value: Any) -> None:
+        """Set an attribute that is not our own: an env around something else sets that of what it stands around."""
+        setattr(self, name, value)
 
     def _is_foreign(self, tensordict: TensorDictBase) -> bool:
         """Is it of another batch size than the env's, and may it be?"""
