@@ -13,8 +13,6 @@ from envcli.vocabulary.schema import cores
 __all__ = ["Unfit", "Workload"]
 
 _ALE_FRAME_SKIP = 4  # the simulator's own, of every ALE/...-v5
-
-
 _ENGINES = ("brax", "gymnasium_vector", "torch")  # and those with threads
 
 

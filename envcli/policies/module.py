@@ -85,9 +85,8 @@ class ModulePolicy(Policy):
         if self._num_threads is not None:
             torch.set_num_threads(self._num_threads)
         shown = leaf_specs(env.observation_spec)
-        keys: list[Any] = env.observation_keys[: number_of_inputs(self._module)]
-        if self._in_keys is not None:
-            keys = list(self._in_keys)
+        given = self._in_keys
+        keys: list[Any] = env.observation_keys[: number_of_inputs(self._module)] if given is None else list(given)
         for key in keys:
             if as_path(key) not in shown:
                 raise UnknownName("observation", ".".join(as_path(key)), map(".".join, shown), "(policy.in_keys)")
