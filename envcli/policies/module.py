@@ -16,7 +16,7 @@ from torch import nn
 
 from envcli import torch_script
 from envcli.envs.env import Env
-from envcli.envs.network import number_of_inputs
+from envcli.envs.network import inputs_of
 from envcli.errors import ConfigError, EnvcliError, UnknownName
 from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
@@ -51,8 +51,8 @@ class ModulePolicy(Policy):
 
     Args:
         path: the file.
-        in_keys: which observations the network takes, in its order; None: the first that the env shows, as many as the
-            network's ``forward`` takes, or all where that does not say.
+        in_keys: which observations the network takes, in its order; None: those that the parameters of its ``forward``
+            are called like, or else the first that the env shows, see :func:`~envcli.envs.network.inputs_of`.
         activation: between the layers of a state dict: elu, gelu, relu, sigmoid, silu or tanh.
         num_threads: which torch shares an operation out to, in this process as a whole, from :meth:`bind` on. Of the
             small networks of RL more than one mostly wait for each other, and longer where workers keep the cores busy.
@@ -86,7 +86,7 @@ class ModulePolicy(Policy):
             torch.set_num_threads(self._num_threads)
         shown = leaf_specs(env.observation_spec)
         given = self._in_keys
-        keys: list[Any] = env.observation_keys[: number_of_inputs(self._module)] if given is None else list(given)
+        keys: list[Any] = inputs_of(self._module, env.observation_keys) if given is None else list(given)
         for key in keys:
             if as_path(key) not in shown:
                 raise UnknownName("observation", ".".join(as_path(key)), map(".".join, shown), "(policy.in_keys)")

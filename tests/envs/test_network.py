@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import nn
 
-from envcli.envs.network import number_of_inputs
+from envcli.envs.network import inputs_of
 from envcli.testing.toys import CountingEnv
 
 
@@ -39,6 +39,26 @@ def test_a_plain_module_is_given_observations_in_order() -> None:
     torch.testing.assert_close(data["action"], data["observation"] / 10)
     data = CountingEnv(3).rollout(3, Both())
     torch.testing.assert_close(data["action"], (data["observation"] / 10 + data["start"]).clamp(-1, 1))
+
+
+class Swapped(Scale):
+    def forward(self, start: torch.Tensor, observation: torch.Tensor | None = None, scale: float = 0.1) -> torch.Tensor:
+        return (start if observation is None else start - observation).clamp(-1, 1) * scale
+
+
+def test_a_module_whose_parameters_are_called_like_observations_is_given_those() -> None:
+    for network in (Swapped(), made(torch.jit.script, Swapped())):
+        data = CountingEnv(3).rollout(3, network)
+        torch.testing.assert_close(data["action"], (data["start"] - data["observation"]).clamp(-1, 1) / 10)
+
+
+def test_a_module_whose_parameters_have_names_of_their_own_is_given_the_first() -> None:
+    class Own(Scale):
+        def forward(self, x: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+            return x * self.weight
+
+    data = CountingEnv(3).rollout(3, Own())
+    torch.testing.assert_close(data["action"], data["observation"] / 10)
 
 
 def test_a_module_that_names_a_tensordict_gets_one() -> None:
@@ -72,11 +92,13 @@ def made(wrap: Callable[[nn.Module], nn.Module], network: nn.Module) -> nn.Modul
 def test_what_it_must_be_given_is_counted_also_within_what_torch_puts_around_it(
     wrap: Callable[[nn.Module], nn.Module],
 ) -> None:
-    assert [number_of_inputs(made(wrap, network)) for network in (Scale(), Both())] == [1, 2]
+    keys = ["a", "b", "c"]
+    assert [inputs_of(made(wrap, network), keys) for network in (Scale(), Both())] == [["a"], ["a", "b"]]
+    assert inputs_of(made(wrap, Swapped()), ["a", "observation", "start"]) == ["start", "observation"]
 
 
 def test_one_that_takes_any_number_is_given_all() -> None:
-    assert number_of_inputs(Any()) is None
+    assert inputs_of(Any(), ["a", "b", "c"]) == ["a", "b", "c"]
     data = CountingEnv(3).rollout(3, Any())
     torch.testing.assert_close(data["action"], (data["observation"] + data["start"]).clamp(-1, 1) / 10)
 
