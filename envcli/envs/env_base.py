@@ -11,6 +11,7 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import begun_where, reset_masks, updated
 from envcli.envs.env import Env
+from envcli.envs.overridden import refuse_taken
 from envcli.errors import EnvError, SpecError
 from envcli.keys import DONE_FAMILY, Key, as_path, as_user_key, under_next
 from envcli.mdp import Begun, begun_at, leaf_paths, renewed
@@ -39,9 +40,23 @@ class EnvBase(Env):
         run_type_checks: compare every value with its spec (slow).
         allow_done_after_reset: an env may be done as soon as it was reset.
         spec_locked: what ``is_spec_locked`` is, for TorchRL's sake; specs can be assigned at any time here.
+
+    Raises:
+        TypeError: a subclass has something of its own by the name of a private method of an env. (In TorchRL such an
+            env breaks wherever that is called.)
     """
 
     _asked_on_tensordicts = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_taken(cls, vars(cls))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises TypeError where a value takes the name of a private method of an env."""
+        if name[0] == "_" and name not in self.__dict__ and not callable(value):
+            refuse_taken(type(self), {name: value})
+        super().__setattr__(name, value)
 
     def __init__(
         self,

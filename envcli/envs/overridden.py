@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Mapping
+from inspect import signature
+from types import FunctionType
 from typing import Any
 
-__all__ = ["is_overridden", "refuse_in_vain"]
+__all__ = ["is_overridden", "refuse_in_vain", "refuse_taken"]
 
 _HOOKS_OF_TORCHRL = ("_reset", "_step", "read_action", "read_done", "read_obs", "read_reward")
+_HOOKS = {"_reset", "_step", "_set_seed"}  # what the author of an env on TensorDicts writes
 
 
 def refuse_in_vain(kind: type[Any]) -> None:
@@ -20,6 +25,35 @@ def refuse_in_vain(kind: type[Any]) -> None:
                 f"{kind.__name__}.{name} would never be called: only a subclass of EnvBase is written on TensorDicts. "
                 "Put a Transform around the env, or a wrapper around its simulator"
             )
+
+
+def refuse_taken(kind: type[Any], written: Mapping[str, Any]) -> None:
+    """Raise TypeError if something in ``written`` took the name of a private method of ours by accident.
+
+    That is what an env on TensorDicts gives itself, name -> value: whatever cannot be called, or is a function of other
+    parameters than the method of that name.
+    """
+    ours = _methods(next(filter(_is_ours, kind.__mro__)))
+    for name in ours.keys() & written.keys():
+        value = written[name]
+        other = isinstance(value, FunctionType) and list(signature(value).parameters) != ours[name]
+        if other or not callable(value):
+            raise TypeError(
+                f"{kind.__name__}: {name!r} is what every env here calls a method of its own, and without that the env "
+                f"does not work. Give yours another name, such as 'my{name}'"
+            )
+
+
+@functools.cache
+def _methods(kind: type) -> dict[str, list[str]]:
+    """The private methods of a class of ours, but for the hooks on TensorDicts: name -> names of the parameters."""
+    methods: dict[str, list[str]] = {}
+    for above in filter(_is_ours, kind.__mro__):
+        for name, value in vars(above).items():
+            value = value.func if isinstance(value, functools.cached_property) else value
+            if isinstance(value, FunctionType) and name[0] == "_" and name not in (*_HOOKS, *dir(object)):
+                methods.setdefault(name, list(signature(value).parameters))
+    return methods
 
 
 def is_overridden(kind: type[Any], name: str) -> bool:

@@ -375,3 +375,40 @@ def test_a_copy_of_one_that_has_run_goes_on_alike() -> None:
     for one in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
         assert one.rand_step()["next", "observation"].flatten().tolist() == [4, 4]
         assert len(one.rollout(20)[0]) == 9
+
+
+def test_a_name_that_envs_have_taken_is_refused() -> None:
+    class Filed(Own):
+        def __init__(self) -> None:
+            super().__init__()
+            self._buffer = [1, 2]  # type: ignore[method-assign, assignment]
+
+    with pytest.raises(TypeError, match=r"Filed: '_buffer' is what every env here calls .* such as 'my_buffer'"):
+        Filed()
+    with pytest.raises(TypeError, match="Placed: '_place' is what"):
+
+        class Placed(Own):
+            def _place(self, x: int, y: int) -> None:  # type: ignore[override]
+                pass
+
+    with pytest.raises(TypeError, match="Fronted: '_front' is what"):
+
+        class Fronted(Own):
+            _front = 3  # type: ignore[assignment]
+
+
+def test_other_private_names_and_hooks_are_the_authors() -> None:
+    class Free(Own):
+        _queue = 3
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._rows_seen, self._state = 0, {"a": 1}
+
+        def _step_row(self, t: int) -> None:
+            self._rows_seen += 1
+            super()._step_row(t)
+
+    env = Free()
+    assert env.rollout(3).shape == (3,)
+    assert (env._rows_seen, env._queue, env._state) == (3, 3, {"a": 1})
