@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
@@ -26,6 +26,7 @@ __all__ = [
     "as_numbers",
     "common",
     "count_groups",
+    "groups_of",
     "in_memory",
 ]
 
@@ -99,7 +100,24 @@ def common(one: torch.Size, other: torch.Size) -> torch.Size:
     return torch.Size([size for size, _ in same])
 
 
-def count_groups(tensordict: TensorDict, groups: Iterable[tuple[Key, torch.Size]]) -> None:
+def groups_of(values: Mapping[Key, torch.Size], parts: Mapping[Key, torch.Size]) -> list[tuple[Key, torch.Size]]:
+    """The groups above some paths that count more than the batch, from the outside in, and what: ``[*part]``.
+
+    Args:
+        values: path, at the root or under ``"next"`` -> shape of one value, without the batch.
+        parts: group at the root -> what its TensorDict counts, ``[*part]``. Where a value in it counts less, as one
+            that somebody added, the group does too.
+    """
+    found: dict[Key, torch.Size] = {}
+    for path, value in values.items() if parts else ():
+        root = int(path[0] == "next")
+        for n in range(root + 1, len(path)):
+            if part := parts.get(path[root:n]):
+                found[path[:n]] = common(found.get(path[:n], part), value)
+    return sorted(((group, part) for group, part in found.items() if part), key=lambda item: len(item[0]))
+
+
+def count_groups(tensordict: TensorDict, groups: Iterable[tuple[Key, Sequence[int]]]) -> None:
     """Have nested TensorDicts of ``tensordict``, from the outside in, count ``[*part]`` too, where they are there."""
     for group, part in groups:
         if (inner := tensordict.get(group, None)) is not None:
@@ -248,18 +266,9 @@ class RolloutBuffer:
         return RolloutBuffer(self.steps, batch_size, tensors)
 
     def groups(self, paths: Iterable[Key]) -> list[tuple[Key, torch.Size]]:
-        """The groups above ``paths`` that count more than the batch, from the outside in, and what: ``[*part]``.
-
-        Where an entry that somebody added counts less, its groups do too.
-        """
-        found: dict[Key, torch.Size] = {}
-        for path in paths if self.parts else ():
-            value = self.tensors[path].shape[1 + len(self.batch_size) :]
-            root = int(path[0] == "next")
-            for n in range(root + 1, len(path)):
-                if part := self.parts.get(path[root:n]):
-                    found[path[:n]] = common(found.get(path[:n], part), value)
-        return sorted(found.items(), key=lambda item: len(item[0]))
+        """The groups above ``paths`` that count more than the batch: see :func:`groups_of`."""
+        lead = 1 + len(self.batch_size)
+        return groups_of({path: self.tensors[path].shape[lead:] for path in paths}, self.parts) if self.parts else []
 
     def behind(
         self,

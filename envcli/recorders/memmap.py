@@ -41,4 +41,5 @@ class MemmapRecorder(Recorder):
             shard_steps=shard_steps,
             resume=resume,
             place=env._place(),
+            parts=env._group_parts(),
         )

@@ -11,7 +11,7 @@ import torch
 
 from envcli.keys import Key
 
-__all__ = ["DEEPEST", "Entry", "checked_entries", "count", "entries_of", "file_name", "text"]
+__all__ = ["DEEPEST", "Entry", "checked_entries", "checked_groups", "count", "entries_of", "file_name", "text"]
 
 DEEPEST = 64
 """Parts of a key, at most."""
@@ -68,6 +68,22 @@ def checked_entries(content: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
     )
     _require_a_tree([entry.key for entry in entries])
     return entries
+
+
+def checked_groups(
+    content: Iterable[Sequence[Any]], entries: Sequence[Entry], lead: int
+) -> tuple[tuple[Key, tuple[int, ...]], ...]:
+    """Groups of ``entries``, key and ``[*part]``, from JSON of whoever wrote it; ``lead`` dimensions are the batch's.
+
+    Raises:
+        TypeError, ValueError: a group cannot be.
+    """
+    groups = tuple((_key(key), tuple(map(count, part))) for key, part in content)
+    for group, part in groups:
+        below = [entry.shape[lead:] for entry in entries if entry.key[: len(group)] == group != entry.key]
+        if not group or not below or any(shape[: len(part)] != part for shape in below):
+            raise ValueError(f"group {'.'.join(group)} of {list(part)}")
+    return groups
 
 
 def file_name(name: str) -> str:

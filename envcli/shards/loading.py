@@ -73,9 +73,11 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         shape = read_json(folder / _META)["shape"]
         steps, *batch = shape
-        entries = list(_entries(folder, ()))
+        groups: list[tuple[Key, list[int]]] = []
+        entries = list(_entries(folder, (), groups))
         row = Manifest.of(_saved(entries, batch, 0, 0)).row_bytes
-        return Manifest.of(_saved(entries, batch, steps, steps * row))
+        counted = [(group, sizes[len(shape) :]) for group, sizes in groups if len(sizes) > len(shape)]
+        return Manifest.of({**_saved(entries, batch, steps, steps * row), "groups": counted})
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise StoreError(f"{folder / _META}: the rollout cannot be read ({error})") from None
 
@@ -87,11 +89,17 @@ def _saved(entries: list[dict[str, Any]], batch: list[int], steps: int, size: in
     return {"entries": entries, "shards": [whole], **about}
 
 
-def _entries(folder: Path, prefix: Key) -> Iterator[dict[str, Any]]:
-    """What tensordict's ``meta.json`` lists. Its own ``load_memmap`` would unpickle what lies beside."""
+def _entries(folder: Path, prefix: Key, groups: list[tuple[Key, list[int]]]) -> Iterator[dict[str, Any]]:
+    """What tensordict's ``meta.json`` lists, and to ``groups`` what nested TensorDicts count, from the outside in.
+
+    Its own ``load_memmap`` would unpickle what lies beside.
+    """
     if len(prefix) >= DEEPEST:  # folders can lead back into themselves
         raise ValueError(f"keys of more than {DEEPEST} parts")
-    for name, found in read_json(folder.joinpath(*map(file_name, prefix)) / _META).items():
+    listed = read_json(folder.joinpath(*map(file_name, prefix)) / _META)
+    if prefix:
+        groups.append((prefix, listed["shape"]))
+    for name, found in listed.items():
         if not isinstance(found, dict):
             continue
         if name in (".", ".."):
@@ -100,4 +108,4 @@ def _entries(folder: Path, prefix: Key) -> Iterator[dict[str, Any]]:
             _, *shape = found["shape"]
             yield {"key": [*prefix, name], "dtype": found["dtype"].removeprefix("torch."), "shape": shape}
         else:
-            yield from _entries(folder, (*prefix, name))
+            yield from _entries(folder, (*prefix, name), groups)

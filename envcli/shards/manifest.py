@@ -17,10 +17,10 @@ import torch
 from tensordict import MemoryMappedTensor, TensorDict
 
 from envcli.errors import StoreError
-from envcli.keys import nest
-from envcli.memory.buffer import as_array
+from envcli.keys import Key, nest
+from envcli.memory.buffer import as_array, count_groups
 from envcli.shards import twins
-from envcli.shards.entry import Entry, checked_entries, count, text
+from envcli.shards.entry import Entry, checked_entries, checked_groups, count, text
 
 __all__ = ["NAME", "VERSION", "Manifest", "Shard", "checksum", "write_through"]
 
@@ -58,6 +58,7 @@ class Manifest:
         planned: how many steps were asked for.
         shard_steps: steps of each piece but the last.
         finished: did the rollout end by itself?
+        groups: nested TensorDicts that count more than the batch, from the outside in: key, and ``[*part]`` beyond it.
     """
 
     batch_size: tuple[int, ...]
@@ -66,6 +67,7 @@ class Manifest:
     planned: int
     shard_steps: int
     finished: bool
+    groups: tuple[tuple[Key, tuple[int, ...]], ...] = ()
 
     @property
     def steps(self) -> int:
@@ -177,8 +179,9 @@ class Manifest:
             count(math.prod(filter(None, (*sizes, *batch, *(shard.steps for shard in shards[:1])))))
         if any(entry.shape[: len(batch)] != batch for entry in entries):
             raise ValueError(f"entries of another batch than {list(batch)}")
+        groups = checked_groups(content.get("groups", ()), entries, len(batch))
         finished = content["finished"] is True
-        return cls(batch, entries, shards, count(content["planned"]), count(content["shard_steps"]), finished)
+        return cls(batch, entries, shards, count(content["planned"]), count(content["shard_steps"]), finished, groups)
 
     # -- one piece ------------------------------------------------------------------------------------------------
 
@@ -247,7 +250,9 @@ class Manifest:
         lead = len(self.batch_size)
         leaves = {entry.key: self.rows(folder, shard, entry).movedim(0, lead) for entry in self.entries}
         names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
-        return TensorDict(nest(leaves), batch_size=torch.Size([*self.batch_size, shard.steps]), names=names)
+        whole = TensorDict(nest(leaves), batch_size=torch.Size([*self.batch_size, shard.steps]), names=names)
+        count_groups(whole, self.groups)
+        return whole
 
 
 def checksum(rows: torch.Tensor) -> str:

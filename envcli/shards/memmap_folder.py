@@ -13,7 +13,7 @@ from tensordict import MemoryMappedTensor, TensorDict
 
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
-from envcli.memory.buffer import Layout, RolloutBuffer
+from envcli.memory.buffer import Layout, RolloutBuffer, count_groups
 from envcli.memory.shared_memory import remember
 from envcli.shards import twins
 from envcli.shards.entry import entries_of, file_name
@@ -122,6 +122,7 @@ class MemmapFolder:
             }
             kept = TensorDict(nest(leaves), batch_size=[steps, *buffer.batch_size])
             kept.names = ["time", *[None] * len(buffer.batch_size)]
+            count_groups(kept, buffer.groups(leaves))
             kept.memmap(str(self.folder))
         except OSError as error:
             raise StoreError(f"{self.folder}: the rollout cannot be kept ({error.strerror})") from None
@@ -151,7 +152,9 @@ class MemmapFolder:
         size = steps * sum(entry.row_bytes for entry in entries)
         sums, keys = tuple(map(checksum, rows.values())), list(rows)
         whole = Shard(".", steps, size, sums, tuple(map(keys.index, joined)))
-        manifest = Manifest(tuple(buffer.batch_size), entries, (whole,), buffer.steps, buffer.steps, finished=True)
+        groups = tuple((group, tuple(part)) for group, part in buffer.groups(rows))
+        batch = tuple(buffer.batch_size)
+        manifest = Manifest(batch, entries, (whole,), buffer.steps, buffer.steps, finished=True, groups=groups)
         manifest.write(self.folder, sync=False)
         return self.folder
 

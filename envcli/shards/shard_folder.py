@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from envcli.errors import StoreError
 from envcli.folders.folder_lock import FolderLock
-from envcli.keys import RESTARTED
-from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, in_memory
+from envcli.keys import RESTARTED, Key
+from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, groups_of, in_memory
 from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 from envcli.shards.memmap_folder import MemmapFolder
@@ -49,6 +51,7 @@ class ShardFolder:
         shard_steps: steps of a shard; None: :func:`usual_steps`, or what is recorded.
         resume: go on with what is there.
         place: memory for steps that are made again.
+        parts: what nested groups count beyond the batch, ``[*part]``.
 
     Raises:
         StoreError: the folder cannot be written, holds something, is being written by another process, or holds
@@ -65,9 +68,10 @@ class ShardFolder:
         shard_steps: int | None = None,
         resume: bool = False,
         place: Place = in_memory,
+        parts: Mapping[Key, torch.Size] = MappingProxyType({}),
     ) -> None:
         self.folder = Path(folder)
-        self._layout, self._batch_size, self._place = layout, batch_size, place
+        self._layout, self._batch_size, self._place, self._parts = layout, batch_size, place, parts
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -97,7 +101,10 @@ class ShardFolder:
         if not resume and any(self.folder.iterdir()):
             raise StoreError(f"{self.folder}: is not empty. Choose another folder, or remove it")
         steps = usual_steps(sum(entry.row_bytes for entry in entries)) if shard_steps is None else shard_steps
-        self._manifest = Manifest(tuple(self._batch_size), entries, (), planned, steps, finished=False)
+        values = {path: shape[len(self._batch_size) :] for path, (shape, _) in self._layout.items()}
+        groups = tuple((group, tuple(part)) for group, part in groups_of(values, self._parts))
+        batch = tuple(self._batch_size)
+        self._manifest = Manifest(batch, entries, (), planned, steps, finished=False, groups=groups)
         self._sweep()
         self._replace(self._manifest)
 

@@ -13,6 +13,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
+from envcli.memory.buffer import count_groups
 from envcli.shards.manifest import Manifest
 
 __all__ = ["ShardedRollout"]
@@ -41,6 +42,9 @@ class ShardedRollout:
         self._starts = list(itertools.accumulate((shard.steps for shard in manifest.shards), initial=0))
         self._opened: OrderedDict[int, TensorDict] = OrderedDict()
         self._leaves = [e.key[len(below) :] for e in manifest.entries if e.key[: len(below)] == below]
+        groups = {key: torch.Size(part) for key, part in manifest.groups}
+        self._part = groups.get(below, torch.Size([]))  # what each TensorDict counts beyond [*batch, time]
+        self._groups = [(key[len(below) :], part) for key, part in groups.items() if key[: len(below)] == below != key]
 
     if not TYPE_CHECKING:  # mypy would take any attribute to be there
 
@@ -200,7 +204,11 @@ class ShardedRollout:
                 pieces.append(self._shard(i)[(*envs, slice(begin - first, min(end, stop) - first, step))])
         if len(pieces) == 1:
             return pieces[0]
-        return TensorDict.cat(pieces, pieces[0].ndim - 1) if pieces else self._nothing()[(*envs, slice(0, 0))]
+        return (
+            TensorDict.cat(pieces, pieces[0].ndim - len(self._part) - 1)
+            if pieces
+            else self._nothing()[(*envs, slice(0, 0))]
+        )
 
     def _chosen(self, envs: tuple[Any, ...], time: torch.Tensor) -> TensorDictBase:
         """Single steps, in the order of ``time``; where ``envs`` are tensors too, env and step go in pairs.
@@ -217,8 +225,8 @@ class ShardedRollout:
         pairs = [_numbers(env).expand_as(time).reshape(-1) for env in envs] if paired else []
         lead = 0 if paired else sum(isinstance(env, slice) for env in envs)
         shards, order = torch.sort(torch.bucketize(flat, torch.tensor(self._starts[1:]), right=True), stable=True)
-        found, counts = torch.unique_consecutive(shards, return_counts=True)
-        places = list(zip(found.tolist(), torch.split_with_sizes(order, counts.tolist()), strict=True))
+        opened, counts = torch.unique_consecutive(shards, return_counts=True)
+        places = list(zip(opened.tolist(), torch.split_with_sizes(order, counts.tolist()), strict=True))
         back = torch.argsort(order)
         values: dict[Key, torch.Tensor] = {}
         for leaf in self._leaves:
@@ -233,13 +241,17 @@ class ShardedRollout:
             value = torch.cat(parts, lead).index_select(lead, back)
             values[leaf] = value.reshape(*value.shape[:lead], *time.shape, *value.shape[lead + 1 :])
             size = value.shape[:lead]
-        return TensorDict(nest(values), batch_size=torch.Size([*size, *time.shape]))
+        found = TensorDict(nest(values), batch_size=torch.Size([*size, *time.shape]))
+        count_groups(found, self._groups)
+        found.batch_size = torch.Size([*found.batch_size, *self._part])
+        return found
 
     def _nothing(self) -> TensorDictBase:
         """No step at all, ``[*batch, 0]``."""
         lead = len(self.manifest.batch_size)
         rows = {e.key: torch.zeros(0, *e.shape, dtype=e.kind).movedim(0, lead) for e in self.manifest.entries}
         nothing = TensorDict(nest(rows), batch_size=torch.Size([*self.manifest.batch_size, 0]))
+        count_groups(nothing, self.manifest.groups)
         found: TensorDictBase = nothing.get(as_user_key(self._below)) if self._below else nothing
         return found
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +50,22 @@ def test_what_is_none_is_refused(tmp_path: Path) -> None:
         (tmp_path / "shards.json").write_text(text)
         with pytest.raises(StoreError, match="found no JSON"):
             Manifest.read(tmp_path)
+
+
+TEAM = (Entry(("a", "x"), "float32", (2, 3, 4)), Entry(("a", "b", "y"), "float32", (2, 3)))
+
+
+def test_groups_are_read_as_they_were_written(tmp_path: Path) -> None:
+    found = Manifest((2,), TEAM, (), 10, 4, finished=True, groups=((("a",), (3,)), (("a", "b"), (3,))))
+    found.write(tmp_path)
+    assert Manifest.read(tmp_path) == found
+
+
+@pytest.mark.parametrize("group", [(("a",), (4,)), (("a", "x"), (3,)), (("c",), (3,)), (("a",), (3, 4, 5)), ((), (3,))])
+def test_groups_that_cannot_be_are_refused(tmp_path: Path, group: Any) -> None:
+    Manifest((2,), TEAM, (), 10, 4, finished=True, groups=(group,)).write(tmp_path)
+    with pytest.raises(StoreError, match="lists what cannot be"):
+        Manifest.read(tmp_path)
 
 
 def test_checksums_are_of_the_bytes() -> None:

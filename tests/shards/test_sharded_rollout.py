@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.envs.stream import pieces
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.shards.loading import load_rollout
 from envcli.shards.sharded_rollout import ShardedRollout
+from envcli.specs import Categorical, Composite, Unbounded
 from envcli.testing.toys import CountingEnv
 
 
@@ -147,3 +149,61 @@ def test_before_the_first_shard_it_is_empty(tmp_path: Path) -> None:
     assert isinstance(data, ShardedRollout)
     assert (len(data), data[...].batch_size, data["observation"].shape[0]) == (0, torch.Size([0]), 0)
     stream.finish()
+
+
+class Team(EnvBase):
+    """Three agents in a group that counts them, and in it another that does."""
+
+    def __init__(self, batch_size: Any = ()) -> None:
+        super().__init__(batch_size=batch_size)
+        self.inner = torch.Size([*self.batch_size, 3])
+        nested = Composite(place=Unbounded([*self.inner, 2]), shape=self.inner)
+        self.observation_spec = self._group(seen=Unbounded([*self.inner, 4]), deeper=nested)
+        self.action_spec = self._group(action=Categorical(2, shape=[*self.inner]))
+        self.reward_spec = self._group(reward=Unbounded([*self.inner, 1]))
+        self.done_spec = Composite(done=Categorical(2, shape=[*self.batch_size, 1], dtype=torch.bool), shape=batch_size)
+
+    def _group(self, **leaves: Any) -> Composite:
+        return Composite(agents=Composite(leaves, shape=self.inner), shape=self.batch_size)
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        return self.observation_spec.rand()
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        done = torch.zeros(*self.batch_size, 1, dtype=torch.bool)
+        return self.observation_spec.rand().update(self.full_reward_spec.rand()).set("done", done)
+
+    def _set_seed(self, seed: int | None) -> None:
+        pass  # torch's global generator is drawn from
+
+
+GROUPS = ("agents", ("agents", "deeper"), ("next", "agents"), ("next", "agents", "deeper"))
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_groups_of_agents_count_them(tmp_path: Path, batch: tuple[int, ...]) -> None:
+    sharded = stored(tmp_path / "s", Team(batch))
+    whole = sharded.to_tensordict()
+    for key in GROUPS:
+        assert whole[key].batch_size == (*batch, 50, 3)
+    for index in INDICES:
+        found = sharded[index]
+        for key in GROUPS:
+            assert found[key].batch_size == (*found.batch_size, 3)
+            lazily = sharded[key][index]
+            assert lazily.batch_size == (*found.batch_size, 3)
+            assert (lazily == found[key]).all()
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_groups_of_agents_count_them_in_one_piece(tmp_path: Path, batch: tuple[int, ...]) -> None:
+    env, recorder = Team(batch), MemmapRecorder(tmp_path / "r")
+    rollout = env.rollout(5, out=recorder.buffer(env, 5))
+    recorder.finish()
+    by_tensordict = TensorDict.load_memmap(tmp_path / "r")
+    for key in GROUPS:
+        assert load_rollout(tmp_path / "r")[key].batch_size == rollout[key].batch_size == (*batch, 5, 3)
+        assert by_tensordict[key].batch_size == (5, *batch, 3)
+    (tmp_path / "r" / "shards.json").unlink()  # as TensorDict.memmap would have saved it
+    for key in GROUPS:
+        assert load_rollout(tmp_path / "r")[key].batch_size == (*batch, 5, 3)
