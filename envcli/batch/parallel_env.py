@@ -174,7 +174,7 @@ class ParallelEnv(RemoteBatchedEnv):
         return MixedPool(pool, ours[0]) if ours else pool
 
     def _close(self) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._is_awaited = self._pool, None, False
         self._spare, self._untold, self._told, self._held = SpareShared(), None, None, 0
         if pool is not None:
             self._at_exit.detach()
@@ -258,10 +258,10 @@ class ParallelEnv(RemoteBatchedEnv):
     def _step_row(self, t: int) -> None:
         self._order("order", STEP, t)
 
-    def _send_row(self, t: int, onward: bool = False) -> None:
+    def _post_row(self, t: int, onward: bool) -> None:
         self._order("post", AUTORESET if onward else STEP, t, t + 1, onward)
 
-    def _receive_row(self, t: int, onward: bool = False) -> None:
+    def _await_row(self, t: int) -> None:
         self._do("wait")
         self._at_work().offset += 1  # by hand, each step is made in the same row
 

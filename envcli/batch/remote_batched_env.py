@@ -59,6 +59,7 @@ class RemoteBatchedEnv(BatchedEnv):
         self.on_worker_death = on_worker_death
         self.restarts: list[str] = []
         self._timeouts = Timeouts(start_timeout, step_timeout, close_timeout)
+        self._is_awaited = False  # has a row been sent that is not yet received?
 
     @property
     def _lasts(self) -> bool:
@@ -113,21 +114,47 @@ class RemoteBatchedEnv(BatchedEnv):
     def _reset_some(self, t: int, where: Array | None) -> None:
         """``_reset_row``, once the envs have what a reset is given."""
 
+    def _send_row(self, t: int, onward: bool = False) -> None:
+        self._post_row(t, onward)
+        self._is_awaited = True
+
+    def _receive_row(self, t: int, onward: bool = False) -> None:
+        if self._is_awaited:
+            self._is_awaited = False
+            self._await_row(t)
+        elif self.is_closed:  # it failed when something else had to wait for it
+            raise EnvError("the step failed, and the envs are gone")
+
+    @abstractmethod
+    def _post_row(self, t: int, onward: bool) -> None:
+        """``_send_row``."""
+
+    @abstractmethod
+    def _await_row(self, t: int) -> None:
+        """Wait for what ``_post_row`` has begun."""
+
     # -- all envs at once -----------------------------------------------------------------------------------------
+
+    def _ask(self, word: str, args: Callable[[range], tuple[Any, ...]]) -> list[Any]:
+        """What each member of the pool answers to ``word``, once a step that is under way is made."""
+        if self._is_awaited:
+            self._receive_row(0)
+        found: list[Any] = self._do("ask", word, args)
+        return found
 
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self._do("seeded", seeds, self._seeds_taken)
-        self._do("ask", "set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
+        self._ask("set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
 
     def _train(self, mode: bool) -> None:
-        self._do("ask", "train", lambda _: (mode,))
+        self._ask("train", lambda _: (mode,))
 
     @abstractmethod
     def _do(self, method: str, *args: Any, **options: Any) -> Any:
         """Have the pool do something: ``_do("ask", word, args)`` gives what each of its members answers to a word."""
 
     def _get(self, name: str) -> list[Any]:
-        return [value for found in self._do("ask", "get", lambda _: (name,)) for value in found]
+        return [value for found in self._ask("get", lambda _: (name,)) for value in found]
 
     def _call(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
@@ -135,10 +162,10 @@ class RemoteBatchedEnv(BatchedEnv):
         def question(envs: range) -> tuple[Any, ...]:
             return name, args, kwargs, None if among is None else {i - envs.start for i in among}
 
-        return [value for found in self._do("ask", "call", question) for value in found]
+        return [value for found in self._ask("call", question) for value in found]
 
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
-        self._do("ask", "load", lambda envs: (states[envs.start : envs.stop],))
+        self._ask("load", lambda envs: (states[envs.start : envs.stop],))
 
     def __getstate__(self) -> dict[str, Any]:
         if not self.is_closed:

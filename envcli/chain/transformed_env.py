@@ -150,6 +150,7 @@ class TransformedEnv(Env):
 
     def _changed(self) -> None:
         """Work out what every stage of the chain shows, from the base env outwards."""
+        self._finish_step()
         self._stages = stages = Stages(self.base_env, self._chain())
         self._base_version = self.base_env._specs_version
         self._specs = dict(stages.specs[-1]._specs) if stages.chain else {}
@@ -283,6 +284,7 @@ class TransformedEnv(Env):
 
     def to(self, device: torch.device | str) -> Self:
         """See :meth:`Env.to`; the base env and the transforms go along."""
+        self._finish_step()
         self.base_env.to(device)
         self._device = self.base_env.device
         self.transform.to(device)

@@ -213,6 +213,7 @@ class Env(SteppedEnv):
             ConfigError: there is no such device here; the env stays where it was.
         """
         found = usable(device)
+        self._finish_step()
         self._specs = {family: self._spec(family).to(found) for family in FAMILIES}
         self._device = found
         self._specs_changed()

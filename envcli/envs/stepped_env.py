@@ -39,6 +39,7 @@ class SteppedEnv(RowEnv, ABC):
         self._reset_options: dict[str, Any] = {}
         self._reset_given: TensorDictBase | None = None  # what a reset of all envs was given, while it lasts
         self._under_way: TensorDictBase | None = None  # what a step was sent with that is not yet received
+        self._is_made = False  # does it stand in there already what that step led to?
         self._closed = False
 
     # -- one step -------------------------------------------------------------------------------------------------
@@ -111,12 +112,13 @@ class SteppedEnv(RowEnv, ABC):
     def async_step_send(self, tensordict: TensorDictBase) -> None:
         """Begin a step and do not wait for it: what follows in the program runs beside the workers of a batch.
 
-        ``async_step_recv`` ends it; until then the env does nothing else. See :meth:`step`.
+        ``async_step_recv`` ends it. Until then the env is neither stepped nor reset; whatever else is asked of it, or
+        changed in it, waits for the step to be made. See :meth:`step`.
         """
         self._require_open()
         self._front.take(tensordict)
         self._send_row(0)
-        self._under_way = tensordict
+        self._under_way, self._is_made = tensordict, False
 
     def async_step_recv(self) -> TensorDictBase:
         """Wait for the step that ``async_step_send`` has begun.
@@ -127,12 +129,22 @@ class SteppedEnv(RowEnv, ABC):
         Raises:
             EnvError: no step is under way; or the step failed.
         """
-        tensordict, self._under_way = self._under_way, None
+        tensordict = self._under_way
         if tensordict is None:
             raise EnvError("async_step_recv: no step is under way. Call async_step_send(tensordict) first")
+        self._finish_step()
+        self._under_way = None
+        return tensordict
+
+    def _finish_step(self) -> None:
+        """Have the step that is under way made now: called before something changes that it is made with."""
+        tensordict = self._under_way
+        if tensordict is None or self._is_made:
+            return
+        self._under_way = None  # unless it succeeds
         self._receive_row(0)
         tensordict.set("next", self._front.show(tensordict))
-        return tensordict
+        self._under_way, self._is_made = tensordict, True
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Write a random action into ``tensordict`` (a new one if None), from torch's global generator.
@@ -241,6 +253,7 @@ class SteppedEnv(RowEnv, ABC):
         return {name: value for name, value in self.__dict__.items() if name not in gone}
 
     def _specs_changed(self) -> None:
+        self._finish_step()
         super()._specs_changed()
         self._forget_front()
         self._unbind()

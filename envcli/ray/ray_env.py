@@ -119,7 +119,7 @@ class RayEnv(RemoteBatchedEnv):
         self._most, self._go = min(pool.ask("bind", lambda _: (marks,))), 1
 
     def _close(self) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._is_awaited = self._pool, None, False
         if pool is not None:
             self._at_exit.detach()
             pool.close()
@@ -193,10 +193,10 @@ class RayEnv(RemoteBatchedEnv):
         self._do("wait", take)
 
     def _step_row(self, t: int) -> None:
-        self._send_row(t)
+        self._post_row(t, False)
         self._await(t)
 
-    def _send_row(self, t: int, onward: bool = False) -> None:
+    def _post_row(self, t: int, onward: bool) -> None:
         if onward:
             self._post_some(t, t + 1, True)
             return
@@ -207,7 +207,7 @@ class RayEnv(RemoteBatchedEnv):
 
         self._post("step", t, given)
 
-    def _receive_row(self, t: int, onward: bool = False) -> None:
+    def _await_row(self, t: int) -> None:
         self._await(t)
         self._offset += 1  # by hand, each step is made in the same row
 

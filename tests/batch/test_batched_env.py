@@ -6,7 +6,7 @@ import functools
 import pickle
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -29,6 +29,7 @@ from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.action_mask import ActionMask
 from envcli.transforms.compose import Compose
+from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 
@@ -340,6 +341,31 @@ def test_a_step_can_be_sent_and_received(batch: BatchedEnv) -> None:
     assert torch.equal(td["next", "reward"], td["action"])
     with pytest.raises(EnvError, match="no step is under way"):
         batch.async_step_recv()
+
+
+OTHERWISE: list[Callable[[Any], Any]] = [
+    lambda env: list(env.steps_made),
+    lambda env: env.eval().train(),
+    lambda env: env.to("cpu"),
+    lambda env: env.specs,
+    lambda env: env.append_transform(RewardScaling(0.0, 1.0)),
+    lambda env: setattr(env, "reward_spec", env.reward_spec),
+]
+
+
+@pytest.mark.parametrize("use", OTHERWISE)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_is_asked_while_a_step_is_under_way_leaves_it_whole(
+    batch: BatchedEnv, use: Callable[[Any], Any], wrapped: bool
+) -> None:
+    env: Env = TransformedEnv(batch, RewardScaling(0.0, 10.0)) if wrapped else batch
+    td = env.rand_action(env.reset())
+    env.async_step_send(td)
+    use(env)
+    assert env.async_step_recv() is td
+    assert td["next", "observation"].flatten().tolist() == [1, 1, 1]
+    assert torch.equal(td["next", "reward"], td["action"] * (10 if wrapped else 1))
+    assert env.step(env.rand_action(env.step_mdp(td)))["next", "observation"].flatten().tolist() == [2, 2, 2]
 
 
 def test_actions_are_checked_before_they_reach_an_env(batch: BatchedEnv) -> None:

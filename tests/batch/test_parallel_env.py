@@ -347,3 +347,22 @@ def test_what_is_loaded_is_there_in_the_next_rollout(batch: Any) -> None:
         before = env.rollout(5)["observation"].clone()
         env.load_state_dict(state)
         assert torch.allclose(env.rollout(5)["observation"], before + 1000)
+
+
+class FailsInItsSecondStep(CountingEnv):
+    def _step_row(self, t: int) -> None:
+        if self._count.any():
+            raise RuntimeError("no further")
+        super()._step_row(t)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_step_that_fails_while_something_else_waits_for_it_is_never_received(wrapped: bool) -> None:
+    with ParallelEnv(2, FailsInItsSecondStep, num_workers=2) as batch:
+        env = TransformedEnv(batch, RewardScaling(0.0, 10.0)) if wrapped else batch
+        td = env.rand_step(env.reset())
+        env.async_step_send(env.rand_action(env.step_mdp(td)))
+        with pytest.raises(EnvError, match="no further"):
+            list(batch.steps_made)
+        with pytest.raises(EnvError, match="no step is under way|the step failed"):
+            env.async_step_recv()
