@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from enum import IntEnum
 from typing import cast
 
 from envcli.errors import EnvcliError, TransformError
-from envcli.keys import Key, as_path, as_user_key, under_next
+from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Layout, RolloutBuffer
 from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
 from envcli.specs import Composite
 from envcli.transforms.hooks import spoken
-from envcli.transforms.transform import Transform
+from envcli.transforms.transform import KEYS, Transform
 
-__all__ = ["Stages"]
+__all__ = ["Change", "Stages", "keys_of"]
+
+
+class Change(IntEnum):
+    """What becomes of an env's entries when something is set of a transform."""
+
+    NOTHING = 0
+    BOUNDS = 1  # other values may be in the same rows
+    ROWS = 2  # other entries, shapes, dtypes or roles
 
 
 class Stages:
@@ -30,6 +39,7 @@ class Stages:
         roles: of the entries that the last stage shows, by the user's names.
         private_reads: (stage, path) of what a step reads and nobody outside keeps up to date, each memory once.
         private_flags: (stage, path) of flags of the done family whose ``next`` nobody outside clears before a step.
+        keys: those of each transform, as this was worked out with them: see :func:`keys_of`.
 
     Raises:
         TransformError: a transform does not fit where it stands.
@@ -47,6 +57,15 @@ class Stages:
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
         self.roles = self._roles()
+        self.keys = list(map(keys_of, self.chain))
+
+    def change_by(self, transform: Transform) -> Change:
+        """What ``transform``, of which something was set, makes otherwise now of the specs before it."""
+        found = Change.NOTHING
+        for i, own in enumerate(self.chain):
+            if own is transform:
+                found = max(found, _change(self.specs[i + 1], _after(self.specs[i], transform)))
+        return found
 
     def _roles(self) -> Roles:
         last, masks = self.specs[-1], self._masks()
@@ -155,12 +174,21 @@ class Stages:
         return found
 
 
+def keys_of(transform: Transform) -> dict[str, list[NestedKey]]:
+    """A copy of the keys of ``transform``, by the names of its attributes."""
+    return {name: list(getattr(transform, name)) for name in KEYS}
+
+
 class _Stage(EnvSpecs):
     """What ``transform`` makes of what is said of the entries before it."""
 
     def __init__(self, before: EnvSpecs, transform: Transform) -> None:
         super().__init__(transform.transform_env_device(before.device), before.batch_size)
         self._told = before._roles().behind(transform._renames(), transform._roles())
+        self._transform = type(transform).__name__
+
+    def _title(self) -> str:
+        return self._transform
 
     def _roles(self) -> Roles:
         return self._told
@@ -184,6 +212,13 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
         after._assign(family, cast(Composite, source[f"full_{family}_spec"]))
     _require_one_value(after, transform)
     return after
+
+
+def _change(before: EnvSpecs, after: EnvSpecs) -> Change:
+    if before._row_layout() != after._row_layout() or before._roles() != after._roles():
+        return Change.ROWS
+    same = all(before._spec(family) == after._spec(family) for family in FAMILIES)
+    return Change.NOTHING if same else Change.BOUNDS
 
 
 def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
 from tensordict import TensorDictBase
 
 from envcli.chain.bound_chain import BoundChain, PrivateRows
-from envcli.chain.stages import Stages
+from envcli.chain.stages import Change, Stages, keys_of
 from envcli.chain.tensordict_chain import TensorDictChain
 from envcli.envs.beginning import updated
 from envcli.envs.env import Env
@@ -54,6 +55,8 @@ class TransformedEnv(Env):
     base_env: Env
     _transform: Transform
     _private: PrivateRows  # of the memory that was bound last
+    _bound_chain: BoundChain  # once there are rows
+    _is_asking = False
 
     def __init__(
         self,
@@ -149,19 +152,45 @@ class TransformedEnv(Env):
         return TransformedEnv(self.base_env, Compose(*(earlier.clone() for earlier in chain[:place])))
 
     def _changed(self) -> None:
-        """Work out what every stage of the chain shows, from the base env outwards."""
+        """Work out what every stage of the chain shows, and let go of the rows that were laid out by what they were."""
         self._finish_step()
-        self._stages = stages = Stages(self.base_env, self._chain())
-        self._base_version = self.base_env._specs_version
-        self._specs = dict(stages.specs[-1]._specs) if stages.chain else {}
-        self._device = stages.specs[-1].device
+        self._work_out()
         self._private = {}
         self._specs_changed()
 
+    def _work_out(self) -> None:
+        """What every stage of the chain shows, from the base env outwards."""
+        with self._asking():
+            self._stages = stages = Stages(self.base_env, self._chain())
+        self._base_version = self.base_env._specs_version
+        self._specs = dict(stages.specs[-1]._specs) if stages.chain else {}
+        self._device = stages.specs[-1].device
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """While it lasts, transforms are asked for their specs, and what they set of themselves is their own affair."""
+        self._is_asking = True
+        try:
+            yield
+        finally:
+            self._is_asking = False
+
     def _notice(self) -> None:
-        """Work it out anew if the base env has other specs than before."""
+        """Work it out anew if the base env has other specs than before, or a transform other keys."""
+        stages = self._stages
         if self._base_version != self.base_env._specs_version:
             self._changed()
+        elif (keys := list(map(keys_of, stages.chain))) != stages.keys:
+            for transform, own, was in zip(stages.chain, keys, stages.keys, strict=True):
+                for name in [name for name in own if own[name] != was[name]]:
+                    transform._keys_given(name)  # as a list that was changed in place does not say
+            self._changed()
+            for transform, own in zip(stages.chain, keys, strict=True):
+                if keys_of(transform) != own:
+                    raise TransformError(
+                        f"{type(transform).__name__}: its keys follow from its other arguments and from the env. Build "
+                        "another one with the arguments that give the keys"
+                    )
 
     def _spec(self, family: str) -> Composite:
         self._notice()
@@ -177,9 +206,21 @@ class TransformedEnv(Env):
         self._private = self._bound_chain.private
 
     def _heed(self, transform: Transform) -> None:
-        """What was set of ``transform`` since rows were bound counts from the next step on."""
-        if self._bound is not None:
+        """What was set of ``transform`` counts from the next step on, also in rows that are bound already.
+
+        Raises TransformError where it no longer fits; the env is as before then.
+        """
+        if self._is_asking:
+            return
+        with self._asking():
+            change = self._stages.change_by(transform)
+        if change < Change.ROWS and "_bound_chain" in self.__dict__:
             self._bound_chain.heed(transform)
+        if change == Change.BOUNDS:
+            self._work_out()
+            self._specs_version += 1
+        elif change == Change.ROWS:
+            self._changed()
 
     def _place(self, paths: Set[Key] = frozenset()) -> Place:
         return self.base_env._place(paths)
@@ -218,6 +259,8 @@ class TransformedEnv(Env):
 
     @property
     def _autoresets(self) -> bool:  # type: ignore[override]  # it changes with the chain
+        if "_bound_chain" not in self.__dict__:  # nobody knows yet what happens between
+            return False
         chain = self._bound_chain
         return self.base_env._autoresets and chain.is_idle and chain.is_idle_at_reset
 

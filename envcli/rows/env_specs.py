@@ -282,6 +282,10 @@ class EnvSpecs(EnvShape):
             layout.update({under_next(path): leaf for path, leaf in leaves[family].items()})
         return layout
 
+    def _title(self) -> str:
+        """Whose entries these are, for messages."""
+        return type(self).__name__
+
     def _require_distinct(self, leaves: dict[str, Layout], *families: str) -> None:
         owner: dict[Key, str] = {}
         for family in families:
@@ -289,7 +293,7 @@ class EnvSpecs(EnvShape):
                 other = "what a step leads to" if path[0] == "next" else f"the {owner.setdefault(path, family)}"
                 if other != f"the {family}":
                     raise SpecError(
-                        f"{type(self).__name__}: {as_user_key(path)!r} is the name of {other}, and cannot be that of "
+                        f"{self._title()}: {as_user_key(path)!r} is the name of {other}, and cannot be that of "
                         f"the {family} too. Rename one of them"
                     )
 

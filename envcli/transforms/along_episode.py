@@ -66,7 +66,8 @@ class AlongEpisode(Transform, ABC):
 
     def _pair(self) -> None:
         named = [(*path[:-1], self._name(path[-1])) for path in map(as_path, self.in_keys)]
-        self.out_keys = [as_user_key(path) for path in named] if self._names is None else as_keys(self._names)
+        own = [as_user_key(path) for path in named] if self._names is None else as_keys(self._names)
+        self._take_keys(out_keys=own)
         if len(self.in_keys) != len(self.out_keys) or len(set(self.out_keys)) != len(self.out_keys):
             raise TransformError(
                 f"{type(self).__name__}: expected one name of its own for each of in_keys {self.in_keys}, "
@@ -75,12 +76,18 @@ class AlongEpisode(Transform, ABC):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
+    def _keys_given(self, name: str) -> None:
+        if name == "in_keys":
+            self._finds = False
+        elif name == "out_keys":
+            self._names = list(self.out_keys)
+
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With the values beside the observations."""
         rewards, self._lead = leaf_specs(output_spec["full_reward_spec"]), output_spec.ndim
         if self._finds:
-            self.in_keys = [as_user_key(path) for path in rewards]
-            self._pair()
+            self._take_keys(in_keys=[as_user_key(path) for path in rewards])
+        self._pair()
         self._leaves = {
             key: Unbounded(leaf.shape, device=leaf.device, dtype=_roomy(leaf.dtype))
             for in_key, key in zip(self.in_keys, self.out_keys, strict=True)

@@ -95,6 +95,10 @@ class CatTensors(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
+    def _keys_given(self, name: str) -> None:
+        if name == "in_keys":
+            self._finds = False
+
     def _meets(self, before: EnvSpecs) -> None:
         self._carried = set(before._roles().carries)
 
@@ -133,7 +137,7 @@ class CatTensors(Transform):
             raise TransformError(
                 f"CatTensors: no float observation of one dimension among {shapes}. Name them in in_keys"
             )
-        self.in_keys = _sorted(found) if self.sort else found
+        self._take_keys(in_keys=_sorted(found) if self.sort else found)
 
     def _result(self, leaves: list[TensorSpec], lead: int) -> TensorSpec:
         if len({leaf.dtype for leaf in leaves}) > 1:

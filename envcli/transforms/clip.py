@@ -131,12 +131,12 @@ class ClipTransform(Stated, Elementwise):
     def _take_state(self, state: Mapping[str, torch.Tensor]) -> None:
         before = self.low, self.high
         low, high = (state[name].item() if name in state else None for name in self._stated)
-        self.low, self.high = (before[0] if low is None else low), (before[1] if high is None else high)
+        self._low, self._high = (before[0] if low is None else low), (before[1] if high is None else high)
         try:
             self._check(*self._stated)
             self._tell(before)
         except EnvcliError:
-            found, (self.low, self.high) = (self.low, self.high), before
+            found, (self._low, self._high) = (self.low, self.high), before
             self._tell(found)
             raise
 

@@ -71,29 +71,35 @@ class DTypeCastTransform(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
+    def _keys_given(self, name: str) -> None:
+        if name in ("in_keys", "out_keys"):
+            self._finds = False
+        else:
+            self._finds_inv = False
+
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With ``dtype_out`` for ``dtype_in``."""
         self._in_env = True
         if self._finds:
-            self.in_keys = [
+            found: list[NestedKey] = [
                 as_user_key(path)
                 for family in ("observation", "reward")
                 for path, leaf in leaf_specs(output_spec[f"full_{family}_spec"]).items()
                 if leaf.dtype == self.dtype_in
             ]
-            self.out_keys = list(self.in_keys)
+            self._take_keys(in_keys=found, out_keys=list(found))
         return super().transform_output_spec(output_spec)
 
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """With ``dtype_out`` for ``dtype_in``: that is what the user gives."""
         if self._finds_inv:
-            self.in_keys_inv = [
+            found: list[NestedKey] = [
                 as_user_key(path)
                 for family in ("action", "state")
                 for path, leaf in leaf_specs(input_spec[f"full_{family}_spec"]).items()
                 if leaf.dtype == self.dtype_in
             ]
-            self.out_keys_inv = list(self.in_keys_inv)
+            self._take_keys(in_keys_inv=found, out_keys_inv=list(found))
         for family in ("action", "state"):
             spec = input_spec[f"full_{family}_spec"]
             for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):

@@ -71,12 +71,18 @@ class Elementwise(Transform, ABC):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
+    def _keys_given(self, name: str) -> None:
+        if name == "in_keys":
+            self._finds = False
+        elif name == "out_keys":
+            self._names = list(self.out_keys)
+
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """See :class:`Transform`; the keys are found here where none were given."""
         if self._finds:
-            self.in_keys = [as_user_key(path) for path in leaf_specs(output_spec[f"full_{self._family}_spec"])]
-            self.out_keys = list(self.in_keys) if self._names is None else as_keys(self._names)
-            self._require_pairs()
+            found = [as_user_key(path) for path in leaf_specs(output_spec[f"full_{self._family}_spec"])]
+            self._take_keys(in_keys=found, out_keys=list(found) if self._names is None else as_keys(self._names))
+        self._require_pairs()
         return super().transform_output_spec(output_spec)
 
     def transform_action_spec(self, action_spec: Composite) -> Composite:

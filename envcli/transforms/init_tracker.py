@@ -33,19 +33,20 @@ class InitTracker(Transform):
     def __init__(self, init_key: str = "is_init") -> None:
         super().__init__()
         self.init_key: NestedKey = init_key
-        self.out_keys = [init_key]
+        self._take_keys(out_keys=[init_key])
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With the marks beside the observations, in the shape of the flags."""
         observation = output_spec["full_observation_spec"]
-        self.out_keys = []
+        keys: list[NestedKey] = []
         for path, leaf in leaf_specs(output_spec["full_done_spec"]).items():
             if path[-1] == "done":
                 key = as_user_key((*path[:-1], *as_path(self.init_key)))
-                self.out_keys.append(key)
+                keys.append(key)
                 observation[key] = Categorical(2, shape=leaf.shape, dtype=torch.bool, device=leaf.device)
+        self._take_keys(out_keys=keys)
         output_spec["full_observation_spec"] = observation
         return output_spec
 

@@ -39,7 +39,7 @@ class LocScale(Transform, ABC):
 
     def _learn(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
         """These from now on; the env that holds this works out its specs again."""
-        self.loc, self.scale = loc, scale
+        self._set_silently(loc=loc, scale=scale)
         if self._container is not None:
             self._container._changed()
 
@@ -47,20 +47,20 @@ class LocScale(Transform, ABC):
         loc, scale = state_dict.get(f"{prefix}loc"), state_dict.get(f"{prefix}scale")
         before = self.loc, self.scale, self.standard_normal
         if loc is not None and scale is not None:
-            self.loc, self.scale = _room(loc), _room(scale)  # of another shape, perhaps, or None
+            self._set_silently(loc=_room(loc), scale=_room(scale))  # of another shape, perhaps, or None
         super()._load_from_state_dict(state_dict, prefix, *args)
         if loc is not None and scale is not None and self.loc is not None and self.scale is not None:
             try:
                 self._learn(self.loc, self.scale)
             except Exception:  # whatever made them misfit: the env must stay usable, and the caller gets the reason
-                self.loc, self.scale, self.standard_normal = before
+                self._set_silently(**dict(zip(("loc", "scale", "standard_normal"), before, strict=True)))
                 self._container._changed()
                 raise
 
     @property
     def initialized(self) -> bool:
         """Are ``loc`` and ``scale`` known?"""
-        return self.loc is not None
+        return self.loc is not None and self.scale is not None
 
 
 def _room(numbers: torch.Tensor) -> torch.Tensor:

@@ -88,9 +88,9 @@ class ModuleTransform(Transform):
         }
         self._inputs, self._outputs = list(made.in_keys), list(made.out_keys)
         if inverse:
-            self.in_keys_inv, self.out_keys_inv = self._outputs, self._inputs
+            self._take_keys(in_keys_inv=self._outputs, out_keys_inv=self._inputs)
         else:
-            self.in_keys, self.out_keys = self._inputs, self._outputs
+            self._take_keys(in_keys=self._inputs, out_keys=self._outputs)
         self._zeros: TensorDictBase | None = None
 
     # -- TensorDicts ----------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Resize(ImageTransform):
         if interpolation not in MODES:
             raise ConfigError(f"interpolation: expected one of {', '.join(MODES)}, found {interpolation!r}")
         self.interpolation = interpolation
-        self._shrinkings: dict[tuple[int, int], Shrinking] = {}
+        self._shrinkings: dict[tuple[int, int, int, int], Shrinking] = {}
         self._keeps_order = interpolation != "bicubic"  # which overshoots at edges
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
@@ -102,9 +102,10 @@ class Resize(ImageTransform):
 
     def _shrunk(self, images: torch.Tensor) -> torch.Tensor:
         n, channels, height, width = images.shape
-        shrinking = self._shrinkings.get((height, width))
+        sizes = height, width, self.h, self.w
+        shrinking = self._shrinkings.get(sizes)
         if shrinking is None:
-            shrinking = self._shrinkings[height, width] = Shrinking(height, width, self.h, self.w)
+            shrinking = self._shrinkings[sizes] = Shrinking(*sizes)
         planes = as_array(images).reshape(n * channels, height, width)
         small = shrinking(np.ascontiguousarray(planes, dtype=np.float32))
         if images.dtype == torch.uint8:  # means of bytes: no rounding carries them past 0 or 255

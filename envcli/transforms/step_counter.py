@@ -54,18 +54,6 @@ class StepCounter(Transform):
         self.step_count_key: NestedKey = step_count_key
         self.update_done = update_done
 
-    @property
-    def update_done(self) -> bool:
-        """Is ``done`` set along with the flag? The env works out anew what ends an episode when another is assigned."""
-        return self._updates_done
-
-    @update_done.setter
-    def update_done(self, update_done: bool) -> None:
-        self._updates_done = update_done
-        if self._container is not None:
-            self._container._heed(self)  # a batch goes on with the rows that it has bound the env to
-            self._container._changed()
-
     def _place(self, key: NestedKey) -> Key:
         """Where ``key`` stands."""
         path = as_path(key)
@@ -175,7 +163,7 @@ class StepCounter(Transform):
 
     def _flags(self) -> list[Key]:
         flag = self._place(self.truncated_key)
-        return [flag, (*flag[:-1], "done")] if self._updates_done else [flag]
+        return [flag, (*flag[:-1], "done")] if self.update_done else [flag]
 
     # -- a finished rollout ---------------------------------------------------------------------------------------
 

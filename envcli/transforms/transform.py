@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDictBase
 
-from envcli.errors import TransformError
+from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_keys, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import is_passing
@@ -23,7 +23,10 @@ from envcli.transforms.hooks import SHORTCUTS, keeps_values, overtaken
 from envcli.transforms.inside import Inside
 from envcli.transforms.overriding import is_written_for, noted, writer
 
-__all__ = ["Transform"]
+__all__ = ["KEYS", "Transform"]
+
+KEYS = ("in_keys", "out_keys", "in_keys_inv", "out_keys_inv")
+"""The attributes of a transform that name entries."""
 
 
 class Transform(torch.nn.Module):
@@ -64,6 +67,10 @@ class Transform(torch.nn.Module):
     _inverse_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
     _onwards: Callable[[torch.Tensor], torch.Tensor]  # what the row hooks do to a value, both ways
     _inwards: Callable[[torch.Tensor], torch.Tensor]
+    in_keys: list[NestedKey]
+    out_keys: list[NestedKey]
+    in_keys_inv: list[NestedKey]
+    out_keys_inv: list[NestedKey]
     _container: Any  # the Compose or TransformedEnv that holds this; a floor above
 
     def __init__(
@@ -74,10 +81,12 @@ class Transform(torch.nn.Module):
         out_keys_inv: Sequence[NestedKey] | None = None,
     ) -> None:
         super().__init__()
-        self.in_keys = as_keys(in_keys)
-        self.out_keys = list(self.in_keys) if out_keys is None else as_keys(out_keys)
-        self.in_keys_inv = as_keys(in_keys_inv)
-        self.out_keys_inv = list(self.in_keys_inv) if out_keys_inv is None else as_keys(out_keys_inv)
+        self._take_keys(
+            in_keys=(shown := as_keys(in_keys)),
+            out_keys=list(shown) if out_keys is None else as_keys(out_keys),
+            in_keys_inv=(taken := as_keys(in_keys_inv)),
+            out_keys_inv=list(taken) if out_keys_inv is None else as_keys(out_keys_inv),
+        )
         self._of_rows: set[str] = set()
         self._hold(None)
         if len(self.in_keys_inv) != len(self.out_keys_inv):
@@ -207,6 +216,13 @@ class Transform(torch.nn.Module):
 
     def _meets(self, before: EnvSpecs) -> None:
         """Look at the env before, when the chain is built; the methods that change specs are called next."""
+
+    def _take_keys(self, **keys: list[NestedKey]) -> None:
+        """Have these keys, ``in_keys`` and so on; for a transform itself, who else sets them is heeded."""
+        self.__dict__.update(keys)
+
+    def _keys_given(self, name: str) -> None:
+        """Somebody has set the keys ``name``: one that would have found them itself takes those from now on."""
 
     def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
         """The entries that the env before must show, and those that it must take."""
@@ -367,13 +383,31 @@ class Transform(torch.nn.Module):
         self._hold(container)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As any module's; what a constructor was given counts anew from the next step on, also in rows bound before.
+        """As any module's; what a constructor was given counts anew from the next step on, in specs and in rows.
+
+        Raises TransformError where it does not fit the env that this is part of; all stays as it was then.
 
         Other attributes are the transform's own affair: it may set them at every step, at no more cost than this.
         """
+        if name in KEYS:
+            self._take_keys(**{name: as_keys(value)})
+            self._keys_given(name)  # an env looks at them before it does anything else
+            return
+        if name[0] == "_" or self.__dict__.get("_container") is None or name not in _given(type(self), "__init__"):
+            super().__setattr__(name, value)
+            return
+        before: Any = getattr(self, name, None)
         super().__setattr__(name, value)
-        if name[0] != "_" and self.__dict__.get("_container") is not None and name in _given(type(self), "__init__"):
+        try:
             self._container._heed(self)
+        except EnvcliError:  # it does not fit the env, which must stay usable
+            super().__setattr__(name, before)
+            raise
+
+    def _set_silently(self, **attributes: Any) -> None:
+        """Set several attributes that belong together; who sets them tells the env."""
+        for name, value in attributes.items():
+            super().__setattr__(name, value)
 
     def _hold(self, container: Any) -> None:
         # Past torch's __setattr__: a Compose would become a submodule of its own transforms, and `to` would never end.

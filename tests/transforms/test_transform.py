@@ -17,18 +17,23 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.testing import check_env_specs
 from envcli.testing.requirements import require_equal
-from envcli.testing.toys import CountingEnv, NestedEnv
+from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transforms.action_scaling import ActionScaling
+from envcli.transforms.cat_frames import CatFrames
 from envcli.transforms.cat_tensors import CatTensors
 from envcli.transforms.clip import ClipTransform
 from envcli.transforms.compose import Compose
+from envcli.transforms.init_tracker import InitTracker
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.rename import RenameTransform
+from envcli.transforms.resize import Resize
 from envcli.transforms.reward_clipping import RewardClipping
 from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.to_tensor_image import ToTensorImage
 from envcli.transforms.transform import Transform
+from tests.transforms.image_toy import FramesEnv
 
 
 class Pair(Transform):
@@ -306,6 +311,70 @@ def test_what_is_set_between_two_steps_counts_in_the_next(make: Any, name: str, 
             return env.step_and_maybe_reset(td.set("action", act))[0]["next"].clone()
 
     require_equal(stepped(before=False), stepped(before=True), name)
+
+
+def frames() -> Env:
+    return TransformedEnv(FramesEnv(9), ToTensorImage(from_int=False))
+
+
+RESPECIFIED = [
+    (lambda: CountingEnv(9), lambda: ObservationNorm(0.0, 2.0, ["observation"]), "in_keys", ["start"]),
+    (lambda: CountingEnv(9), lambda: RewardScaling(0.0, 10.0), "out_keys", ["more"]),
+    (lambda: CountingEnv(9), lambda: ObservationNorm(0.0, 2.0, ["observation"]), "out_keys", ["normed"]),
+    (lambda: CountingEnv(9), lambda: CatTensors(out_key="all", del_keys=False), "in_keys", ["observation"]),
+    (lambda: CountingEnv(9), lambda: ClipTransform(["observation"], low=0, high=1.5), "high", 5.0),
+    (lambda: CountingEnv(9), lambda: StepCounter(), "step_count_key", "t"),
+    (lambda: CountingEnv(9), lambda: StepCounter(4), "truncated_key", "late"),
+    (lambda: CountingEnv(9), lambda: RewardSum(), "out_keys", ["total"]),
+    (lambda: StatelessEnv(9.0), lambda: StepCounter(), "max_steps", 2),
+    (frames, lambda: Resize(8, 8), "w", 4),
+    (frames, lambda: CatFrames(4, dim=-3), "N", 2),
+]
+
+
+@pytest.mark.parametrize(("env", "make", "name", "value"), RESPECIFIED)
+def test_specs_and_rows_follow_what_is_set(env: Any, make: Any, name: str, value: Any) -> None:
+    set_late = TransformedEnv(env()).append_transform(make())
+    set_late.rollout(2)
+    set_late.step(set_late.rand_action(set_late.reset()))
+    setattr(set_late.transform[-1], name, value)
+    transform = make()
+    setattr(transform, name, value)
+    set_early = TransformedEnv(env()).append_transform(transform)
+    assert set_late.specs == set_early.specs
+    check_env_specs(set_late)
+    for each in (set_early, set_late):
+        each.set_seed(0)
+        torch.manual_seed(0)
+    made = set_early.rollout(5)
+    torch.manual_seed(0)
+    require_equal(set_late.rollout(5), made, name)
+
+
+def test_a_list_of_keys_may_be_changed_in_place() -> None:
+    env = TransformedEnv(CountingEnv(9), ObservationNorm(0.0, 0.5, ["observation"], standard_normal=True))
+    env.rollout(2)
+    env.transform.out_keys[0] = "normed"
+    assert env.rollout(3)["normed"].flatten().tolist() == [0, 2, 4]
+    assert env.rollout(3)["observation"].flatten().tolist() == [0, 1, 2]
+
+
+def test_keys_that_are_not_there_are_refused_when_they_are_set_late() -> None:
+    env = TransformedEnv(CountingEnv(9), RewardScaling(0.0, 10.0))
+    env.rollout(2)
+    env.transform.in_keys = ["foo"]
+    with pytest.raises(TransformError, match=r"RewardScaling: in_keys \['foo'\] are not there"):
+        env.rollout(2)
+    env.transform.in_keys = ["reward"]
+    assert (env.rollout(2)["next", "reward"].abs() <= 10).all()
+
+
+def test_keys_that_follow_from_something_else_cannot_be_set() -> None:
+    env = TransformedEnv(CountingEnv(9), InitTracker())
+    env.transform.out_keys = ["begun"]
+    with pytest.raises(TransformError, match="InitTracker: its keys follow from its other arguments"):
+        env.rollout(2)
+    assert "is_init" in env.rollout(2)
 
 
 class Restless(RewardScaling):
