@@ -182,7 +182,7 @@ class Env(SteppedEnv):
     def _goes_by_steps(self, tensordict: TensorDictBase | None) -> bool:
         """Must a rollout that begins from ``tensordict`` call ``step``, and not make rows?"""
         foreign = tensordict is not None and self._is_foreign(tensordict)
-        return foreign or is_overridden(type(self), "step") or is_overridden(type(self), "reset")
+        return foreign or is_overridden(self, "step") or is_overridden(self, "reset")
 
     # -- the whole ------------------------------------------------------------------------------------------------
 

@@ -56,9 +56,13 @@ def _methods(kind: type) -> dict[str, list[str]]:
     return methods
 
 
-def is_overridden(kind: type[Any], name: str) -> bool:
-    """Has ``kind`` a method ``name`` that is not ours?"""
-    return not _is_ours(getattr(kind, name))
+def is_overridden(env: Any, name: str) -> bool:
+    """Has ``env``, or a class of it that is not ours, a method ``name`` of its own?
+
+    Where it was written says nothing: a function that ``functools.wraps`` has made says that it is what it wraps.
+    """
+    holder = next(above for above in type(env).__mro__ if name in vars(above))
+    return name in vars(env) or not _is_ours(holder)
 
 
 def _is_ours(written: Any) -> bool:

@@ -245,7 +245,7 @@ class SteppedEnv(RowEnv, ABC):
     @cached_property
     def _front(self) -> Front:
         alone = ("step", "reset", "maybe_reset", "any_done", "step_mdp")  # what step_and_maybe_reset is made of
-        return Front(self, bool(self.batch_size) and not any(is_overridden(type(self), name) for name in alone))
+        return Front(self, bool(self.batch_size) and not any(is_overridden(self, name) for name in alone))
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy stands where the env does, without the rows that it was bound to."""
@@ -264,7 +264,7 @@ class SteppedEnv(RowEnv, ABC):
     @property
     def _draws_itself(self) -> bool:
         """Has somebody written another ``rand_action``?"""
-        return is_overridden(type(self), "rand_action")
+        return is_overridden(self, "rand_action")
 
     def _set_attribute(self, name: str, value: Any) -> None:
         """Set the attribute ``name`` where ``env.name`` finds it."""

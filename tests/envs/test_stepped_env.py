@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv
 from envcli.batch.serial_env import SerialEnv
@@ -191,3 +193,35 @@ def test_a_simulator_that_fails_to_close_is_not_asked_twice() -> None:
     with pytest.raises(OSError, match="does not close"):
         env.close()
     env.close()
+
+
+def penalised(step: Callable[..., TensorDictBase]) -> Callable[..., TensorDictBase]:
+    @functools.wraps(step)
+    def stepped(*args: Any) -> TensorDictBase:
+        result = step(*args)
+        result["next", "reward"] -= 10
+        return result
+
+    return stepped
+
+
+def test_a_step_that_wraps_ours_is_called_by_rollouts() -> None:
+    class Penalised(GymEnv):
+        step = penalised(GymEnv.step)
+
+    env = Penalised("CartPole-v1")
+    assert env.rand_step(env.reset())["next", "reward"].item() == -9
+    assert env.rollout(1)["next", "reward"].item() == -9
+    patched = GymEnv("CartPole-v1")
+    patched.step = penalised(patched.step)  # type: ignore[method-assign]
+    assert patched.rollout(1)["next", "reward"].item() == -9
+    assert GymEnv("CartPole-v1").rollout(1)["next", "reward"].item() == 1
+
+
+def test_random_actions_that_wrap_ours_are_those_of_rollouts() -> None:
+    class Still(GymEnv):
+        @functools.wraps(GymEnv.rand_action)
+        def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+            return super().rand_action(tensordict).set("action", torch.tensor([1, 0]))
+
+    assert (Still("CartPole-v1").rollout(9)["action"] == torch.tensor([1, 0])).all()
