@@ -110,6 +110,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "UnstartedError": "errors",
     "UnsqueezeTransform": "transforms.unsqueeze",
     "VecNorm": "transforms.vec_norm",
+    "VecNormV2": "transforms.vec_norm_v2",
     "as_dm_env": "adapters.doors",
     "as_gymnasium": "adapters.gymnasium_adapter",
     "as_gymnasium_vector": "adapters.gymnasium_vector_adapter",

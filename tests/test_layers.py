@@ -21,7 +21,7 @@ STOREYS = [
     ["envcli.folders", "envcli.vocabulary"],
     ["envcli.episodes", "envcli.exploration", "envcli.mdp", "envcli.specs", "envcli.terminal"],
     ["envcli.memory"],
-    ["envcli.dynamics", "envcli.rows", "envcli.shards"],
+    ["envcli.dynamics", "envcli.moments", "envcli.rows", "envcli.shards"],
     ["envcli.frames", "envcli.gym"],
     ["envcli.dm", "envcli.exports", "envcli.films", "envcli.recorders", "envcli.stateless", "envcli.transforms"],
     ["envcli.envs"],

@@ -10,8 +10,8 @@ from envcli.envs.env import Env
 from envcli.errors import EnvError
 from envcli.memory.shared_lock import SharedLock
 from envcli.memory.shared_memory import mapped, open_mapped
+from envcli.transforms.running_norm import RunningNorm
 from envcli.transforms.transform import Transform
-from envcli.transforms.vec_norm import VecNorm
 
 __all__ = ["EnvCreator"]
 
@@ -19,10 +19,10 @@ __all__ = ["EnvCreator"]
 class EnvCreator:
     """Calls ``create_env_fn``, and gives every env it makes, in whatever process, the same running statistics.
 
-    One env is built at once, and closed again: what its ``VecNorm`` s keep moves to shared memory, and is what
-    ``state_dict()`` shows. Every update is made under a lock that is let go of when its holder dies. What counts: each
-    reset and each step of each env; three envs that make five steps each count 3 * (1 + 5) = 18. In which order
-    several workers update is not determined, and so neither are the last bits of what they show.
+    One env is built at once, and closed again: what its ``VecNorm`` s and ``VecNormV2`` s keep moves to shared memory,
+    and is what ``state_dict()`` shows. Every update is made under a lock that is let go of when its holder dies. What
+    counts: each reset and each step of each env; three envs that make five steps each count 3 * (1 + 5) = 18. In which
+    order several workers update is not determined, and so neither are the last bits of what they show.
 
     Args:
         create_env_fn: makes an env, alike each time.
@@ -50,7 +50,7 @@ class EnvCreator:
         self._lock = SharedLock()
         self._first = self.create_env_fn(**self.create_env_kwargs)
         norms = list(_norms(self._first)) if share_memory else []
-        self._shared = [norm.shared_sums() for norm in norms]
+        self._shared = [norm.shared_statistics() for norm in norms]
         for norm in norms:
             norm.lock = self._lock
         self._first.close()
@@ -94,6 +94,6 @@ class EnvCreator:
         self._shared = [{name: open_mapped(source) for name, source in sums.items()} for sums in state["_shared"]]
 
 
-def _norms(env: Env) -> Iterator[VecNorm]:
+def _norms(env: Env) -> Iterator[RunningNorm]:
     transforms: list[Transform] = env._chain() if isinstance(env, TransformedEnv) else []
-    yield from (transform for transform in transforms if isinstance(transform, VecNorm))
+    yield from (transform for transform in transforms if isinstance(transform, RunningNorm))

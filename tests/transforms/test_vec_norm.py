@@ -183,7 +183,7 @@ def test_the_lock_is_held_and_let_go_of() -> None:
     norm = VecNorm(["x"], lock=lock)  # type: ignore[arg-type]  # all that is needed of one
     norm(TensorDict({"x": torch.zeros(2, 3)}, [2]))
     assert (lock.taken, lock.held) == (1, 0)
-    norm._sums["x"].update = None  # type: ignore[method-assign,assignment]  # fails when it is called
+    norm._statistics["x"].update = None  # type: ignore[method-assign,assignment]  # fails when it is called
     with pytest.raises(TypeError):
         norm(TensorDict({"x": torch.zeros(2, 3)}, [2]))
     assert (lock.taken, lock.held) == (2, 0)
@@ -196,14 +196,14 @@ def test_copies_and_pickles_have_sums_of_their_own() -> None:
     env.rollout(3)
     for other in (env.transform.clone(), pickle.loads(pickle.dumps(env.transform.clone()))):
         assert (other.loc == env.transform.loc).all()
-        other._sums["observation"].tensors["count"].fill_(0)
+        other._statistics["observation"].tensors["count"].fill_(0)
     assert env.transform.state_dict()["_extra_state"]["td"]["observation_count"] > 0
 
 
 def test_shapes_say_what_is_averaged_over() -> None:
     env = TransformedEnv(NestedEnv(9, [2]), VecNorm([("agent", "observation")], shapes=[[]]))
     env.rollout(2)
-    assert env.transform._sums["agent", "observation"].shape == ()
+    assert env.transform._statistics["agent", "observation"].shape == ()
     assert list(env.transform.state_dict()["_extra_state"]["td"]) == [
         f"agent.observation_{p}" for p in ("sum", "ssq", "count")
     ]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from envcli.memory.shared_memory import mapped
-from envcli.transforms.running_sums import RunningSums
+from envcli.moments.running_sums import RunningSums
 
 
 def test_weights_written_out() -> None:
