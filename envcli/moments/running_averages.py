@@ -32,7 +32,7 @@ class RunningAverages(RunningStatistics):
 
     def __init__(self, shape: torch.Size, batch: torch.Size = _NO_BATCH) -> None:
         each = torch.Size([*batch, *[1] * len(shape)]) if batch else _NO_BATCH
-        loc, var = (torch.zeros(*batch, *shape, dtype=torch.float64) for _ in range(2))
+        loc, var = (torch.zeros([*batch, *shape], dtype=torch.float64) for _ in range(2))
         super().__init__(shape, {"loc": loc, "var": var, "count": torch.zeros(each, dtype=torch.int64)}, batch)
 
     def update(self, values: Array, decay: float, where: Any = ...) -> None:  # Any: an index of numpy

@@ -77,7 +77,8 @@ class RunningStatistics(ABC):
             return
         self._place = SharedMemory()  # kept: who maps the tensors later finds them by it
         for part, tensor in self.tensors.items():
-            self.tensors[part] = self._place((part,), tuple(tensor.shape), tensor.dtype).copy_(tensor)
+            rows = self._place((part,), (1, *tensor.shape), tensor.dtype)
+            self.tensors[part] = rows[0].copy_(tensor)
         self._view()
 
     def adopt(self, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -35,7 +35,7 @@ class VecNormV2(RunningNorm, Stated):
 
     ``state_dict()["_extra_state"]`` holds the averages themselves, under TorchRL's names (``"loc.-|-.observation"``,
     ``"var.-|-.observation"``, ``"count.-|-.observation"``; ``var`` is of squares) but in float64: changing them in
-    place changes the transform. TorchRL's state is loaded too.
+    place changes the transform. TorchRL's state is loaded too; its own takes ours once that is made float32.
 
     On a TensorDict ``[*lead]`` all of it is one update: the root's entry, or else that under ``"next"``; then both are
     normalised. (TorchRL's works in an env only.) Where every env has averages of its own, ``lead`` is that of the first
@@ -77,8 +77,8 @@ class VecNormV2(RunningNorm, Stated):
     ) -> None:
         if not stateful:
             raise ConfigError(
-                f"stateful: found {stateful}, expected true: those of false travel in TensorDicts, and a reset drops them. "
-                "Leave it out, and keep state_dict()"
+                f"stateful: found {stateful}, expected true: the averages of false travel in TensorDicts, and a reset "
+                "drops them. Leave it out, and keep state_dict()"
             )
         given = {} if shared_data is None else _flat(shared_data)
         super().__init__(in_keys, out_keys, lock, decay, eps, shared, given)
