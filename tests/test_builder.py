@@ -279,16 +279,18 @@ def test_envs_that_do_not_fit_are_named() -> None:
         build(cfg)
 
 
+@pytest.mark.parametrize("kind", ["vec_norm", "vec_norm_v2"])
 @pytest.mark.parametrize("several", [False, True])
-def test_shared_statistics_are_one_set(several: bool) -> None:
-    norm = {"type": "vec_norm", "decay": 1.0, "shared": True}
+def test_shared_statistics_are_one_set(several: bool, kind: str) -> None:
+    norm = {"type": kind, "decay": 1.0, "shared": True}
     cfg = {**(different(5, 10, 15) if several else PENDULUM), "parallel": THREE}
     for node in [cfg, *cfg.get("envs", {}).values()]:
         node["transforms"] = {"norm": norm}
     with build(cfg) as env:
         env.rollout(5)
-        states = env.state_dict().values()
-        counts = [value["td"]["observation_count"].item() for state in states for value in state.values()]
+        states = [state["transforms.0._extra_state"] for state in env.state_dict().values()]
+    sums = kind == "vec_norm"
+    counts = [state["td"]["observation_count"] if sums else state["count.-|-.observation"] for state in states]
     assert counts == [18, 18, 18]
 
 

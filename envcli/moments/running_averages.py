@@ -43,9 +43,9 @@ class RunningAverages(RunningStatistics):
         values = values.astype(np.float64)
         self._count[where] += n
         weight = n / self._count[where] if decay == 1 else -math.expm1(n * math.log(decay))
-        self._first[where] += weight * ((values[0] if n == 1 else values.mean(0)) - self._first[where])
+        self._first[where] += weight * ((values[0] if n == 1 else values.sum(0) / n) - self._first[where])
         values *= values
-        self._second[where] += weight * ((values[0] if n == 1 else values.mean(0)) - self._second[where])
+        self._second[where] += weight * ((values[0] if n == 1 else values.sum(0) / n) - self._second[where])
 
     def _weight(self, decay: float) -> Any:  # Any: a float, or an array [*batch, 1, ...] of them
         if self._count.ndim:

@@ -186,12 +186,12 @@ class RunningNorm(Transform, ABC):
         return True
 
     def _moments(self, which: int) -> TensorDict:
-        batch = next((statistics.batch for statistics in self._statistics.values()), torch.Size())
+        batches = {statistics.batch for statistics in self._statistics.values()}
         moments = {
             key: torch.from_numpy(statistics.moments(self._least, self.decay)[which]).to(self._dtypes[key])
             for key, statistics in self._statistics.items()
         }
-        return TensorDict(moments, batch)
+        return TensorDict(moments, batches.pop() if len(batches) == 1 else torch.Size())
 
     def to_observation_norm(self) -> Transform:
         """What this one does now, and does not learn further: an ``ObservationNorm``, or several in a ``Compose``."""
@@ -251,11 +251,13 @@ class RunningNorm(Transform, ABC):
             return
         if not statistics.batch:
             statistics.update(values.reshape(-1, *statistics.shape), self.decay)
-        elif where is None:
+        elif where is not None:
+            statistics.update(values[None], self.decay, where)
+        elif values.ndim == len(statistics.batch) + len(statistics.shape):
+            statistics.update(values[None], self.decay)
+        else:
             apart = values.reshape(*statistics.batch, -1, *statistics.shape)
             statistics.update(np.moveaxis(apart, len(statistics.batch), 0), self.decay)
-        else:
-            statistics.update(values[None], self.decay, where)
 
     def _alone(self) -> AbstractContextManager[Any]:
         """While it lasts, no other process changes the statistics."""

@@ -59,6 +59,16 @@ def test_shared_and_adopted_memory_is_what_is_written(kind: Kind) -> None:
 
 
 @kinds
+def test_numbers_without_dimensions_are_shared_too(kind: Kind) -> None:
+    one, other = kind(torch.Size([])), kind(torch.Size([]))
+    one.update(np.array([2.0]), 1.0)
+    one.share()
+    other.adopt(one.tensors)
+    other.update(np.array([4.0]), 1.0)
+    assert one.moments(1e-9)[0].item() == 3
+
+
+@kinds
 def test_of_nothing_and_of_one_value(kind: Kind) -> None:
     statistics = kind(torch.Size([1]))
     for decay in (1.0, 0.5):

@@ -19,6 +19,7 @@ from envcli.transforms.target_return import TargetReturn
 from envcli.transforms.tensordict_primer import TensorDictPrimer
 from envcli.transforms.transform import Transform
 from envcli.transforms.vec_norm import VecNorm
+from envcli.transforms.vec_norm_v2 import VecNormV2
 
 
 class Adding(EnvBase):
@@ -52,6 +53,13 @@ def frozen_norm() -> VecNorm:
     return norm.freeze()
 
 
+def frozen_averages() -> VecNormV2:
+    norm = VecNormV2(["x"], ["normal"])
+    for value in torch.arange(20.0).view(10, 2):
+        norm(TensorDict({"x": value}))
+    return norm.freeze()
+
+
 def both() -> TensorDict:
     return TensorDict({"hidden": torch.full((3,), 2.0)})
 
@@ -65,6 +73,7 @@ TRANSFORMS: list[Callable[[], Transform]] = [
     lambda: TensorDictPrimer(hidden=Unbounded(3), default_value=both, single_default_value=True),
     lambda: CatTensors(["x"], "vector", del_keys=False),
     frozen_norm,
+    frozen_averages,
 ]
 
 

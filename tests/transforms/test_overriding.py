@@ -55,6 +55,7 @@ from envcli.transforms.to_tensor_image import ToTensorImage
 from envcli.transforms.transform import Transform
 from envcli.transforms.unsqueeze import UnsqueezeTransform
 from envcli.transforms.vec_norm import VecNorm
+from envcli.transforms.vec_norm_v2 import VecNormV2
 from tests.transforms.image_toy import FramesEnv
 
 Make = Callable[[type[Any]], Transform]  # Any: the class under test, or a subclass
@@ -332,6 +333,8 @@ SPOKEN: list[tuple[type[Transform], Make]] = [
     (SelectTransform, lambda kind: kind("observation")),
     (FiniteTensorDictCheck, lambda kind: kind()),
     (VecNorm, lambda kind: kind(["observation", "reward"])),
+    (VecNormV2, lambda kind: kind(["observation", "reward"])),
+    (VecNormV2, lambda kind: kind(["observation", "reward"], reduce_batch_dims=True)),
     (ActionScaling, lambda kind: kind()),
 ]
 
