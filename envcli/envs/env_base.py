@@ -39,7 +39,8 @@ class EnvBase(Env):
         batch_size: ``[*batch]``, how many envs this is in one.
         run_type_checks: compare every value with its spec (slow).
         allow_done_after_reset: an env may be done as soon as it was reset.
-        spec_locked: what ``is_spec_locked`` is, for TorchRL's sake; specs can be assigned at any time here.
+        spec_locked: lock the specs once there are rows: a change in place, which nobody would notice, is refused then.
+            Others can be assigned at any time.
 
     Raises:
         TypeError: a subclass has something of its own by the name of a private method of an env. (In TorchRL such an

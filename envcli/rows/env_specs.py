@@ -20,8 +20,12 @@ __all__ = ["FAMILIES", "EnvSpecs", "leaf_specs"]
 FAMILIES = ("observation", "action", "reward", "done", "state")
 
 _A_COPY = (
-    "this is a copy of what the env says, in which it would be lost (TorchRL writes through it). "
+    "this is a copy, and changing it would not change the env (TorchRL writes through it). "
     "Cure: assign a spec: env.action_spec = ..., env.full_done_spec = ..., or one of the others."
+)
+_IN_USE = (
+    "the env is laid out by these specs. Cure: assign another one, env.observation_spec = spec.clone().set(...) or the "
+    "like; or unlock them: env.set_spec_lock_(False)."
 )
 
 
@@ -51,9 +55,9 @@ class EnvSpecs(EnvShape):
     assigned are completed, in each group: ``done`` without ``terminated`` gets it, and the other way round, and where
     there is none both are made.
 
-    Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. A
-    composite that is changed in place is not noticed. TorchRL's ``env.input_spec[...] = spec`` is an error here: what
-    is gathered from the five is a copy, and locked.
+    Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. Once
+    there are rows the composites are locked, so that they cannot be changed in place. TorchRL's
+    ``env.input_spec[...] = spec`` is an error here: what is gathered from the five is a copy, and locked.
 
     Raises:
         ConfigError: there is no such device here.
@@ -190,12 +194,23 @@ class EnvSpecs(EnvShape):
     state_spec_unbatched = _Unbatched()
 
     is_spec_locked = True
-    """What ``set_spec_lock_`` has set. It changes nothing: specs can be assigned at any time, and views are copies."""
+    """Are specs locked once there are rows? Others can be assigned at any time."""
 
     def set_spec_lock_(self, mode: bool = True) -> Self:
-        """Set ``is_spec_locked``, for TorchRL's sake. Returns the object itself."""
+        """Unlock the specs, to change them in place, or lock them again: then the changes count.
+
+        Returns the object itself.
+        """
         self.is_spec_locked = mode
+        for family in FAMILIES:
+            self._spec(family)._set_lock(_IN_USE if mode else "", True)
+        self._specs_changed()
         return self
+
+    def _lock_specs(self) -> None:
+        """Rows have been laid out by them: nobody may change them unnoticed."""
+        for family in FAMILIES if self.is_spec_locked else ():
+            self._spec(family)._set_lock(_IN_USE, True)
 
     def cardinality(self, tensordict: object = None) -> float:
         """How many actions there are; ``tensordict``, from which an env of TorchRL's may see that, is ignored."""

@@ -143,6 +143,7 @@ class RowEnv(EnvSpecs, ABC):
         """Bind to ``buffer`` unless that is where we are bound already."""
         if not self._is_attached(buffer):
             self.__dict__.pop("_is_done", None)  # it holds the old rows
+            self._lock_specs()
             buffer.parts = self._group_parts()
             before = set(self.__dict__)
             self._bind(buffer)

@@ -229,12 +229,15 @@ def test_an_env_may_be_written_with_the_specs_of_a_single_one() -> None:
     check_env_specs(Written())
 
 
-def test_the_lock_of_specs_is_a_word_and_no_more(env: Any) -> None:
+def test_specs_are_locked_once_there_are_rows(env: Any) -> None:
     assert env.is_spec_locked
-    assert env.set_spec_lock_(False) is env
-    assert not env.is_spec_locked
-    env.is_spec_locked = True
+    env.rollout(2)
+    with pytest.raises(SpecError, match=r"'more' cannot be changed: the env is laid out by these specs\. Cure: assign"):
+        env.full_action_spec["more"] = Unbounded([*env.batch_size, 1])
     env.full_reward_spec = env.full_reward_spec.clone()
+    env.rollout(2)
+    assert env.full_reward_spec.is_locked
+    assert not env.full_reward_spec.clone().is_locked
 
 
 def test_cardinality() -> None:

@@ -412,3 +412,16 @@ def test_other_private_names_and_hooks_are_the_authors() -> None:
     env = Free()
     assert env.rollout(3).shape == (3,)
     assert (env._rows_seen, env._queue, env._state) == (3, 3, {"a": 1})
+
+
+def test_specs_that_were_unlocked_count_when_they_are_locked_again() -> None:
+    env = Own()
+    env.rollout(2)
+    assert env.set_spec_lock_(False) is env
+    assert not env.is_spec_locked
+    env.observation_spec["more"] = Unbounded([1])
+    env.set_spec_lock_()
+    with pytest.raises(SpecError, match="more"):
+        env.rollout(2)
+    env.set_spec_lock_(False).observation_spec.pop("more")
+    assert env.set_spec_lock_().rollout(2).shape == (2,)
