@@ -100,6 +100,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "Timer": "transforms.timer",
     "ToTensorImage": "transforms.to_tensor_image",
     "TorchEnv": "backends.torch",
+    "TrajCounter": "transforms.traj_counter",
     "Transform": "transforms.transform",
     "TransformError": "errors",
     "TransformedEnv": "chain.transformed_env",

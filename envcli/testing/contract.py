@@ -13,7 +13,7 @@ from tensordict import TensorDictBase
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ContractError
 from envcli.testing.promises import PROMISES, Promise, rollouts_begin_there
-from envcli.testing.trials import learnt
+from envcli.testing.trials import learnt, started
 
 __all__ = ["EnvContract", "Finding", "check_env", "check_env_specs"]
 
@@ -149,11 +149,10 @@ class EnvContract:
     def test_two_envs_share_nothing(self) -> None:
         """Stepping one does not move the other."""
         with self.make_env() as one, self.make_env() as other, torch.random.fork_rng():
-            runs = []
+            runs, known = [], learnt(one)
             for disturbed in (False, True):
                 torch.manual_seed(0)
-                one.set_seed(1)
-                state, action = one.reset(), one.rand_action()
+                state, action = started(one, known, seed=1), one.rand_action()
                 if disturbed:
                     other.set_seed(2)
                     other.rollout(3)

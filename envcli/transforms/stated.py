@@ -6,8 +6,6 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
-
 from envcli.errors import EnvcliError
 from envcli.transforms.transform import Transform
 
@@ -24,11 +22,11 @@ class Stated(Transform, ABC):
     _stated: ClassVar[tuple[str, ...]] = ()
     """Names in ``state_dict``; one that ends in ``_`` stands for all that begin so."""
 
-    def _state(self) -> dict[str, torch.Tensor]:
+    def _state(self) -> dict[str, Any]:  # Any: tensors, or plain numbers where TorchRL keeps such
         """These entries as they are now, those that there are."""
         return {}
 
-    def _take_state(self, state: Mapping[str, torch.Tensor]) -> None:
+    def _take_state(self, state: Mapping[str, Any]) -> None:
         """Take these entries. An EnvcliError or a RuntimeError says that they do not fit."""
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:  # Any: torch's own hook
