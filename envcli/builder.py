@@ -136,7 +136,8 @@ def _parts(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _own_names(part: Mapping[str, Any]) -> Iterator[str]:
     """Where ``module:Name`` may stand in what an env is built from."""
     yield str(part["backend"].get("name"))
-    yield from (str(node.get("type")) for node in (part.get("transforms") or {}).values() if node)
+    for node in (part.get("transforms") or {}).values():
+        yield from (str((node or {}).get(key)) for key in ("type", "stop", "fn", "inv_fn"))
 
 
 def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:

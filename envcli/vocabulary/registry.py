@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from envcli.errors import ConfigError, EnvcliError, MissingDependency, TransformError, UnknownName, nearest
 from envcli.installed import extensions
@@ -30,6 +30,7 @@ __all__ = [
     "call",
     "construct",
     "find",
+    "function_of",
     "imported",
     "listed",
     "members",
@@ -230,6 +231,17 @@ def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
     if new:
         log.info("allow_imports: imported %s from %s", module, getattr(found, "__file__", None) or "Python itself")
     return found
+
+
+def function_of(name: str, where: str, allow_imports: bool) -> Callable[..., Any]:
+    """The function behind ``module:name``, see :func:`imported`. Raises `ConfigError` where there is none."""
+    module, _, wanted = name.partition(":")
+    if not (module and wanted):
+        raise ConfigError(f"{where}: found {name!r}, expected module:function, such as my_rules:{wanted or 'my_rule'}.")
+    found = getattr(imported(name, where, allow_imports), wanted, None)
+    if not callable(found):
+        raise ConfigError(f"{where}: found {name!r}, but {module} has no function {wanted!r}.")
+    return cast("Callable[..., Any]", found)
 
 
 def say_imported_elsewhere(names: Iterable[str]) -> None:

@@ -33,9 +33,17 @@ for images in (
 NEEDS["transforms", "action_discretizer"] = NEEDS["transforms", "action_scaling"] = ["env=pendulum"]
 NEEDS["transforms", "flatten_action"] = ["env=pendulum", "transforms.flatten_action.first_dim=-1"]
 NEEDS["transforms", "module_transform"] = ["transforms.module_transform.module=net.pt"]
+NEEDS["transforms", "terminate"] = ["transforms.terminate.stop=my_rules:reached"]
+NEEDS["transforms", "unary"] = [f"transforms.unary.{name}=[observation]" for name in ("in_keys", "out_keys")]
+NEEDS["transforms", "unary"] += ["transforms.unary.fn=my_rules:doubled"]
+NEEDS["transforms", "stack"] = ["transforms.stack.in_keys=[observation,observation]", "transforms.stack.out_key=both"]
 REFUSED = {
     "action_mask": "'action_mask'. are not there",
     "module_transform": "no file /.*/net.pt",
+    "random_truncation": r"no count 'step_count'. Put StepCounter\(\) before it",
+    "stack": "in_keys name an entry twice",
+    "terminate": "transforms.terminate.stop: 'my_rules:reached' would import code of its own",
+    "unary": "transforms.unary.fn: 'my_rules:doubled' would import code of its own",
 }  # by every env that is here
 NEEDS["transforms", "unsqueeze"] = ["transforms.unsqueeze.in_keys=[observation]"]
 NEEDS["transforms", "cat_frames"] = ["env=pong", "transforms.cat_frames.dim=-1"]
