@@ -106,6 +106,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "Transform": "transforms.transform",
     "TransformError": "errors",
     "TransformedEnv": "chain.transformed_env",
+    "UnaryTransform": "transforms.unary",
     "Unbounded": "specs",
     "UnboundedContinuous": "specs",
     "UnboundedDiscrete": "specs",
