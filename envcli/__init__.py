@@ -92,6 +92,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "SpecError": "errors",
     "SpecIndexError": "errors",
     "SqueezeTransform": "transforms.squeeze",
+    "Stack": "transforms.stack",
     "StepCounter": "transforms.step_counter",
     "StoreError": "errors",
     "TargetReturn": "transforms.target_return",

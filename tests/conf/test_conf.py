@@ -41,7 +41,6 @@ REFUSED = {
     "action_mask": "'action_mask'. are not there",
     "module_transform": "no file /.*/net.pt",
     "random_truncation": r"no count 'step_count'. Put StepCounter\(\) before it",
-    "stack": "in_keys name an entry twice",
     "terminate": "transforms.terminate.stop: 'my_rules:reached' would import code of its own",
     "unary": "transforms.unary.fn: 'my_rules:doubled' would import code of its own",
 }  # by every env that is here
