@@ -64,6 +64,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "GymEnv": "backends.gym",
     "GymWrapper": "backends.gym",
     "InitTracker": "transforms.init_tracker",
+    "LineariseRewards": "transforms.linearise_rewards",
     "MissingDependency": "errors",
     "MissingRun": "errors",
     "ModuleTransform": "transforms.module_transform",
