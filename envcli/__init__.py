@@ -81,6 +81,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "RayEnv": "ray.ray_env",
     "RenameTransform": "transforms.rename",
     "Resize": "transforms.resize",
+    "Reward2GoTransform": "transforms.reward2_go",
     "RewardClipping": "transforms.reward_clipping",
     "RewardScaling": "transforms.reward_scaling",
     "RewardSum": "transforms.reward_sum",

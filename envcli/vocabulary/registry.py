@@ -53,7 +53,11 @@ FAMILIES = {  # folder -> the word for one of it, the suffix its classes may car
 
 _PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
 
-_NO_TYPES = {"callable_transform", "compose"}  # no YAML can write a function; several nodes are a Compose
+_NO_TYPES = {  # no YAML can write a function; several nodes are a Compose; this one is for what an env has made
+    "callable_transform",
+    "compose",
+    "reward2_go",
+}
 
 _ROOT = Path(__file__).parent.parent
 _CLASS = re.compile(r"^class (\w+)\((.*)\):", re.MULTILINE)
