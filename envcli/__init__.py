@@ -73,6 +73,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "MultiOneHot": "specs",
     "NoopResetEnv": "transforms.noop_reset_env",
     "ObservationNorm": "transforms.observation_norm",
+    "ObservationTransform": "transforms.observation_transform",
     "OneHot": "specs",
     "ParallelEnv": "batch.parallel_env",
     "Pendulum": "dynamics.pendulum",
@@ -131,12 +132,14 @@ _HOME = {  # public name -> the module of the package it lives in
     "from_dm_env": "backends.dm_control",
     "from_gymnasium": "backends.gym",
     "from_torchrl": "adapters.doors",
+    "gym_backend": "gym.gym_backend",
     "load_rollout": "shards.loading",
     "make_composite_from_td": "specs.of_tensordict",
     "make_env": "make",
     "next_seed": "seeding",
     "seed_chain": "seeding",
     "set_exploration_type": "exploration",
+    "set_gym_backend": "gym.gym_backend",
     "step_mdp": "mdp",
 }
 

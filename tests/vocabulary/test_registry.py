@@ -53,9 +53,9 @@ def test_every_member_is_found(family: str, name: str) -> None:
 
 def test_a_misspelt_type_gets_the_nearest() -> None:
     with pytest.raises(
-        UnknownName, match=r"no transform 'step_countr'. Did you mean 'step_counter'\? \(transforms.a.type\)"
+        UnknownName, match=r"no transform 'double_to_flot'. Did you mean 'double_to_float'\? \(transforms.a.type\)"
     ):
-        registry.construct("transforms", {"type": "step_countr"}, "transforms.a")
+        registry.construct("transforms", {"type": "double_to_flot"}, "transforms.a")
 
 
 def test_the_signature_is_the_schema() -> None:
