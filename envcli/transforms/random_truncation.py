@@ -88,8 +88,8 @@ class RandomTruncationTransform(Transform):
         found = [path for path in shown if path == given] or [path for path in shown if path[-1:] == given]
         if not found:
             raise TransformError(
-                f"RandomTruncationTransform: no count {self.step_count_key!r}. Put StepCounter() before it, and name "
-                "its step_count_key here if it has another one"
+                f"RandomTruncationTransform: no count {self.step_count_key!r}. Put StepCounter() before it, in "
+                "YAML transforms=[step_counter,random_truncation], and name its step_count_key here if it has another"
             )
         self._count = found[0]
         self._flags = [
