@@ -132,9 +132,7 @@ class RandomTruncationTransform(Transform):
         if not self._seeded:
             self._generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
             self._seeded = True
-        if self._horizons.shape != shape:
-            self._horizons = np.full(shape, self.max_horizon, dtype=np.int64)
-            self._episodes = np.zeros(shape, dtype=np.int64)
+        self._make_room(shape)
         mask: Any = ... if where is None else where
         before = self._episodes[mask]
         uniform = torch.rand(before.shape, generator=self._generator).numpy()
@@ -142,6 +140,12 @@ class RandomTruncationTransform(Transform):
         first, later = self._between(1, before.shape), self._between(self.min_horizon, before.shape)
         self._horizons[mask] = np.where(before == 0, first, np.where(cut, later, self.max_horizon))
         self._episodes[mask] = np.minimum(before + 1, 2)
+
+    def _make_room(self, shape: tuple[int, ...]) -> None:
+        """Horizons ``shape``: where no reset was seen yet, the most that there are."""
+        if self._horizons.shape != shape:
+            self._horizons = np.full(shape, self.max_horizon, dtype=np.int64)
+            self._episodes = np.zeros(shape, dtype=np.int64)
 
     def _between(self, low: int, shape: tuple[int, ...]) -> Array:
         drawn: Array = torch.randint(low, self.max_horizon + 1, shape, generator=self._generator).numpy()
@@ -153,6 +157,7 @@ class RandomTruncationTransform(Transform):
         count, raised = under_next(self._count), list(map(under_next, self._flags))
         self._counts, self._raised = outer.array(count), [outer.array(path) for path in raised]
         self._shape = _one_each(outer.batch_size, self._counts.ndim - 1)
+        self._make_room(self._shape)
         self._single = not outer.batch_size and self._counts.shape[1:] in ((), (1,))
         if self._single:
             self._number, self._raised_one = outer.flags(count), [outer.flags(path) for path in raised]

@@ -9,7 +9,9 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import ConfigError, TransformError
-from envcli.keys import Key, as_user_key
+from envcli.keys import Key, as_user_key, under_next
+from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.row_views import RowViews
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.transforms.transform import Transform
@@ -58,25 +60,43 @@ class TerminateTransform(Transform):
         self.stop, self.write_done = found, write_done
         self._terminated: list[Key] = [("terminated",)]
         self._done: list[Key] = [("done",)]
+        self._device: torch.device | None = None  # of the env that it is in
 
     def _meets(self, before: EnvSpecs) -> None:
         flags = leaf_specs(before.full_done_spec)
         self._terminated = [path for path in flags if path[-1] == "terminated"]
         self._done = [path for path in flags if path[-1] == "done"]
+        self._device = before.device
 
     def _roles(self) -> Roles:
         flags = set[Key]() if self.write_done else set(self._terminated)
         return Roles(ends=flags, apart=flags)
 
+    # -- rows -----------------------------------------------------------------------------------------------------
+
+    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
+        shown = [path for path in inner if path[0] == "next"]
+        self._views = RowViews(inner, shown, self._device, prefix=("next",), lasting=True)  # stop may keep what it sees
+        self._raised = [(path, outer[under_next(path)]) for path in self._flags()]
+
+    def _step_row(self, t: int) -> None:
+        said = self.stop(self._views(t))
+        for path, flags in self._raised:
+            flag = flags[t]
+            flag |= self._fitted(said, flag, path)
+
     # -- TensorDicts ----------------------------------------------------------------------------------------------
 
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
         said = self.stop(next_tensordict)
-        for path in [*self._terminated, *(self._done if self.write_done else [])]:
+        for path in self._flags():
             given = next_tensordict.get(path, None)
             if given is not None:
                 next_tensordict.set(path, given | self._fitted(said, given, path))
         return next_tensordict
+
+    def _flags(self) -> list[Key]:
+        return [*self._terminated, *(self._done if self.write_done else [])]
 
     def _fitted(self, said: Any, flag: torch.Tensor, path: Key) -> torch.Tensor:
         """``said`` in the shape of ``flag``."""

@@ -86,10 +86,13 @@ class TrajCounter(Stated):
         return {self._path, under_next(self._path)}
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        self._root, self._next = outer.array(self._path), outer.array(under_next(self._path))
+        self._root = outer.array(self._path)
+        single = not outer.batch_size and self._root.shape[1:] in ((), (1,))
+        rows = outer.flags if single else outer.array
+        self._before, self._after = rows(self._path), rows(under_next(self._path))
 
     def _step_row(self, t: int) -> None:
-        self._next[t] = self._root[t]
+        self._after[t] = self._before[t]
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         rows, mask = self._root[t, ...], ... if where is None else where

@@ -161,6 +161,13 @@ def test_a_partial_reset_draws_for_whom_it_names() -> None:
     assert after[1] == 9
 
 
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_before_any_reset_the_horizon_is_the_longest(batch: tuple[int, ...]) -> None:
+    env = truncated(StatelessEnv(99.0, batch), 1, 4)
+    begun = TransformedEnv(StatelessEnv(99.0, batch), StepCounter()).reset()
+    assert env.rollout(9, auto_reset=False, tensordict=begun).shape == (*batch, 4)
+
+
 def test_the_count_is_found_in_a_group() -> None:
     env = truncated(Team(99), 1, 4)
     data = env.rollout(12, break_when_any_done=False)["next", "agents"]

@@ -48,6 +48,26 @@ class TestTeam(EnvContract):
         return TransformedEnv(Team(9, (2,)), TerminateTransform(lambda td: td["agents", "seen"][:, 0, 0] >= 3))
 
 
+class TestByTensorDicts(EnvContract):
+    def make_env(self) -> Env:
+        class Asked(TerminateTransform):
+            def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+                return super()._step(tensordict, next_tensordict)
+
+        return TransformedEnv(CountingEnv([2, 9], [2]), Asked(third))
+
+
+def test_it_may_keep_what_it_sees() -> None:
+    kept: list[TensorDictBase] = []
+    env = TransformedEnv(CountingEnv(9), TerminateTransform(lambda td: kept.append(td) is not None))
+    data = env.rollout(3)
+    td = env.reset()
+    for _ in range(3):
+        td = env.step_mdp(env.rand_step(td))
+    assert [td["observation"].item() for td in kept] == [1, 2, 3, 1, 2, 3]
+    assert set(kept[0].keys()) == set(data["next"].keys())
+
+
 @pytest.mark.parametrize("write_done", [True, False])
 def test_the_episode_ends_there(write_done: bool) -> None:
     env = TransformedEnv(CountingEnv(9), TerminateTransform(third, write_done=write_done))
