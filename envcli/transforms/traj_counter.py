@@ -76,7 +76,7 @@ class TrajCounter(Stated):
         return self._with_number(state_spec)
 
     def _with_number(self, spec: Composite) -> Composite:
-        high = torch.iinfo(torch.int64).max
+        spec, high = spec.clone(), torch.iinfo(torch.int64).max  # programs for TorchRL give it the base env's own
         spec[as_user_key(self._path)] = Bounded(0, high, shape=self._shape, dtype=torch.int64, device=spec.device)
         return spec
 

@@ -101,6 +101,14 @@ def test_inside_a_batch_each_env_counts_its_own(workers: int) -> None:
         assert numbers(env, 6) == [[0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 1]]
 
 
+def test_specs_that_are_asked_for_by_hand_leave_the_env_alone() -> None:
+    """As the examples of TorchRL's docstring do, with the spec of the base env."""
+    env = TransformedEnv(CountingEnv(2), TrajCounter())
+    assert "traj_count" in env.transform.transform_observation_spec(env.base_env.observation_spec)
+    assert "traj_count" not in env.base_env.observation_spec
+    assert numbers(env, 3) == [0, 0, 1]
+
+
 def test_the_state_is_that_of_torchrl() -> None:
     env = TransformedEnv(CountingEnv(2), Compose(StepCounter(), TrajCounter()))
     env.rollout(6, break_when_any_done=False)
