@@ -16,7 +16,8 @@ from envcli.backends.brax_world import BraxWorld, Moment, as_tensor, names, nati
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_paces import Answer
 from envcli.envs.network import on_tensordicts
-from envcli.envs.unrolled import Acts, stacked
+from envcli.envs.rollout_request import Act
+from envcli.envs.unrolled import stacked
 from envcli.errors import ConfigError
 from envcli.keys import DONE_FAMILY
 from envcli.memory.buffer import Array
@@ -151,7 +152,7 @@ class BraxEnv(VectorBackend):
             raise ValueError(f"unroll: steps must be at least 1, found {steps}")
         if self._repeat > 1:
             raise ConfigError(f"unroll: expected no frame_skip, found {self._repeat}")
-        acts: Acts = self.rand_action if policy is None else on_tensordicts(policy, self)
+        acts: Act = self.rand_action if policy is None else on_tensordicts(policy, self)
         shown, made = self.reset(), []
         floats = as_tensor(self._moment.floats)
         for _ in range(steps):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from operator import index
 from typing import Any, Self
 
 import torch
@@ -15,9 +14,10 @@ from envcli.envs.network import on_tensordicts
 from envcli.envs.overridden import is_overridden, refuse_in_vain
 from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.rollout import Callback, Rollout
+from envcli.envs.rollout_request import RolloutRequest
 from envcli.envs.stepped_env import SteppedEnv
-from envcli.envs.unrolled import Acts, cast, collected, each_step
-from envcli.errors import EnvError, SpecError
+from envcli.envs.unrolled import cast, collected, each_step
+from envcli.errors import SpecError
 from envcli.keys import NestedKey, as_user_key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.env_shape import usable
@@ -111,48 +111,40 @@ class Env(SteppedEnv):
         self._require_open()
         if policy is None and self._draws_itself:
             policy = self.rand_action
-        try:
-            max_steps = index(max_steps)
-        except TypeError:
-            raise TypeError(f"rollout: max_steps must be a whole number, found {max_steps!r}") from None
-        if max_steps < 1:
-            raise ValueError(f"rollout: max_steps must be at least 1, found {max_steps}")
-        if not auto_reset and tensordict is None:
-            raise EnvError("rollout: tensordict must be provided when auto_reset is False. Pass tensordict=env.reset()")
+        asked = RolloutRequest(
+            steps=max_steps,
+            act=None if policy is None else on_tensordicts(policy, self),
+            act_on=_device_of(policy) if auto_cast_to_device else None,
+            callback=callback,
+            reset=auto_reset,
+            at_end=end_rule(break_when_any_done, break_when_all_done),
+            begin=tensordict,
+            set_truncated=set_truncated,
+            out=out,
+            progress=progress,
+        )
         if set_truncated:
             check_truncatable(self)
         if out is not None:
             out.require(self._row_layout())
-        if self._goes_by_steps(tensordict):
-            foreign = tensordict is not None and self._is_foreign(tensordict)
-            if break_when_all_done or (foreign and out is not None):
-                why = "of another batch size than the env's" if foreign else "of an env with a step or reset of its own"
-                lacks = "break_when_all_done" if break_when_all_done else "out"
-                raise SpecError(f"rollout: {why}, there is no {lacks}")
-            acts: Acts | None = None if policy is None else on_tensordicts(policy, self)
-            if acts is not None and auto_cast_to_device and (device := _device_of(policy)) is not None:
-                acts = cast(acts, device)
-            moment, stop = self._first_moment(tensordict, auto_reset), break_when_any_done is not False
-            steps = max_steps if out is None else min(max_steps, out.steps)
-            made = each_step(self, steps, moment, acts, callback, stop)
-            return collected(self, made, out, set_truncated, progress)
-        buffer = self._buffer(max_steps) if out is None else out
-        if tensordict is not None:
-            tensordict = tensordict.clone()  # it may be of rows that ``out`` is about to use again
+        result = self._by_steps(asked) if self._goes_by_steps(tensordict) else self._in_rows(asked)
+        return result.contiguous() if return_contiguous else result
+
+    def _in_rows(self, asked: RolloutRequest) -> TensorDictBase:
+        """The rollout in a buffer that this env is bound to."""
+        buffer = self._buffer(asked.steps) if asked.out is None else asked.out
+        begin = None if asked.begin is None else asked.begin.clone()  # it may be of rows that are used again here
         buffer.drop_added()
         try:
             self._attach(buffer)
-            if tensordict is not None:
-                begin_from(self, buffer, tensordict, auto_reset)
-                self._front.require_here(tensordict, auto_reset)
-            rows = None
-            if policy is not None:
-                device = _device_of(policy) if auto_cast_to_device else None
-                rows = PolicyRows(self, buffer, on_tensordicts(policy, self), device)
-            at_end = end_rule(break_when_any_done, break_when_all_done)
-            loop = Rollout(self, buffer, min(max_steps, buffer.steps), rows, callback, at_end, progress)
-            self._reset_given = tensordict if auto_reset else None
-            loop.begin(tensordict, reset=auto_reset)
+            if begin is not None:
+                begin_from(self, buffer, begin, asked.reset)
+                self._front.require_here(begin, asked.reset)
+            policy = None if asked.act is None else PolicyRows(self, buffer, asked.act, asked.act_on)
+            steps = min(asked.steps, buffer.steps)
+            loop = Rollout(self, buffer, steps, policy, asked.callback, asked.at_end, asked.progress)
+            self._reset_given = begin if asked.reset else None
+            loop.begin(begin, reset=asked.reset)
             self._reset_given = None  # later episodes begin by themselves
             loop.run()
         except Exception as error:
@@ -163,10 +155,22 @@ class Env(SteppedEnv):
             self._reset_given = None
             if not self.is_closed:  # as after a fault in a batch
                 self._front.take_over(buffer)  # and let go of the rollout's memory
-        if set_truncated:
+        if asked.set_truncated:
             mark_truncated(self, buffer)
-        result = (buffer.compact() if out is None else buffer).tensordict(device=self.device)
-        return result.contiguous() if return_contiguous else result
+        return (buffer.compact() if asked.out is None else buffer).tensordict(device=self.device)
+
+    def _by_steps(self, asked: RolloutRequest) -> TensorDictBase:
+        """The rollout by :meth:`step` and :meth:`reset`, which somebody wrote anew, or which keep a graph."""
+        foreign = asked.begin is not None and self._is_foreign(asked.begin)
+        if asked.at_end == "wait" or (foreign and asked.out is not None):
+            why = "of another batch size than the env's" if foreign else "of an env with a step or reset of its own"
+            lacks = "break_when_all_done" if asked.at_end == "wait" else "out"
+            raise SpecError(f"rollout: {why}, there is no {lacks}")
+        act = asked.act if asked.act is None or asked.act_on is None else cast(asked.act, asked.act_on)
+        steps = asked.steps if asked.out is None else min(asked.steps, asked.out.steps)
+        first = self._first_moment(asked.begin, asked.reset)
+        made = each_step(self, steps, first, act, asked.callback, asked.at_end == "stop")
+        return collected(self, made, asked.out, asked.set_truncated, asked.progress)
 
     def _first_moment(self, tensordict: TensorDictBase | None, reset: bool) -> TensorDictBase:
         """Where a rollout by steps begins; flags that ``tensordict`` lacks are down."""

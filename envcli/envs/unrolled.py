@@ -10,25 +10,23 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import load_row
 from envcli.envs.ending import mark_truncated, truncatable
+from envcli.envs.rollout_request import Act
 from envcli.envs.stepped_env import SteppedEnv
 from envcli.keys import as_user_key, under_next
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["Acts", "cast", "collected", "each_step", "stacked", "unrolled"]
+__all__ = ["cast", "collected", "each_step", "stacked", "unrolled"]
 
 _TICK = 256  # steps between two calls of progress()
-
-Acts = Callable[[TensorDictBase], TensorDictBase | None]
-"""A policy: it sets the action in what it is given, and returns that, or None."""
 
 
 def each_step(
     env: SteppedEnv,
     steps: int,
     moment: TensorDictBase,
-    policy: Acts | None = None,
+    policy: Act | None = None,
     callback: Callable[[Any, TensorDictBase], Any] | None = None,
     stop: bool = False,
 ) -> Iterator[TensorDictBase]:
@@ -56,7 +54,7 @@ def each_step(
             callback(env, moment)
 
 
-def unrolled(env: SteppedEnv, steps: int, moment: TensorDictBase, policy: Acts | None = None) -> TensorDictBase:
+def unrolled(env: SteppedEnv, steps: int, moment: TensorDictBase, policy: Act | None = None) -> TensorDictBase:
     """``steps`` steps in one TensorDict ``[*batch, time]``, as of a rollout; see :func:`each_step`."""
     return stacked(list(each_step(env, steps, moment, policy)))
 
@@ -113,7 +111,7 @@ def _keep_row(buffer: RolloutBuffer, tensordict: TensorDictBase) -> None:
     buffer.filled += 1
 
 
-def cast(policy: Acts, device: torch.device) -> Acts:
+def cast(policy: Act, device: torch.device) -> Act:
     """``policy`` on ``device``, its input being moved there and its output back."""
 
     def act(tensordict: TensorDictBase) -> TensorDictBase:
