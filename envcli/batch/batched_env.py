@@ -118,7 +118,7 @@ class BatchedEnv(Env):
             env.close()
 
     def _describe_as(self, summaries: Mapping[int, EnvSummary]) -> None:
-        """``outlines``: of the envs, or of those among them that may differ."""
+        """``summaries``: of the envs, or of those among them that may differ."""
         known, summary = self._summary, summaries[0]
         for i, other in summaries.items():
             (known or summary).require_same(other, f"env {i}")

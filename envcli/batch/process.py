@@ -38,7 +38,7 @@ class Process:
 
     Args:
         pid: its number.
-        fork server: where it was born; None: we forked it ourselves.
+        fork_server: where it was born; None: we forked it ourselves.
     """
 
     def __init__(self, pid: int, fork_server: _ForkServer | None) -> None:

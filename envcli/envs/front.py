@@ -163,9 +163,9 @@ class Front:
             same = (given == shown) | ((given != given) & (shown != shown))
             if not (same.reshape(*where.shape, -1).all(-1) | where).all():
                 raise SpecError(
-                    f"{as_user_key(path)!r} is not what the env showed last. A transform makes it of a state that is "
-                    "kept inside, so that the env can only go on from where it stands. To go back, leave the state as "
-                    "it is: give that transform out_keys"
+                    f"{as_user_key(path)!r} is not what the env showed last. A transform has replaced the env's state "
+                    "by it, so that this env can only continue from its latest step. To step from earlier ones, give "
+                    "that transform out_keys of its own"
                 )
 
     def _latest(self, path: Key) -> torch.Tensor:

@@ -63,8 +63,8 @@ class SteppedEnv(RowEnv, ABC):
 
         Args:
             tensordict: if given, it is updated and returned. Its entry ``"_reset"``, ``[*batch, 1]`` bool, says which
-                envs of a batch begin anew, which may be none; the others keep what the TensorDict holds, and of what it
-                lacks, what they showed last.
+                envs of a batch begin anew, which may be none; the others keep their entries, and what the TensorDict
+                lacks of them is what they showed last.
             options: passed on to the simulator's own ``reset``.
 
         Returns:

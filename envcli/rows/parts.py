@@ -73,9 +73,9 @@ def no_parts(env: EnvSpecs) -> SpecError:
     """What is raised where a part of an ``env`` is to begin anew that can only do so as a whole."""
     flags = [as_user_key(path) for path in env._governing_flags()]
     return SpecError(
-        f"{type(env).__name__} can only begin anew as a whole, but of {flags} some are up in one env and others are "
-        "not. Parts begin anew for themselves in an EnvBase alone, and in rollouts of a batch of them that have no "
-        "callback; or give the env a 'done' at the root, which then speaks for all of them"
+        f"{type(env).__name__} cannot reset single agents, but within one env some of {flags} are set and others are "
+        "not. Only an EnvBase can, and rollouts without a callback of a batch of them; or give the env a 'done' at the "
+        "root, which ends the episode of all agents"
     )
 
 

@@ -440,7 +440,7 @@ def test_a_state_that_is_kept_inside_cannot_be_set() -> None:
     second = env.step_mdp(stepped(env, first))
     assert second["position"] == 2
     with pytest.raises(
-        SpecError, match=r"'position' is not what the env showed last\. A transform makes it of a state"
+        SpecError, match=r"'position' is not what the env showed last\. A transform has replaced the env's state"
     ):
         stepped(env, first)
     assert stepped(env, second)["next", "position"] == 3, "it goes on"

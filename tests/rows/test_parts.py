@@ -217,7 +217,7 @@ def test_a_rollout_goes_on_where_a_part_has_ended() -> None:
 
 def test_who_begins_anew_as_a_whole_says_so() -> None:
     env = TransformedEnv(Agents(), InitTracker())
-    with pytest.raises(SpecError, match=r"TransformedEnv can only begin anew as a whole, .*'agents', 'done'"):
+    with pytest.raises(SpecError, match=r"TransformedEnv cannot reset single agents, .*'agents', 'done'"):
         env.rollout(STEPS, break_when_any_done=False)
     assert len(env.rollout(STEPS)) == 3
     batch = SerialEnv(2, lambda: TransformedEnv(Agents(), InitTracker()))
@@ -226,7 +226,7 @@ def test_who_begins_anew_as_a_whole_says_so() -> None:
     with SerialEnv(2, Agents) as batch:
         moment = batch.reset()
         moment["agents", "_reset"] = torch.tensor([[[True], [False]], [[True], [True]]])
-        with pytest.raises(SpecError, match="SerialEnv can only begin anew as a whole"):
+        with pytest.raises(SpecError, match="SerialEnv cannot reset single agents"):
             batch.reset(moment)
 
 

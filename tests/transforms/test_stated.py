@@ -84,8 +84,12 @@ def test_an_action_scaling_keeps_what_was_loaded() -> None:
 
 
 def test_frames_of_an_episode_that_is_over_are_left() -> None:
-    CatFrames(2, -1, ["observation"]).load_state_dict({"_cat_buffers_observation": torch.zeros(6)})
-    TimeMaxPool(["observation"], T=2).load_state_dict({"_maxpool_buffer_observation": torch.zeros(2, 3)})
+    for transform, name in (
+        (CatFrames(2, -1, ["observation"]), "_cat_buffers_observation"),
+        (TimeMaxPool(["observation"], T=2), "_maxpool_buffer_observation"),
+    ):
+        transform.load_state_dict({name: torch.full((2,), 9.0)})
+        assert 9.0 not in TransformedEnv(CountingEnv(), transform).rollout(2)["observation"]
 
 
 @pytest.mark.parametrize("make", [lambda: ObservationNorm(0.0, 2.0), lambda: RewardScaling(0.0, 2.0)])
