@@ -221,7 +221,7 @@ def test_who_begins_anew_as_a_whole_says_so() -> None:
         env.rollout(STEPS, break_when_any_done=False)
     assert len(env.rollout(STEPS)) == 3
     batch = SerialEnv(2, lambda: TransformedEnv(Agents(), InitTracker()))
-    with batch, pytest.raises(SpecError, match="begin anew as a whole"):
+    with batch, pytest.raises(SpecError, match="cannot reset single agents"):
         batch.rollout(STEPS, break_when_any_done=False)
     with SerialEnv(2, Agents) as batch:
         moment = batch.reset()
