@@ -20,10 +20,13 @@ from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 from envcli.vocabulary.schema import whole
 
-__all__ = ["BatchedEnv", "Gathered", "of_first"]
+__all__ = ["BatchedEnv", "Gathered", "Kwargs", "Maker", "of_first"]
 
 Maker = Callable[..., Env]
+"""Makes one env."""
+
 Kwargs = Mapping[str, Any]
+"""The keyword arguments of a call."""
 
 
 class BatchedEnv(Env):

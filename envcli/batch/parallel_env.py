@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 import torch
 
+from envcli.batch.batched_env import Kwargs, Maker
 from envcli.batch.channel import AUTORESET, PAUSE, RESET, STEP
 from envcli.batch.mixed_pool import MixedPool
 from envcli.batch.process import METHODS
 from envcli.batch.remote_batched_env import RemoteBatchedEnv
 from envcli.batch.restarting_pool import RestartingPool
 from envcli.batch.worker_pool import WorkerPool
-from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
@@ -23,9 +23,6 @@ from envcli.memory.spare_memory import SpareShared
 from envcli.vocabulary.schema import cores, whole
 
 __all__ = ["ParallelEnv"]
-
-Maker = Callable[..., Env]
-Kwargs = Mapping[str, Any]
 
 
 class ParallelEnv(RemoteBatchedEnv):

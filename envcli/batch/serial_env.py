@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.batched_env import BatchedEnv, Kwargs, Maker
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import PHASES, Share
-from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 
 __all__ = ["SerialEnv"]
-
-Maker = Callable[..., Env]
-Kwargs = Mapping[str, Any]
 
 
 class SerialEnv(BatchedEnv):

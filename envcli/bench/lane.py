@@ -59,7 +59,7 @@ class Lane:
     ) -> None:
         self.name, self.work = name, work
         self._log, self._timeout = log, timeout
-        program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.bench.runner import main; main()"
+        program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.bench.contender_server import main; main()"
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", program],

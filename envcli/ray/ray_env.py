@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from envcli.batch.batched_env import Kwargs
 from envcli.batch.env_creator import EnvCreator
 from envcli.batch.remote_batched_env import RemoteBatchedEnv
 from envcli.envs.env import Env
@@ -24,8 +25,6 @@ from envcli.vocabulary.schema import cores, whole
 __all__ = ["RayEnv"]
 
 _GO = 0.25  # seconds that one stretch of rows may take before the next is shorter: who is lost then, loses no more
-
-Kwargs = Mapping[str, Any]
 
 
 class RayEnv(RemoteBatchedEnv):

@@ -21,12 +21,12 @@ from envcli.bench.workload import Unfit, Workload
 from envcli.errors import ConfigError, EnvcliError, MissingDependency
 from envcli.vocabulary import registry
 
-__all__ = ["Runner", "main"]
+__all__ = ["ContenderServer", "main"]
 
 Answer = dict[str, Any]  # Any: what JSON can hold
 
 
-class Runner:
+class ContenderServer:
     """Builds one contender, and has it do its work."""
 
     def __init__(self) -> None:
@@ -131,18 +131,18 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what it starts inherits neither
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    runner = Runner()
+    server = ContenderServer()
     for line in words:
         word, given = json.loads(line)
-        _say(answers, _answer(runner, word, given))
+        _say(answers, _answer(server, word, given))
         if word == "close":
             return
-    runner.close()
+    server.close()
 
 
-def _answer(runner: Runner, word: str, given: Answer) -> Answer:
+def _answer(server: ContenderServer, word: str, given: Answer) -> Answer:
     try:
-        return dict(getattr(runner, word)(**given))
+        return dict(getattr(server, word)(**given))
     except Exception as error:  # whatever it is, the other side says it; the traceback is in the log
         text = " ".join(str(error).split())
         if isinstance(error, (MissingDependency, Unfit)):
