@@ -153,7 +153,10 @@ class BatchedEnv(Env):
         self._require_rest()
 
     def close(self, *, raise_if_closed: bool = False) -> None:
-        """Close all envs. See :meth:`envcli.Env.close`; afterwards the batch can be started anew."""
+        """Close all envs. See :meth:`envcli.Env.close`.
+
+        Unlike a single env, a batch can be started anew afterwards: its envs are built once more, and not seeded.
+        """
         super().close(raise_if_closed=raise_if_closed)
         self._forget_front()
         self._unbind()

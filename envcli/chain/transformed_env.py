@@ -376,6 +376,8 @@ class TransformedEnv(Env):
         self.base_env.close()
 
     def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):  # a property of our own has failed: say with what, and do not ask the base env
+            return object.__getattribute__(self, name)
         if name == "base_env" or (name.startswith("__") and name.endswith("__")):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if name == "unroll" and hasattr(self.base_env, name) and self._chain():

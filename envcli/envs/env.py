@@ -75,7 +75,8 @@ class Env(SteppedEnv):
 
         Args:
             max_steps: at most so many steps; at least 1.
-            policy: called with a TensorDict, returns it with an action; None: random actions. It runs on rows of the
+            policy: called with a TensorDict, returns it with an action; None: random actions, from torch's global
+                generator, so that ``torch.manual_seed`` repeats them and ``set_seed`` does not. It runs on rows of the
                 result's own memory, and what it computes is stored detached from its graph.
             callback: called as ``callback(env, tensordict)`` after each step that another one follows, with the moment
                 that this begins with: what ``step_mdp`` gives, or a reset where an episode has ended. What it sets

@@ -552,3 +552,15 @@ def test_the_base_env_is_not_unrolled_past_the_transforms() -> None:
     assert TransformedEnv(base).unroll(3).shape == (2, 3)
     with pytest.raises(AttributeError, match=r"would leave the transforms out\. Take env\.base_env\.unroll"):
         TransformedEnv(base, StepCounter()).unroll(3)
+
+
+def test_a_property_that_fails_is_not_asked_of_the_base_env() -> None:
+    class Own(TransformedEnv):
+        @property
+        def reward_key(self) -> str:
+            return self.transform.no_such_thing  # type: ignore[no-any-return]
+
+    env = Own(CountingEnv(), StepCounter())
+    assert env.base_env.reward_key == "reward"
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = env.reward_key
