@@ -169,3 +169,10 @@ def test_what_does_not_fit() -> None:
         TransformedEnv(Takes(Categorical(3, shape=[1])), ActionScaling())
     with pytest.raises(TransformError, match=r"no action 'torque'. The env takes: \['action'\]"):
         TransformedEnv(CountingEnv(), ActionScaling(["torque"]))
+
+
+def test_denormalize_is_what_the_simulator_is_given() -> None:
+    scaling = ActionScaling(loc=torch.tensor([1.0, -1.0]), scale=torch.tensor([2.0, 0.5]))
+    scaled = torch.tensor([[1.0, -1.0], [0.0, 0.5]])
+    assert scaling.denormalize(scaled).tolist() == [[3.0, -1.5], [1.0, -0.75]]
+    assert torch.equal(scaling.denormalize(scaled), scaling.inv(TensorDict({"action": scaled}, [2]))["action"])
