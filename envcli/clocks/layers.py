@@ -53,6 +53,7 @@ class Layers:
         for owner, name, part in (
             (Rollout, "_carry", ROOT),
             (RandomActions, "draw", ACTIONS),
+            (RandomActions, "draw_masked", ACTIONS),
             (PolicyRows, "write", POLICY_ROWS),
             (RowEnv, "_attach", MEMORY),
             (RowEnv, "_buffer", MEMORY),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from envcli.envs.masked_draws import MaskedDraws
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.action_gate import masked
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
+from envcli.specs import Categorical, OneHot
 
 __all__ = ["RandomActions"]
 
@@ -28,15 +30,21 @@ class RandomActions:
         self.rows_at_a_time = min(_DRAW, 1 << (max(_DRAW_STEPS // env.batch_size.numel(), 1).bit_length() - 1))
         leaves, masks = leaf_specs(env.full_action_spec), env._roles().masks
         self._free = [(leaf, buffer[path]) for path, leaf in leaves.items() if path not in masks]
-        self._masked = [(leaf, buffer[path], buffer[masks[path]]) for path, leaf in leaves.items() if path in masks]
-        self.row_by_row = bool(self._masked)
+        plain = {p: leaf for p, leaf in leaves.items() if isinstance(leaf, Categorical | OneHot) and leaf.mask is None}
+        self._single = [MaskedDraws(plain[path], buffer, path, mask) for path, mask in masks.items() if path in plain]
+        self._masked = [(leaves[p], buffer[p], buffer[mask]) for p, mask in masks.items() if p in leaves.keys() - plain]
+        self.row_by_row = bool(self._single or self._masked)
 
     def draw(self, start: int, stop: int) -> None:
         """Rows ``start`` to ``stop``, all but the actions that a mask restricts."""
         for leaf, actions in self._free:
             actions[start:stop] = leaf.rand(torch.Size([stop - start]))
+        for single in self._single:
+            single.draw(start, stop)
 
     def draw_masked(self, t: int) -> None:
         """Row ``t`` of those, among the choices that its masks allow."""
+        for single in self._single:
+            single.write(t)
         for leaf, actions, masks in self._masked:
             actions[t] = masked(leaf, masks[t]).rand()

@@ -53,10 +53,10 @@ class Rollout:
         self.buffer = buffer
         self.steps = steps
         self.policy = policy
-        self._random = RandomActions(env, buffer)
         self.at_end = at_end
         self.progress = progress
         env._attach(buffer)
+        self._random = RandomActions(env, buffer)
         self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
         self._autoresets = env._autoresets and at_end == "reset" and callback is None
         self._acts_itself = self._autoresets and (
