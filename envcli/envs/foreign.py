@@ -4,11 +4,17 @@ from __future__ import annotations
 
 __all__ = ["way_in"]
 
-_WAYS = {"gymnasium.Env": "from_gymnasium", "dm_env.Environment": "from_dm_env", "torchrl.EnvBase": "from_torchrl"}
+_WAYS = {
+    "dm_env.Environment": "from_dm_env",
+    "gymnasium.Env": "from_gymnasium",
+    "pettingzoo.AECEnv": "PettingZooWrapper",
+    "pettingzoo.ParallelEnv": "PettingZooWrapper",
+    "torchrl.EnvBase": "from_torchrl",
+}
 
 
 def way_in(kind: type) -> str | None:
-    """The function of ours that takes an object of class ``kind``; None: there is none. No library is imported.
+    """What of ours takes an object of class ``kind``: a function or a class; None: nothing. No library is imported.
 
     >>> import gymnasium
     >>> way_in(gymnasium.Wrapper), way_in(dict)

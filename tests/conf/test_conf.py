@@ -77,6 +77,10 @@ def test_every_env_preset_builds_and_steps(preset: str) -> None:
     cfg = vars(read("rollout", [f"env={preset}", "seed=0"]))
     if cfg["backend"]["type"] == "brax":
         pytest.skip("takes a minute to compile, where it is installed: see tests/backends/test_brax.py")
+    if cfg["backend"]["type"] == "pettingzoo":
+        pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
+        if cfg["backend"]["name"].startswith("mpe/"):
+            pytest.importorskip("mpe2", reason="mpe2 is not installed (extra pettingzoo)")
     with build(cfg) as env:
         assert env.rollout(3).shape[-1] > 0
 
