@@ -9,6 +9,7 @@ import numpy as np
 
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Array, Contender, Unfit
+from envcli.contenders.zoo_loops import pettingzoo_loop
 from envcli.errors import MissingDependency
 
 __all__ = ["NativeContender"]
@@ -18,7 +19,7 @@ Loop = tuple[Callable[[], None], Callable[[], None]]
 
 
 class NativeContender(Contender):
-    """The bare loop of the simulator, on one core: gymnasium's step, dm_control's suite, ALE's act.
+    """The bare loop of the simulator, on one core: gymnasium's step, PettingZoo's, dm_control's suite, ALE's act.
 
     The same: the env and its options, frame skip, pixels if they are asked for, and, where they can be known, the very
     actions of the subject's first env, ready as the simulator takes them. Not the same: nothing is stored or checked,
@@ -29,7 +30,13 @@ class NativeContender(Contender):
 
     def __init__(self, work: Workload) -> None:
         super().__init__(work)
-        loops = {"gym": gymnasium_loop, "torch": gymnasium_loop, "dm_control": dm_control_loop, "ale": ale_loop}
+        loops = {
+            "ale": ale_loop,
+            "dm_control": dm_control_loop,
+            "gym": gymnasium_loop,
+            "pettingzoo": pettingzoo_loop,
+            "torch": gymnasium_loop,
+        }
         kind = str(work.backend.get("type"))
         if kind not in loops:
             raise Unfit(f"nobody has written the bare loop of backend {kind!r}")

@@ -14,12 +14,13 @@ __all__ = ["TorchrlContender"]
 
 
 class TorchrlContender(Contender):
-    """TorchRL by the same YAML: ``GymEnv`` or ``DMControlEnv``, ``SerialEnv`` or ``ParallelEnv``, the same transforms.
+    """TorchRL by the same YAML: its env, alone or in a ``SerialEnv`` or ``ParallelEnv``, and the same transforms.
 
-    The same: env, options, frame skip, pixels, transforms by their names and arguments (inner ones in the workers,
-    outer ones in the main process), everything stored; a pass is one ``env.rollout`` of random actions. Not the same:
-    it draws actions of its own, in each step; ``ParallelEnv`` has a process for each env, whatever ``num_workers``
-    says; Atari goes through gymnasium's ``ALE/...-v5``. A transform that it lacks, or builds otherwise, leaves it out.
+    The same: env (by ``GymEnv``, ``DMControlEnv`` or ``PettingZooWrapper``), options, frame skip, pixels, transforms by
+    their names and arguments (inner ones in the workers, outer ones in the main process), everything stored; a pass is
+    one ``env.rollout`` of random actions. Not the same: it draws actions of its own, in each step; ``ParallelEnv`` has
+    a process for each env, whatever ``num_workers`` says; Atari goes through gymnasium's ``ALE/...-v5``. A transform
+    that it lacks, or builds otherwise, leaves it out.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -69,9 +70,28 @@ def _one(work: Workload) -> Any:  # Any: of a library that is there for some onl
     elif node["type"] == "gym":
         categorical = bool(node.get("categorical_action_encoding"))
         env = GymEnv(node["name"], categorical_action_encoding=categorical, **common, **(node.get("options") or {}))
+    elif node["type"] == "pettingzoo":
+        env = _zoo(work)
     else:
         raise Unfit(f"it has no backend {node['type']!r}")
     return _transformed(env, work, "transforms")
+
+
+def _zoo(work: Workload) -> Any:  # Any: see _one
+    """By ours of the tasks: theirs imports all families, and knows none unless all can be imported."""
+    from torchrl.envs import MarlGroupMapType, PettingZooWrapper
+
+    from envcli.zoo import tasks
+
+    node = work.backend
+    if work.cfg.get("from_pixels") or work.cfg.get("frame_skip"):
+        raise Unfit("its PettingZooWrapper has neither pixels nor a frame skip")
+    native = tasks.make(str(node["name"]), bool(node.get("parallel", True)), dict(node.get("options") or {}))
+    names = ("return_state", "group_map", "use_mask", "categorical_actions", "done_on_any")
+    given = {name: node[name] for name in names if node.get(name) is not None}
+    if isinstance(given.get("group_map"), str):
+        given["group_map"] = MarlGroupMapType[given["group_map"].upper()]
+    return PettingZooWrapper(native, **given)
 
 
 def _transformed(env: Any, work: Workload, place: str) -> Any:  # Any: see _one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,41 @@ def test_dm_control(frame_skip: int | None, calls: Calls) -> None:
     native.run()
     native.close()
     assert len(steps) == 5 * (frame_skip or 1)
+
+
+@pytest.mark.parametrize(
+    ("node", "resets"),
+    [
+        ({"name": "mpe/simple_tag_v3", "options": {"max_cycles": 10}}, 5),
+        ({"name": "classic/tictactoe_v3", "parallel": False, "use_mask": True}, None),
+    ],
+)
+def test_pettingzoo(node: dict[str, Any], resets: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
+    pytest.importorskip("mpe2", reason="mpe2 is not installed (extra pettingzoo)")
+    from envcli.zoo import tasks
+
+    counts = {"reset": 0, "step": 0}
+    make = tasks.make
+
+    def counting(*args: Any, **options: Any) -> Any:
+        env = make(*args, **options)
+        for name in counts:
+            monkeypatch.setattr(env, name, partial(count, name, getattr(env, name)))
+        return env
+
+    def count(name: str, call: Any, *args: Any, **options: Any) -> Any:
+        counts[name] += 1
+        return call(*args, **options)
+
+    monkeypatch.setattr(tasks, "make", counting)
+    native = NativeContender(work(50, backend={"type": "pettingzoo", **node}))
+    assert counts.pop("reset") == 1
+    counts["reset"] = 0
+    native.run()
+    native.close()
+    assert counts["step"] == 50
+    assert counts["reset"] == resets if resets else 5 <= counts["reset"] <= 10  # of 5 to 9 moves each
 
 
 SCREENS = {"rgb": "getScreenRGB", "grayscale": "getScreenGrayscale", "ram": "getRAM"}

@@ -116,6 +116,19 @@ def test_torchrl(calls: Calls) -> None:
     assert_runs(built(TorchrlContender, parallel=SERIAL, transforms=counted), calls(CartPoleEnv), envs=2)
 
 
+@pytest.mark.filterwarnings("ignore")  # theirs to mend
+def test_torchrl_plays_pettingzoos_games() -> None:
+    pytest.importorskip("torchrl")
+    pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
+    node = {"type": "pettingzoo", "name": "tictactoe_v3", "parallel": False, "use_mask": True}
+    theirs: Any = built(TorchrlContender, backend={**node, "group_map": "all_in_one_group"})  # Any: its env
+    assert theirs._env.group_map == {"agents": ["player_1", "player_2"]}
+    theirs.run()
+    theirs.close()
+    with pytest.raises(Unfit, match="neither pixels nor a frame skip"):
+        built(TorchrlContender, backend=node, frame_skip=2)
+
+
 @pytest.mark.filterwarnings("default")  # theirs to mend
 @pytest.mark.parametrize("parallel", [{}, SERIAL])
 def test_torchrl_collector(parallel: dict[str, Any], calls: Calls) -> None:
