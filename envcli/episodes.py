@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 
-from envcli.keys import DONE_FAMILY, RESTARTED, as_path
+from envcli.keys import DONE_FAMILY, RESTARTED, Key, as_path
 
 __all__ = ["Ended", "Episodes"]
 
@@ -36,6 +36,8 @@ class Episodes:
     a reward of several numbers counts as their sum. An episode that was cut because its env was lost with its worker
     (``restarted``, see :class:`~envcli.ParallelEnv`) is none that ended.
 
+    Where groups of agents are paid, each group has a return of its own, the sum over its agents.
+
     Attributes:
         ended: the episodes that ended in the piece that was added last; none where no reward stands at the root.
     """
@@ -50,6 +52,7 @@ class Episodes:
         self._length: Counts | None = None
         self._returns, self._lengths = _Spread(np.float64), _Spread(np.int64)
         self._sample = _Sample()
+        self._groups: dict[Key, Episodes] = {}
 
     def add(self, piece: TensorDictBase) -> None:
         """The next steps, ``[*batch, time]``; reads only their reward, done and restarted."""
@@ -58,10 +61,13 @@ class Episodes:
         if not ends:
             self._complete = False
             return
-        if reward is None:
-            self._paid, reward = False, torch.zeros(shape)
         flags = torch.cat([flag.reshape(*shape, -1) for flag in ends], -1)
         lost = _lost(piece)
+        for group, paid in _group_rewards(piece):
+            own = {"reward": paid, "done": flags} | ({} if lost is None else {RESTARTED: lost})
+            self._groups.setdefault(group, Episodes()).add(TensorDict({"next": own}, shape))
+        if reward is None:
+            self._paid, reward = False, torch.zeros(shape)
         rewards = reward.reshape(*shape, -1)
         width = max(_WINDOW // max(shape[:-1].numel(), 1), 1)
         parts = [slice(start, start + width) for start in range(0, shape[-1] if shape.numel() else 0, width)]
@@ -111,16 +117,19 @@ class Episodes:
         same rollout: ``quantiles_of``, which is there only then, says of how many. ``restarted_episodes``, those that
         were cut by the loss of a worker, is there where a flag tells of it.
 
-        All are None of a rollout without flags, and what is of rewards where there is none at the root.
+        All are None of a rollout without flags, and what is of rewards where there is none at the root. Where groups of
+        agents are paid, ``group_returns`` has mean, min, max and quantiles of each.
         """
         if not self._complete:
             return dict.fromkeys(Episodes().metrics())
         found = self._counted()
-        return (
-            found
-            if self._paid
-            else {**found, **dict.fromkeys(key for key in found if key.startswith(("return", "reward")))}
-        )
+        if not self._paid:
+            found |= dict.fromkeys(key for key in found if key.startswith(("return", "reward")))
+        groups = {".".join(group): episodes._return_numbers() for group, episodes in self._groups.items()}
+        return {**found, "group_returns": groups} if groups else found
+
+    def _return_numbers(self) -> dict[str, Any]:
+        return {**self._returns.numbers(), "quantiles": self._returns.quantiles(self._sample.returns)}
 
     def _counted(self) -> dict[str, Any]:
         unfinished = 0 if self._length is None else int((self._length > 0).sum())
@@ -191,6 +200,12 @@ def _lost(piece: TensorDictBase) -> torch.Tensor | None:
         if as_path(key)[-1] == RESTARTED
     ]
     return torch.cat([flag.reshape(*piece.shape, -1) for flag in found], -1) if found else None
+
+
+def _group_rewards(piece: TensorDictBase) -> list[tuple[Key, torch.Tensor]]:
+    """The rewards ``[*batch, time, *value]`` that stand in groups, and where."""
+    paths = map(as_path, piece.get("next").keys(include_nested=True, leaves_only=True))
+    return [(path[:-1], piece.get(("next", *path))) for path in paths if len(path) > 1 and path[-1] == "reward"]
 
 
 def _any(flags: torch.Tensor) -> npt.NDArray[np.bool_]:

@@ -105,9 +105,16 @@ def test_nothing_is_said_of_episodes_without_a_flag() -> None:
 
 def test_episodes_are_counted_where_their_rewards_are_those_of_agents() -> None:
     data = rollout([[1, 2, 3]], [[0, 1, 0]])
-    data["next", "agents", "reward"] = data["next"].pop("reward")
+    paid = data["next"].pop("reward")
+    data["next", "hunters", "reward"] = torch.stack([paid, 10 * paid], -2)  # [env, time, agent, 1]
+    data["next", "preys", "reward"] = -paid.unsqueeze(-2)
     found = of(data)
     metrics = found.metrics()
+    returns = metrics.pop("group_returns")
+    assert returns == {
+        "hunters": {"mean": 33.0, "min": 33.0, "max": 33.0, "quantiles": [33.0]},
+        "preys": {"mean": -3.0, "min": -3.0, "max": -3.0, "quantiles": [-3.0]},
+    }
     assert set(metrics) == set(Episodes().metrics())
     assert (metrics["episodes"], metrics["unfinished_episodes"], metrics["length_mean"]) == (1, 1, 2)
     assert {metrics[key] for key in ("reward_sum", "return_mean", "return_max", "return_quantiles")} == {None}

@@ -9,6 +9,8 @@ from envcli.terminal.answer import number
 
 __all__ = ["episode_lines", "restarts_line"]
 
+_UNPAID = "-, no reward stands at the root"
+
 
 def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """What a line is called, and what it says.
@@ -26,6 +28,15 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
     episodes 2 and 1 cut off by the end, 3 by restarts
     return mean 0.5, from 0 to 1, of rewards after RewardClipping
     length mean 5, from 5 to 5 steps
+
+    Where groups of agents are paid, each has its return:
+
+    >>> paid = {"mean": -2.0, "min": -3.0, "max": -1.0}
+    >>> for name, text in episode_lines({**counted, "return_mean": None, "group_returns": {"preys": paid}}):
+    ...     print(name, text)
+    episodes 2 and 1 cut off by the end, 3 by restarts
+    return preys mean -2, from -3 to -1
+    length mean 5, from 5 to 5 steps
     """
     by_end, by_restarts = counted["unfinished_episodes"], counted.get("restarted_episodes")
     cut = [(by_end, "cut off by the end"), (by_restarts, "by restarts" if by_end else "cut off by restarts")]
@@ -37,10 +48,14 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
     after = f", of rewards after {' and '.join(reward_transforms)}" if reward_transforms else ""
     for name, unit in (("return", after), ("length", " steps")):
         if counted[f"{name}_mean"] is not None:
-            mean, low, high = (number(counted[f"{name}_{kind}"]) for kind in ("mean", "min", "max"))
-            yield name, f"mean {mean}, from {low} to {high}{unit}"
+            yield name, _spread({kind: counted[f"{name}_{kind}"] for kind in ("mean", "min", "max")}) + unit
         elif counted["episodes"] and name == "return":
-            yield name, "-, no reward stands at the root"
+            groups = counted.get("group_returns", {}).items()
+            yield name, "; ".join(f"{group} {_spread(found)}" for group, found in groups) + after if groups else _UNPAID
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    return "mean {}, from {} to {}".format(*(number(found[kind]) for kind in ("mean", "min", "max")))
 
 
 def restarts_line(count: int) -> str:
