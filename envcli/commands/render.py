@@ -188,23 +188,24 @@ def _film(
             for last in _frames(cfg, pieces):
                 if count == 0:
                     begin()
-                film.add(zoomed(last.image))
                 sheet.add(last)
+                film.add(zoomed(last.image))
                 count += 1
                 if preview is not None:
                     preview.show(last)
                 elif progress is not None:
                     progress(count)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted after {number(count)} frames, kept in {near(folder.path)}") from None
+        kept = f"kept in {near(folder.path)}" if count else "nothing kept"
+        raise KeyboardInterrupt(f"interrupted after {number(count)} frames, {kept}") from None
     finally:
-        if last is not None:  # also after Ctrl-C: what was filmed by then
-            written = film.finish()
+        if count:  # also after Ctrl-C: what was filmed by then
             Pillow.fromarray(zoomed(sheet.poster())).save(folder.path / "poster.png")
             Pillow.fromarray(sheet.drawn()).save(folder.path / "contact_sheet.png")
+            written = film.finish()
+            metrics = {"frames": count, "fps": fps, "seconds": count / fps, "film": str(written), "seed": cfg.seed}
+            folder.write_metrics({**metrics, "folder": str(folder.path)})
     assert last is not None
-    metrics = {"frames": count, "fps": fps, "seconds": count / fps, "film": str(written), "seed": cfg.seed}
-    folder.write_metrics({**metrics, "folder": str(folder.path)})
     if not folder.part_of_sweep:
         answer(metrics, lambda: summary(_lines(metrics, last, folder)), cfg.json)
     return metrics

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import subprocess
+import tempfile
+import threading
 from pathlib import Path
-from typing import Any
+from queue import Queue
 
-from envcli.errors import MissingDependency
+from envcli.errors import MissingDependency, StoreError
 from envcli.films.film import Film
 from envcli.frames.image import Image
 
 __all__ = ["Mp4Film"]
 
+_WAITING = 2  # frames handed over that ffmpeg has not taken yet
+
 
 class Mp4Film(Film):
     """``video.mp4``: H.264 in yuv420p, which every player and browser shows, its index in front so that it streams.
 
-    Odd sizes are padded by a line, not scaled: pixels stay what they are.
+    Odd sizes are padded by a line, not scaled: pixels stay what they are. Frames reach ffmpeg through a thread, which
+    no Ctrl-C breaks off halfway through one: what was added by then is a whole film once it is finished.
+
+    Raises:
+        StoreError: ffmpeg cannot write it; says what ffmpeg said.
     """
 
     def __init__(self, folder: Path, fps: float) -> None:
@@ -25,27 +33,63 @@ class Mp4Film(Film):
             import imageio_ffmpeg
         except ImportError:
             raise MissingDependency("imageio-ffmpeg", "format=mp4", extra="video") from None
-        self._ffmpeg = imageio_ffmpeg
+        self._ffmpeg: str = imageio_ffmpeg.get_ffmpeg_exe()
         self._path = folder / "video.mp4"
-        self._pipe: Generator[None, Any, None] | None = None
+        self._frames: Queue[bytes | None] = Queue(_WAITING)
+        self._writer: threading.Thread | None = None
+        self._failure: str | None = None
 
     def add(self, image: Image) -> None:
         """See :class:`Film`."""
-        if self._pipe is None:
-            self._pipe = self._ffmpeg.write_frames(
-                str(self._path),
-                (image.shape[1], image.shape[0]),
-                fps=self.fps,
-                codec="libx264",
-                macro_block_size=1,
-                output_params=["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-movflags", "+faststart", "-crf", "18"],
-                ffmpeg_log_level="error",
-            )
-            self._pipe.send(None)
-        self._pipe.send(image)
+        if self._writer is None:
+            height, width = image.shape[:2]
+            writer = threading.Thread(target=self._write, args=(width, height), name="ffmpeg", daemon=True)
+            self._writer = writer
+            writer.start()
+        self._raise_failure()
+        self._frames.put(image.tobytes())
 
     def finish(self) -> Path:
         """See :class:`Film`."""
-        if self._pipe is not None:
-            self._pipe.close()
+        if self._writer is not None:
+            self._frames.put(None)
+            self._writer.join()
+            self._writer = None
+        self._raise_failure()
         return self._path
+
+    def _write(self, width: int, height: int) -> None:
+        """Hand over frames until there are no more, then wait for ffmpeg to end. In the thread."""
+        frame: bytes | None = b""
+        with tempfile.TemporaryFile() as said:
+            try:
+                with subprocess.Popen(
+                    self._command(width, height),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
+                    start_new_session=True,  # a terminal sends Ctrl-C to all of its session
+                ) as ffmpeg:
+                    assert ffmpeg.stdin is not None
+                    while (frame := self._frames.get()) is not None:
+                        ffmpeg.stdin.write(frame)
+                failed, reason = ffmpeg.returncode != 0, ""
+            except OSError as error:  # it does not start, or has ended
+                failed, reason = True, str(error)
+            if not failed:
+                return
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()
+        self._failure = lines[-1] if lines else reason or "no reason given"
+        while frame is not None:
+            frame = self._frames.get()
+
+    def _command(self, width: int, height: int) -> list[str]:
+        frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", repr(float(self.fps))]
+        shown = ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+        said = ["-y", "-loglevel", "error"]
+        return [self._ffmpeg, *said, *frames, "-i", "-", *shown, "-movflags", "+faststart", str(self._path)]
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise StoreError(f"{self._path}: ffmpeg could not write it: {self._failure}")

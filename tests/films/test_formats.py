@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from envcli.errors import UnknownName
+from envcli.errors import StoreError, UnknownName
 from envcli.vocabulary import registry
 
 FRAMES = [np.full((31, 41, 3), value, dtype=np.uint8) for value in range(0, 250, 10)]
 
 
 def film(name: str, folder: Path, fps: float = 25.0) -> Path:
+    if name == "mp4":
+        pytest.importorskip("imageio_ffmpeg")
     written = registry.construct("films", {"type": name}, "format", folder=folder, fps=fps)
     for frame in FRAMES:
         written.add(frame)
     path = written.finish()
     assert isinstance(path, Path)
     return path
+
+
+def played(path: Path) -> str:
+    """What ffmpeg says of an MP4 that it plays from beginning to end."""
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    words = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "null", "-"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stderr
 
 
 @pytest.mark.parametrize("name", ["gif", "webp"])
@@ -53,18 +64,47 @@ def test_png_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_mp4_is_padded_to_even_sizes_and_every_player_shows_it(tmp_path: Path) -> None:
-    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = film("mp4", tmp_path)
-    told = subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "null", "-"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stderr
+    told = played(path)
     assert re.search(r"h264.*yuv420p.*42x32.*25 fps", told), told
     assert re.findall(r"frame=\s*(\d+)", told)[-1] == str(len(FRAMES))
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("fps", [29.97, 0.3, 15.0, 100.0])
+def test_mp4_keeps_any_pace(fps: float, tmp_path: Path) -> None:
+    hours, minutes, seconds = re.findall(r"time=(\d+):(\d+):([\d.]+)", played(film("mp4", tmp_path, fps)))[-1]
+    assert (int(hours) * 60 + int(minutes)) * 60 + float(seconds) == pytest.approx(len(FRAMES) / fps, abs=0.011)
+
+
+def test_an_mp4_that_ctrl_c_stopped_within_a_frame_plays(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    written = registry.construct("films", {"type": "mp4"}, "format", folder=tmp_path, fps=30.0)
+    large = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    written.add(large)
+
+    def stop(number: int, at: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    usual, added = signal.signal(signal.SIGALRM, stop), 1
+    signal.setitimer(signal.ITIMER_REAL, 1)  # by then ffmpeg is behind, and a frame is waiting
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            while True:
+                written.add(large)
+                added += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)
+    told = played(written.finish())
+    assert int(re.findall(r"frame=\s*(\d+)", told)[-1]) in (added, added + 1)
+
+
+def test_an_mp4_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    with pytest.raises(StoreError, match=r"video\.mp4: ffmpeg could not write it: .*No such file"):
+        film("mp4", tmp_path / "nowhere")
 
 
 def test_a_typo_is_named(tmp_path: Path) -> None:
