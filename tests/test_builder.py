@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 import envcli
 from envcli.backends.backend import Backend
-from envcli.builder import build, step_seconds
+from envcli.builder import build, frames_per_step, step_seconds
 from envcli.errors import ConfigError, UnknownName
 from envcli.testing.toys import CountingEnv
 from envcli.vocabulary import registry
@@ -314,6 +314,17 @@ def test_the_clock_of_a_batch_is_that_of_its_envs() -> None:
     for parallel in ({"type": "none"}, THREE):
         with build({**PENDULUM, "parallel": parallel, "seed": 0}) as env:
             assert step_seconds(env) == pytest.approx(1 / 30)
+
+
+@pytest.mark.parametrize("inner", [1, 3])
+@pytest.mark.parametrize("outer", [1, 2])
+def test_the_clock_counts_the_steps_that_transforms_repeat(inner: int, outer: int) -> None:
+    for parallel in ({"type": "none"}, THREE):
+        skips = {"transforms": inner, "outer_transforms": outer}
+        cfg = {place: {"skip": {"type": "frame_skip", "frame_skip": n}} for place, n in skips.items()}
+        with build({**PENDULUM, **cfg, "frame_skip": 2, "parallel": parallel, "seed": 0}) as env:
+            assert step_seconds(env) == pytest.approx(2 * inner * outer / 30)
+            assert frames_per_step(env) == 2 * inner * outer
 
 
 @pytest.mark.usefixtures("fork_server")

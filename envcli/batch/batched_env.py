@@ -303,6 +303,6 @@ def of_first(env: Env, name: str) -> Any:
     """The attribute ``name`` of ``env``, or of the first env of a batch; None where there is none."""
     try:
         found = getattr(env, name, None)
-        return found[0] if isinstance(found, Gathered) else found
+        return found[0] if isinstance(found, Gathered | list) else found
     except AttributeError:  # only the envs of the batch knew
         return None

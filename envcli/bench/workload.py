@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,16 +78,8 @@ class Workload:
         own = _ALE_FRAME_SKIP if node.get("type") in ("ale", "ale_vector") else 1
         if own == 1 and (node.get("type") == "envpool" or str(node.get("name")).startswith("ALE/")):
             return None
-        return self.frames_of(int(self.cfg.get("frame_skip") or own))
-
-    def frames_of(self, native: int | None) -> int | None:
-        """Frames of a step whose env takes ``native`` of them, once ``FrameSkipTransform`` has repeated it."""
-        if native is None:
-            return None
-        for node in self.transforms:
-            if node["type"] == "frame_skip":
-                native *= int(node.get("frame_skip") or 1)
-        return native
+        repeated = (node.get("frame_skip") or 1 for node in self.transforms if node["type"] == "frame_skip")
+        return int(self.cfg.get("frame_skip") or own) * math.prod(map(int, repeated))
 
     @property
     def backend(self) -> dict[str, Any]:

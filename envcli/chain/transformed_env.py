@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -26,13 +27,16 @@ from envcli.transforms.transform import Transform
 
 __all__ = ["TransformedEnv"]
 
+_PER_STEP = ("frames_per_step", "step_seconds")
+
 
 class TransformedEnv(Env):
     """``env`` with ``transform`` between it and the user.
 
     What no transform touches is the same memory inside and outside; nothing is copied for it. A ``TransformedEnv``
     given as ``env`` is taken apart: its transforms come first. Attributes that are not our own are the base env's, and
-    when its specs change, so do ours.
+    when its specs change, so do ours. Its ``step_seconds`` and ``frames_per_step`` are those of a step out here, which
+    is several further in where a transform repeats it.
 
     A state that a transform rewrites or drops is kept inside, where a TensorDict cannot say what it is: such an env
     goes on from where it stands, and refuses to step from an earlier moment that shows another value. With
@@ -385,7 +389,15 @@ class TransformedEnv(Env):
                 "unroll is the base env's, and would leave the transforms out. Take env.base_env.unroll(...), or "
                 "env.rollout(..., auto_reset=False, tensordict=moment.expand(n)), which keeps its graph and has them"
             )
-        return getattr(self.base_env, name)
+        found = getattr(self.base_env, name)
+        return self._of_steps(found) if name in _PER_STEP else found
+
+    def _of_steps(self, amount: Any) -> Any:
+        """What belongs to one step of the base env, for one of ours; of a batch there is one for each env."""
+        steps = math.prod(transform._steps_per_step for transform in self._chain())
+        if amount is None or steps == 1:
+            return amount
+        return [self._of_steps(each) for each in amount] if isinstance(amount, Sequence) else amount * steps
 
     def _set_further_in(self, name: str, value: Any) -> None:
         self.base_env._set_attribute(name, value)

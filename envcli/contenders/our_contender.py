@@ -32,7 +32,7 @@ class OurContender(Contender, ABC):
     @property
     def frames_per_step(self) -> int | None:
         """As the env says it."""
-        return self.work.frames_of(frames_per_step(self._env))
+        return frames_per_step(self._env)
 
     def _as_numbers(self, rollout: TensorDictBase) -> Array | None:
         """Its actions ``[batch, time, ...]``, numbers where they are one-hot; None where a dict of them is taken."""

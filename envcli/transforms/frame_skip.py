@@ -22,7 +22,8 @@ class FrameSkipTransform(Transform):
     before it shows the larger of the last two frames. An episode that ends on the way ends the repetition. In a batch
     the other envs go on; those that are done are stepped along, and keep what they showed at their end.
 
-    The ``frame_skip`` of an env does the same at less cost; 4 there and 4 here are 16.
+    The ``frame_skip`` of an env does the same at less cost; 4 there and 4 here are 16. The env's ``step_seconds`` and
+    ``frames_per_step`` say so.
 
     Args:
         frame_skip: how many steps; 1 changes nothing.
@@ -39,6 +40,10 @@ class FrameSkipTransform(Transform):
         if not isinstance(frame_skip, int) or frame_skip < 1:
             raise ConfigError(f"frame_skip: expected a whole number of at least 1, found {frame_skip!r}")
         self.frame_skip = frame_skip
+
+    @property
+    def _steps_per_step(self) -> int:
+        return self.frame_skip
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """``tensordict`` if ``frame_skip`` is 1; otherwise there is nothing that could be made of it."""

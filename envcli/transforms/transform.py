@@ -260,6 +260,11 @@ class Transform(torch.nn.Module):
         """Where tensors are handed out after this transform, if it is ``device`` before it."""
         return device
 
+    @property
+    def _steps_per_step(self) -> int:
+        """How many steps of the env before it make one step behind it: the clock of an env counts them."""
+        return 1
+
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _rewrites(self) -> set[Key]:

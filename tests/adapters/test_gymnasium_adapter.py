@@ -37,6 +37,15 @@ def test_gymnasiums_own_checks_pass_without_a_warning(words: tuple[str, ...]) ->
         check_env(env)
 
 
+def test_the_frames_a_second_are_those_of_its_own_steps() -> None:
+    with envcli.as_gymnasium("env=cartpole", "transforms=[frame_skip]", "transforms.frame_skip.frame_skip=5") as env:
+        assert env.metadata["render_fps"] == 10
+    words = ("parallel=serial", "parallel.num_envs=2", "outer_transforms=[frame_skip]")
+    envs = envcli.as_gymnasium_vector("env=cartpole", *words, "outer_transforms.frame_skip.frame_skip=5")
+    assert envs.metadata["render_fps"] == 10
+    envs.close()
+
+
 def test_it_is_the_native_env_bit_for_bit() -> None:
     native = gymnasium.make("CartPole-v1")
     with envcli.as_gymnasium("env=cartpole") as env:

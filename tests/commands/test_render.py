@@ -70,6 +70,16 @@ def test_the_pace_is_the_envs_own(cli: Command) -> None:
     assert json.loads(done.out)["fps"] == 10
 
 
+def test_the_pace_is_that_of_the_steps_that_transforms_repeat(cli: Command, tmp_path: Path) -> None:
+    skip = ("env=pendulum", "transforms=[frame_skip]", "transforms.frame_skip.frame_skip=3", "max_steps=4")
+    done = cli("render", *skip, "format=gif", "json=true")
+    assert json.loads(done.out)["fps"] == 10
+    assert cli("rollout", *skip, "from_pixels=true").code == 0
+    (run,) = (tmp_path / "outputs" / "rollout").glob("*/*")
+    done = cli("render", f"rollout={run}", "format=gif", "json=true")
+    assert json.loads(done.out)["fps"] == 10
+
+
 def test_a_saved_rollout_is_filmed_as_it_was(cli: Command, tmp_path: Path) -> None:
     assert cli("rollout", "env=cartpole", "from_pixels=true", "max_steps=12", "seed=1").code == 0
     (run,) = (tmp_path / "outputs" / "rollout").glob("*/*")

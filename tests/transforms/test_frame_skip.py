@@ -51,6 +51,18 @@ def test_rewards_are_summed_up_to_the_end_of_the_episode() -> None:
     assert len(base.actions) == 7
 
 
+def test_the_clock_of_the_env_is_as_much_slower() -> None:
+    base = CountingEnv(7)
+    base.step_seconds = 0.5  # as an env of somebody's own may say it
+    env = TransformedEnv(base, Compose(FrameSkipTransform(3), StepCounter(), FrameSkipTransform(2)))
+    assert env.step_seconds == 3.0
+    env.transform[0].frame_skip = 1
+    assert env.step_seconds == 1.0
+    assert not hasattr(env, "frames_per_step")
+    base.step_seconds = None
+    assert env.step_seconds is None
+
+
 def test_in_a_batch_an_env_that_is_done_waits() -> None:
     env = TransformedEnv(FramesEnv([2, 9], [2]), FrameSkipTransform(4))
     step = env.rand_step(env.reset())["next"]
