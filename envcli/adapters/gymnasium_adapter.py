@@ -20,6 +20,7 @@ from envcli.builder import step_seconds
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.frames.image import as_image
+from envcli.frames.look import Look
 from envcli.rows.pixels import PIXELS
 
 __all__ = ["GymnasiumAdapter", "as_gymnasium"]
@@ -61,6 +62,7 @@ class GymnasiumAdapter(OverStepper, gymnasium.Env[Any, Any]):
         self._drawn_by_us = PIXELS in stepper.root
         drawn = self._drawn_by_us or getattr(env, "render_mode", None) == "rgb_array"
         self.render_mode = "rgb_array" if drawn else None
+        self._look = Look.of(env, PIXELS)
         seconds = step_seconds(env)
         self.metadata = {"render_modes": ["rgb_array"] if drawn else []}
         if seconds:
@@ -105,7 +107,7 @@ class GymnasiumAdapter(OverStepper, gymnasium.Env[Any, Any]):
     def render(self) -> Any:  # Any: gymnasium's own annotation allows anything
         """The frame of the moment, ``[height, width, 3]`` uint8; None where nothing can be drawn."""
         if self._drawn_by_us:
-            return np.array(as_image(torch.from_numpy(self._now[PIXELS])))
+            return np.array(as_image(torch.from_numpy(self._now[PIXELS]), self._look))
         return getattr(self.base_env, "render")() if self.render_mode else None  # noqa: B009  # the simulator's own
 
     def close(self) -> None:

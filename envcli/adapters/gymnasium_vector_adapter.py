@@ -22,6 +22,7 @@ from envcli.builder import step_seconds
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ConfigError, EnvError
 from envcli.frames.image import as_image
+from envcli.frames.look import Look
 from envcli.memory.buffer import Array
 from envcli.rows.pixels import PIXELS
 from envcli.seeding import as_seed
@@ -84,6 +85,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
         self._sent = False
         draws = PIXELS in stepper.root or of_first(env, "render_mode") == "rgb_array"
         self.render_mode = "rgb_array" if draws else None
+        self._look = Look.of(env, PIXELS)
         seconds = step_seconds(env)
         self.metadata = {
             "autoreset_mode": self.autoreset_mode,
@@ -263,7 +265,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
     def render(self) -> tuple[Any, ...] | None:
         """The frame of each env, ``[height, width, 3]`` uint8; None where nothing can be drawn."""
         if PIXELS in self._now:
-            return tuple(np.array(as_image(frame)) for frame in torch.from_numpy(self._now[PIXELS]))
+            return tuple(np.array(as_image(frame, self._look)) for frame in torch.from_numpy(self._now[PIXELS]))
         return self.call("render") if self.render_mode else None
 
     def close_extras(self, **kwargs: Any) -> None:

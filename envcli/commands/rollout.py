@@ -20,7 +20,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
             recorder, policy = _parts(env, cfg, folder)
             until_told.enter_context(following(tracker, plain(folder.config)))
             clock, envs, changed = step_seconds(env), env.numel(), list(env._roles().reward_transforms)
+            pixels = {"pixels": _look(env)} if "pixels" in env.observation_keys else {}
             start = time.perf_counter()
             try:
                 if cfg.total_steps is None:
@@ -111,6 +112,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
         metrics |= {
             "restarts": len(restarts),
             "reward_transforms": changed,
+            **pixels,
             "seed": cfg.seed,
             "folder": str(folder.home),
         }
@@ -121,6 +123,13 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
             answer(metrics, lambda: summary(_lines(metrics, folder)), cfg.json)
     mean: float | None = metrics["return_mean"]
     return mean
+
+
+def _look(env: Env) -> dict[str, Any]:
+    """How its pixels are to be seen, for those who film them."""
+    from envcli.frames.look import Look
+
+    return asdict(Look.of(env, "pixels"))
 
 
 def _record(

@@ -13,40 +13,56 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from envcli.errors import SpecError
+from envcli.frames.channels import channels_last
+from envcli.frames.look import Look
 
 __all__ = ["Image", "as_image", "captioned", "narrowed", "resized", "side_by_side", "tiled", "zoomed"]
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 
+_UNKNOWN = Look()
 _LEGIBLE = 210  # pixels of height below which a frame is enlarged: Atari's own size
 _PAPER = 24  # the gray between images and under captions
 
 
-def as_image(value: torch.Tensor) -> Image:
+def as_image(value: torch.Tensor, look: Look = _UNKNOWN) -> Image:
     """A frame as an env or its transforms show it, as an image.
 
     Args:
-        value: ``[height, width]``, ``[height, width, channels]`` or ``[channels, height, width]``; integers count from
-            0 to 255, floats from 0 to 1. One channel is gray, three are colours; of a stack of more, the last is
-            shown, which is the newest.
+        value: ``[height, width]``, ``[height, width, channels]`` or ``[channels, height, width]``, see
+            :func:`~envcli.frames.channels.channels_last`. One channel is gray, three are colours, the fourth is
+            opacity, which is left out. Of a stack of images the newest is shown, the last; where ``look`` does not know
+            of one, that is the last gray of four channels that come first, and of more the last colours if they are a
+            multiple of three, else the last gray.
+        look: which values are black and white; where it does not know, :meth:`~envcli.frames.look.Look.seeing`.
 
     Raises:
         SpecError: another shape.
     """
-    array = value.detach().cpu().numpy()
+    look, array = look.seeing(value), value.detach().cpu().numpy()
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3:
         raise SpecError(f"a frame must be [height, width, 3] or [channels, height, width], found {list(value.shape)}")
-    if array.shape[-1] not in (1, 3):  # channels first, the last dimension is a width
+    last = channels_last(array.shape)
+    if not last:
         array = np.moveaxis(array, 0, -1)
-    if array.shape[-1] not in (1, 3):
-        array = array[..., -1:]
-    if np.issubdtype(array.dtype, np.floating):
-        array = np.nan_to_num(array) * 255
+    array = array[..., _newest(array.shape[-1], look.stack, last)]
+    low, high = look.low or 0.0, 255.0 if look.high is None else look.high
+    if (low, high) != (0.0, 255.0):
+        array = (np.clip(np.nan_to_num(array.astype(np.float32), nan=low), low, high) - low) * (255 / (high - low))
     if array.dtype != np.uint8:  # 400 x 600 pixels take 14 ms to round, and there may be 64 such in a frame
-        array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
+        array = np.clip(np.rint(np.nan_to_num(array)), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def _newest(count: int, stack: int | None, last: bool) -> slice:
+    """The one or three of ``count`` channels that are shown."""
+    known = stack is not None and count % stack == 0
+    each = count // stack if stack is not None and known else count
+    if each == 4 and (known or last):
+        return slice(count - 4, count - 1)
+    return slice(count - 3 if each % 3 == 0 else count - 1, count)
 
 
 def zoomed(image: Image) -> Image:

@@ -23,6 +23,7 @@ class Roles:
             does, ``next`` is what the root is; whoever runs the rows sees to that before the policy acts.
         marks: what speaks of the reset itself: steps that are made within a reset leave it alone.
         totals: rewards that are sums of an episode so far: where several steps become one, the last one stands.
+        stacks: images that are several, one after the other along their channels, the newest last -> how many.
         sealed: observations whose original is state that is kept inside: the env goes on from where it stands only.
         masks: action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
             Random actions of such an env are drawn row by row, and every action is held against its row's mask.
@@ -37,6 +38,7 @@ class Roles:
     carries: Set[Key] = _NONE
     marks: Set[Key] = _NONE
     totals: Set[Key] = _NONE
+    stacks: Mapping[Key, int] = field(default_factory=dict)
     sealed: Set[Key] = _NONE
     masks: Mapping[Key, Key] = field(default_factory=dict)
     ends: Set[Key] = _NONE
@@ -54,10 +56,13 @@ class Roles:
         def both(before: Set[Key], own: Set[Key]) -> Set[Key]:
             return {*(renamed.get(path, path) for path in before), *own}
 
+        stacks = {renamed.get(path, path): count for path, count in self.stacks.items()}
+        stacks |= {path: count * stacks.get(path, 1) for path, count in added.stacks.items()}
         return Roles(
             carries=both(self.carries, added.carries),
             marks=both(self.marks, added.marks),
             totals=both(self.totals, added.totals),
+            stacks=stacks,
         )
 
     def reading(self, paths: Set[Key]) -> Roles:

@@ -12,6 +12,7 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.image import channel_axis
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
@@ -149,6 +150,10 @@ class CatFrames(Stated):
                 f"CatFrames: dim=-3 of {key!r} {list(value.shape[lead:])} is its height: its channels are last. Put "
                 "ToTensorImage before it, or use dim=-1"
             )
+
+    def _roles(self) -> Roles:
+        along_channels = self.dim in (-3, -1)
+        return Roles(stacks={as_path(key): self.N for key in self.out_keys} if along_channels else {})
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from envcli.errors import TransformError
+from envcli.frames.channels import CHANNELS, channels_last
 from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.rows.env_specs import leaf_specs
@@ -22,8 +23,6 @@ from envcli.transforms.transform import Transform
 __all__ = ["ByteRule", "ImageSequence", "ImageTransform", "channel_axis", "height_and_width"]
 
 ByteRule: TypeAlias = Callable[[Array], Array]
-
-_CHANNELS = (1, 3, 4)  # gray, RGB, RGB and opacity
 
 _IN_FEWER_STEPS = ("_channels_alike", "_makes_unit_floats", "_of_frame", "_on_bytes")
 
@@ -212,8 +211,8 @@ def _in_one_pass(steps: Sequence[ImageTransform], following: Transform) -> Image
 def channel_axis(image: torch.Tensor, who: str) -> int:
     """Where the channels of ``image`` are: -3, or -1 for a frame as simulators draw it.
 
-    The latter are uint8 whose last dimension is 1, 3 or 4 long while the third from last is not; floats are always
-    ``[*lead, channels, height, width]``, as ``ToTensorImage`` makes them.
+    The latter are uint8, see :func:`~envcli.frames.channels.channels_last`; floats are always ``[*lead, channels,
+    height, width]``, as ``ToTensorImage`` makes them.
 
     Raises:
         TransformError: not an image, or a float image that has its channels last.
@@ -226,10 +225,12 @@ def channel_axis(image: torch.Tensor, who: str) -> int:
         raise TransformError(
             f"{who} takes an image [*lead, channels, height, width], found {shape}. Name the image in in_keys"
         )
-    if shape[-1] not in _CHANNELS or shape[-3] in _CHANNELS:
+    if not channels_last(shape):
         return -3
     if image.dtype == torch.uint8:
         return -1
+    if shape[-1] not in CHANNELS:
+        return -3
     raise TransformError(
         f"{who} takes a float image [*lead, channels, height, width], found {shape}. Put ToTensorImage() before it"
     )

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from envcli.errors import ConfigError, TransformError
-from envcli.keys import NestedKey
+from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array
+from envcli.rows.roles import Roles
 from envcli.transforms.image import ByteRule, ImageTransform
 
 __all__ = ["ToTensorImage"]
@@ -73,6 +74,9 @@ class ToTensorImage(ImageTransform):
         if not self._divides(image):
             return image.to(dtype)
         return image.to(dtype, copy=True).div_(255)
+
+    def _roles(self) -> Roles:
+        return Roles(stacks={as_path(key): 1 for key in self.out_keys})  # [4, height, width] are colours and opacity
 
     def _makes_unit_floats(self) -> bool:
         usual = self.from_int is not False and not self.unsqueeze and not self.shape_tolerant
