@@ -103,7 +103,7 @@ def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each com
     """The command's configuration with nothing left open: a seed drawn."""
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     config = reading.finished(command, cfg, hydra.overrides.task, folders)
-    if getattr(config, "seed", 0) is None:
+    if getattr(config, "seed", 0) is None and getattr(config, "rollout", None) is None:  # what was recorded has one
         config.seed = secrets.randbelow(2**32)
     return config
 

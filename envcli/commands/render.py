@@ -1,7 +1,8 @@
 """Film an env, or a rollout that was saved with its pixels.
 
 Writes the film, a poster and a contact sheet into a folder of its own. The first frame of an episode is what its reset
-shows; each step adds the frame it led to, at the pace of the env's own clock.
+shows; each step adds the frame it led to, at the pace of the env's own clock. Of several envs side by side, that holds
+for each.
 
   envcli render env=cheetah_run max_steps=300
   envcli render env=pong format=gif max_steps=200
@@ -14,6 +15,7 @@ shows; each step adds the frame it led to, at the pace of the env's own clock.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,9 +23,10 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, UnknownName
 from envcli.folders.json_file import plain, read_json
 from envcli.folders.run_folder import RunFolder
+from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.progress import Progress
 from envcli.terminal.summary import summary
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from tensordict import TensorDictBase
 
     from envcli.envs.env import Env
+    from envcli.films.film import Film
     from envcli.frames.scene import Frame, Scene
     from envcli.keys import NestedKey
 
@@ -44,6 +48,9 @@ _CHUNK = 100  # steps of all envs filmed at a time: so many frames are in memory
 _RAW = "raw_pixels"
 _FPS = 30.0  # of an env that has no clock
 
+BESIDE_ROLLOUT = ("allow_imports", "episodes", "format", "fps", "json", "max_steps", "preview", "tracker")
+"""The keys that say how a recorded rollout is filmed; all others say how one is made."""
+
 
 @dataclass
 class Config(EnvConfig):
@@ -51,11 +58,11 @@ class Config(EnvConfig):
 
     format: str | None = key(None, "mp4, gif, webp or png; null: mp4 if its library is installed, else gif")
     fps: float | None = key(None, "frames a second; null: the env's own clock, or 30")
-    episodes: int | None = key(None, "stop after so many ended; null: after max_steps")
+    episodes: int | None = key(None, "stop after so many ended, of all envs together; null: after max_steps")
     compare: bool = key(False, "beside each frame, what the transforms make of it")
     preview: bool = key(False, "also play it in the terminal")
     tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
-    rollout: str | None = key(None, "a run folder to film instead: the rollout in it must hold pixels")
+    rollout: str | None = key(None, "a run folder to film instead, all or the max_steps that are typed; with pixels")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,45 +83,77 @@ def run(cfg: Config, folder: RunFolder) -> None:
         tracker.end(plain(metrics))
 
 
+@dataclass
+class _Take:
+    """What is filmed: pieces that continue each other, for ``scene``; the first ``steps`` of each env.
+
+    ``clock`` is how long a step took in the simulator's time, if that is known, ``seed`` what all was drawn from.
+    """
+
+    scene: Scene
+    pieces: Iterator[TensorDictBase]
+    steps: int
+    clock: float | None
+    seed: int | None
+
+
 def _run(cfg: Config, folder: RunFolder, begin: Callable[[], None]) -> dict[str, Any]:
     """Film, write, report; the metrics. ``begin`` is called when there is a frame."""
     if cfg.rollout is not None:
-        existing_folder(cfg.rollout, "rollout")
-        return _film(cfg, folder, begin, _saved(cfg.rollout), _fps(cfg, _recorded_clock(Path(cfg.rollout))))
+        typed = any(word.lstrip("+").startswith("max_steps=") for word in folder.overrides)
+        take = _recorded(existing_folder(cfg.rollout, "rollout"), cfg.rollout, cfg.max_steps if typed else None)
+        return _film(cfg, folder, begin, take)
     import torch
 
-    from envcli.builder import build, step_seconds
+    from envcli.builder import build
     from envcli.envs.closing import closing
 
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)
     with closing(build(_keeping_raw(cfg))) as env:
-        return _film(cfg, folder, begin, _live(cfg, env), _fps(cfg, step_seconds(env)))
+        return _film(cfg, folder, begin, _live(cfg, env))
 
 
-def _fps(cfg: Config, step_seconds: float | None) -> float:
-    return cfg.fps or (1 / step_seconds if step_seconds else _FPS)
-
-
-def _recorded_clock(run: Path) -> float | None:
-    """How long a step of a saved rollout took in the simulator's time, if its run folder says so."""
-    seconds = read_json(run / "metrics.json").get("step_seconds")
-    return seconds if isinstance(seconds, int | float) and seconds > 0 else None  # anybody may have written it
-
-
-def _live(cfg: Config, env: Env) -> Iterator[tuple[Scene, TensorDictBase]]:
-    """The rollout of ``env`` in pieces that continue each other."""
+def _live(cfg: Config, env: Env) -> _Take:
+    """What ``env`` will show."""
+    from envcli.builder import step_seconds
+    from envcli.frames.look import Look
     from envcli.frames.scene import Scene
 
     keys = _keys(cfg, env)
+    scene = Scene(keys, {key: Look.of(env, key) for key in keys}, cfg.env_list or ())
+    return _Take(scene, _pieces(cfg, env), cfg.max_steps, step_seconds(env), cfg.seed)
+
+
+def _pieces(cfg: Config, env: Env) -> Iterator[TensorDictBase]:
     policy = registry.construct("policies", cfg.policy, "policy", cfg.allow_imports).bind(env)
-    scene, last, done, chunk = Scene(keys), None, 0, max(1, _CHUNK // env.numel())
+    last, done, chunk = None, 0, max(1, _CHUNK // env.numel())
     while done < cfg.max_steps:
         steps = min(chunk, cfg.max_steps - done)
         piece = env.rollout(steps, policy, break_when_any_done=False, auto_reset=last is None, tensordict=last)
-        yield scene, piece
+        yield piece
         last = env.step_mdp(piece[..., -1])
         done += steps
+
+
+def _recorded(run: Path, given: str, max_steps: int | None) -> _Take:
+    """What the rollout in the folder ``run``, typed as ``given``, holds; None: all of it."""
+    from envcli.frames.look import Look
+    from envcli.frames.scene import Scene
+    from envcli.shards.loading import load_rollout
+
+    rollout = load_rollout(given)
+    shown = list(map(str, rollout["next"].keys()))
+    if "pixels" not in shown:
+        raise ConfigError(f"rollout: {given} holds no pixels, but {', '.join(shown)}. Record it with from_pixels=true")
+    metrics, names = read_json(run / "metrics.json"), saved_config(run).get("env_list")
+    clock = metrics.get("step_seconds")
+    clock = clock if isinstance(clock, int | float) and clock > 0 else None  # anybody may have written it
+    scene = Scene(["pixels"], {"pixels": Look.read(metrics.get("pixels"))}, list(map(str, names or ())))
+    held = rollout.batch_size[-1]
+    steps = held if max_steps is None else min(held, max_steps)
+    pieces = (rollout[..., start : min(start + _CHUNK, steps)] for start in range(0, steps, _CHUNK))
+    return _Take(scene, pieces, steps, clock, read_json(run / "manifest.json").get("seed"))
 
 
 def _keeping_raw(cfg: Config) -> dict[str, Any]:
@@ -152,40 +191,22 @@ def _keys(cfg: Config, env: Env) -> list[NestedKey]:
     return [_RAW, "pixels"]
 
 
-def _saved(path: str) -> Iterator[tuple[Scene, TensorDictBase]]:
-    from envcli.frames.scene import Scene
-    from envcli.shards.loading import load_rollout
-
-    rollout = load_rollout(path)
-    shown = list(map(str, rollout["next"].keys()))
-    if "pixels" not in shown:
-        raise ConfigError(f"rollout: {path} holds no pixels, but {', '.join(shown)}. Record it with from_pixels=true")
-    scene, steps = Scene(["pixels"]), rollout.batch_size[-1]
-    for start in range(0, steps, _CHUNK):
-        yield scene, rollout[..., start : start + _CHUNK]
-
-
-def _film(
-    cfg: Config,
-    folder: RunFolder,
-    begin: Callable[[], None],
-    pieces: Iterator[tuple[Scene, TensorDictBase]],
-    fps: float,
-) -> dict[str, Any]:
+def _film(cfg: Config, folder: RunFolder, begin: Callable[[], None], take: _Take) -> dict[str, Any]:
     from PIL import Image as Pillow
 
     from envcli.frames.contact_sheet import ContactSheet
     from envcli.frames.image import zoomed
     from envcli.frames.preview import Preview
 
-    film = registry.construct("films", {"type": cfg.format or _best_format()}, "format", folder=folder.path, fps=fps)
+    fps = cfg.fps or (1 / take.clock if take.clock else _FPS)
+    film = _new_film(cfg.format or _best_format(), folder.path, fps)
     sheet, count, last = ContactSheet(), 0, None
     preview = Preview(sys.stderr, fps) if cfg.preview and sys.stderr.isatty() else None
     if cfg.preview and preview is None:
         print("preview: stderr is no terminal, so nothing is played", file=sys.stderr)
     try:
-        with Progress(cfg.max_steps, folder.command) if preview is None else contextlib.nullcontext(None) as progress:
-            for last in _frames(cfg, pieces):
+        with Progress(take.steps, folder.command) if preview is None else contextlib.nullcontext(None) as progress:
+            for last in _frames(take, cfg.episodes):
                 if count == 0:
                     begin()
                 sheet.add(last)
@@ -203,20 +224,30 @@ def _film(
             Pillow.fromarray(zoomed(sheet.poster())).save(folder.path / "poster.png")
             Pillow.fromarray(sheet.drawn()).save(folder.path / "contact_sheet.png")
             written = film.finish()
-            metrics = {"frames": count, "fps": fps, "seconds": count / fps, "film": str(written), "seed": cfg.seed}
+            metrics = {"frames": count, "fps": fps, "seconds": count / fps, "film": str(written), "seed": take.seed}
             folder.write_metrics({**metrics, "folder": str(folder.path)})
     assert last is not None
     if not folder.part_of_sweep:
-        answer(metrics, lambda: summary(_lines(metrics, last, folder)), cfg.json)
+        answer(metrics, lambda: summary(_lines(metrics, last, take.scene, folder)), cfg.json)
     return metrics
 
 
-def _frames(cfg: Config, pieces: Iterator[tuple[Scene, TensorDictBase]]) -> Iterator[Frame]:
-    for scene, piece in pieces:
-        for frame in scene.frames(piece):
-            yield frame
-            if scene.over == cfg.episodes:
-                return
+def _new_film(kind: str, folder: Path, fps: float) -> Film:
+    try:
+        film: Film = registry.construct("films", {"type": kind}, "format", folder=folder, fps=fps)
+    except UnknownName as error:
+        raise UnknownName("film format", kind, error.known, "(format)") from None
+    return film
+
+
+def _frames(take: _Take, episodes: int | None) -> Iterator[Frame]:
+    """All of them, up to the end of so many episodes."""
+    scene = take.scene
+    shown = itertools.chain.from_iterable(scene.frames(piece) for piece in take.pieces)
+    for frame in itertools.chain(shown, scene.rest()):
+        yield frame
+        if episodes is not None and scene.over >= episodes:
+            return
 
 
 def _best_format() -> str:
@@ -226,11 +257,14 @@ def _best_format() -> str:
     return "gif"
 
 
-def _lines(metrics: dict[str, Any], last: Frame, folder: RunFolder) -> Iterator[tuple[str, str]]:
+def _lines(metrics: dict[str, Any], last: Frame, scene: Scene, folder: RunFolder) -> Iterator[tuple[str, str]]:
     clock = f"{number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
     yield "frames", f"{number(metrics['frames'])}, {clock}"
-    of = "" if last.envs == 1 else f" of the first of {last.envs} envs"
-    yield "episodes", f"{last.episode + 1}{of}, the last at {last.caption}"
+    if last.envs == 1:
+        yield "episodes", f"{last.episode + 1}, the last at {last.caption}"
+    else:
+        ended = f"{scene.begun} of {last.envs} envs, {scene.over} to the end"
+        yield "episodes", f"{ended}; the first env at {last.caption}"
     yield "film", near(Path(metrics["film"]))
     yield "poster", near(folder.path / "poster.png")
     yield "sheet", near(folder.path / "contact_sheet.png")

@@ -142,6 +142,7 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     given = _files_of_the_earlier(overrides)
     checked = [f"++{word}" if word.split("=")[0] in given else word for word in checked]
     _refuse_with_replay(overrides, given)
+    _refuse_beside_rollout(command, overrides)
     _refuse_two_lengths(overrides)
     return [*checked, *_first_env(overrides)]
 
@@ -271,6 +272,18 @@ def _refuse_with_replay(overrides: Iterable[str], given: Collection[str]) -> Non
             placed = word == "replay" and (name == "overwrite" or name.startswith("hydra"))
             if name not in (word, "json", "allow_imports", *given) and not placed:
                 raise ConfigError(f"{word} {does}, so it takes no {override!r}. Leave one of them out.")
+
+
+def _refuse_beside_rollout(command: str, overrides: Iterable[str]) -> None:
+    """Where a command takes a recorded rollout instead of an env, what is typed of that env cannot count."""
+    beside = getattr(commands.find(command), "BESIDE_ROLLOUT", None)
+    typed = {override: key_of(override).split(".")[0].split("/")[0] for override in overrides}
+    given = next((word for word, name in typed.items() if name == "rollout"), "rollout=null")
+    if beside is None or given.partition("=")[2] == "null":
+        return
+    for word, name in typed.items():
+        if name not in ("rollout", "hydra", *beside):
+            raise ConfigError(f"rollout films what was recorded, so it takes no {word!r}. Leave one of them out.")
 
 
 def _refuse_two_lengths(overrides: Iterable[str]) -> None:

@@ -56,7 +56,7 @@ def test_a_preview_that_nobody_can_see_is_said(cli: Command) -> None:
 def test_the_numbers_of_a_batch_are_those_of_its_first_env(cli: Command) -> None:
     words = ["parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"]
     done = cli("render", "env=cartpole", *words)
-    assert "episodes  1 of the first of 3 envs, the last at step 4" in done.out
+    assert "episodes  3 of 3 envs, 0 to the end; the first env at step 4" in done.out
 
 
 def test_a_run_that_is_to_be_filmed_is_named_by_its_key(cli: Command, tmp_path: Path) -> None:
@@ -93,6 +93,47 @@ def test_a_saved_rollout_is_filmed_as_it_was(cli: Command, tmp_path: Path) -> No
     assert (picture(frames[5]) == saved["next", "pixels"][4].numpy()).all()
 
 
+def test_a_saved_rollout_is_filmed_as_long_as_asked_and_keeps_its_seed(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "env=cartpole", "from_pixels=true", "max_steps=12", "seed=7").code == 0
+    (run,) = (tmp_path / "outputs" / "rollout").glob("*/*")
+    for words, frames in (((), 13), (("max_steps=5",), 6), (("max_steps=500",), 13)):
+        done = cli("render", f"rollout={run}", "format=png", "json=true", *words)
+        answer = json.loads(done.out)
+        assert (answer["frames"], answer["seed"]) == (frames, 7)
+        folder = Path(answer["film"]).parent
+        assert json.loads((folder / "manifest.json").read_text())["seed"] is None
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["compare=true", "env=pong", "transforms=[to_tensor_image]", "policy.type=module", "seed=3", "from_pixels=true"],
+)
+def test_what_says_how_a_rollout_is_made_has_no_place_beside_one(cli: Command, tmp_path: Path, word: str) -> None:
+    done = cli("render", f"rollout={tmp_path}", word)
+    assert done.code == 2
+    assert f"rollout films what was recorded, so it takes no {word!r}. Leave one of them out." in done.err
+
+
+def test_a_saved_stack_of_floats_is_filmed_in_its_colours(cli: Command, tmp_path: Path) -> None:
+    chain = ("transforms=[to_tensor_image,cat_frames]", "transforms.to_tensor_image.from_int=false")
+    chain += ("transforms.cat_frames.N=2", "transforms.cat_frames.dim=-3")
+    assert cli("rollout", "env=pendulum", "from_pixels=true", "max_steps=3", "seed=1", *chain).code == 0
+    assert cli("rollout", "env=pendulum", "from_pixels=true", "max_steps=3", "seed=1").code == 0
+    films = []
+    for run in sorted((tmp_path / "outputs" / "rollout").glob("*/*")):
+        done = cli("render", f"rollout={run}", "format=png", "json=true")
+        films.append(picture(Path(json.loads(done.out)["film"]) / "000002.png"))
+    assert films[1].std(-1).max() > 10
+    assert (films[0] == films[1]).all()
+
+
+def test_episodes_of_several_envs_are_counted_together(cli: Command) -> None:
+    words = ("parallel=serial", "parallel.num_envs=3", "max_steps=200", "episodes=4", "format=png", "seed=0")
+    done = cli("render", "env=cartpole", *words)
+    assert done.code == 0, done.err
+    assert "of 3 envs, 4 to the end; the first env at step" in done.out
+
+
 def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:
     cli("rollout", "env=cartpole", "max_steps=3")
     (run,) = (tmp_path / "outputs" / "rollout").glob("*/*")
@@ -104,7 +145,7 @@ def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["format=mp5"], "Did you mean 'mp4'"),
+        (["format=mp5"], "Did you mean 'mp4'? (format)"),
         (["compare=true"], "no transforms to compare with"),
         (["from_pixels=false"], "from_pixels=true"),
         (["fps=0"], "fps: found 0"),

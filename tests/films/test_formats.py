@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -90,7 +91,7 @@ def test_an_mp4_that_ctrl_c_stopped_within_a_frame_plays(tmp_path: Path) -> None
     usual, added = signal.signal(signal.SIGALRM, stop), 1
     signal.setitimer(signal.ITIMER_REAL, 1)  # by then ffmpeg is behind, and a frame is waiting
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):
             while True:
                 written.add(large)
                 added += 1
