@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "run"]
 
-_CHUNK = 100  # steps of all envs filmed at a time: so many frames are in memory, whatever the length of the film
+_CHUNK = 100  # steps of all envs filmed at a time: so many frames are in memory, and those that GIF and WebP hold
 _RAW = "raw_pixels"
 _FPS = 30.0  # of an env that has no clock
 
@@ -56,7 +56,9 @@ BESIDE_ROLLOUT = ("allow_imports", "episodes", "format", "fps", "json", "max_ste
 class Config(EnvConfig):
     """What ``envcli render`` reads."""
 
-    format: str | None = key(None, "mp4, gif, webp or png; null: mp4 if its library is installed, else gif")
+    format: str | None = key(
+        None, "mp4, png, or, in memory to the end, gif, webp; null: mp4 if its library is there, else gif"
+    )
     fps: float | None = key(None, "frames a second; null: the env's own clock, or 30")
     episodes: int | None = key(None, "stop after so many ended, of all envs together; null: after max_steps")
     compare: bool = key(False, "beside each frame, what the transforms make of it")
@@ -146,10 +148,11 @@ def _recorded(run: Path, given: str, max_steps: int | None) -> _Take:
     shown = list(map(str, rollout["next"].keys()))
     if "pixels" not in shown:
         raise ConfigError(f"rollout: {given} holds no pixels, but {', '.join(shown)}. Record it with from_pixels=true")
-    metrics, names = read_json(run / "metrics.json"), saved_config(run).get("env_list")
+    metrics, named = read_json(run / "metrics.json"), saved_config(run).get("env_list")
+    names = named if isinstance(named, Sequence) and not isinstance(named, str) else ()
     clock = metrics.get("step_seconds")
     clock = clock if isinstance(clock, int | float) and clock > 0 else None  # anybody may have written it
-    scene = Scene(["pixels"], {"pixels": Look.read(metrics.get("pixels"))}, list(map(str, names or ())))
+    scene = Scene(["pixels"], {"pixels": Look.read(metrics.get("pixels"))}, list(map(str, names)))
     held = rollout.batch_size[-1]
     steps = held if max_steps is None else min(held, max_steps)
     pieces = (rollout[..., start : min(start + _CHUNK, steps)] for start in range(0, steps, _CHUNK))
@@ -224,7 +227,8 @@ def _film(cfg: Config, folder: RunFolder, begin: Callable[[], None], take: _Take
             Pillow.fromarray(zoomed(sheet.poster())).save(folder.path / "poster.png")
             Pillow.fromarray(sheet.drawn()).save(folder.path / "contact_sheet.png")
             written = film.finish()
-            metrics = {"frames": count, "fps": fps, "seconds": count / fps, "film": str(written), "seed": take.seed}
+            metrics = {"frames": count - film.left_out, "fps": fps, "seconds": count / fps, "film": str(written)}
+            metrics |= {"left_out": film.left_out, "seed": take.seed}
             folder.write_metrics({**metrics, "folder": str(folder.path)})
     assert last is not None
     if not folder.part_of_sweep:
@@ -259,7 +263,8 @@ def _best_format() -> str:
 
 def _lines(metrics: dict[str, Any], last: Frame, scene: Scene, folder: RunFolder) -> Iterator[tuple[str, str]]:
     clock = f"{number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
-    yield "frames", f"{number(metrics['frames'])}, {clock}"
+    left_out = f"; {number(metrics['left_out'])} left out, as GIF shows 50 at most" if metrics["left_out"] else ""
+    yield "frames", f"{number(metrics['frames'])}, {clock}{left_out}"
     if last.envs == 1:
         yield "episodes", f"{last.episode + 1}, the last at {last.caption}"
     else:

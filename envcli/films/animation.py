@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image as Pillow
 
+from envcli.errors import ConfigError
 from envcli.films.film import Film
 from envcli.frames.image import Image
 
@@ -15,13 +18,24 @@ __all__ = ["Animation"]
 
 
 class Animation(Film, ABC):
-    """All frames in one file that plays by itself, again and again. They are held in memory until the end."""
+    """All frames in one file that plays by itself, again and again. They are held in memory until the end.
+
+    Raises:
+        ConfigError: the format cannot show a frame for as long as ``fps`` says.
+    """
 
     name: ClassVar[str]
     options: ClassVar[dict[str, Any]] = {}
+    tick: ClassVar[int]  # milliseconds that the format counts in
+    ticks: ClassVar[int]  # that it shows a frame for, at most
 
     def __init__(self, folder: Path, fps: float) -> None:
         super().__init__(folder, fps)
+        longest = self.tick * self.ticks / 1000
+        if fps * longest < 1:
+            raise ConfigError(
+                f"fps: found {fps}, but {self.name} shows a frame for {longest:.0f} seconds at most. Type: format=mp4"
+            )
         self._frames: list[Pillow.Image] = []
 
     def add(self, image: Image) -> None:
@@ -30,7 +44,19 @@ class Animation(Film, ABC):
 
     def finish(self) -> Path:
         """See :class:`Film`."""
-        path = self.folder / self.name
-        first, *others = self._frames
-        first.save(path, save_all=True, append_images=others, duration=1000 / self.fps, loop=0, **self.options)
+        path, shown = self.folder / self.name, self._shown()
+        self.left_out = len(self._frames) - len(shown)
+        first, *others = (self._frames[i] for i in shown)
+        durations = self._durations(len(shown))
+        first.save(path, save_all=True, append_images=others, duration=durations, loop=0, **self.options)
         return path
+
+    def _shown(self) -> Sequence[int]:
+        """The places of the frames that are written, each for as long as the others."""
+        return range(len(self._frames))
+
+    def _durations(self, count: int) -> list[int]:
+        """Milliseconds of each of ``count`` frames, in whole ticks: it begins on the nearest, so no error adds up."""
+        each = 1000 * len(self._frames) / self.fps / count
+        begins = (round(each * i / self.tick) for i in range(count + 1))
+        return [(following - begin) * self.tick for begin, following in pairwise(begins)]

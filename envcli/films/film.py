@@ -21,6 +21,9 @@ class Film(ABC):
         MissingDependency: the format's library is not installed.
     """
 
+    left_out = 0
+    """How many frames the finished film does not have, since its format shows no more of them a second."""
+
     def __init__(self, folder: Path, fps: float) -> None:
         self.folder = folder
         self.fps = fps

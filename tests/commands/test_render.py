@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from envcli.frames.contact_sheet import ContactSheet
+from envcli.frames.scene import Frame
+
 pytest.importorskip("pygame", reason="gymnasium draws CartPole and Pendulum with pygame")
 
 Command = Callable[..., Any]
@@ -39,6 +42,50 @@ def test_a_film_a_poster_and_a_sheet(cli: Command, tmp_path: Path) -> None:
     assert picture(folder / "poster.png").shape == (500, 500, 3)
     assert picture(folder / "contact_sheet.png").shape[1] == 4 * 240 + 3 * 8
     assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+
+
+def test_a_fast_gif_says_what_it_leaves_out(cli: Command, tmp_path: Path) -> None:
+    words = ("env=pendulum", "max_steps=19", "format=gif", "fps=100", "seed=0")
+    done = cli("render", *words)
+    assert "frames    10, 0.2 s at 100 a second; 10 left out, as GIF shows 50 at most" in done.out
+    with Pillow.open(folder_of(tmp_path) / "video.gif") as film:
+        assert film.n_frames == 10
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+def test_a_film_that_ctrl_c_stopped_is_whole(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "mp4":
+        pytest.importorskip("imageio_ffmpeg")
+    looked_at: list[Frame] = []
+
+    def add(sheet: ContactSheet, frame: Frame, plain: Any = ContactSheet.add) -> None:
+        looked_at.append(frame)
+        if len(looked_at) == 8:
+            raise KeyboardInterrupt
+        plain(sheet, frame)
+
+    monkeypatch.setattr(ContactSheet, "add", add)
+    done = cli("render", "env=pendulum", "max_steps=20", f"format={kind}", "seed=0")
+    assert (done.code, "interrupted after 7 frames, kept in" in done.err) == (130, True)
+    folder = folder_of(tmp_path)
+    assert json.loads((folder / "metrics.json").read_text())["frames"] == 7
+    assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+    assert (folder / f"video.{kind}").stat().st_size > 1000
+    assert (folder / "poster.png").is_file()
+
+
+def test_a_film_that_ctrl_c_stopped_before_it_began_is_none(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(sheet: ContactSheet, frame: Frame) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ContactSheet, "add", add)
+    done = cli("render", "env=pendulum", "max_steps=20", "format=gif", "seed=0")
+    assert (done.code, "interrupted after 0 frames, nothing kept" in done.err) == (130, True)
+    assert not (folder_of(tmp_path) / "metrics.json").exists()
 
 
 def test_episodes_end_the_film(cli: Command) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from envcli.errors import StoreError, UnknownName
+from envcli.errors import ConfigError, StoreError, UnknownName
 from envcli.vocabulary import registry
 
 FRAMES = [np.full((31, 41, 3), value, dtype=np.uint8) for value in range(0, 250, 10)]
@@ -51,9 +51,42 @@ def test_an_animation_plays_all_frames_at_its_pace_again_and_again(name: str, tm
 
 def test_a_fast_gif_leaves_frames_out_and_keeps_its_pace(tmp_path: Path) -> None:
     with Pillow.open(film("gif", tmp_path, fps=100.0)) as shown:
-        assert shown.n_frames == 13
+        assert shown.n_frames == 12
         shown.seek(1)
         assert shown.info["duration"] == 20
+
+
+def durations(path: Path) -> list[int]:
+    with Pillow.open(path) as shown:
+        found = []
+        for i in range(shown.n_frames):
+            shown.seek(i)
+            shown.load()
+            found.append(shown.info["duration"])
+        return found
+
+
+@pytest.mark.parametrize("fps", [24.0, 29.97, 30.0, 40.0, 45.0, 60.0, 64.0, 144.0, 0.3])
+@pytest.mark.parametrize("name", ["gif", "webp"])
+def test_an_animation_lasts_as_long_as_it_should(name: str, fps: float, tmp_path: Path) -> None:
+    found = durations(film(name, tmp_path, fps))
+    assert sum(found) == pytest.approx(1000 * len(FRAMES) / fps, abs=5 if name == "gif" else 1)
+    assert max(found) - min(found) <= (10 if name == "gif" else 1)
+    assert min(found) >= 20 or name == "webp"
+
+
+@pytest.mark.parametrize("fps", [60.0, 100.0, 240.0])
+def test_a_fast_gif_ends_with_the_last_frame(fps: float, tmp_path: Path) -> None:
+    with Pillow.open(film("gif", tmp_path, fps)) as shown:
+        for place, frame in ((0, FRAMES[0]), (shown.n_frames - 1, FRAMES[-1])):
+            shown.seek(place)
+            assert abs(int(np.asarray(shown.convert("RGB"))[5, 5, 0]) - int(frame[5, 5, 0])) <= 2
+
+
+@pytest.mark.parametrize(("name", "fps"), [("gif", 1e-4), ("webp", 1e-5)])
+def test_a_frame_that_would_be_shown_too_long_is_said(name: str, fps: float, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fps: found .*, but video.\w+ shows a frame for \d+ seconds at most"):
+        film(name, tmp_path, fps)
 
 
 def test_png_loses_nothing(tmp_path: Path) -> None:
