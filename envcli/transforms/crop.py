@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 
 from envcli.keys import NestedKey
+from envcli.specs import TensorSpec
 from envcli.transforms.image import ImageTransform, channel_axis, height_and_width
 
 __all__ = ["Crop", "cut"]
@@ -15,8 +17,8 @@ __all__ = ["Crop", "cut"]
 class Crop(ImageTransform):
     """The rectangle ``h`` high and ``w`` wide whose upper left corner is ``top`` pixels down and ``left`` to the right.
 
-    What lies outside the image is 0, as in torchvision. (TorchRL 0.14 takes ``w`` for the height and ``h`` for the
-    width.)
+    What lies outside the image is 0, as in torchvision; an env warns where that is all. (TorchRL 0.14 takes ``w`` for
+    the height and ``h`` for the width.)
 
     Args:
         w, h: width and height of the result, in pixels; ``h`` None: a square.
@@ -46,6 +48,16 @@ class Crop(ImageTransform):
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         return cut(obs, channel_axis(obs, "Crop"), self.top, self.left, self.h, self.w)
+
+    def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+        axis = channel_axis(leaf.zero(), "Crop")
+        height, width = leaf.shape[-2:] if axis == -3 else leaf.shape[-3:-1]
+        if not (-self.h < self.top < height and -self.w < self.left < width):
+            warnings.warn(
+                f"{self!r}: no pixel of the image, which is {height} high and {width} wide, is left: all are 0",
+                stacklevel=2,
+            )
+        return super()._leaf_after(leaf)
 
     def extra_repr(self) -> str:
         """Size, place and keys."""

@@ -85,9 +85,10 @@ class Resize(ImageTransform):
         """Does torch resize them as they are, faster and as well?
 
         One channel is slower in whole numbers than in floats. The bicubic method is cut to 0..255 between its two
-        passes there, and up to 4 away from what it should be.
+        passes there, and up to 4 away from what it should be. To one pixel, torch 2.13 fails where the channels are
+        first.
         """
-        if images.dtype != torch.uint8 or not images.is_cpu:
+        if images.dtype != torch.uint8 or not images.is_cpu or (self.h, self.w) == (1, 1):
             return False
         return self.interpolation.startswith("nearest") or (self.interpolation == "bilinear" and images.shape[1] > 1)
 

@@ -43,6 +43,21 @@ def test_outside_is_zero(top: int, left: int) -> None:
     assert torch.equal(Crop(w=4, h=3, top=top, left=left)._apply_transform(IMAGE), wanted)
 
 
+@pytest.mark.parametrize(("top", "left"), [(12, 0), (-3, 0), (0, 10), (0, -4)])
+@pytest.mark.parametrize("before", [[], [ToTensorImage()]])
+def test_an_env_warns_where_no_pixel_is_left(top: int, left: int, before: list[ToTensorImage]) -> None:
+    chain = [*(one.clone() for one in before), Crop(w=4, h=3, top=top, left=left)]
+    with pytest.warns(UserWarning, match="no pixel of the image, which is 12 high and 10 wide, is left"):
+        env = TransformedEnv(FramesEnv(), Compose(*chain))
+    assert not env.reset()["pixels"].any()
+
+
+@pytest.mark.parametrize(("top", "left"), [(11, 0), (-2, 0), (0, 9), (0, -3)])
+def test_one_pixel_is_enough(top: int, left: int) -> None:
+    env = TransformedEnv(FramesEnv(), Crop(w=4, h=3, top=top, left=left))
+    assert env.reset()["pixels"].any()
+
+
 def test_a_rollout_gets_what_the_env_gets() -> None:
     raw = FramesEnv([3, 4], [2]).rollout(6, break_when_any_done=False)
     seen = TransformedEnv(FramesEnv([3, 4], [2]), Crop(w=3, h=2)).rollout(6, break_when_any_done=False)

@@ -79,6 +79,24 @@ def test_bytes_are_within_one_of_the_rounded_floats_and_of_pillow(
     )
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest", "nearest-exact", "area"])
+def test_one_pixel_is_a_size(mode: str) -> None:
+    images = torch.randint(0, 256, (3, 3, 20, 30), dtype=torch.uint8)
+    wanted = Resize(1, interpolation=mode)._apply_transform(images.float())
+    found = Resize(1, interpolation=mode)._apply_transform(images)
+    assert found.shape == (3, 3, 1, 1)
+    assert (found.float() - wanted).abs().max() <= 1
+
+
+def test_a_stack_of_frames_as_simulators_draw_them_keeps_its_channels() -> None:
+    frames = [torch.randint(0, 256, (20, 30, 3), dtype=torch.uint8) for _ in range(3)]
+    resize = Resize(w=15, h=10)
+    wanted = torch.cat([resize._apply_transform(frame) for frame in frames], -1)
+    found = resize._apply_transform(torch.cat(frames, -1))
+    assert found.shape == (10, 15, 9)
+    assert (found.int() - wanted.int()).abs().max() <= 1
+
+
 def test_h_is_the_height() -> None:
     image = torch.arange(12 * 10, dtype=torch.float32).view(1, 12, 10)
     assert Resize(h=6, w=5)._apply_transform(image).shape == (1, 6, 5)
