@@ -268,7 +268,7 @@ def _lines(metrics: dict[str, Any], last: Frame, scene: Scene, folder: RunFolder
     if last.envs == 1:
         yield "episodes", f"{last.episode + 1}, the last at {last.caption}"
     else:
-        ended = f"{scene.begun} of {last.envs} envs, {scene.over} to the end"
+        ended = f"{scene.begun} in {last.envs} envs, {scene.over} of them to the end"
         yield "episodes", f"{ended}; the first env at {last.caption}"
     yield "film", near(Path(metrics["film"]))
     yield "poster", near(folder.path / "poster.png")

@@ -103,7 +103,7 @@ def test_a_preview_that_nobody_can_see_is_said(cli: Command) -> None:
 def test_the_numbers_of_a_batch_are_those_of_its_first_env(cli: Command) -> None:
     words = ["parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"]
     done = cli("render", "env=cartpole", *words)
-    assert "episodes  3 of 3 envs, 0 to the end; the first env at step 4" in done.out
+    assert "episodes  3 in 3 envs, 0 of them to the end; the first env at step 4" in done.out
 
 
 def test_a_run_that_is_to_be_filmed_is_named_by_its_key(cli: Command, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_episodes_of_several_envs_are_counted_together(cli: Command) -> None:
     words = ("parallel=serial", "parallel.num_envs=3", "max_steps=200", "episodes=4", "format=png", "seed=0")
     done = cli("render", "env=cartpole", *words)
     assert done.code == 0, done.err
-    assert "of 3 envs, 4 to the end; the first env at step" in done.out
+    assert "in 3 envs, 4 of them to the end; the first env at step" in done.out
 
 
 def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:
