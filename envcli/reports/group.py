@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from envcli.reports.job import Job
 from envcli.terminal.answer import number
 
-__all__ = ["Group", "Mean"]
+__all__ = ["AVERAGED_FIRST", "Group", "Mean"]
+
+AVERAGED_FIRST = "runs of the same seed are averaged first, and count as one"
+"""What is said beside means where a seed ran more than once."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A number over several jobs: ``spread`` is the standard deviation (n - 1), None of fewer than two jobs.
+    """A number over ``count`` seeds: ``spread`` is the standard deviation (n - 1), None of fewer than two seeds.
 
     >>> str(Mean(12.345, 0.678, 3)), str(Mean(-1287.7, 145.2, 3)), str(Mean(7.0, None, 1))
     ('12.35 ± 0.68', '-1,288 ± 145', '7')
@@ -40,7 +44,7 @@ class Group:
     jobs: Sequence[Job]
 
     def label(self, among: Sequence[Group] = ()) -> str:
-        """The setting as it was typed, of it what differs ``among`` some groups, if any are given.
+        """The setting that was typed, of it what differs ``among`` some groups, if any are given.
 
         The name of what ran where nothing differs.
         """
@@ -51,16 +55,56 @@ class Group:
         ]
         return ", ".join(typed) or self.jobs[0].name
 
+    @cached_property
+    def seeds(self) -> Mapping[str, Sequence[Job]]:
+        """Each seed with its jobs; one whose seed is not known stands for itself."""
+        found: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            found.setdefault(job.seed or str(job.folder), []).append(job)
+        return found
+
     def mean(self, key: str) -> Mean | None:
-        """A metric over the jobs that have it; None if none has."""
-        found = [value for job in self.jobs if (value := job.metric(key)) is not None]
+        """A metric over the seeds that have it, the jobs of a seed averaged first; None if none has."""
+        found = []
+        for jobs in self.seeds.values():
+            if values := [value for job in jobs if (value := job.metric(key)) is not None]:
+                found.append(statistics.fmean(values))
         if not found:
             return None
         return Mean(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
 
+    def averaged(self, keys: Iterable[str]) -> list[str]:
+        """The means of these metrics as they are read in a row; of how many seeds, where some that count lack one."""
+        most = self._measured(keys)
+        return [
+            "-" if mean is None else f"{mean}" if mean.count == len(most) else f"{mean} (of {mean.count})"
+            for mean in map(self.mean, keys)
+        ]
+
+    def counted(self, keys: Iterable[str], runs: bool = False) -> str:
+        """How many seeds, or ``runs``, the means of these metrics are of: ``3``, or ``2 of 3`` where some have none."""
+        measured = self._measured(keys)
+        found, every = len(measured), len(self.seeds)
+        if runs:
+            found, every = sum(map(len, measured.values())), len(self.jobs)
+        return str(every) if found == every else f"{found} of {every}"
+
     def values(self, key: str) -> list[float]:
-        """Quantiles of all jobs together, sorted: with more than 101 episodes each, every job weighs the same."""
-        return sorted(value for job in self.jobs for value in job.values(key))
+        """Quantiles of all jobs together, sorted: with more than 101 episodes each, every job weighs the same.
+
+        Runs of one seed that gave the same are one.
+        """
+        lists = {(seed, tuple(job.values(key))) for seed, jobs in self.seeds.items() for job in jobs}
+        return sorted(value for _, values in lists for value in values)
+
+    def _measured(self, keys: Iterable[str]) -> dict[str, list[Job]]:
+        """The jobs that have any of these metrics, by their seed."""
+        names = list(keys)
+        found = {
+            seed: [job for job in jobs if any(job.metric(key) is not None for key in names)]
+            for seed, jobs in self.seeds.items()
+        }
+        return {seed: jobs for seed, jobs in found.items() if jobs}
 
     def data(self) -> dict[str, Any]:  # Any: what JSON can hold
         """The group as JSON can hold it."""
@@ -68,7 +112,8 @@ class Group:
         means = {key: vars(mean) for key in keys if (mean := self.mean(key)) is not None}
         return {
             "settings": dict(self.settings),
-            "seeds": [job.seed for job in self.jobs],
+            "seeds": [jobs[0].seed for jobs in self.seeds.values()],
+            "runs": len(self.jobs),
             "folders": [str(job.folder) for job in self.jobs],
             **means,
         }

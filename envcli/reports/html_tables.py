@@ -9,6 +9,7 @@ from pathlib import Path
 from envcli.reports.chip import chip
 from envcli.reports.columns import present
 from envcli.reports.gallery import film_of, link
+from envcli.reports.group import AVERAGED_FIRST
 from envcli.reports.job import Job
 from envcli.reports.markup import Markup, join, tag
 from envcli.reports.section import section
@@ -28,12 +29,15 @@ def means(sweep: Sweep) -> Markup | None:
     columns = {key: title for key, title in present(sweep.jobs).items() if key in _OF_MEANS}
     if not columns:
         return None
+    counts = {"seeds": False, **({"runs": True} if sweep.again else {})}
     rows = []
     for group in sweep.groups:
-        cells = [tag("td", str(group.mean(key) or "-"), class_="number") for key in columns]
-        rows.append([*_settings(group.settings.values()), tag("td", str(len(group.jobs)), class_="number"), *cells])
-    table = _table("Means over seeds", list(sweep.settings(sweep.jobs[0])), ["seeds", *columns.values()], rows)
-    return section("Over seeds", tag("p", "Mean ± standard deviation over the seeds.", class_="faint"), table)
+        numbers = [*(group.counted(columns, runs) for runs in counts.values()), *group.averaged(columns)]
+        cells = [tag("td", text, class_="number") for text in numbers]
+        rows.append([*_settings(group.settings.values()), *cells])
+    table = _table("Means over seeds", list(sweep.settings(sweep.jobs[0])), [*counts, *columns.values()], rows)
+    how = "Mean ± standard deviation over the seeds" + (f"; {AVERAGED_FIRST}." if sweep.again else ".")
+    return section("Over seeds", tag("p", how, class_="faint"), table)
 
 
 def jobs(sweep: Sweep) -> Markup | None:

@@ -11,6 +11,7 @@ from typing import Any
 from envcli.errors import StoreError
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
+from envcli.reports.setting import settings
 from envcli.terminal.printable import printable
 
 __all__ = ["UNBEGUN", "Job", "shown"]
@@ -28,7 +29,7 @@ class Job:
     """A run and what is known of it. What its files hold may have been written by anybody: nothing here trusts it.
 
     ``state`` is that of :func:`envcli.folders.run_folder.run_state`, or ``unreadable`` where a file is broken;
-    ``error`` then says how.
+    ``error`` then says how. ``overrides`` are those that were typed, in one spelling (`settings`).
     """
 
     folder: Path
@@ -47,13 +48,13 @@ class Job:
         except StoreError as error:
             return cls(folder, "unreadable", shown(error))
         said, words = status.get("error"), status.get("overrides")
-        overrides = _settings(words) if isinstance(words, list) else {}
+        overrides = settings([shown(word) for word in words]) if isinstance(words, list) else {}
         return cls(folder, shown(run_state(folder, status)), said and shown(said), overrides, metrics, manifest, status)
 
     @classmethod
     def unbegun(cls, sweep: Path, number: int, words: Sequence[str]) -> Job:
         """A job of the ``sweep`` there that never came to have a folder, and what was typed for it."""
-        return cls(sweep / f"{number}_", UNBEGUN, overrides=_settings(words))
+        return cls(sweep / f"{number}_", UNBEGUN, overrides=settings([*map(shown, words)]))
 
     @property
     def number(self) -> int | None:
@@ -115,13 +116,3 @@ def _finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if abs(value) < _MOST else None  # nan is in no order
-
-
-def _settings(words: Sequence[object]) -> dict[str, str]:
-    return dict(_setting(shown(word)) for word in words)
-
-
-def _setting(word: str) -> tuple[str, str]:
-    key, _, value = word.partition("=")
-    value = re.sub(r"\\(.)", r"\1", value)  # as it was typed: Hydra puts a backslash before colons and the like
-    return (key, "removed") if key.startswith("~") else (key.lstrip("+"), value)

@@ -17,7 +17,7 @@ from envcli.reports.job import Job, shown
 
 __all__ = ["Sweep"]
 
-_SEED = "seed"
+_ASIDE = ("seed", "json")  # keys that do not tell settings apart: seeds are averaged over; how it answers is no setting
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Sweep:
 
     @cached_property
     def swept(self) -> list[str]:
-        """The keys in which jobs differ, but the seed, in the order in which they were typed."""
-        keys = dict.fromkeys(key for job in self.jobs for key in job.overrides if key != _SEED)
+        """The keys in which the settings of jobs differ, but the seed, in the order in which they were typed."""
+        keys = dict.fromkeys(key for job in self.jobs for key in job.overrides if key not in _ASIDE)
         return [key for key in keys if len({job.overrides.get(key) for job in self.jobs}) > 1]
 
     @cached_property
@@ -55,7 +55,12 @@ class Sweep:
     @property
     def repeated(self) -> bool:
         """Whether anything ran with several seeds."""
-        return self.several_seeds and len(self.groups) < len(self.jobs)
+        return any(len(group.seeds) > 1 for group in self.groups)
+
+    @property
+    def again(self) -> bool:
+        """Whether anything ran more than once with one seed."""
+        return any(len(group.seeds) < len(group.jobs) for group in self.groups)
 
     def settings(self, job: Job) -> dict[str, str]:
         """In what the job differs from others, but the seed; a key that it does not give is empty.

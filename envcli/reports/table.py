@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from envcli.reports.columns import present
+from envcli.reports.group import AVERAGED_FIRST
 from envcli.reports.sweep import Sweep
 from envcli.terminal.answer import number
 
@@ -31,6 +32,8 @@ def drawn(sweep: Sweep) -> RenderableType:
     parts: list[RenderableType] = [_jobs(sweep, alike is not None)]
     if sweep.repeated and (columns := _averaged(sweep)):
         parts += [Text(), _groups(sweep, columns)]
+        if sweep.again:
+            parts.append(Text(AVERAGED_FIRST))
     if alike is not None and len(sweep.jobs) > 1:
         parts.append(Text(f"each of {number(alike)} steps"))
     parts += map(Text, _of_rewards(sweep))
@@ -80,11 +83,12 @@ def _groups(sweep: Sweep, columns: Mapping[str, str]) -> Table:
     from rich.text import Text
 
     settings, typed = _settings(sweep, sweep.settings(sweep.jobs[0]))
-    table = _table([*settings], ["seeds", *columns.values()], [*typed])
+    counts = {"seeds": False, **({"runs": True} if sweep.again else {})}
+    table = _table([*settings], [*counts, *columns.values()], [*typed])
     for group in sweep.groups:
-        means = [str(group.mean(key) or "-") for key in columns]
+        numbers = [*(group.counted(columns, runs) for runs in counts.values()), *group.averaged(columns)]
         settings, typed = _settings(sweep, group.settings)
-        table.add_row(*map(Text, settings.values()), str(len(group.jobs)), *means, *map(Text, typed.values()))
+        table.add_row(*map(Text, settings.values()), *numbers, *map(Text, typed.values()))
     return _legible(table)
 
 

@@ -139,3 +139,12 @@ def test_a_run_without_episodes_has_no_figure_of_them(tmp_path: Path) -> None:
     found = read(write_run(tmp_path / "Pong" / "a", return_mean=None, return_quantiles=[], steps_per_second=5.0))
     assert "A rollout of Pong" in found.text
     assert "Returns" not in found.text
+
+
+def test_seeds_that_failed_or_ran_again_are_not_counted_as_more(tmp_path: Path) -> None:
+    for number, seed in enumerate((1, 2, 3, 1)):
+        state = "failed" if seed == 2 else "finished"
+        write_run(tmp_path / f"{number}_x", state, overrides=(f"seed={seed}",), seed=seed, return_mean=5 * seed)
+    text = read(tmp_path).text
+    assert "seedsrunsreturn2 of 33 of 410 ± 7.1" in text
+    assert "over the seeds; runs of the same seed are averaged first, and count as one." in text

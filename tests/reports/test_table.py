@@ -78,3 +78,23 @@ def test_seeds_are_not_compared_where_nothing_was_measured(tmp_path: Path) -> No
     for number in range(2):
         write_run(tmp_path / "sweep" / f"{number}_x", "interrupted", seed=number)
     assert len(lines(tmp_path / "sweep", 80)) == 2 + 2
+
+
+def test_seeds_that_failed_or_ran_again_are_not_counted_as_more(tmp_path: Path) -> None:
+    for number, seed in enumerate((1, 2, 3, 1)):
+        state = "failed" if seed == 2 else "finished"
+        write_run(
+            tmp_path / f"{number}_x", state, overrides=(f"seed={seed}",), seed=seed, steps=5, return_mean=5 * seed
+        )
+    found = lines(tmp_path, 80)
+    assert found[7].split() == ["seeds", "runs", "return"]
+    assert found[9].split() == ["2", "of", "3", "3", "of", "4", "10", "±", "7.1"]
+    assert found[10].strip() == "runs of the same seed are averaged first, and count as one"
+    assert "runs" not in "".join(lines(write_sweep(tmp_path / "once"), 80))
+
+
+def test_a_group_of_which_all_failed_has_no_seed(tmp_path: Path) -> None:
+    for number, (env, state) in enumerate((("a", "finished"), ("a", "finished"), ("b", "failed"))):
+        words = (f"env={env}", f"seed={number}")
+        write_run(tmp_path / f"{number}_x", state, overrides=words, seed=number, steps=5, return_mean=5)
+    assert lines(tmp_path, 80)[9].split() == ["b", "0", "of", "1", "-"]
