@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from envcli.cli import messages
 from envcli.errors import ConfigError, EnvcliError, StoreError, UnknownName
@@ -18,7 +19,10 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C."""
+    """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C.
+
+    128 + the signal where SIGTERM or SIGHUP ended a sweep.
+    """
     _open_streams()
     atexit.register(_spare_last_collection)
     words = list(sys.argv[1:] if argv is None else argv)
@@ -35,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug and not isinstance(error, KeyboardInterrupt):
             raise
         text, code = messages.explain(_of_stdout(error) or error)
-        print(text, file=sys.stderr)
+        with suppress(OSError):  # a terminal that was closed
+            print(text, file=sys.stderr)
         return code
 
 

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from envcli.bench.processes import family
+from envcli.cli.ended import Ended
 from envcli.reports.job import Job
 
 __all__ = ["interrupted_once", "interruptible", "is_called_off", "leave_if_called_off", "stand_alone", "told"]
@@ -25,6 +26,7 @@ __all__ = ["interrupted_once", "interruptible", "is_called_off", "leave_if_calle
 Handler = Callable[[int, "FrameType | None"], Any]  # Any: nobody looks at what it returns
 
 _CALLED_OFF = ".interrupted"
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
 _TWICE_IN = 1.0  # seconds in which two interrupts are one
 _SAVE_IN = 10.0  # seconds that jobs have to save what they made after a Ctrl-C
@@ -33,11 +35,15 @@ _SAVE_IN = 10.0  # seconds that jobs have to save what they made after a Ctrl-C
 def stand_alone() -> None:
     """What a launcher's process does before its job: a Ctrl-C in the terminal is for who launched it, who passes it on.
 
-    Two of them would cut off the saving that the first one begins.
+    Two of them would cut off the saving that the first one begins. It is heard also where a shell had the launcher
+    ignore it, as any that it starts in the background: SIGTERM is passed on as one.
     """
     with contextlib.suppress(OSError):  # who leads a session has a group of its own already
         os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray's processes are born with it blocked
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("SUBMITIT_EXECUTOR") == "local":  # which starts all jobs at once, each for all cores
         import torch
 
@@ -71,8 +77,19 @@ def _tell(folders: Sequence[Path], say: Callable[[Job], None], over: threading.E
 
 
 @contextlib.contextmanager
-def interruptible(folders: Sequence[Path]) -> Iterator[None]:
-    """A Ctrl-C is passed on to the jobs, once, and waits until they have saved what they made."""
+def interruptible(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
+    """A Ctrl-C is passed on to the jobs, once, and waits until they have saved what they made.
+
+    Yields what has SIGTERM and SIGHUP do the same from then on, where they would end the process: what jobs in
+    processes of their own do would go on without it. A second one ends it at once. Ray puts a handler of its own in
+    the place of any other as it begins; what is yielded may be called again.
+
+    Raises:
+        Ended: in place of KeyboardInterrupt, after one of these two.
+    """
+    here = os.getpid()
+    ended: list[int] = []
+    taken: list[int] = []
 
     def passing_on(usual: Handler) -> Handler:
         def pass_on(number: int, frame: FrameType | None) -> None:
@@ -82,14 +99,41 @@ def interruptible(folders: Sequence[Path]) -> Iterator[None]:
 
         return pass_on
 
+    def end(number: int, frame: FrameType | None) -> None:
+        _give_back(taken)
+        if os.getpid() != here:  # a worker that was forked, and has nothing to pass on
+            os.kill(os.getpid(), number)
+            return
+        ended.append(number)
+        _interrupt(folders)
+        raise KeyboardInterrupt  # and not by SIGINT, which a shell has those ignore that it starts in the background
+
+    def also_when_ended() -> None:
+        if threading.current_thread() is threading.main_thread():
+            for one in _ENDS:
+                usual = signal.getsignal(one)
+                if usual == signal.SIG_DFL or str(getattr(usual, "__module__", "")).startswith("ray."):  # not nohup's
+                    taken.append(one)
+                    signal.signal(one, end)
+
     heard = False
     try:
         with _heard_by(passing_on) as heard:
-            yield
+            yield also_when_ended
+    except KeyboardInterrupt as error:
+        if ended:
+            raise Ended(ended[0], str(error)) from error
+        raise
     finally:
-        if heard:
+        _give_back(taken)
+        if heard or ended:
             for folder in folders:
                 _end_submitted(folder)
+
+
+def _give_back(taken: list[int]) -> None:
+    while taken:
+        signal.signal(taken.pop(), signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -93,6 +93,7 @@ def _hydra(command: str, words: list[str]) -> None:
             _instead(sys, "argv", [sys.argv[0], *words]),
             _instead(internal, "ConfigLoaderImpl", ConfigLoader),
             _instead(Sweeper, "validate_batch_is_legal", sweep.noting_jobs(Sweeper.validate_batch_is_legal)),
+            _instead(ConfigLoader, "load_sweep_config", sweep.heeding(ConfigLoader.load_sweep_config)),
             _full_errors(),
         ):
             application()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from envcli.cli.ended import Ended
 from envcli.errors import ConfigError, EnvcliError
 from envcli.terminal.printable import printable
 
@@ -17,7 +18,7 @@ _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
 def explain(error: BaseException) -> tuple[str, int]:
     """The line for stderr, and the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        return one_line(error) or "interrupted", 130
+        return one_line(error) or "interrupted", error.code if isinstance(error, Ended) else 130
     if isinstance(error, EnvcliError):
         return f"error: {one_line(error)}", 2 if isinstance(error, ConfigError) else 1
     if isinstance(error, OSError) and error.filename:

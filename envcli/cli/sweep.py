@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
 
-__all__ = ["SweepWatcher", "launched_here", "noting_jobs", "watched"]
+__all__ = ["SweepWatcher", "heeding", "launched_here", "noting_jobs", "watched"]
 
 _seen: list[Path] = []  # the folders of multiruns started in this process; Hydra hands them to nobody but a callback
 _planned: dict[Path, list[Sequence[str]]] = {}  # what was typed for each job of these, in order
+_heeding: list[Callable[[], None]] = []  # what is to be called once it is a multirun that runs
 
 
 class SweepWatcher(Callback):
@@ -38,6 +39,7 @@ class SweepWatcher(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # Any: Hydra's signature
         _seen.append(Path(config.hydra.sweep.dir).absolute())
+        _heed()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # Any: Hydra's signature
         """Say how the job went, where it ran in the process that launched it."""
@@ -62,13 +64,29 @@ def noting_jobs(checked: Callable[..., None]) -> Callable[..., None]:
     return note
 
 
+def heeding(load: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    """``ConfigLoader.load_sweep_config``, which a launcher asks before each job, when all that it needs has begun."""
+
+    def loaded(*args: Any, **given: Any) -> DictConfig:  # Any: a loader, and what Hydra gives it
+        _heed()
+        return load(*args, **given)
+
+    return loaded
+
+
+def _heed() -> None:
+    for heed in _heeding:
+        heed()
+
+
 @contextmanager
 def watched(as_json: bool) -> Iterator[None]:
     """Show the table when the multirun inside has ended; name all the jobs that failed, not only the first."""
     del _seen[:]
     _planned.clear()
     try:
-        with jobs.interruptible(_seen), jobs.told(_seen, _say):
+        with jobs.interruptible(_seen) as also_when_ended, jobs.told(_seen, _say):
+            _heeding[:] = [also_when_ended]
             yield
     except Exception as error:
         if failures := _show(as_json):
@@ -76,8 +94,11 @@ def watched(as_json: bool) -> Iterator[None]:
         raise
     except BaseException:  # a Ctrl-C, after which nobody asks for what did not begin
         _planned.clear()
-        _show(as_json)
+        with suppress(OSError):  # a terminal that was closed takes no table
+            _show(as_json)
         raise
+    finally:
+        del _heeding[:]
     if failures := _show(as_json):
         raise EnvcliError(failures)
 
@@ -90,8 +111,10 @@ def _show(as_json: bool) -> str:
             continue
         planned = _with_unbegun(sweep)
         data = [job.data() for job in planned.jobs]
-        answer(data, lambda planned=planned: table.drawn(planned), as_json)  # type: ignore[misc]
-        _keep(sweep, as_json)
+        try:
+            answer(data, lambda planned=planned: table.drawn(planned), as_json)  # type: ignore[misc]
+        finally:
+            _keep(sweep, as_json)
         failures = _explain(planned) or failures
     return failures
 

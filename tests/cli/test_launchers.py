@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from envcli.cli import jobs
+from envcli.cli.ended import Ended
 from envcli.configuration import launchers
 from envcli.configuration.composition import register
 from envcli.configuration.overrides import check
@@ -90,28 +92,86 @@ def test_a_job_whose_process_dies_is_named_and_so_are_those_that_never_began(
     assert said.endswith(f"{6 - killed} did not begin.")
 
 
-@pytest.mark.parametrize("launcher", REAL)
-def test_a_ctrl_c_has_the_jobs_save_what_they_made(launcher: str, tmp_path: Path) -> None:
-    words = ["-m", f"hydra/launcher={launcher}", "seed=1,2", "max_steps=5_000_000", "recorder=none"]
-    with subprocess.Popen(
+def begun(launcher: str, folder: Path, *words: str, **how: Any) -> subprocess.Popen[str]:
+    """A sweep of two long jobs in a process of its own, once one of them runs."""
+    words = ("-m", f"hydra/launcher={launcher}", "seed=1,2", "max_steps=5_000_000", "recorder=none", *words)
+    process = subprocess.Popen(
         [sys.executable, "-m", "envcli", "rollout", *words],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        until = time.monotonic() + 80
-        while not list(tmp_path.glob("outputs/rollout/multirun/*/*/config.yaml")) and time.monotonic() < until:
-            assert process.poll() is None
-            time.sleep(0.1)
-        time.sleep(2)
+        **how,
+    )
+    until = time.monotonic() + 80
+    while not list(folder.glob("outputs/rollout/multirun/*/*/config.yaml")) and time.monotonic() < until:
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(2)
+    return process
+
+
+@pytest.mark.parametrize("launcher", REAL)
+def test_a_ctrl_c_has_the_jobs_save_what_they_made(launcher: str, tmp_path: Path) -> None:
+    with begun(launcher, tmp_path) as process:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         out = process.communicate(timeout=60)[0]
     assert process.returncode == 130, out
     assert "interrupted" in out.splitlines()[-1]
     assert set(states(tmp_path).values()) == {"interrupted"}
+
+
+def _in_the_background() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("launcher", [pytest.param("basic", marks=pytest.mark.slow), *REAL])
+def test_a_sweep_that_is_ended_takes_its_jobs_along(launcher: str, number: signal.Signals, tmp_path: Path) -> None:
+    """As a Ctrl-C, also where a shell has it ignore those; what reads its pipe comes to the end of it."""
+    with begun(launcher, tmp_path, preexec_fn=_in_the_background) as process:
+        process.send_signal(number)  # to it alone, as ``kill`` does
+        out = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number, out
+    assert out.splitlines()[-1].endswith(f"({number.name})")
+    assert "report  outputs/rollout/multirun/" in out
+    assert set(states(tmp_path).values()) == {"interrupted"}
+    until = time.monotonic() + 30  # Ray's own servers take their time
+    while (left := _who_works_in(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+
+
+def _who_works_in(folder: Path) -> list[str]:
+    """The processes whose working directory it is."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it is gone
+            if os.readlink(place / "cwd") == str(folder.resolve()):
+                found.append((place / "cmdline").read_text(errors="replace"))
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signals, tmp_path: Path) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(Ended) as caught, jobs.interruptible([tmp_path]) as also_when_ended:
+            assert signal.getsignal(number) == signal.SIG_DFL, "a single run"
+            also_when_ended()
+            also_when_ended()
+            signal.raise_signal(number)
+        assert (caught.value.code, str(caught.value)) == (128 + number, f"interrupted ({number.name})")
+        assert jobs.is_called_off(tmp_path)
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)
+        with jobs.interruptible([tmp_path]) as also_when_ended:
+            also_when_ended()
+            signal.raise_signal(number)  # under nohup
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_job_that_was_not_yet_seen_when_all_were_told_leaves_by_itself(tmp_path: Path) -> None:

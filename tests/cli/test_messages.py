@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from envcli.cli.ended import Ended
 from envcli.cli.messages import explain, one_line
 from envcli.errors import ActionError, ConfigError, EnvError, MissingRun, StoreError, UnknownName
 
@@ -28,6 +30,7 @@ def noted(error: Exception, *notes: str) -> Exception:
         (ActionError("too large"), "error: too large", 1),
         (StoreError("a.json: cannot be read"), "error: a.json: cannot be read", 1),
         (KeyboardInterrupt(), "interrupted", 130),
+        (Ended(signal.SIGTERM, "stopped after 7 steps"), "stopped after 7 steps (SIGTERM)", 143),
         (KeyboardInterrupt("stopped after 7 steps"), "stopped after 7 steps", 130),
     ],
 )
