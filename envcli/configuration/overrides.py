@@ -21,6 +21,7 @@ __all__ = ["as_typed", "check", "is_sweep", "key_of", "named", "require_preset",
 
 _OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 _WORD = re.compile(r"[\w./:+-]+")
+_QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _SWEEP = re.compile(r"(range|choice|glob|interval|shuffle|sort|tag)\(")
 
 
@@ -144,7 +145,7 @@ def check(command: str, overrides: Iterable[str], multirun: bool, folders: Itera
     _refuse_with_replay(overrides, given)
     _refuse_beside_rollout(command, overrides)
     _refuse_two_lengths(overrides)
-    return [*checked, *_first_env(overrides)]
+    return [*map(_legible, checked), *_first_env(overrides)]
 
 
 def _joined(words: Sequence[str], groups: Collection[str]) -> list[str]:
@@ -165,6 +166,24 @@ def _joined(words: Sequence[str], groups: Collection[str]) -> list[str]:
         lists = (",".join(filter(None, (choice.strip("[]"), value.strip("[]")))) for choice in choices)
         found[place] = f"{key}=" + ",".join(f"[{names}]" for names in lists)
     return found
+
+
+def _legible(word: str) -> str:
+    """``word`` with quotes around what is not ASCII, which Hydra reads nowhere else.
+
+    >>> [_legible(word) for word in ("replay=josé/a b", "a=[ü, b],'ö'", "a={b: ü}", "a=b", "a=it's ü")]
+    ["replay='josé/a b'", "a=['ü', b],'ö'", "a={b: 'ü'}", 'a=b', "a=it's ü"]
+    """
+    key, equals, value = word.partition("=")
+    if value.isascii() or "${" in value or re.search(r"['\"\\]", _QUOTED.sub("", value)):
+        return word
+    between = r"[^\[\]{}(),:\s][^\[\]{}(),:]*" if value.startswith("{") else r"[^\[\]{}(),\s][^\[\]{}(),]*"
+
+    def quoted(match: re.Match[str]) -> str:
+        text = match[0].rstrip()
+        return match[0] if text[0] in "'\"" or text.isascii() else f"'{text}'{match[0][len(text) :]}"
+
+    return key + equals + re.sub(rf"{_QUOTED.pattern}|{between}", quoted, value)
 
 
 def named(command: str, words: Iterable[str]) -> list[str]:

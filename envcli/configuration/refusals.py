@@ -84,8 +84,7 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
     if match := _search(_ENUM, error):
         return f"{key}: found {match['value']!r}, expected one of {match['known']}."
     if type(error).__name__ == "OverrideParseException":
-        found = getattr(error, "override", text)
-        return f"cannot read {found!r}. Put it in single quotes if it holds brackets, spaces or commas."
+        return _unreadable(str(getattr(error, "override", text)))
     first = " ".join(text.split("\n")[0].split())
     return f"{key}: {first}" if key and key not in first else first
 
@@ -103,6 +102,14 @@ def unknown(key: str, command: str, overrides: Iterable[str]) -> str:
         cure = f" Choose one first, such as {parent}=[step_counter]." if parent.endswith("transforms") else ""
         return f"no key {key!r}: {parent or command} is empty.{cure}"
     return f"no key {key!r}. {nearest(name, known)}" + (f" (in {parent})" if parent else "")
+
+
+def _unreadable(word: str) -> str:
+    """A word that Hydra's grammar does not take: quoted for the shell and for it, if that is all that it needs."""
+    key, equals, value = word.partition("=")
+    if equals and re.fullmatch(r"[\w./@+~-]+", key, re.ASCII) and not re.search(r"[][(){}'\"\\`$!]", value):
+        return f"cannot read {word!r}. Type it with quotes inside of quotes: \"{key}='{value}'\""
+    return f"cannot read {word!r}. Put it in single quotes if it holds brackets, spaces or commas."
 
 
 def _keys_of(group: str, command: str) -> Iterable[catalog.NodeKey]:
