@@ -124,7 +124,7 @@ def _command(command: str, words: list[str]) -> int:
         print(command_help(command, words))
         return 0
     module = commands.find(command)
-    _require_names([*words, os.getcwd()] if hasattr(module, "Config") and commands.keeps(command) else words)
+    _require_names([*words, os.getcwd()] if commands.keeps(command) else words)
     if hasattr(module, "main"):
         return int(module.main(words))
     from envcli.cli.launch import launch

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
-from envcli.cli import jobs, messages, sweep
+from envcli.cli import answers, jobs, messages, sweep
 from envcli.configuration import composition, environment, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
 from envcli.folders.given_file import given_files, recorded_files
@@ -67,7 +67,11 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     command = hydra.job.config_name
     module = commands.find(command)
     if not commands.keeps(command):
-        return module.run(_settled(command, cfg, hydra))
+        config = _settled(command, cfg, hydra)
+        if config.json and hydra.mode == RunMode.MULTIRUN:
+            with answers.of_job(hydra, getattr(config, "seed", None)):
+                return module.run(config)
+        return module.run(config)
     import numpy  # noqa: F401  # torch would import it in C++, which swallows a Ctrl-C and goes on with half of it
 
     sweeping = hydra.mode == RunMode.MULTIRUN

@@ -37,15 +37,30 @@ def launch(command: str, words: Sequence[str]) -> int:
         if given.has("--cfg"):
             for part in given.values("--package"):
                 _require_part(part, command, typed, given.config_dirs)
-        as_json = "json=true" in map(str.lower, typed)
+        as_json = _asks_json(typed)
         asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra's answer then, and no JSON
-        elsewhere = given.has("--multirun") and not commands.keeps(command)  # jobs that answer by themselves
-        alone = json_alone() if as_json and not (asked or elsewhere) else nullcontext()
+        alone = json_alone() if as_json and not asked else nullcontext()
         with alone, _places(command) as places, sweep.watched(as_json):
             _hydra(command, [*typed, *places, *given.flags])
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, typed)) from error
     return 0
+
+
+def _asks_json(words: Sequence[str]) -> bool:
+    """Is ``json`` typed, with what OmegaConf takes for true?
+
+    >>> _asks_json(["json=yes"]), _asks_json(["json=1"]), _asks_json(["json='on'"]), _asks_json(["json=false"])
+    (True, True, True, False)
+    """
+    from omegaconf import BooleanNode
+    from omegaconf.errors import ValidationError
+
+    typed = [word.partition("=")[2] for word in words if overrides.key_of(word) == "json"]
+    try:
+        return bool(BooleanNode(typed[-1].strip("'\" "))) if typed else False
+    except ValidationError:  # its own message comes when it is composed
+        return False
 
 
 def _require_jobs(words: Sequence[str], folders: Sequence[Path]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 
 from envcli.bench import plot
-from envcli.cli import jobs
+from envcli.cli import answers, jobs
 from envcli.errors import EnvcliError, StoreError
 from envcli.reports import report, table
 from envcli.reports.columns import present
@@ -108,6 +108,8 @@ def _show(as_json: bool) -> str:
     failures = ""
     for sweep in map(Sweep.of, _seen):
         if not sweep.jobs:
+            if as_json and (found := answers.gathered(sweep.folder)):
+                answer(found, list, as_json)
             continue
         planned = _with_unbegun(sweep)
         data = [job.data() for job in planned.jobs]

@@ -3,9 +3,10 @@
 A command is a module that imports nothing heavy at its top (help and completion import it) and holds either
 
 * ``Config``, a dataclass from `envcli.vocabulary.schema`, and ``run(cfg)`` or ``run(cfg, folder)``; its defaults are in
-  ``conf/<command>.yaml``. With ``folder``, a `RunFolder`, the command keeps results there; without, it writes nothing.
-  What ``run`` returns, if anything, is the number a sweeper optimises; a failure is an exception. ``POSITIONAL``, if
-  there, names the key whose value may be typed without it. Or
+  ``conf/<command>.yaml``. What ``run`` returns, if anything, is the number a sweeper optimises; a failure is an
+  exception. ``KEEPS = True`` says that the command keeps results, in the ``folder``, a `RunFolder`, that its ``run`` is
+  given; without, it gets none and writes nothing. ``POSITIONAL``, if there, names the key whose value may be typed
+  without it. Or
 * ``main(words) -> exit code``, a command that takes plain words and no configuration. ``WORDS``, or ``words(current)``
   where they depend on what was begun, are those that completion offers.
 """
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 from pathlib import Path
 from types import ModuleType
 
@@ -40,5 +40,5 @@ def find(name: str) -> ModuleType:
 
 
 def keeps(name: str) -> bool:
-    """Whether a subcommand keeps results: its ``run`` takes a folder."""
-    return len(inspect.signature(find(name).run).parameters) == 2
+    """Whether a subcommand keeps results, in a run folder."""
+    return bool(getattr(find(name), "KEEPS", False))

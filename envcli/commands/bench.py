@@ -33,7 +33,9 @@ from envcli.terminal.answer import answer, near
 from envcli.vocabulary import registry
 from envcli.vocabulary.schema import WORKLOAD, EnvConfig, at_least, key
 
-__all__ = ["Config", "run"]
+__all__ = ["KEEPS", "Config", "run"]
+
+KEEPS = True
 
 _OF_A_SUITE = ("repetitions", "warm_up", "seconds", "threads", "timeout", "seed")  # what all its workloads share
 _BUDGET = 60.0  # seconds of a search

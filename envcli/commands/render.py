@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from envcli.frames.scene import Frame, Scene
     from envcli.keys import NestedKey
 
-__all__ = ["Config", "run"]
+__all__ = ["KEEPS", "Config", "run"]
+
+KEEPS = True
 
 _CHUNK = 100  # steps of all envs filmed at a time: so many frames are in memory, and those that GIF and WebP hold
 _RAW = "raw_pixels"

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from envcli.recorders.recorder import Recorder
     from envcli.trackers.tracker import Tracker
 
-__all__ = ["Config", "run"]
+__all__ = ["KEEPS", "Config", "run"]
+
+KEEPS = True
 
 log = logging.getLogger(__name__)
 

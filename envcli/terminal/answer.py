@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["answer", "json_alone", "near", "number"]
+__all__ = ["answer", "json_alone", "kept", "near", "number"]
 
 _STDOUT, _STDERR = 1, 2
 
 
 _alone: list[TextIO] = []  # where JSON goes while everything else goes to stderr
+_kept: list[list[Any]] = []  # where it goes instead of being printed; Any: what JSON can hold
 
 
 @contextmanager
@@ -37,16 +38,26 @@ def json_alone() -> Iterator[None]:
         ours = False
     sys.stdout.flush()
     with ExitStack() as stack:
-        kept = sys.stdout
+        stdout = sys.stdout
         if ours:
-            kept = stack.enter_context(os.fdopen(os.dup(_STDOUT), "w", encoding="utf-8"))
-            stack.callback(os.dup2, kept.fileno(), _STDOUT)
+            stdout = stack.enter_context(os.fdopen(os.dup(_STDOUT), "w", encoding="utf-8"))
+            stack.callback(os.dup2, stdout.fileno(), _STDOUT)
             os.dup2(_STDERR, _STDOUT)
-        _alone.append(kept)
+        _alone.append(stdout)
         stack.callback(_alone.pop)
         stack.callback(sys.stdout.flush)
         stack.enter_context(redirect_stdout(sys.stderr))
         yield
+
+
+@contextmanager
+def kept(answers: list[Any]) -> Iterator[None]:
+    """Inside, the data of each :func:`answer` in JSON are added to ``answers``, and not printed."""
+    _kept.append(answers)
+    try:
+        yield
+    finally:
+        _kept.pop()
 
 
 def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], RenderableType], as_json: bool) -> None:
@@ -54,6 +65,9 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
 
     Into a pipe nothing is cut or wrapped to a terminal's width, so that ``grep`` finds whole lines.
     """
+    if as_json and _kept:
+        _kept[-1].append(plain(data))
+        return
     if as_json:
         print(json.dumps(plain(data), indent=2, allow_nan=False), file=_alone[-1] if _alone else sys.stdout)
         return

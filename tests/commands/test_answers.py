@@ -188,3 +188,30 @@ def test_specs_need_no_seed(cli: Command, tmp_path: Path) -> None:
     done = cli("spec", "backend=custom", "backend.name=unseeded:Unseeded", "allow_imports=true")
     assert done.code == 0, done.err
     assert "observation" in done.out
+
+
+@pytest.mark.parametrize("true", ["true", "True", "yes", "1", "on"])
+def test_a_sweep_of_answers_is_one_array(cli: Command, true: str) -> None:
+    done = cli("spec", "-m", "env=pendulum,cartpole", "seed=3", f"json={true}")
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert [(job["job"], job["state"], job["overrides"]["env"], job["seed"]) for job in found] == [
+        (0, "finished", "pendulum", 3),
+        (1, "finished", "cartpole", 3),
+    ]
+    assert [job["answer"]["name"] for job in found] == ["Pendulum-v1", "CartPole-v1"]
+
+
+def test_in_a_sweep_of_answers_the_job_that_failed_is_told(cli: Command, tmp_path: Path) -> None:
+    done = cli("list", "-m", "query=pendulum,nonsense", "json=true")
+    assert done.code == 1
+    good, bad = json.loads(done.out)
+    assert (good["error"], bad["answer"], bad["state"]) == (None, None, "failed")
+    assert bad["error"].startswith("no env that contains 'nonsense'")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("true", ["yes", "1", "on"])
+def test_a_sweep_of_runs_takes_for_true_what_a_run_does(cli: Command, true: str) -> None:
+    done = cli("rollout", "-m", "seed=1,2", "max_steps=20", f"json={true}")
+    assert [job["seed"] for job in json.loads(done.out)] == ["1", "2"]

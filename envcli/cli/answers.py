@@ -1,0 +1,40 @@
+"""What the jobs of a multirun answer in JSON that keep no results: one array of them, whatever launcher ran them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from envcli.configuration import overrides
+from envcli.folders.json_file import read_json, write_json
+from envcli.reports.setting import settings
+from envcli.terminal.answer import kept
+
+__all__ = ["gathered", "of_job"]
+
+_NAME = "answer_{}.json"  # in the folder of the multirun, which goes away at its end
+
+
+@contextlib.contextmanager
+def of_job(hydra: Any, seed: int | None) -> Iterator[None]:  # Any: Hydra's own configuration, with attributes
+    """Leave what the job inside answers, and how it ended, for who launched it."""
+    told: list[Any] = []  # Any: what JSON can hold
+    found = {"job": hydra.job.num, "state": "failed", "error": None, "seed": seed}
+    found["overrides"] = settings(overrides.as_typed(hydra.overrides.task))
+    try:
+        with kept(told):
+            yield
+        found["state"] = "finished"
+    except BaseException as error:
+        found["error"] = " ".join(str(error).split()) or type(error).__name__
+        raise
+    finally:
+        write_json(Path(hydra.sweep.dir, _NAME.format(hydra.job.num)), {**found, "answer": told[0] if told else None})
+
+
+def gathered(folder: Path) -> list[dict[str, Any]]:
+    """What the jobs of the multirun there have left, in order."""
+    found = [read_json(path) for path in folder.glob(_NAME.format("*"))]
+    return sorted(found, key=lambda answer: int(answer["job"]))
