@@ -20,7 +20,16 @@ from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 from envcli.vocabulary.schema import whole
 
-__all__ = ["BatchedEnv", "Gathered", "Kwargs", "Maker", "of_first"]
+__all__ = ["OF_TORCHRL", "BatchedEnv", "Gathered", "Kwargs", "Maker", "of_first"]
+
+OF_TORCHRL = frozenset(
+    [
+        "pin_memory", "share_individual_td", "shared_memory", "memmap", "policy_proof", "allow_step_when_done",
+        "num_threads", "num_sub_threads", "serial_for_single", "non_blocking", "use_buffers", "metadata_from_workers",
+        "consolidate", "daemon", "shutdown_timeout",
+    ]
+)  # fmt: skip
+"""Arguments that batches take for the sake of TorchRL's programs, and that change nothing."""
 
 Maker = Callable[..., Env]
 """Makes one env."""

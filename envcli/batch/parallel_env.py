@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import Kwargs, Maker
+from envcli.batch.batched_env import OF_TORCHRL, Kwargs, Maker
 from envcli.batch.channel import AUTORESET, PAUSE, RESET, STEP
 from envcli.batch.mixed_pool import MixedPool
 from envcli.batch.process import METHODS
@@ -76,6 +76,7 @@ class ParallelEnv(RemoteBatchedEnv):
             gone then, and the batch can be started anew.
     """
 
+    without_effect = OF_TORCHRL  # of a YAML they are refused: see `envcli.vocabulary.registry.call`
     _autoresets = True
     _pool: WorkerPool | MixedPool | None = None
     _mask_memory: SharedMemory | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import BatchedEnv, Kwargs, Maker
+from envcli.batch.batched_env import OF_TORCHRL, BatchedEnv, Kwargs, Maker
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import PHASES, Share
 from envcli.errors import ConfigError
@@ -37,6 +37,7 @@ class SerialEnv(BatchedEnv):
     torch.Size([2, 5, 4])
     """
 
+    without_effect = OF_TORCHRL  # of a YAML they are refused: see `envcli.vocabulary.registry.call`
     _autoresets = True
     _share: Share | None = None
 

@@ -67,14 +67,13 @@ def _open_streams() -> None:
 
 
 def _of_stdout(error: BaseException) -> EnvcliError | None:
-    """What is to be said where it is stdout that took no more, as a full disk."""
-    if not isinstance(error, OSError) or error.filename or error.errno is None:
-        return None
+    """What is to be said where it is stdout that took no more, as a full disk, whose rest is given up."""
     try:
         sys.stdout.flush()
     except OSError:
         _forget_stdout()
-        return StoreError(f"stdout: {(error.strerror or str(error)).lower()}")
+        if isinstance(error, OSError) and not error.filename and error.errno is not None:
+            return StoreError(f"stdout: {(error.strerror or str(error)).lower()}")
     return None
 
 

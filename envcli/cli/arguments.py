@@ -5,7 +5,7 @@ Hydra's parser refuses overrides on both sides of a flag (``env=x -m seed=1,2``)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,8 +73,10 @@ class Arguments:
         return [existing_folder(folder, "--config-dir") for folder in self.values("--config-dir")]
 
 
-def parse(words: Sequence[str]) -> Arguments:
-    """Sort ``words``. Raises `ConfigError` for an unknown flag, or one without its value.
+def parse(words: Sequence[str], keys: Collection[str] = ()) -> Arguments:
+    """Sort ``words``; ``keys`` are those that a flag may have been meant for.
+
+    Raises `ConfigError` for an unknown flag, or one without its value.
 
     >>> parse(["env=pendulum", "-m", "seed=1,2"])
     Arguments(overrides=['env=pendulum', 'seed=1,2'], flags=['-m'])
@@ -83,10 +85,16 @@ def parse(words: Sequence[str]) -> Arguments:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        name, glued, _ = word.partition("=")
+        name, glued, value = word.partition("=")
         if not word.startswith("-"):
             found.overrides.append(word)
             continue
+        key = name.removeprefix("--").replace("-", "_")
+        if name not in {*_BY_NAME, *_REFUSED} and key != name and key.split(".")[0] in keys:
+            following = rest[0] if rest and not rest[0].startswith("-") and "=" not in rest[0] else "..."
+            raise ConfigError(
+                f"no flag {name!r}. Keys are written without dashes: {key}={value if glued else following}"
+            )
         flag = _flag(name)
         found.flags.append(word)
         if flag.value and not glued:

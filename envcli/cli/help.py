@@ -47,7 +47,7 @@ def command_help(command: str, words: Sequence[str] = ()) -> str:
     lines = [*_prose(f"envcli {command}: {inspect.getdoc(module)}"), ""]
     if not hasattr(module, "Config"):
         return "\n".join(lines).rstrip()
-    given = arguments.parse(words)
+    given = arguments.parse(words, overrides.known_to(command))
     folders, typed = given.config_dirs, [word for word in given.overrides if "=" in word]
     groups = catalog.groups(command)
     for group in groups:

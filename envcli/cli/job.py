@@ -114,6 +114,8 @@ def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each com
 
 def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictConfig:
     saved = folder / "config.yaml"
+    if folder.is_file():
+        raise ConfigError(f"{word}: found the file {folder}, expected its run folder: {word}={folder.parent}")
     if not saved.is_file():
         raise ConfigError(f"{word}: found no {saved}, expected a run folder such as outputs/rollout/CartPole-v1/...")
     schema = OmegaConf.structured(commands.find(command).Config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -14,15 +15,16 @@ from envcli import commands
 from envcli.cli import arguments
 from envcli.configuration import composition, overrides, refusals
 from envcli.errors import ConfigError
-from envcli.terminal.answer import json_alone
+from envcli.terminal.answer import json_alone, to_stdout
 from envcli.vocabulary import catalog
+from envcli.vocabulary.schema import Answer
 
 __all__ = ["launch"]
 
 
 def launch(command: str, words: Sequence[str]) -> int:
     """Run ``envcli <command> <words>`` and return the exit code; whatever goes wrong is raised."""
-    given = arguments.parse(words)
+    given = arguments.parse(words, overrides.known_to(command))
     typed = overrides.check(command, given.overrides, given.has("--multirun"), given.config_dirs)
     typed += overrides.resumed_place(typed, given.has("--multirun"))
 
@@ -40,11 +42,18 @@ def launch(command: str, words: Sequence[str]) -> int:
         as_json = _asks_json(typed)
         asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra's answer then, and no JSON
         alone = json_alone() if as_json and not asked else nullcontext()
-        with alone, _places(command) as places, sweep.watched(as_json):
+        told = _instead(logging.StreamHandler, "handleError", _raise) if given.has("--info") else nullcontext()
+        with alone, told, _places(command) as places, sweep.watched(as_json):
             _hydra(command, [*typed, *places, *given.flags])
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, typed)) from error
     return 0
+
+
+def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """What a handler calls while it handles an error: Hydra logs what ``--info`` answers, and stdout may be closed."""
+    with to_stdout():
+        raise
 
 
 def _asks_json(words: Sequence[str]) -> bool:
@@ -53,12 +62,12 @@ def _asks_json(words: Sequence[str]) -> bool:
     >>> _asks_json(["json=yes"]), _asks_json(["json=1"]), _asks_json(["json='on'"]), _asks_json(["json=false"])
     (True, True, True, False)
     """
-    from omegaconf import BooleanNode
+    from omegaconf import OmegaConf
     from omegaconf.errors import ValidationError
 
     typed = [word.partition("=")[2] for word in words if overrides.key_of(word) == "json"]
     try:
-        return bool(BooleanNode(typed[-1].strip("'\" "))) if typed else False
+        return bool(typed and OmegaConf.merge(OmegaConf.structured(Answer), {"json": typed[-1].strip("'\" ")}).json)
     except ValidationError:  # its own message comes when it is composed
         return False
 

@@ -47,11 +47,11 @@ class Config(EnvConfig):
     """What ``envcli bench`` reads."""
 
     suite: dict[str, Any] = field(default_factory=dict)  # Any: see `envcli.bench.suite`
-    subject: str = key("envcli", "who is compared with the peers: envcli, envcli_step or any of them")
+    subject: str = key("envcli", "the contender that the others are compared with: envcli, envcli_step or any of them")
     peers: list[str] | None = key(  # noqa: RUF009 - it is a field
         None,
-        "with whom; null: native alone. Also: native_processes, by_hand, envcli_step, envcli_memmap, gymnasium_sync, "
-        "gymnasium_async, gymnasium_vector, sb3, torchrl, torchrl_collector, ale_vector, envpool",
+        "contenders to compare with; null: only native. Also: native_processes, by_hand, envcli_step, envcli_memmap, "
+        "gymnasium_sync, gymnasium_async, gymnasium_vector, sb3, torchrl, torchrl_collector, ale_vector, envpool",
     )
     # Any: a dict; but to one that a schema has OmegaConf lets nobody add
     variant: Any = key(  # noqa: RUF009 - it is a field
@@ -60,7 +60,7 @@ class Config(EnvConfig):
     of_variant: dict[str, Any] = field(default_factory=dict)  # the keys of that work
     repetitions: int = key(9, "rounds that count")
     warm_up: int = key(1, "rounds before them that do not")
-    seconds: float = key(0.3, "a repetition takes at least so long")
+    seconds: float = key(0.3, "minimum duration of one repetition, in seconds")
     clock: str = key("wall", "what speeds and ratios are made of: wall, or cpu (all processes together)")
     threads: int = key(1, "that one operation of torch or numpy may use")
     timeout: float = key(600.0, "seconds that a contender may take to be ready, or for a repetition")

@@ -136,7 +136,7 @@ def _require_typed(cfg: DictConfig, command: str, overrides: list[str]) -> None:
 
 
 def _refusal(key: str, cure: str = _CURE) -> ConfigError:
-    return ConfigError(f"{key}: a configuration file says so, which only the command line may. {cure}")
+    return ConfigError(f"{key}: is set by a configuration file, but may only be set on the command line. {cure}")
 
 
 def _steers(word: str) -> bool:

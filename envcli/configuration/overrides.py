@@ -17,7 +17,7 @@ from envcli.errors import ConfigError, nearest
 from envcli.folders.given_file import recorded_files
 from envcli.vocabulary import catalog
 
-__all__ = ["as_typed", "check", "is_sweep", "key_of", "named", "require_preset", "resumed_place"]
+__all__ = ["as_typed", "check", "is_sweep", "key_of", "known_to", "named", "require_preset", "resumed_place"]
 
 _OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 _WORD = re.compile(r"[\w./:+-]+")
@@ -112,7 +112,7 @@ class Checker:
         if head in self.groups and "." in key:  # a preset sets keys elsewhere and has none of its own
             return f"{head} is a preset and has no keys; found {key}. The env itself is under backend: backend.name=..."
         known = [*self.keys, *self.groups]
-        others = [name for name in commands.names() if name != self.command and (head in _names(name))]
+        others = [name for name in commands.names() if name != self.command and (head in known_to(name))]
         cure = f" It belongs to {', '.join(others)}." if others else ""
         return f"no key {key!r} in {self.command}. {nearest(head, known)}{cure} See envcli {self.command} --help."
 
@@ -193,7 +193,7 @@ def named(command: str, words: Iterable[str]) -> list[str]:
     ["folder='outputs/it\\\\'s'", 'json=true']
     """
     words, place = list(words), getattr(commands.find(command), "POSITIONAL", None)
-    keys = _names(command) if place else set()
+    keys = known_to(command) if place else set()
     for i, word in enumerate(words if place else ()):
         head = key_of(word).split(".")[0]
         if "=" not in word or (head not in keys and head != "hydra" and Path(word).exists()):
@@ -244,7 +244,8 @@ def is_sweep(value: str) -> bool:
     return "," in plain
 
 
-def _names(command: str) -> set[str]:
+def known_to(command: str) -> set[str]:
+    """The keys and the groups of a command."""
     module = commands.find(command)
     config = getattr(module, "Config", None)
     return {item.name for item in fields(config)} | set(catalog.group_names(command)) if config else set()
@@ -327,6 +328,8 @@ def resumed_place(overrides: Iterable[str], multirun: bool) -> list[str]:
         return []
     if multirun:
         raise ConfigError("resume: goes on with one run, and -m asks for several. Leave one of them out.")
+    if Path(folder).is_file():
+        raise ConfigError(f"resume: found the file {folder}, expected its run folder: resume={Path(folder).parent}")
     if not Path(folder).is_dir():
         raise ConfigError(f"resume: no folder {folder}")
     return [f"hydra.run.dir={_quoted(folder)}"]

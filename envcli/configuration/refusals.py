@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from envcli.configuration.composition import compose
-from envcli.configuration.overrides import is_sweep
+from envcli.configuration.overrides import as_typed, is_sweep, key_of
 from envcli.errors import nearest
 from envcli.vocabulary import catalog
 
@@ -16,6 +16,10 @@ _NO_OVERRIDE = re.compile(r"Could not override '(?P<key>[^']+)'")
 _BELOW_ITSELF = re.compile(r"Could not override '[\w/]+@(?P<group>\w+)\.")
 _NO_DELETE = re.compile(r"Could not delete from config\. '?(?P<key>[^' ]+)'?")
 _NO_APPEND = re.compile(r"Could not append to config\. An item is already at '(?P<key>[^']+)'")
+_NO_SECOND = re.compile(
+    r"(?P<group>[\w/]+)\S* appears more than once in the final defaults list|Multiple values for (?P<other>[\w/]+)"
+    r"|force-add of config groups is not supported: '\+\+(?P<forced>[\w/]+)"
+)
 _NO_CHOICE = re.compile(
     r"Could not find '(?P<group>[\w/]+)/(?P<name>[^/']+)'\s*Available options in .*(?P<known>(\n\t[\w.-]+)*)"
 )
@@ -65,7 +69,9 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
     if match := _NO_DELETE.search(text):
         return unknown(match["key"], command, overrides)
     if match := _NO_APPEND.search(text):
-        return f"{match['key']} is there already. To change it, write {match['key']}=... without the plus sign."
+        return _there_already(match["key"])
+    if (match := _NO_SECOND.search(text)) and (group := _added(match[match.lastgroup or 0], overrides)):
+        return _there_already(group)
     if match := _NO_CHOICE.search(text):
         return _no_choice(match["group"], match["name"], match["known"].split())
     if match := _search(_NOT_IN_SCHEMA, error):
@@ -101,7 +107,20 @@ def unknown(key: str, command: str, overrides: Iterable[str]) -> str:
     if not known:
         cure = f" Choose one first, such as {parent}=[step_counter]." if parent.endswith("transforms") else ""
         return f"no key {key!r}: {parent or command} is empty.{cure}"
-    return f"no key {key!r}. {nearest(name, known)}" + (f" (in {parent})" if parent else "")
+    near = nearest(name, known)
+    if parent and near.startswith("Did you mean"):
+        return f"no key {key!r}. " + re.sub(r"'([^']+)'", rf"'{parent}.\1'", near)
+    return f"no key {key!r}. {near}" + (f" (in {parent})" if parent else "")
+
+
+def _there_already(key: str) -> str:
+    return f"{key} is there already. To change it, write {key}=... without the plus sign."
+
+
+def _added(group: str, overrides: Iterable[str]) -> str:
+    """``group`` as it was typed with a plus sign; empty if it was not, and a file is at fault."""
+    words = [word for word in as_typed(overrides) if word.startswith("+")]
+    return next((key for key in map(key_of, words) if key in (group, group.removeprefix("hydra/"))), "")
 
 
 def _unreadable(word: str) -> str:

@@ -14,7 +14,7 @@ __all__ = ["saved_config"]
 
 
 def saved_config(folder: Path) -> DictConfig:
-    """What ``config.yaml`` in ``folder`` holds; empty where there is no such file.
+    """What ``config.yaml`` in ``folder`` holds; empty where there is no such file, or ``folder`` is one.
 
     Raises:
         StoreError: it cannot be read, or is none. Names the file.
@@ -25,7 +25,7 @@ def saved_config(folder: Path) -> DictConfig:
     file = folder / "config.yaml"
     try:
         found = OmegaConf.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return OmegaConf.create({})
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or str(error)

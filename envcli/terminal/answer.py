@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from envcli.errors import StoreError
 from envcli.folders.json_file import plain
 from envcli.terminal.printable import printable
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["answer", "json_alone", "kept", "near", "number"]
+__all__ = ["answer", "json_alone", "kept", "near", "number", "to_stdout"]
 
 _STDOUT, _STDERR = 1, 2
 
@@ -40,7 +41,8 @@ def json_alone() -> Iterator[None]:
     with ExitStack() as stack:
         stdout = sys.stdout
         if ours:
-            stdout = stack.enter_context(os.fdopen(os.dup(_STDOUT), "w", encoding="utf-8"))
+            stdout = os.fdopen(os.dup(_STDOUT), "w", encoding="utf-8")
+            stack.callback(_close, stdout)
             stack.callback(os.dup2, stdout.fileno(), _STDOUT)
             os.dup2(_STDERR, _STDOUT)
         _alone.append(stdout)
@@ -64,12 +66,17 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
     """Print ``data`` as JSON, or what ``draw`` makes of it.
 
     Into a pipe nothing is cut or wrapped to a terminal's width, so that ``grep`` finds whole lines.
+
+    Raises:
+        StoreError: stdout takes no more, as on a full disk.
     """
     if as_json and _kept:
         _kept[-1].append(plain(data))
         return
     if as_json:
-        print(json.dumps(plain(data), indent=2, allow_nan=False), file=_alone[-1] if _alone else sys.stdout)
+        text = json.dumps(plain(data), indent=2, allow_nan=False)
+        with to_stdout():
+            print(text, file=_alone[-1] if _alone else sys.stdout, flush=True)
         return
     from rich.console import Console
 
@@ -78,11 +85,29 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
     if not console.is_terminal:
         unlimited = console.options.update(max_width=10_000)
         console.width = max(console.width, console.measure(drawing, options=unlimited).maximum)
-        with console.capture() as capture:
-            console.print(_Printable(drawing), crop=False)
-        print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+        with to_stdout():
+            with console.capture() as capture:  # at its end, rich writes nothing to stdout, which may be too much
+                console.print(_Printable(drawing), crop=False)
+            print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
         return
-    console.print(_Printable(drawing), crop=False)
+    with to_stdout():
+        console.print(_Printable(drawing), crop=False)
+
+
+def _close(stdout: TextIO) -> None:
+    with to_stdout():
+        stdout.close()
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Inside, only stdout is written to: a full disk is that under it, and not a run's. A closed pipe stays one."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"stdout: {(error.strerror or str(error)).lower()}") from error
 
 
 def _uncut(drawing: RenderableType) -> RenderableType:

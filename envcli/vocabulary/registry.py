@@ -108,7 +108,8 @@ def construct(family: str, node: Mapping[str, Any], where: str, allow_imports: b
 def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
     """``function(**node, **given)``, with the node's keys checked against the signature first.
 
-    ``options`` in the node hands its keys on as they are, where the function takes ``**options``.
+    ``options`` in the node hands its keys on as they are, where the function takes ``**options``. What ``function``
+    names in ``without_effect``, if it has that, is refused: nobody ports YAML from where such arguments are taken.
     """
     taken = arguments(function)
     node = dict(node)
@@ -122,9 +123,12 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     if clash := next((name for name in extra if name in taken), ""):
         key = clash if clash in given else f"{where}.{clash}"
         raise ConfigError(f"{where}.options.{clash}: is a key of its own. Type {key}=...")
+    idle = getattr(function, "without_effect", ())
     for name in node:
+        if name in idle:
+            raise ConfigError(f"{where}.{name}: has no effect here, programs of TorchRL may give it. Leave it out.")
         if name not in taken or name in given:
-            known = [k for k in taken if k not in given]
+            known = [k for k in taken if k not in given and k not in idle]
             raise ConfigError(f"{where}.{name}: no such key. {nearest(name, known)}")
     for name, parameter in taken.items():
         if parameter.default is parameter.empty and name not in node and name not in given:

@@ -83,7 +83,9 @@ class EnvConfig(Answer):
     )
     seed: int | None = key(None, "where all randomness comes from; null: drawn, and recorded")
     max_steps: int = key(1000, "length of a rollout in steps")
-    frame_skip: int | None = key(None, "repeat each action as often, rewards summed; null: the simulator's own")
+    frame_skip: int | None = key(
+        None, "repeat each action this many times and sum the rewards; null: the simulator's default"
+    )
     from_pixels: bool = key(False, "observe rendered frames")
     pixels_only: bool = key(True, "with from_pixels: leave the state out")
     break_when_any_done: bool = key(False, "stop at the first end of an episode instead of resetting")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import pickle
 import re
 import threading
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from tensordict import TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper
-from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.batched_env import OF_TORCHRL, BatchedEnv
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
@@ -608,3 +609,11 @@ def test_how_workers_start_has_two_names() -> None:
         ParallelEnv(2, counting, mp_start_method="frok")
     with pytest.raises(TypeError, match="mp_start_method"):
         SerialEnv(2, counting, mp_start_method="fork")  # type: ignore[call-arg]  # TorchRL refuses it too
+
+
+@pytest.mark.parametrize("batch", [ParallelEnv, SerialEnv])
+def test_what_has_no_effect_is_taken_and_said(batch: type[BatchedEnv]) -> None:
+    assert set(inspect.signature(batch).parameters) >= OF_TORCHRL
+    _, _, said = (batch.__doc__ or "").partition("pin_memory")
+    named = "pin_memory" + said.partition(": TorchRL's")[0]
+    assert set(re.findall(r"\w+", named)) == OF_TORCHRL

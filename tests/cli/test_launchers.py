@@ -157,13 +157,17 @@ def _who_works_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signals, tmp_path: Path) -> None:
     before = signal.signal(number, signal.SIG_DFL)
+
+    def end_a_sweep() -> None:
+        with jobs.interruptible([tmp_path]) as also_when_ended:
+            assert signal.getsignal(number) == signal.SIG_DFL, "a single run"
+            also_when_ended()
+            also_when_ended()
+            signal.raise_signal(number)
+
     try:
-        with pytest.raises(Ended) as caught:  # noqa: PT012 - nothing is heard outside of the inner one
-            with jobs.interruptible([tmp_path]) as also_when_ended:
-                assert signal.getsignal(number) == signal.SIG_DFL, "a single run"
-                also_when_ended()
-                also_when_ended()
-                signal.raise_signal(number)
+        with pytest.raises(Ended) as caught:
+            end_a_sweep()
         assert (caught.value.code, str(caught.value)) == (128 + number, f"interrupted ({number.name})")
         assert jobs.is_called_off(tmp_path)
         assert signal.getsignal(number) == signal.SIG_DFL

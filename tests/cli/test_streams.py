@@ -37,6 +37,20 @@ def test_a_full_disk_under_stdout_is_told_once(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "error: stdout: no space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize("line", ["list query=pend", "list query=pend json=true", "rollout --info config"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_an_answer_is_not_that_of_a_run(line: str, unbuffered: str, tmp_path: Path) -> None:
+    done = shell_line(f"{line} > /dev/full", tmp_path, PYTHONUNBUFFERED=unbuffered)
+    said = [text for text in done.stderr.splitlines() if not text.startswith("left out: ")]
+    assert (done.returncode, said) == (1, ["error: stdout: no space left on device"])
+
+
+def test_who_wants_no_more_of_info_hears_no_more(tmp_path: Path) -> None:
+    done = shell_line("rollout --info | head -1", tmp_path)
+    assert (done.stdout[:6], done.stderr) == ("Hydra ", "")
+
+
 def test_a_name_that_python_cannot_decode_is_told_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "r\xfc").mkdir()
     done = shell_line("show r\xfc", tmp_path, LC_ALL="C", PYTHONUTF8="0")

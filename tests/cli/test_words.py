@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -208,15 +209,15 @@ def test_help_is_about_what_is_typed_in_front_of_it(cli: Command) -> None:
         # from here on Hydra is the one who refuses
         ("rollout seed=abc", "seed: found 'abc', expected a whole number."),
         ("rollout --cfg job -p bakend", "--package: no key 'bakend'. Did you mean 'backend'?"),
-        ("rollout --cfg job --package=backend.nmae", "no key 'backend.nmae'. Did you mean 'name'? (in backend)"),
+        ("rollout --cfg job --package=backend.nmae", "no key 'backend.nmae'. Did you mean 'backend.name'?"),
         ("rollout --cfg job -p seed", "--package: seed is a single value, expected a part that holds keys"),
         ("rollout -m seed=range(2,2)", "seed=range(2,2): holds no value, so there is no job to run."),
         ("rollout -m env=glob(nope*)", "env=glob(nope*): holds no value, so there is no job to run."),
         ("rollout max_steps=1.5", "max_steps: found '1.5', expected a whole number."),
         ("rollout json=maybe", "json: found 'maybe', expected true or false."),
         ("rollout max_steps=null", "max_steps: found null, expected a value."),
-        ("rollout backend.nmae=x", "no key 'backend.nmae'. Did you mean 'name'? (in backend)"),
-        ("rollout transforms=[step_counter] transforms.step_counter.max_step=4", "Did you mean 'max_steps'?"),
+        ("rollout backend.nmae=x", "no key 'backend.nmae'. Did you mean 'backend.name'?"),
+        ("rollout transforms=[step_counter] transforms.step_counter.max_step=4", "Did you mean 'transforms.step_counter.max_steps'?"),
         ("rollout transforms.resize.w=3", "transforms is empty. Choose one first"),
         ("rollout ~transforms.resize", "transforms is empty"),
         ("rollout +max_steps=4", "max_steps is there already"),
@@ -348,3 +349,31 @@ def test_configs_of_ones_own(cli: Command, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("ENVCLI_CONFIG_PATH", str(folder.parent))
     assert "mine" in cli("rollout", "--help").out
     assert "name: Mine-v0" in cli("rollout", "env=mine", "--cfg", "job").out
+
+
+def test_a_key_typed_as_a_flag_is_told_how_keys_are_written(cli: Command) -> None:
+    for words, said in (
+        (["--seed", "3"], "no flag '--seed'. Keys are written without dashes: seed=3"),
+        (["--max-steps=5"], "no flag '--max-steps'. Keys are written without dashes: max_steps=5"),
+        (["--backend.name", "env=pong"], "no flag '--backend.name'. Keys are written without dashes: backend.name=..."),
+        (["--env", "pong"], "no flag '--env'. Keys are written without dashes: env=pong"),
+    ):
+        done = cli("rollout", *words)
+        assert (done.code, done.err) == (2, f"error: {said}\n")
+
+
+@pytest.mark.parametrize("word", ["replay", "resume"])
+def test_a_file_in_the_place_of_a_run_is_told_from_its_folder(word: str, cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    done = cli("rollout", f"{word}=run/config.yaml")
+    said = f"{word}: found the file run/config.yaml, expected its run folder: {word}=run"
+    assert (done.code, done.err) == (2, f"error: {said}\n")
+
+
+def test_names_of_any_letters_can_be_typed(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "max_steps=5", "seed=1", "hydra.run.dir=zürich/läufe").code == 0
+    done = cli("rollout", "-m", "replay=zürich/läufe,zürich/nichts", "json=true")
+    good, bad = json.loads(done.out)
+    assert (good["state"], good["overrides"]) == ("finished", {"replay": "zürich/läufe", "json": "true"})
+    assert bad["error"].startswith("replay: found no zürich/nichts/config.yaml")

@@ -86,6 +86,19 @@ def test_a_start_method_that_is_none_is_one_line(cli: Command) -> None:
     assert "parallel.start_method: found 'frok', expected one of forkserver, spawn, fork." in done.err
 
 
+@pytest.mark.parametrize("parallel", ["processes", "serial"])
+def test_arguments_that_do_nothing_are_neither_taken_nor_recommended(parallel: str, cli: Command) -> None:
+    words = [f"parallel={parallel}", "parallel.num_envs=2"]
+    done = cli("spec", *words, "+parallel.num_threads=8")
+    said = "parallel.num_threads: has no effect here, programs of TorchRL may give it. Leave it out."
+    assert (done.code, done.err) == (2, f"error: {said}\n")
+    done = cli("spec", *words, "+parallel.num_thread=8")
+    assert done.code == 2
+    assert "parallel.num_thread: no such key" in done.err
+    assert "num_threads" not in done.err
+    assert "num_sub_threads" not in done.err
+
+
 def test_spec_shows_the_shapes_of_the_batch(cli: Command) -> None:
     done = cli("spec", "env=pendulum", "parallel=serial", "parallel.num_envs=3")
     assert (done.code, done.err) == (0, "")

@@ -25,10 +25,10 @@ def said(*words: str) -> str:
     [
         (["max_stepz=3"], "no key 'max_stepz'. Did you mean 'max_steps'"),
         (["~max_stepz"], "no key 'max_stepz'. Did you mean 'max_steps'"),
-        (["backend.nam=x"], "no key 'backend.nam'. Did you mean 'name'? (in backend)"),
+        (["backend.nam=x"], "no key 'backend.nam'. Did you mean 'backend.name'?"),
         (
             ["transforms=[step_counter]", "transforms.step_counter.max_step=3"],
-            "no key 'transforms.step_counter.max_step'. Did you mean 'max_steps'? (in transforms.step_counter)",
+            "no key 'transforms.step_counter.max_step'. Did you mean 'transforms.step_counter.max_steps'?",
         ),
         (
             ["transforms.step_counter.max_steps=3"],
@@ -44,6 +44,11 @@ def said(*words: str) -> str:
             ["+max_steps=3"],
             "max_steps is there already. To change it, write max_steps=... without the plus sign.",
         ),
+        (["+env=pendulum"], "env is there already. To change it, write env=... without the plus sign."),
+        (["+tracker=none"], "tracker is there already. To change it, write tracker=... without the plus sign."),
+        (["++device=cpu"], "device is there already. To change it, write device=... without the plus sign."),
+        (["backend.zzz=x"], "(in backend)"),
+        (["a=b#c"], "cannot read 'a=b#c'. Type it with quotes inside of quotes: \"a='b#c'\""),
         (["env=cartpol"], "env: no choice 'cartpol'. Did you mean 'cartpole'"),
         (["hydra.nothing=1"], "no key 'hydra.nothing' in Hydra's own configuration. See envcli rollout --cfg hydra."),
         (["hydra/launcher=dask"], "Others are packages of their own, such as hydra-dask-launcher."),

@@ -21,7 +21,7 @@ class CorridorEnv(Backend):
 
     Args:
         length: steps from the beginning to the end.
-        frame_skip: repeat each action as often.
+        frame_skip: repeat each action this many times.
         device: where what is shown is handed out.
     """
 
