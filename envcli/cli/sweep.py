@@ -109,7 +109,7 @@ def _show(as_json: bool) -> str:
     for sweep in map(Sweep.of, _seen):
         if not sweep.jobs:
             if as_json and (found := answers.gathered(sweep.folder)):
-                answer(found, list, as_json)
+                answer(found, str, as_json)
             continue
         planned = _with_unbegun(sweep)
         data = [job.data() for job in planned.jobs]

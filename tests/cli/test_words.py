@@ -217,7 +217,10 @@ def test_help_is_about_what_is_typed_in_front_of_it(cli: Command) -> None:
         ("rollout json=maybe", "json: found 'maybe', expected true or false."),
         ("rollout max_steps=null", "max_steps: found null, expected a value."),
         ("rollout backend.nmae=x", "no key 'backend.nmae'. Did you mean 'backend.name'?"),
-        ("rollout transforms=[step_counter] transforms.step_counter.max_step=4", "Did you mean 'transforms.step_counter.max_steps'?"),
+        (
+            "rollout transforms=[step_counter] transforms.step_counter.max_step=4",
+            "Did you mean 'transforms.step_counter.max_steps'?",
+        ),
         ("rollout transforms.resize.w=3", "transforms is empty. Choose one first"),
         ("rollout ~transforms.resize", "transforms is empty"),
         ("rollout +max_steps=4", "max_steps is there already"),
