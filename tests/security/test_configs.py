@@ -49,7 +49,7 @@ def files(folder: Path) -> list[str]:
 @pytest.mark.parametrize("what", STEERS)
 def test_a_preset_does_not_steer_hydra(what: str, folder: Path) -> None:
     preset(folder, f"hydra:\n  {STEERS[what]}")
-    with pytest.raises(ConfigError, match=r"hydra\..*which only the command line may\. .*allow_imports=true"):
+    with pytest.raises(ConfigError, match=r"hydra\..*but may only be set on the command line\. .*allow_imports=true"):
         composition.compose("rollout", ["experiment=evil"], [folder])
 
 
