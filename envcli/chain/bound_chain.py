@@ -12,8 +12,8 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_hooks import RowHooks
-from envcli.transforms.hooks import spoken
-from envcli.transforms.inside import Inside
+from envcli.transforms.hooks import tensordict_hooks
+from envcli.transforms.inner_env import InnerEnv
 from envcli.transforms.transform import Transform
 
 __all__ = ["BoundChain", "PrivateRows"]
@@ -50,11 +50,11 @@ class BoundChain:
         self._inverses: list[Callable[[int], None]] = []  # in the order of their calls: from the user inwards
         self._steps: list[Callable[[int], None]] = []
         self._resets: list[Callable[[int, Array | None], None]] = []
-        entering: list[tuple[Transform, Callable[[], Inside]]] = []
+        entering: list[tuple[Transform, Callable[[], InnerEnv]]] = []
         self._placed = _fused(stages.chain, buffers)
         for stage, transform, within, without in self._placed:
-            if type(transform)._enter is not Transform._enter:
-                entering.append((transform, self._inside(stage, within)))
+            if type(transform)._bind_inner is not Transform._bind_inner:
+                entering.append((transform, self._inner_env(stage, within)))
             self._add(row_hooks(transform, within, without, device, leaf_specs(stages.specs[stage].full_action_spec)))
         self.private = {(i, path): buffers[i].array(path) for i, path in stages.private_reads}
         for place, rows in before.items():
@@ -64,9 +64,9 @@ class BoundChain:
         self._flags = [(buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in stages.private_flags]
         self._base._attach(self.inner)
         self._base_step = self._base._step_row
-        for transform, inside in entering:
-            transform._enter(inside())
-            transform._of_rows.add("_inside")
+        for transform, inner in entering:
+            transform._bind_inner(inner())
+            transform._of_rows.add("_inner_env")
         self.is_idle = not (self._inverses or self._steps or self._moves or self._flags)
         self.is_idle_at_reset = not (self._before_reset or self._resets)
 
@@ -79,7 +79,7 @@ class BoundChain:
         if hooks.reset is not None:
             self._resets.append(hooks.reset)
 
-    def _inside(self, stage: int, rows: RolloutBuffer) -> Callable[[], Inside]:
+    def _inner_env(self, stage: int, rows: RolloutBuffer) -> Callable[[], InnerEnv]:
         """Makes what steps the transforms that were added by now, once all are bound."""
         inverses, steps, resets = list(self._inverses), list(self._steps), list(self._resets)
 
@@ -92,9 +92,9 @@ class BoundChain:
                 hook(t, where)
 
         specs, reads = self._stages.specs[stage], self._stages.reads_of(stage)
-        return lambda: Inside(specs, self._base, rows, step, reset, reads)
+        return lambda: InnerEnv(specs, self._base, rows, step, reset, reads)
 
-    def heed(self, transform: Transform) -> None:
+    def rebind(self, transform: Transform) -> None:
         """Have ``transform`` look anew at what it has made of its attributes, in the rows that it is bound to."""
         for _, placed, inner, outer in self._placed:
             if placed is transform and _binds(transform):
@@ -152,7 +152,7 @@ def row_hooks(
     actions: Collection[Key],
 ) -> RowHooks:
     """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
-    speaks, hooks = spoken(type(transform)), RowHooks()
+    speaks, hooks = tensordict_hooks(type(transform)), RowHooks()
     if _binds(transform):
         transform._attach(inner, outer)
         hooks = transform._row_hooks()
@@ -168,7 +168,7 @@ def row_hooks(
 
 def _binds(transform: Transform) -> bool:
     """Is any hook of it one on rows?"""
-    return spoken(type(transform)) != set(RowHooks._fields)
+    return tensordict_hooks(type(transform)) != set(RowHooks._fields)
 
 
 def _fused(

@@ -14,7 +14,7 @@ from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
 from envcli.specs import Composite
-from envcli.transforms.hooks import spoken
+from envcli.transforms.hooks import tensordict_hooks
 from envcli.transforms.transform import KEYS, Transform
 
 __all__ = ["Change", "Stages", "keys_of"]
@@ -197,7 +197,7 @@ class _Stage(EnvSpecs):
 def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
     """What ``transform`` makes of the specs of the stage before it."""
     try:
-        transform._meets(before)
+        transform._inspect(before)
         output = transform.transform_output_spec(before._gather("observation", "reward", "done"))
         inputs = transform.transform_input_spec(before._gather("state", "action"))
     except EnvcliError:
@@ -223,7 +223,7 @@ def _change(before: EnvSpecs, after: EnvSpecs) -> Change:
 
 def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
     """What ``transform`` adds. One that is written on TensorDicts may read all that it shows, and raise any flag."""
-    added, speaks = transform._roles(), spoken(type(transform))
+    added, speaks = transform._roles(), tensordict_hooks(type(transform))
     if speaks & {"inverse", "step"}:
         added = added.reading({*leaf_specs(after.observation_spec), *leaf_specs(after.state_spec)})
     return replace(added, ends=added.ends | set(after._governing_flags())) if "step" in speaks else added
@@ -236,7 +236,7 @@ def _rewritten(transform: Transform, before: EnvSpecs, layout: Layout, following
     """
     kept = layout.keys() & following.keys() - transform._renames().keys()
     found = transform._rewrites() | {path for path in kept if layout[path] != following[path]}
-    inverts = "inverse" in spoken(type(transform))
+    inverts = "inverse" in tensordict_hooks(type(transform))
     return found | (set(leaf_specs(before.full_action_spec)) if inverts else set())
 
 
@@ -253,7 +253,7 @@ def _require_one_value(after: EnvSpecs, transform: Transform) -> None:
 def _require_keys(before: EnvSpecs, transform: Transform) -> None:
     shown = {path for family in ("observation", "reward", "done") for path in before._leaves(family)}
     taken = {path for family in ("action", "state") for path in before._leaves(family)}
-    needs_shown, needs_taken = transform._needs()
+    needs_shown, needs_taken = transform._required_keys()
     for name, keys, known in (("in_keys", needs_shown, shown), ("in_keys_inv", needs_taken, taken)):
         missing = [key for key in keys if as_path(key) not in known]
         if missing:

@@ -209,7 +209,7 @@ class TransformedEnv(Env):
         self._bound_chain = BoundChain(self._stages, buffer, self.device, self._private)
         self._private = self._bound_chain.private
 
-    def _heed(self, transform: Transform) -> None:
+    def _attribute_set(self, transform: Transform) -> None:
         """What was set of ``transform`` counts from the next step on, also in rows that are bound already.
 
         Raises TransformError where it no longer fits; the env is as before then.
@@ -219,7 +219,7 @@ class TransformedEnv(Env):
         with self._asking():
             change = self._stages.change_by(transform)
         if change < Change.ROWS and "_bound_chain" in self.__dict__:
-            self._bound_chain.heed(transform)
+            self._bound_chain.rebind(transform)
         if change == Change.BOUNDS:
             self._work_out()
             self._specs_version += 1

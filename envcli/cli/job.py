@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
 from envcli.cli import answers, jobs, messages, sweep
-from envcli.configuration import composition, environment, overrides, reading
+from envcli.configuration import composition, environment_variables, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
 from envcli.folders.given_file import given_files, recorded_files
 from envcli.folders.json_file import read_json
@@ -43,7 +43,7 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     hydra = HydraConfig.get()
     assert hydra.job.config_name is not None  # the entry point names it
     composition.register(hydra.job.config_name)  # a launcher's new process starts without
-    environment.register()
+    environment_variables.register()
     _mend_start_method()
     if hydra.mode == RunMode.MULTIRUN and not sweep.launched_here():
         jobs.stand_alone()
@@ -80,16 +80,16 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     place = Path(hydra.runtime.output_dir)
     launched = sweeping and not sweep.launched_here()
     once = jobs.interrupted_once() if launched else contextlib.nullcontext()
-    with once, RunFolder(place, command, typed, sweeping, **given, hide=environment.hidden) as folder:
+    with once, RunFolder(place, command, typed, sweeping, **given, hide=environment_variables.hidden) as folder:
         if launched:
             jobs.leave_if_called_off(Path(hydra.sweep.dir))
         cfg = _looked_up(command, cfg, typed)
-        texts = environment.unresolved(cfg)
-        environment.require_no_name(texts)
+        texts = environment_variables.unresolved(cfg)
+        environment_variables.require_no_name(texts)
         config = _settled(command, cfg, hydra)
         resolved: Any = OmegaConf.to_container(OmegaConf.structured(config))
         files = given_files(resolved, texts)
-        folder.write_config(environment.written(resolved, texts), getattr(config, "seed", None), files)
+        folder.write_config(environment_variables.written(resolved, texts), getattr(config, "seed", None), files)
         return module.run(config, folder)
 
 

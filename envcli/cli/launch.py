@@ -29,10 +29,10 @@ def launch(command: str, words: Sequence[str]) -> int:
     typed += overrides.resumed_place(typed, given.has("--multirun"))
 
     from envcli.cli import sweep
-    from envcli.configuration import environment
+    from envcli.configuration import environment_variables
 
     composition.register(command)
-    environment.register()
+    environment_variables.register()
     try:
         if given.has("--multirun"):
             _require_jobs(typed, given.config_dirs)

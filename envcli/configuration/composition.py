@@ -63,17 +63,17 @@ def task_name(cfg: Mapping[str, Any]) -> str:
     >>> task_name({"backend": {"name": "ALE/Pong-v5"}}), task_name({"env_list": ["pong", "qbert"]})
     ('ALE-Pong-v5', 'pong-qbert')
     """
-    from envcli.configuration import environment
+    from envcli.configuration import environment_variables
     from envcli.folders.saved_config import saved_config
 
     if earlier := cfg.get("replay") or cfg.get("rollout"):
         cfg = saved_config(Path(earlier))
-    if environment.asks(lambda: list(cfg.get("env_list") or ())):
+    if environment_variables.asks(lambda: list(cfg.get("env_list") or ())):
         return "env"
     if names := cfg.get("env_list"):
         return _fit("-".join(names[:3])) + (f"-and-{len(names) - 3}-more" if len(names) > 3 else "")
     backend = cfg.get("backend") or {}
-    if "name" not in backend or environment.asks(lambda: backend["name"]):  # "in" is False for OmegaConf's ???
+    if "name" not in backend or environment_variables.asks(lambda: backend["name"]):  # "in": not ???
         return "env"
     return "env" if backend["name"] is None else _fit(str(backend["name"]))
 

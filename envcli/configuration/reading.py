@@ -82,8 +82,8 @@ def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Pa
 
 def _closed(cfg: DictConfig) -> DictConfig:
     """``cfg``, which is written down as it is resolved, or a `ConfigError` if that would tell environment variables."""
-    from envcli.configuration import environment
+    from envcli.configuration import environment_variables
 
-    for path, text in environment.unresolved(cfg).items():
+    for path, text in environment_variables.unresolved(cfg).items():
         raise ConfigError(f"{'.'.join(path)}: found {text}, which a configuration that is one of several cannot hold.")
     return cfg

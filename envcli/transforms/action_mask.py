@@ -41,15 +41,15 @@ class ActionMask(Transform):
         self.action_key, self.mask_key = action_key, mask_key
         self._is_state = False
 
-    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+    def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         return [] if self._is_state else [self.mask_key], [self.action_key]
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         action = leaf_specs(before.full_action_spec).get(as_path(self.action_key))
         state = leaf_specs(before.state_spec).get(as_path(self.mask_key))
         mask, self._is_state = leaf_specs(before.observation_spec).get(as_path(self.mask_key), state), state is not None
         if action is None or mask is None:
-            return  # said with what is there by whoever asks for _needs
+            return  # said with what is there by whoever asks for _required_keys
         try:
             masked(action, mask.one())
         except (EnvcliError, AttributeError, RuntimeError) as error:

@@ -82,7 +82,7 @@ class ActionTransform(Transform, ABC):
                 spec[as_user_key(path)] = leaf
         return spec
 
-    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+    def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         return [], self.in_keys_inv
 
     def _rewrites(self) -> set[Key]:

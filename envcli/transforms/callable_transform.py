@@ -65,7 +65,7 @@ class CallableTransform(Transform):
             )
         return result
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         self._batch = before.batch_size
 
     def extra_repr(self) -> str:

@@ -99,7 +99,7 @@ class CatTensors(Transform):
         if name == "in_keys":
             self._finds = False
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         self._carried = set(before._roles().carries)
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:

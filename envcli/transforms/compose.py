@@ -128,9 +128,9 @@ class Compose(Transform):
         if self._container is not None:
             self._container._changed()
 
-    def _heed(self, transform: Transform) -> None:
+    def _attribute_set(self, transform: Transform) -> None:
         if self._container is not None:
-            self._container._heed(transform)
+            self._container._attribute_set(transform)
 
     def _env_before(self, transform: Transform) -> Any:
         return None if self._container is None else self._container._env_before(transform)

@@ -16,7 +16,7 @@ from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite, Unbounded
 from envcli.transforms.episode_starts import done_before
-from envcli.transforms.inside import Inside
+from envcli.transforms.inner_env import InnerEnv
 from envcli.transforms.transform import Transform
 from envcli.transforms.windows import time_axis
 
@@ -43,7 +43,7 @@ class EndOfLifeTransform(Transform):
         TransformError: the env has no such flag, or, at the first reset, no such attribute; a rollout has no lives.
     """
 
-    _inside: Inside
+    _inner_env: InnerEnv
 
     def __init__(
         self,
@@ -91,8 +91,8 @@ class EndOfLifeTransform(Transform):
         self._done = outer.array(under_next(as_path(self.done_key)))
         self._read: Callable[[], Any] | None = None
 
-    def _enter(self, inside: Inside) -> None:
-        self._inside = inside
+    def _bind_inner(self, inner: InnerEnv) -> None:
+        self._inner_env = inner
 
     def _step_row(self, t: int) -> None:
         if not self._shown:
@@ -113,7 +113,7 @@ class EndOfLifeTransform(Transform):
         return np.asarray(list(value) if isinstance(value, Sequence) else value, dtype=np.int64)  # those of a batch
 
     def _reader(self) -> Callable[[], Any]:
-        found: Any = self._inside.base_env
+        found: Any = self._inner_env.base_env
         for name in self.eol_attribute.split("."):
             found = getattr(found, name, None)
             if found is None:
@@ -125,7 +125,7 @@ class EndOfLifeTransform(Transform):
             reader: Callable[[], Any] = found
             return reader
         owner, _, last = self.eol_attribute.rpartition(".")
-        return lambda: _attribute(self._inside.base_env, owner, last)
+        return lambda: _attribute(self._inner_env.base_env, owner, last)
 
     # -- a finished rollout ---------------------------------------------------------------------------------------
 

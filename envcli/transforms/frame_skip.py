@@ -8,7 +8,7 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
-from envcli.transforms.inside import Inside, put_back
+from envcli.transforms.inner_env import InnerEnv, put_back
 from envcli.transforms.transform import Transform
 
 __all__ = ["FrameSkipTransform"]
@@ -33,7 +33,7 @@ class FrameSkipTransform(Transform):
         TransformError: called on a TensorDict: it makes steps, and a rollout is over.
     """
 
-    _inside: Inside
+    _inner_env: InnerEnv
 
     def __init__(self, frame_skip: int = 1) -> None:
         super().__init__()
@@ -54,31 +54,31 @@ class FrameSkipTransform(Transform):
             )
         return tensordict
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         for leaf in leaf_specs(before.full_reward_spec).values():
             self._require_numbers(leaf)
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._rewards: list[Array] = []
 
-    def _enter(self, inside: Inside) -> None:
-        self._inside = inside
-        rewards = leaf_specs(inside.specs.full_reward_spec).keys() - inside.specs._roles().totals
-        self._rewards = [inside.rows.array(under_next(path)) for path in rewards]
+    def _bind_inner(self, inner: InnerEnv) -> None:
+        self._inner_env = inner
+        rewards = leaf_specs(inner.specs.full_reward_spec).keys() - inner.specs._roles().totals
+        self._rewards = [inner.rows.array(under_next(path)) for path in rewards]
 
     def _step_row(self, t: int) -> None:
         if self.frame_skip == 1:
             return
-        inside = self._inside
-        root = inside.saved_reads(t)
+        inner = self._inner_env
+        root = inner.saved_reads(t)
         totals = [reward[t : t + 1].copy() for reward in self._rewards]
         for _ in range(self.frame_skip - 1):
-            done = inside.done(t)
+            done = inner.done(t)
             if done.all():
                 break
             on = ~done[None]
-            ended = inside.saved_next(t) if done.any() else None
-            inside.step_on(t)
+            ended = inner.saved_next(t) if done.any() else None
+            inner.step_on(t)
             if ended is not None:
                 put_back(ended, done)
             for total, reward in zip(totals, self._rewards, strict=True):

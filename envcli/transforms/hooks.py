@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from envcli.transforms.overriding import is_overtaken, is_written_for, noted, place_of
+from envcli.transforms.overriding import cached_on_class, is_stale, is_written_for, place_of
 
-__all__ = ["SHORTCUTS", "keeps_values", "overtaken", "spoken"]
+__all__ = ["SHORTCUTS", "keeps_values", "stale_row_hooks", "tensordict_hooks"]
 
 SHORTCUTS = {
     "_inv_row": "_inv_apply_transform",
@@ -18,17 +18,17 @@ SHORTCUTS = {
 _RULES = ("_apply_transform", "_inv_apply_transform")
 
 
-def overtaken(kind: type[Any]) -> frozenset[str]:
+def stale_row_hooks(kind: type[Any]) -> frozenset[str]:
     """The row hooks whose method on values a class further below has written anew: such a hook is not run."""
-    return _overtaken(kind, *SHORTCUTS, *_RULES)
+    return _stale_row_hooks(kind, *SHORTCUTS, *_RULES)
 
 
-def spoken(kind: type[Any]) -> frozenset[str]:
+def tensordict_hooks(kind: type[Any]) -> frozenset[str]:
     """For which of ``"inverse"``, ``"step"`` and ``"reset"`` a TensorDict hook is run, and no row hook.
 
     That is where a class below the one that writes the row hook writes a TensorDict hook.
     """
-    return _spoken(kind, *SHORTCUTS, "_row_hooks", "_call", "_step", "_reset", "_inv_call", "_resets_by_call")
+    return _tensordict_hooks(kind, *SHORTCUTS, "_row_hooks", "_call", "_step", "_reset", "_inv_call", "_resets_by_call")
 
 
 def keeps_values(kind: type[Any]) -> bool:
@@ -36,13 +36,13 @@ def keeps_values(kind: type[Any]) -> bool:
     return kind._keeps_values or not all(is_written_for(kind, "_keeps_values", rule) for rule in _RULES)
 
 
-@noted
-def _overtaken(kind: type[Any], *names: str) -> frozenset[str]:
-    return frozenset(hook for hook, rule in SHORTCUTS.items() if is_overtaken(kind, hook, rule))
+@cached_on_class
+def _stale_row_hooks(kind: type[Any], *names: str) -> frozenset[str]:
+    return frozenset(hook for hook, rule in SHORTCUTS.items() if is_stale(kind, hook, rule))
 
 
-@noted
-def _spoken(kind: type[Any], *names: str) -> frozenset[str]:
+@cached_on_class
+def _tensordict_hooks(kind: type[Any], *names: str) -> frozenset[str]:
     rows = {name: min(place_of(kind, name), place_of(kind, "_row_hooks")) for name in SHORTCUTS}
     called, resets = place_of(kind, "_call"), place_of(kind, "_reset")
     by_call = called < rows["_reset_row"] and (kind._resets_by_call or resets <= rows["_reset_row"])

@@ -16,7 +16,7 @@ from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
-from envcli.transforms.hooks import spoken
+from envcli.transforms.hooks import tensordict_hooks
 from envcli.transforms.overriding import is_written_for, place_of
 from envcli.transforms.transform import Transform
 
@@ -50,7 +50,7 @@ class ImageTransform(Transform, ABC):
     def _added_later(self) -> None:
         self._may_idle = self._keys_by_default
 
-    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+    def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         """What it works on; nothing, if it was appended without keys to an env without images, as in the tutorial."""
         return ([] if self._may_idle else self.in_keys), self.in_keys_inv
 
@@ -119,7 +119,7 @@ class ImageTransform(Transform, ABC):
         kind, rule = type(self), "_apply_transform"
         newer = any(place_of(kind, hook) < place_of(kind, rule) for hook in ("_bind", "_step_row", "_reset_row"))
         known = all(is_written_for(kind, name, rule) for name in _IN_FEWER_STEPS)
-        return known and not newer and not spoken(type(self))
+        return known and not newer and not tensordict_hooks(type(self))
 
     def _makes_unit_floats(self) -> bool:
         """Is a uint8 frame made a float image by moving its channels and dividing by 255, and nothing else?"""

@@ -123,7 +123,7 @@ class ModuleTransform(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         """Call the module on zeros of what is there."""
         families = ("observation", "state", "action") if self.inverse else ("observation", "reward", "done")
         self._zeros = TensorDict({}, batch_size=before.batch_size, device=before.device)
@@ -148,7 +148,7 @@ class ModuleTransform(Transform):
             reason = str(error).strip().splitlines()[0]
             raise TransformError(f"ModuleTransform: the module does not take {shapes}: {reason}") from error
 
-    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+    def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         return ([], self._outputs) if self.inverse else (self._inputs, [])
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:

@@ -12,7 +12,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.seeding import drawing_from
 from envcli.specs import Composite, TensorSpec
-from envcli.transforms.inside import Inside, put_back
+from envcli.transforms.inner_env import InnerEnv, put_back
 from envcli.transforms.transform import Transform
 
 __all__ = ["NoopResetEnv"]
@@ -39,7 +39,7 @@ class NoopResetEnv(Transform):
         TransformError: the env is a batch, whose envs cannot be stepped one by one. Give each of them this transform.
     """
 
-    _inside: Inside
+    _inner_env: InnerEnv
 
     def __init__(self, noops: int = 30, random: bool = True) -> None:
         super().__init__()
@@ -66,22 +66,22 @@ class NoopResetEnv(Transform):
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._actions: Sequence[tuple[Array, TensorSpec]] = ()
 
-    def _enter(self, inside: Inside) -> None:
-        self._inside = inside
-        leaves = leaf_specs(inside.specs.full_action_spec)
-        self._actions = [(inside.rows.array(path), leaf) for path, leaf in leaves.items()]
-        self._noop = _noop_of(inside.base_env, leaves)
+    def _bind_inner(self, inner: InnerEnv) -> None:
+        self._inner_env = inner
+        leaves = leaf_specs(inner.specs.full_action_spec)
+        self._actions = [(inner.rows.array(path), leaf) for path, leaf in leaves.items()]
+        self._noop = _noop_of(inner.base_env, leaves)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        inside, actions = self._inside, self._inside.saved_actions(t)
+        inner, actions = self._inner_env, self._inner_env.saved_actions(t)
         for _ in range(self._count()):
             self._act(t)
-            inside.step(t)
-            if inside.done(t).any():
-                inside.reset(t)
+            inner.step(t)
+            if inner.done(t).any():
+                inner.reset(t)
             else:
-                inside.show_last(t)
-        inside.clear_flags(t)
+                inner.show_last(t)
+        inner.clear_flags(t)
         put_back(actions)
 
     def _count(self) -> int:

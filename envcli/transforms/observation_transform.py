@@ -32,5 +32,5 @@ class ObservationTransform(Transform, ABC):
         self._finds = in_keys is None
         super().__init__(["observation", "pixels"] if in_keys is None else in_keys, out_keys, in_keys_inv, out_keys_inv)
 
-    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+    def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         return [] if self._finds else self.in_keys, self.in_keys_inv

@@ -7,15 +7,15 @@ from functools import wraps
 from operator import attrgetter
 from typing import Any, TypeVar
 
-__all__ = ["is_overtaken", "is_written_for", "noted", "place_of", "writer"]
+__all__ = ["cached_on_class", "is_stale", "is_written_for", "place_of", "writer"]
 
 Answer = TypeVar("Answer")
 
 
-def noted(ask: Callable[..., Answer]) -> Callable[..., Answer]:
+def cached_on_class(ask: Callable[..., Answer]) -> Callable[..., Answer]:
     """``ask(kind, *names)``, which looks at these attributes of a class, asked again only where they are others now.
 
-    Every rollout asks some ten times for each transform: 3 us each without this, and 0.4 with it. The answers are noted
+    Every rollout asks some ten times for each transform: 3 us each without this, and 0.4 with it. The answers are kept
     on the class itself, and go with it.
     """
 
@@ -46,7 +46,7 @@ def writer(kind: type, name: str) -> type:
     return kind.__mro__[place_of(kind, name)]
 
 
-@noted
+@cached_on_class
 def is_written_for(kind: type, shortcut: str, rule: str) -> bool:
     """Was attribute ``shortcut`` of ``kind`` written for its method ``rule`` as that is now?
 
@@ -69,7 +69,7 @@ def is_written_for(kind: type, shortcut: str, rule: str) -> bool:
     return not rules or rules[0] == meant
 
 
-def is_overtaken(kind: type, hook: str, rule: str) -> bool:
+def is_stale(kind: type, hook: str, rule: str) -> bool:
     """Does the hook of a class do what the method of the same class did, which a class further below writes anew?"""
     root = next(above for above in reversed(kind.__mro__) if rule in vars(above))
     plain = getattr(root, rule)

@@ -83,7 +83,7 @@ class RandomTruncationTransform(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         shown, given = list(leaf_specs(before.observation_spec)), as_path(self.step_count_key)
         found = [path for path in shown if path == given] or [path for path in shown if path[-1:] == given]
         if not found:

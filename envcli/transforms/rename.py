@@ -112,7 +112,7 @@ class RenameTransform(Transform):
             input_spec[family] = self._respelled(input_spec[family], self._pairs_inv)
         return input_spec
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         shown_and_read = set(leaf_specs(before.observation_spec)) & set(leaf_specs(before.state_spec))
         for old, new in sorted(set(self._pairs) ^ set(self._pairs_inv)):
             if old in shown_and_read and not self.create_copy:

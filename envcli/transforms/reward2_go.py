@@ -55,7 +55,7 @@ class Reward2GoTransform(Transform):
         self.done_key: NestedKey = done_key
         self.register_buffer("gamma", torch.as_tensor(gamma))
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         raise TransformError(
             "Reward2GoTransform: what is to come is not known in an env. Apply it to what the env made: "
             "Reward2GoTransform(...).inv(env.rollout(...))"

@@ -63,7 +63,7 @@ class SelectTransform(Transform):
         gone = {path for path in shown if not any(matches(some, path) for some in keep)}
         return left_out(output_spec, gone, self)
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         keep = [before.full_action_spec, before.state_spec]
         keep += [before.full_reward_spec] if self.keep_rewards else []
         keep += [before.full_done_spec] if self.keep_dones else []

@@ -154,7 +154,7 @@ class Stack(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+    def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         return [], []  # they may be groups: what is missing is said where specs are stacked
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:

@@ -61,7 +61,7 @@ class StepCounter(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         flags = leaf_specs(before.full_done_spec).items()
         self._dones = {path[:-1]: leaf.shape for path, leaf in flags if path[-1] == "done"}
 

@@ -156,7 +156,7 @@ class TensorDictPrimer(Transform):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         taken = {path for family in FAMILIES for path in leaf_specs(before._spec(family))}
         for path in self._given.keys() & taken:
             raise TransformError(f"TensorDictPrimer: there is a {as_user_key(path)!r} already. Choose another name")

@@ -62,7 +62,7 @@ class TerminateTransform(Transform):
         self._done: list[Key] = [("done",)]
         self._device: torch.device | None = None  # of the env that it is in
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         flags = leaf_specs(before.full_done_spec)
         self._terminated = [path for path in flags if path[-1] == "terminated"]
         self._done = [path for path in flags if path[-1] == "done"]

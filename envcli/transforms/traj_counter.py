@@ -26,7 +26,7 @@ class TrajCounter(Stated):
     The envs that a reset begins take the next numbers, in their order; those that it leaves alone keep theirs. Around
     a batch (``TransformedEnv(ParallelEnv(...), TrajCounter())``) no two episodes have the same one.
 
-    Inside the envs of a batch each env counts its own: 0, 1, 2, whatever the others do and however many workers there
+    InnerEnv the envs of a batch each env counts its own: 0, 1, 2, whatever the others do and however many workers there
     are, and a clone counts on by itself. (TorchRL's clones share one counter, in all processes: which episode gets
     which number is then decided by who was first, and no seed repeats it.)
 
@@ -55,7 +55,7 @@ class TrajCounter(Stated):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         flags = leaf_specs(before.full_done_spec).items()
         dones = {path[:-1]: leaf.shape for path, leaf in flags if path[-1] == "done"}
         path = as_path(self.out_keys[0])

@@ -19,9 +19,9 @@ from envcli.rows.env_specs import EnvSpecs, leaf_specs
 from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
-from envcli.transforms.hooks import SHORTCUTS, keeps_values, overtaken
-from envcli.transforms.inside import Inside
-from envcli.transforms.overriding import is_written_for, noted, writer
+from envcli.transforms.hooks import SHORTCUTS, keeps_values, stale_row_hooks
+from envcli.transforms.inner_env import InnerEnv
+from envcli.transforms.overriding import cached_on_class, is_written_for, writer
 
 __all__ = ["KEYS", "Transform"]
 
@@ -214,7 +214,7 @@ class Transform(torch.nn.Module):
         """The state before this transform."""
         return state_spec
 
-    def _meets(self, before: EnvSpecs) -> None:
+    def _inspect(self, before: EnvSpecs) -> None:
         """Look at the env before, when the chain is built; the methods that change specs are called next."""
 
     def _take_keys(self, **keys: list[NestedKey]) -> None:
@@ -224,7 +224,7 @@ class Transform(torch.nn.Module):
     def _keys_given(self, name: str) -> None:
         """Somebody has set the keys ``name``: one that would have found them itself takes those from now on."""
 
-    def _needs(self) -> tuple[list[NestedKey], list[NestedKey]]:
+    def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         """The entries that the env before must show, and those that it must take."""
         return self.in_keys, self.in_keys_inv
 
@@ -284,7 +284,7 @@ class Transform(torch.nn.Module):
         """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
         before = set(self.__dict__)
         self._bind(inner, outer)
-        if overtaken(type(self)):
+        if stale_row_hooks(type(self)):
             Transform._bind(self, inner, outer)
         self._of_rows |= set(self.__dict__) - before
 
@@ -333,7 +333,7 @@ class Transform(torch.nn.Module):
 
     def _row_hooks(self) -> RowHooks:
         """The hooks above, those that have something to do. Called after ``_bind``."""
-        left = overtaken(type(self))
+        left = stale_row_hooks(type(self))
         return RowHooks(
             self._hook("_inv_row", self._inverse_moves, left),
             self._hook("_step_row", self._next_moves, left),
@@ -348,7 +348,7 @@ class Transform(torch.nn.Module):
 
     # -- beyond its own rows --------------------------------------------------------------------------------------
 
-    def _enter(self, inside: Inside) -> None:
+    def _bind_inner(self, inner: InnerEnv) -> None:
         """Remember the env before this transform, to step and reset it from the row hooks. Called after ``_bind``."""
 
     def _set_seed(self, seed: int | None) -> None:
@@ -404,7 +404,7 @@ class Transform(torch.nn.Module):
         before: Any = getattr(self, name, None)
         super().__setattr__(name, value)
         try:
-            self._container._heed(self)
+            self._container._attribute_set(self)
         except EnvcliError:  # it does not fit the env, which must stay usable
             super().__setattr__(name, before)
             raise
@@ -435,7 +435,7 @@ class Transform(torch.nn.Module):
         return f"{type(self).__name__}({self.extra_repr()})"
 
 
-@noted
+@cached_on_class
 def _given(kind: type[Transform], *names: str) -> frozenset[str]:
     """What the constructors of a class are given, besides the keys: specs follow from those, and rows from specs."""
     below = kind.__mro__[: kind.__mro__.index(Transform)]

@@ -16,7 +16,7 @@ from envcli.rows.row_env import RowEnv
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.exclude import ExcludeTransform
-from envcli.transforms.inside import Inside
+from envcli.transforms.inner_env import InnerEnv
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
@@ -126,10 +126,10 @@ def test_state_that_is_kept_inside_goes_on_from_step_to_step_and_into_other_rows
 
 
 def test_a_transform_steps_what_is_before_it_and_nothing_behind() -> None:
-    found: list[Inside] = []
+    found: list[InnerEnv] = []
 
     class Entering(Transform):
-        def _enter(self, inside: Inside) -> None:
+        def _bind_inner(self, inside: InnerEnv) -> None:
             found.append(inside)
 
     env = CountingEnv()

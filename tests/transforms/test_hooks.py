@@ -9,7 +9,7 @@ import pytest
 from envcli.transforms.binarize_reward import BinarizeReward
 from envcli.transforms.clip import ClipTransform
 from envcli.transforms.elementwise import Elementwise
-from envcli.transforms.hooks import keeps_values, overtaken, spoken
+from envcli.transforms.hooks import keeps_values, stale_row_hooks, tensordict_hooks
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -35,24 +35,24 @@ def below(base: type[Any], *names: str, **attributes: Any) -> type[Any]:
     ],
 )
 def test_a_tensordict_hook_is_run_where_it_was_written_last(kind: type[Any], expected: set[str]) -> None:
-    assert spoken(kind) == expected
+    assert tensordict_hooks(kind) == expected
 
 
 def test_a_row_hook_is_left_aside_where_what_it_does_was_written_anew() -> None:
     fast = below(Transform, "_apply_transform", "_step_row")
-    assert not overtaken(fast)
-    assert overtaken(below(fast, "_apply_transform")) == {"_step_row"}
-    assert not overtaken(below(fast, "_apply_transform", "_step_row"))
-    assert not overtaken(below(StepCounter, "_apply_transform"))  # whose rows never stood for that
+    assert not stale_row_hooks(fast)
+    assert stale_row_hooks(below(fast, "_apply_transform")) == {"_step_row"}
+    assert not stale_row_hooks(below(fast, "_apply_transform", "_step_row"))
+    assert not stale_row_hooks(below(StepCounter, "_apply_transform"))  # whose rows never stood for that
 
 
 def test_what_is_written_later_counts_at_once() -> None:
     kind = below(Transform)
-    assert not spoken(kind)
+    assert not tensordict_hooks(kind)
     kind._inv_call = lambda self, td: td
-    assert spoken(kind) == {"inverse"}
+    assert tensordict_hooks(kind) == {"inverse"}
     del kind._inv_call
-    assert not spoken(kind)
+    assert not tensordict_hooks(kind)
 
 
 def test_who_writes_a_method_on_values_may_keep_one() -> None:

@@ -1,4 +1,4 @@
-"""Inside: the env before a transform, stepped once more in rows that are bound."""
+"""InnerEnv: the env before a transform, stepped once more in rows that are bound."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from envcli.envs.env import Env
 from envcli.memory.buffer import RolloutBuffer
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.init_tracker import InitTracker
-from envcli.transforms.inside import Inside, put_back
+from envcli.transforms.inner_env import InnerEnv, put_back
 
 
-def inside(env: Env) -> tuple[Inside, RolloutBuffer]:
+def inside(env: Env) -> tuple[InnerEnv, RolloutBuffer]:
     """``env``, reset in row 0, and its rows; every action is 1."""
     buffer = env._buffer(3)
     env._attach(buffer)
-    found = Inside(env, env, buffer, env._step_row, env._reset_row, env._roles().reads)
+    found = InnerEnv(env, env, buffer, env._step_row, env._reset_row, env._roles().reads)
     found.reset(0)
     buffer["action",].fill_(1)
     return found, buffer

@@ -11,13 +11,13 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
 
-__all__ = ["Inside", "Saved", "put_back"]
+__all__ = ["InnerEnv", "Saved", "put_back"]
 
 Saved = list[tuple[Array, Array]]
 """Rows and what was in them: pairs of a view of one row and a copy of it."""
 
 
-class Inside:
+class InnerEnv:
     """The base env with the transforms before this one, on rows that are bound: it can step and be reset once more.
 
     A step reads root ``[t]`` and writes next ``[t]``, as often as it is asked to. The memory of root ``[t]`` may be the
