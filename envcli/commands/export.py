@@ -11,9 +11,7 @@ however long the rollout. The extra 'data' brings what the formats but npz need.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import envcli
 from envcli.errors import ConfigError, StoreError
 from envcli.folders.json_file import read_json
+from envcli.folders.part_folder import PartFolder
 from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, near
 from envcli.terminal.summary import summary
@@ -46,9 +45,11 @@ class Config(Answer):
     folder: str = key(MISSING, "the run folder; the key may be left out")
     format: str = key("npz", "npz, hdf5, parquet or minari")
     to: str | None = key(
-        None, "the file to write; of minari, the folder of all data sets; null: in the run folder", typed=True
+        None,
+        "the file to write, or a folder for it; of minari, that of all sets; null: in the run folder",
+        typed=True,
     )
-    overwrite: bool = key(False, "replace what is there", typed=True)
+    overwrite: bool = key(False, "replace an export that is there", typed=True)
     verify: bool = key(False, "hold the rollout against its checksums first")
     allow_imports: bool = key(
         False, "for minari: build the run's env even if its configuration imports code", typed=True
@@ -70,47 +71,48 @@ def run(cfg: Config) -> None:
     saved = _saved_config(folder)
     about, specs = _about(folder, saved), _specs(saved, cfg.allow_imports)
     export = registry.construct("exports", {"type": cfg.format}, "format", about=about, specs=specs)
-    path = export.place(folder, None if cfg.to is None else Path(cfg.to).expanduser())
-    if cfg.to is None and not path.parent.resolve().is_relative_to(folder.resolve()):
+    to = None if cfg.to is None else Path(cfg.to).expanduser()
+    path = export.place(folder, to, inside=str(cfg.to).endswith("/"))
+    if to is None and not path.parent.resolve().is_relative_to(folder.resolve()):
         raise StoreError(f"{path.parent}: is a link that leads out of the run folder. Say where to write: to=...")
-    if path.exists() and not cfg.overwrite:
-        raise ConfigError(f"to: {path} is there already. To replace it, add overwrite=true.")
-    _write(export, data, path)
+    if to is not None and path.resolve().is_relative_to(place.resolve()):
+        raise ConfigError(f"to: {path} is in the rollout itself, {place}. Write it to another place")
+
+    def check() -> None:
+        if not os.path.lexists(path):
+            return
+        if said := export.refusal(path) or _part_of_run(path, folder, export.suffix):
+            raise ConfigError(f"to: {path} {said}. Choose another place")
+        if not cfg.overwrite:
+            raise ConfigError(f"to: {path} is there already. To replace it, add overwrite=true.")
+
+    _write(export, data, path, check)
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
     found = {"written": str(path), "format": cfg.format, "steps": data.numel(), "bytes": size}
     found |= {"seconds": time.perf_counter() - began, "read": export.cure(path)}
     answer(found, lambda: summary(_lines(found)), cfg.json)
 
 
-def _write(export: Any, data: Any, path: Path) -> None:  # Any: an Export and a ShardedRollout, which are imported late
-    part = path.with_name(f".{path.name}.part")
-    made = [folder for folder in path.parents if not folder.exists()]
+def _part_of_run(path: Path, folder: Path, suffix: str) -> str:
+    """Why ``path``, a file that is there, is not an earlier export; empty where it may be."""
+    own = bool(suffix) and path.suffix != suffix and path.resolve().is_relative_to(folder.resolve())
+    return "is part of the run" if own else ""
 
-    def clear() -> None:
-        _remove(part)
-        with contextlib.suppress(OSError):  # the first that holds something ends it
-            for folder in made:
-                folder.rmdir()
 
+def _write(export: Any, data: Any, path: Path, check: Callable[[], None]) -> None:
+    """Of types that are imported late, an Export and a ShardedRollout. ``check`` raises if ``path`` must stay."""
+    part = PartFolder(path)
     try:
-        with cleared(clear):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _remove(part)  # of an export that was killed
-            export.write(data, part)
-            if path.is_dir() or part.is_dir():
-                _remove(path)
-            os.replace(part, path)
+        check()
+        with cleared(part.clear):
+            part.begin()
+            export.write(data, part.new)
+            check()  # there may be something by now
+            part.take_place()
     except OSError as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _saved_config(folder: Path) -> dict[str, Any]:

@@ -43,9 +43,14 @@ class Export(ABC):
         self.specs = specs
         self._example: Key = ("next", "observation")  # what a line to read it names
 
-    def place(self, folder: Path, to: Path | None) -> Path:
-        """Where it goes: ``to``, or a file in the run ``folder``."""
-        return folder / f"rollout{self.suffix}" if to is None else to
+    def place(self, folder: Path, to: Path | None, inside: bool = False) -> Path:
+        """Where it goes: ``to``, or a file in it if it is a folder or ``inside``; else one in the run ``folder``."""
+        inside = inside or to is None or to.is_dir()
+        return (to or folder) / f"rollout{self.suffix}" if inside else to or folder
+
+    def refusal(self, path: Path) -> str:
+        """Why what stands at ``path`` is not to be replaced, after its name; empty where it may be."""
+        return "" if path.is_file() or (path.is_symlink() and not path.exists()) else "is no file, expected one"
 
     @abstractmethod
     def write(self, data: ShardedRollout, path: Path) -> None:

@@ -23,6 +23,8 @@ from envcli.specs import MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["MinariExport"]
 
+_FILES = ("data/main_data.hdf5", "data/metadata.json")  # of a data set
+
 
 class MinariExport(Export):
     """A data set that ``minari show`` describes and ``minari.load_dataset`` reads; ``to`` is the folder of all of them.
@@ -31,9 +33,17 @@ class MinariExport(Export):
     off ends truncated. One-hot actions become numbers, as gymnasium's spaces have them; frames are not compressed.
     """
 
-    def place(self, folder: Path, to: Path | None) -> Path:
+    def place(self, folder: Path, to: Path | None, inside: bool = False) -> Path:
         """See :class:`Export`: ``<to>/envcli/<env>/<policy>-v0``, which is the name of the data set."""
         return (folder / "minari" if to is None else to) / self._name()
+
+    def refusal(self, path: Path) -> str:
+        """See :class:`Export`: only a data set is replaced, and only one that holds nothing else."""
+        if not path.is_dir():
+            return "is no folder, expected one of a data set"
+        files = (file for file in path.rglob("*") if not file.is_dir() or file.is_symlink())
+        other = sorted({str(file.relative_to(path)) for file in files}.difference(_FILES))
+        return f"is a folder with {other[0]} in it, which is not of a data set" if other else ""
 
     def _name(self) -> str:
         env, policy = (re.sub(r"[^\w-]+", "-", str(self.about[part]).lower()).strip("-") for part in ("env", "policy"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -47,6 +48,14 @@ class FolderLock:
         if descriptor is not None:
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a worker made by fork has it open too
             os.close(descriptor)
+
+    def is_of(self, folder: Path) -> bool:
+        """Is it still what stands at ``folder``? That may have been removed, and made anew, before it was locked."""
+        if self._descriptor is None:  # a file system without locks
+            return folder.is_dir()
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(folder))
+        return False
 
     @staticmethod
     def held(folder: Path) -> bool:

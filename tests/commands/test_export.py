@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import Command, ran
@@ -21,7 +24,7 @@ write = class_of.write
 
 def interrupted(self, data, path):
     write(self, data, path)
-    assert path.name.endswith(".part") and path.exists()
+    assert path.parent.name.endswith(".part") and path.exists()
     os.kill(os.getpid(), number)
 
 class_of.write = interrupted
@@ -47,3 +50,118 @@ def test_of_one_that_is_ended_nothing_is_left(
     assert done.code == code, done.err
     assert done.err == ("interrupted\n" if number == signal.SIGINT else "")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def run_folder(cli: Command, tmp_path: Path) -> Path:
+    """Of 40 steps in shards of 16."""
+    done = cli("rollout", "env=cartpole", "total_steps=40", "shard_steps=16", "seed=1", "hydra.run.dir=a")
+    assert done.code == 0, done.err
+    return tmp_path / "a"
+
+
+@pytest.mark.parametrize("typed", ["precious", "precious/", "precious/../precious", "../{name}/precious"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_into_a_folder_goes_a_file_and_nothing_in_it_is_lost(
+    cli: Command, tmp_path: Path, run_folder: Path, typed: str, overwrite: bool
+) -> None:
+    (tmp_path / "precious" / "deep").mkdir(parents=True)
+    (tmp_path / "precious" / "deep" / "thesis.txt").write_text("years")
+    words = ["overwrite=true"] * overwrite
+    for _ in range(1 + overwrite):
+        done = cli("export", "a", f"to={typed.format(name=tmp_path.name)}", *words)
+        assert done.code == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "precious").iterdir()) == ["deep", "rollout.npz"]
+    assert (tmp_path / "precious" / "deep" / "thesis.txt").read_text() == "years"
+
+
+def test_a_folder_that_is_not_there_yet_is_told_by_its_slash(cli: Command, tmp_path: Path, run_folder: Path) -> None:
+    assert cli("export", "a", "to=new/one/").code == 0
+    assert (tmp_path / "new" / "one" / "rollout.npz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("a/rollout", "to: a/rollout/rollout.npz is in the rollout itself"),
+        ("a/rollout/000000/action.memmap", "is in the rollout itself"),
+        ("b/../a/rollout/shards.json", "is in the rollout itself"),
+        ("link/shards.json", "is in the rollout itself"),
+        ("a/config.yaml", "to: a/config.yaml is part of the run"),
+        ("pipe", "to: pipe is no file, expected one"),
+    ],
+)
+def test_nothing_of_the_run_or_that_is_no_file_is_replaced(
+    cli: Command, tmp_path: Path, run_folder: Path, typed: str, said: str
+) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "link").symlink_to("a/rollout")
+    os.mkfifo(tmp_path / "pipe")
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*") if not path.is_dir()}
+    done = cli("export", "a", f"to={typed}", "overwrite=true")
+    assert done.code == 2
+    assert said in done.err
+    assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*") if not path.is_dir()} == before
+    assert cli("show", "a", "verify=true").code == 0
+
+
+def test_the_run_folder_itself_is_a_folder_for_the_file(cli: Command, tmp_path: Path, run_folder: Path) -> None:
+    before = {path.name for path in run_folder.iterdir()}
+    assert cli("export", "a", "to=a", "overwrite=true").code == 0
+    assert {path.name for path in run_folder.iterdir()} - before == {"rollout.npz"}
+
+
+@pytest.mark.slow
+def test_a_data_set_is_replaced_and_a_folder_that_holds_more_is_not(
+    cli: Command, tmp_path: Path, run_folder: Path
+) -> None:
+    pytest.importorskip("minari")
+    words = ["export", "a", "format=minari", "to=sets"]
+    assert cli(*words).code == 0
+    data_set = next((tmp_path / "sets").rglob("data")).parent
+    assert "is there already" in cli(*words).err
+    inode = data_set.stat().st_ino
+    assert cli(*words, "overwrite=true").code == 0
+    assert data_set.stat().st_ino != inode
+    (data_set / "notes").mkdir()
+    (data_set / "notes" / "mine.txt").write_text("years")
+    done = cli(*words, "overwrite=true")
+    assert (done.code, "is a folder with notes/mine.txt in it, which is not of a data set" in done.err) == (2, True)
+    assert (data_set / "notes" / "mine.txt").read_text() == "years"
+
+
+def test_two_at_once_do_not_get_into_each_others_way(
+    cli: Command, shell: Command, tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envcli.exports.npz import NpzExport
+
+    write, second = NpzExport.write, []
+
+    def with_another(self: NpzExport, data: Any, path: Path) -> None:
+        write(self, data, path)
+        second.append(shell("export", "a", "to=c.npz", "overwrite=true"))
+
+    monkeypatch.setattr(NpzExport, "write", with_another)
+    assert cli("export", "a", "to=c.npz", "overwrite=true").code == 0
+    assert second[0].code == 1
+    assert "c.npz: another process is writing here" in second[0].err
+    with np.load(tmp_path / "c.npz") as read:
+        assert len(read["action"]) == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c.npz"]
+
+
+def test_what_came_meanwhile_stays(
+    cli: Command, tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envcli.exports.npz import NpzExport
+
+    write = NpzExport.write
+
+    def slowly(self: NpzExport, data: Any, path: Path) -> None:
+        write(self, data, path)
+        (tmp_path / "c.npz").write_text("mine")
+
+    monkeypatch.setattr(NpzExport, "write", slowly)
+    done = cli("export", "a", "to=c.npz")
+    assert (done.code, "is there already" in done.err) == (2, True)
+    assert (tmp_path / "c.npz").read_text() == "mine"
