@@ -19,7 +19,7 @@ from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import Composite
 
-__all__ = ["BLOCK", "Export", "numbers", "telling", "trajectories", "windows"]
+__all__ = ["BLOCK", "Export", "numbers", "spelt", "telling", "trajectories", "windows"]
 
 BLOCK = 2**24  # bytes in memory at a time
 _OPEN = 4096  # entries of shards
@@ -59,6 +59,18 @@ class Export(ABC):
     def cure(self, path: Path) -> str:
         """What to type to look at it."""
         return ""
+
+
+def spelt(key: Key, between: str, taken: str = "") -> str:
+    """``key`` in one word, its parts joined by ``between``: no two keys are spelt alike.
+
+    Within a part ``between``, ``%``, what cannot be printed, and what else is ``taken`` become ``%`` and two digits.
+
+    >>> spelt(("next", "walker/joints"), "/"), spelt(("next", "walker/joints"), ".")
+    ('next/walker%2Fjoints', 'next.walker/joints')
+    """
+    signs = {ord(sign): f"%{ord(sign):02X}" for sign in (*map(chr, range(32)), "%", *between, *taken)}
+    return between.join(part.translate(signs) for part in key)
 
 
 def telling(data: ShardedRollout) -> Key:

@@ -13,7 +13,7 @@ import torch
 from gymnasium import spaces
 
 from envcli.errors import ConfigError, MissingDependency
-from envcli.exports.export import Export, trajectories
+from envcli.exports.export import Export, spelt, trajectories
 from envcli.gym.spaces import spec_to_space
 from envcli.keys import Key
 from envcli.memory.buffer import Array
@@ -31,6 +31,8 @@ class MinariExport(Export):
 
     One episode after the other, env by env, with the observation that each of them ended in. One that the rollout cut
     off ends truncated. One-hot actions become numbers, as gymnasium's spaces have them; frames are not compressed.
+    Several entries are a Dict of one level, nested keys with dots between; a dot or slash within a key is written
+    ``%2E`` or ``%2F``.
     """
 
     def place(self, folder: Path, to: Path | None, inside: bool = False) -> Path:
@@ -119,7 +121,11 @@ class _Leaf:
 
 def _together(parts: Mapping[Key, Any], several: Callable[[dict[str, Any]], Any]) -> Any:
     """One part as it is, several by their names."""
-    return next(iter(parts.values())) if len(parts) == 1 else several({".".join(k): v for k, v in parts.items()})
+    return next(iter(parts.values())) if len(parts) == 1 else several({_name(k): v for k, v in parts.items()})
+
+
+def _name(key: Key) -> str:
+    return spelt(key, ".", "/")  # at which HDF5 would make groups
 
 
 def _require_one(data: ShardedRollout, name: str) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from envcli.errors import MissingDependency
-from envcli.exports.export import BLOCK, Export, trajectories
+from envcli.exports.export import BLOCK, Export, spelt, trajectories
 from envcli.keys import Key
 from envcli.memory.buffer import Array
 from envcli.shards.sharded_rollout import ShardedRollout
 
 __all__ = ["ParquetExport"]
 
+_PLACES = ("env", "episode", "step")  # columns of our own
 _PARTS = 500  # tables: each takes 14 kB besides its rows
 
 
@@ -26,7 +27,9 @@ class ParquetExport(Export):
 
     Env after env, in order of time; ``env`` counts through a batch of several dimensions, ``episode`` and ``step``
     through the episodes of an env and the steps of an episode, from 0. An entry of one number a step is a plain column,
-    any other a list of fixed length, whose shape is in the file's metadata under ``envcli``.
+    any other a list of fixed length (of none, an empty list), whose shape is in the file's metadata under ``envcli``. A
+    dot within a key is written ``%2E``; an entry that is itself called ``env``, ``episode`` or ``step`` has a dot
+    before its name.
     """
 
     suffix = ".parquet"
@@ -39,7 +42,7 @@ class ParquetExport(Export):
         except ImportError:
             raise MissingDependency("pyarrow", "format=parquet", extra="data") from None
         lead = len(data.manifest.batch_size)
-        shapes = {".".join(entry.key): list(entry.shape[lead:]) for entry in data.manifest.entries}
+        shapes = {_name(entry.key): list(entry.shape[lead:]) for entry in data.manifest.entries}
         about = {"envcli": json.dumps({**self.about, "shapes": shapes})}
         writer, parts, size = None, [], 0
         try:
@@ -85,10 +88,17 @@ def _places(done: Array, episode: int, step: int) -> dict[str, Any]:
 
 
 def _named(window: Mapping[Key, Array]) -> dict[str, Array]:
-    return {".".join(key): values for key, values in window.items()}
+    return {_name(key): values for key, values in window.items()}
+
+
+def _name(key: Key) -> str:
+    name = spelt(key, ".")
+    return f".{name}" if name in _PLACES else name
 
 
 def _column(pyarrow: Any, values: Array) -> Any:  # Any: pyarrow has no annotations
     width = math.prod(values.shape[1:])
     flat = pyarrow.array(np.ascontiguousarray(values).reshape(-1))
+    if not width:  # which a list of fixed length cannot have
+        return pyarrow.ListArray.from_arrays(np.zeros(len(values) + 1, np.int32), flat)
     return flat if width == 1 else pyarrow.FixedSizeListArray.from_arrays(flat, width)

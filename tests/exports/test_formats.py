@@ -192,3 +192,81 @@ def test_minari_refuses_a_reward_for_each_agent(agents: ShardedRollout, tmp_path
     export: Export = find("exports", "minari")(ABOUT, dict)
     with pytest.raises(ConfigError, match=r"Minari has one reward a step, this env has .*reward \["):
         export.write(agents, export.place(tmp_path, None))
+
+
+def box(*shape: int) -> gymnasium.spaces.Box:
+    return gymnasium.spaces.Box(-9, 9, shape, np.float32)
+
+
+ODD: dict[str, Any] = {
+    **{"a.b": box(1), "a": gymnasium.spaces.Dict({"b": box(1)}), "a%2Eb": box(2)},
+    **{"x/y": box(2), "x": gymnasium.spaces.Dict({"y": box(2)}), "y.npy": box(1), "y": box(1)},
+    **{"env": box(1), "episode": box(3), "step": box(1), ".step": box(1), "none": box(0), "so wide": box(1)},
+}
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Env, ShardedRollout]:
+    """Keys that joined by a dot or a slash are the same, that a table has columns of, and one of an empty entry."""
+    folder = tmp_path_factory.mktemp("odd") / "rollout"
+    env = GymWrapper(ExoticGym(gymnasium.spaces.Dict(ODD), box(1), limit=4))
+    stream = MemmapRecorder(folder).stream(env, 10, 4)
+    for _ in pieces(env, 10, stream):
+        pass
+    stream.finish()
+    return env, ShardedRollout(folder, read_manifest(folder))
+
+
+@pytest.mark.parametrize("name", ["npz", "hdf5", "parquet"])
+def test_every_entry_is_kept_whatever_it_is_called(name: str, odd: tuple[Env, ShardedRollout], tmp_path: Path) -> None:
+    for library in ("h5py", "pyarrow"):
+        pytest.importorskip(library)
+    data = odd[1]
+    export: Export = find("exports", name)(ABOUT, dict)
+    path = export.place(tmp_path, None)
+    export.write(data, path)
+    found: dict[str, Any] = {}
+    if name == "npz":
+        with np.load(path) as read:
+            found = {key: read[key] for key in read.files}
+    elif name == "hdf5":
+        import h5py
+
+        with h5py.File(path) as read:
+            read.visititems(lambda key, node: found.update({key: node[...]} if hasattr(node, "dtype") else {}))
+    else:
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        found = {key: np.array(table[key].to_pylist()) for key in table.column_names}
+        assert found.pop("step").tolist() == [t % 4 for t in range(10)]
+        assert found.pop("episode").tolist() == [t // 4 for t in range(10)]
+        assert found.pop("env").tolist() == [0] * 10
+    whole = data.to_tensordict()
+    expected = sorted(whole[key].numpy().ravel().tolist() for key in whole.keys(True, True))
+    assert sorted(rows.ravel().tolist() for rows in found.values()) == expected
+    spellings = {
+        "npz": {"a.b", "a/b", "a%252Eb", "x%2Fy", "x/y", "y%2Enpy", "y", "step", "next/step", "so wide"},
+        "hdf5": {"a.b", "a/b", "a%252Eb", "x%2Fy", "x/y", "y.npy", "y", "step", "next/step", "so%20wide"},
+        "parquet": {"a%2Eb", "a.b", "a%252Eb", "x/y", "x.y", "y%2Enpy", "y", ".step", "next.step", "so wide"},
+    }
+    assert spellings[name] <= found.keys()
+
+
+def test_minari_keeps_every_observation_whatever_it_is_called(
+    odd: tuple[Env, ShardedRollout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("h5py")
+    minari = pytest.importorskip("minari")
+    env, data = odd
+    specs = {"observation": env.observation_spec, "action": env.full_action_spec}
+    export: Export = find("exports", "minari")(ABOUT, lambda: specs)
+    export.write(data, export.place(tmp_path, None))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    read = minari.load_dataset("envcli/count-ing-v1/random-v0")
+    seen = read[0].observations
+    assert len(seen) == len(read.observation_space) == 13
+    whole = data.to_tensordict()
+    for key, name in (("a.b", "a%2Eb"), (("a", "b"), "a.b"), ("x/y", "x%2Fy"), (("x", "y"), "x.y"), ("step", "step")):
+        assert np.array_equal(seen[name][:4], whole[key][:4].numpy()), key
+    assert read.observation_space.contains({name: rows[0] for name, rows in seen.items()})
