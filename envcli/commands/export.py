@@ -11,6 +11,7 @@ however long the rollout. The extra 'data' brings what the formats but npz need.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,20 +23,25 @@ import envcli
 from envcli.errors import ConfigError, StoreError
 from envcli.folders.json_file import read_json
 from envcli.folders.part_folder import PartFolder
+from envcli.folders.run_folder import run_state
 from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, near
 from envcli.terminal.summary import summary
 from envcli.terminal.termination import cleared
+from envcli.typed_word import shell_word
 from envcli.vocabulary import registry
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.schema import MISSING, ONE_ENV, Answer, key
 
 if TYPE_CHECKING:
+    from envcli.shards.sharded_rollout import ShardedRollout
     from envcli.specs import Composite
 
 __all__ = ["POSITIONAL", "Config", "run"]
 
 POSITIONAL = "folder"
+
+_CUT_SHORT = ("running", "interrupted", "killed", "failed")  # of a run's states
 
 
 @dataclass
@@ -69,7 +75,8 @@ def run(cfg: Config) -> None:
     if not data.numel():
         raise StoreError(f"{place}: no step is whole, there is nothing to export")
     saved = _saved_config(folder)
-    about, specs = _about(folder, saved), _specs(saved, cfg.allow_imports)
+    made = _made(folder, data)
+    about, specs = {**_about(folder, saved), **made}, _specs(saved, cfg.allow_imports)
     export = registry.construct("exports", {"type": cfg.format}, "format", about=about, specs=specs)
     to = None if cfg.to is None else Path(cfg.to).expanduser()
     path = export.place(folder, to, inside=str(cfg.to).endswith("/"))
@@ -89,8 +96,9 @@ def run(cfg: Config) -> None:
     _write(export, data, path, check)
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
     found = {"written": str(path), "format": cfg.format, "steps": data.numel(), "bytes": size}
+    found |= made
     found |= {"seconds": time.perf_counter() - began, "read": export.cure(path)}
-    answer(found, lambda: summary(_lines(found)), cfg.json)
+    answer(found, lambda: summary(_lines(found, shell_word(cfg.folder))), cfg.json)
 
 
 def _part_of_run(path: Path, folder: Path, suffix: str) -> str:
@@ -120,6 +128,13 @@ def _saved_config(folder: Path) -> dict[str, Any]:
 
     saved = OmegaConf.to_container(saved_config(folder), resolve=False)
     return {str(name): value for name, value in saved.items()} if isinstance(saved, dict) else {}
+
+
+def _made(folder: Path, data: ShardedRollout) -> dict[str, Any]:
+    """Is it all that was asked for, and how many steps were that?"""
+    state = run_state(folder, read_json(folder / "status.json"))
+    ended = data.finished and state not in _CUT_SHORT
+    return {"complete": ended, "planned": data.manifest.planned * math.prod(data.manifest.batch_size)}
 
 
 def _about(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +167,9 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
     return build
 
 
-def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _lines(found: dict[str, Any], folder: str) -> Iterator[tuple[str, str]]:
     yield "steps", f"{found['steps']:,}"
+    if not found["complete"]:
+        yield "unfinished", f"of {found['planned']:,}, see: envcli show {folder}"
     yield "written", f"{near(Path(found['written']))}, {found['bytes']:,} bytes in {found['seconds']:.2g} s"
     yield "to read", found["read"]

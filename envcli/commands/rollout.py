@@ -31,6 +31,7 @@ from envcli.terminal.answer import answer, near, number
 from envcli.terminal.episode_lines import episode_lines, restarts_line
 from envcli.terminal.progress import Progress
 from envcli.terminal.summary import summary
+from envcli.typed_word import word
 from envcli.vocabulary import registry
 from envcli.vocabulary.schema import EnvConfig, at_least, key
 
@@ -89,7 +90,8 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
 
     tracker = registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path)
     if folder.resumed and cfg.total_steps is None:
-        raise ConfigError(f"resume: {folder.path} is no rollout of total_steps. Type replay={near(folder.path)}")
+        cure = word("replay", near(folder.path))
+        raise ConfigError(f"resume: {folder.path} is no rollout of total_steps. Type {cure}")
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
     with contextlib.ExitStack() as until_told:
@@ -183,7 +185,7 @@ def _stream(
                 episodes.add(piece)
     except KeyboardInterrupt:
         saved = stream.finish(finished=False)
-        raise _interrupted(stream.steps * env.numel(), saved, ". To go on, type: envcli rollout resume=") from None
+        raise _interrupted(stream.steps * env.numel(), saved, resumable=True) from None
     except BaseException:
         stream.finish(finished=False)
         raise
@@ -214,10 +216,10 @@ def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPol
     return recorder, policy.bind(env)
 
 
-def _interrupted(steps: int, saved: Path | None, cure: str = "") -> KeyboardInterrupt:
+def _interrupted(steps: int, saved: Path | None, resumable: bool = False) -> KeyboardInterrupt:
     if saved is None:
         return KeyboardInterrupt(f"interrupted after {number(steps)} steps, nothing kept")
-    cure = cure and cure + near(saved.parent)
+    cure = f". To go on, type: envcli rollout {word('resume', near(saved.parent))}" if resumable else ""
     return KeyboardInterrupt(f"interrupted after {number(steps)} steps, kept in {near(saved)}{cure}")
 
 

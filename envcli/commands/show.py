@@ -24,6 +24,7 @@ from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, near, number
 from envcli.terminal.episode_lines import episode_lines, restarts_line
 from envcli.terminal.summary import summary
+from envcli.typed_word import word
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.changes import changes
 from envcli.vocabulary.schema import MISSING, Answer, key
@@ -185,7 +186,7 @@ def _data_rows(folder: str, data: dict[str, Any], reward_transforms: list[str]) 
     of_each = f", of {'x'.join(map(str, envs))} envs together" if envs else ""
     yield "steps", number(data["steps"]) + of_each
     if not data["complete"]:
-        cure = f"of {number(data['planned'])}. To go on, type: envcli rollout resume={folder}"
+        cure = f"of {number(data['planned'])}. To go on, type: envcli rollout {word('resume', folder)}"
         yield "unfinished", cure
     yield from episode_lines(counted, reward_transforms)
     pieces = f" in {number(data['shards'])} shard{'s' * (data['shards'] > 1)}" if data["shards"] else " in one piece"

@@ -15,6 +15,7 @@ from envcli import commands
 from envcli.configuration import launchers
 from envcli.errors import ConfigError, nearest
 from envcli.folders.given_file import recorded_files
+from envcli.typed_word import quoted
 from envcli.vocabulary import catalog
 
 __all__ = ["as_typed", "check", "is_sweep", "key_of", "known_to", "named", "require_preset", "resumed_place"]
@@ -197,7 +198,7 @@ def named(command: str, words: Iterable[str]) -> list[str]:
     for i, word in enumerate(words if place else ()):
         head = key_of(word).split(".")[0]
         if "=" not in word or (head not in keys and head != "hydra" and Path(word).exists()):
-            words[i] = f"{place}={_quoted(word)}"
+            words[i] = f"{place}={quoted(word)}"
             break
     return words
 
@@ -323,7 +324,7 @@ def resumed_place(overrides: Iterable[str], multirun: bool) -> list[str]:
     ["hydra.run.dir='.'"]
     """
     values = {key_of(override): override.partition("=")[2] for override in overrides}
-    folder = values.get("resume", "null").strip("'\"")
+    folder = _text(values.get("resume", "null"))
     if folder == "null":
         return []
     if multirun:
@@ -332,9 +333,17 @@ def resumed_place(overrides: Iterable[str], multirun: bool) -> list[str]:
         raise ConfigError(f"resume: found the file {folder}, expected its run folder: resume={Path(folder).parent}")
     if not Path(folder).is_dir():
         raise ConfigError(f"resume: no folder {folder}")
-    return [f"hydra.run.dir={_quoted(folder)}"]
+    return [f"hydra.run.dir={quoted(folder)}"]
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _text(value: str) -> str:
+    """What Hydra makes of a value that may be in quotes."""
+    if value[:1] not in {"'", '"'}:
+        return value
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        return str(OverridesParser.create().parse_override(f"key={value}").value())
+    except OverrideParseException:  # Hydra says what is wrong with it
+        return value.strip("'\"")

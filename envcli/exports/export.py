@@ -29,7 +29,8 @@ class Export(ABC):
     """A format. Whatever the size of the rollout, it is written with a fixed amount of memory.
 
     Args:
-        about: what is known of the run, for formats that can say it: ``env``, ``seed``, ``policy``, ``envcli``.
+        about: what is known of the run, for formats that can say it: ``env``, ``seed``, ``policy``, ``envcli``,
+            and whether it is ``complete``, of how many ``planned`` steps.
         specs: gives the specs of one env, ``{"observation": ..., "action": ...}``, at the price of building it.
 
     Raises:

@@ -20,6 +20,7 @@ from envcli.memory.buffer import Array
 from envcli.rows.env_specs import leaf_specs
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import MultiOneHot, OneHot, TensorSpec
+from envcli.typed_word import shell_word
 
 __all__ = ["MinariExport"]
 
@@ -75,7 +76,12 @@ class MinariExport(Export):
             "dataset_id": self._name(),
             "minari_version": minari.__version__,
             "algorithm_name": str(self.about["policy"]),
-            "description": f"{self.about['env']}, recorded by envcli {self.about['envcli']}, seed {self.about['seed']}",
+            "description": f"{self.about['env']}, recorded by envcli {self.about['envcli']}, seed {self.about['seed']}"
+            + (
+                ""
+                if self.about.get("complete", True)
+                else f", unfinished: {data.numel()} of {self.about['planned']} steps"
+            ),
         }
         storage.update_metadata(known)
         storage.update_episodes(self._episodes(data, shown, acted))
@@ -83,7 +89,7 @@ class MinariExport(Export):
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
         root = path.parents[len(Path(self._name()).parts) - 1]
-        return f"MINARI_DATASETS_PATH={root.absolute()} minari show {self._name()}"
+        return f"MINARI_DATASETS_PATH={shell_word(str(root.absolute()))} minari show {self._name()}"
 
     def _episodes(self, data: ShardedRollout, shown: Mapping[Key, _Leaf], acted: Mapping[Key, _Leaf]) -> Iterator[Any]:
         from minari.data_collector.episode_buffer import EpisodeBuffer

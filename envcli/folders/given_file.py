@@ -12,6 +12,7 @@ from typing import Any
 
 from envcli.errors import ConfigError
 from envcli.folders.json_file import read_json
+from envcli.typed_word import word
 
 __all__ = ["GivenFile", "given_files", "recorded_files"]
 
@@ -48,7 +49,7 @@ class GivenFile:
         place, digest = next(iter(found.items()))
         raise ConfigError(
             f"{key}: {_absolute(place)} is another file than then: found sha256 {digest[:_SHOWN]}, expected "
-            f"{self.sha256[:_SHOWN]}. Put that one back, or type {key}={place} if this one is wanted"
+            f"{self.sha256[:_SHOWN]}. Put that one back, or type {word(key, place)} if this one is wanted"
         )
 
 

@@ -21,6 +21,7 @@ from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.terminal.answer import near
+from envcli.typed_word import word
 
 __all__ = ["ShardFolder", "usual_steps"]
 
@@ -251,7 +252,7 @@ class ShardFolder:
         steps = self._manifest.steps
         if not steps:
             return "Nothing was written before"
-        cure = f"envcli rollout resume={near(self.folder.parent)}"
+        cure = f"envcli rollout {word('resume', near(self.folder.parent))}"
         return f"The {steps:,} steps before are whole and can be read; with more room, type: {cure}"
 
     # -- rows that are made again ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 import envcli
 from envcli.envs.env import Env
 from envcli.shards.sharded_rollout import ShardedRollout
+from envcli.typed_word import quoted
 from tests.conftest import ROOT, Command
 
 WORDS = ("env=cartpole", "total_steps=20000", "shard_steps=4096", "seed=1")
@@ -168,3 +170,59 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(cli: Command, tmp_path: 
     one, two = data(tmp_path / "a"), data(tmp_path / "b")
     assert all(torch.equal(one[key], two[key]) for key in two.keys(True, True))
     assert (tmp_path / "a" / "config.yaml").read_text() == (tmp_path / "b" / "config.yaml").read_text()
+
+
+@pytest.fixture
+def third_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the third piece of the first rollout."""
+    rollout, begun = Env.rollout, itertools.count(1)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if next(begun) == 3:
+            raise KeyboardInterrupt
+        return rollout(*args, **kwargs)
+
+    monkeypatch.setattr(Env, "rollout", interrupted)
+
+
+@pytest.mark.parametrize("folder", ["sp ace ü/r 2", "it's $HOME/a"])
+@pytest.mark.usefixtures("third_interrupted")
+def test_the_line_to_go_on_can_be_typed_whatever_the_folder_is_called(cli: Command, folder: str) -> None:
+    words = ("total_steps=400", "shard_steps=100", "seed=1", f"hydra.run.dir={quoted(folder)}")
+    done = cli("rollout", *words)
+    assert done.code == 130, done.err
+    shown = cli("show", folder)
+    for text in (done.err, shown.out):
+        typed = shlex.split(text.split("type: envcli ")[1].split("\n")[0])
+        assert len(typed) == 2
+    assert cli(*typed).code == 0
+    assert "unfinished" not in cli("show", folder).out
+
+
+@pytest.mark.usefixtures("third_interrupted")
+def test_an_export_of_what_is_unfinished_says_so(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "total_steps=400", "shard_steps=100", "seed=1", "hydra.run.dir='a b'").code == 130
+    done = cli("export", "a b")
+    assert done.code == 0
+    assert "unfinished  of 400, see: envcli show 'a b'\n" in done.out
+    said = json.loads(cli("export", "a b", "to=b.npz", "json=true").out)
+    assert (said["complete"], said["planned"], said["steps"]) == (False, 400, 200)
+    h5py, parquet = pytest.importorskip("h5py"), pytest.importorskip("pyarrow.parquet")
+    for name in ("hdf5", "parquet"):
+        assert cli("export", "a b", f"format={name}", f"to=b.{name}").code == 0
+    with h5py.File(tmp_path / "b.hdf5") as read:
+        assert (read.attrs["complete"], read.attrs["planned"]) == ("False", "400")
+    about = json.loads(parquet.read_metadata(tmp_path / "b.parquet").metadata[b"envcli"])
+    assert (about["complete"], about["planned"]) == (False, 400)
+    assert cli("rollout", "resume='a b'").code == 0
+    done = cli("export", "a b", "to=c.npz")
+    assert "unfinished" not in done.out
+    assert json.loads(cli("export", "a b", "to=d.npz", "json=true").out)["complete"] is True
+
+
+def test_an_export_of_one_piece_that_was_stopped_says_so_too(cli: Command, tmp_path: Path) -> None:
+    assert cli("rollout", "max_steps=20", "hydra.run.dir=a").code == 0
+    assert "unfinished" not in cli("export", "a").out
+    status = tmp_path / "a" / "status.json"
+    status.write_text(status.read_text().replace("finished", "interrupted"))
+    assert "unfinished  of 20, see: envcli show a\n" in cli("export", "a", "overwrite=true").out
