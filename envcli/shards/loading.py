@@ -21,7 +21,9 @@ _META = "meta.json"  # tensordict's own: one a folder
 
 
 def load_rollout(path: Path | str, verify: bool = False) -> TensorDictBase | ShardedRollout:
-    """A saved rollout, memory-mapped: nothing is read before it is asked for.
+    """A saved rollout, memory-mapped: nothing is read before it is asked for, and nothing is written.
+
+    What is changed in the tensors that it gives stays in memory: the recording is as it was when it is loaded again.
 
     Args:
         path: a run folder, or the rollout folder in it.

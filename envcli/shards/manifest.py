@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tensordict import MemoryMappedTensor, TensorDict
+from tensordict import TensorDict
 
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
 from envcli.memory.buffer import as_array, count_groups
 from envcli.shards import twins
 from envcli.shards.entry import Entry, checked_entries, checked_groups, count, text
+from envcli.shards.private_map import private_map
 
 __all__ = ["NAME", "VERSION", "Manifest", "Shard", "checksum", "write_through"]
 
@@ -188,7 +189,7 @@ class Manifest:
     def require_whole(self, folder: Path, shard: Shard) -> None:
         """Raise StoreError unless every file of ``shard`` is there, itself and no link, and as large as it must be.
 
-        What a link leads to would be mapped, and written into by whoever changes the rollout.
+        What a link leads to is not what was written, whatever it is.
         """
         for place in sorted({place for entry in self.entries for place in (folder / shard.name / entry.file).parents}):
             if folder in place.parents and place.is_symlink():
@@ -227,9 +228,7 @@ class Manifest:
                 raise StoreError(f"{file}: is damaged, found checksum {found}, expected {expected}")
 
     def rows(self, folder: Path, shard: Shard, entry: Entry) -> torch.Tensor:
-        """``[time, *batch, *value]`` of ``entry``, memory-mapped.
-
-        What is written into it is written to the file, unless its rows are shared with another entry.
+        """``[time, *batch, *value]`` of ``entry``, memory-mapped. What is written into it stays in memory.
 
         The size must have been looked at before: reading beyond the end of a file kills the process.
         """
@@ -242,8 +241,7 @@ class Manifest:
         if entry.key in joined:
             root_file = folder / shard.name / replace(entry, key=entry.key[1:]).file
             return twins.restored(root_file, file, entry.kind, shape, len(self.batch_size))
-        mapped: torch.Tensor = MemoryMappedTensor.from_filename(str(file), dtype=entry.kind, shape=shape)
-        return mapped
+        return private_map(file, entry.kind, shape)
 
     def tensordict(self, folder: Path, shard: Shard) -> TensorDict:
         """``[*batch, time]``, memory-mapped. See :meth:`rows`."""

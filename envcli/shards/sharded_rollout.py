@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 
@@ -18,6 +19,7 @@ from envcli.shards.manifest import Manifest
 
 __all__ = ["ShardedRollout"]
 
+_RAISE: Any = object()
 _OPEN = 256  # shards mapped at a time: of a dozen entries each, far from the 65,530 mappings that Linux allows
 
 
@@ -26,7 +28,8 @@ class ShardedRollout:
 
     Indexed as a TensorDict, it gives TensorDicts: ``data[7]``, ``data[..., 100:200]``, ``data[torch.randint(len(data),
     (256,))]``. What lies within one shard is memory-mapped, what lies in several is copied together. ``data["action"]``
-    is that entry of all steps, in memory; ``data["next"]`` is what is under it, as lazy as ``data`` itself.
+    is that entry of all steps, in memory; ``data["next"]`` is what is under it, as lazy as ``data`` itself. What is
+    written into any of these never reaches the files, and ``data`` may or may not show it again: change what you hold.
     ``data.shards()`` and ``data.windows(1000)`` go through it once, in order of time. A ``DataLoader`` takes it.
 
     Args:
@@ -148,17 +151,27 @@ class ShardedRollout:
             chosen = chosen.nonzero()[:, 0]
         if chosen.ndim == 0:
             i, t = self._place(int(chosen))
-            return self._shard(i)[(*envs, t)]
+            return self._shard(i)[(*envs, t)].clone()  # or a worker of a DataLoader would send the whole shard
         return self._chosen(tuple(envs), chosen)
 
-    def get(self, key: NestedKey) -> torch.Tensor | ShardedRollout:
-        """An entry, ``[*batch, time, *value]`` in memory; or, lazily, those that are under ``key``."""
+    def __contains__(self, key: object) -> bool:
+        """Is there an entry, or something under it, as in a TensorDict?"""
+        path = (key,) if isinstance(key, str) else key
+        return isinstance(path, tuple) and any(leaf[: len(path)] == path != () for leaf in self._leaves)
+
+    def get(self, key: NestedKey, default: Any = _RAISE) -> Any:  # Any: a tensor, a rollout, or whatever default is
+        """An entry, ``[*batch, time, *value]`` in memory; or, lazily, those that are under ``key``.
+
+        Where there is neither, ``default``, or a KeyError if none is given.
+        """
         path = as_path(key)
         if path in self._leaves:
             lead = len(self.manifest.batch_size)
             found = [shard.get(as_user_key(path)) for shard in self.shards()]
             return torch.cat(found, lead) if found else self._nothing().get(as_user_key(path))
         if not any(leaf[: len(path)] == path for leaf in self._leaves):
+            if default is not _RAISE:
+                return default
             raise KeyError(f"no entry {as_user_key(path)!r}. There are: {', '.join(map('.'.join, self._leaves))}")
         return ShardedRollout(self.folder, self.manifest, (*self._below, *path))
 
@@ -175,14 +188,18 @@ class ShardedRollout:
 
     def _expanded(self, index: Any) -> list[Any]:
         """One index for each dimension."""
-        parts = list(index) if isinstance(index, tuple) else [index]
+        parts = [one for part in (index if isinstance(index, tuple) else (index,)) for one in _dimensions(part)]
         ndim = len(self.batch_size)
         dots = [i for i, part in enumerate(parts) if part is Ellipsis]
         missing = ndim - len(parts) + len(dots)
         if missing < 0 or len(dots) > 1 or any(part is None for part in parts):
             raise IndexError(f"{index!r} for a rollout of shape {list(self.batch_size)}")
         at = dots[0] if dots else len(parts)
-        return [*parts[:at], *[slice(None)] * missing, *parts[at + 1 :]]
+        found = [*parts[:at], *[slice(None)] * missing, *parts[at + 1 :]]
+        for part, size in zip(found, self.batch_size, strict=True):
+            if isinstance(part, _Places) and part.size != size:
+                raise IndexError(f"a mask of {part.size} where a rollout of shape {list(self.batch_size)} has {size}")
+        return [part.places if isinstance(part, _Places) else part for part in found]
 
     def _place(self, t: int) -> tuple[int, int]:
         """The shard that step ``t`` is in, and its row there."""
@@ -215,15 +232,18 @@ class ShardedRollout:
 
         Entry by entry: a batch of 256 steps from five shards takes a tenth of what indexing TensorDicts takes.
         """
+        paired = [i for i, env in enumerate(envs) if not isinstance(env, slice | int)]
+        time, *several = _in_pairs(time, *(_numbers(envs[i]) for i in paired))
+        pairs = {i: env.reshape(-1) for i, env in zip(paired, several, strict=True)}
         steps, flat = self.manifest.steps, time.reshape(-1)
         if ((flat < -steps) | (flat >= steps)).any():
             raise IndexError(f"steps from {int(flat.min())} to {int(flat.max())} of {steps}")
         if not len(flat):
-            return self._nothing()[(*envs, slice(0, 0))]
+            return self._nothing()[(*envs, time.long())]
         flat = flat % steps
-        paired = any(not isinstance(env, slice | int) for env in envs)
-        pairs = [_numbers(env).expand_as(time).reshape(-1) for env in envs] if paired else []
-        lead = 0 if paired else sum(isinstance(env, slice) for env in envs)
+        slices = [i for i, env in enumerate(envs) if isinstance(env, slice)]
+        apart = bool(paired and slices and slices[-1] > paired[0])  # then the steps come first, as everywhere in torch
+        lead = 0 if apart else len(slices)
         shards, order = torch.sort(torch.bucketize(flat, torch.tensor(self._starts[1:]), right=True), stable=True)
         opened, counts = torch.unique_consecutive(shards, return_counts=True)
         places = list(zip(opened.tolist(), torch.split_with_sizes(order, counts.tolist()), strict=True))
@@ -234,14 +254,14 @@ class ShardedRollout:
             for i, here in places:
                 rows, local = self._shard(i).get(as_user_key(leaf)), flat[here] - self._starts[i]
                 parts.append(
-                    rows[(*(pair[here] for pair in pairs), local)]
+                    rows[(*(pairs[i][here] if i in pairs else env for i, env in enumerate(envs)), local)]
                     if paired
                     else rows[(*envs, slice(None))].index_select(lead, local)
                 )
             value = torch.cat(parts, lead).index_select(lead, back)
             values[leaf] = value.reshape(*value.shape[:lead], *time.shape, *value.shape[lead + 1 :])
-            size = value.shape[:lead]
-        found = TensorDict(nest(values), batch_size=torch.Size([*size, *time.shape]))
+            size = *value.shape[:lead], *time.shape, *value.shape[lead + 1 : len(slices) + 1]
+        found = TensorDict(nest(values), batch_size=torch.Size(size))
         count_groups(found, self._groups)
         found.batch_size = torch.Size([*found.batch_size, *self._part])
         return found
@@ -254,6 +274,29 @@ class ShardedRollout:
         count_groups(nothing, self.manifest.groups)
         found: TensorDictBase = nothing.get(as_user_key(self._below)) if self._below else nothing
         return found
+
+
+class _Places(NamedTuple):
+    """What a mask of several dimensions says of one of them: where it is true, of so many."""
+
+    places: torch.Tensor
+    size: int
+
+
+def _dimensions(part: Any) -> list[Any]:  # Any: whatever indexes one dimension, or a mask of several
+    if not isinstance(part, torch.Tensor | np.ndarray) or part.ndim < 2:
+        return [part]
+    mask = torch.as_tensor(part)
+    return [*map(_Places, mask.nonzero(as_tuple=True), mask.shape)] if mask.dtype == torch.bool else [part]
+
+
+def _in_pairs(*numbers: torch.Tensor) -> Sequence[torch.Tensor]:
+    try:
+        size = np.broadcast_shapes(*(tuple(one.shape) for one in numbers))
+    except ValueError:
+        sizes = ", ".join("x".join(map(str, one.shape)) for one in numbers)
+        raise IndexError(f"envs and steps that go in pairs: found of each {sizes}") from None
+    return [one.expand(size) for one in numbers]
 
 
 def _numbers(envs: Any) -> torch.Tensor:  # Any: whatever indexes a dimension

@@ -18,6 +18,7 @@ import torch
 from envcli.errors import StoreError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, as_array
+from envcli.shards.private_map import private_map
 
 __all__ = ["apart", "files", "read", "restored", "twin_of", "write"]
 
@@ -105,9 +106,7 @@ def restored(root_file: Path, file: Path, dtype: torch.dtype, shape: torch.Size,
 
 def _mapped(file: Path, dtype: torch.dtype, shape: torch.Size) -> torch.Tensor:
     """All rows of the file, one more than ``shape`` says, in memory that is copied where it is written into."""
-    size = (shape[0] + 1) * shape[1:].numel()
-    flat = torch.from_file(str(file), shared=False, size=size, dtype=dtype)
-    return flat.reshape(shape[0] + 1, *shape[1:])
+    return private_map(file, dtype, torch.Size([shape[0] + 1, *shape[1:]]))
 
 
 def _values(rows: torch.Tensor, lead: int) -> Array:

@@ -3,15 +3,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.backends.gym import GymEnv
+from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.envs.stream import pieces
 from envcli.errors import StoreError
 from envcli.memory.buffer import RolloutBuffer
+from envcli.recorders.memmap import MemmapRecorder
 from envcli.shards.loading import load_rollout
 from envcli.shards.memmap_folder import MemmapFolder
+from envcli.testing.gym_toys import ExoticGym
 from envcli.testing.toys import CountingEnv
 
 LAYOUT = {
@@ -72,6 +77,36 @@ def test_a_rollout_is_its_own_file(tmp_path: Path) -> None:
     assert (load_rollout(tmp_path / "r")["observation"][7] == 42).all()
     on_disk = sum(file.stat().st_size for file in (tmp_path / "r").rglob("*.memmap"))
     assert on_disk == rollout.bytes()
+
+
+@pytest.mark.parametrize("pixels", [4, 400], ids=["of two files", "that stand once"])
+@pytest.mark.parametrize("shard", [None, 16])
+def test_reading_a_recording_does_not_change_it(pixels: int, shard: int | None, tmp_path: Path) -> None:
+    space = gymnasium.spaces.Box(-9, 9, (pixels, 90), np.float32)
+    env = GymWrapper(ExoticGym(space, gymnasium.spaces.Discrete(3), limit=20))
+    recorder = MemmapRecorder(tmp_path / "r")
+    if shard:
+        stream = recorder.stream(env, 40, shard)
+        for _ in pieces(env, 40, stream):
+            pass
+        stream.finish()
+    else:
+        env.rollout(40, break_when_any_done=False, out=recorder.buffer(env, 40))
+        recorder.finish()
+    for file in (tmp_path / "r").rglob("*.memmap"):
+        file.chmod(0o400)
+    before = {file: file.read_bytes() for file in (tmp_path / "r").rglob("*") if file.is_file()}
+    joined = any("+apart" in file.name for file in before)
+    assert joined == (pixels == 400)
+    data = load_rollout(tmp_path / "r")
+    whole = data[..., :].clone()
+    for part in (data[..., :5], data[..., 10:30], data[..., 7], data[..., torch.arange(3)]):
+        for key in part.keys(True, True):
+            part[key].zero_()
+            assert not part[key].any()
+            data[key].fill_(1)
+    assert {file: file.read_bytes() for file in before} == before
+    assert (load_rollout(tmp_path / "r", verify=True)[..., :] == whole).all()
 
 
 def test_a_batch_comes_back_as_it_was_returned(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ INDICES: list[Any] = [
     (..., T.reshape(5, 1)),
     (..., torch.arange(50) % 9 == 0),
     (..., [1, 2]),
+    (..., torch.zeros(0, 4, dtype=torch.int64)),
+    (..., []),
 ]
 
 
@@ -70,6 +72,11 @@ def test_it_is_indexed_as_the_tensordict_that_it_is(data: ShardedRollout, index:
         (1, T),
         (torch.tensor([0, 2, 1, 1, 0]), T),
         (torch.tensor([True, False, True]), T[:2]),
+        torch.arange(150).reshape(3, 50) % 7 == 3,
+        (torch.arange(150).reshape(3, 50) % 7 == 3).numpy(),
+        torch.zeros(3, 50, dtype=torch.bool),
+        (slice(None), torch.zeros(0, 4, dtype=torch.int64)),
+        (torch.tensor([], dtype=torch.int64), torch.tensor([], dtype=torch.int64)),
     ],
     ids=str,
 )
@@ -78,6 +85,35 @@ def test_envs_are_chosen_as_well(index: Any, tmp_path: Path) -> None:
     expected, found = data.to_tensordict()[index], data[index]
     assert found.batch_size == expected.batch_size
     assert all(torch.equal(found[key], expected[key]) for key in expected.keys(True, True))
+
+
+def test_a_mask_of_several_dimensions(tmp_path: Path) -> None:
+    data = stored(tmp_path / "r", CountingEnv(7, batch_size=[2, 3]))
+    whole = data.to_tensordict()
+    steps = torch.arange(300).reshape(2, 3, 50) % 11 == 2
+    two, few = torch.tensor([1, 0]), torch.tensor([[0, 49], [17, 3]])
+    mixed = [(slice(None), two, few), (two, slice(0, 2), few), (two, 1, few), (0, two, few), (two.reshape(2, 1), 2, T)]
+    for index in (steps, steps[:, :, 0], (0, steps[0]), (..., steps[0]), *mixed):
+        found, expected = data[index], whole[index]
+        assert found.batch_size == expected.batch_size
+        assert all(torch.equal(found[key], expected[key]) for key in expected.keys(True, True))
+    with pytest.raises(IndexError, match=r"a mask of 49 where a rollout of shape \[2, 3, 50\] has 50"):
+        data[steps[..., 1:]]
+    with pytest.raises(IndexError, match="envs and steps that go in pairs: found of each 5, 2"):
+        data[two, ..., steps[0, 0]]
+    with pytest.raises(IndexError, match=r"for a rollout of shape \[2, 3, 50\]"):
+        data[steps.unsqueeze(-1)]
+
+
+def test_it_is_asked_for_keys_as_a_tensordict_is(data: ShardedRollout) -> None:
+    whole = data.to_tensordict()
+    for key in ("action", "next", ("next", "reward"), "zz", ("next", "zz"), ("next",)):
+        assert (key in data) == (key in whole.keys(True)), key
+    assert data.get("zz", None) is None
+    assert data.get(("next", "zz"), 3) == 3
+    assert torch.equal(data.get("action", None), whole["action"])
+    with pytest.raises(KeyError, match="no entry 'zz'"):
+        data.get("zz")
 
 
 def test_what_it_says_of_itself(data: ShardedRollout) -> None:
