@@ -35,7 +35,6 @@ from envcli.vocabulary.schema import MISSING, ONE_ENV, Answer, key
 
 if TYPE_CHECKING:
     from envcli.shards.sharded_rollout import ShardedRollout
-    from envcli.specs import Composite
 
 __all__ = ["POSITIONAL", "Config", "run"]
 
@@ -145,10 +144,16 @@ def _about(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
     return {"env": env, "policy": policy, "seed": manifest.get("seed"), "envcli": version}
 
 
-def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[str, Composite]]:
-    def build() -> dict[str, Composite]:
+def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[str, Any]]:
+    """What builds an env like the run's, and says of one: its specs, and where its choices start if not at 0."""
+
+    def build() -> dict[str, Any]:
+        from gymnasium import Space
+
+        from envcli.batch.batched_env import of_first
         from envcli.builder import build_one
         from envcli.envs.closing import closing
+        from envcli.gym.spaces import starts_of
 
         if not read:
             raise ConfigError("folder: found no config.yaml, which says what env it was")
@@ -161,8 +166,11 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
         parts = {name: one[name] for name in ONE_ENV if name in one}
         outer = {"outer_transforms": saved.get("outer_transforms"), "allow_imports": allow_imports}
         with closing(build_one({**parts, **outer})) as env:
-            specs = {"observation": env.observation_spec, "action": env.full_action_spec}
-            return {name: spec[(0,) * env.ndim] if env.ndim else spec for name, spec in specs.items()}
+            shown = {"observation": env.observation_spec, "action": env.full_action_spec}
+            specs: dict[str, Any] = {n: spec[(0,) * env.ndim] if env.ndim else spec for n, spec in shown.items()}
+            spaces = {n: of_first(env, f"single_{n}_space") or of_first(env, f"{n}_space") for n in specs}
+            starts = [starts_of(spaces[n], spec) for n, spec in specs.items() if isinstance(spaces[n], Space)]
+            return {**specs, "starts": {path: first for part in starts for path, first in part.items()}}
 
     return build
 

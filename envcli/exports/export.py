@@ -17,7 +17,6 @@ from envcli.memory.buffer import Array
 from envcli.shards.entry import Entry
 from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.specs import Composite
 
 __all__ = ["BLOCK", "Export", "numbers", "spelt", "telling", "trajectories", "windows"]
 
@@ -31,7 +30,8 @@ class Export(ABC):
     Args:
         about: what is known of the run, for formats that can say it: ``env``, ``seed``, ``policy``, ``envcli``,
             and whether it is ``complete``, of how many ``planned`` steps.
-        specs: gives the specs of one env, ``{"observation": ..., "action": ...}``, at the price of building it.
+        specs: gives the specs of one env, ``{"observation": ..., "action": ...}``, at the price of building it; and
+            under ``starts`` the first numbers of choices whose simulator does not count them from 0, by their paths.
 
     Raises:
         MissingDependency: the format's library is not installed.
@@ -39,7 +39,7 @@ class Export(ABC):
 
     suffix = ""
 
-    def __init__(self, about: Mapping[str, Any], specs: Callable[[], Mapping[str, Composite]]) -> None:
+    def __init__(self, about: Mapping[str, Any], specs: Callable[[], Mapping[str, Any]]) -> None:
         self.about = about
         self.specs = specs
         self._example: Key = ("next", "observation")  # what a line to read it names

@@ -31,9 +31,9 @@ class MinariExport(Export):
     """A data set that ``minari show`` describes and ``minari.load_dataset`` reads; ``to`` is the folder of all of them.
 
     One episode after the other, env by env, with the observation that each of them ended in. One that the rollout cut
-    off ends truncated. One-hot actions become numbers, as gymnasium's spaces have them; frames are not compressed.
-    Several entries are a Dict of one level, nested keys with dots between; a dot or slash within a key is written
-    ``%2E`` or ``%2F``.
+    off ends truncated. One-hot actions become numbers, and these begin where the simulator's own space does; frames are
+    not compressed. Several entries are a Dict of one level, nested keys with dots between; a dot or slash within a key
+    is written ``%2E`` or ``%2F``. A Box of no dimension has one of size 1. ``recover_environment`` is not supported.
     """
 
     def place(self, folder: Path, to: Path | None, inside: bool = False) -> Path:
@@ -63,8 +63,11 @@ class MinariExport(Export):
         for name in ("reward", "done"):
             _require_one(data, name)
         specs = self.specs()
-        shown = {path: _Leaf(path, leaf) for path, leaf in leaf_specs(specs["observation"]).items()}
-        acted = {path: _Leaf(path, leaf) for path, leaf in leaf_specs(specs["action"]).items()}
+        starts = specs.get("starts", {})
+        shown, acted = (
+            {path: _Leaf(path, leaf, starts.get(path)) for path, leaf in leaf_specs(specs[name]).items()}
+            for name in ("observation", "action")
+        )
         path.mkdir(parents=True)
         storage = MinariStorage.new(
             (path / "data").absolute(),  # minari joins a relative one to itself
@@ -72,16 +75,14 @@ class MinariExport(Export):
             action_space=_together({key: leaf.space for key, leaf in acted.items()}, spaces.Dict),
             jpeg_encoding=False,
         )
+        made = f"{data.numel()} of {self.about.get('planned')} steps"
+        cut = "" if self.about.get("complete", True) else f", unfinished: {made}"
+        by = f"recorded by envcli {self.about['envcli']}, seed {self.about['seed']}{cut}"
         known = {
             "dataset_id": self._name(),
             "minari_version": minari.__version__,
             "algorithm_name": str(self.about["policy"]),
-            "description": f"{self.about['env']}, recorded by envcli {self.about['envcli']}, seed {self.about['seed']}"
-            + (
-                ""
-                if self.about.get("complete", True)
-                else f", unfinished: {data.numel()} of {self.about['planned']} steps"
-            ),
+            "description": f"{self.about['env']}, {by}",
         }
         storage.update_metadata(known)
         storage.update_episodes(self._episodes(data, shown, acted))
@@ -114,15 +115,16 @@ class MinariExport(Export):
 class _Leaf:
     """An entry as gymnasium sees it: its space, and values of it from rows of ours."""
 
-    def __init__(self, path: Key, spec: TensorSpec) -> None:
+    def __init__(self, path: Key, spec: TensorSpec, start: Array | None = None) -> None:
+        self._start = start
         self._hot = spec if isinstance(spec, OneHot | MultiOneHot) else None
         known = spec.to(torch.float32) if spec.dtype == torch.bfloat16 else spec  # which rows are exported as
-        self.space = spec_to_space(known, ".".join(path))
+        self.space = spec_to_space(known, ".".join(path), start)
 
     def native(self, rows: Array) -> Array:
         """``[time, *value]``."""
         found: Array = rows if self._hot is None else self._hot.to_numpy(torch.from_numpy(rows), safe=False)
-        return found
+        return found if self._start is None else found + self._start
 
 
 def _together(parts: Mapping[Key, Any], several: Callable[[dict[str, Any]], Any]) -> Any:

@@ -38,9 +38,12 @@ __all__ = [
     "rows_reader",
     "space_to_spec",
     "spec_to_space",
+    "starts_of",
 ]
 
 Space = spaces.Space[Any]
+
+_BARE = ("observation", "pixels", "action")  # what an entry is called whose space is no Dict
 
 
 def space_to_spec(
@@ -99,8 +102,10 @@ def _multi_discrete_spec(space: spaces.MultiDiscrete, categorical: bool, device:
     return MultiOneHot(counts.tolist(), device=device, dtype=torch.int64)
 
 
-def spec_to_space(spec: TensorSpec, where: str = "") -> Space:
+def spec_to_space(spec: TensorSpec, where: str = "", start: Array | None = None) -> Space:
     """The space of ``spec``, of a single env: the other way of :func:`space_to_spec`.
+
+    ``start``: the first number of each choice, 0 unless given.
 
     One choice is ``Discrete``, whether one-hot or a number; several are ``MultiDiscrete``; bits, and choices of bool,
     are ``MultiBinary``; everything else is a ``Box`` of the same shape, dtype and bounds. A Composite is a ``Dict``.
@@ -113,7 +118,9 @@ def spec_to_space(spec: TensorSpec, where: str = "") -> Space:
         return spaces.Dict({str(key): spec_to_space(leaf, f"{where}.{key}".strip(".")) for key, leaf in spec.items()})
     counts = choice_counts(spec)
     if counts is not None:
-        return spaces.MultiDiscrete(counts) if counts.ndim else spaces.Discrete(int(counts))
+        first = np.zeros_like(counts) if start is None else start
+        several = counts.ndim > 0
+        return spaces.MultiDiscrete(counts, start=first) if several else spaces.Discrete(int(counts), start=int(first))
     if isinstance(spec, Binary) or spec.dtype == torch.bool:
         return spaces.MultiBinary(spec.shape[0] if spec.ndim == 1 else list(spec.shape))
     if spec.dtype == torch.bfloat16 or spec.dtype.is_complex:
@@ -126,6 +133,33 @@ def spec_to_space(spec: TensorSpec, where: str = "") -> Space:
     ends: Any = np.iinfo(dtype) if dtype.kind in "iu" else None
     low, high = (-np.inf, np.inf) if ends is None else (ends.min, ends.max)
     return spaces.Box(np.full(spec.shape, low, dtype), np.full(spec.shape, high, dtype), dtype=dtype)
+
+
+def starts_of(space: Space, spec: Composite) -> dict[Key, Array]:
+    """Path -> the first number of each choice of ``space`` that does not begin at 0, which a spec cannot say.
+
+    Of what ``spec`` shows unchanged, as many choices under the same name: a transform may have made it something else.
+    What is no ``Dict`` has no name of its own: it is what is alone in ``spec``, or called as backends call it.
+
+    >>> starts_of(spaces.Discrete(3, start=5), Composite(action=OneHot(3)))
+    {('action',): array(5)}
+    """
+    if isinstance(space, spaces.Dict):
+        return dict(_starts(space, spec, ()))
+    names = [name for name in map(str, spec.keys()) if len(spec.keys()) == 1 or name in _BARE]
+    return dict(_starts(space, spec[names[0]], (names[0],))) if names else {}
+
+
+def _starts(space: Space, spec: TensorSpec, path: Key) -> Iterator[tuple[Key, Array]]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for name, inner in _children(space):
+            if isinstance(spec, Composite) and name in spec.keys():  # noqa: SIM118  # a Composite is not its keys
+                yield from _starts(inner, spec[name], (*path, name))
+    elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        native = np.asarray(space.n if isinstance(space, spaces.Discrete) else space.nvec)
+        start, counts = np.asarray(space.start), choice_counts(spec)
+        if start.any() and counts is not None and np.array_equal(native, counts):
+            yield path, start
 
 
 def announced(space: Space) -> Announced | AnnouncedNest:

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
+from envcli.testing.gym_toys import ExoticGym
 from tests.conftest import Command, ran
 
 PROGRAM = """
@@ -165,3 +167,43 @@ def test_what_came_meanwhile_stays(
     done = cli("export", "a", "to=c.npz")
     assert (done.code, "is there already" in done.err) == (2, True)
     assert (tmp_path / "c.npz").read_text() == "mine"
+
+
+STARTING = """
+import gymnasium
+from gymnasium import spaces
+
+from envcli.testing.gym_toys import ExoticGym
+
+gymnasium.register("Starting-v0", lambda: ExoticGym(
+    spaces.Dict({"place": spaces.Discrete(7, start=-3), "several": spaces.MultiDiscrete([2, 3], start=[1, 4])})
+))
+"""
+
+
+@pytest.mark.slow
+def test_numbers_in_a_data_set_are_those_of_the_simulator(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minari = pytest.importorskip("minari")
+    (tmp_path / "starting.py").write_text(STARTING)
+    words = ["backend=gymnasium", "backend.name=starting:Starting-v0", "allow_imports=true", "max_steps=30", "seed=1"]
+    assert cli("rollout", *words, "hydra.run.dir=a").code == 0
+    done = cli("export", "a", "format=minari", "allow_imports=true")
+    assert done.code == 0, done.err
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "a" / "minari"))
+    read = minari.load_dataset(next(iter(minari.list_local_datasets())))
+    native = ExoticGym(
+        gymnasium.spaces.Dict(
+            place=gymnasium.spaces.Discrete(7, start=-3), several=gymnasium.spaces.MultiDiscrete([2, 3], start=[1, 4])
+        )
+    )
+    assert (read.action_space, read.observation_space) == (native.action_space, native.observation_space)
+    first = read[0]
+    native.reset(seed=1)
+    for action in first.actions:
+        native.step(action)
+    shown = native.shown[: len(first.observations["place"])]
+    assert len(shown) == 8
+    assert [found["place"] for found in shown] == first.observations["place"].tolist()
+    assert [found["several"].tolist() for found in shown] == first.observations["several"].tolist()

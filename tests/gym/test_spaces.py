@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envcli.errors import ConfigError, SpecError
-from envcli.gym.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec, spec_to_space
+from envcli.gym.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec, spec_to_space, starts_of
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import (
@@ -230,3 +230,22 @@ def test_a_real_space_of_every_env_family() -> None:
         spec = space_to_spec(env.observation_space)
         assert spec.shape == (env.observation_space.shape or (int(env.observation_space.n),))
         env.close()
+
+
+def test_where_numbers_start_is_told_of_what_is_shown_unchanged() -> None:
+    late = spaces.Discrete(3, start=5)
+    pair = spaces.Tuple((late, spaces.Discrete(2), spaces.MultiDiscrete([2, 3], start=[0, 4])))
+    nested = spaces.Dict(a=late, b=spaces.Dict(c=spaces.Discrete(4, start=-1), d=spaces.Box(0, 1)))
+    shown = space_to_spec(nested)
+    assert isinstance(shown, Composite)
+    assert starts_of(nested, shown) == {("a",): 5, ("b", "c"): -1}
+    found = starts_of(pair, Composite(observation=space_to_spec(pair), other=OneHot(3)))
+    assert {path: start.tolist() for path, start in found.items()} == {
+        ("observation", "0"): 5,
+        ("observation", "2"): [0, 4],
+    }
+    for other in (Composite(action=OneHot(4)), Composite(), Composite(a=OneHot(3), b=OneHot(3))):
+        assert starts_of(late, other) == {}
+    assert starts_of(late, Composite(anything=Categorical(3))) == {("anything",): 5}
+    for path, start in starts_of(nested, shown).items():
+        assert spec_to_space(shown[path], start=start) == (late if path == ("a",) else nested["b"]["c"])
