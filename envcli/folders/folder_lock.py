@@ -54,7 +54,7 @@ class FolderLock:
         if self._descriptor is None:  # a file system without locks
             return folder.is_dir()
         with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(folder))
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(folder))
         return False
 
     @staticmethod

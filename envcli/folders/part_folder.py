@@ -41,6 +41,8 @@ class PartFolder:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while self._lock is None:
+            if os.path.lexists(self.folder) and (self.folder.is_symlink() or not self.folder.is_dir()):
+                self.folder.unlink()  # a link would lead elsewhere; a file is of an envcli that wrote into one
             self.folder.mkdir(exist_ok=True)
             try:
                 lock = FolderLock(self.folder)

@@ -79,3 +79,13 @@ def test_a_folder_that_cannot_be_replaced_is_put_back(tmp_path: Path, monkeypatc
         part.take_place()
     part.clear()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["a", "a/old"]
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "a").write_text("theirs")
+    for target in ("theirs", "theirs/a", "nowhere"):
+        (tmp_path / ".a.part").symlink_to(tmp_path / target)
+        begun(tmp_path / "a").clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
+    assert (tmp_path / "theirs" / "a").read_text() == "theirs"
