@@ -14,6 +14,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.batch.loss import Loss
+from envcli.batch.this_process import this_process
 from envcli.envs.env import Env
 from envcli.envs.foreign import way_in
 from envcli.envs.rollout import Rollout
@@ -70,12 +71,15 @@ class Share:
         self._abreast = abreast
         self._lost: set[int] = set()
         self._touched = False  # may the envs be bound elsewhere, or be others than they were?
+        process = this_process()
         try:
             for i, make in enumerate(makers):
                 self._mark(i, "build", 0)
                 self.envs.append(made(make))
                 self.envs[-1]._require_open()  # a batch is not started before it is needed
         except BaseException:
+            if this_process() != process:  # a child that an env has forked: these are not its envs
+                raise
             failed = self.note[0]
             with suppress(Exception):  # the first failure is the one to be told
                 self.close()
@@ -315,11 +319,14 @@ class Share:
     def close(self) -> None:
         """Close every env, also where one of them fails; the first failure is raised at the end."""
         failures: dict[int, BaseException] = {}
+        process = this_process()
         for i, env in enumerate(self.envs):
             self._mark(i, "close", 0)
             try:
                 env.close()
             except BaseException as error:  # a sys.exit too: the others are to be closed all the same
+                if this_process() != process:
+                    raise
                 failures[i] = error
         if failures:
             first = min(failures)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import pickle
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
 import numpy as np
@@ -37,6 +39,7 @@ from envcli.batch.channel import (
 )
 from envcli.batch.fault import Fault
 from envcli.batch.share_server import ShareServer
+from envcli.batch.this_process import this_process
 from envcli.memory.shared_memory import open_mapped
 
 __all__ = ["work"]
@@ -73,7 +76,8 @@ class _Worker:
     def __init__(self, channel: Channel, first: int, others: Sequence[memoryview]) -> None:
         numbers = channel.numbers
         self.channel = channel
-        self.duty = ShareServer(first, numbers[NOTE], lambda: bool(numbers[HALT]))
+        self.process = this_process()
+        self.duty = ShareServer(first, numbers[NOTE], lambda: bool(numbers[HALT]) or self.is_forked())
         self.others = others  # the numbers of the other workers
         self.open = True
 
@@ -83,7 +87,11 @@ class _Worker:
             self._await_order()
             try:
                 reply = self._do(numbers)
+                if self.is_forked():
+                    _leave(None)
             except BaseException as error:  # SystemExit and the like too: whatever it is, the main process hears of it
+                if self.is_forked():
+                    _leave(error)
                 numbers[STATE] = FAILED
                 answer.ring()
                 self.channel.words.send_bytes(_report(error))
@@ -93,6 +101,10 @@ class _Worker:
                 answer.ring()
             if reply is not None:
                 self.channel.words.send_bytes(reply)
+
+    def is_forked(self) -> bool:
+        """Is this a child that an env has forked? It has no business with the main process."""
+        return this_process() != self.process
 
     def _await_order(self) -> None:
         """Until there is one."""
@@ -124,7 +136,7 @@ class _Worker:
         try:
             answer: bytes = cloudpickle.dumps((True, self.duty.say(name, args)))
         except Exception as error:
-            if name not in QUESTIONS:
+            if name not in QUESTIONS or self.is_forked():
                 raise
             return _report(error)
         finally:
@@ -136,3 +148,20 @@ class _Worker:
 
 def _report(error: BaseException) -> bytes:
     return pickle.dumps((False, Fault.of(error)))
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    """End a child that an env has forked and that came back from it, as a program of its own would end."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if error.code is not None and not isinstance(error.code, int):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        code = 1
+        with contextlib.suppress(Exception):  # an error that cannot be shown
+            traceback.print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code & 0xFF)
