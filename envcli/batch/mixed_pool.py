@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +45,10 @@ class MixedPool:
     @offset.setter
     def offset(self, offset: int) -> None:
         self._pool.offset = offset
+
+    def require_own(self) -> None:
+        """See :meth:`WorkerPool.require_own`."""
+        self._pool.require_own()
 
     @property
     def ended(self) -> bool:
@@ -121,7 +124,7 @@ class MixedPool:
 
     def close(self) -> None:
         """See :meth:`WorkerPool.close`; the envs here are closed first, and the others whatever happens."""
-        if os.getpid() != self._pool.owner:
+        if not self._pool.is_own:
             return
         if self.ended:  # there is something else to be told
             self.end()

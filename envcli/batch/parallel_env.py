@@ -183,7 +183,13 @@ class ParallelEnv(RemoteBatchedEnv):
     def _at_work(self) -> WorkerPool | MixedPool:
         if self._pool is None:
             raise EnvError("the workers are gone")
+        self._pool.require_own()
         return self._pool
+
+    def _require_rest(self) -> None:
+        if self._pool is not None:
+            self._pool.require_own()
+        super()._require_rest()
 
     def _do(self, method: str, *args: Any, **options: Any) -> Any:
         """Have the pool do something. If it does not survive that, be closed."""

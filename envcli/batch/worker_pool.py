@@ -26,6 +26,7 @@ from envcli.batch.channel import (
     in_words,
 )
 from envcli.batch.process import end_fork_server
+from envcli.batch.this_process import this_process
 from envcli.batch.timeouts import Timeouts
 from envcli.batch.undisturbed import is_leaving, undisturbed
 from envcli.batch.worker_handle import WorkerHandle
@@ -55,7 +56,7 @@ class WorkerPool:
 
     def __init__(self, shares: Sequence[range], method: str, timeouts: Timeouts) -> None:
         self.method, self.timeouts = method, timeouts
-        self.owner = os.getpid()
+        self.owner = this_process()
         self.places = 1
         self.offset = 0  # what the number of a step is more than that of its row, for errors
         self._workers: list[WorkerHandle] = []
@@ -260,6 +261,19 @@ class WorkerPool:
         return all(worker.numbers[STATE] == IDLE for worker in self._workers)
 
     @property
+    def is_own(self) -> bool:
+        """Are the workers this process's, and not those of one that it was forked from?"""
+        return this_process() == self.owner
+
+    def require_own(self) -> None:
+        """Raise EnvError in a forked child: two who order the same workers about would get each other's answers."""
+        if not self.is_own:
+            raise EnvError(
+                f"this batch was started by process {self.owner}, of which this one ({this_process()}) is a fork. "
+                "Call close() here, which leaves that one's alone, and it starts anew; or start it after the fork"
+            )
+
+    @property
     def ended(self) -> bool:
         """Are there no workers any more?"""
         return not self._workers
@@ -269,7 +283,7 @@ class WorkerPool:
 
         While a Ctrl-C is on its way through the program, it is quick and quiet.
         """
-        if os.getpid() != self.owner or self.ended:
+        if not self.is_own or self.ended:
             return
         if self._asking:  # it was interrupted in the middle of a word, and nothing can be said any more
             self.end()
@@ -318,7 +332,7 @@ class WorkerPool:
 
     def end(self, fault: bool = True) -> None:
         """Kill whatever is left, and with a ``fault`` leave nothing behind for a next batch either."""
-        if os.getpid() != self.owner:  # a forked child's copy: the workers are not its own
+        if not self.is_own:  # a forked child's copy: the workers are not its own
             return
         with undisturbed():
             workers, self._workers = self._workers, []
