@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from multiprocessing.connection import Connection
 from typing import Any
@@ -67,6 +68,11 @@ class Channel:
     def receive(self) -> Any:
         """The next thing in words. Raises EOFError when the other side is gone."""
         return pickle.loads(self.words.recv_bytes())
+
+    def drain(self) -> None:
+        """Read away what has been said, so that who is saying it can go on; nobody hears it."""
+        while self.words.poll() and os.read(self.words.fileno(), 2**20):
+            pass
 
     def close(self) -> None:
         """Let go of the file descriptors."""

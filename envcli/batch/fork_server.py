@@ -3,7 +3,9 @@
 A worker cannot be forked from the main process (after an EGL context or a thread pool was made there a child
 deadlocks), and a fresh interpreter needs seconds to import torch. So torch is imported once, here, where nothing else
 ever happens, and workers are forked from here, in 20 ms each. They ask the kernel to be killed when this process ends,
-even when they hang or are stopped; and it ends when the main process does, however that ended.
+even when they hang or are stopped; and it ends when the main process does, however that ended. Each worker has a
+process group of its own, with the programs that its envs start: where it does not end by itself, having closed its
+envs, those are killed with it.
 
 Run as a program, with one end of a socket. Light: nothing but the standard library is imported before a worker is born.
 """
@@ -79,10 +81,27 @@ def _reap(channel: Connection) -> int:
     """Tell of each child that has ended, how. Returns how many."""
     count = 0
     with contextlib.suppress(ChildProcessError):
-        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+        while True:
+            _kill_what_it_started()
+            found = os.waitpid(-1, os.WNOHANG)
+            if not found[0]:
+                break
             count += 1
             _say(channel, {"dead": found[0], "status": found[1]})
     return count
+
+
+def _kill_what_it_started() -> None:
+    """Kill the process group of a child that has ended, but for one that has closed its envs: it left all in order.
+
+    As long as nobody has waited for the child, its number is no other process's, nor that of another group.
+    """
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return
+    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if found is not None and (found.si_code != os.CLD_EXITED or found.si_status):
+        with contextlib.suppress(OSError):  # it is too young to have a group
+            os.killpg(found.si_pid, signal.SIGKILL)
 
 
 def _say(channel: Connection, word: Mapping[str, int | str]) -> None:
@@ -101,6 +120,7 @@ def _birth(method: str, fds: list[int], ours: list[int]) -> int:
             for fd in ours:
                 os.close(fd)
             die_with_parent(fork_server)
+            os.setpgid(0, 0)
             if method == "spawn":
                 for fd in fds:
                     os.set_inheritable(fd, True)

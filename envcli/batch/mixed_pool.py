@@ -78,7 +78,7 @@ class MixedPool:
                 self._server.do(*due)
             except Exception as error:
                 failure = self._failure(error)
-                self.end()
+                self.give_up()
                 raise failure from error
         self._pool.wait()
 
@@ -92,7 +92,7 @@ class MixedPool:
         except Exception as error:
             refusal = self._failure(error)
             if name not in QUESTIONS:
-                self.end()
+                self.give_up()
                 raise refusal from error
         try:
             answers = self._pool.hear(name)
@@ -127,7 +127,7 @@ class MixedPool:
         if not self._pool.is_own:
             return
         if self.ended:  # there is something else to be told
-            self.end()
+            self.give_up()
             return
         hasty = is_leaving()
         failure: EnvcliError | AttributeError | None = None
@@ -148,8 +148,8 @@ class MixedPool:
         with contextlib.suppress(Exception):
             self.close()
 
-    def end(self) -> None:
-        """See :meth:`WorkerPool.end`."""
-        self._pool.end()
+    def give_up(self) -> None:
+        """See :meth:`WorkerPool.give_up`."""
+        self._pool.give_up()
         with contextlib.suppress(Exception):
             self._say("close", ())

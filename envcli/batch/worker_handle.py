@@ -125,6 +125,16 @@ class WorkerHandle:
         """Has its process ended?"""
         return self.process is not None and self.process.status() is not None
 
+    def kill(self) -> None:
+        """Kill it, and do not wait."""
+        if self.process is not None:
+            self.process.send(signal.SIGKILL)
+
+    def leave(self, patience: float) -> None:
+        """Wait for it to end by itself; see :mod:`envcli.batch.fork_server` for what that spares."""
+        if self.process is not None:
+            self.process.status(patience)
+
     def end(self) -> None:
         """Kill it, wait until it is dead, and let go of everything."""
         if self.process is not None:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,12 +40,15 @@ Args: TypeAlias = Callable[[range], tuple[Any, ...]]
 _SLICE = 0.2  # seconds between two looks at who still works
 _HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C
 _CLOSE_IN = 1.0  # seconds that it has to close its envs then
+_PART_IN = 0.8  # seconds that workers have for both where one has failed: the error is to be told within a second
+_LEAVE_IN = 0.5  # seconds that a worker has to end when it has closed its envs
 
 
 class WorkerPool:
     """Workers, each with a share of the envs.
 
-    Whatever goes wrong with one of them ends all of them, and is raised as one error that says which env it was.
+    Whatever goes wrong with one of them ends all of them, and is raised as one error that says which env it was. Those
+    who can close their envs do.
 
     Args:
         shares: the envs of each worker.
@@ -156,7 +158,8 @@ class WorkerPool:
     def _hangs(self, worker: WorkerHandle) -> None:
         """It does not even take what it is told."""
         error = worker.hung(self.offset)
-        self.end()
+        worker.kill()
+        self.give_up()
         raise error
 
     def _replace(self, found: Lost) -> None:
@@ -168,7 +171,7 @@ class WorkerPool:
         try:
             self._hear_all(self.timeouts.step if patience is None else patience, answers)
         except EnvcliError:
-            self.end()
+            self.give_up()
             raise
 
     def _hear_all(self, patience: float, answers: dict[int, Any] | None) -> None:
@@ -201,6 +204,7 @@ class WorkerPool:
             if not ready and patience:
                 self._look_for_progress(patience, seen, self._working.intersection(working))
         except Lost as lost:
+            lost.worker.kill()
             return lost
         return None
 
@@ -330,15 +334,42 @@ class WorkerPool:
                         raise worker.death(self.offset)
         failures += [worker.hung(self.offset) for worker in list(self._working)[:1]]
 
+    def give_up(self) -> None:
+        """After a fault: have those who are well close their envs, quickly, and end all."""
+        try:
+            if self.is_own:
+                self._close_those_well(time.monotonic() + _PART_IN)
+        finally:
+            self.end()
+
+    def _close_those_well(self, until: float) -> None:
+        left, told = set(self._workers), set[WorkerHandle]()
+        for worker in left:
+            worker.numbers[HALT] = 1
+        while (left := {worker for worker in left if not worker.is_dead()}) and time.monotonic() < until:
+            for worker in left:
+                worker.channel.drain()  # it may be in the middle of an answer, which nobody wants any more
+                if worker not in told and worker.numbers[STATE] != WORKING:
+                    told.add(worker)
+                    worker.told("close")
+                    with contextlib.suppress(OSError):  # it is gone
+                        worker.channel.send(in_words(("close", ())))
+            time.sleep(0.005)
+
     def end(self, fault: bool = True) -> None:
-        """Kill whatever is left, and with a ``fault`` leave nothing behind for a next batch either."""
+        """End whatever is left: those who have closed their envs by themselves, others are killed.
+
+        With a ``fault`` leave nothing behind for a next batch either.
+        """
         if not self.is_own:  # a forked child's copy: the workers are not its own
             return
         with undisturbed():
             workers, self._workers = self._workers, []
+            until = time.monotonic() + (0 if fault else _LEAVE_IN)
             for worker in workers:
-                if worker.process is not None:
-                    worker.process.send(signal.SIGKILL)
+                worker.leave(max(until - time.monotonic(), 0))
+            for worker in workers:
+                worker.kill()
             for worker in workers:
                 worker.end()
             self._working.clear()

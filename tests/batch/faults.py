@@ -124,6 +124,15 @@ def descendants() -> dict[int, str]:
     return {pid: names[pid] for pid in found - {os.getpid()}}
 
 
+def is_alive(pid: int) -> bool:
+    """Is there such a process, and not only a word of how it ended?"""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
 def open_files() -> list[str]:
     """What the file descriptors of this process are of."""
     found = []

@@ -80,3 +80,12 @@ def test_closed_it_holds_no_file() -> None:
     for end in both:
         end.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_nobody_wants_to_hear_is_read_away(ends: tuple[Channel, Channel]) -> None:
+    main, worker = ends
+    worker.send(bytes(100))
+    main.drain()
+    assert not main.words.poll()
+    worker.close()
+    main.drain()  # nor is the end of it waited for

@@ -16,7 +16,7 @@ from tensordict import TensorDictBase
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.this_process import this_process
 from envcli.testing.toys import CountingEnv
-from tests.batch.faults import descendants
+from tests.batch.faults import descendants, is_alive
 
 
 def in_child(act: Callable[[], Any]) -> str:
@@ -139,14 +139,6 @@ def test_a_child_that_an_env_forks_is_no_second_worker(phase: str, how: str, tmp
         time.sleep(0.02)
     assert not left
     assert set(descendants()) <= set(before)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 @pytest.mark.usefixtures("nothing_left")
