@@ -15,6 +15,7 @@ from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.done_family import EndRows, done_family
+from envcli.rows.note import HALT, ROW
 from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
 
 __all__ = ["ALEEnv"]
@@ -214,14 +215,17 @@ class ALEEnv(Backend):
 
     def _step_rows(self, start: int, stop: int) -> int:
         hold, over = self._console.hold, self._console.over
-        rewards, following, t = self._reward, self._following, start
+        rewards, following, note, t = self._reward, self._following, self._row_note, start
         try:
             for t, action in enumerate(self._native_actions(start, stop), start):
+                note[ROW] = t
                 rewards[t] = hold(action)
                 for read, rows in following:
                     read(rows[t])
                 if over():
                     self._mark_end(t)
+                    return t + 1
+                if note[HALT]:
                     return t + 1
         except BaseException:
             self._stopped_in(t)

@@ -17,6 +17,7 @@ from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, spa
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
 from envcli.rows.done_family import EndRows, done_family
+from envcli.rows.note import HALT, ROW
 from envcli.rows.pixels import Pixels, Unwritten
 from envcli.specs import Composite, Unbounded
 
@@ -258,9 +259,10 @@ class GymWrapper(Backend):
             if start == stop or self._flags.done[start - 1]:
                 return start
         stop = min(stop, start + min(_AT_ONCE, answers.left()))
-        step, observations, rewards = answers.step, self._following, self._reward
+        step, observations, rewards, note = answers.step, self._following, self._reward, self._row_note
         try:
             for t, action in enumerate(self._actions(start, stop), start):
+                note[ROW] = t
                 result = step(action)
                 try:
                     observations[t], rewards[t], terminated, truncated, _ = result
@@ -273,6 +275,9 @@ class GymWrapper(Backend):
                     answers.check(start, t + 1)
                     self._flags.mark(t, bool(terminated), answers.over(t + 1 - start) or bool(truncated))
                     return t + 1
+                if note[HALT]:
+                    stop = t + 1
+                    break
             answers.check(start, stop)
             if answers.over(stop - start):
                 self._flags.mark(t, False, True)

@@ -18,6 +18,7 @@ from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.done_family import EndRows, done_family
+from envcli.rows.note import HALT, ROW
 from envcli.seeding import one_seed_each
 from envcli.specs import Composite, Unbounded
 from envcli.vocabulary.schema import at_least, cores
@@ -146,13 +147,14 @@ class VectorBackend(Backend, ABC):
     def _step_rows(self, start: int, stop: int) -> int:
         if self._repeat > 1:
             return super()._step_rows(start, stop)
-        t = start
+        note, t = self._row_note, start
         try:
             self._send(self._action(t))
             for t in range(start, stop):
+                note[ROW] = t
                 answer = self._received()
                 ended = answer[2] | answer[3]
-                over = ended.any()
+                over = ended.any() or note[HALT]
                 if not over and t + 1 < stop:
                     self._send(self._action(t + 1))  # the engine works while the row is written
                 self._write(t, answer, ended)

@@ -14,13 +14,13 @@ from envcli.batch.bell import Bell
 from envcli.errors import EnvError
 
 __all__ = [
-    "AUTORESET", "FAILED", "HALT", "IDLE", "MADE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "PHASE", "QUESTIONS",
+    "AUTORESET", "FAILED", "IDLE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "QUESTIONS",
     "RESET", "SOME", "START", "STATE", "STEP", "STOP", "TOGETHER", "WORDS", "WORKING", "Channel", "in_words",
 ]  # fmt: skip
 
-# The numbers, one place each. The first four are the share's note: env, phase, row, and whether the env has made one.
-NOTE, PHASE, MADE = slice(0, 4), 1, 3
-ORDER, START, STOP, ONWARD, SOME, TOGETHER, STATE, HALT = range(4, 12)
+# The numbers, one place each. The first six are the share's note.
+NOTE = slice(0, 6)
+ORDER, START, STOP, ONWARD, SOME, TOGETHER, STATE = range(6, 13)
 NUMBERS = 16  # a cache line or two for each worker, so that they do not share one
 
 # What ORDER says. All but WORDS are done without a word.

@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from envcli.batch.channel import PHASE, QUESTIONS
+from envcli.batch.channel import QUESTIONS
 from envcli.batch.fault import Fault, located
 from envcli.batch.share import PHASES
 from envcli.batch.share_server import ShareServer
 from envcli.batch.undisturbed import is_leaving
 from envcli.batch.worker_pool import Args, WorkerPool
 from envcli.errors import EnvcliError
+from envcli.rows.note import PHASE, ROW, new_note
 
 __all__ = ["MixedPool"]
 
@@ -32,7 +33,7 @@ class MixedPool:
 
     def __init__(self, pool: WorkerPool, envs: range) -> None:
         self._pool, self._envs = pool, envs
-        self._server = ShareServer(envs.start, [0, 0, 0, 0])
+        self._server = ShareServer(envs.start, new_note())
         self._seeds: Sequence[int | None] = [None] * len(envs)
         self._word = ""  # the last that was said here
         self._due: Order | None = None  # what the workers do already
@@ -110,7 +111,7 @@ class MixedPool:
 
     def _failure(self, error: Exception) -> EnvcliError | AttributeError:
         """``error``, with the env that it comes from; who asks for it sees where in the env by its cause."""
-        index, phase, row, _ = self._server.note
+        index, phase, row = self._server.note[: ROW + 1]
         doing = self._word if PHASES[phase] == "call" else PHASES[phase]
         where = located(self._envs[index], "this process", self._seeds[index], doing, row + self.offset)
         failure = Fault.of(error)._replace(traceback="").error(where, looked_up=doing == "get")

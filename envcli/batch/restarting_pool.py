@@ -8,12 +8,13 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from envcli.batch.channel import FAILED, HALT, IDLE, MADE, PAUSE, RESET, STATE, in_words
+from envcli.batch.channel import FAILED, IDLE, PAUSE, RESET, STATE, in_words
 from envcli.batch.replay_log import ReplayLog, advanced
 from envcli.batch.timeouts import Timeouts
 from envcli.batch.undisturbed import undisturbed
 from envcli.batch.worker_handle import WorkerHandle
 from envcli.batch.worker_pool import Args, Lost, WorkerPool
+from envcli.rows.note import HALT, MADE
 
 __all__ = ["RestartingPool"]
 

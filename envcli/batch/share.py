@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableSequence, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from itertools import compress
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.note import HALT, PHASE, PLACE, ROW, VAGUE, Note, new_note
 from envcli.rows.parts import has_parts
 
 __all__ = ["PHASES", "Share", "made"]
@@ -30,6 +31,7 @@ PHASES = ("build", "reset", "step", "call", "close")
 
 _RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _LONGEST = 256  # rows an env makes in one go
+_BLIND = 8  # the same, where it notes none of them: a batch by itself
 _GO = 0.02  # seconds that one go may take before it is made shorter: after each, somebody looks up
 
 
@@ -51,18 +53,17 @@ class Share:
 
     Args:
         makers: what makes each env.
-        note: four numbers that say what goes on, for who watches from outside: the env, the phase, the row, and
-            whether all envs have made a row since they were built.
+        note: what goes on is noted here, for who watches from outside.
         abreast: let no env run ahead of the others, so that another share can go on where this one dies.
     """
 
     def __init__(
         self,
         makers: Sequence[Callable[[], Env]],
-        note: MutableSequence[int] | memoryview | None = None,
+        note: Note | None = None,
         abreast: bool = False,
     ) -> None:
-        self.note: Any = [0, 0, 0, 0] if note is None else note
+        self.note: Any = new_note() if note is None else note
         self.stops_early: Callable[[], bool] = _never
         self.envs: list[Env] = []
         self._paused: Array | None = None
@@ -87,7 +88,7 @@ class Share:
             raise
 
     def _mark(self, index: int, phase: str, row: int) -> None:
-        self.note[0], self.note[1], self.note[2] = index, PHASES.index(phase), row
+        self.note[PLACE], self.note[PHASE], self.note[ROW] = index, PHASES.index(phase), row
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
@@ -231,6 +232,8 @@ class Share:
         for i in range(len(self.envs)):
             rollout = self._rollout(i)
             self.note[0] = i
+            blind = self.envs[i]._autoresets
+            self.note[VAGUE], self._go = blind, min(self._go, _BLIND if blind else _LONGEST)
             t = start
             while t < stop:
                 self.note[2] = t
@@ -242,7 +245,7 @@ class Share:
                         self.note[2] = max(t, self._rows[i].filled)
                     raise
                 slow = time.perf_counter() - began > _GO
-                t, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, _LONGEST)
+                t, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, _BLIND if blind else _LONGEST)
                 if self.stops_early():
                     return
 
@@ -339,11 +342,19 @@ def _never() -> bool:
 
 
 class _NotedRollout(Rollout):
-    """A rollout that notes when it is in a reset, and of which row."""
+    """A rollout that notes which row it is in, and when in a reset, and leaves off when it is noted to halt."""
 
     def __init__(self, env: Env, buffer: RolloutBuffer, steps: int, note: Any) -> None:
         super().__init__(env, buffer, steps)
         self._note = note
+        env._note_in(note)
+
+    def _row(self, t: int) -> None:
+        self._note[2] = t
+        super()._row(t)
+
+    def _is_halted(self) -> bool:
+        return bool(self._note[HALT])
 
     def _episode_over(self, t: int) -> bool:
         self._note[1], self._note[2] = _RESET, t + 1

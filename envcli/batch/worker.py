@@ -22,7 +22,6 @@ from envcli.batch.awake import IN_ORDER, soon
 from envcli.batch.bell import Bell
 from envcli.batch.channel import (
     FAILED,
-    HALT,
     IDLE,
     NOTE,
     ONWARD,
@@ -41,6 +40,7 @@ from envcli.batch.fault import Fault
 from envcli.batch.share_server import ShareServer
 from envcli.batch.this_process import this_process
 from envcli.memory.shared_memory import open_mapped
+from envcli.rows.note import HALT
 
 __all__ = ["work"]
 

@@ -19,12 +19,10 @@ import torch
 from envcli.batch.bell import Bell
 from envcli.batch.channel import (
     AUTORESET,
-    HALT,
     IDLE,
     NOTE,
     ONWARD,
     ORDER,
-    PHASE,
     RESET,
     SOME,
     START,
@@ -43,6 +41,7 @@ from envcli.batch.share import PHASES
 from envcli.batch.timeouts import Timeouts
 from envcli.errors import EnvcliError, EnvError
 from envcli.memory.shared_memory import mapped
+from envcli.rows.note import PHASE, PLACE, ROW, VAGUE
 
 __all__ = ["WorkerHandle"]
 
@@ -98,7 +97,7 @@ class WorkerHandle:
         """Call it to do something without a word, and, unless it is alone in that, to ring only if it is the last."""
         numbers = self.numbers
         if order == AUTORESET:  # who dies before it begins has noted nothing of it
-            numbers[0], numbers[PHASE], numbers[2] = 0, _STEP, start
+            numbers[PLACE], numbers[PHASE], numbers[ROW], numbers[VAGUE] = 0, _STEP, start, 0
         numbers[ORDER], numbers[START], numbers[STOP] = order, start, stop
         numbers[ONWARD], numbers[SOME], numbers[TOGETHER] = onward, some, together
         numbers[STATE] = WORKING
@@ -113,8 +112,8 @@ class WorkerHandle:
 
     def unfinished(self) -> tuple[int, int, int, int, int, int] | None:
         """What it was ordered without a word and has not done; of several rows, those from where it stands on."""
-        order, start, stop, onward, some, together, state = self.numbers[ORDER:HALT].tolist()
-        _, phase, row, _ = self.numbers[NOTE].tolist()
+        order, start, stop, onward, some, together, state = self.numbers[ORDER : STATE + 1].tolist()
+        phase, row = self.numbers[PHASE], self.numbers[ROW]
         if state != WORKING or order == WORDS:
             return None
         if order == AUTORESET:
@@ -148,14 +147,14 @@ class WorkerHandle:
 
         Args:
             offset: what the number of the step is more than that of the row.
-            exact: False: nobody knows the row, only where the worker looked up for the last time.
+            exact: False: it may be in a later row than the one that it noted last, where it says so.
         """
-        place, phase, row, _ = self.numbers[NOTE].tolist()
+        place, phase, row, *_ = self.numbers[NOTE].tolist()
         order, start = self.numbers[ORDER], self.numbers[START]
         doing = {STEP: "step", RESET: "reset"}.get(order, PHASES[phase])  # who was dead before has not noted it
         if order == AUTORESET and row < start:
             doing, row = "step", start
-        vague = not exact and order == AUTORESET and self.numbers[STOP] > start + 1
+        vague = not exact and order == AUTORESET and bool(self.numbers[VAGUE])
         doing = self.word if doing == "call" else doing
         return located(self.envs[place], f"worker {self.index}", self.seeds[place], doing, row + offset, vague)
 

@@ -16,7 +16,6 @@ import torch
 from envcli.batch.awake import soon
 from envcli.batch.channel import (
     FAILED,
-    HALT,
     IDLE,
     NOTE,
     NUMBERS,
@@ -31,6 +30,7 @@ from envcli.batch.undisturbed import is_leaving, undisturbed
 from envcli.batch.worker_handle import WorkerHandle
 from envcli.errors import EnvcliError, EnvError
 from envcli.memory.shared_memory import SharedMemory
+from envcli.rows.note import HALT
 
 __all__ = ["Args", "Lost", "WorkerPool"]
 

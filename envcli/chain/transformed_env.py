@@ -18,6 +18,7 @@ from envcli.envs.env import Env
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
+from envcli.rows.note import Note
 from envcli.rows.roles import Roles
 from envcli.seeding import first_seed
 from envcli.specs import Composite
@@ -251,6 +252,10 @@ class TransformedEnv(Env):
 
     def _receive_row(self, t: int, onward: bool = False) -> None:
         self._bound_chain.receive(t, onward)
+
+    def _note_in(self, note: Note) -> None:
+        super()._note_in(note)
+        self.base_env._note_in(note)
 
     def _step_rows(self, start: int, stop: int) -> int:
         if not self._bound_chain.is_idle:

@@ -155,7 +155,7 @@ class Rollout:
         self.steps = stop + onward
         self.buffer.filled = self._carried = start
         self._rows(start, stop)
-        self._carry(self.steps - 1)
+        self._carry(min(self.buffer.filled, self.steps - 1))
 
     def _rows(self, start: int, stop: int) -> bool:
         """Rows ``start`` to ``stop``. True if the rollout is over."""
@@ -165,7 +165,7 @@ class Rollout:
             self._have_env_make(start, stop)
             return False
         if drawn and self._callback is None and not (self._presets or self._now):
-            while buffer.filled < stop:
+            while buffer.filled < stop and not self._is_halted():
                 buffer.filled = self.env._step_rows(buffer.filled, stop)
                 if self._done(buffer.filled - 1) and self._episode_over(buffer.filled - 1):
                     return True
@@ -177,6 +177,12 @@ class Rollout:
                 return True
             if self._callback is not None and t + 1 < self.steps:
                 self._call_back(self._callback, t + 1)
+            if self._is_halted():
+                return True
+        return False
+
+    def _is_halted(self) -> bool:
+        """Are the rows that are left not wanted any more?"""
         return False
 
     def _call_back(self, callback: CallbackRows, t: int) -> None:

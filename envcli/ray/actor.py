@@ -21,6 +21,7 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.ray.row_chunk import RowChunk
 from envcli.rows.env_specs import leaf_specs
+from envcli.rows.note import new_note
 
 __all__ = ["Place", "RayActor"]
 
@@ -47,7 +48,7 @@ class RayActor:
         np.random.seed()
         sys.path += [place for place in path if place not in sys.path]
         self.first = first
-        self.note = [0, 0, 0, 0]
+        self.note = new_note()
         self.stands = 0  # the row that the next step begins with
         self.lost = False
         self.acts: PolicyRows | None = None

@@ -12,6 +12,7 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
 from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.note import HALT, ROW, Note, new_note
 from envcli.rows.parts import Masks, no_parts
 from envcli.rows.roles import Roles
 
@@ -29,6 +30,7 @@ class RowEnv(EnvSpecs, ABC):
     _autoresets = False  # can it make many rows at a time, and begin new episodes by itself? See _autoreset_rows
     _bound: RolloutBuffer | None = None
     _is_done: Callable[[int], bool]
+    _row_note: Note = new_note()
     _of_rows: Set[str] = frozenset()  # what _bind made: rows belong to one rollout, and a copy of the env goes without
 
     @abstractmethod
@@ -78,13 +80,14 @@ class RowEnv(EnvSpecs, ABC):
 
         Returns the row after the last, at least ``start + 1``. Actions of all these rows are in place. If a step
         raises, the bound buffer's ``filled`` says how many rows are whole. A backend whose step is cheap may write a
-        tighter loop than this one.
+        tighter loop than this one; like this one it notes each row, and leaves off where the note says so.
         """
-        step, done, t = self._step_row, self._done_test(), start
+        step, done, note, t = self._step_row, self._done_test(), self._row_note, start
         try:
             for t in range(start, stop):
+                note[ROW] = t
                 step(t)
-                if done(t):
+                if done(t) or note[HALT]:
                     return t + 1
         except BaseException:
             self._stopped_in(t)
@@ -107,6 +110,10 @@ class RowEnv(EnvSpecs, ABC):
             device: where it wants its input.
         """
         return False
+
+    def _note_in(self, note: Note) -> None:
+        """Note in ``note`` which row ``_step_rows`` is in."""
+        self._row_note = note
 
     def _stopped_in(self, t: int) -> None:
         """Row ``t`` was left by an exception: those before it are whole."""
