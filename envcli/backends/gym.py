@@ -23,6 +23,7 @@ from envcli.specs import Composite, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
 
+_UNFIT = (TypeError, ValueError, OverflowError, LookupError)  # what rows raise that do not take a value
 _AT_ONCE = 64  # rows whose actions are converted together: an episode that ends among them was little work in vain
 
 
@@ -219,7 +220,12 @@ class GymWrapper(Backend):
             self._seed = None
         if not t:
             self._answers.begin_anew()
-        self._first[t], info = self._answers.reset(**options)
+        result: Any = self._answers.reset(**options)
+        try:
+            self._first[t], info = result
+        except _UNFIT as error:
+            self._answers.explain_reset(result, error)
+            raise
         self._answers.check_first(t)
         if self._first_info is not None:
             self._first_info(t, info)
@@ -231,15 +237,16 @@ class GymWrapper(Backend):
         action = self._action(t)
         result = answers.step(action) if once else self._repeated_step(action)
         clock = answers.clock
+        over = False
         if once and clock is not None:  # as in answers.over(), without the call
             clock._elapsed_steps = made = clock._elapsed_steps + 1
-            if made >= clock._max_episode_steps:
-                result = (*result[:3], True, result[4])
+            over = made >= clock._max_episode_steps
         try:
             self._following[t], self._reward[t], terminated, truncated, info = result
-        except (TypeError, OverflowError):  # the row of a reward takes numbers
-            answers.check_reward(result[1])
+        except _UNFIT as error:
+            answers.explain_step(result, error)
             raise
+        truncated = over or truncated
         if answers.full:
             answers.check(t, t + 1)
         # Only False itself goes on at once: that costs less than to ask for the truth, and None is seen.
@@ -268,8 +275,8 @@ class GymWrapper(Backend):
                     observations[t], rewards[t], terminated, truncated, _ = result
                 except Exception as error:
                     answers.over()  # it has been made
-                    if isinstance(error, TypeError | OverflowError):
-                        answers.check_reward(result[1])
+                    if isinstance(error, _UNFIT):
+                        answers.explain_step(result, error)
                     raise
                 if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
                     answers.check(start, t + 1)
@@ -290,11 +297,12 @@ class GymWrapper(Backend):
     def _repeated_step(self, action: Any) -> Step:
         answers, total = self._answers, 0.0
         for _ in range(self._repeat):
-            observation, reward, terminated, truncated, info = answers.step(action)
+            result: Any = answers.step(action)
             try:
+                observation, reward, terminated, truncated, info = result
                 total += float(reward)
-            except (TypeError, ValueError):
-                answers.check_reward(reward)
+            except _UNFIT as error:
+                answers.explain_step(result, error)
                 raise
             truncated = answers.over() or truncated
             if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):

@@ -13,7 +13,7 @@ from tensordict import TensorDictBase
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import made
 from envcli.envs.env import Env
-from envcli.errors import ConfigError, EnvError, UnstartedError
+from envcli.errors import ConfigError, EnvError, SpecError, UnstartedError
 from envcli.memory.buffer import Array
 from envcli.rows.roles import Roles
 from envcli.seeding import one_seed_each
@@ -255,8 +255,15 @@ class BatchedEnv(Env):
         return {f"worker{i}": state for i, state in enumerate(self._call("state_dict", (), {}))}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """From :meth:`state_dict`."""
+        """From :meth:`state_dict`. Raises SpecError unless it has a state for each env; what it has besides is left."""
         self._require_open()
+        if missing := [i for i in range(self.num_envs) if f"worker{i}" not in state_dict]:
+            found = sum(f"worker{i}" in state_dict for i in range(len(state_dict)))
+            raise SpecError(
+                f"load_state_dict: expected the states of {self.num_envs} envs, 'worker0' to "
+                f"'worker{self.num_envs - 1}', found {found or 'none'}: there is no 'worker{missing[0]}'. "
+                "Give what state_dict() of a batch of as many envs returned"
+            )
         self._load_state_dicts([state_dict[f"worker{i}"] for i in range(self.num_envs)])
 
     def train(self, mode: bool = True) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Sequence, Set
 from typing import Any
@@ -145,6 +146,7 @@ class ParallelEnv(RemoteBatchedEnv):
         self._untold: Any = None  # the rows that the workers are to be bound to next, and what to tell them
         self._told: Any = None  # what they were told
         self._held = 0  # bytes of that
+        self._thread = 0  # that uses the pool at the moment; 0: none
 
     # -- from nothing to envs and back ----------------------------------------------------------------------------
 
@@ -193,7 +195,10 @@ class ParallelEnv(RemoteBatchedEnv):
 
     def _do(self, method: str, *args: Any, **options: Any) -> Any:
         """Have the pool do something. If it does not survive that, be closed."""
-        pool = self._at_work()
+        pool, thread = self._at_work(), threading.get_ident()
+        if self._thread not in (0, thread):
+            raise EnvError(f"{method}: another thread is using this batch. Give each a batch of its own, or take turns")
+        self._thread = thread
         try:
             return getattr(pool, method)(*args, **options)
         except BaseException as error:
@@ -202,6 +207,8 @@ class ParallelEnv(RemoteBatchedEnv):
             if pool.ended:
                 self.close()
             raise
+        finally:
+            self._thread = 0
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from envcli.keys import RESTARTED, Key, under_next
 from envcli.memory.buffer import Array
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
+from envcli.vocabulary.schema import timeout
 
 __all__ = ["RemoteBatchedEnv", "restarts_of"]
 
@@ -51,14 +52,13 @@ class RemoteBatchedEnv(BatchedEnv):
         on_worker_death: str,
     ) -> None:
         super().__init__(num_envs, create_env_fn, create_env_kwargs, device=device)
-        for name, seconds in (("step", step_timeout), ("start", start_timeout), ("close", close_timeout)):
-            if not seconds >= 0:
-                raise ConfigError(f"{name}_timeout: found {seconds}, expected seconds, or 0 for no limit.")
+        limits = {"start": start_timeout, "step": step_timeout, "close": close_timeout}
+        timeouts = Timeouts(**{name: timeout(f"{name}_timeout", seconds) for name, seconds in limits.items()})
         if on_worker_death not in _ON_DEATH:
             raise ConfigError(f"on_worker_death: found {on_worker_death!r}, expected one of {', '.join(_ON_DEATH)}.")
         self.on_worker_death = on_worker_death
         self.restarts: list[str] = []
-        self._timeouts = Timeouts(start_timeout, step_timeout, close_timeout)
+        self._timeouts = timeouts
         self._is_awaited = False  # has a row been sent that is not yet received?
 
     @property

@@ -60,13 +60,13 @@ class RestartingPool(WorkerPool):
         word = self._word[0] if is_asked else ""
         if numbers[STATE] == FAILED or word == "build":
             raise found.error
-        if not lost.is_first and not numbers[MADE]:
-            found.error.add_note(f"It had been restarted, after: {self.restarts[-1]}")
+        if lost.instead_of and not numbers[MADE]:
+            found.error.add_note(f"It had been restarted, after: {lost.instead_of}")
             raise found.error
         unfinished = lost.unfinished()
         self.restarts.append(str(found.error))
         asking, self._asking = self._asking, True  # an interrupt must not take it for a worker like the others
-        new = self._successor(lost, word)
+        new = self._successor(lost, word, str(found.error))
         for name, args in self.replay_log.words(new.envs, new.restarts * self.places, but=word):
             self._tell_alone(new, name, args)
         self._tell_alone(new, "lose", ())
@@ -81,7 +81,7 @@ class RestartingPool(WorkerPool):
         if is_asked or unfinished is not None:
             self._working.add(new)
 
-    def _successor(self, lost: WorkerHandle, word: str) -> WorkerHandle:
+    def _successor(self, lost: WorkerHandle, word: str, why: str) -> WorkerHandle:
         with undisturbed():
             self._working.discard(lost)
             for fd in [fd for fd, (worker, _) in self._by_fd.items() if worker is lost]:
@@ -91,7 +91,7 @@ class RestartingPool(WorkerPool):
             lost.numbers[STATE], lost.numbers[HALT], lost.numbers[MADE] = IDLE, 0, 0
             new = WorkerHandle(lost.index, lost.envs, self._table, self.timeouts)
             self._workers[lost.index] = new
-        new.is_first, new.restarts = False, lost.restarts + (word != "set_seeds")
+        new.instead_of, new.restarts = why, lost.restarts + (word != "set_seeds")
         new.seeds = lost.seeds if word == "set_seeds" else advanced(lost.seeds, self.places)
         new.start(self.method, self._setting)
         self._watch(new)

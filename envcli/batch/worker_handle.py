@@ -66,13 +66,13 @@ class WorkerHandle:
         self.seeds: Sequence[int | None] = [None] * len(envs)
         self.word = ""  # the last that was said to it
         self.restarts = 0  # of this share since it was seeded
-        self.is_first = True  # of this share
+        self.instead_of = ""  # what happened to the one before it, of this share
         self.process: Process | None = None
         self._mapped = mapped(table)
         with ExitStack() as opened:
             ours, theirs = map(opened.enter_context, socketpair())
             for option in (SO_RCVTIMEO, SO_SNDTIMEO):  # a stopped worker may leave off in the middle of a word
-                ours.setsockopt(SOL_SOCKET, option, struct.pack("ll", int(timeouts.step), 0))
+                ours.setsockopt(SOL_SOCKET, option, _as_timeval(timeouts.step))
             call, answer = (opened.enter_context(closing(Bell())) for _ in range(2))
             words = opened.enter_context(closing(Connection(ours.detach())))
             self.channel = Channel(table[index], call, answer, words)
@@ -200,6 +200,12 @@ def _scratch() -> Any:  # Any: typeshed gives a temporary file a private name
     if hasattr(os, "memfd_create"):
         return FileIO(os.memfd_create("envcli-stack"), "r+")
     return tempfile.TemporaryFile(buffering=0)
+
+
+def _as_timeval(seconds: float) -> bytes:
+    """For a socket; 0: no limit. It takes no more than 300 million years, and less is a limit, however small."""
+    whole = int(min(seconds, 2**53))
+    return struct.pack("ll", whole, max(int((seconds - whole) * 10**6), 1) if 0 < seconds < 1 else 0)
 
 
 def _is_open(fd: int) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from typing import Any
 
@@ -80,12 +81,15 @@ class GymAnswers:
             self._explain(error, self._in_reset)
             raise
         if self.new_reset:
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise SpecError(_not_a_tuple(self._in_reset, "observation, info", result))
-            self._announced.check(result[0], f"{self._in_reset}: observation")
-            _check_info(result[1], self._in_reset)
+            self._check_reset(result)
             self.new_reset = False
         return result
+
+    def _check_reset(self, result: Any) -> None:
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise SpecError(_not_a_tuple(self._in_reset, "observation, info", result))
+        self._announced.check(result[0], f"{self._in_reset}: observation")
+        _check_info(result[1], self._in_reset)
 
     def _first_step(self, action: Any) -> Step:
         try:
@@ -151,10 +155,28 @@ class GymAnswers:
         check_flag(terminated, f"{self._in_step}: terminated")
         check_flag(truncated, f"{self._in_step}: truncated")
 
-    def check_reward(self, reward: Any) -> None:
-        """For a reward that its row does not take, or that cannot be added up."""
-        if self.full:
-            _REWARD.check(reward, f"{self._in_step}: reward")
+    def explain_step(self, result: Any, error: Exception) -> None:
+        """Raise SpecError where it is for the answer of a step that rows did not take it, whatever the ``checks``."""
+        with self._explaining(error):
+            if isinstance(result, tuple) and len(result) == 5:
+                _REWARD.check(
+                    result[1], f"{self._in_step}: reward"
+                )  # of an observation there may be other things to say
+            self._check_whole(result)
+
+    def explain_reset(self, result: Any, error: Exception) -> None:
+        """The same of a reset."""
+        with self._explaining(error):
+            self._check_reset(result)
+
+    @contextlib.contextmanager
+    def _explaining(self, error: Exception) -> Iterator[None]:
+        if isinstance(error, SpecError):  # it explains itself
+            raise error
+        try:
+            yield
+        except SpecError as found:
+            raise SpecError(str(found).removesuffix(CURE) + "Mend the simulator") from error
 
     # -- in their rows --------------------------------------------------------------------------------------------
 

@@ -88,16 +88,16 @@ class SharedMemory:
         if self._next < len(self._pieces) and self._pieces[self._next].size != size:
             self._cut()
         if self._next == len(self._pieces):
-            self._pieces.append(self._new_piece(path, shape[0], size))
+            self._pieces.append(self._new_piece(path, shape, size))
         piece = self._pieces[self._next]
         self._next += 1
         return torch.from_numpy(piece.rows(self.file)).view(dtype).view(shape)
 
-    def _new_piece(self, path: Key, steps: int, size: int) -> _Piece:
+    def _new_piece(self, path: Key, shape: tuple[int, ...], size: int) -> _Piece:
         free = _free_memory() if self._size + size > _ALWAYS_FREE else None
         if free is not None and self._size + size > free:
             raise EnvError(
-                f"{steps} steps of {'.'.join(path)} in shared memory need {size:,} bytes "
+                f"rows of {'.'.join(path)}, {list(shape)}, in shared memory need {size:,} bytes "
                 f"({self._size:,} are taken already), this machine has {free:,} free. "
                 "Make fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
             )

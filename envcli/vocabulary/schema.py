@@ -129,9 +129,7 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
     for name in ("num_workers", "num_actors"):
         at_least(f"parallel.{name}", parallel.get(name), 1)
     for name in (name for name in parallel if name.endswith("_timeout")):
-        seconds = parallel[name]
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-            raise ConfigError(f"parallel.{name}: found {seconds!r}, expected seconds, or 0 for no limit.")
+        timeout(f"parallel.{name}", parallel[name])
     if env_list and num_envs % len(env_list):
         raise ConfigError(
             f"parallel.num_envs: found {num_envs}, expected a multiple of {len(env_list)}, one for each of env_list."
@@ -154,6 +152,18 @@ def whole(name: str, value: object, low: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise ConfigError(f"{name}: found {value!r}, expected a whole number of at least {low}.")
     return value
+
+
+def timeout(name: str, value: object) -> float:
+    """``value``, if it is a number of seconds; 0 for infinity, as there is no limit either; else ConfigError.
+
+    >>> timeout("step_timeout", None)
+    Traceback (most recent call last):
+    envcli.errors.ConfigError: step_timeout: found None, expected seconds, or 0 for no limit.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ConfigError(f"{name}: found {value!r}, expected seconds, or 0 for no limit.")
+    return 0 if value == float("inf") else value
 
 
 def at_least(name: str, value: object, low: int) -> None:

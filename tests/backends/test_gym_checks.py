@@ -168,6 +168,43 @@ def test_off_lets_pass_what_numpy_takes_and_first_what_comes_later() -> None:
                 assert len(env.rollout(50)) == 50
 
 
+UNFIT = [
+    ("reward", None, "step: reward: expected a number, float32, found None"),
+    ("reward", "x", "step: reward: expected a number, float32, found 'x'"),
+    ("reward", np.ones(2), r"step: reward: expected shape \(\) as the env announces, found \(2,\)"),
+    ("observation", np.zeros(3), r"step: observation: expected shape \(2,\) as the env announces, found \(3,\)"),
+    ("all", None, r"step: expected \(observation, reward, terminated, truncated, info\), found a NoneType"),
+    ("all", (GOOD, 1.0, False, {}), r"step: expected \(observation, .*, info\), found a tuple of 4"),
+]
+
+
+@pytest.mark.parametrize("checks", ["first", "full", "off"])
+@pytest.mark.parametrize(("what", "lie", "said"), UNFIT)
+@pytest.mark.parametrize("skip", [None, 2])
+def test_what_no_row_takes_is_explained_whenever_it_comes(
+    what: str, lie: Any, said: str, checks: str, skip: int | None
+) -> None:
+    with GymWrapper(Liar(what, lie, at=6), checks=checks, frame_skip=skip) as env:
+        with pytest.raises(SpecError, match=f"^Liar {said}") as caught:
+            env.rollout(20)
+        assert "\n" not in str(caught.value)
+    env = GymWrapper(Liar(what, lie, at=6), checks=checks, frame_skip=skip)
+    with pytest.raises(SpecError, match=f"^Liar {said}"):
+        env.rollout(20, env.rand_action)  # step by step
+
+
+@pytest.mark.parametrize("checks", ["first", "off"])
+def test_a_later_reset_that_no_row_takes_is_explained(checks: str) -> None:
+    for what, lie, said in (
+        ("all", None, r"expected \(observation, info\), found a NoneType"),
+        ("all", (GOOD, {}, 1), r"expected \(observation, info\), found a tuple of 3"),
+        ("observation", np.zeros(3), r"observation: expected shape \(2,\) as the env announces, found \(3,\)"),
+    ):
+        env = GymWrapper(Liar(what, lie, at=-1, limit=5), checks=checks)
+        with pytest.raises(SpecError, match=f"^Liar reset: {said}.*Mend the simulator$"):
+            env.rollout(20, break_when_any_done=False)
+
+
 def test_first_looks_again_in_new_memory() -> None:
     with lying("observation", np.array([0, NAN], np.float32), 1000, "first", limit=5) as env:
         env.rollout(5)

@@ -515,6 +515,27 @@ def test_state_is_that_of_all(kind: Any) -> None:
         assert other.state_dict()["worker0"]["_extra_state"]["td"]["observation_count"].item() == 8
 
 
+def test_a_state_of_too_few_envs_is_refused(kind: Any) -> None:
+    with kind(2, CountingEnv) as env:
+        env.start()
+        state = env.state_dict()
+        for wrong, found in (({}, "none"), ({"worker0": state["worker0"]}, "1")):
+            said = (
+                rf"^load_state_dict: expected the states of 2 envs, 'worker0' to 'worker1', found {found}: there is no"
+            )
+            with pytest.raises(SpecError, match=said):
+                env.load_state_dict(wrong)
+        env.load_state_dict({**state, "worker2": state["worker0"]})
+        assert env.rollout(2).shape == (2, 2)
+
+
+def test_what_is_too_large_is_told_by_its_shape(kind: Any) -> None:
+    with kind(3, CountingEnv) as env:
+        env.start()
+        with pytest.raises(EnvError, match=r"^rows of [\w.]+, \[3, 10000000000000, 1\].* need [\d,]+ bytes"):
+            env.rollout(10**13)
+
+
 # -- transforms on either side ------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +159,40 @@ def test_the_number_of_envs_may_be_given_by_the_name_it_has_elsewhere() -> None:
         ({"start_method": "frok"}, "start_method: found 'frok', expected one of forkserver, spawn, fork"),
         ({"step_timeout": -1}, "step_timeout: found -1"),
         ({"start_timeout": float("nan")}, "start_timeout: found nan"),
+        ({"step_timeout": None}, "step_timeout: found None, expected seconds, or 0 for no limit"),
+        ({"close_timeout": "5"}, "close_timeout: found '5', expected seconds, or 0 for no limit"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ParallelEnv(2, CountingEnv, **options)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e12, 0.5])
+def test_a_limit_of_any_size_is_one(seconds: float) -> None:
+    with ParallelEnv(2, CountingEnv, num_workers=2, step_timeout=seconds, close_timeout=seconds) as env:
+        assert env.rollout(3).shape == (2, 3)
+
+
+def test_two_threads_take_turns_or_are_told_so(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    class Slow(CountingEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            begun.touch()
+            time.sleep(0.3)
+            return super()._step(tensordict)
+
+    with ParallelEnv(2, Slow, num_workers=2) as env, ThreadPoolExecutor(1) as other:
+        env.start()
+        under_way = other.submit(env.rollout, 4, break_when_any_done=False)
+        while not begun.exists():
+            time.sleep(0.01)
+        with pytest.raises(EnvError, match=r"another thread is using this batch\. Give each a batch of its own"):
+            list(env.steps_made)
+        assert under_way.result().shape == (2, 4)
+        assert list(env.steps_made) == [4, 4]
+        assert other.submit(list, env.steps_made).result() == [4, 4]
 
 
 def test_a_started_one_cannot_be_pickled() -> None:

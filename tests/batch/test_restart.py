@@ -344,6 +344,24 @@ def test_a_question_that_kills_is_asked_again(tmp_path: Path) -> None:
         assert len(env.restarts) == 1
 
 
+def test_an_error_tells_what_happened_to_the_same_worker_before() -> None:
+    class Hopeless(CountingEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            time.sleep(0.3)  # the other worker is missed before
+            os._exit(3)
+
+    def act(tensordict: TensorDictBase) -> TensorDictBase:
+        if env.restarts:
+            os.kill(workers_of(env)[1], signal.SIGKILL)
+        return policy(tensordict)
+
+    env = restarting([Hopeless] + [CountingEnv] * 5)
+    with pytest.raises(EnvError, match=r"^env 0 \(worker 0\) in step 1: ") as caught:
+        env.rollout(STEPS, act, break_when_any_done=False)
+    assert len(env.restarts) == 2
+    assert f"It had been restarted, after: {env.restarts[0]}" in caught.value.__notes__
+
+
 def test_who_is_lost_again_before_it_has_made_a_row_is_raised() -> None:
     class Hopeless(CountingEnv):
         def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
