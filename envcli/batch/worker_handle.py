@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import struct
@@ -203,9 +204,8 @@ def _scratch() -> Any:  # Any: typeshed gives a temporary file a private name
 
 
 def _as_timeval(seconds: float) -> bytes:
-    """For a socket; 0: no limit. It takes no more than 300 million years, and less is a limit, however small."""
-    whole = int(min(seconds, 2**53))
-    return struct.pack("ll", whole, max(int((seconds - whole) * 10**6), 1) if 0 < seconds < 1 else 0)
+    """For a socket, in whole seconds, and no more than it takes; 0: no limit, which half a second is not."""
+    return struct.pack("ll", math.ceil(min(seconds, 2**53)), 0)
 
 
 def _is_open(fd: int) -> bool:
