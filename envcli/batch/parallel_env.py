@@ -51,7 +51,7 @@ class ParallelEnv(RemoteBatchedEnv):
             interpreter) or ``"fork"`` (of this process: deadlocks where a GL context or a thread pool is in use); None:
             ``"forkserver"``.
         mp_start_method: the same, by TorchRL's name.
-        step_timeout: seconds that a worker may take for a step or a reset without any progress; 0: no limit.
+        step_timeout: seconds that a worker may take for a step or a reset without any progress; 0 or inf: no limit.
         start_timeout: the same for building an env.
         close_timeout: seconds that all envs together have to close.
         on_worker_death: ``"raise"``; or ``"restart"``: a worker that dies, or hangs, is replaced by a new one with new
@@ -74,7 +74,8 @@ class ParallelEnv(RemoteBatchedEnv):
         ConfigError: an argument is out of range.
         SpecError: from the start: ``"restart"`` with envs that have no ``truncated`` flag.
         EnvError: from any call: an env failed, or its worker died or hung; says which env, doing what. All workers are
-            gone then, and the batch can be started anew.
+            gone then, those that were well have closed their envs, and the batch can be started anew. Or the process is
+            a fork of the one that started the workers, or another thread is using the batch: they are as before.
     """
 
     without_effect = OF_TORCHRL  # of a YAML they are refused: see `envcli.vocabulary.registry.call`

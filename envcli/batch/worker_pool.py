@@ -40,7 +40,7 @@ Args: TypeAlias = Callable[[range], tuple[Any, ...]]
 _SLICE = 0.2  # seconds between two looks at who still works
 _HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C
 _CLOSE_IN = 1.0  # seconds that it has to close its envs then
-_PART_IN = 0.8  # seconds that workers have for both where one has failed: the error is to be told within a second
+_PART_IN = 0.7  # seconds that workers have for both where one has failed: the error is to be told within a second
 _LEAVE_IN = 0.5  # seconds that a worker has to end when it has closed its envs
 
 
