@@ -97,7 +97,7 @@ class SharedMemory:
         free = _free_memory() if self._size + size > _ALWAYS_FREE else None
         if free is not None and self._size + size > free:
             raise EnvError(
-                f"rows of {'.'.join(path)}, {list(shape)}, in shared memory need {size:,} bytes "
+                f"rows {list(shape)} of {'.'.join(path)} in shared memory need {size:,} bytes "
                 f"({self._size:,} are taken already), this machine has {free:,} free. "
                 "Make fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
             )

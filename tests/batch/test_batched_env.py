@@ -532,7 +532,7 @@ def test_a_state_of_too_few_envs_is_refused(kind: Any) -> None:
 def test_what_is_too_large_is_told_by_its_shape(kind: Any) -> None:
     with kind(3, CountingEnv) as env:
         env.start()
-        with pytest.raises(EnvError, match=r"^rows of [\w.]+, \[3, 10000000000000, 1\].* need [\d,]+ bytes"):
+        with pytest.raises(EnvError, match=r"^rows \[3, 10000000000000, 1\] of [\w.]+ .*need [\d,]+ bytes"):
             env.rollout(10**13)
 
 

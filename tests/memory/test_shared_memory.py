@@ -172,7 +172,9 @@ def test_too_little_memory_says_how_much_there_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(shared_memory, "_free_memory", lambda: 10**8)
     place = SharedMemory()
     place(("small",), (10**7,), torch.uint8)
-    with pytest.raises(EnvError, match=r"100 steps of next\.pixels .* need 95,000,000 bytes .* 100,000,000 free"):
+    with pytest.raises(
+        EnvError, match=r"rows \[100, 950000\] of next\.pixels .* need 95,000,000 bytes .* 100,000,000 free"
+    ):
         place(("next", "pixels"), (100, 950_000), torch.uint8)
 
 
