@@ -52,11 +52,11 @@ class Stepper:
         self._terminated, self._truncated = (
             [rows for path, rows in ends.items() if path[-1] == name] for name in ("terminated", "truncated")
         )
-        follow = {(*path[:-1], "done") for path in ends if path[-1] == "terminated"} - env._roles().ends
+        follow = {(*path[:-1], "done") for path in ends if path[-1] == "terminated"} - env._roles().end_flags
         self._done = [
             rows for path, rows in ends.items() if path[-1] not in ("terminated", "truncated") and path not in follow
         ]
-        self._preset = [(self.root[path], self.following[path]) for path in env._roles().carries]
+        self._preset = [(self.root[path], self.following[path]) for path in env._roles().recurrent]
         stay = {*flags, *leaf_specs(env.full_action_spec)}
         moves = {path: (self.root[path], row) for path, row in self.following.items() if path in self.root}
         self._moves = [move for path, move in moves.items() if path not in stay]

@@ -285,7 +285,7 @@ class TorchEnv(Backend):
     # -- on rows --------------------------------------------------------------------------------------------------
 
     def _roles(self) -> Roles:
-        return replace(super()._roles(), heeds_given=True)
+        return replace(super()._roles(), reset_reads_input=True)
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         self._rows = TaskRows(self._task, self._streams, buffer, self._where)

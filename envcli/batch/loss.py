@@ -32,7 +32,7 @@ class Loss:
         self._stays = [
             (buffer.array(under_next(path)), buffer.array(path))
             for path in leaf_specs(env.observation_spec)
-            if path not in env._roles().carries
+            if path not in env._roles().recurrent
         ]
 
     def write(self, i: int, t: int) -> None:

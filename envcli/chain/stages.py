@@ -68,9 +68,9 @@ class Stages:
         return found
 
     def _roles(self) -> Roles:
-        last, masks = self.specs[-1], self._masks()
-        leaves = self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.writes_back)
-        carries = [(i, path) for i, roles in enumerate(self._added) for path in roles.carries]
+        last, masks, stages = self.specs[-1], self._masks(), list(enumerate(self._added))
+        leaves = self._outside((i, path) for i, roles in stages for path in roles.writes_back)
+        carries = [(i, path) for i, roles in stages for path in roles.recurrent]
         for stage, path in carries:
             if self.outside(stage, path) is None and path in self.layouts[-1]:
                 raise TransformError(
@@ -79,18 +79,18 @@ class Stages:
                 )
         states = ((i, path) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.state_spec))
         hidden = {path for stage, path in states if self.outside(stage, path) is None}
-        hidden |= {self.outside(0, path) or path for path in self._added[0].sealed}
+        hidden |= {self.outside(0, path) or path for path in self._added[0].hidden_states}
         reads = self._outside(self._reads()) | set(masks.values())
         return replace(
             last._roles(),
             reads=reads - leaves - set(leaf_specs(last.full_action_spec)),
             writes_back=leaves,
-            carries=self._outside(iter(carries)),
-            sealed=hidden & set(leaf_specs(last.observation_spec)),
+            recurrent=self._outside(iter(carries)),
+            hidden_states=hidden & set(leaf_specs(last.observation_spec)),
             masks=masks,
-            ends=self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.ends),
-            apart=self._outside((i, path) for i, roles in enumerate(self._added) for path in roles.apart),
-            heeds_given=self._added[0].heeds_given,
+            end_flags=self._outside((i, path) for i, roles in stages for path in roles.end_flags),
+            independent_ends=self._outside((i, path) for i, roles in stages for path in roles.independent_ends),
+            reset_reads_input=self._added[0].reset_reads_input,
             reward_transforms=self._reward_transforms(),
         )
 
@@ -226,7 +226,7 @@ def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
     added, speaks = transform._roles(), tensordict_hooks(type(transform))
     if speaks & {"inverse", "step"}:
         added = added.reading({*leaf_specs(after.observation_spec), *leaf_specs(after.state_spec)})
-    return replace(added, ends=added.ends | set(after._governing_flags())) if "step" in speaks else added
+    return replace(added, end_flags=added.end_flags | set(after._governing_flags())) if "step" in speaks else added
 
 
 def _rewritten(transform: Transform, before: EnvSpecs, layout: Layout, following: Layout) -> set[Key]:

@@ -151,7 +151,7 @@ class EnvBase(Env):
     def _roles(self) -> Roles:
         """``_step`` is given all, and may read any; and nobody sees to it that ``done`` follows from the others."""
         flags = {path for path in self._leaves("done") if path[-1] in DONE_FAMILY}
-        return Roles(reads=set(self._shown(("observation", "state", "done"))), ends=flags, heeds_given=True)
+        return Roles(reads=set(self._shown(("observation", "state", "done"))), end_flags=flags, reset_reads_input=True)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         if where is None:

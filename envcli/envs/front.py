@@ -31,16 +31,16 @@ class Front:
     def __init__(self, env: RowEnv, onward: bool = False) -> None:
         roles = env._roles()
         self._env, self._batch_size = env, env.batch_size
-        self.buffer = env._buffer(2 if onward and not roles.heeds_given else 1)  # the second: what comes after
+        self.buffer = env._buffer(2 if onward and not roles.reset_reads_input else 1)  # the second: what comes after
         self._gates = gates(env, self.buffer)
         self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
-        self._sealed = roles.sealed
+        self._sealed = roles.hidden_states
         self._state = set(leaf_specs(env.state_spec))
         self._flag_paths = set(leaf_specs(env.full_done_spec))
         self._reads = [(as_user_key(path), path) for path in roles.reads]
         self._root = self._rows(path for path in self.buffer if path in shown_by_reset(env) - roles.writes_back)
         self._left = [(as_user_key(path), self.buffer[path][0]) for path in roles.writes_back]
-        self._carried = roles.carries
+        self._carried = roles.recurrent
         self._masks = roles.masks
         self._seen_masks: dict[Key, torch.Tensor] = {}  # action -> the mask that was shown last
         self._next = self._rows(path for path in self.buffer if path[0] == "next")

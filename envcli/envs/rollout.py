@@ -67,7 +67,7 @@ class Rollout:
         self._carried = 0  # root rows up to this one are complete
         self._callback = None if callback is None else CallbackRows(env, buffer, callback)
         roles = env._roles()
-        self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.carries]
+        self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.recurrent]
         self._sort_moves()
 
     def _look_for_ends(self) -> None:

@@ -140,7 +140,7 @@ class RayEnv(RemoteBatchedEnv):
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        carried = self._roles().carries
+        carried = self._roles().recurrent
         self._reads = {path: buffer.array(path) for path in self._roles().reads}
         self._reads |= {under_next(path): buffer.array(under_next(path)) for path in carried}
         self._actions = {path: buffer.array(path) for path in leaf_specs(self.full_action_spec)}

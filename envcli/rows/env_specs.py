@@ -268,7 +268,7 @@ class EnvSpecs(EnvShape):
         """The flags that say that an episode is over; as in TorchRL, flags beneath others say it of a part alone."""
         spec = self.full_done_spec
         if self._governing is None or self._governing[0] is not spec:  # every step of a loop of one's own asks
-            leaves, loose = list(leaf_specs(spec)), self._roles().ends
+            leaves, loose = list(leaf_specs(spec)), self._roles().end_flags
             flags = [path for path in leaves if path[-1] in DONE_FAMILY or path in loose] or leaves
             groups = {path[:-1] for path in flags}
             found = [path for path in flags if not any(path[:n] in groups for n in range(len(path) - 1))]
@@ -277,7 +277,7 @@ class EnvSpecs(EnvShape):
 
     def _end_flags(self) -> list[Key]:
         """Those of them that are enough to look at: ``done``, where it is beside the others and follows from them."""
-        flags, loose = self._governing_flags(), self._roles().ends
+        flags, loose = self._governing_flags(), self._roles().end_flags
         return [path for path in flags if path[-1] == "done" or path in loose or (*path[:-1], "done") not in flags]
 
     # -- what a buffer needs --------------------------------------------------------------------------------------

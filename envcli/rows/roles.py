@@ -17,33 +17,34 @@ class Roles:
     """The roles of the root entries of an env, of a stage within one, or those that a transform adds.
 
     Attributes:
-        reads: what ``_step_row`` reads besides the action: who runs the rows keeps them up to date.
+        reads: what ``_step_row`` reads besides the action. Whoever runs the rows keeps it up to date.
         writes_back: what ``_step_row`` writes at the root for the user to keep: an action as the simulator got it.
-        carries: what whoever acts may lead on by writing its ``next`` before the step: hidden states. Where nobody
-            does, ``next`` is what the root is; whoever runs the rows sees to that before the policy acts.
-        marks: what speaks of the reset itself: steps that are made within a reset leave it alone.
-        totals: rewards that are sums of an episode so far: where several steps become one, the last one stands.
-        stacks: images that are several, one after the other along their channels, the newest last -> how many.
-        sealed: observations whose original is state that is kept inside: the env goes on from where it stands only.
+        recurrent: hidden states of a policy, which writes their ``next`` before the step. Where it does not, ``next``
+            is a copy of the root; whoever runs the rows makes that copy before the policy acts.
+        reset_markers: what describes the reset itself. Steps that are made within a reset leave it alone.
+        cumulative_rewards: rewards that are sums of the episode so far: of several steps in one, the last counts.
+        stacks: images that hold several frames along their channels, the newest last -> how many.
+        hidden_states: observations that a transform made of a state and that the user cannot set: the env continues
+            from its own state only.
         masks: action -> the entry beside it, ``[*batch, n]`` bool, that says in each row which choices are allowed.
-            Random actions of such an env are drawn row by row, and every action is held against its row's mask.
-        ends: flags of the end of an episode that may be true where the ``done`` beside them is not.
-        apart: those of them that were asked to leave that ``done`` alone.
-        heeds_given: a reset looks at the TensorDict that it is given.
-        reward_transforms: the kinds of transforms that rewards went through on their way to the user, in order.
+            Random actions of such an env are drawn row by row, and every action is checked against its row's mask.
+        end_flags: flags of the end of an episode that may be true where the ``done`` beside them is not.
+        independent_ends: those of them that must not set that ``done``.
+        reset_reads_input: a reset reads the TensorDict that it is given.
+        reward_transforms: the kinds of transforms that rewards passed on their way to the user, in order.
     """
 
     reads: Set[Key] = _NONE
     writes_back: Set[Key] = _NONE
-    carries: Set[Key] = _NONE
-    marks: Set[Key] = _NONE
-    totals: Set[Key] = _NONE
+    recurrent: Set[Key] = _NONE
+    reset_markers: Set[Key] = _NONE
+    cumulative_rewards: Set[Key] = _NONE
     stacks: Mapping[Key, int] = field(default_factory=dict)
-    sealed: Set[Key] = _NONE
+    hidden_states: Set[Key] = _NONE
     masks: Mapping[Key, Key] = field(default_factory=dict)
-    ends: Set[Key] = _NONE
-    apart: Set[Key] = _NONE
-    heeds_given: bool = False
+    end_flags: Set[Key] = _NONE
+    independent_ends: Set[Key] = _NONE
+    reset_reads_input: bool = False
     reward_transforms: Sequence[str] = ()
 
     def behind(self, renamed: Mapping[Key, Key], added: Roles) -> Roles:
@@ -59,9 +60,9 @@ class Roles:
         stacks = {renamed.get(path, path): count for path, count in self.stacks.items()}
         stacks |= {path: count * stacks.get(path, 1) for path, count in added.stacks.items()}
         return Roles(
-            carries=both(self.carries, added.carries),
-            marks=both(self.marks, added.marks),
-            totals=both(self.totals, added.totals),
+            recurrent=both(self.recurrent, added.recurrent),
+            reset_markers=both(self.reset_markers, added.reset_markers),
+            cumulative_rewards=both(self.cumulative_rewards, added.cumulative_rewards),
             stacks=stacks,
         )
 

@@ -159,7 +159,7 @@ def _done_is_either(env: Env) -> None:
     manual = env.rand_step(env.reset())["next"]
     for shown in (following, manual):
         for key in (key for key in env.done_keys if as_path(key)[-1] == "done"):
-            done, apart = shown.get(key), env._roles().apart
+            done, apart = shown.get(key), env._roles().independent_ends
             group = [k for k in env.done_keys if as_path(k)[:-1] == as_path(key)[:-1] and k != key]
             most = torch.stack([shown.get(k) for k in group]).any(0) if group else done
             binding = [shown.get(k) for k in group if as_path(k) not in apart]

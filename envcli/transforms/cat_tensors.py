@@ -100,7 +100,7 @@ class CatTensors(Transform):
             self._finds = False
 
     def _inspect(self, before: EnvSpecs) -> None:
-        self._carried = set(before._roles().carries)
+        self._carried = set(before._roles().recurrent)
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With the result, and without its parts if ``del_keys``."""

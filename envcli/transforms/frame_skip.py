@@ -63,7 +63,7 @@ class FrameSkipTransform(Transform):
 
     def _bind_inner(self, inner: InnerEnv) -> None:
         self._inner_env = inner
-        rewards = leaf_specs(inner.specs.full_reward_spec).keys() - inner.specs._roles().totals
+        rewards = leaf_specs(inner.specs.full_reward_spec).keys() - inner.specs._roles().cumulative_rewards
         self._rewards = [inner.rows.array(under_next(path)) for path in rewards]
 
     def _step_row(self, t: int) -> None:

@@ -53,7 +53,7 @@ class InitTracker(Transform):
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _roles(self) -> Roles:
-        return Roles(marks=set(map(as_path, self.out_keys)))
+        return Roles(reset_markers=set(map(as_path, self.out_keys)))
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._roots = [outer.array(as_path(key)) for key in self.out_keys]

@@ -45,8 +45,8 @@ class InnerEnv:
         self._step, self._reset = step, reset
         self._reads = self._moves(reads)
         shown = leaf_specs(specs.observation_spec).keys() | leaf_specs(specs.state_spec).keys()
-        self._shown = self._moves(shown - specs._roles().marks)
-        self._carried = self._moves(specs._roles().carries)
+        self._shown = self._moves(shown - specs._roles().reset_markers)
+        self._carried = self._moves(specs._roles().recurrent)
         self._flags = [rows.array(under_next(path)) for path in leaf_specs(specs.full_done_spec)]
         self._ends = [rows.array(under_next(path)) for path in specs._governing_flags()]
         self._next = [rows.array(path) for path in rows if path[0] == "next"]

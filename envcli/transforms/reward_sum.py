@@ -44,7 +44,7 @@ class RewardSum(AlongEpisode):
         return self.reward_spec
 
     def _roles(self) -> Roles:
-        return Roles(totals=set(map(as_path, self.out_keys)) if self.reward_spec else set())
+        return Roles(cumulative_rewards=set(map(as_path, self.out_keys)) if self.reward_spec else set())
 
     def _following(self, before: Any, reward: Any) -> Any:
         return before + reward

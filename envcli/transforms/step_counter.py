@@ -100,7 +100,7 @@ class StepCounter(Transform):
     def _roles(self) -> Roles:
         loose = self.max_steps is not None and not self.update_done
         flags = {self._place(self.truncated_key)} if loose else set[Key]()
-        return Roles(ends=flags, apart=flags)
+        return Roles(end_flags=flags, independent_ends=flags)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ class TensorDictPrimer(Transform):
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _roles(self) -> Roles:
-        return Roles(carries=set(self._given))
+        return Roles(recurrent=set(self._given))
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         self._roots = {path: outer[path] for path in self._given}

@@ -70,7 +70,7 @@ class TerminateTransform(Transform):
 
     def _roles(self) -> Roles:
         flags = set[Key]() if self.write_done else set(self._terminated)
-        return Roles(ends=flags, apart=flags)
+        return Roles(end_flags=flags, independent_ends=flags)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Timer(Transform):
         return observation_spec
 
     def _roles(self) -> Roles:
-        return Roles(marks=set(map(as_path, self.out_keys)))
+        return Roles(reset_markers=set(map(as_path, self.out_keys)))
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         paths = [as_path(key) for key in self.out_keys]

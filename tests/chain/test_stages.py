@@ -123,8 +123,8 @@ def test_flags_that_nobody_outside_clears_are_named() -> None:
 
 
 def test_a_state_that_is_kept_inside_cannot_be_told_from_outside() -> None:
-    assert ("position",) in Stages(StatelessEnv(), [Shift(["position"])]).roles.sealed
-    assert Stages(StatelessEnv(), [Shift(["position"], ["above"])]).roles.sealed == set()
+    assert ("position",) in Stages(StatelessEnv(), [Shift(["position"])]).roles.hidden_states
+    assert Stages(StatelessEnv(), [Shift(["position"], ["above"])]).roles.hidden_states == set()
 
 
 @pytest.mark.parametrize(
