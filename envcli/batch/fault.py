@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from envcli import errors
 from envcli.errors import EnvcliError, EnvError
 
-__all__ = ["Fault", "located", "noted"]
+__all__ = ["Fault", "located", "traced"]
 
 Error = TypeVar("Error", bound=Exception)
 
@@ -41,9 +41,9 @@ class Fault(NamedTuple):
         ours: type[EnvcliError | AttributeError] = getattr(errors, kind) if kind else EnvError
         said = " ".join(self.message.split())
         if kind is None and looked_up and "AttributeError" in self.kinds:
-            return noted(AttributeError(f"{where}: {said}"), self.traceback)
+            return traced(AttributeError(f"{where}: {said}"), self.traceback)
         said = said if kind else f"{self.kinds[0]}: {said}".rstrip(": ")
-        return noted(ours(f"{where}: {said}"), self.traceback)
+        return traced(ours(f"{where}: {said}"), self.traceback)
 
 
 def located(env: int, who: str, seed: int | None, doing: str, row: int, vague: bool = False) -> str:
@@ -63,7 +63,7 @@ def located(env: int, who: str, seed: int | None, doing: str, row: int, vague: b
     return f"{found} in reset before step {row}" if doing == "reset" else f"{found} in {doing}"
 
 
-def noted(error: Error, trace: str) -> Error:
+def traced(error: Error, trace: str) -> Error:
     """``error``, with what its process left as a note."""
     if trace:
         error.add_note(f"In the worker:\n{trace}")

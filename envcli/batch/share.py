@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from envcli.batch.loss import Loss
+from envcli.batch.lost_envs import LostEnvs
 from envcli.batch.this_process import this_process
 from envcli.envs.env import Env
 from envcli.envs.foreign import way_in
@@ -113,7 +113,7 @@ class Share:
         ]
         self._has_parts = has_parts(first)
         self._rollouts.clear()
-        self._loss = Loss(first, buffer, restarted)
+        self._lost_envs = LostEnvs(first, buffer, restarted)
 
     def _return(self) -> None:
         """Bind the envs anew: a method of theirs may have made steps of its own, or appended a transform."""
@@ -170,7 +170,7 @@ class Share:
                 continue
             note[0] = i
             if i in self._lost:
-                self._loss.write(i, t)
+                self._lost_envs.write(i, t)
                 continue
             if paused is not None:
                 env._pause(paused if paused.any() else None)

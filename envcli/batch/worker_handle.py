@@ -36,7 +36,7 @@ from envcli.batch.channel import (
     Channel,
     in_words,
 )
-from envcli.batch.fault import Fault, located, noted
+from envcli.batch.fault import Fault, located, traced
 from envcli.batch.process import Process, start_process
 from envcli.batch.share import PHASES
 from envcli.batch.timeouts import Timeouts
@@ -171,8 +171,8 @@ class WorkerHandle:
         if self.numbers[STATE] == IDLE:
             first, last = self.envs[0], self.envs[-1]
             envs = f"env {first}" if first == last else f"envs {first} to {last}"
-            return noted(EnvError(f"{envs} (worker {self.index}) at rest: the worker {how}"), self._read_stack())
-        return noted(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
+            return traced(EnvError(f"{envs} (worker {self.index}) at rest: the worker {how}"), self._read_stack())
+        return traced(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
 
     def hung(self, offset: int) -> EnvError:
         """It does not answer."""
@@ -189,7 +189,7 @@ class WorkerHandle:
             before = stack  # it is written piece by piece
             time.sleep(0.01)
         cure = f"If it needs longer, raise {option} (0: no limit)"
-        return noted(EnvError(f"{where}: {silent}. {cure}"), stack or "(it does not say where it is)")
+        return traced(EnvError(f"{where}: {silent}. {cure}"), stack or "(it does not say where it is)")
 
     def _read_stack(self) -> str:
         """What its faulthandler has written, or what it left behind."""

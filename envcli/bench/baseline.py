@@ -8,7 +8,7 @@ from typing import Any
 from envcli.bench.sample import Sample, speeds, summary
 from envcli.errors import ConfigError, EnvcliError
 from envcli.folders.json_file import read_json
-from envcli.terminal.answer import near
+from envcli.terminal.answer import relative_path
 
 __all__ = ["Baseline"]
 
@@ -28,7 +28,8 @@ class Baseline:
         self._then = read_json(self.folder / "bench.json")
         if "contenders" not in self._then:
             raise ConfigError(
-                f"baseline: found no {near(self.folder)}/bench.json of one workload, expected a folder of envcli bench"
+                f"baseline: found no {relative_path(self.folder)}/bench.json of one workload, expected a folder of "
+                "envcli bench"
             )
 
     def require_same(self, now: dict[str, Any]) -> None:  # Any: what JSON can hold
@@ -37,7 +38,7 @@ class Baseline:
             then, found = _at(self._then, path), _at(now, path)
             if then != found:
                 keys = f": {', '.join(_different(then, found))}" if isinstance(then, dict) else f": {then}, now {found}"
-                raise ConfigError(f"baseline: {near(self.folder)} was of another {path.split('.')[-1]}{keys}")
+                raise ConfigError(f"baseline: {relative_path(self.folder)} was of another {path.split('.')[-1]}{keys}")
 
     def slowdown(self, now: dict[str, Any]) -> float:  # Any: see above
         """How many times as long a step of the subject takes now: 1.1 is a tenth longer."""
@@ -45,7 +46,7 @@ class Baseline:
 
     def notes(self, now: dict[str, Any]) -> list[str]:  # Any: see above
         """How slow it is now, and whether that may be the machine."""
-        where = near(self.folder)
+        where = relative_path(self.folder)
         found = [f"a step takes {self.slowdown(now):.3g} times as long as in {where}"]
         then, here = ([data["machine"][name] for name in _MACHINE] for data in (self._then, now))
         if then != here:
@@ -58,7 +59,7 @@ class Baseline:
         slowdown = self.slowdown(now)
         if slowdown > most:
             raise EnvcliError(
-                f"{now['subject']} takes {slowdown:.3g} times as long as in {near(self.folder)}, "
+                f"{now['subject']} takes {slowdown:.3g} times as long as in {relative_path(self.folder)}, "
                 f"which is beyond max_slowdown={most:g}"
             )
 

@@ -21,7 +21,7 @@ from envcli.reports import report, table
 from envcli.reports.columns import present
 from envcli.reports.job import UNBEGUN, Job
 from envcli.reports.sweep import Sweep
-from envcli.terminal.answer import answer, near, number
+from envcli.terminal.answer import answer, number, relative_path
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -142,7 +142,7 @@ def _keep(sweep: Sweep, as_json: bool) -> None:
         print(f"no report: {error}", file=sys.stderr)
         return
     if not as_json:
-        print(f"kept in {near(sweep.folder)}\nreport  {near(page)}")
+        print(f"kept in {relative_path(sweep.folder)}\nreport  {relative_path(page)}")
 
 
 def _say(job: Job) -> None:

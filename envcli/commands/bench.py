@@ -29,7 +29,7 @@ from typing import Any
 from envcli.errors import ConfigError, EnvcliError, EnvError, UnknownName
 from envcli.folders.json_file import write_json
 from envcli.folders.run_folder import RunFolder
-from envcli.terminal.answer import answer, near
+from envcli.terminal.answer import answer, relative_path
 from envcli.vocabulary import registry
 from envcli.vocabulary.schema import WORKLOAD, EnvConfig, at_least, key
 
@@ -282,7 +282,7 @@ def _suite(cfg: Config, folder: RunFolder) -> None:
 
 def _kept_in(folder: RunFolder, as_json: bool) -> None:
     if not as_json:
-        print(f"kept in {near(folder.path)}")
+        print(f"kept in {relative_path(folder.path)}")
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from envcli.folders.json_file import read_json
 from envcli.folders.part_folder import PartFolder
 from envcli.folders.run_folder import run_state
 from envcli.folders.saved_config import saved_config
-from envcli.terminal.answer import answer, near
+from envcli.terminal.answer import answer, relative_path
 from envcli.terminal.summary import summary
 from envcli.terminal.termination import cleared
 from envcli.typed_word import shell_word
@@ -179,5 +179,5 @@ def _lines(found: dict[str, Any], folder: str) -> Iterator[tuple[str, str]]:
     yield "steps", f"{found['steps']:,}"
     if not found["complete"]:
         yield "unfinished", f"of {found['planned']:,}, see: envcli show {folder}"
-    yield "written", f"{near(Path(found['written']))}, {found['bytes']:,} bytes in {found['seconds']:.2g} s"
+    yield "written", f"{relative_path(Path(found['written']))}, {found['bytes']:,} bytes in {found['seconds']:.2g} s"
     yield "to read", found["read"]

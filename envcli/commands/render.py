@@ -27,7 +27,7 @@ from envcli.errors import ConfigError, UnknownName
 from envcli.folders.json_file import plain, read_json
 from envcli.folders.run_folder import RunFolder
 from envcli.folders.saved_config import saved_config
-from envcli.terminal.answer import answer, near, number
+from envcli.terminal.answer import answer, number, relative_path
 from envcli.terminal.progress import Progress
 from envcli.terminal.summary import summary
 from envcli.vocabulary import registry
@@ -222,7 +222,7 @@ def _film(cfg: Config, folder: RunFolder, begin: Callable[[], None], take: _Take
                 elif progress is not None:
                     progress(count)
     except KeyboardInterrupt:
-        kept = f"kept in {near(folder.path)}" if count else "nothing kept"
+        kept = f"kept in {relative_path(folder.path)}" if count else "nothing kept"
         raise KeyboardInterrupt(f"interrupted after {number(count)} frames, {kept}") from None
     finally:
         if count:  # also after Ctrl-C: what was filmed by then
@@ -272,6 +272,6 @@ def _lines(metrics: dict[str, Any], last: Frame, scene: Scene, folder: RunFolder
     else:
         ended = f"{scene.begun} in {last.envs} envs, {scene.over} of them to the end"
         yield "episodes", f"{ended}; the first env at {last.caption}"
-    yield "film", near(Path(metrics["film"]))
-    yield "poster", near(folder.path / "poster.png")
-    yield "sheet", near(folder.path / "contact_sheet.png")
+    yield "film", relative_path(Path(metrics["film"]))
+    yield "poster", relative_path(folder.path / "poster.png")
+    yield "sheet", relative_path(folder.path / "contact_sheet.png")

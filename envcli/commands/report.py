@@ -33,7 +33,7 @@ def main(typed: Sequence[str]) -> int:
         raise ConfigError(f"report: no folder {folder}. {_latest()}".rstrip())
     from envcli.reports import report, table
     from envcli.reports.sweep import Sweep
-    from envcli.terminal.answer import answer, near
+    from envcli.terminal.answer import answer, relative_path
 
     sweep = Sweep.of(folder.absolute())
     if not sweep.jobs:
@@ -41,7 +41,7 @@ def main(typed: Sequence[str]) -> int:
     page = report.write(sweep)
     answer(sweep.data(), lambda: table.drawn(sweep), as_json)
     if not as_json:
-        print(f"report in {near(page)}")
+        print(f"report in {relative_path(page)}")
     return 0
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from envcli.errors import ConfigError
 from envcli.folders.json_file import plain
 from envcli.folders.run_folder import RunFolder
-from envcli.terminal.answer import answer, near, number
+from envcli.terminal.answer import answer, number, relative_path
 from envcli.terminal.episode_lines import episode_lines, restarts_line
 from envcli.terminal.progress import Progress
 from envcli.terminal.summary import summary
@@ -90,7 +90,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
 
     tracker = registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path)
     if folder.resumed and cfg.total_steps is None:
-        cure = word("replay", near(folder.path))
+        cure = word("replay", relative_path(folder.path))
         raise ConfigError(f"resume: {folder.path} is no rollout of total_steps. Type {cure}")
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
@@ -219,8 +219,8 @@ def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPol
 def _interrupted(steps: int, saved: Path | None, resumable: bool = False) -> KeyboardInterrupt:
     if saved is None:
         return KeyboardInterrupt(f"interrupted after {number(steps)} steps, nothing kept")
-    cure = f". To go on, type: envcli rollout {word('resume', near(saved.parent))}" if resumable else ""
-    return KeyboardInterrupt(f"interrupted after {number(steps)} steps, kept in {near(saved)}{cure}")
+    cure = f". To go on, type: envcli rollout {word('resume', relative_path(saved.parent))}" if resumable else ""
+    return KeyboardInterrupt(f"interrupted after {number(steps)} steps, kept in {relative_path(saved)}{cure}")
 
 
 def _lines(metrics: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, str]]:
@@ -235,4 +235,4 @@ def _lines(metrics: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, st
     yield "seed", str(metrics["seed"])
     if metrics.get("replayed"):
         yield "resumed", f"after {number(metrics['replayed'])} steps, which were made again and compared"
-    yield "kept in", near(folder.home)
+    yield "kept in", relative_path(folder.home)

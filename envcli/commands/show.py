@@ -21,7 +21,7 @@ from envcli.errors import MissingRun
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import run_state
 from envcli.folders.saved_config import saved_config
-from envcli.terminal.answer import answer, near, number
+from envcli.terminal.answer import answer, number, relative_path
 from envcli.terminal.episode_lines import episode_lines, restarts_line
 from envcli.terminal.summary import summary
 from envcli.typed_word import word
@@ -72,7 +72,7 @@ def _runs_below(folder: Path) -> str:
     if not below:
         return "Expected a run folder such as outputs/rollout/CartPole-v1/..."
     last = max(below, key=lambda run: (str(read_json(run / "status.json").get("started") or ""), run))
-    return f"There are {len(below)} below it, the last {near(last)}"
+    return f"There are {len(below)} below it, the last {relative_path(last)}"
 
 
 def _run(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _summary(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(restarts := found["metrics"].get("restarts"), int) and restarts > 0:
         yield "restarts", restarts_line(restarts)
     for film in found["films"]:
-        yield "film", f"{near(Path(found['folder']) / film['file'])}, {size(film['bytes'])}"
+        yield "film", f"{relative_path(Path(found['folder']) / film['file'])}, {size(film['bytes'])}"
 
 
 def _reward_transforms(metrics: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from envcli.envs.beginning import load_row, reset_mask, shown_by_reset
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key, nest, under_next
 from envcli.mdp import leaf_paths
-from envcli.memory.buffer import RolloutBuffer, count_groups
+from envcli.memory.buffer import RolloutBuffer, set_group_batch_sizes
 from envcli.rows.action_gate import ActionGate
 from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
@@ -209,7 +209,7 @@ class Front:
         else:
             values = {path: row.to(device) for path, row in rows}
         handed = TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
-        count_groups(handed, self._groups)
+        set_group_batch_sizes(handed, self._groups)
         return handed
 
 

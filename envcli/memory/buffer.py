@@ -25,9 +25,9 @@ __all__ = [
     "as_array",
     "as_numbers",
     "common",
-    "count_groups",
     "groups_of",
     "in_memory",
+    "set_group_batch_sizes",
 ]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -117,7 +117,7 @@ def groups_of(values: Mapping[Key, torch.Size], parts: Mapping[Key, torch.Size])
     return sorted(((group, part) for group, part in found.items() if part), key=lambda item: len(item[0]))
 
 
-def count_groups(tensordict: TensorDict, groups: Iterable[tuple[Key, Sequence[int]]]) -> None:
+def set_group_batch_sizes(tensordict: TensorDict, groups: Iterable[tuple[Key, Sequence[int]]]) -> None:
     """Have nested TensorDicts of ``tensordict``, from the outside in, count ``[*part]`` too, where they are there."""
     for group, part in groups:
         if (inner := tensordict.get(group, None)) is not None:
@@ -310,7 +310,7 @@ class RolloutBuffer:
         shape = torch.Size([*self.batch_size, steps])
         names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
         tensordict = TensorDict(nest(entries), batch_size=shape, names=names)
-        count_groups(tensordict, self.groups(entries))
+        set_group_batch_sizes(tensordict, self.groups(entries))
         return tensordict if device is None else tensordict.to(device)
 
     def _whole(self, path: Key) -> torch.Tensor:

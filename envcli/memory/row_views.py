@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict
 
 from envcli.keys import Key, nest
-from envcli.memory.buffer import RolloutBuffer, count_groups
+from envcli.memory.buffer import RolloutBuffer, set_group_batch_sizes
 
 __all__ = ["RowViews", "is_passing"]
 
@@ -70,7 +70,7 @@ class RowViews:
 
     def _nested(self, values: dict[Any, torch.Tensor]) -> TensorDict:
         row: TensorDict = self._empty.empty().update(nest(values))
-        count_groups(row, self._groups)
+        set_group_batch_sizes(row, self._groups)
         return row
 
     def _filled(self, values: dict[Any, torch.Tensor]) -> TensorDict:

@@ -7,7 +7,7 @@ from typing import Any
 
 import cloudpickle
 
-from envcli.batch.fault import Fault, located, noted
+from envcli.batch.fault import Fault, located, traced
 from envcli.batch.share import PHASES
 from envcli.errors import EnvcliError, EnvError
 from envcli.ray.actor import Place
@@ -83,7 +83,7 @@ class RayHandle:
 
     def loss(self, gone: Gone) -> EnvError:
         """It is gone."""
-        return noted(EnvError(f"{self._doing()}: {gone}"), gone.report)
+        return traced(EnvError(f"{self._doing()}: {gone}"), gone.report)
 
     def hung(self, patience: float) -> EnvcliError:
         """It does not answer."""

@@ -18,7 +18,7 @@ from tensordict import TensorDict
 
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
-from envcli.memory.buffer import as_array, count_groups
+from envcli.memory.buffer import as_array, set_group_batch_sizes
 from envcli.shards import twins
 from envcli.shards.entry import Entry, checked_entries, checked_groups, count, text
 from envcli.shards.private_map import private_map
@@ -249,7 +249,7 @@ class Manifest:
         leaves = {entry.key: self.rows(folder, shard, entry).movedim(0, lead) for entry in self.entries}
         names: Any = [None] * lead + ["time"]  # Any: tensordict's annotation knows no dimension without a name
         whole = TensorDict(nest(leaves), batch_size=torch.Size([*self.batch_size, shard.steps]), names=names)
-        count_groups(whole, self.groups)
+        set_group_batch_sizes(whole, self.groups)
         return whole
 
 

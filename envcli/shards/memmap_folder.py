@@ -13,7 +13,7 @@ from tensordict import MemoryMappedTensor, TensorDict
 
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
-from envcli.memory.buffer import Layout, RolloutBuffer, count_groups
+from envcli.memory.buffer import Layout, RolloutBuffer, set_group_batch_sizes
 from envcli.memory.shared_memory import remember
 from envcli.shards import twins
 from envcli.shards.entry import entries_of, file_name
@@ -122,7 +122,7 @@ class MemmapFolder:
             }
             kept = TensorDict(nest(leaves), batch_size=[steps, *buffer.batch_size])
             kept.names = ["time", *[None] * len(buffer.batch_size)]
-            count_groups(kept, buffer.groups(leaves))
+            set_group_batch_sizes(kept, buffer.groups(leaves))
             kept.memmap(str(self.folder))
         except OSError as error:
             raise StoreError(f"{self.folder}: the rollout cannot be kept ({error.strerror})") from None

@@ -20,7 +20,7 @@ from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, groups_
 from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 from envcli.shards.memmap_folder import MemmapFolder
-from envcli.terminal.answer import near
+from envcli.terminal.answer import relative_path
 from envcli.typed_word import word
 
 __all__ = ["ShardFolder", "usual_steps"]
@@ -252,7 +252,7 @@ class ShardFolder:
         steps = self._manifest.steps
         if not steps:
             return "Nothing was written before"
-        cure = f"envcli rollout {word('resume', near(self.folder.parent))}"
+        cure = f"envcli rollout {word('resume', relative_path(self.folder.parent))}"
         return f"The {steps:,} steps before are whole and can be read; with more room, type: {cure}"
 
     # -- rows that are made again ---------------------------------------------------------------------------------

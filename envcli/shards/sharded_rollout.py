@@ -14,7 +14,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
-from envcli.memory.buffer import count_groups
+from envcli.memory.buffer import set_group_batch_sizes
 from envcli.shards.manifest import Manifest
 
 __all__ = ["ShardedRollout"]
@@ -262,7 +262,7 @@ class ShardedRollout:
             values[leaf] = value.reshape(*value.shape[:lead], *time.shape, *value.shape[lead + 1 :])
             size = *value.shape[:lead], *time.shape, *value.shape[lead + 1 : len(slices) + 1]
         found = TensorDict(nest(values), batch_size=torch.Size(size))
-        count_groups(found, self._groups)
+        set_group_batch_sizes(found, self._groups)
         found.batch_size = torch.Size([*found.batch_size, *self._part])
         return found
 
@@ -271,7 +271,7 @@ class ShardedRollout:
         lead = len(self.manifest.batch_size)
         rows = {e.key: torch.zeros(0, *e.shape, dtype=e.kind).movedim(0, lead) for e in self.manifest.entries}
         nothing = TensorDict(nest(rows), batch_size=torch.Size([*self.manifest.batch_size, 0]))
-        count_groups(nothing, self.manifest.groups)
+        set_group_batch_sizes(nothing, self.manifest.groups)
         found: TensorDictBase = nothing.get(as_user_key(self._below)) if self._below else nothing
         return found
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["answer", "json_alone", "kept", "near", "number", "to_stdout"]
+__all__ = ["answer", "json_alone", "kept", "number", "relative_path", "to_stdout"]
 
 _STDOUT, _STDERR = 1, 2
 
@@ -146,6 +146,6 @@ def number(value: float | int | None) -> str:
     return f"{value:.4g}"
 
 
-def near(path: Path) -> str:
+def relative_path(path: Path) -> str:
     """A path as people read it: from here if it is below here, else the whole of it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

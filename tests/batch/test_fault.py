@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from envcli.batch.fault import Fault, located, noted
+from envcli.batch.fault import Fault, located, traced
 from envcli.errors import (
     ActionError,
     ClosedError,
@@ -69,7 +69,7 @@ def test_the_traceback_of_the_worker_goes_along() -> None:
     (note,) = caught(KeyError("x")).error("env 3").__notes__
     assert note.startswith("In the worker:\nTraceback")
     assert "raise error" in note
-    assert not hasattr(noted(ValueError("x"), ""), "__notes__")
+    assert not hasattr(traced(ValueError("x"), ""), "__notes__")
 
 
 def test_a_missing_attribute_is_one_where_it_was_looked_up() -> None:

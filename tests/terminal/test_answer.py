@@ -11,7 +11,7 @@ import pytest
 from rich.console import Group
 from rich.table import Table
 
-from envcli.terminal.answer import answer, json_alone, near, number
+from envcli.terminal.answer import answer, json_alone, number, relative_path
 
 
 def never() -> str:
@@ -93,9 +93,9 @@ def test_numbers_are_short(value: float | None, read: str) -> None:
 def test_a_path_below_here_is_told_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert near(tmp_path / "here" / "runs" / "a") == "runs/a"
-    assert near(tmp_path / "there") == str(tmp_path / "there")
-    assert near(Path("runs/a")) == "runs/a"
+    assert relative_path(tmp_path / "here" / "runs" / "a") == "runs/a"
+    assert relative_path(tmp_path / "there") == str(tmp_path / "there")
+    assert relative_path(Path("runs/a")) == "runs/a"
 
 
 def test_a_word_that_is_longer_than_its_column_is_whole(

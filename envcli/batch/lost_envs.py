@@ -11,10 +11,10 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer, as_array
 from envcli.rows.env_specs import leaf_specs
 
-__all__ = ["Loss"]
+__all__ = ["LostEnvs"]
 
 
-class Loss:
+class LostEnvs:
     """The end of the episodes of lost envs, in the rows of a share.
 
     Args:

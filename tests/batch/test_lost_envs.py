@@ -1,11 +1,11 @@
-"""Loss: the step that a lost env never made."""
+"""LostEnvs: the step that a lost env never made."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from envcli.batch.loss import Loss
+from envcli.batch.lost_envs import LostEnvs
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.keys import RESTARTED, Key
@@ -26,7 +26,7 @@ def lost(env: Env, i: int, t: int) -> tuple[RolloutBuffer, RolloutBuffer, torch.
         rows.copy_(numbers % 2 == 0 if rows.dtype == torch.bool else numbers)
         before[path].copy_(rows)
     restarted = torch.zeros(4, 3, *env.batch_size, 1, dtype=torch.bool)
-    Loss(env, buffer, {("next", RESTARTED): restarted}).write(i, t)
+    LostEnvs(env, buffer, {("next", RESTARTED): restarted}).write(i, t)
     return buffer, before, restarted
 
 
