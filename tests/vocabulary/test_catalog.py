@@ -64,7 +64,7 @@ def _leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 def test_what_is_said_of_a_key_is_the_comment_beside_it() -> None:
     keys = {key.path: key for key in catalog.node_keys(GROUPS["transforms"])}
     found = keys["transforms.step_counter.max_steps"]
-    assert (found.default, found.help) == ("null", "an episode is truncated after as many steps; null: never")
+    assert (found.default, found.help) == ("null", "truncate an episode after this many steps; null: never")
 
 
 def test_a_users_own_choices_stand_beside_ours_and_win(own: Path) -> None:
