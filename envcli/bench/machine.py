@@ -49,7 +49,7 @@ def notes(machine: dict[str, Any]) -> list[str]:  # Any: see above
     load, cores = machine["load"], machine["cores"]
     if load is None or load <= 0.5 * cores:
         return []
-    return [f"the machine was busy before the start: load {load:.1f} on {cores} cores"]
+    return [f"the machine was already busy before the start: load {load:.1f} on {cores} cores"]
 
 
 def _cpu_model() -> str:

@@ -52,8 +52,8 @@ def notes(result: Data) -> list[str]:
         ratio = data["subject_is"][clock]
         if name != result["subject"] and not Summary(ratio["median"], ratio["low"], ratio["high"]).clear:
             found.append(
-                f"{result['subject']} against {name}: the difference is smaller than the spread. The machine is too "
-                "noisy for it, or they are equally fast: more repetitions=, or a quieter moment"
+                f"{result['subject']} against {name}: the difference is smaller than the spread. They may be equally "
+                "fast, or the machine too noisy: raise repetitions=, or try again when it is quieter"
             )
     return [*found, *machine.notes(result["machine"])]
 
@@ -136,16 +136,16 @@ def below(result: Data) -> list[str]:
     settings, threads = result["settings"], result["settings"]["threads"]
     changed = ", ".join(f"{name}={in_one_line(value)}" for name, value in (result.get("variant") or {}).items())
     variant = [f"variant: {result['subject']} with {changed}"] if changed else []
-    clock = "CPU time of all processes together" if result["clock"] == "cpu" else "wall time"
+    clock = "CPU time, summed over all processes" if result["clock"] == "cpu" else "wall time"
     one = settings["repetitions"] == 1
-    spread = "" if one else "medians, ± half the distance between the quartiles; "
+    spread = "" if one else "medians ± half the interquartile range; "
     return [
         *variant,
         f"{settings['repetitions']} repetition{'' if one else 's'} in turn, "
-        f"each of {result['steps']:,} steps of each env, again and again for {settings['seconds']:g} s",
+        f"each of {result['steps']:,} steps per env, repeated for {settings['seconds']:g} s",
         f"{spread}speeds and ratios by {clock}",
-        f"{threads} thread{'s' if threads > 1 else ''} for each operation; "
-        "memory: peak of the process + of each it started",
+        f"{threads} thread{'s' if threads > 1 else ''} per operation; "
+        "memory: peak of the process + peak of each one it started",
         machine.line(result["machine"]),
         *(f"note: {note}" for note in result["notes"]),
     ]

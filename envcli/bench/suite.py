@@ -123,7 +123,7 @@ def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Ro
         if peer in entry.memory:
             theirs, ours = (result["contenders"][one]["memory"]["anonymous"] for one in (peer, subject))
             share = None if theirs is None or ours is None else theirs / ours
-            reason = "" if share is not None else "nobody here says how much memory a process has of its own"
+            reason = "" if share is not None else "this platform does not report how much memory a process has of its own"
             yield Row(entry.name, subject, shown, entry.memory[peer], share, clock="memory", reason=reason)
 
 
@@ -139,7 +139,7 @@ def table(rows: Sequence[Row], below: Sequence[str] = ()) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title="How many times as fast", title_justify="left")
+    drawn = Table(title="Speed ratios", title_justify="left")
     for column in ("workload", "contender", "against", "by"):
         drawn.add_column(column)
     for column in ("us/step", "theirs", "ratio", "±", "at least"):

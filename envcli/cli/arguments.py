@@ -26,19 +26,19 @@ class Flag:
 
 
 FLAGS = (
-    Flag(("-m", "--multirun"), "one job for each combination of a,b or range(0,3)"),
-    Flag(("-c", "--cfg"), "print the configuration instead of running", "PART", ("job", "hydra", "all")),
-    Flag(("--resolve",), "with --cfg: interpolations replaced by their values"),
-    Flag(("-p", "--package"), "with --cfg: only a part, such as backend", "KEY"),
+    Flag(("-m", "--multirun"), "a sweep: one job for each combination of values such as a,b or range(0,3)"),
+    Flag(("-c", "--cfg"), "print the configuration instead of running it", "PART", ("job", "hydra", "all")),
+    Flag(("--resolve",), "with --cfg: replace interpolations with their values"),
+    Flag(("-p", "--package"), "with --cfg: print only a part, such as backend", "KEY"),
     Flag(
         ("-i", "--info"),
-        "say how the configuration was put together",
+        "show how the configuration is composed",
         "[PART]",
         ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
     ),
-    Flag(("-cd", "--config-dir"), "a folder with choices of your own", "FOLDER"),
-    Flag(("--hydra-help",), "what Hydra itself can do"),
-    Flag(("-h", "--help"), "this text"),
+    Flag(("-cd", "--config-dir"), "a folder with your own choices", "FOLDER"),
+    Flag(("--hydra-help",), "show Hydra's own help"),
+    Flag(("-h", "--help"), "show this help"),
 )
 
 _BY_NAME = {name: flag for flag in FLAGS for name in flag.names}

@@ -26,13 +26,13 @@ def main_help() -> str:
     lines = [f"envcli {envcli.__version__}: reinforcement-learning environments from one line of YAML", ""]
     lines += ["  envcli COMMAND [group=choice ...] [key=value ...] [flags]", "", "Commands"]
     lines += _rows((name, commands.summary(name)) for name in commands.names())
-    lines += ["", "Each has its own help: envcli rollout --help", "", "The first minute"]
+    lines += ["", "Each command has its own help: envcli rollout --help", "", "The first minute"]
     lines += _rows(
         [
-            ("envcli rollout", "CartPole, random actions; kept in outputs/"),
-            ("envcli list pend", "what there is"),
-            ("envcli spec env=pendulum", "what goes in and what comes out"),
-            ("envcli rollout -m env=pendulum,cartpole seed=1,2", "four runs and a table"),
+            ("envcli rollout", "CartPole with random actions, saved in outputs/"),
+            ("envcli list pend", "find envs by name"),
+            ("envcli spec env=pendulum", "show what goes in and what comes out"),
+            ("envcli rollout -m env=pendulum,cartpole seed=1,2", "a sweep: four runs, a table and a report"),
         ]
     )
     return "\n".join(lines)
@@ -61,7 +61,11 @@ def command_help(command: str, words: Sequence[str] = ()) -> str:
             lines += _prose(f"Keys of {group.name}: {', '.join(chosen.choices[group.name])}")
             lines += [*_rows((f"{key.path}={key.default}", key.help) for key in keys), ""]
     if groups:
-        lines += ["Keys of other choices", f"  envcli {command} env=pong transforms=atari --help", ""]
+        lines += [
+            "To see the keys of other choices, add --help to them",
+            f"  envcli {command} env=pong transforms=atari --help",
+            "",
+        ]
     lines += ["Flags"]
     lines += _rows((f"{', '.join(f.names)} {f.value}".rstrip(), _flag_help(f.help, f.choices)) for f in FLAGS)
     return "\n".join(lines)
@@ -82,7 +86,7 @@ def _flag_help(text: str, choices: tuple[str, ...]) -> str:
 
 def _choices(group: catalog.Group, folders: Sequence[Path]) -> list[str]:
     if group.name != group.source:
-        return [f"  as {group.source}"]
+        return [f"  same choices as {group.source}"]
     found = catalog.choices(group.source, folders)
     if len(found) > _MANY:
         return textwrap.wrap(", ".join(found), _width(), initial_indent="  ", subsequent_indent="  ")

@@ -127,11 +127,11 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
     before = before if isinstance(before, dict) else {}
     changed = [shown(f"{name} {was} -> {now.get(name)}") for name, was in before.items() if was != now.get(name)]
     if changed:
-        log.warning("%s: other versions than then (%s), so the data may differ", word, ", ".join(changed))
+        log.warning("%s: versions have changed since that run (%s), so the data may differ", word, ", ".join(changed))
     restarts = read_json(folder / "metrics.json").get("restarts")
     if isinstance(restarts, int) and restarts > 0:
         log.warning(
-            "%s: in that run workers died and were restarted, which does not repeat: the data will differ", word
+            "%s: workers died and were restarted in that run, which cannot be repeated: the data will differ", word
         )
     return replayed
 

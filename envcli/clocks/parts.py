@@ -19,11 +19,11 @@ SIMULATOR = {"steps": STEPS, "pixels": PIXELS, "resets": RESETS}
 """What a backend calls it -> the part."""
 
 MEANING = {
-    BACKEND: "reads the action, checks and writes what the simulator says",
-    POLICY_ROWS: "a view of the row for the policy, its action checked and stored",
-    LOOP: "goes from step to step, and from env to env",
-    ROOT: "what a step led to is what the next one begins with",
-    MEMORY: "allocated, bound, handed out as a TensorDict",
+    BACKEND: "reads the action, then checks and writes what the simulator returns",
+    POLICY_ROWS: "shows the policy its row, then checks and stores its action",
+    LOOP: "iterates over steps and envs",
+    ROOT: "copies each step's result to where the next step begins",
+    MEMORY: "allocates, binds and returns the TensorDict",
 }
 """Part -> what it does, where the name does not say it."""
 

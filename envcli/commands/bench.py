@@ -1,8 +1,8 @@
-"""Measure how fast an env is, beside others that do the same work.
+"""Measure how fast an env runs, next to others doing the same work.
 
-Contenders take turns, each in a process of its own; shown are medians, spread, and the ratio pair by pair. All take the
-same actions where that can be. What was measured, raw samples too, is kept in bench.json. A multirun draws speed
-against what is swept, and a sweeper gets the speed.
+Contenders take turns, each in its own process, with the same actions where possible. The table shows medians, spread
+and pairwise ratios; bench.json keeps all results, raw samples included. A multirun plots speed against the swept key,
+and returns the speed to the sweeper.
 
   envcli bench env=cartpole
   envcli bench env=cartpole 'peers=[native,gymnasium_sync,sb3,torchrl]'
@@ -47,31 +47,31 @@ class Config(EnvConfig):
     """What ``envcli bench`` reads."""
 
     suite: dict[str, Any] = field(default_factory=dict)  # Any: see `envcli.bench.suite`
-    subject: str = key("envcli", "the contender that the others are compared with: envcli, envcli_step or any of them")
+    subject: str = key("envcli", "the contender to compare with the others: envcli, envcli_step or any of the peers")
     peers: list[str] | None = key(  # noqa: RUF009 - it is a field
         None,
-        "contenders to compare with; null: only native. Also: native_processes, by_hand, envcli_step, envcli_memmap, "
+        "contenders to compare with; null: native only. Also: native_processes, by_hand, envcli_step, envcli_memmap, "
         "gymnasium_sync, gymnasium_async, gymnasium_vector, sb3, torchrl, torchrl_collector, ale_vector, envpool",
     )
     # Any: a dict; but to one that a schema has OmegaConf lets nobody add
     variant: Any = key(  # noqa: RUF009 - it is a field
-        None, "keys that make other work of it, for the subject to do in turn: 'variant={max_steps: 10}'"
+        None, "keys that change the workload, to time the subject on both in turn: 'variant={max_steps: 10}'"
     )
     of_variant: dict[str, Any] = field(default_factory=dict)  # the keys of that work
-    repetitions: int = key(9, "rounds that count")
-    warm_up: int = key(1, "rounds before them that do not")
-    seconds: float = key(0.3, "minimum duration of one repetition, in seconds")
-    clock: str = key("wall", "what speeds and ratios are made of: wall, or cpu (all processes together)")
-    threads: int = key(1, "that one operation of torch or numpy may use")
-    timeout: float = key(600.0, "seconds that a contender may take to be ready, or for a repetition")
-    baseline: str | None = key(None, "a run folder of an earlier envcli bench, or its bench.json")
-    max_slowdown: float = key(1.1, "with baseline: fail if a step takes more than so many times as long")
+    repetitions: int = key(9, "timed rounds, in which each contender runs once")
+    warm_up: int = key(1, "untimed rounds before those")
+    seconds: float = key(0.3, "minimum duration of one repetition in seconds")
+    clock: str = key("wall", "time that speeds and ratios are computed from: wall, or cpu (summed over all processes)")
+    threads: int = key(1, "threads that one torch or numpy operation may use")
+    timeout: float = key(600.0, "seconds allowed for a contender to get ready, and for each repetition")
+    baseline: str | None = key(None, "an earlier run of envcli bench to compare with: its folder, or its bench.json")
+    max_slowdown: float = key(1.1, "with baseline: fail if a step takes more than this many times as long")
     strict: bool = key(
-        False, "with suite: fail if a promise is missed, or its workload fails; not if a library is missing"
+        False, "with suite: fail if a ratio is missed or a workload fails, but not if a library is missing"
     )
-    tune: bool = key(False, "find how many envs and processes make the most steps a second")
+    tune: bool = key(False, "search for the numbers of envs and processes with the most steps per second")
     budget: float | None = key(
-        None, "with tune: seconds for all of it, exceeded by one measurement of what was typed at most; null: 60"
+        None, "with tune: seconds for the search; one measurement of the typed setting may overrun it; null: 60"
     )
     profile: bool = key(False, "show where the time of a step goes, layer by layer, and what to change first")
 

@@ -1,6 +1,6 @@
-"""Test an env against its contract, in plain words.
+"""Check that an env keeps its contract.
 
-A line for each promise that an env makes; exit code 1 if one is broken.
+Prints a line for each promise of the contract. The exit code is 1 if any of them is broken.
 
   envcli check env=pendulum transforms=[double_to_float]
 """
@@ -66,11 +66,11 @@ def _table(findings: list[Finding], name: str) -> Table:
     from rich.text import Text
 
     kept = sum(finding.passed for finding in findings)
-    table = Table("", "check", "what was found", title=name, caption=f"{kept} of {len(findings)} promises kept")
+    table = Table("", "promise", "finding", title=name, caption=f"{kept} of {len(findings)} promises kept")
     told: dict[str, str] = {}
     for finding in findings:
         mark = Text("ok", "green") if finding.passed else Text("failed", "bold red")
         first = told.setdefault(finding.message, finding.name)
-        message = finding.message if first == finding.name else f"the same as: {first}"
+        message = finding.message if first == finding.name else f"same as: {first}"
         table.add_row(mark, Text(finding.name), Text(message))
     return table

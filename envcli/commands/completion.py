@@ -1,10 +1,10 @@
-"""Print a script that completes words in your shell.
+"""Print a script that sets up tab completion in your shell.
 
-It completes commands, groups, choices and keys, without importing anything heavy. Where it goes:
+It completes commands, groups, choices and keys, and is fast, as it imports nothing heavy. Add this line:
 
-  bash   eval "$(envcli completion bash)"   in ~/.bashrc
-  zsh    eval "$(envcli completion zsh)"    in ~/.zshrc, after compinit
-  fish   envcli completion fish | source    in ~/.config/fish/config.fish
+  bash   eval "$(envcli completion bash)"   to ~/.bashrc
+  zsh    eval "$(envcli completion zsh)"    to ~/.zshrc, after compinit
+  fish   envcli completion fish | source    to ~/.config/fish/config.fish
 """
 
 from __future__ import annotations

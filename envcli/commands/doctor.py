@@ -1,7 +1,7 @@
-"""Say what is installed, what can draw, what to type.
+"""Show what is installed, what can render, and how to fix the rest.
 
-A line for each part of envcli, for whatever other packages add to it, and for each GL that MuJoCo can draw with;
-what is missing comes with its cure.
+Lists each part of envcli, everything that other packages add to it, and each OpenGL backend that MuJoCo can render
+with. Whatever is missing comes with the command that installs it.
 
   envcli doctor
   envcli doctor json=true
@@ -61,18 +61,22 @@ def _drawing(
     from rich.table import Table
     from rich.text import Text
 
-    libraries = Table("", "part", "what was found", "what to type", title="Libraries", title_justify="left")
+    libraries = Table("", "part", "found", "to install, type", title="Libraries", title_justify="left")
     for part in found:
         there = ", ".join(f"{name} {version}" for name, version in part.found.items())
         said = "; ".join([*part.lacking, there] if there else part.lacking)
-        libraries.add_row(_mark(not part.lacking), Text(part.name or "always"), Text(said), Text(part.cure))
-    drawing = Table("", "MUJOCO_GL", "what was found", "what to type", title="Frames of MuJoCo", title_justify="left")
+        libraries.add_row(_mark(not part.lacking), Text(part.name or "core"), Text(said), Text(part.cure))
+    drawing = Table("", "MUJOCO_GL", "found", "to install, type", title="MuJoCo rendering", title_justify="left")
     usable = any(way.works for way in ways)
     for way in ways:
         cure = "" if usable else _cure(way)  # one way is enough
-        drawing.add_row(_mark(way.works), Text(way.name), Text(way.reason or "it draws"), Text(cure))
+        drawing.add_row(_mark(way.works), Text(way.name), Text(way.reason or "renders"), Text(cure))
     chosen = data["MUJOCO_GL"]
-    told = f"MUJOCO_GL={chosen} is set, and wins" if chosen is not None else "the first that works is taken"
+    told = (
+        f"MUJOCO_GL={chosen} is set, and takes precedence"
+        if chosen is not None
+        else "MUJOCO_GL is not set: the first that works is used"
+    )
     head = Text(f"envcli {data['envcli']}, Python {data['python']}, {data['platform']}")
     return Group(head, libraries, *_packages(added), drawing, Text(told))
 
@@ -82,7 +86,7 @@ def _packages(added: list[tuple[Extension, str]]) -> Iterator[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "package", "what it adds", "what is wrong", title="Packages", title_justify="left")
+    table = Table("", "package", "adds", "problem", title="Packages", title_justify="left")
     for it, problem in added:
         table.add_row(_mark(not problem, "broken"), *map(Text, (it.package, f"{it.group} {it.name}", problem)))
     if added:

@@ -1,7 +1,7 @@
-"""Write a saved rollout for other tools.
+"""Export a saved rollout for other tools.
 
-npz, hdf5 and parquet are one file in the run folder, minari is a data set in a folder of such. Memory stays the same,
-however long the rollout. The extra 'data' brings what the formats but npz need.
+npz, hdf5 and parquet write one file into the run folder; minari writes a dataset into a folder of datasets. Memory use
+does not grow with the rollout. All formats but npz need the extra 'data': pip install 'envcli[data]'
 
   envcli export outputs/rollout/CartPole-v1/2025-01-31_...
   envcli export outputs/rollout/CartPole-v1/2025-01-31_... format=parquet
@@ -47,15 +47,15 @@ _CUT_SHORT = ("running", "interrupted", "killed", "failed")  # of a run's states
 class Config(Answer):
     """What ``envcli export`` reads."""
 
-    folder: str = key(MISSING, "the run folder; the key may be left out")
-    format: str = key("npz", "npz, hdf5, parquet or minari")
+    folder: str = key(MISSING, "the run folder; 'folder=' may be left out")
+    format: str = key("npz", "file format: npz, hdf5, parquet or minari")
     to: str | None = key(
         None,
-        "the file to write, or a folder for it; of minari, that of all sets; null: in the run folder",
+        "the file to write, or its folder; for minari the folder of all datasets; null: the run folder",
         typed=True,
     )
-    overwrite: bool = key(False, "replace an export that is there", typed=True)
-    verify: bool = key(False, "hold the rollout against its checksums first")
+    overwrite: bool = key(False, "replace an earlier export", typed=True)
+    verify: bool = key(False, "verify the rollout's checksums first")
     allow_imports: bool = key(
         False, "for minari: build the run's env even if its configuration imports code", typed=True
     )

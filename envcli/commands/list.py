@@ -1,6 +1,7 @@
 """List every env of every installed backend.
 
-With the preset that runs it, where there is one; any other runs by its name.
+Each env comes with its preset, if it has one. Run an env with env=PRESET, or with its backend and name:
+backend=gymnasium backend.name=NAME
 
   envcli list pend
   envcli list json=true
@@ -30,7 +31,7 @@ POSITIONAL = "query"
 class Config(Answer):
     """What ``envcli list`` reads."""
 
-    query: str = key("", "only envs whose name or preset contains this, whatever the case; the key may be left out")
+    query: str = key("", "list only names and presets that contain this, in any case; 'query=' may be left out")
 
 
 def run(cfg: Config) -> None:

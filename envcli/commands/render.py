@@ -1,8 +1,7 @@
-"""Film an env, or a rollout that was saved with its pixels.
+"""Film an env, or a saved rollout that contains pixels.
 
-Writes the film, a poster and a contact sheet into a folder of its own. The first frame of an episode is what its reset
-shows; each step adds the frame it led to, at the pace of the env's own clock. Of several envs side by side, that holds
-for each.
+Writes a film, a poster and a contact sheet into a new run folder. An episode begins with the frame after its reset, and
+each step adds one frame, in real time by the env's clock. A batch is filmed as a grid, each env in its own time.
 
   envcli render env=cheetah_run max_steps=300
   envcli render env=pong format=gif max_steps=200
@@ -59,14 +58,16 @@ class Config(EnvConfig):
     """What ``envcli render`` reads."""
 
     format: str | None = key(
-        None, "mp4, png, or, in memory to the end, gif, webp; null: mp4 if its library is there, else gif"
+        None, "mp4, png, gif or webp (the last two stay in memory to the end); null: mp4 if installed, else gif"
     )
-    fps: float | None = key(None, "frames a second; null: the env's own clock, or 30")
-    episodes: int | None = key(None, "stop after so many ended, of all envs together; null: after max_steps")
-    compare: bool = key(False, "beside each frame, what the transforms make of it")
-    preview: bool = key(False, "also play it in the terminal")
+    fps: float | None = key(None, "frames per second; null: real time by the env's clock, or 30 if it has none")
+    episodes: int | None = key(None, "stop after this many episodes, over all envs; null: after max_steps")
+    compare: bool = key(False, "show each frame next to what the transforms make of it")
+    preview: bool = key(False, "also play the film in the terminal")
     tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
-    rollout: str | None = key(None, "a run folder to film instead, all or the max_steps that are typed; with pixels")
+    rollout: str | None = key(
+        None, "film a saved rollout instead: a run folder with pixels; all of it, unless max_steps is typed"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -208,7 +209,7 @@ def _film(cfg: Config, folder: RunFolder, begin: Callable[[], None], take: _Take
     sheet, count, last = ContactSheet(), 0, None
     preview = Preview(sys.stderr, fps) if cfg.preview and sys.stderr.isatty() else None
     if cfg.preview and preview is None:
-        print("preview: stderr is no terminal, so nothing is played", file=sys.stderr)
+        print("preview: stderr is not a terminal, so nothing is played", file=sys.stderr)
     try:
         with Progress(take.steps, folder.command) if preview is None else contextlib.nullcontext(None) as progress:
             for last in _frames(take, cfg.episodes):
@@ -259,18 +260,18 @@ def _frames(take: _Take, episodes: int | None) -> Iterator[Frame]:
 def _best_format() -> str:
     if util.find_spec("imageio_ffmpeg") is not None:
         return "mp4"
-    print("For MP4, type: pip install 'envcli[video]'", file=sys.stderr)
+    print("For MP4, install the extra: pip install 'envcli[video]'", file=sys.stderr)
     return "gif"
 
 
 def _lines(metrics: dict[str, Any], last: Frame, scene: Scene, folder: RunFolder) -> Iterator[tuple[str, str]]:
-    clock = f"{number(metrics['seconds'])} s at {number(metrics['fps'])} a second"
-    left_out = f"; {number(metrics['left_out'])} left out, as GIF shows 50 at most" if metrics["left_out"] else ""
+    clock = f"{number(metrics['seconds'])} s at {number(metrics['fps'])} frames per second"
+    left_out = f"; {number(metrics['left_out'])} left out, as GIF shows at most 50 per second" if metrics["left_out"] else ""
     yield "frames", f"{number(metrics['frames'])}, {clock}{left_out}"
     if last.envs == 1:
         yield "episodes", f"{last.episode + 1}, the last at {last.caption}"
     else:
-        ended = f"{scene.begun} in {last.envs} envs, {scene.over} of them to the end"
+        ended = f"{scene.begun} in {last.envs} envs, {scene.over} of them complete"
         yield "episodes", f"{ended}; the first env at {last.caption}"
     yield "film", relative_path(Path(metrics["film"]))
     yield "poster", relative_path(folder.path / "poster.png")

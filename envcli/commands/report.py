@@ -1,7 +1,7 @@
-"""Make the report of a sweep again, or of any runs.
+"""Write a report on a sweep, or on any runs.
 
-The runs in and below a folder as a table here, and in the folder as report.html (one file, to be read offline and sent
-around), sweep.csv and sweep.json. A multirun makes its own at its end, also when jobs failed. Nothing of the runs is
+Prints a table of all runs in and below a folder, and writes report.html (a single file that works offline), sweep.csv
+and sweep.json into it. A multirun writes its own report when it ends, even if jobs failed. The runs themselves are not
 changed.
 
   envcli report outputs/rollout/multirun/2025-01-31_12-00-00-000000

@@ -1,7 +1,7 @@
-"""Run an env, and keep everything that happened.
+"""Run an env and save every step.
 
-The rollout is written as memory-mapped tensors while it is made: read it with envcli.load_rollout(folder). Ctrl-C keeps
-what there is by then.
+The rollout is written as memory-mapped tensors while it runs; read it with envcli.load_rollout(folder). Ctrl-C stops it
+and keeps all steps so far.
 
   envcli rollout env=pendulum max_steps=1000 seed=3 frame_skip=2
   envcli rollout backend.name=MountainCar-v0 transforms=[step_counter]
@@ -59,14 +59,16 @@ class Config(EnvConfig):
 
     recorder: dict[str, Any] = field(default_factory=dict)  # Any: what its class takes
     tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
-    total_steps: int | None = key(None, "steps of all envs together, in shards on disk; takes the place of max_steps")
-    shard_steps: int | None = key(None, "with total_steps: steps of each env in a shard; null: about 128 MiB")
+    total_steps: int | None = key(None, "steps of all envs together, saved in shards and resumable; replaces max_steps")
+    shard_steps: int | None = key(
+        None, "with total_steps: steps of each env per shard; null: as many as fit in about 128 MiB"
+    )
     overwrite: bool = key(
         False, "replace an earlier run in the same folder (hydra.run.dir=...) once this one is done", typed=True
     )
-    replay: str | None = key(None, "a run folder: do exactly the same again; takes no other key", typed=True)
+    replay: str | None = key(None, "repeat the run in this folder exactly; takes no other key", typed=True)
     resume: str | None = key(
-        None, "a run folder: go on with a total_steps that was stopped; takes no other key", typed=True
+        None, "continue the stopped total_steps run in this folder; takes no other key", typed=True
     )
 
     def __post_init__(self) -> None:
@@ -197,9 +199,11 @@ def _note_no_numbers(metrics: dict[str, Any], cfg: Config) -> None:
     if metrics["reward_sum"] is None or isfinite(metrics["reward_sum"]):
         return
     checked = [node["backend"] for node in cfg.envs.values()] if cfg.env_list else [cfg.backend]
-    cure = "To stop where it begins, add backend.checks=full" if any("checks" in node for node in checked) else ""
+    cure = (
+        "To stop at the first such step, add backend.checks=full" if any("checks" in node for node in checked) else ""
+    )
     log.warning(
-        "reward: is NaN or infinite in some steps, and so are returns. %s", cure or "Mend the env or its transforms"
+        "reward: NaN or infinite in some steps, and so are the returns. %s", cure or "Fix the env or its transforms"
     )
 
 
@@ -234,5 +238,5 @@ def _lines(metrics: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, st
     yield "speed", f"{number(round(metrics['steps_per_second']))} steps/s"
     yield "seed", str(metrics["seed"])
     if metrics.get("replayed"):
-        yield "resumed", f"after {number(metrics['replayed'])} steps, which were made again and compared"
+        yield "resumed", f"after {number(metrics['replayed'])} steps, which were run again and compared"
     yield "kept in", relative_path(folder.home)

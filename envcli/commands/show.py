@@ -1,7 +1,7 @@
-"""Show what is in a run folder.
+"""Show what a run folder contains.
 
-What ran and how it ended, where its configuration differs from the defaults, its episodes, every entry of its data with
-shape, dtype and size, and its films. verify=true reads all of the data and holds it against its checksums.
+Shows what ran and how it ended, which keys differ from the defaults, the episodes, every entry of the data with its
+shape, dtype and size, and the films. verify=true also reads all of the data and verifies its checksums.
 
   envcli show outputs/rollout/CartPole-v1/2025-01-31_...
   envcli show outputs/rollout/CartPole-v1/2025-01-31_... verify=true
@@ -44,8 +44,8 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 class Config(Answer):
     """What ``envcli show`` reads."""
 
-    folder: str = key(MISSING, "the run folder; the key may be left out")
-    verify: bool = key(False, "read all of the data, and hold it against its checksums")
+    folder: str = key(MISSING, "the run folder; 'folder=' may be left out")
+    verify: bool = key(False, "read all of the data and verify its checksums")
 
 
 def run(cfg: Config) -> None:
@@ -144,12 +144,12 @@ def _drawing(found: dict[str, Any]) -> RenderableType:
 
     parts: list[RenderableType] = [summary(_summary(found))]
     if found["changes"]:
-        differing = Table("key", "default", "here", title="Other than the defaults", title_justify="left")
+        differing = Table("key", "default", "this run", title="Changed from the defaults", title_justify="left")
         for path, pair in found["changes"].items():
             differing.add_row(path, *("-" if value is None else str(value) for value in pair.values()))
         parts += ["", differing]
     if found["data"] is not None:
-        entries = Table("entry", "dtype", "shape of a step", title="Data", title_justify="left")
+        entries = Table("entry", "dtype", "shape per step", title="Data", title_justify="left")
         entries.add_column("size", justify="right")
         for entry in found["data"]["entries"]:
             shape = "x".join(map(str, entry["shape"])) or "-"

@@ -1,7 +1,7 @@
-"""Show what goes into an env, and what comes out.
+"""Show an env's specs: what goes in, and what comes out.
 
-The specs as a tree; where transforms change them, before and after. Of a batch, the shapes begin with the number of
-envs. In JSON, null is a bound that is not there.
+Prints the specs as a tree, both before and after any transforms. In a batch, shapes begin with the number of envs. In
+JSON, null means no bound.
 
   envcli spec env=pendulum
   envcli spec env=pendulum parallel=serial parallel.num_envs=3

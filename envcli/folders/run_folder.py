@@ -223,7 +223,7 @@ class RunFolder:
         try:
             torch.save(state, content)
         except (AttributeError, TypeError, ValueError, pickle.PicklingError) as error:  # somebody's own transform
-            log.warning("env_state.pt: not written, what state_dict() gives cannot be pickled (%s)", error)
+            log.warning("env_state.pt: not written, as the env's state_dict() cannot be pickled (%s)", error)
             return
         write_bytes(self.path / "env_state.pt", content.getvalue())
 

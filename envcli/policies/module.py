@@ -151,7 +151,7 @@ def _loaded(path: Path, activation: type[nn.Module], allow_imports: bool) -> Any
                     "allow_imports=true. Or save torch.jit.script(module)"
                 )
             case "export":
-                log.info("allow_imports: %s may run code when it is read", path)
+                log.info("allow_imports: reading %s may run code", path)
                 return torch.export.load(path).module()
             case _:
                 state = torch.load(path, map_location="cpu", weights_only=True)

@@ -31,7 +31,7 @@ def advice(found: Breakdown, work: Workload) -> str:
         if share >= _WORTH and (cure := _cure(part, work)):
             return f"change first: {part}, {percent(share)} of a step. {cure}"
     simulator = sum(share for part, share in shares if part in SIMULATOR.values())
-    more = ". Other numbers of envs and workers are measured by tune=true" if _can_be_tuned(work) else ""
+    more = ". To try other numbers of envs and workers, add tune=true" if _can_be_tuned(work) else ""
     if simulator >= 0.5:
         return f"nothing to change in a step: the simulator itself is the time, {percent(simulator)} of it{more}"
     part, share = shares[0]
@@ -97,7 +97,7 @@ def _more_of_an_engine(work: Workload) -> str:
     if kind == "gymnasium_vector" and here > 1:
         envs = f"parallel.num_envs: {max(work.envs, 2 * here)}"
         variant = f"backend: gymnasium, parallel: processes, {envs}"
-        return _measure(f"It uses one core, and could be processes on {here}", variant, work)
+        return _measure(f"It uses one core, and could run as processes on {here}", variant, work)
     if "num_threads" in work.backend and work.workers < min(here, work.envs):
         why = f"The simulator itself is the time, and could run on all {here} cores"
         return _measure(why, f"backend.num_threads: {here}", work)
@@ -111,7 +111,7 @@ def _pixels(work: Workload) -> str:
     if backend.get("type") != "dm_control":
         return ""
     if backend.get("render_quality") != "fast":
-        return "Draw without shadows and smoothed edges: backend.render_quality=fast"
+        return "Render without shadows and antialiasing: backend.render_quality=fast"
     return _small_camera(work)
 
 
@@ -122,7 +122,7 @@ def _gray_console(work: Workload) -> str:
     gray = _place_of("gray_scale", work)
     if not gray:
         return ""
-    return f"Let ALE draw gray frames, by a palette of its own: backend.obs_type=grayscale '~{gray}'"
+    return f"Let ALE draw grayscale frames, with its own palette: backend.obs_type=grayscale '~{gray}'"
 
 
 def _small_camera(work: Workload) -> str:
@@ -132,7 +132,7 @@ def _small_camera(work: Workload) -> str:
         return ""
     place, _, name = resize.partition(".")
     node = work.cfg[place][name]
-    return f"Draw frames of that size at once: 'backend.pixel_size=[{node['h']},{node['w']}]' '~{resize}'"
+    return f"Render frames at that size directly: 'backend.pixel_size=[{node['h']},{node['w']}]' '~{resize}'"
 
 
 def _place_of(kind: str, work: Workload) -> str:

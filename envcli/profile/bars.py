@@ -70,10 +70,10 @@ def _of_waiting(drawn: Table, us: float, found: Breakdown) -> None:
 def below(found: Breakdown) -> list[str]:
     """How sure one can be of it."""
     missed = abs(found.unaccounted) / found.us
-    doubt = "note: so much is not accounted for that the machine was too noisy, or a step too short: more repetitions="
+    doubt = "note: much is not accounted for, as the machine was too noisy or a step too short: raise repetitions="
     varies = "" if found.spread is None else f", which varies by ±{percent(found.spread)}"
     return [
-        f"clocks: {found.calls:.3g} calls of timed functions a step, {three_digits(found.clocks_us)} us, taken off; "
+        f"clocks: {found.calls:.3g} calls of timed functions per step, whose {three_digits(found.clocks_us)} us are subtracted; "
         f"with them a step takes {found.slowdown:.3g} times as long",
         f"the parts sum to {percent(1 - found.unaccounted / found.us)} of a step without clocks{varies}",
         *([doubt] if missed > _DOUBTFUL else []),

@@ -9,7 +9,7 @@ from envcli.terminal.answer import number
 
 __all__ = ["episode_lines", "restarts_line"]
 
-_UNPAID = "-, no reward stands at the root"
+_UNPAID = "-, as there is no reward at the root"
 
 
 def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
@@ -42,7 +42,7 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
     cut = [(by_end, "cut off by the end"), (by_restarts, "by restarts" if by_end else "cut off by restarts")]
     few = ", ".join(f"{number(count)} {how}" for count, how in cut if count)
     if counted["episodes"] is None:
-        yield "episodes", "-, no flag at the root says that one ended"
+        yield "episodes", "-, as no flag at the root marks their end"
         return
     yield "episodes", number(counted["episodes"]) + (f" and {few}" if few else "")
     after = f", of rewards after {' and '.join(reward_transforms)}" if reward_transforms else ""

@@ -115,7 +115,7 @@ def search(
         if found.looks and start > looking_ends():
             found.left_out.append(str(setting))
             return
-        tell(f"looking at {setting}")
+        tell(f"trying {setting}")
         try:
             sample = trial.look(setting)
             found.looks[setting] = sample.steps / sample.wall

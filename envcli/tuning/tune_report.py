@@ -76,7 +76,7 @@ def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -
     for setting, speed in found.looks.items():
         if setting not in finals:
             shown = "-" if speed is None else number(round(speed))
-            mark = Text("cannot be built" if speed is None else "one look")
+            mark = Text("cannot be built" if speed is None else "tried once")
             drawn.add_row(Text(str(setting)), shown, "", "", mark, style="dim")
     return Group(drawn, *map(Text, [*_said(found), *below, *_best(found, work)]))
 
@@ -85,8 +85,8 @@ def _said(found: Tuned) -> list[str]:
     looked = "1 setting" if len(found.looks) == 1 else f"{len(found.looks)} settings"
     compared = len(found.finalists) if len(found.finalists) > 1 else "none"
     lines = [
-        f"{looked} looked at, {compared} of them compared in turn, "
-        f"in {found.seconds:.0f} s; left out for time: {', '.join(found.left_out) or 'none'}"
+        f"{looked} tried, {compared} of them compared in turn, "
+        f"in {found.seconds:.0f} s; skipped for lack of time: {', '.join(found.left_out) or 'none'}"
     ]
     fastest = found.finalists[0]
     if found.best != fastest.setting:
@@ -97,14 +97,14 @@ def _said(found: Tuned) -> list[str]:
 def _best(found: Tuned, work: Workload) -> list[str]:
     assert found.best is not None
     if not found.compared:
-        return ["best: not known, there was no time to compare. Give it more: budget=SECONDS"]
+        return ["best: unknown, as there was no time to compare. Allow more time: budget=SECONDS"]
     if found.best == found.typed:
         return [f"best: as typed, {found.typed}"]
     gain = _gain(found)
     times = "" if gain is None else f", {three_digits(gain)} times as fast as typed"
     yaml = [f"    {line}" for line in found.best.yaml(work).splitlines()]
     words = " ".join(found.best.words(work))
-    pasted = "or keep it as a preset, my_conf/experiment/fast.yaml:"
+    pasted = "or save it as a preset, my_conf/experiment/fast.yaml:"
     return [f"best: {found.best}{times}", f"type:  {words}", pasted, *yaml]
 
 

@@ -258,7 +258,7 @@ def say_imported_elsewhere(names: Iterable[str]) -> None:
         if module not in sys.modules:
             with _working_directory_first(), suppress(ImportError, ValueError):  # they say what is wrong with it
                 found = importlib.util.find_spec(module)
-                place = getattr(found, "origin", None) or "where it finds it"
+                place = getattr(found, "origin", None) or "its own import path"
                 log.info("allow_imports: each worker imports %s from %s", module, place)
 
 

@@ -64,7 +64,7 @@ def describe(config: type) -> Iterator[tuple[str, Any, str]]:
 class Answer:
     """How a command answers."""
 
-    json: bool = key(False, "print the answer as JSON and nothing else on stdout")
+    json: bool = key(False, "print the answer as JSON, and nothing else, on stdout")
 
 
 @dataclass
@@ -79,17 +79,17 @@ class EnvConfig(Answer):
     policy: dict[str, Any] = field(default_factory=dict)
     envs: dict[str, Any] = field(default_factory=dict)  # the ONE_ENV keys of each name in env_list
     env_list: list[str] | None = key(  # noqa: RUF009  # key() makes a field, like the others
-        None, "different envs side by side, in turn: env_list=[air_raid,pong]"
+        None, "presets of different envs to batch, in turn: env_list=[air_raid,pong]"
     )
-    seed: int | None = key(None, "where all randomness comes from; null: drawn, and recorded")
-    max_steps: int = key(1000, "length of a rollout in steps")
+    seed: int | None = key(None, "random seed; null: draw one and record it")
+    max_steps: int = key(1000, "steps of the rollout, for each env")
     frame_skip: int | None = key(
         None, "repeat each action this many times and sum the rewards; null: the simulator's default"
     )
-    from_pixels: bool = key(False, "observe rendered frames")
-    pixels_only: bool = key(True, "with from_pixels: leave the state out")
-    break_when_any_done: bool = key(False, "stop at the first end of an episode instead of resetting")
-    allow_imports: bool = key(False, "let 'type: module:Class' import code of your own", typed=True)
+    from_pixels: bool = key(False, "observe rendered frames, as pixels")
+    pixels_only: bool = key(True, "with from_pixels: observe the frames only, not the state")
+    break_when_any_done: bool = key(False, "stop when the first episode ends, instead of resetting")
+    allow_imports: bool = key(False, "allow 'type: module:Class' and the like to import your own code", typed=True)
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)

@@ -140,7 +140,7 @@ def test_a_search_says_what_to_type(cli: Command, tmp_path: Path) -> None:
     done = cli("bench", "tune=true", "budget=0", "max_steps=10")
     assert done.code == 0, done.err
     assert "best: " in done.out
-    assert "1 setting looked at, none of them compared in turn" in done.out
+    assert "1 setting tried, none of them compared in turn" in done.out
     folder = only_run(tmp_path)
     assert read(folder / "bench.json")["tune"]["finalists"]
     assert read(folder / "metrics.json")["steps_per_second"] > 0

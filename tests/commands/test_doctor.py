@@ -35,9 +35,9 @@ def test_where_one_way_draws_nothing_more_is_asked_for(cli: Command, monkeypatch
     monkeypatch.setattr(gl, "survey", lambda: [gl.GL("egl", True), gl.GL("osmesa", False, "libOSMesa is missing")])
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     out = cli("doctor").out
-    assert "it draws" in out
+    assert "renders" in out
     assert "apt-get" not in out
-    assert "MUJOCO_GL=osmesa is set, and wins" in out
+    assert "MUJOCO_GL=osmesa is set, and takes precedence" in out
 
 
 def test_in_json(cli: Command) -> None:

@@ -47,7 +47,7 @@ def test_a_film_a_poster_and_a_sheet(cli: Command, tmp_path: Path) -> None:
 def test_a_fast_gif_says_what_it_leaves_out(cli: Command, tmp_path: Path) -> None:
     words = ("env=pendulum", "max_steps=19", "format=gif", "fps=100", "seed=0")
     done = cli("render", *words)
-    assert "frames    10, 0.2 s at 100 a second; 10 left out, as GIF shows 50 at most" in done.out
+    assert "frames    10, 0.2 s at 100 frames per second; 10 left out, as GIF shows at most 50 per second" in done.out
     with Pillow.open(folder_of(tmp_path) / "video.gif") as film:
         assert film.n_frames == 10
 
@@ -97,13 +97,13 @@ def test_episodes_end_the_film(cli: Command) -> None:
 def test_a_preview_that_nobody_can_see_is_said(cli: Command) -> None:
     done = cli("render", "env=cartpole", "max_steps=4", "preview=true", "format=gif", "seed=0")
     assert done.code == 0, done.err
-    assert "preview: stderr is no terminal, so nothing is played" in done.err
+    assert "preview: stderr is not a terminal, so nothing is played" in done.err
 
 
 def test_the_numbers_of_a_batch_are_those_of_its_first_env(cli: Command) -> None:
     words = ["parallel=serial", "parallel.num_envs=3", "max_steps=4", "format=gif", "seed=0"]
     done = cli("render", "env=cartpole", *words)
-    assert "episodes  3 in 3 envs, 0 of them to the end; the first env at step 4" in done.out
+    assert "episodes  3 in 3 envs, 0 of them complete; the first env at step 4" in done.out
 
 
 def test_a_run_that_is_to_be_filmed_is_named_by_its_key(cli: Command, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_episodes_of_several_envs_are_counted_together(cli: Command) -> None:
     words = ("parallel=serial", "parallel.num_envs=3", "max_steps=200", "episodes=4", "format=png", "seed=0")
     done = cli("render", "env=cartpole", *words)
     assert done.code == 0, done.err
-    assert "in 3 envs, 4 of them to the end; the first env at step" in done.out
+    assert "in 3 envs, 4 of them complete; the first env at step" in done.out
 
 
 def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_of_a_reward_by_another_name_episodes_are_counted_without_a_return(
     assert ended > 1
     assert (metrics["steps"], metrics["episodes"], metrics["return_mean"]) == (200, ended, None)
     assert data["next", "paid"].shape == (200, 1)
-    assert "-, no reward stands at the root" in cli("show", str(only_run(tmp_path))).out
+    assert "-, as there is no reward at the root" in cli("show", str(only_run(tmp_path))).out
 
 
 def test_a_drawn_seed_is_recorded_and_replay_gives_the_same_bits(cli: Command, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(cli: Command, tmp_path: 
     assert 4096 <= len(made) < 80_000
     assert "rollout, killed" in cli("show", "a").out
     done = cli("rollout", "resume=a")
-    assert (done.code, "steps, which were made again and compared" in done.out) == (0, True)
+    assert (done.code, "steps, which were run again and compared" in done.out) == (0, True)
     assert cli("rollout", *words, "hydra.run.dir=b").code == 0
     one, two = data(tmp_path / "a"), data(tmp_path / "b")
     assert all(torch.equal(one[key], two[key]) for key in two.keys(True, True))

@@ -163,7 +163,7 @@ def test_the_preset_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_table_and_the_curve() -> None:
     found = search(ONE, 4, Toy(noise=(0.98, 1.0, 1.02)), budget=60)
     work, text = Workload({}, 10, 0), shown(found)
-    for part in ("16 envs in 4 workers", "as typed", "one look", "type:  parallel=processes", "num_workers: 4}"):
+    for part in ("16 envs in 4 workers", "as typed", "tried once", "type:  parallel=processes", "num_workers: 4}"):
         assert part in text
     drawing = tune_report.curve("Toy", found)
     assert drawing is not None
