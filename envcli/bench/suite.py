@@ -123,7 +123,7 @@ def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Ro
         if peer in entry.memory:
             theirs, ours = (result["contenders"][one]["memory"]["anonymous"] for one in (peer, subject))
             share = None if theirs is None or ours is None else theirs / ours
-            reason = "" if share is not None else "this platform does not report how much memory a process has of its own"
+            reason = "" if share is not None else "this platform does not report the memory of a single process"
             yield Row(entry.name, subject, shown, entry.memory[peer], share, clock="memory", reason=reason)
 
 

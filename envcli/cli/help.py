@@ -29,7 +29,7 @@ def main_help() -> str:
     lines += ["", "Each command has its own help: envcli rollout --help", "", "The first minute"]
     lines += _rows(
         [
-            ("envcli rollout", "CartPole with random actions, saved in outputs/"),
+            ("envcli rollout", "run CartPole at random; saves to outputs/"),
             ("envcli list pend", "find envs by name"),
             ("envcli spec env=pendulum", "show what goes in and what comes out"),
             ("envcli rollout -m env=pendulum,cartpole seed=1,2", "a sweep: four runs, a table and a report"),
@@ -62,7 +62,7 @@ def command_help(command: str, words: Sequence[str] = ()) -> str:
             lines += [*_rows((f"{key.path}={key.default}", key.help) for key in keys), ""]
     if groups:
         lines += [
-            "To see the keys of other choices, add --help to them",
+            "For the keys of other choices, add --help",
             f"  envcli {command} env=pong transforms=atari --help",
             "",
         ]

@@ -266,7 +266,8 @@ def _best_format() -> str:
 
 def _lines(metrics: dict[str, Any], last: Frame, scene: Scene, folder: RunFolder) -> Iterator[tuple[str, str]]:
     clock = f"{number(metrics['seconds'])} s at {number(metrics['fps'])} frames per second"
-    left_out = f"; {number(metrics['left_out'])} left out, as GIF shows at most 50 per second" if metrics["left_out"] else ""
+    dropped = metrics["left_out"]
+    left_out = f"; {number(dropped)} left out, as GIF shows at most 50 per second" if dropped else ""
     yield "frames", f"{number(metrics['frames'])}, {clock}{left_out}"
     if last.envs == 1:
         yield "episodes", f"{last.episode + 1}, the last at {last.caption}"

@@ -73,7 +73,7 @@ def below(found: Breakdown) -> list[str]:
     doubt = "note: much is not accounted for, as the machine was too noisy or a step too short: raise repetitions="
     varies = "" if found.spread is None else f", which varies by ±{percent(found.spread)}"
     return [
-        f"clocks: {found.calls:.3g} calls of timed functions per step, whose {three_digits(found.clocks_us)} us are subtracted; "
+        f"clocks: {found.calls:.3g} timed calls per step, whose {three_digits(found.clocks_us)} us are subtracted; "
         f"with them a step takes {found.slowdown:.3g} times as long",
         f"the parts sum to {percent(1 - found.unaccounted / found.us)} of a step without clocks{varies}",
         *([doubt] if missed > _DOUBTFUL else []),
