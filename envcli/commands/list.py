@@ -1,7 +1,7 @@
 """List every env of every installed backend.
 
-Each env comes with its preset, if it has one. Run an env with env=PRESET, or with its backend and name:
-backend=gymnasium backend.name=NAME
+Shows each env's preset, if it has one. Run an env with env=PRESET, or by backend and name: backend=gymnasium
+backend.name=MountainCar-v0
 
   envcli list pend
   envcli list json=true
@@ -61,7 +61,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         "backend",
         "name",
         "preset",
-        caption=f"{len(rows)} env{'s' * (len(rows) != 1)}; run one with env=PRESET or backend.name=NAME",
+        caption=f"{len(rows)} env{'s' * (len(rows) != 1)}; run one with env=PRESET, or with backend=... backend.name=NAME",
     )
     for row in rows:
         table.add_row(f"backend={row['backend']}", row["name"], f"env={row['preset']}" if row["preset"] else "")

@@ -49,7 +49,7 @@ def _promise(function: Promise) -> Promise:
 
 @_promise
 def _specs_agree(env: Env) -> None:
-    """every spec begins with batch_size, is on the env's device, and no key is used twice"""
+    """all specs begin with batch_size and are on the env's device, and no key is used twice"""
     lead = env.batch_size
     for family in FAMILIES:
         for path, leaf in leaf_specs(getattr(env, f"full_{family}_spec")).items():
@@ -74,7 +74,7 @@ def _specs_agree(env: Env) -> None:
 
 @_promise
 def _done_is_declared(env: Env) -> None:
-    """the done family is bool, and holds a 'done'"""
+    """all end-of-episode flags are bool, and 'done' is among them"""
     leaves = leaf_specs(env.full_done_spec)
     require(any(path[-1] == "done" for path in leaves), f"no 'done' among {list(map(dotted, leaves))}")
     for path, leaf in leaves.items():
@@ -86,7 +86,7 @@ def _done_is_declared(env: Env) -> None:
 
 @_promise
 def _reset_keeps_to_the_specs(env: Env) -> None:
-    """reset shows what the specs announce, no more and no less, and nothing is done yet"""
+    """reset returns exactly the entries in the specs, and nothing is done yet"""
     shown = env.reset()
     begun_with = env.state_spec.clone()  # without what a step leaves behind
     for path in env._roles().writes_back:
@@ -104,7 +104,7 @@ def _reset_keeps_to_the_specs(env: Env) -> None:
 
 @_promise
 def _reset_fills_what_it_is_given(env: Env) -> None:
-    """reset(tensordict) returns that same tensordict and leaves other entries alone"""
+    """reset(tensordict) returns the same tensordict, and leaves its other entries unchanged"""
     given = env.reset()  # an env may read its own parameters from it, as the one of TorchRL's pendulum tutorial does
     given.set("note", torch.ones(env.batch_size, device=env.device))
     require(env.reset(given) is given, "reset returned another object")
@@ -113,7 +113,7 @@ def _reset_fills_what_it_is_given(env: Env) -> None:
 
 @_promise
 def _reset_resets_only_whom_it_names(env: Env) -> None:
-    """reset with a "_reset" mask leaves the other envs where they are"""
+    """reset with a "_reset" mask does not touch the other envs"""
     known = learnt(env)
     if env.numel() < 2 or learns(env, known):  # who learns of one env shows the others in another light
         return
@@ -142,7 +142,7 @@ def _reset_resets_only_whom_it_names(env: Env) -> None:
 
 @_promise
 def _step_keeps_to_the_specs(env: Env) -> None:
-    """step writes what the specs announce under "next", no more and no less, into the tensordict it was given"""
+    """step writes exactly the entries in the specs under "next", into the tensordict it is given"""
     given = env.rand_action(env.reset())
     before = given.clone()
     require(env.step(given) is given, "step returned another object")
@@ -154,7 +154,7 @@ def _step_keeps_to_the_specs(env: Env) -> None:
 
 @_promise
 def _done_is_either(env: Env) -> None:
-    """done is terminated or truncated, in every step; a flag that was asked to leave done alone may be up beside it"""
+    """done is true exactly when terminated or truncated is; flags set to leave done alone are exempt"""
     following = env.rollout(_STEPS, break_when_any_done=False)["next"]
     manual = env.rand_step(env.reset())["next"]
     for shown in (following, manual):
@@ -169,7 +169,7 @@ def _done_is_either(env: Env) -> None:
 
 @_promise
 def _every_step_is_fresh_memory(env: Env) -> None:
-    """what was handed out does not change when the env goes on"""
+    """returned data does not change when the env steps on"""
     kept: list[tuple[TensorDictBase, TensorDictBase]] = []
 
     def keep(shown: TensorDictBase) -> TensorDictBase:
@@ -191,7 +191,7 @@ def _every_step_is_fresh_memory(env: Env) -> None:
 
 @_promise
 def _step_mdp_moves_next_to_the_root(env: Env) -> None:
-    """step_mdp gives what the next step takes: next without the reward, and what else stood at the root"""
+    """step_mdp returns the input of the next step: "next" without the reward, and the other root entries"""
     stepped = env.rand_step(env.reset().set("note", torch.ones(env.batch_size, device=env.device)))
     moved = env.step_mdp(stepped)
     require("next" not in moved, "'next' was not moved")
@@ -207,14 +207,14 @@ def _step_mdp_moves_next_to_the_root(env: Env) -> None:
 
 @_promise
 def _random_actions_are_allowed(env: Env) -> None:
-    """rand_action writes a member of the action spec"""
+    """rand_action samples an action that is within the action spec"""
     for _ in range(_STEPS):
         require_members(env.rand_action(), [env.full_action_spec], "rand_action")
 
 
 @_promise
 def _wrong_actions_are_refused(env: Env) -> None:
-    """an action of a wrong shape or outside its spec is refused before it reaches the simulator"""
+    """an action of the wrong shape or outside its spec is refused before it reaches the simulator"""
     known = learnt(env)
     for path, leaf in leaf_specs(env.full_action_spec).items():
         for wrong in wrong_values(leaf, env.ndim):
@@ -233,7 +233,7 @@ def _wrong_actions_are_refused(env: Env) -> None:
 
 @_promise
 def _rollouts_have_the_layout(env: Env) -> None:
-    """rollout gives [*batch, time] with keys, shapes and dtypes of fake_tensordict, values in the specs, no NaN paid"""
+    """rollout returns [*batch, time], laid out as fake_tensordict, with values within the specs and no NaN rewards"""
     _require_layout(env, env.rollout(_STEPS))
 
 
@@ -265,7 +265,7 @@ def _require_layout(env: Env, data: TensorDictBase) -> None:
 
 @_promise
 def _rollouts_are_chains(env: Env) -> None:
-    """within an episode, the root of a step is the next of the step before; where one ended, a new one begins"""
+    """each step starts from the "next" of the step before, or from a reset if the episode ended"""
     data = env.rollout(_STEPS, break_when_any_done=False)
     require(data.batch_size[-1] == _STEPS, f"rollout: {data.batch_size[-1]} steps where {_STEPS} were asked for")
     data = data.movedim(env.ndim, 0)
@@ -278,7 +278,7 @@ def _rollouts_are_chains(env: Env) -> None:
 
 @_promise
 def _rollouts_stop_at_done(env: Env) -> None:
-    """rollout ends with the first env that is done"""
+    """rollout stops as soon as one env is done"""
     data = env.rollout(_STEPS).movedim(env.ndim, 0)
     ended = any_done(env, data["next"]).reshape(len(data), -1).any(-1)
     require(not ended[:-1].any(), "it went on after a step that was done")
@@ -287,7 +287,7 @@ def _rollouts_stop_at_done(env: Env) -> None:
 
 @_promise
 def _rollouts_are_steps(env: Env) -> None:
-    """rollout and step, given the same seed and actions, give the same bits"""
+    """rollout and step give bit-identical results for the same seed and actions"""
     known = learnt(env)
     data = env.rollout(_STEPS, acting(env), auto_reset=False, tensordict=started(env, known)).movedim(env.ndim, 0)
     state, act = started(env, known), acting(env)
@@ -302,7 +302,7 @@ def _rollouts_are_steps(env: Env) -> None:
 
 @_promise
 def _seeds_repeat(env: Env) -> None:
-    """the same seeds give the same bits"""
+    """equal seeds give bit-identical results"""
     seed, known = drawn_seed(), learnt(env)
     runs = []
     for _ in range(2):
@@ -316,7 +316,7 @@ def _seeds_repeat(env: Env) -> None:
 
 @_promise
 def _seeds_are_a_chain(env: Env) -> None:
-    """set_seed returns the seed for the next env in line, or the same one if static_seed"""
+    """set_seed returns the seed for the next env, or the same seed with static_seed"""
     seed = drawn_seed()
     following = env.set_seed(seed)
     chain = seed_chain(seed, max(env.numel(), 1))[1:]
