@@ -61,7 +61,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         "backend",
         "name",
         "preset",
-        caption=f"{len(rows)} env{'s' * (len(rows) != 1)}; run one with env=PRESET, or with backend=... backend.name=NAME",
+        caption=f"{len(rows)} env{'s' * (len(rows) != 1)}; run one with env=PRESET, or backend=... backend.name=NAME",
     )
     for row in rows:
         table.add_row(f"backend={row['backend']}", row["name"], f"env={row['preset']}" if row["preset"] else "")
