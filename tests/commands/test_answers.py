@@ -110,7 +110,7 @@ def test_check_says_what_is_wrong(cli: Command) -> None:
     assert "failed" in done.out
     assert "observation" in done.out
     assert done.out.count("expected -1.0 to 1.0") == 1, "the first of many names the cause"
-    assert "the same as: reset keeps to the specs" in done.out
+    assert "same as: reset keeps to the specs" in done.out
     assert re.search(r"checks failed: reset keeps to the specs \(and \d+ more, for the same reason\)", done.err)
 
 

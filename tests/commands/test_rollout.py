@@ -382,7 +382,7 @@ def test_a_reward_that_is_nan_is_said_at_the_end(cli: Command) -> None:
     finally:
         del gymnasium.registry["Lossy-v0"]
     assert done.code == 0
-    assert "reward: is NaN or infinite in some steps" in done.err
+    assert "reward: NaN or infinite in some steps" in done.err
     assert "add backend.checks=full" in done.err
     assert strict.code == 1
     assert "Lossy-v0 step: reward: expected a finite number, found nan" in strict.err
