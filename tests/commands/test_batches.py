@@ -229,4 +229,4 @@ def test_what_became_of_lost_workers_is_said(cli: Command, tmp_path: Path) -> No
         assert f"{cut} by restarts" in text
         assert f"restarts  {cut // 2} workers died and were restarted" in text
     again = cli("rollout", "replay=run", "allow_imports=true", "hydra.run.dir=again")
-    assert "replay: in that run workers died and were restarted" in again.err
+    assert "replay: workers died and were restarted in that run" in again.err

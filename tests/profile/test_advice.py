@@ -41,7 +41,7 @@ def test_a_larger_one_without_a_cure_is_passed_over() -> None:
 def test_what_is_little_is_not_worth_a_change() -> None:
     assert said({LOOP: 96, POLICY: 4}) == (
         "nothing to change in a step by typing: the largest part is loop, 96 % of it. "
-        "Other numbers of envs and workers are measured by tune=true"
+        "To try other numbers of envs and workers, add tune=true"
     )
     assert said({LOOP: 95, POLICY: 5}).startswith("change first: policy")
 
@@ -49,7 +49,7 @@ def test_what_is_little_is_not_worth_a_change() -> None:
 def test_where_the_simulator_is_the_time_that_is_said_of_all_its_parts_together() -> None:
     assert said({STEPS: 3, PIXELS: 3, RESETS: 1, MEMORY: 3}, parallel=BATCH) == (
         "nothing to change in a step: the simulator itself is the time, 70 % of it. "
-        "Other numbers of envs and workers are measured by tune=true"
+        "To try other numbers of envs and workers, add tune=true"
     )
 
 
@@ -59,7 +59,7 @@ def test_what_workers_do_stands_for_the_wait_of_the_main_process() -> None:
     assert found.startswith("change first: backend, 60 % of a step.")
     assert said(main, {STEPS: 4.0, IDLE: 6.0}, parallel=BATCH) == (
         "nothing to change in a step by typing: the largest part is simulator: steps, 40 % of it. "
-        "Other numbers of envs and workers are measured by tune=true"
+        "To try other numbers of envs and workers, add tune=true"
     )
 
 

@@ -80,7 +80,7 @@ def test_without_time_it_says_what_was_left_out() -> None:
     assert (list(found.looks), found.best) == ([ONE], ONE)
     lines = shown(found)
     assert "none of them compared" in lines
-    assert "best: not known" in lines
+    assert "best: unknown" in lines
     assert lines.count("best") == 1
     assert "as typed" in lines
 
