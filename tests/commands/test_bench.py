@@ -41,7 +41,7 @@ def test_ours_beside_others(cli: Command, tmp_path: Path) -> None:
         "gymnasium_sync",
         "envcli is",
         "Python 3",
-        "1 thread for",
+        "1 thread per",
     ):
         assert text in done.out
     folder = only_run(tmp_path)
