@@ -37,7 +37,7 @@ class Config(Answer):
 
 def test_keys_are_told_in_their_order_and_what_has_no_line_is_left_out() -> None:
     assert list(describe(Config)) == [
-        ("json", False, "print the answer as JSON and nothing else on stdout"),
+        ("json", False, "print the answer as JSON, and nothing else, on stdout"),
         ("count", 3, "how many"),
     ]
     assert Config().count == 3
