@@ -105,7 +105,7 @@ def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.de
     for part in parts:
         if _backend(part).batched:
             raise ConfigError(
-                f"parallel={kind}: backend {part['backend']['type']} steps all envs of a batch by itself. "
+                f"parallel={kind}: backend {part['backend']['type']} steps the whole batch in one call. "
                 f"Type: parallel=none parallel.num_envs={parallel['num_envs']}"
             )
     if kind != "serial" and cfg.get("allow_imports"):
@@ -148,8 +148,8 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
         given["num_envs"] = num_envs
     elif num_envs is not None:
         raise ConfigError(
-            f"parallel.num_envs: found {num_envs}, but backend {cfg['backend']['type']} is one env. For several, add "
-            "parallel=processes or parallel=serial."
+            f"parallel.num_envs: found {num_envs}, but backend {cfg['backend']['type']} runs a single env. "
+            "For several, add parallel=processes or parallel=serial."
         )
     node = {name: value for name, value in cfg["backend"].items() if name != "type"}
     if ":" in str(node.get("name")):  # gymnasium imports what stands before it
@@ -176,7 +176,9 @@ def _backend(cfg: Mapping[str, Any]) -> type[Any]:  # Any: a Backend, of which a
     kind = registry.type_of(cfg.get("backend") or {}, "backend")
     found = registry.find("backends", kind, "backend.type", bool(cfg.get("allow_imports")))
     if not (hasattr(found, "from_name") and hasattr(found, "absorb")):
-        raise ConfigError(f"backend.type: {kind} is no Backend. For an env, type: backend=custom backend.name={kind}")
+        raise ConfigError(
+            f"backend.type: {kind} is not a Backend. For an env, type: backend=custom backend.name={kind}"
+        )
     return found
 
 

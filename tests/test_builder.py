@@ -64,8 +64,8 @@ def test_frame_skip_reaches_the_backend() -> None:
     ("cfg", "text"),
     [
         ({"backend": {"type": "gim", "name": "x"}}, r"no backend 'gim'. Did you mean 'gym'\?"),
-        ({"backend": {}}, "backend: found {}, expected a node with a type"),
-        ({"backend": {"type": "gym"}}, "backend.name: nothing found"),
+        ({"backend": {}}, "backend: found {}, expected a mapping with a type"),
+        ({"backend": {"type": "gym"}}, "backend.name: required but not given"),
         (
             {**PENDULUM, "transforms": {"a": {"type": "step_counter", "max_step": 3}}},
             r"transforms.a.max_step: no such key",
@@ -94,10 +94,10 @@ def test_frame_skip_reaches_the_backend() -> None:
             {**PENDULUM, "parallel": {"type": "processes", "start_method": "frok"}},
             "parallel.start_method: found 'frok'",
         ),
-        ({"env_list": ["a", "b"], "envs": {}}, "env_list: envs side by side need a batch"),
+        ({"env_list": ["a", "b"], "envs": {}}, "env_list: several envs need a batch"),
         (
             {**PENDULUM, "parallel": {"type": "none", "num_envs": 8}},
-            "parallel.num_envs: found 8, but backend gym is one env. For several, add parallel=processes",
+            "parallel.num_envs: found 8, but backend gym runs a single env. For several, add parallel=processes",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_batch_of_envs_without_a_clock_has_none() -> None:
 
 
 def test_a_backend_is_a_backend() -> None:
-    with pytest.raises(ConfigError, match=r"backend.type: envcli.testing.toys:CountingEnv is no Backend"):
+    with pytest.raises(ConfigError, match=r"backend.type: envcli.testing.toys:CountingEnv is not a Backend"):
         envcli.make_env("backend.type=envcli.testing.toys:CountingEnv", "allow_imports=true")
 
 

@@ -49,9 +49,9 @@ def _require_names(texts: Sequence[str]) -> None:
     for text in texts:
         if any("\udc80" <= char <= "\udcff" for char in text):
             utf8 = sys.getfilesystemencoding() == "utf-8"
-            cure = "Rename it." if utf8 else "Type: unset PYTHONUTF8; or choose a locale of UTF-8, LC_ALL=C.UTF-8"
+            cure = "Rename it." if utf8 else "Type: unset PYTHONUTF8; or choose a UTF-8 locale, LC_ALL=C.UTF-8"
             raise ConfigError(
-                f"{text}: its name is not {sys.getfilesystemencoding()}, as Python reads names here. {cure}"
+                f"{text}: its name is not valid {sys.getfilesystemencoding()}, Python's file name encoding here. {cure}"
             )
 
 

@@ -115,7 +115,7 @@ def _value(flag: Flag, name: str, rest: list[str]) -> list[str]:
 
 def _flag(name: str) -> Flag:
     if name in _REFUSED:
-        raise ConfigError(f"{name}: not offered here. Add choices of your own with --config-dir FOLDER.")
+        raise ConfigError(f"{name}: not supported here. Add choices of your own with --config-dir FOLDER.")
     if name not in _BY_NAME:
         raise ConfigError(f"no flag {name!r}. {nearest(name, [n for n in _BY_NAME if n.startswith('--')])}")
     return _BY_NAME[name]

@@ -122,16 +122,16 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
     replayed = OmegaConf.merge(schema, saved_config(folder), {"json": cfg.json, "overwrite": cfg.overwrite})
     assert isinstance(replayed, DictConfig)
     if replayed.allow_imports and not cfg.allow_imports:  # a folder from a stranger must not open that door by itself
-        raise ConfigError(f"{word}: {saved} imports code of its own. If you trust it, add allow_imports=true.")
+        raise ConfigError(f"{word}: {saved} imports external code. If you trust it, add allow_imports=true.")
     before, now = read_json(folder / "manifest.json").get("versions"), versions()
     before = before if isinstance(before, dict) else {}
     changed = [shown(f"{name} {was} -> {now.get(name)}") for name, was in before.items() if was != now.get(name)]
     if changed:
-        log.warning("%s: versions have changed since that run (%s), so the data may differ", word, ", ".join(changed))
+        log.warning("%s: versions differ from the original run (%s), so the data may differ", word, ", ".join(changed))
     restarts = read_json(folder / "metrics.json").get("restarts")
     if isinstance(restarts, int) and restarts > 0:
         log.warning(
-            "%s: workers died and were restarted in that run, which cannot be repeated: the data will differ", word
+            "%s: workers died and were restarted in that run, which is not reproducible: the data will differ", word
         )
     return replayed
 

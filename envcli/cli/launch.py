@@ -83,7 +83,7 @@ def _require_jobs(words: Sequence[str], folders: Sequence[Path]) -> None:
         if isinstance(value, Glob):
             none = not value.filter(list(catalog.choices(word.key_or_group, folders)))
         if none:
-            raise ConfigError(f"{word.input_line}: holds no value, so there is no job to run.")
+            raise ConfigError(f"{word.input_line}: contains no values, so there is no job to run.")
 
 
 def _require_part(part: str, command: str, words: Sequence[str], folders: Sequence[Path]) -> None:
@@ -99,7 +99,7 @@ def _require_part(part: str, command: str, words: Sequence[str], folders: Sequen
     above, _, name = part.rpartition(".")
     around = OmegaConf.select(cfg, above) if above else cfg
     if isinstance(around, DictConfig) and name in around:
-        raise ConfigError(f"--package: {part} is a single value, expected a part that holds keys, such as backend.")
+        raise ConfigError(f"--package: {part} is a single value, expected a section with keys, such as backend.")
     raise ConfigError(f"--package: {refusals.unknown(part, command, words)}")
 
 

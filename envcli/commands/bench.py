@@ -89,7 +89,7 @@ class Config(EnvConfig):
             raise ConfigError(f"variant: found {self.variant!r}, expected keys and values: 'variant={{max_steps: 10}}'")
         if self.break_when_any_done:
             raise ConfigError(
-                "break_when_any_done: found true, but what is measured goes on after an end. Leave it out."
+                "break_when_any_done: found true, but a benchmark continues after an episode ends. Leave it out."
             )
         if self.peers is None:
             self.peers = [] if self.profile or self.variant else ["native"]
@@ -98,17 +98,17 @@ class Config(EnvConfig):
                 raise UnknownName("contender", name, registry.members("contenders"), "(peers)")
         for name in ("profile", "tune"):
             if getattr(self, name) and self.subject not in _OURS:
-                raise ConfigError(f"{name}: {self.subject} is not ours. Expected subject={' or '.join(_OURS)}.")
+                raise ConfigError(f"{name}: {self.subject} is not from envcli. Expected subject={' or '.join(_OURS)}.")
         if self.budget is not None and not self.tune:
             raise ConfigError(
-                "budget: it is of a search. Add tune=true; or for less of this: repetitions=3 seconds=0.1"
+                "budget: applies only to a search. Add tune=true; or for a shorter run: repetitions=3 seconds=0.1"
             )
         if self.tune and (self.profile or self.baseline is not None):
-            raise ConfigError("tune: it measures other work than what was typed. Leave profile and baseline out.")
+            raise ConfigError("tune: measures settings other than those typed. Leave profile and baseline out.")
         if (self.tune or self.profile) and self.parallel.get("type") == "ray":
-            raise ConfigError("tune and profile look into processes of this machine. Type: parallel=processes")
+            raise ConfigError("tune and profile work only on local processes. Type: parallel=processes")
         if self.tune and self.env_list:
-            raise ConfigError("tune: a batch of different envs has its number of envs. Leave env_list out.")
+            raise ConfigError("tune: env_list fixes the number of envs. Leave env_list out.")
 
 
 def run(cfg: Config, folder: RunFolder) -> float | None:
@@ -225,8 +225,8 @@ def _tune(cfg: Config, folder: RunFolder) -> float:
     work = _workload(cfg)
     if work.steps_at_once:
         raise ConfigError(
-            f"tune: backend {work.backend.get('type')} steps all envs of a batch by itself, in no processes. "
-            "Leave tune out, and sweep over how many: -m parallel.num_envs=8,16,32"
+            f"tune: backend {work.backend.get('type')} steps the whole batch in one call, without processes. "
+            "Leave tune out, and sweep over the number of envs: -m parallel.num_envs=8,16,32"
         )
     began, budget = time.monotonic(), _BUDGET if cfg.budget is None else cfg.budget
     logs, about = folder.path / "logs", machine.describe()
@@ -257,7 +257,7 @@ def _suite(cfg: Config, folder: RunFolder) -> None:
     for word in folder.overrides:
         name = word.lstrip("+~").split("=")[0].split(".")[0]
         if name not in known and not name.startswith("hydra"):
-            raise ConfigError(f"a suite says what is measured, so it takes no {word!r}. Leave one of them out.")
+            raise ConfigError(f"a suite defines what is measured, so it takes no {word!r}. Leave one of them out.")
     settings = [f"{name}={getattr(cfg, name)}" for name in _OF_A_SUITE]
     doors = [item.name for item in fields(Config) if item.metadata.get("typed")]
     about, rows = machine.describe(), list[suite.Row]()

@@ -72,7 +72,7 @@ def run(cfg: Config) -> None:
     place = rollout_folder(folder)
     data = ShardedRollout(place, read_manifest(place))
     if not data.numel():
-        raise StoreError(f"{place}: no step is whole, there is nothing to export")
+        raise StoreError(f"{place}: no step is complete, so there is nothing to export")
     saved = _saved_config(folder)
     made = _made(folder, data)
     about, specs = {**_about(folder, saved), **made}, _specs(saved, cfg.allow_imports)
@@ -80,9 +80,9 @@ def run(cfg: Config) -> None:
     to = None if cfg.to is None else Path(cfg.to).expanduser()
     path = export.place(folder, to, inside=str(cfg.to).endswith("/"))
     if to is None and not path.parent.resolve().is_relative_to(folder.resolve()):
-        raise StoreError(f"{path.parent}: is a link that leads out of the run folder. Say where to write: to=...")
+        raise StoreError(f"{path.parent}: is a link that points outside the run folder. Choose where to write: to=...")
     if to is not None and path.resolve().is_relative_to(place.resolve()):
-        raise ConfigError(f"to: {path} is in the rollout itself, {place}. Write it to another place")
+        raise ConfigError(f"to: {path} is inside the rollout itself, {place}. Choose another place")
 
     def check() -> None:
         if not os.path.lexists(path):
@@ -90,7 +90,7 @@ def run(cfg: Config) -> None:
         if said := export.refusal(path) or _part_of_run(path, folder, export.suffix):
             raise ConfigError(f"to: {path} {said}. Choose another place")
         if not cfg.overwrite:
-            raise ConfigError(f"to: {path} is there already. To replace it, add overwrite=true.")
+            raise ConfigError(f"to: {path} already exists. To replace it, add overwrite=true.")
 
     _write(export, data, path, check)
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
@@ -156,9 +156,9 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
         from envcli.gym.spaces import starts_of
 
         if not read:
-            raise ConfigError("folder: found no config.yaml, which says what env it was")
+            raise ConfigError("folder: found no config.yaml, which names the env")
         if read.get("allow_imports") and not allow_imports:
-            raise ConfigError("folder: its config.yaml imports code. If you trust it, add allow_imports=true.")
+            raise ConfigError("folder: its config.yaml imports external code. If you trust it, add allow_imports=true.")
         from omegaconf import OmegaConf
 
         saved: Any = OmegaConf.to_container(OmegaConf.create(dict(read)), resolve=True)

@@ -150,7 +150,7 @@ def _recorded(run: Path, given: str, max_steps: int | None) -> _Take:
     rollout = load_rollout(given)
     shown = list(map(str, rollout["next"].keys()))
     if "pixels" not in shown:
-        raise ConfigError(f"rollout: {given} holds no pixels, but {', '.join(shown)}. Record it with from_pixels=true")
+        raise ConfigError(f"rollout: {given} has no pixels, only {', '.join(shown)}. Record it with from_pixels=true")
     metrics, named = read_json(run / "metrics.json"), saved_config(run).get("env_list")
     names = named if isinstance(named, Sequence) and not isinstance(named, str) else ()
     clock = metrics.get("step_seconds")
@@ -184,7 +184,7 @@ def _keys(cfg: Config, env: Env) -> list[NestedKey]:
         if ("pixels",) not in shown:
             raise ConfigError(f"{env!r} shows no pixels. Type: from_pixels=true")
         if cfg.compare and cfg.env_list:
-            raise ConfigError("compare: of different envs only what the transforms leave is shown. Type: compare=false")
+            raise ConfigError("compare: with different envs only the transformed frames are shown. Type: compare=false")
         if cfg.compare:
             raise ConfigError(
                 "compare: there are no transforms to compare with. Type: transforms=[...] or compare=false"

@@ -76,9 +76,9 @@ class Config(EnvConfig):
         at_least("total_steps", self.total_steps, 1)
         at_least("shard_steps", self.shard_steps, 1)
         if self.shard_steps is not None and self.total_steps is None:
-            raise ConfigError("shard_steps: only a rollout of total_steps is kept in shards. Add total_steps=...")
+            raise ConfigError("shard_steps: only a rollout with total_steps is written in shards. Add total_steps=...")
         if self.total_steps is not None and self.break_when_any_done:
-            raise ConfigError("total_steps and break_when_any_done exclude each other. Leave one of them out.")
+            raise ConfigError("total_steps and break_when_any_done cannot be combined. Leave one of them out.")
 
 
 def run(cfg: Config, folder: RunFolder) -> float | None:
@@ -93,7 +93,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     tracker = registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path)
     if folder.resumed and cfg.total_steps is None:
         cure = word("replay", relative_path(folder.path))
-        raise ConfigError(f"resume: {folder.path} is no rollout of total_steps. Type {cure}")
+        raise ConfigError(f"resume: {folder.path} is not a rollout with total_steps. Type {cure}")
     assert cfg.seed is not None  # drawn by then
     torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
     with contextlib.ExitStack() as until_told:
@@ -199,9 +199,7 @@ def _note_no_numbers(metrics: dict[str, Any], cfg: Config) -> None:
     if metrics["reward_sum"] is None or isfinite(metrics["reward_sum"]):
         return
     checked = [node["backend"] for node in cfg.envs.values()] if cfg.env_list else [cfg.backend]
-    cure = (
-        "To stop at the first such step, add backend.checks=full" if any("checks" in node for node in checked) else ""
-    )
+    cure = "To stop at the first one, add backend.checks=full" if any("checks" in node for node in checked) else ""
     log.warning(
         "reward: NaN or infinite in some steps, and so are the returns. %s", cure or "Fix the env or its transforms"
     )

@@ -92,6 +92,6 @@ def require_no_name(texts: Mapping[Key, str]) -> None:
     for key in (("backend", "name"), ("env_list",)):
         if found := next((text for path, text in texts.items() if path[: len(key)] == key), None):
             raise ConfigError(
-                f"{'.'.join(key)}: found {found}. A run is named after it, and what environment variables hold is not "
-                f"written down. Type it instead: {'.'.join(key)}=..."
+                f"{'.'.join(key)}: found {found}. It names the run, and the values of environment variables are not "
+                f"recorded. Type it instead: {'.'.join(key)}=..."
             )

@@ -70,7 +70,7 @@ class ConfigLoader(ConfigLoaderImpl):
         try:
             cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         except RecursionError as error:
-            raise ConfigError(f"{in_a_circle(error)}.yaml: includes itself. See the defaults in it.") from error
+            raise ConfigError(f"{in_a_circle(error)}.yaml: includes itself. Check its defaults list.") from error
         if any(source.provider.startswith(_STRANGERS) for source in cfg.hydra.runtime.config_sources):
             steered = self._steered(cfg, [word for word in overrides if _steers(word)], run_mode)
             if not _opened(overrides):

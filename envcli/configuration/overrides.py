@@ -69,11 +69,11 @@ class Checker:
         bracketed = value.startswith("[") and value.endswith("]")
         if bracketed and not group.many:
             first = value[1:-1].split(",")[0] or "..."
-            cure = f". Or to have them side by side: 'env_list={value}'" if group.name == "env" else ""
+            cure = f". To run them side by side: 'env_list={value}'" if group.name == "env" else ""
             raise ConfigError(f"{group.name}: found {value}, expected one choice: {group.name}={first}{cure}")
         several = not bracketed and "," in value
         if several and not self.multirun and not _SWEEP.match(value):
-            cure = f" Or to have them all at once: '{group.name}=[{value}]'." if group.many else ""
+            cure = f" To apply them all: '{group.name}=[{value}]'." if group.many else ""
             raise ConfigError(f"{group.name}: found several choices, {value}. Add -m to run a job for each.{cure}")
         for name in (value[1:-1] if bracketed else value).split(","):
             name = name.strip()
@@ -114,7 +114,7 @@ class Checker:
             return f"{head} is a preset and has no keys; found {key}. The env itself is under backend: backend.name=..."
         known = [*self.keys, *self.groups]
         others = [name for name in commands.names() if name != self.command and (head in known_to(name))]
-        cure = f" It belongs to {', '.join(others)}." if others else ""
+        cure = f" It is a key of envcli {', '.join(others)}." if others else ""
         return f"no key {key!r} in {self.command}. {nearest(head, known)}{cure} See envcli {self.command} --help."
 
     def no_override(self, word: str) -> str:
@@ -163,7 +163,7 @@ def _joined(words: Sequence[str], groups: Collection[str]) -> list[str]:
         place = next(i for i, other in enumerate(found) if other.startswith(f"{key}="))
         choices = re.findall(r"\[[^]]*\]|[^,\[\]]+", found[place].partition("=")[2])  # one, or several of a sweep
         if any("(" in choice for choice in choices):
-            raise ConfigError(f"{word} beside {found[place]}: write what is to be added into each choice")
+            raise ConfigError(f"{word} cannot be added to {found[place]}. Write it into each choice.")
         lists = (",".join(filter(None, (choice.strip("[]"), value.strip("[]")))) for choice in choices)
         found[place] = f"{key}=" + ",".join(f"[{names}]" for names in lists)
     return found
@@ -267,7 +267,7 @@ def _first_env(overrides: Iterable[str]) -> list[str]:
     if "env_list" not in values or values["env_list"] == "null":
         return []
     if "env" in values:
-        raise ConfigError(f"env={values['env']} and env_list={values['env_list']} exclude each other. Leave one out.")
+        raise ConfigError(f"env={values['env']} and env_list={values['env_list']} cannot be combined. Leave one out.")
     return [f"env={name}" for name in words_in(values["env_list"])[:1]]
 
 
@@ -286,7 +286,7 @@ def _files_of_the_earlier(overrides: Iterable[str]) -> Collection[str]:
 
 def _refuse_with_replay(overrides: Iterable[str], given: Collection[str]) -> None:
     names = [key_of(override) for override in overrides]
-    for word, does in (("replay", "runs exactly what was saved"), ("resume", "goes on with exactly what was begun")):
+    for word, does in (("replay", "runs exactly what was saved"), ("resume", "continues exactly what was started")):
         if word not in names:
             continue
         for name, override in zip(names, overrides, strict=True):
@@ -304,7 +304,7 @@ def _refuse_beside_rollout(command: str, overrides: Iterable[str]) -> None:
         return
     for word, name in typed.items():
         if name not in ("rollout", "hydra", *beside):
-            raise ConfigError(f"rollout films what was recorded, so it takes no {word!r}. Leave one of them out.")
+            raise ConfigError(f"rollout films a recorded run, so it takes no {word!r}. Leave one of them out.")
 
 
 def _refuse_two_lengths(overrides: Iterable[str]) -> None:
@@ -312,8 +312,8 @@ def _refuse_two_lengths(overrides: Iterable[str]) -> None:
     typed = {key_of(override): override for override in overrides}
     if "max_steps" in typed and typed.get("total_steps", "total_steps=null").partition("=")[2] != "null":
         raise ConfigError(
-            f"{typed['max_steps']} has no effect beside {typed['total_steps']}, which takes its place. Leave it out; "
-            "or leave out total_steps, for a rollout in one piece."
+            f"{typed['max_steps']} has no effect beside {typed['total_steps']}, which replaces it. Leave it out; "
+            "or leave out total_steps to get a rollout in one piece."
         )
 
 
@@ -328,7 +328,7 @@ def resumed_place(overrides: Iterable[str], multirun: bool) -> list[str]:
     if folder == "null":
         return []
     if multirun:
-        raise ConfigError("resume: goes on with one run, and -m asks for several. Leave one of them out.")
+        raise ConfigError("resume: continues a single run, but -m starts several. Leave one of them out.")
     if Path(folder).is_file():
         raise ConfigError(f"resume: found the file {folder}, expected its run folder: resume={Path(folder).parent}")
     if not Path(folder).is_dir():

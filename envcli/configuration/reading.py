@@ -40,12 +40,12 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
         if name not in Config.__dataclass_fields__:  # ``+name=...`` gets past the schema
             raise ConfigError(f"no key {str(name)!r} in {command}. {nearest(str(name), Config.__dataclass_fields__)}")
     for name in sorted(OmegaConf.missing_keys(cfg)):
-        raise ConfigError(f"{name}: nothing found, expected a value. Add {name}=...")
+        raise ConfigError(f"{name}: required but not given. Add {name}=...")
     config: Any = OmegaConf.to_object(cfg)
     check_finite(OmegaConf.to_container(cfg, resolve=True))
     if getattr(config, "env_list", None) and not config.envs:  # a replay has them already
         if typed := [word for word in overrides.as_typed(words) if word.startswith("env=")]:
-            raise ConfigError(f"{typed[0]} and env_list={config.env_list} exclude each other. Leave one out.")
+            raise ConfigError(f"{typed[0]} and env_list={config.env_list} cannot be combined. Leave one out.")
         config.envs = {name: _one_env(command, name, words, folders) for name in dict.fromkeys(config.env_list)}
     if getattr(config, "variant", None) and not config.of_variant:
         config.of_variant = _variant(command, config.variant, words, folders)
@@ -85,5 +85,5 @@ def _closed(cfg: DictConfig) -> DictConfig:
     from envcli.configuration import environment_variables
 
     for path, text in environment_variables.unresolved(cfg).items():
-        raise ConfigError(f"{'.'.join(path)}: found {text}, which a configuration that is one of several cannot hold.")
+        raise ConfigError(f"{'.'.join(path)}: found {text}, not allowed with several configurations. Type the value.")
     return cfg

@@ -61,7 +61,7 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
     if match := _NO_SWEEP.search(text):
         kind = match["kind"].lower()
         word = next((override for override in overrides if f"{kind}(" in override), f"{kind}(...)")
-        return f"{word}: {kind}(...) is for sweepers that search. Type what is to run: 0,0.5,1 or range(0,1,0.25)"
+        return f"{word}: {kind}(...) needs a sweeper that searches. Type the values to run: 0,0.5,1 or range(0,1,0.25)"
     if match := _OF_OURS.search(text):
         return match["said"]
     if match := _NO_OVERRIDE.search(text):
@@ -103,7 +103,7 @@ def unknown(key: str, command: str, overrides: Iterable[str]) -> str:
     below = key[len(parent) + 1 :] if parent else key
     name = below.split(".")[0]
     if parent == "parallel" and any(node.path == key for node in _keys_of("parallel", command)):
-        return f"no key {key!r}: envs in this process have no such key. For several processes, add parallel=processes."
+        return f"no key {key!r}: only available with worker processes. Add parallel=processes."
     if not known:
         cure = f" Choose one first, such as {parent}=[step_counter]." if parent.endswith("transforms") else ""
         return f"no key {key!r}: {parent or command} is empty.{cure}"
@@ -114,7 +114,7 @@ def unknown(key: str, command: str, overrides: Iterable[str]) -> str:
 
 
 def _there_already(key: str) -> str:
-    return f"{key} is there already. To change it, write {key}=... without the plus sign."
+    return f"{key} already exists. To change it, type {key}=... without the plus sign."
 
 
 def _added(group: str, overrides: Iterable[str]) -> str:
@@ -127,8 +127,8 @@ def _unreadable(word: str) -> str:
     """A word that Hydra's grammar does not take: quoted for the shell and for it, if that is all that it needs."""
     key, equals, value = word.partition("=")
     if equals and re.fullmatch(r"[\w./@+~-]+", key, re.ASCII) and not re.search(r"[][(){}'\"\\`$!]", value):
-        return f"cannot read {word!r}. Type it with quotes inside of quotes: \"{key}='{value}'\""
-    return f"cannot read {word!r}. Put it in single quotes if it holds brackets, spaces or commas."
+        return f"cannot read {word!r}. Type it with nested quotes: \"{key}='{value}'\""
+    return f"cannot read {word!r}. Put it in single quotes if it contains brackets, spaces or commas."
 
 
 def _keys_of(group: str, command: str) -> Iterable[catalog.NodeKey]:
@@ -141,7 +141,7 @@ def _no_choice(group: str, name: str, known: list[str]) -> str:
     if group in ("hydra/launcher", "hydra/sweeper"):
         known = list({choice.removeprefix("envcli_") for choice in known})
         cure = (
-            f" Others are packages of their own, such as hydra-{name.replace('_', '-')}-{group.removeprefix('hydra/')}."
+            f" Others come in separate packages, such as hydra-{name.replace('_', '-')}-{group.removeprefix('hydra/')}."
         )
     return f"{group}: no choice {name!r}. {nearest(name, known)}{cure}"
 

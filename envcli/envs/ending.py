@@ -15,7 +15,7 @@ def end_rule(any_done: bool | None, all_done: bool | None) -> str:
     """``at_end`` of a :class:`Rollout` for ``break_when_any_done`` and ``break_when_all_done``."""
     if all_done:
         if any_done:
-            raise SpecError("rollout: break_when_any_done and break_when_all_done exclude each other. Give one of them")
+            raise SpecError("rollout: break_when_any_done and break_when_all_done cannot be combined. Give one of them")
         return "wait"
     return "reset" if any_done is False else "stop"
 

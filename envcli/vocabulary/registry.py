@@ -122,20 +122,20 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
         raise ConfigError(f"{where}.options: found {extra!r}, expected names and values. Type {where}.options.NAME=...")
     if clash := next((name for name in extra if name in taken), ""):
         key = clash if clash in given else f"{where}.{clash}"
-        raise ConfigError(f"{where}.options.{clash}: is a key of its own. Type {key}=...")
+        raise ConfigError(f"{where}.options.{clash}: is not one of the options. Type {key}=...")
     idle = getattr(function, "without_effect", ())
     for name in node:
         if name in idle:
-            raise ConfigError(f"{where}.{name}: has no effect here, programs of TorchRL may give it. Leave it out.")
+            raise ConfigError(f"{where}.{name}: has no effect here, it exists only for TorchRL code. Leave it out.")
         if name not in taken or name in given:
             known = [k for k in taken if k not in given and k not in idle]
             raise ConfigError(f"{where}.{name}: no such key. {nearest(name, known)}")
     for name, parameter in taken.items():
         if parameter.default is parameter.empty and name not in node and name not in given:
-            raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
+            raise ConfigError(f"{where}.{name}: required but not given. Add {where}.{name}=...")
     for name, value in node.items():
         if value == "???":
-            raise ConfigError(f"{where}.{name}: nothing found, expected a value. Add {where}.{name}=...")
+            raise ConfigError(f"{where}.{name}: required but not given. Add {where}.{name}=...")
         _check_plain(f"{where}.{name}", str(taken[name].annotation).split(" | "), value)
         node[name] = _with_keys(taken[name].annotation, value)
     given = {name: value for name, value in given.items() if name in taken}
@@ -179,7 +179,7 @@ def type_of(node: Mapping[str, Any], where: str) -> str:
     """The ``type`` of a node, or a `ConfigError` that says it is missing."""
     name = node.get("type") if isinstance(node, Mapping) else None
     if not isinstance(name, str):
-        raise ConfigError(f"{where}: found {node!r}, expected a node with a type, such as {{type: ...}}.")
+        raise ConfigError(f"{where}: found {node!r}, expected a mapping with a type, such as {{type: ...}}.")
     return name
 
 
@@ -228,7 +228,7 @@ def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
     Raises `ConfigError` unless ``allow_imports`` is true, or where there is no such module; says the nearest.
     """
     if not allow_imports:
-        raise ConfigError(f"{where}: {name!r} would import code of its own. If you trust it, add allow_imports=true.")
+        raise ConfigError(f"{where}: {name!r} would import external code. If you trust it, add allow_imports=true.")
     module, _, wanted = name.partition(":")
     dotted = module.removesuffix(".py").strip("./").replace("/", ".") or "my_module"
     if module != dotted:  # a path, mostly
@@ -278,7 +278,7 @@ def _import(module: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
-            raise ConfigError(f"{purpose}: no module {error.name!r} can be imported. {_beside(error.name)}") from error
+            raise ConfigError(f"{purpose}: cannot import module {error.name!r}. {_beside(error.name)}") from error
         if str(error.name).partition(".")[0] == "envcli":
             raise  # a file of ours is missing: no package mends that
         raise MissingDependency(str(error.name), purpose) from error
@@ -289,6 +289,6 @@ def _beside(module: str) -> str:
     above = module.rpartition(".")[0]
     places = sys.modules[above].__path__ if above in sys.modules else [str(Path.cwd())]
     known = [f"{above}.{found.name}".lstrip(".") for found in pkgutil.iter_modules(places)]
-    elsewhere = "" if above else ", in PYTHONPATH, and among what is installed"
+    elsewhere = "" if above else ", in PYTHONPATH and among the installed packages"
     close = f"{nearest(module, known)} " if known else ""
     return f"{close}Looked for in {', '.join(places)}{elsewhere}."

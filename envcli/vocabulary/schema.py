@@ -94,9 +94,7 @@ class EnvConfig(Answer):
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
         if self.seed is not None and self.seed >= 2**64:
-            raise ConfigError(
-                f"seed: found {self.seed}, expected a whole number below 2**64, as torch takes no larger one."
-            )
+            raise ConfigError(f"seed: found {self.seed}, expected a whole number below 2**64, the limit of torch.")
         at_least("max_steps", self.max_steps, 1)
         at_least("frame_skip", self.frame_skip, 1)
         self.parallel = settled_parallel(self.parallel, self.env_list)
@@ -116,10 +114,10 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
     {'type': 'serial', 'num_envs': 2}
     """
     if env_list is not None and not env_list:
-        raise ConfigError("env_list: found [], expected names of envs: 'env_list=[air_raid,pong]'")
+        raise ConfigError("env_list: found [], expected env names: 'env_list=[air_raid,pong]'")
     if parallel.get("type", "none") == "none":
         if env_list:
-            raise ConfigError("env_list: envs side by side need a batch. Add parallel=processes or parallel=serial.")
+            raise ConfigError("env_list: several envs need a batch. Add parallel=processes or parallel=serial.")
         at_least("parallel.num_envs", parallel.get("num_envs"), 1)
         return {name: value for name, value in parallel.items() if value is not None}
     num_envs = parallel.get("num_envs")
@@ -132,7 +130,7 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
         timeout(f"parallel.{name}", parallel[name])
     if env_list and num_envs % len(env_list):
         raise ConfigError(
-            f"parallel.num_envs: found {num_envs}, expected a multiple of {len(env_list)}, one for each of env_list."
+            f"parallel.num_envs: found {num_envs}, expected a multiple of {len(env_list)}, the length of env_list."
         )
     return {**parallel, "num_envs": num_envs}
 

@@ -48,7 +48,7 @@ def test_a_node_is_held_against_what_the_constructor_takes() -> None:
         registry.call(Made.from_name, {"name": "pong", "num_env": 2}, "backend")
     with pytest.raises(ConfigError, match=r"backend.gravity: found 'much', expected a number"):
         registry.call(Made.from_name, {"name": "pong", "gravity": "much"}, "backend")
-    with pytest.raises(ConfigError, match=r"backend.name: nothing found, expected a value"):
+    with pytest.raises(ConfigError, match=r"backend.name: required but not given"):
         registry.call(Made.from_name, {}, "backend")
     made = registry.call(Made.from_name, {"name": "pong", "options": {"lives": 2}}, "backend", gravity=1.6)
     assert made.given == ("pong", None, 1.6, {"lives": 2})

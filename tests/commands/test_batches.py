@@ -90,7 +90,7 @@ def test_a_start_method_that_is_none_is_one_line(cli: Command) -> None:
 def test_arguments_that_do_nothing_are_neither_taken_nor_recommended(parallel: str, cli: Command) -> None:
     words = [f"parallel={parallel}", "parallel.num_envs=2"]
     done = cli("spec", *words, "+parallel.num_threads=8")
-    said = "parallel.num_threads: has no effect here, programs of TorchRL may give it. Leave it out."
+    said = "parallel.num_threads: has no effect here, it exists only for TorchRL code. Leave it out."
     assert (done.code, done.err) == (2, f"error: {said}\n")
     done = cli("spec", *words, "+parallel.num_thread=8")
     assert done.code == 2
@@ -142,8 +142,8 @@ def test_render_shows_different_envs_as_their_transforms_leave_them(cli: Command
     done = cli("render", *words, "hydra.run.dir=film")
     assert done.code == 0, done.err
     with Pillow.open(tmp_path / "film" / "frames" / "000001.png") as image:
-        assert image.size == (508, 272)  # three times 84 each, what is between them, and a name below each
-    assert "compare: of different envs" in cli("render", *words, "compare=true").err
+        assert image.size == (516, 252)  # three times 84 each, and what is between them
+    assert "compare: with different envs" in cli("render", *words, "compare=true").err
 
 
 def test_a_multirun_over_batches(cli: Command) -> None:

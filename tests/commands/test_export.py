@@ -85,10 +85,10 @@ def test_a_folder_that_is_not_there_yet_is_told_by_its_slash(cli: Command, tmp_p
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("a/rollout", "to: a/rollout/rollout.npz is in the rollout itself"),
-        ("a/rollout/000000/action.memmap", "is in the rollout itself"),
-        ("b/../a/rollout/shards.json", "is in the rollout itself"),
-        ("link/shards.json", "is in the rollout itself"),
+        ("a/rollout", "to: a/rollout/rollout.npz is inside the rollout itself"),
+        ("a/rollout/000000/action.memmap", "is inside the rollout itself"),
+        ("b/../a/rollout/shards.json", "is inside the rollout itself"),
+        ("link/shards.json", "is inside the rollout itself"),
         ("a/config.yaml", "to: a/config.yaml is part of the run"),
         ("pipe", "to: pipe is no file, expected one"),
     ],

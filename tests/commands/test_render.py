@@ -158,7 +158,7 @@ def test_a_saved_rollout_is_filmed_as_long_as_asked_and_keeps_its_seed(cli: Comm
 def test_what_says_how_a_rollout_is_made_has_no_place_beside_one(cli: Command, tmp_path: Path, word: str) -> None:
     done = cli("render", f"rollout={tmp_path}", word)
     assert done.code == 2
-    assert f"rollout films what was recorded, so it takes no {word!r}. Leave one of them out." in done.err
+    assert f"rollout films a recorded run, so it takes no {word!r}. Leave one of them out." in done.err
 
 
 def test_a_saved_stack_of_floats_is_filmed_in_its_colours(cli: Command, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:
     (run,) = (tmp_path / "outputs" / "rollout").glob("*/*")
     done = cli("render", f"rollout={run}")
     assert done.code == 2
-    assert "holds no pixels, but" in done.err
+    assert "has no pixels, only" in done.err
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_replay_does_not_open_the_door_to_imports_by_itself(cli: Command, tmp_
     assert cli("rollout", *words, "hydra.run.dir=first").code == 0
     refused = cli("rollout", "replay=first")
     assert refused.code == 2
-    assert "first/config.yaml imports code of its own" in refused.err
+    assert "first/config.yaml imports external code" in refused.err
     assert cli("rollout", "replay=first", "allow_imports=true").code == 0
 
 
@@ -270,7 +270,7 @@ def test_a_place_that_cannot_be_written(cli: Command, tmp_path: Path) -> None:
     done = cli("rollout", "max_steps=5", "hydra.run.dir=file/run")
     assert done.code == 1
     assert done.err.startswith("error: ")
-    assert "file/run: not a directory. Choose another place with hydra.run.dir=FOLDER." in done.err
+    assert "file/run: not a directory. Choose another folder with hydra.run.dir=FOLDER." in done.err
 
 
 def test_a_failure_is_recorded_and_named(cli: Command, tmp_path: Path) -> None:

@@ -59,11 +59,11 @@ def test_total_steps_count_those_of_all_envs(cli: Command, tmp_path: Path) -> No
 def test_what_cannot_be_meant(cli: Command) -> None:
     for words, text in (
         (("shard_steps=10",), "Add total_steps="),
-        (("total_steps=10", "break_when_any_done=true"), "exclude each other"),
+        (("total_steps=10", "break_when_any_done=true"), "cannot be combined"),
         (("total_steps=0",), "total_steps: found 0"),
         (("resume=nowhere",), "resume: no folder nowhere"),
         (("resume=.", "seed=3"), "takes no 'seed=3'"),
-        (("-m", "resume=."), "-m asks for several"),
+        (("-m", "resume=."), "-m starts several"),
     ):
         done = cli("rollout", *words)
         assert done.code == 2, words
@@ -101,7 +101,7 @@ def test_a_resume_is_of_something_that_was_stopped(cli: Command, tmp_path: Path)
     status.write_text(status.read_text().replace("finished", "interrupted"))
     before = status.read_text()
     done = cli("rollout", "resume=b")
-    assert (done.code, "b is no rollout of total_steps. Type replay=b" in done.err) == (2, True)
+    assert (done.code, "b is not a rollout with total_steps. Type replay=b" in done.err) == (2, True)
     assert status.read_text() == before
     (tmp_path / "c").mkdir()
     assert "c is no run folder" in cli("rollout", "resume=c").err

@@ -41,8 +41,8 @@ REFUSED = {
     "action_mask": "'action_mask'. are not there",
     "module_transform": "no file /.*/net.pt",
     "random_truncation": r"no count 'step_count'. Put StepCounter\(\) before it",
-    "terminate": "transforms.terminate.stop: 'my_rules:reached' would import code of its own",
-    "unary": "transforms.unary.fn: 'my_rules:doubled' would import code of its own",
+    "terminate": "transforms.terminate.stop: 'my_rules:reached' would import external code",
+    "unary": "transforms.unary.fn: 'my_rules:doubled' would import external code",
 }  # by every env that is here
 NEEDS["transforms", "unsqueeze"] = ["transforms.unsqueeze.in_keys=[observation]"]
 NEEDS["transforms", "cat_frames"] = ["env=pong", "transforms.cat_frames.dim=-1"]

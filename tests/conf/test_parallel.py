@@ -106,7 +106,7 @@ def test_an_experiment_may_hold_an_env_list(tmp_path: Path, monkeypatch: pytest.
     assert list(read("rollout", ["experiment=two"]).envs) == ["cartpole", "acrobot"]
     with pytest.raises(ConfigError, match=r"env_list: no env 'acrobat'. Did you mean 'acrobot'"):
         read("rollout", ["experiment=wrong"])
-    with pytest.raises(ConfigError, match=r"env=pong and env_list=\['cartpole', 'acrobot'\] exclude each other"):
+    with pytest.raises(ConfigError, match=r"env=pong and env_list=\['cartpole', 'acrobot'\] cannot be combined"):
         read("rollout", ["experiment=two", "env=pong"])
 
 

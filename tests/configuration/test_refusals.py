@@ -37,27 +37,26 @@ def said(*words: str) -> str:
         ),
         (
             ["parallel.num_workers=3"],
-            "no key 'parallel.num_workers': envs in this process have no such key. "
-            "For several processes, add parallel=processes.",
+            "no key 'parallel.num_workers': only available with worker processes. Add parallel=processes.",
         ),
         (
             ["+max_steps=3"],
-            "max_steps is there already. To change it, write max_steps=... without the plus sign.",
+            "max_steps already exists. To change it, type max_steps=... without the plus sign.",
         ),
-        (["+env=pendulum"], "env is there already. To change it, write env=... without the plus sign."),
-        (["+tracker=none"], "tracker is there already. To change it, write tracker=... without the plus sign."),
-        (["++device=cpu"], "device is there already. To change it, write device=... without the plus sign."),
+        (["+env=pendulum"], "env already exists. To change it, type env=... without the plus sign."),
+        (["+tracker=none"], "tracker already exists. To change it, type tracker=... without the plus sign."),
+        (["++device=cpu"], "device already exists. To change it, type device=... without the plus sign."),
         (["backend.zzz=x"], "(in backend)"),
-        (["a=b#c"], "cannot read 'a=b#c'. Type it with quotes inside of quotes: \"a='b#c'\""),
+        (["a=b#c"], "cannot read 'a=b#c'. Type it with nested quotes: \"a='b#c'\""),
         (["env=cartpol"], "env: no choice 'cartpol'. Did you mean 'cartpole'"),
         (["hydra.nothing=1"], "no key 'hydra.nothing' in Hydra's own configuration. See envcli rollout --cfg hydra."),
-        (["hydra/launcher=dask"], "Others are packages of their own, such as hydra-dask-launcher."),
+        (["hydra/launcher=dask"], "Others come in separate packages, such as hydra-dask-launcher."),
         (["max_steps=abc"], "max_steps: found 'abc', expected a whole number."),
         (["from_pixels=maybe"], "from_pixels: found 'maybe', expected true or false."),
         (["max_steps=null"], "max_steps: found null, expected a value."),
         (["env_list=cartpole"], "env_list: found cartpole, expected a list: env_list=[cartpole]"),
         (["env_list={a: 1}"], "env_list: found {a: 1}, expected a list: env_list=[...]"),
-        (["a=[b"], "cannot read 'a=[b'. Put it in single quotes if it holds brackets, spaces or commas."),
+        (["a=[b"], "cannot read 'a=[b'. Put it in single quotes if it contains brackets, spaces or commas."),
     ],
 )
 def test_it_is_told_what_was_found_and_what_to_type(words: list[str], line: str) -> None:
@@ -127,5 +126,6 @@ def test_what_we_raise_while_hydra_resolves_is_said_as_it_is() -> None:
 def test_a_sweep_that_needs_another_sweeper_says_what_to_type() -> None:
     error = HydraException("BasicSweeper does not support sweep type : INTERVAL_SWEEP")
     assert explain(error, "rollout", ["max_steps=3", "seed=interval(0,1)"]) == (
-        "seed=interval(0,1): interval(...) is for sweepers that search. Type what is to run: 0,0.5,1 or range(0,1,0.25)"
+        "seed=interval(0,1): interval(...) needs a sweeper that searches. "
+        "Type the values to run: 0,0.5,1 or range(0,1,0.25)"
     )

@@ -28,7 +28,7 @@ def test_two_flags_are_one_rule(any_done: bool | None, all_done: bool | None, ru
 
 
 def test_both_at_once_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"break_when_any_done and break_when_all_done exclude each other. Give one"):
+    with pytest.raises(SpecError, match=r"break_when_any_done and break_when_all_done cannot be combined. Give one"):
         end_rule(True, True)
 
 

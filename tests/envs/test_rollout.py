@@ -155,7 +155,7 @@ def test_waiting_ends_with_max_steps_too() -> None:
 
 
 def test_one_cannot_break_in_both_ways() -> None:
-    with pytest.raises(SpecError, match="exclude each other"):
+    with pytest.raises(SpecError, match="cannot be combined"):
         CountingEnv().rollout(3, break_when_any_done=True, break_when_all_done=True)
 
 

@@ -164,7 +164,7 @@ def test_an_id_that_imports_is_not_made(words: str, cli: Command, tmp_path: Path
     (tmp_path / "evil_id.py").write_text("open('owned', 'w')\n")
     done = cli(*words.split(), "backend.name=evil_id:Env-v0")
     assert done.code in (1, 2)
-    assert "'evil_id:Env-v0' would import code of its own. If you trust it, add allow_imports=true." in done.err
+    assert "'evil_id:Env-v0' would import external code. If you trust it, add allow_imports=true." in done.err
     assert not (tmp_path / "owned").exists()
 
 
@@ -208,7 +208,7 @@ def test_a_name_leads_nowhere_else(cli: Command, folder: Path, tmp_path: Path) -
 def test_python_refuses_the_same() -> None:
     with pytest.raises(ConfigError, match="allow_imports=true"):
         envcli.make_env("backend.name=evil_id:Env-v0")
-    with pytest.raises(ConfigError, match="would import code of its own"):
+    with pytest.raises(ConfigError, match="would import external code"):
         envcli.make_env("backend.type=os:PathLike")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from envcli.configuration import environment
+from envcli.configuration import environment_variables
 from tests.conftest import Command
 
 SECRET = "s3cr3t-t0ken"
@@ -64,7 +64,7 @@ def test_a_run_uses_it_and_keeps_its_name_alone(cli: Command, tmp_path: Path) ->
 def test_a_run_is_not_named_after_it(key: str, flags: list[str], cli: Command, tmp_path: Path) -> None:
     done = cli("rollout", *flags, *preset(tmp_path, key), "max_steps=5")
     assert done.code in (1, 2)
-    assert "A run is named after it" in done.err
+    assert "It names the run" in done.err
     assert told(tmp_path) == []
 
 
@@ -77,8 +77,8 @@ def test_an_error_does_not_keep_it(cli: Command, tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_a_value_that_begins_like_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_given", {"secret": "${oc.env:A}", "secretary": "${oc.env:B}"})
-    assert environment.hidden("the secret of a secretary") == "the ${oc.env:A} of a ${oc.env:B}"
+    monkeypatch.setattr(environment_variables, "_given", {"secret": "${oc.env:A}", "secretary": "${oc.env:B}"})
+    assert environment_variables.hidden("the secret of a secretary") == "the ${oc.env:A} of a ${oc.env:B}"
 
 
 def test_one_of_several_cannot_hold_it(cli: Command, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_one_of_several_cannot_hold_it(cli: Command, tmp_path: Path) -> None:
     )
     done = cli("rollout", *words, "max_steps=5")
     assert done.code == 2
-    assert "${oc.env:TOKEN}, which a configuration that is one of several cannot hold" in done.err
+    assert "${oc.env:TOKEN}, not allowed with several configurations" in done.err
 
 
 @pytest.mark.slow

@@ -75,10 +75,10 @@ def test_versions_of_nobody_are_not_believed(cli: Command) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"backend": {"type": "gym", "name": "evil_run:Env-v0"}}, "would import code of its own"),
-        ({"policy": {"type": "evil_run:Policy"}}, "would import code of its own"),
-        ({"policy": {"type": "evil_run:Policy"}, "allow_imports": True}, "imports code of its own"),
-        ({"transforms": {"a": {"_target_": "os.system", "type": "evil_run:A"}}}, "would import code of its own"),
+        ({"backend": {"type": "gym", "name": "evil_run:Env-v0"}}, "would import external code"),
+        ({"policy": {"type": "evil_run:Policy"}}, "would import external code"),
+        ({"policy": {"type": "evil_run:Policy"}, "allow_imports": True}, "imports external code"),
+        ({"transforms": {"a": {"_target_": "os.system", "type": "evil_run:A"}}}, "would import external code"),
         ({"recorder": {"type": "memmap", "folder": "/tmp/owned"}}, "recorder.folder: no such key"),
         ({"tracker": {"type": "tensorboard", "folder": "/tmp/owned"}}, "tracker.folder: no such key"),
         ({"policy": {"type": "module", "path": "net.pt", "allow_imports": True}}, "policy.allow_imports: no such key"),
@@ -181,7 +181,7 @@ def test_what_is_written_follows_no_link(cli: Command, tmp_path: Path) -> None:
     (folder / "minari").symlink_to(tmp_path / "place")
     done = cli("export", "run", "format=minari")
     assert (done.code, list((tmp_path / "place").iterdir())) == (1, [])
-    assert "leads out of the run folder" in done.err
+    assert "points outside the run folder" in done.err
 
 
 # -- shapes and sizes --------------------------------------------------------------------------------------------------

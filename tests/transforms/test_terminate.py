@@ -124,7 +124,7 @@ def test_a_name_from_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with make_env(*words, "transforms.terminate.stop=stopping_rules:second", "allow_imports=true") as env:
         assert len(env.rollout(9)) == 2
     for name, imports, message in (
-        ("stopping_rules:second", False, "would import code of its own. If you trust it, add allow_imports=true"),
+        ("stopping_rules:second", False, "would import external code. If you trust it, add allow_imports=true"),
         ("stopping_rules:value", True, "stopping_rules has no function 'value'"),
         ("second", True, "found 'second', expected module:function"),
     ):

@@ -88,9 +88,13 @@ def test_a_batch_has_a_number_of_envs(
 @pytest.mark.parametrize(
     ("parallel", "names", "said"),
     [
-        ({"type": "serial"}, [], r"env_list: found \[\], expected names of envs: 'env_list=\[air_raid,pong\]'"),
-        ({"type": "none"}, ["a"], r"env_list: envs side by side need a batch. Add parallel=processes or parallel=ser"),
-        ({"type": "serial", "num_envs": 3}, ["a", "b"], r"parallel.num_envs: found 3, expected a multiple of 2, one"),
+        ({"type": "serial"}, [], r"env_list: found \[\], expected env names: 'env_list=\[air_raid,pong\]'"),
+        ({"type": "none"}, ["a"], r"env_list: several envs need a batch. Add parallel=processes or parallel=ser"),
+        (
+            {"type": "serial", "num_envs": 3},
+            ["a", "b"],
+            r"parallel.num_envs: found 3, expected a multiple of 2, the length",
+        ),
         ({"type": "none", "num_envs": 0}, None, r"parallel.num_envs: found 0, expected a whole number of at least 1"),
         ({"type": "processes", "num_workers": 0}, None, r"parallel.num_workers: found 0, expected a whole number"),
         ({"type": "ray", "num_actors": "2"}, None, r"parallel.num_actors: found '2', expected a whole number"),
