@@ -262,6 +262,6 @@ def _require_keys(before: EnvSpecs, transform: Transform) -> None:
             cures = [f"{key} is written [{', '.join(have[key])}], in Python {have[key]}" for key in dotted]
             cures += ["For pixels, type: from_pixels=true"] if "pixels" in missing else []
             raise TransformError(
-                f"{type(transform).__name__}: {name} {missing} are not there. The env has: {', '.join(have)}. "
+                f"{type(transform).__name__}: {name} {missing} do not exist. The env has: {', '.join(have)}. "
                 + ". ".join(cures)
             )

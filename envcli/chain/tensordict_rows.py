@@ -75,7 +75,7 @@ class TensorDictRows:
                 if full in source:  # an entry of the other side that passed through
                     continue
                 raise SpecError(
-                    f"{type(self._transform).__name__} wrote {as_user_key(path)!r}, which its specs do not announce. "
+                    f"{type(self._transform).__name__} wrote {as_user_key(path)!r}, which its specs do not declare. "
                     "Name it in out_keys, or add it in transform_observation_spec"
                 )
             rows = target[full]
@@ -95,7 +95,7 @@ class TensorDictRows:
             return value.reshape(shape)
         raise SpecError(
             f"{self._transform!r} gives {as_user_key(path)!r} as {value.dtype} {list(value.shape)}, expected "
-            f"{rows.dtype} {list(shape)} by the specs. Let a Transform announce what it gives in "
+            f"{rows.dtype} {list(shape)} by the specs. Let a Transform declare what it gives in "
             "transform_observation_spec (or that of the reward or action), and give the same in _step and _reset"
         )
 

@@ -74,7 +74,7 @@ class TransformedEnv(Env):
         auto_unwrap: bool | None = None,
     ) -> None:
         if env is not None and base_env is not None:
-            raise TransformError("TransformedEnv: env and base_env are two names of one thing. Give one of them")
+            raise TransformError("TransformedEnv: env and base_env are aliases. Give only one of them")
         env = base_env if env is None else env
         if not isinstance(env, Env):
             raise TransformError(f"TransformedEnv: expected an env, found a {type(env).__name__}")
@@ -391,8 +391,9 @@ class TransformedEnv(Env):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if name == "unroll" and hasattr(self.base_env, name) and self._chain():
             raise AttributeError(
-                "unroll is the base env's, and would leave the transforms out. Take env.base_env.unroll(...), or "
-                "env.rollout(..., auto_reset=False, tensordict=moment.expand(n)), which keeps its graph and has them"
+                "unroll belongs to the base env and would skip the transforms. Use env.base_env.unroll(...), or "
+                "env.rollout(..., auto_reset=False, tensordict=moment.expand(n)), which keeps the graph and applies "
+                "them"
             )
         found = getattr(self.base_env, name)
         return self._of_steps(found) if name in _PER_STEP else found

@@ -77,7 +77,7 @@ class ActionDiscretizer(Stated, ActionTransform):
 
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
         if not self._nvec:
-            raise TransformError("ActionDiscretizer: the bounds of the action are not known. Put it into an env first")
+            raise TransformError("ActionDiscretizer: the bounds of the action are unknown. Add it to an env first")
         if not self.categorical:
             parts = torch.split(state.to(torch.uint8), self._nvec, -1)
             state = torch.stack([part.argmax(-1) for part in parts], -1)
@@ -95,11 +95,13 @@ class ActionDiscretizer(Stated, ActionTransform):
     def _leaf_before(self, leaf: TensorSpec, lead: int, which: int) -> TensorSpec:
         if not isinstance(leaf, Bounded) or not bool((leaf.low.isfinite() & leaf.high.isfinite()).all()):
             raise TransformError(
-                f"ActionDiscretizer cuts bounded actions, but {self.action_key!r} is {type(leaf).__name__} "
+                f"ActionDiscretizer discretizes bounded actions, but {self.action_key!r} is {type(leaf).__name__} "
                 f"{list(leaf.shape)}. Leave it out"
             )
         if len(leaf.shape) <= lead:
-            raise TransformError(f"ActionDiscretizer: {self.action_key!r} {list(leaf.shape)} has no element to cut")
+            raise TransformError(
+                f"ActionDiscretizer: {self.action_key!r} {list(leaf.shape)} has no elements to discretize"
+            )
         counts = self.num_intervals.flatten().tolist()
         elements = leaf.shape[-1]
         if self.num_intervals.ndim and len(counts) != elements:
@@ -151,7 +153,7 @@ class ActionDiscretizer(Stated, ActionTransform):
             found = state.get(name, own)
             if name != "intervals" and found.tolist() != own.tolist():
                 raise TransformError(
-                    f"ActionDiscretizer: {name} is {own.tolist()} here, and {found.tolist()} in what is loaded"
+                    f"ActionDiscretizer: {name} is {own.tolist()} here, but {found.tolist()} in the loaded state"
                 )
 
     def extra_repr(self) -> str:

@@ -54,9 +54,9 @@ class ActionMask(Transform):
             masked(action, mask.one())
         except (EnvcliError, AttributeError, RuntimeError) as error:
             raise TransformError(
-                f"ActionMask: {self.mask_key!r}, {list(mask.shape)}, is no mask for {self.action_key!r}, "
+                f"ActionMask: {self.mask_key!r}, {list(mask.shape)}, does not fit as a mask for {self.action_key!r}, "
                 f"{type(action).__name__} {list(action.shape)}. It needs one entry for each choice, and the "
-                f"action must be one"
+                f"action must be a single choice"
             ) from error
 
     def _roles(self) -> Roles:

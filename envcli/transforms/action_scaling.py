@@ -54,7 +54,9 @@ class ActionScaling(LocScale, ActionTransform):
         super().__init__(in_keys_inv, out_keys_inv, in_keys, out_keys)
         self._hold_numbers(loc, scale, standard_normal)
         if len(self.in_keys_inv) > 1 or len(self.in_keys) > 1:
-            raise TransformError(f"ActionScaling: one action each, found {self.in_keys_inv}. Compose several of them")
+            raise TransformError(
+                f"ActionScaling: expected one action, found {self.in_keys_inv}. Compose several of them"
+            )
         if loc is None and not self.in_keys_inv:
             raise ConfigError(
                 "ActionScaling: without in_keys_inv there is no spec to take loc and scale from. Give both"
@@ -109,8 +111,7 @@ class ActionScaling(LocScale, ActionTransform):
         """Factor and term: the simulator's action is ``user's * factor + term``."""
         if self.loc is None or self.scale is None:
             raise TransformError(
-                "ActionScaling: loc and scale are not known yet. Give both, or put it into an env whose action "
-                "is bounded"
+                "ActionScaling: loc and scale are not set yet. Give both, or add it to an env with a bounded action"
             )
         loc, scale = self.loc.to(dtype), self.scale.to(dtype)
         return (scale, loc) if self.standard_normal else (2 * scale, loc - scale)

@@ -49,7 +49,7 @@ class ActionTransform(Transform, ABC):
         super().__init__(taken if in_keys is None else in_keys, out_keys, taken, out_keys_inv)
         if len(self.in_keys) != len(self.out_keys):
             raise TransformError(
-                f"{type(self).__name__}: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many"
+                f"{type(self).__name__}: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length"
             )
 
     @abstractmethod
@@ -72,7 +72,7 @@ class ActionTransform(Transform, ABC):
                 have = [as_user_key(path) for path in leaves]
                 raise TransformError(f"{type(self).__name__}: no action {as_user_key(old)!r}. The env takes: {have}")
             if new in leaves.keys() - changed.keys():
-                raise TransformError(f"{type(self).__name__}: there is an action {as_user_key(new)!r} already")
+                raise TransformError(f"{type(self).__name__}: the action {as_user_key(new)!r} already exists")
         spec = action_spec.empty()
         for path, leaf in leaves.items():
             if path in changed:

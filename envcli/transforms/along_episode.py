@@ -70,7 +70,7 @@ class AlongEpisode(Transform, ABC):
         self._take_keys(out_keys=own)
         if len(self.in_keys) != len(self.out_keys) or len(set(self.out_keys)) != len(self.out_keys):
             raise TransformError(
-                f"{type(self).__name__}: expected one name of its own for each of in_keys {self.in_keys}, "
+                f"{type(self).__name__}: expected one distinct name for each of in_keys {self.in_keys}, "
                 f"found out_keys {self.out_keys}"
             )
 
@@ -186,7 +186,9 @@ class AlongEpisode(Transform, ABC):
         for in_key, own in zip(self.in_keys, map(as_path, self.out_keys), strict=True):
             reward, before = next_tensordict.get(in_key, None), next_tensordict.get(own, None)
             if reward is None or before is None:
-                raise TransformError(f"{type(self).__name__}: a step pays {in_key!r}; this TensorDict says none")
+                raise TransformError(
+                    f"{type(self).__name__}: expected the reward {in_key!r} in the TensorDict, found none"
+                )
             value = rule(before, reward)
             next_tensordict.set(own, value)
             if self._is_reward():
@@ -235,7 +237,7 @@ class AlongEpisode(Transform, ABC):
         """The value before each step and the one after it, ``[*batch, time, *value]``."""
         rewards = tensordict.get(reward_path, None)
         if rewards is None:
-            raise TransformError(f"{type(self).__name__}: a rollout has {reward_path}; this TensorDict has not")
+            raise TransformError(f"{type(self).__name__}: expected {reward_path} in the rollout, found none")
         begins = done_before(tensordict, time, reward_path[1:-1], type(self).__name__).movedim(time, 0)
         rewards = rewards.movedim(time, 0)
         begins = begins.reshape(*begins.shape, *[1] * (rewards.ndim - begins.ndim))

@@ -59,9 +59,9 @@ class CallableTransform(Transform):
         fresh = [key for key in result.keys(True, True) if key not in given]
         if fresh and result.batch_size == self._batch:
             raise SpecError(
-                f"{self!r} wrote {fresh}, which the env does not show there. If it does elsewhere, as a reward after a "
-                "step and not after a reset, look if it is there first. For an entry of its own write a Transform with "
-                "_apply_transform, in_keys and out_keys: a function cannot announce one"
+                f"{self!r} wrote {fresh}, which the env does not have there. If it has it at other times, like a "
+                "reward after a step but not after a reset, check for it first. For a new entry, write a Transform "
+                "with _apply_transform, in_keys and out_keys: a function cannot declare one"
             )
         return result
 

@@ -130,7 +130,7 @@ class CatFrames(Stated):
         if leaf.ndim - lead < -self.dim:
             raise TransformError(
                 f"CatFrames: {key!r} has the shape {list(leaf.shape[lead:])}, which has no dimension {self.dim}. Use "
-                f"dim={lead - leaf.ndim} or nearer to -1, or UnsqueezeTransform before it"
+                f"dim={lead - leaf.ndim} or closer to -1, or UnsqueezeTransform before it"
             )
         self._require_channels(leaf.zero(), key, lead)
         if not isinstance(leaf, Bounded):
@@ -147,7 +147,7 @@ class CatFrames(Stated):
         is_frame = self.dim == -3 and value.ndim - lead == 3 and value.dtype == torch.uint8
         if is_frame and channel_axis(value, "CatFrames") == -1:
             raise TransformError(
-                f"CatFrames: dim=-3 of {key!r} {list(value.shape[lead:])} is its height: its channels are last. Put "
+                f"CatFrames: dim=-3 of {key!r} {list(value.shape[lead:])} is the height: the channels are last. Put "
                 "ToTensorImage before it, or use dim=-1"
             )
 

@@ -73,9 +73,7 @@ class CatTensors(Transform):
             return torch.cat(tuple(values), self.dim)
         except RuntimeError:
             shapes = {key: list(value.shape) for key, value in zip(self.in_keys, values, strict=True)}
-            raise TransformError(
-                f"CatTensors: shapes differ elsewhere than in dimension {self.dim}: {shapes}"
-            ) from None
+            raise TransformError(f"CatTensors: shapes differ outside dimension {self.dim}: {shapes}") from None
 
     def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
         values = [next_tensordict.get(key, None) for key in self.in_keys]
@@ -110,7 +108,7 @@ class CatTensors(Transform):
         missing = [key for key in self.in_keys if as_path(key) not in leaves]
         if missing:
             shapes = {".".join(path): list(leaf.shape) for path, leaf in leaves.items()}
-            raise TransformError(f"CatTensors: in_keys {missing} are not there. The env shows {shapes}")
+            raise TransformError(f"CatTensors: in_keys {missing} do not exist. The env has {shapes}")
         result = self._result([leaves[as_path(key)] for key in self.in_keys], lead)
         if self.del_keys:
             for key in self.in_keys:

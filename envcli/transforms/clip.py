@@ -111,8 +111,8 @@ class ClipTransform(Stated, Elementwise):
         for name, limit in (("low", self.low), ("high", self.high)):
             if limit is not None and bool(((limit < box.low) | (limit > box.high)).any()):
                 raise TransformError(
-                    f"{type(self).__name__}: {name}={limit} is not in what the simulator takes, "
-                    f"{box.low.min().item():g} to {box.high.max().item():g}. Clip to that, or less"
+                    f"{type(self).__name__}: {name}={limit} is outside the simulator's range, "
+                    f"{box.low.min().item():g} to {box.high.max().item():g}. Clip to that range, or a smaller one"
                 )
         low = box.low if self.low is None else torch.full_like(box.low, -float("inf"))
         high = box.high if self.high is None else torch.full_like(box.high, float("inf"))

@@ -48,7 +48,7 @@ class Compose(Transform):
             TransformError: it does not fit the env; the chain stays as it was.
         """
         if not -len(self.transforms) <= index <= len(self.transforms):
-            raise TransformError(f"Compose: no place {index} in a chain of {len(self.transforms)} transforms")
+            raise TransformError(f"Compose: no position {index} in a chain of {len(self.transforms)} transforms")
         after = list(self)
         after.insert(index, as_transform(transform, "Compose"))
         self._become(after)
@@ -87,10 +87,10 @@ class Compose(Transform):
         leaving = [transform for transform in before if transform not in after]
         joining = [transform for transform in after if transform not in before]
         if len(set(map(id, after))) < len(after):
-            raise TransformError("Compose: one transform cannot stand in two places. Use a copy: transform.clone()")
+            raise TransformError("Compose: a transform cannot be used in two places. Use a copy: transform.clone()")
         holders = self._holders()
         if any(transform is holder for transform in joining for holder in holders):
-            raise TransformError("Compose: a chain cannot stand in itself. Use a copy: chain.clone()")
+            raise TransformError("Compose: a chain cannot contain itself. Use a copy: chain.clone()")
         in_env = holders[-1]._container is not None
         held: list[Transform] = []
         try:
@@ -147,8 +147,8 @@ class Compose(Transform):
         for hook in ("_call", "_step", "_reset", "_inv_call"):
             if getattr(kind, hook) is not getattr(Compose, hook):
                 raise TransformError(
-                    f"{kind.__name__} writes {hook}, but an env runs the transforms of a Compose one by one, without "
-                    "it. Put that into a transform of its own beside them"
+                    f"{kind.__name__} overrides {hook}, but an env runs the transforms of a Compose one by one, "
+                    "without calling it. Put that into a separate transform next to them"
                 )
         for transform in self:
             found += transform.flat() if isinstance(transform, Compose) else [transform]

@@ -54,7 +54,7 @@ class Crop(ImageTransform):
         height, width = leaf.shape[-2:] if axis == -3 else leaf.shape[-3:-1]
         if not (-self.h < self.top < height and -self.w < self.left < width):
             warnings.warn(
-                f"{self!r}: no pixel of the image, which is {height} high and {width} wide, is left: all are 0",
+                f"{self!r}: nothing is left of the image, {height} pixels high and {width} wide: all are 0",
                 stacklevel=2,
             )
         return super()._leaf_after(leaf)

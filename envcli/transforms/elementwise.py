@@ -116,8 +116,8 @@ class Elementwise(Transform, ABC):
     def _require_pairs(self) -> None:
         if len(self.in_keys) != len(self.out_keys):
             raise TransformError(
-                f"{type(self).__name__}: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many, "
-                "one pair for each entry"
+                f"{type(self).__name__}: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same "
+                "length, one pair for each entry"
             )
 
     # -- rows -----------------------------------------------------------------------------------------------------

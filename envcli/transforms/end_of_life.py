@@ -63,7 +63,7 @@ class EndOfLifeTransform(Transform):
         flags = leaf_specs(output_spec["full_done_spec"])
         if as_path(self.done_key) not in flags:
             raise TransformError(
-                f"EndOfLifeTransform: done_key {self.done_key!r} is not there. The env has: {list(flags)}"
+                f"EndOfLifeTransform: done_key {self.done_key!r} does not exist. The env has: {list(flags)}"
             )
         shape, device = flags[as_path(self.done_key)].shape, output_spec.device
         shown = output_spec["full_observation_spec"]
@@ -137,7 +137,7 @@ class EndOfLifeTransform(Transform):
         if before is None or after is None or ended is None:
             raise TransformError(
                 f"EndOfLifeTransform: expected {as_user_key(lives)!r} and ('next', {self.lives_key!r}) and ('next', "
-                f"{self.done_key!r}) in a rollout. Lives that only the env knows cannot be found afterwards: let it be "
+                f"{self.done_key!r}) in a rollout. Lives known only to the env cannot be recovered afterwards: make it "
                 "part of the env"
             )
         following = (after < before) | ended

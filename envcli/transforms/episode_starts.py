@@ -24,7 +24,7 @@ def done_before(tensordict: TensorDictBase, time: int, group: Key, who: str) -> 
             before = ended.roll(1, time)
             before.select(time, 0).fill_(False)
             return before
-    raise TransformError(f"{who}: expected ('next', 'done'), which says where episodes end, found none")
+    raise TransformError(f"{who}: expected ('next', 'done'), which marks where episodes end, found none")
 
 
 def begun(tensordict: TensorDictBase | None, given: torch.Tensor | None, start: torch.Tensor) -> torch.Tensor:

@@ -73,7 +73,7 @@ class ExcludeTransform(Transform):
         for family in ("full_action_spec", "full_state_spec"):
             for path in leaf_specs(input_spec[family]):
                 if self.inverse and any(matches(some, path) for some in self._paths):
-                    raise TransformError(f"ExcludeTransform: the simulator needs {as_user_key(path)!r} on its way in")
+                    raise TransformError(f"ExcludeTransform: the simulator needs {as_user_key(path)!r} as an input")
         state = input_spec["full_state_spec"]
         input_spec["full_state_spec"] = without(state, self._gone)
         return input_spec
@@ -104,12 +104,12 @@ def left_out(output_spec: Composite, gone: set[Key], transform: Transform) -> Co
         parts = {flag for flag in flags if flag[:-1] == done[:-1]} - {done}
         if not parts or parts & gone:
             raise TransformError(
-                f"{type(transform).__name__}: without {as_user_key(done)!r} the end of an episode is not seen. "
-                f"Keep it, or keep all that it is made of: {[as_user_key(part) for part in sorted(parts)]}"
+                f"{type(transform).__name__}: without {as_user_key(done)!r} the end of an episode cannot be detected. "
+                f"Keep it, or keep all its parts: {[as_user_key(part) for part in sorted(parts)]}"
             )
     if flags and not flags - gone:
         raise TransformError(
-            f"{type(transform).__name__}: without any flag the end of an episode is not seen. Keep 'done'"
+            f"{type(transform).__name__}: without any flag the end of an episode cannot be detected. Keep 'done'"
         )
     for family in _SHOWN:
         output_spec[family] = without(output_spec[family], gone)

@@ -46,7 +46,7 @@ class FlattenAction(ActionTransform):
         super().__init__(in_keys_inv, out_keys_inv, in_keys, out_keys)
         if not allow_positive_dim and (first_dim >= 0 or last_dim >= 0):
             raise TransformError(
-                f"FlattenAction: dimensions count from the end, so that they hold for any batch; found {first_dim} and "
+                f"FlattenAction: dimensions count from the end, to fit any batch; found {first_dim} and "
                 f"{last_dim}. To count from the front: allow_positive_dim=True"
             )
         if (first_dim < 0) == (last_dim < 0) and first_dim > last_dim:
@@ -62,7 +62,7 @@ class FlattenAction(ActionTransform):
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
         if len(self.in_keys_inv) != 1:
             raise TransformError(
-                f"FlattenAction: a value does not say which of {self.in_keys_inv} it is. Call inv on a TensorDict"
+                f"FlattenAction: a bare value could be any of {self.in_keys_inv}. Call inv on a TensorDict"
             )
         return self._unflattened(state, 0)
 
@@ -79,8 +79,8 @@ class FlattenAction(ActionTransform):
         shape = self._shapes[which]
         if shape is None:
             raise TransformError(
-                f"FlattenAction: the shape of {self.in_keys_inv[which]!r} is not known. Give action_shape, or "
-                f"put it into an env"
+                f"FlattenAction: the shape of {self.in_keys_inv[which]!r} is unknown. Give action_shape, or "
+                f"add it to an env"
             )
         # Where the flattened dimension is now: as far from the end as the last one was.
         place = self._span[1] if self._span[1] < 0 else self._span[0]

@@ -49,8 +49,8 @@ class FrameSkipTransform(Transform):
         """``tensordict`` if ``frame_skip`` is 1; otherwise there is nothing that could be made of it."""
         if self.frame_skip != 1:
             raise TransformError(
-                "FrameSkipTransform makes steps of an env, and those of a TensorDict are made. Call the other "
-                "transforms of the chain"
+                "FrameSkipTransform repeats steps of an env, but those of a TensorDict are already done. Call the "
+                "other transforms of the chain"
             )
         return tensordict
 

@@ -54,8 +54,8 @@ class LineariseRewards(Stated):
         super().__init__(in_keys, out_keys)
         if len(self.in_keys) != len(self.out_keys):
             raise TransformError(
-                f"LineariseRewards: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many, one pair "
-                "for each entry"
+                f"LineariseRewards: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length, "
+                "one pair for each entry"
             )
         self.weights = None if weights is None else as_numbers(weights, "weights")
         if self.weights is not None and self.weights.ndim > 1:

@@ -135,10 +135,10 @@ class ModuleTransform(Transform):
             )
         missing = [key for key in self._inputs if self._zeros.get(key, None) is None]
         if missing:
-            cure = " Say what the user gives: action_spec_transform" if self.inverse else ""
+            cure = " Declare what the user gives: action_spec_transform" if self.inverse else ""
             have = [".".join(path) for name in families for path in leaf_specs(before._spec(name))]
             raise TransformError(
-                f"ModuleTransform: in_keys {missing} are not there. The env has: {', '.join(have)}.{cure}"
+                f"ModuleTransform: in_keys {missing} do not exist. The env has: {', '.join(have)}.{cure}"
             )
         try:
             with torch.no_grad():
@@ -214,7 +214,7 @@ def _loaded(
     path: str | Path, in_keys: list[Any] | None, out_keys: list[Any] | None, allow_imports: bool
 ) -> TensorDictModule:
     if not in_keys or not out_keys:
-        raise ConfigError("in_keys, out_keys: a saved network needs both, to know what it takes and gives")
+        raise ConfigError("in_keys, out_keys: a saved network needs both, to know its inputs and outputs")
     file = Path(path).expanduser()
     if not file.is_file():
         raise ConfigError(f"module: no file {file.absolute()}")
@@ -222,5 +222,5 @@ def _loaded(
         network = torch_script.load(file, allow_imports)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"module: {path} is no file of torch.jit.save ({reason})") from error
+        raise ConfigError(f"module: {path} is not a file of torch.jit.save ({reason})") from error
     return TensorDictModule(network, in_keys=in_keys, out_keys=out_keys)

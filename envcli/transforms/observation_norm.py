@@ -104,7 +104,7 @@ class ObservationNorm(Affine):
 
     def _measured(self, steps: int, key: NestedKey | None) -> NestedKey:
         if self.initialized:
-            raise TransformError(f"ObservationNorm: loc {self.loc} and scale {self.scale} are known already")
+            raise TransformError(f"ObservationNorm: loc {self.loc} and scale {self.scale} are already set")
         if steps < 2:
             raise ConfigError(f"ObservationNorm: {steps} steps are too few to measure a deviation, take at least 2")
         keys = self.in_keys or self.in_keys_inv
@@ -116,7 +116,7 @@ class ObservationNorm(Affine):
         path = as_path(key)
         if key not in env.observation_keys:
             raise TransformError(
-                f"ObservationNorm: {key!r} is no observation of the env, which has {env.observation_keys}"
+                f"ObservationNorm: {key!r} is not an observation of the env, which has {env.observation_keys}"
             )
         data = env.rollout(steps, break_when_any_done=False).get(path).double()
         if not data.isfinite().all():
@@ -155,7 +155,7 @@ class ObservationNorm(Affine):
     def _require_known(self) -> tuple[torch.Tensor, torch.Tensor]:
         if self.loc is None or self.scale is None:
             raise TransformError(
-                "ObservationNorm: loc and scale are not known yet. Give them, call init_stats(steps), or set init_steps"
+                "ObservationNorm: loc and scale are not set yet. Give them, call init_stats(steps), or set init_steps"
             )
         return self.loc, self.scale
 

@@ -37,7 +37,7 @@ class PermuteTransform(ShapeTransform):
         self.dims = list(dims)
         usual = list(range(-len(self.dims), 0))
         if sorted(self.dims) != usual:
-            raise TransformError(f"dims: expected the numbers {usual} in another order, found {self.dims}")
+            raise TransformError(f"dims: expected a permutation of {usual}, found {self.dims}")
         self._back = [self.dims.index(dim) - len(self.dims) for dim in usual]
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,9 @@ class PermuteTransform(ShapeTransform):
 
     def _permuted(self, value: torch.Tensor, dims: list[int]) -> torch.Tensor:
         if value.ndim < len(dims):
-            raise TransformError(f"dims {self.dims}: found a value of shape {list(value.shape)}, which has fewer")
+            raise TransformError(
+                f"dims {self.dims}: found a value of shape {list(value.shape)}, which has fewer dimensions"
+            )
         lead = value.ndim - len(dims)
         return value.permute(*range(lead), *dims)
 

@@ -88,7 +88,7 @@ class RandomTruncationTransform(Transform):
         found = [path for path in shown if path == given] or [path for path in shown if path[-1:] == given]
         if not found:
             raise TransformError(
-                f"RandomTruncationTransform: no count {self.step_count_key!r}. Put StepCounter() before it, in "
+                f"RandomTruncationTransform: no step count {self.step_count_key!r}. Put StepCounter() before it, in "
                 "YAML transforms=[step_counter,random_truncation], and name its step_count_key here if it has another"
             )
         self._count = found[0]
@@ -99,14 +99,14 @@ class RandomTruncationTransform(Transform):
         flags, shape = leaf_specs(before.full_done_spec), leaf_specs(before.observation_spec)[self._count].shape
         if self._flags[1] not in flags:
             raise TransformError(
-                f"RandomTruncationTransform: no flag {as_user_key(self._flags[1])!r}, so that no episode would end. "
+                f"RandomTruncationTransform: no flag {as_user_key(self._flags[1])!r}, so no episode would end. "
                 f"The env has {[as_user_key(path) for path in flags]}: name one of them in done_key"
             )
         for path in self._flags:
             if path in flags and flags[path].shape != shape:
                 raise TransformError(
                     f"RandomTruncationTransform: the flag {as_user_key(path)!r} is {list(flags[path].shape)}, and the "
-                    f"count {as_user_key(self._count)!r} {list(shape)}. Name those that belong together"
+                    f"count {as_user_key(self._count)!r} {list(shape)}. Name a matching pair"
                 )
 
     def transform_done_spec(self, done_spec: Composite) -> Composite:
@@ -198,7 +198,7 @@ class RandomTruncationTransform(Transform):
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Refused: see the class."""
-        raise TransformError("RandomTruncationTransform ends the episodes of an env: let it be part of one")
+        raise TransformError("RandomTruncationTransform ends the episodes of an env: add it to one")
 
     def extra_repr(self) -> str:
         """What was given, for ``repr``."""

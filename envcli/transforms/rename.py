@@ -53,7 +53,7 @@ class RenameTransform(Transform):
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
         if len(self.in_keys) != len(self.out_keys):
             raise TransformError(
-                f"RenameTransform: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many, "
+                f"RenameTransform: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length, "
                 "one pair for each entry"
             )
         for name, keys in (
@@ -63,7 +63,7 @@ class RenameTransform(Transform):
             ("out_keys_inv", self.out_keys_inv),
         ):
             if len(set(map(as_path, keys))) != len(keys):
-                raise TransformError(f"RenameTransform: {name} {keys} name an entry twice")
+                raise TransformError(f"RenameTransform: {name} {keys} list an entry twice")
         self.create_copy = create_copy
         self._pairs: _Pairs = [(as_path(i), as_path(o)) for i, o in zip(self.in_keys, self.out_keys, strict=True)]
         inverse = zip(self.in_keys_inv, self.out_keys_inv, strict=True)
@@ -117,8 +117,8 @@ class RenameTransform(Transform):
         for old, new in sorted(set(self._pairs) ^ set(self._pairs_inv)):
             if old in shown_and_read and not self.create_copy:
                 raise TransformError(
-                    f"RenameTransform: {as_user_key(old)!r} is shown, and read by the next step. Rename it both ways: "
-                    f"in_keys and in_keys_inv with {as_user_key(old)!r}, out_keys and out_keys_inv with "
+                    f"RenameTransform: {as_user_key(old)!r} is an output that the next step reads. Rename it both "
+                    f"ways: in_keys and in_keys_inv with {as_user_key(old)!r}, out_keys and out_keys_inv with "
                     f"{as_user_key(new)!r}"
                 )
 
@@ -127,8 +127,8 @@ class RenameTransform(Transform):
         for old, new in pairs:
             if old in taken and new in taken - leaving:
                 raise TransformError(
-                    f"RenameTransform: {as_user_key(old)!r} cannot be called {as_user_key(new)!r}, which is there "
-                    "already. Rename or exclude that one first"
+                    f"RenameTransform: {as_user_key(old)!r} cannot be renamed to {as_user_key(new)!r}, which "
+                    "already exists. Rename or exclude that one first"
                 )
 
     def _respelled(self, spec: Composite, pairs: _Pairs) -> Composite:

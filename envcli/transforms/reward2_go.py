@@ -57,7 +57,7 @@ class Reward2GoTransform(Transform):
 
     def _inspect(self, before: EnvSpecs) -> None:
         raise TransformError(
-            "Reward2GoTransform: what is to come is not known in an env. Apply it to what the env made: "
+            "Reward2GoTransform: future rewards are not known inside an env. Apply it to a rollout: "
             "Reward2GoTransform(...).inv(env.rollout(...))"
         )
 
@@ -70,7 +70,7 @@ class Reward2GoTransform(Transform):
         flag = as_user_key(under_next(as_path(self.done_key)))
         done = tensordict.get(flag, None)
         if done is None:
-            raise TransformError(f"Reward2GoTransform: no {flag!r}, which says where episodes end")
+            raise TransformError(f"Reward2GoTransform: no {flag!r}, which marks where episodes end")
         if not done.any(time).all():
             raise TransformError(
                 "Reward2GoTransform: expected an end in each row of the batch, found a row where no episode ends. Make "
@@ -78,7 +78,7 @@ class Reward2GoTransform(Transform):
             )
         rewards = {key: tensordict.get(key, None) for key in self.in_keys_inv}
         if all(reward is None for reward in rewards.values()):
-            raise TransformError(f"Reward2GoTransform: none of in_keys {self.in_keys_inv} is there")
+            raise TransformError(f"Reward2GoTransform: none of in_keys {self.in_keys_inv} exists")
         for (key, reward), out_key in zip(rewards.items(), self.out_keys_inv, strict=True):
             if reward is not None:
                 tensordict.set(out_key, self._to_go(reward, done, time, key))

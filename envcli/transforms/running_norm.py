@@ -61,7 +61,9 @@ class RunningNorm(Transform, ABC):
         if not 0 < decay <= 1 or not eps > 0:
             raise ConfigError(f"{name}: expected 0 < decay <= 1 and eps > 0, found decay={decay} and eps={eps}")
         if len(self.in_keys) != len(self.out_keys):
-            raise TransformError(f"{name}: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many")
+            raise TransformError(
+                f"{name}: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length"
+            )
         self.decay, self.eps, self.lock, self.shared = decay, eps, lock, shared
         self.frozen = False
         self._begun: torch.Tensor | None = None  # during a reset of some envs: which, [*batch] bool
@@ -128,8 +130,8 @@ class RunningNorm(Transform, ABC):
             found = loaded.get(self._name(key, part), tensor)
             if not statistics.fits(part, found.shape):
                 raise TransformError(
-                    f"{type(self).__name__}: {self._name(key, part)} is {list(tensor.shape)} here, and "
-                    f"{list(found.shape)} in what is loaded"
+                    f"{type(self).__name__}: {self._name(key, part)} is {list(tensor.shape)} here, but "
+                    f"{list(found.shape)} in the loaded state"
                 )
 
     def _fill(self, key: NestedKey, statistics: RunningStatistics, loaded: Mapping[str, torch.Tensor]) -> None:
@@ -284,7 +286,7 @@ class RunningNorm(Transform, ABC):
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         raise TransformError(
             f"{type(self).__name__} works on TensorDicts and in an env; "
-            "a single value does not say which statistics it goes to"
+            "a bare value does not say which statistics apply"
         )
 
     # -- rows -----------------------------------------------------------------------------------------------------

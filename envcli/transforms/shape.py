@@ -42,8 +42,8 @@ class ShapeTransform(Transform, ABC):
                     after = self._checked(self._leaf_after, leaf, in_key, spec.ndim)
                     if isinstance(after, Unbounded) and not isinstance(leaf, Unbounded):
                         raise TransformError(
-                            f"{self!r} would lose what {in_key!r} is, a {type(leaf).__name__} {list(leaf.shape)}. "
-                            "Let the env take categories"
+                            f"{self!r} would destroy the encoding of {in_key!r}, a {type(leaf).__name__} "
+                            f"{list(leaf.shape)}. Make the env take categories"
                         )
                     if in_key != out_key:
                         del spec[in_key]

@@ -44,7 +44,7 @@ class SignTransform(Elementwise):
         ):
             raise TransformError(
                 f"SignTransform: the simulator takes {box.low.min().item():g} to {box.high.max().item():g}, which "
-                "leaves signs out. Put ActionScaling before it"
+                "does not include all signs. Put ActionScaling before it"
             )
         return leaf
 

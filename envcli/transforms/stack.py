@@ -78,7 +78,7 @@ class Stack(Transform):
             )
         if (in_key_inv is None) != (out_keys_inv is None):
             given, missing = ("out_keys_inv", "in_key_inv") if in_key_inv is None else ("in_key_inv", "out_keys_inv")
-            raise ConfigError(f"{missing}: nothing found, expected it beside {given}")
+            raise ConfigError(f"{missing}: required together with {given}, but not given")
         super().__init__(in_keys, [out_key])
         if not self.in_keys and in_key_inv is None:
             raise ConfigError("in_keys: expected entries to stack, found none")
@@ -99,7 +99,8 @@ class Stack(Transform):
         axis = ndim + 1 + self.dim if self.dim < 0 else lead + self.dim
         if not lead <= axis <= ndim:
             raise TransformError(
-                f"Stack: dim {self.dim} is none of the {ndim + 1 - lead} dimensions that the stack has beside the batch"
+                f"Stack: dim {self.dim} is not among the {ndim + 1 - lead} dimensions that the stack has besides the "
+                "batch"
             )
         return axis
 
@@ -113,7 +114,7 @@ class Stack(Transform):
         following = tensordict.get("next", None)
         places = [tensordict] if following is None else [tensordict, following]
         if all(place.get(key, None) is None for place in places for key in self.in_keys):
-            raise TransformError(f"Stack: in_keys {self.in_keys} are not there, found {list(tensordict.keys())}")
+            raise TransformError(f"Stack: in_keys {self.in_keys} do not exist, found {list(tensordict.keys())}")
         for place in places:
             self._call(place)
         return tensordict
@@ -124,7 +125,7 @@ class Stack(Transform):
         if len(missing) == len(values):  # a reset shows no rewards
             return next_tensordict
         if missing:
-            raise TransformError(f"Stack: in_keys {missing} are not there beside {sorted(map(str, values))}")
+            raise TransformError(f"Stack: in_keys {missing} do not exist beside {sorted(map(str, values))}")
         parts = [values[key] for key in self.in_keys]
         try:
             stacked = torch.stack(parts, self._axis(parts[0].ndim, next_tensordict.batch_dims))
@@ -201,7 +202,7 @@ class Stack(Transform):
 
     def _missing(self, name: str, keys: Sequence[NestedKey], found: Composite) -> TransformError:
         have = sorted({".".join(path[1:]) for path in leaf_specs(found)})
-        return TransformError(f"Stack: {name} {list(keys)} are not there. The env has: {', '.join(have)}")
+        return TransformError(f"Stack: {name} {list(keys)} do not exist. The env has: {', '.join(have)}")
 
     def _stacked(self, spec: Composite, keys: Sequence[NestedKey], out_key: NestedKey, without: bool) -> _Moves:
         """Put the stack of ``keys`` into ``spec``, whose family may have none of them. Returns what is moved where."""
@@ -220,7 +221,7 @@ class Stack(Transform):
             if spec.get(key, None) is not None:
                 _drop(spec, as_path(key))
         if spec.get(out_key, None) is not None:
-            raise TransformError(f"Stack: there is a {out_key!r} already. Choose another name")
+            raise TransformError(f"Stack: {out_key!r} already exists. Choose another name")
         if not groups[0]:
             spec[out_key] = self._joined(dict(zip(keys, parts, strict=True)), parts, axis)
             return [([as_path(key) for key in keys], as_path(out_key), axis)]
@@ -304,9 +305,9 @@ def _require_kept(before: dict[Key, TensorSpec], after: dict[Key, TensorSpec], m
         ]
         if lost:
             raise TransformError(
-                f"Stack: {as_user_key(stack)!r} would lose what {as_user_key(lost[0])!r} is, a "
+                f"Stack: {as_user_key(stack)!r} would destroy the encoding of {as_user_key(lost[0])!r}, a "
                 f"{type(before[lost[0]]).__name__} {list(before[lost[0]].shape)}. Stack one-hot actions along dim=-2, "
-                "and categories that are equally many"
+                "and categories with equally many choices"
             )
 
 

@@ -66,7 +66,9 @@ class StackedRollout:
             return None
         value = windows.ndim - 3
         if value < -dim:
-            raise TransformError(f"{key!r} has {value} dimensions beside {list(self._tensordict.shape)}: none is {dim}")
+            raise TransformError(
+                f"{key!r} has {value} dimensions besides {list(self._tensordict.shape)}: none is {dim}"
+            )
         beside = windows.movedim(2, dim - 1)
         return self.unflat(beside.flatten(dim - 1, dim))
 

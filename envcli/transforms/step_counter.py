@@ -83,8 +83,8 @@ class StepCounter(Transform):
             done_spec[flag] = Categorical(2, shape=shape, dtype=torch.bool, device=done_spec.device)
         if self.max_steps is not None and self.update_done and dones and flag[:-1] not in dones:
             raise TransformError(
-                f"StepCounter: there is no 'done' beside {self.truncated_key!r}, so that no episode would end. The env "
-                f"has {[as_user_key((*group, 'done')) for group in dones]}: put truncated_key beside one of them"
+                f"StepCounter: there is no 'done' beside {self.truncated_key!r}, so no episode would end. The env "
+                f"has {[as_user_key((*group, 'done')) for group in dones]}: put truncated_key next to one of them"
             )
         return done_spec
 
@@ -140,7 +140,7 @@ class StepCounter(Transform):
         path = self._place(self.step_count_key)
         before = tensordict.get(path, None)
         if before is None:
-            raise TransformError(f"StepCounter: a step counts on from {self.step_count_key!r}, and there is none")
+            raise TransformError(f"StepCounter: a step continues from {self.step_count_key!r}, which is missing")
         next_tensordict.set(path, before + 1)
         if self.max_steps is not None:
             over = before + 1 >= self.max_steps

@@ -159,7 +159,7 @@ class TensorDictPrimer(Transform):
     def _inspect(self, before: EnvSpecs) -> None:
         taken = {path for family in FAMILIES for path in leaf_specs(before._spec(family))}
         for path in self._given.keys() & taken:
-            raise TransformError(f"TensorDictPrimer: there is a {as_user_key(path)!r} already. Choose another name")
+            raise TransformError(f"TensorDictPrimer: {as_user_key(path)!r} already exists. Choose another name")
         if self.reset_key is not None and self.reset_key not in before.reset_keys:
             raise TransformError(f"TensorDictPrimer: no reset_key {self.reset_key!r}. The env has {before.reset_keys}")
         self._batch = batch = before.batch_size

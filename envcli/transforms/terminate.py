@@ -112,7 +112,7 @@ class TerminateTransform(Transform):
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Refused: see the class."""
-        raise TransformError("TerminateTransform ends the episodes of an env: let it be part of one")
+        raise TransformError("TerminateTransform ends the episodes of an env: add it to one")
 
     def extra_repr(self) -> str:
         """The name of the function, for ``repr``."""

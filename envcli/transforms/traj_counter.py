@@ -63,7 +63,7 @@ class TrajCounter(Stated):
         if self._path[:-1] not in dones:
             raise TransformError(
                 f"TrajCounter: there is no 'done' beside {self.out_keys[0]!r}. The env has "
-                f"{[as_user_key((*group, 'done')) for group in dones]}: put out_key beside one of them"
+                f"{[as_user_key((*group, 'done')) for group in dones]}: put out_key next to one of them"
             )
         self._shape = dones[self._path[:-1]]
 
@@ -109,7 +109,7 @@ class TrajCounter(Stated):
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
         number = tensordict.get(self._path, None)
         if number is None:
-            raise TransformError(f"TrajCounter: a step goes on with {as_user_key(self._path)!r}, and there is none")
+            raise TransformError(f"TrajCounter: a step continues from {as_user_key(self._path)!r}, which is missing")
         return next_tensordict.set(self._path, number)
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
@@ -124,7 +124,7 @@ class TrajCounter(Stated):
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Refused: see the class."""
-        raise TransformError("TrajCounter numbers episodes where they begin: let it be part of an env")
+        raise TransformError("TrajCounter numbers episodes as they begin: add it to an env")
 
     # -- its state ------------------------------------------------------------------------------------------------
 

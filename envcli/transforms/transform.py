@@ -92,7 +92,7 @@ class Transform(torch.nn.Module):
         if len(self.in_keys_inv) != len(self.out_keys_inv):
             raise TransformError(
                 f"{type(self).__name__}: in_keys_inv {self.in_keys_inv} and out_keys_inv {self.out_keys_inv} "
-                "must be equally many, one pair for each entry"
+                "must have the same length, one pair for each entry"
             )
 
     # -- values ---------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Transform(torch.nn.Module):
         if all(getattr(kind, twin, None) is getattr(Transform, twin) for twin in twins):
             raise TransformError(
                 f"{kind.__name__} works on the steps of an env only: its {asked} cannot do on a TensorDict what "
-                f"{row_hook} does. In a subclass override {row_hook} instead, or put a transform of your own beside it"
+                f"{row_hook} does. In a subclass override {row_hook} instead, or put a transform of your own next to it"
             )
 
     # -- specs ----------------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ class Transform(torch.nn.Module):
         """Say who holds this transform. Raises TransformError if another does already."""
         if self._container is not None and container is not None and self._container is not container:
             raise TransformError(
-                f"{type(self).__name__} is part of another chain already. Use a copy: transform.clone()"
+                f"{type(self).__name__} is already part of another chain. Use a copy: transform.clone()"
             )
         self._hold(container)
 

@@ -63,8 +63,8 @@ class UnaryTransform(Transform):
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
         if len(self.in_keys) != len(self.out_keys):
             raise TransformError(
-                f"UnaryTransform: in_keys {self.in_keys} and out_keys {self.out_keys} must be equally many, one pair "
-                "for each entry"
+                f"UnaryTransform: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length, one "
+                "pair for each entry"
             )
         self.fn = _function(fn, "fn", allow_imports)
         self.inv_fn = None if inv_fn is None else _function(inv_fn, "inv_fn", allow_imports)
@@ -86,7 +86,7 @@ class UnaryTransform(Transform):
             verb = "gave" if isinstance(value, torch.Tensor) else "is to take"
             raise TransformError(
                 f"UnaryTransform: {name} {verb} a {type(made).__name__}, expected a tensor. Entries of an env are "
-                "tensors here: turn text and the like into numbers"
+                "tensors here: convert text and the like to numbers"
             )
         return made
 

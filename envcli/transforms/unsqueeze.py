@@ -43,7 +43,7 @@ class UnsqueezeTransform(ShapeTransform):
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
         if dim is None:
-            raise ConfigError("dim: nothing found, expected a number. -1 is the last dimension")
+            raise ConfigError("dim: required but not given. -1 is the last dimension")
         if dim >= 0 and not allow_positive_dim:
             raise TransformError(
                 f"dim: expected a negative number, counted from the end, found {dim}. allow_positive_dim=True counts "
@@ -65,8 +65,8 @@ class UnsqueezeTransform(ShapeTransform):
         place = self._place()
         if value.shape[place] != 1:
             raise TransformError(
-                f"dimension {self.dim} of {list(value.shape)} is {value.shape[place]} long, and only one that is 1 can "
-                "be left out"
+                f"dimension {self.dim} of {list(value.shape)} has size {value.shape[place]}, and only one of size 1 "
+                "can be removed"
             )
         return value.squeeze(place)
 

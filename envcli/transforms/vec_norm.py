@@ -76,7 +76,7 @@ class VecNorm(RunningNorm):
             return super().__new__(cls)
         for name in ("shared_td", "shapes"):
             if kwargs.pop(name, None) is not None:
-                raise ConfigError(f"VecNorm: new_api=True knows no {name}. Leave it out, or see VecNormV2")
+                raise ConfigError(f"VecNorm: new_api=True does not support {name}. Leave it out, or see VecNormV2")
         return VecNormV2(*args, **kwargs)
 
     def shared_sums(self) -> dict[str, torch.Tensor]:

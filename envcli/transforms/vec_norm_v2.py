@@ -77,8 +77,8 @@ class VecNormV2(RunningNorm, Stated):
     ) -> None:
         if not stateful:
             raise ConfigError(
-                f"stateful: found {stateful}, expected true: the averages of false travel in TensorDicts, and a reset "
-                "drops them. Leave it out, and keep state_dict()"
+                f"stateful: found {stateful}, expected true: with false the averages live in TensorDicts, and a reset "
+                "drops them. Leave it out, and use state_dict()"
             )
         given = {} if shared_data is None else _flat(shared_data)
         super().__init__(in_keys, out_keys, lock, decay, eps, shared, given)
@@ -126,7 +126,7 @@ class VecNormV2(RunningNorm, Stated):
 
     def _require_any(self, asked: str) -> None:
         if not self._statistics:
-            raise TransformError(f"VecNormV2: {asked} before there are averages. Put it in an env first")
+            raise TransformError(f"VecNormV2: {asked} before any averages exist. Add it to an env first")
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class VecNormV2(RunningNorm, Stated):
 
         Raises TransformError, and changes nothing, if one of them is missing or of another shape.
         """
-        self._require_all(state or {}, self._statistics, "what is loaded", TransformError)
+        self._require_all(state or {}, self._statistics, "the loaded state", TransformError)
         self._load(state or {})
 
     def _require_all(

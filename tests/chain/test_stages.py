@@ -130,7 +130,7 @@ def test_a_state_that_is_kept_inside_cannot_be_told_from_outside() -> None:
 @pytest.mark.parametrize(
     ("env", "transform", "said"),
     [
-        (CountingEnv(), Shift(["count"]), r"Shift: in_keys \['count'\] are not there. The env has: .*observation"),
+        (CountingEnv(), Shift(["count"]), r"Shift: in_keys \['count'\] do not exist. The env has: .*observation"),
         (CountingEnv(), Shift(["pixels"]), r"Shift: in_keys \['pixels'\].* For pixels, type: from_pixels=true"),
         (
             NestedEnv(),
@@ -140,7 +140,7 @@ def test_a_state_that_is_kept_inside_cannot_be_told_from_outside() -> None:
         (
             CountingEnv(),
             Transform(in_keys_inv=["torque"]),
-            r"Transform: in_keys_inv \['torque'\] are not there. The env has: action",
+            r"Transform: in_keys_inv \['torque'\] do not exist. The env has: action",
         ),
         (
             StatelessEnv(),

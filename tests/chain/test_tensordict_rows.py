@@ -157,7 +157,7 @@ def test_what_it_writes_must_be_announced() -> None:
             return next_tensordict.set("surprise", torch.ones(1))
 
     with pytest.raises(
-        SpecError, match=r"Silent wrote 'surprise', which its specs do not announce. Name it in out_keys"
+        SpecError, match=r"Silent wrote 'surprise', which its specs do not declare. Name it in out_keys"
     ):
         TransformedEnv(CountingEnv(), Silent()).rollout(2)
 

@@ -91,7 +91,7 @@ def test_alone_after_it_was_in_an_env() -> None:
     env = TransformedEnv(Takes(LOPSIDED, (2,)), ActionDiscretizer([2, 5]))
     data = env.rollout(7)
     assert torch.equal(env.transform.inv(data)["action"], torch.stack(env.base_env.taken, 1))
-    with pytest.raises(TransformError, match=r"the bounds of the action are not known"):
+    with pytest.raises(TransformError, match=r"the bounds of the action are unknown"):
         ActionDiscretizer(3).inv(TensorDict({"action": torch.zeros(1, dtype=torch.int64)}))
 
 
@@ -100,13 +100,13 @@ def test_what_does_not_fit() -> None:
         ActionDiscretizer(0)
     with pytest.raises(ConfigError, match=r"expected one of median, low, high, random, found 'mean'"):
         ActionDiscretizer(3, sampling="mean")
-    with pytest.raises(TransformError, match=r"cuts bounded actions, but 'action' is Unbounded"):
+    with pytest.raises(TransformError, match=r"discretizes bounded actions, but 'action' is Unbounded"):
         TransformedEnv(Takes(Unbounded([2])), ActionDiscretizer(3))
-    with pytest.raises(TransformError, match=r"cuts bounded actions, but 'action' is Categorical"):
+    with pytest.raises(TransformError, match=r"discretizes bounded actions, but 'action' is Categorical"):
         TransformedEnv(Takes(Categorical(2, shape=[1])), ActionDiscretizer(3))
     with pytest.raises(TransformError, match=r"is for 3 elements, but 'action' has 2 \[2\]. Give one number, or 2"):
         TransformedEnv(Takes(LOPSIDED), ActionDiscretizer([1, 2, 3]))
-    with pytest.raises(TransformError, match=r"has no element to cut"):
+    with pytest.raises(TransformError, match=r"has no elements to discretize"):
         TransformedEnv(Takes(Bounded(0, 1, shape=[]), (2,)), ActionDiscretizer(3))
 
 

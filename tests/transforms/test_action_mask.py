@@ -202,7 +202,9 @@ def test_what_does_not_fit() -> None:
         TransformedEnv(Once(OneHot(4)), ActionMask(mask_key="mask"))
     with pytest.raises(TransformError, match=r"in_keys_inv \['move'\] are not there"):
         TransformedEnv(Once(OneHot(4)), ActionMask("move"))
-    with pytest.raises(TransformError, match=r"'action_mask', \[3\], is no mask for 'action', OneHot \[4\]"):
+    with pytest.raises(
+        TransformError, match=r"'action_mask', \[3\], does not fit as a mask for 'action', OneHot \[4\]"
+    ):
         TransformedEnv(Once(OneHot(4), n=3), ActionMask())
-    with pytest.raises(TransformError, match=r"'observation', \[1\], is no mask for 'action', Bounded"):
+    with pytest.raises(TransformError, match=r"'observation', \[1\], does not fit as a mask for 'action', Bounded"):
         TransformedEnv(CountingEnv(), ActionMask(mask_key="observation"))

@@ -159,7 +159,7 @@ def test_what_does_not_fit() -> None:
         ActionScaling(["a", "b"])
     with pytest.raises(ConfigError, match=r"no spec to take loc and scale from. Give both"):
         ActionScaling([])
-    with pytest.raises(TransformError, match=r"loc and scale are not known yet"):
+    with pytest.raises(TransformError, match=r"loc and scale are not set yet"):
         ActionScaling()(TensorDict({"action": torch.ones(1)}))
     with pytest.raises(TransformError, match=r"needs finite bounds to scale to"):
         TransformedEnv(Takes(Unbounded([2])), ActionScaling())

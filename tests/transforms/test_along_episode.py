@@ -42,9 +42,9 @@ def test_a_piece_of_a_rollout_goes_on() -> None:
 def test_what_a_rollout_needs() -> None:
     with pytest.raises(TransformError, match="time"):
         RewardSum()(TensorDict({"next": {"reward": torch.ones(1)}}))
-    with pytest.raises(TransformError, match=r"RewardSum: expected \('next', 'done'\), which says where episodes end"):
+    with pytest.raises(TransformError, match=r"RewardSum: expected \('next', 'done'\), which marks where episodes end"):
         RewardSum()(TensorDict({"next": {"reward": torch.ones(2, 1)}}, [2]))
-    with pytest.raises(TransformError, match=r"RewardSum: a rollout has \('next', 'reward'\); this TensorDict has not"):
+    with pytest.raises(TransformError, match=r"RewardSum: expected \('next', 'reward'\) in the rollout, found none"):
         RewardSum()(TensorDict({"reward": torch.ones(2, 1)}, [2]))
 
 
@@ -53,7 +53,7 @@ def test_names() -> None:
     assert RewardSum(["a", "b"]).out_keys == ["episode_a", "episode_b"]
     assert RewardSum(["a"], ["total"]).out_keys == ["total"]
     assert TargetReturn(1.0, in_keys=[("x", "gain")]).out_keys == [("x", "target_return")]
-    with pytest.raises(TransformError, match="expected one name of its own for each of in_keys"):
+    with pytest.raises(TransformError, match="expected one distinct name for each of in_keys"):
         TargetReturn(1.0, in_keys=["a", "b"])
     with pytest.raises(TransformError, match=r"in_keys \['reward', 'gain'\] are not there|in_keys \['gain'\]"):
         TransformedEnv(CountingEnv(), RewardSum(["gain"]))

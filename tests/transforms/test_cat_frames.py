@@ -165,7 +165,7 @@ def test_a_chain_gives_a_rollout_what_the_env_gives() -> None:
 
 def test_the_height_of_a_frame_is_not_taken_for_its_channels() -> None:
     """Frames as simulators draw them have their channels last."""
-    cure = r"dim=-3 of 'pixels' \[12, 10, 1\] is its height: its channels are last. Put ToTensorImage before it, or use"
+    cure = r"dim=-3 of 'pixels' \[12, 10, 1\] is the height: the channels are last. Put ToTensorImage before it, or use"
     with pytest.raises(TransformError, match=cure):
         TransformedEnv(FramesEnv(), Compose(GrayScale(), CatFrames(4, -3)))
     env = TransformedEnv(FramesEnv(), Compose(GrayScale(), CatFrames(4, -1)))

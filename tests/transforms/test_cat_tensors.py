@@ -121,12 +121,12 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match="in_keys is empty"):
         CatTensors([])
     with pytest.raises(
-        TransformError, match=r"in_keys \['x'\] are not there. The env shows {'observation': \[1\], 'start'"
+        TransformError, match=r"in_keys \['x'\] do not exist. The env has {'observation': \[1\], 'start'"
     ):
         TransformedEnv(CountingEnv(), CatTensors(["x", "observation"]))
     with pytest.raises(TransformError, match=r"\['observation'\] have no dimension -2. Add unsqueeze_if_oor=True"):
         TransformedEnv(CountingEnv(), CatTensors(["observation"], dim=-2))
-    with pytest.raises(TransformError, match="shapes differ elsewhere than in dimension -1"):
+    with pytest.raises(TransformError, match="shapes differ outside dimension -1"):
         CatTensors(["a", "b"])(TensorDict({"a": torch.zeros(2, 3, 1), "b": torch.zeros(2, 4, 1)}, [2]))
 
 

@@ -65,7 +65,8 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match=r"ClipTransform: found no limit. Give low, high or both"):
         ClipTransform(["observation"])
     with pytest.raises(
-        TransformError, match=r"high=5 is not in what the simulator takes, -1 to 1. Clip to that, or less"
+        TransformError,
+        match=r"high=5 is outside the simulator's range, -1 to 1. Clip to that range, or a smaller one",
     ):
         TransformedEnv(CountingEnv(), ClipTransform(in_keys_inv=["action"], low=-1, high=5))
     with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):

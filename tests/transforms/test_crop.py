@@ -47,7 +47,7 @@ def test_outside_is_zero(top: int, left: int) -> None:
 @pytest.mark.parametrize("before", [[], [ToTensorImage()]])
 def test_an_env_warns_where_no_pixel_is_left(top: int, left: int, before: list[ToTensorImage]) -> None:
     chain = [*(one.clone() for one in before), Crop(w=4, h=3, top=top, left=left)]
-    with pytest.warns(UserWarning, match="no pixel of the image, which is 12 high and 10 wide, is left"):
+    with pytest.warns(UserWarning, match="nothing is left of the image, 12 pixels high and 10 wide"):
         env = TransformedEnv(FramesEnv(), Compose(*chain))
     assert not env.reset()["pixels"].any()
 

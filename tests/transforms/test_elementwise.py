@@ -71,7 +71,7 @@ def test_bounds_are_those_of_the_ends() -> None:
 
 
 def test_as_many_names_as_entries() -> None:
-    with pytest.raises(TransformError, match=r"in_keys \['a', 'b'\] and out_keys \['c'\] must be equally many"):
+    with pytest.raises(TransformError, match=r"in_keys \['a', 'b'\] and out_keys \['c'\] must have the same length"):
         SignTransform(["a", "b"], ["c"])
     with pytest.raises(TransformError, match=r"BinarizeReward: in_keys \['reward'\] and out_keys \['a', 'b'\]"):
         TransformedEnv(CountingEnv(), BinarizeReward(out_keys=["a", "b"]))

@@ -94,5 +94,5 @@ def test_env_time_is_replay_time(batch: list[int]) -> None:
 
 
 def test_a_rollout_without_lives_is_refused() -> None:
-    with pytest.raises(TransformError, match=r"expected 'lives' .* Lives that only the env knows cannot be found"):
+    with pytest.raises(TransformError, match=r"expected 'lives' .* Lives known only to the env cannot be recovered"):
         EndOfLifeTransform()(FramesEnv(5).rollout(3))

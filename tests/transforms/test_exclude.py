@@ -87,7 +87,7 @@ class TestFlags:
     @pytest.mark.parametrize("keys", [("done", "truncated"), ("done", "terminated", "truncated")])
     def test_but_not_where_they_go_too(self, keys: tuple[str, ...]) -> None:
         with pytest.raises(
-            TransformError, match=r"without 'done' the end of an episode is not seen. Keep it, or keep all"
+            TransformError, match=r"without 'done' the end of an episode cannot be detected. Keep it, or keep all"
         ):
             TransformedEnv(CountingEnv(), ExcludeTransform(*keys))
 

@@ -41,7 +41,7 @@ def test_alone_with_a_shape_of_its_own() -> None:
     transform = FlattenAction(action_shape=[3, 5])
     assert transform(TensorDict({"action": torch.zeros(7, 3, 5)}))["action"].shape == (7, 15)
     assert transform.inv(TensorDict({"action": torch.zeros(7, 15)}))["action"].shape == (7, 3, 5)
-    with pytest.raises(TransformError, match=r"the shape of 'action' is not known. Give action_shape"):
+    with pytest.raises(TransformError, match=r"the shape of 'action' is unknown. Give action_shape"):
         FlattenAction().inv(TensorDict({"action": torch.zeros(15)}))
 
 

@@ -148,6 +148,6 @@ def test_what_is_a_sum_already_is_not_summed() -> None:
 
 def test_a_finished_rollout_is_refused() -> None:
     rollout = CountingEnv(9).rollout(4)
-    with pytest.raises(TransformError, match="makes steps of an env, and those of a TensorDict are made"):
+    with pytest.raises(TransformError, match="repeats steps of an env, but those of a TensorDict are already done"):
         FrameSkipTransform(2)(rollout)
     assert FrameSkipTransform(1)(rollout) is rollout

@@ -67,7 +67,7 @@ def test_a_rollout_gets_what_the_env_gets() -> None:
 
 
 def test_misfits_are_named() -> None:
-    with pytest.raises(TransformError, match=r"\['pixels'\] are not there. The env has: done, observation"):
+    with pytest.raises(TransformError, match=r"\['pixels'\] do not exist. The env has: done, observation"):
         TransformedEnv(CountingEnv(), GrayScale())
     with pytest.raises(TransformError, match=r"'pixels'.*found \[12, 10, 3\].*ToTensorImage\(\)"):
         TransformedEnv(FramesEnv(), Compose(DTypeCastTransform("uint8", "float32"), GrayScale()))

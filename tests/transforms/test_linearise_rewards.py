@@ -109,7 +109,7 @@ def test_misuse_is_named() -> None:
         LineariseRewards(["reward"], weights=torch.ones(1, 2))
     with pytest.raises(TransformError, match=r"a reward \[1\] has 1 objectives .*, expected 2, as weights"):
         TransformedEnv(CountingEnv(), LineariseRewards(["reward"], weights=[1.0, 2.0]))
-    with pytest.raises(TransformError, match="must be equally many"):
+    with pytest.raises(TransformError, match="must have the same length"):
         LineariseRewards(["reward"], ["a", "b"])
     with pytest.raises(TransformError, match=r"a reward \[\] has no objectives"):
         LineariseRewards(["r"])(TensorDict(r=torch.tensor(1.0)))

@@ -129,7 +129,7 @@ def test_what_does_not_fit() -> None:
         ModuleTransform()
     with pytest.raises(ConfigError, match=r"expected a TensorDictModule, found a Linear. Write TensorDictModule"):
         ModuleTransform(module=torch.nn.Linear(1, 1))
-    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there. The env has: observation, start"):
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist. The env has: observation, start"):
         TransformedEnv(CountingEnv(), ModuleTransform(module=module(twice, ["pixels"])))
     with pytest.raises(TransformError, match=r"does not take {'observation': \[1\]}: mat1 and mat2"):
         TransformedEnv(CountingEnv(), ModuleTransform(module=module(torch.nn.Linear(3, 1))))

@@ -103,7 +103,7 @@ def test_it_is_not_measured_again() -> None:
     loc = env.transform.loc
     env.append_transform(StepCounter())
     assert env.transform[0].loc is loc
-    with pytest.raises(TransformError, match="are known already"):
+    with pytest.raises(TransformError, match="are already set"):
         env.transform[0].init_stats(5)
 
 
@@ -125,7 +125,7 @@ def test_nested() -> None:
 def test_what_cannot_be() -> None:
     env = TransformedEnv(CountingEnv(), ObservationNorm())
     with pytest.raises(
-        TransformError, match=r"loc and scale are not known yet. Give them, call init_stats\(steps\), or set"
+        TransformError, match=r"loc and scale are not set yet. Give them, call init_stats\(steps\), or set"
     ):
         env.reset()
     with pytest.raises(TransformError, match="init_stats needs an env to measure"):
@@ -137,7 +137,7 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match="eps must be above 0"):
         ObservationNorm(eps=0)
     with pytest.raises(
-        TransformError, match=r"'pixels' is no observation of the env, which has \['observation', 'start'\]"
+        TransformError, match=r"'pixels' is not an observation of the env, which has \['observation', 'start'\]"
     ):
         TransformedEnv(CountingEnv(), ObservationNorm(in_keys=["pixels"], init_steps=3))
     with pytest.raises(ConfigError, match=r"init_stats measures one of \['observation', 'start'\]. Say which: key="):

@@ -79,7 +79,7 @@ def test_in_an_env_and_on_a_rollout() -> None:
 
 def test_misfits_are_named() -> None:
     for wrong in ((-1, -3), (0, 1), (-1, -1)):
-        with pytest.raises(TransformError, match=r"dims: expected the numbers \[-2, -1\] in another order"):
+        with pytest.raises(TransformError, match=r"dims: expected a permutation of \[-2, -1\]"):
             PermuteTransform(wrong)
     with pytest.raises(TransformError, match=r"'observation', a \[1\].*which has fewer"):
         TransformedEnv(CountingEnv(), PermuteTransform(ORDER, ["observation"]))

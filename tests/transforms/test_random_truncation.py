@@ -189,7 +189,7 @@ def test_misuse_is_named() -> None:
         TransformedEnv(CountingEnv(), RandomTruncationTransform(1, 5))
     with pytest.raises(TransformError, match=r"no flag 'over', .* The env has \['done', "):
         truncated(CountingEnv(), 1, 5, done_key="over")
-    with pytest.raises(TransformError, match="let it be part of one"):
+    with pytest.raises(TransformError, match="add it to one"):
         RandomTruncationTransform(1, 5)(CountingEnv().rollout(2))
     for args, message in (
         ((3, 2), "min_horizon: expected 1 <= min_horizon <= max_horizon, found min_horizon=3 max_horizon=2"),

@@ -60,7 +60,7 @@ def test_its_state_is_that_of_torchrl() -> None:
 
 def test_misuse_is_named() -> None:
     for transform in (Reward2GoTransform(), Compose(Reward2GoTransform())):
-        with pytest.raises(TransformError, match=r"not known in an env. .*\.inv\(env\.rollout"):
+        with pytest.raises(TransformError, match=r"not known inside an env. .*\.inv\(env\.rollout"):
             TransformedEnv(CountingEnv(), transform)
     going = CountingEnv(9).rollout(3)
     with pytest.raises(TransformError, match="found a row where no episode ends"):
@@ -68,7 +68,7 @@ def test_misuse_is_named() -> None:
     ended = CountingEnv(3).rollout(3)
     with pytest.raises(TransformError, match=r"none of in_keys \['pay'\] is there"):
         Reward2GoTransform(in_keys=["pay"]).inv(ended)
-    with pytest.raises(TransformError, match=r"no \('next', 'over'\), which says where episodes end"):
+    with pytest.raises(TransformError, match=r"no \('next', 'over'\), which marks where episodes end"):
         Reward2GoTransform(done_key="over").inv(ended)
     with pytest.raises(TransformError, match="found a TensorDict without dimensions"):
         Reward2GoTransform().inv(ended[0])

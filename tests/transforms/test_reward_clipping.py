@@ -76,7 +76,7 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match="clamp_min must not exceed clamp_max, found 2 and 1"):
         RewardClipping(2, 1)
     with pytest.raises(
-        TransformError, match=r"RewardClipping: in_keys \['gain'\] are not there. The env has: done, obs"
+        TransformError, match=r"RewardClipping: in_keys \['gain'\] do not exist. The env has: done, obs"
     ):
         TransformedEnv(CountingEnv(), RewardClipping(0, 1, in_keys=["gain"]))
 

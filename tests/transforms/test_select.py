@@ -80,5 +80,5 @@ def test_replay_is_as_in_the_env() -> None:
 
 
 def test_the_end_must_be_seen() -> None:
-    with pytest.raises(TransformError, match=r"without 'done' the end of an episode is not seen"):
+    with pytest.raises(TransformError, match=r"without 'done' the end of an episode cannot be detected"):
         TransformedEnv(CountingEnv(), SelectTransform("observation", keep_dones=False))

@@ -54,5 +54,5 @@ def test_nothing_is_taken_unless_named() -> None:
 
 def test_a_sign_that_the_simulator_does_not_take_is_refused() -> None:
     env = Takes(Bounded(-0.5, 0.5, shape=(1,)))
-    with pytest.raises(TransformError, match="which leaves signs out"):
+    with pytest.raises(TransformError, match="which does not include all signs"):
         TransformedEnv(env, SignTransform(in_keys_inv=["action"]))

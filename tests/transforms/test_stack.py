@@ -163,7 +163,9 @@ def test_one_hot_actions_stay_one_hot() -> None:
     keys = [("agent_0", "action"), ("agent_1", "action")]
     env = TransformedEnv(Pair(action=OneHot(3)), Stack([], "unused", "action", keys, dim=-2))
     assert env.action_spec == OneHot(3, shape=(2, 3))
-    with pytest.raises(TransformError, match=r"'action' would lose what .* is, a OneHot \[3\]. Stack one-hot actions"):
+    with pytest.raises(
+        TransformError, match=r"'action' would destroy the encoding of .*, a OneHot \[3\]. Stack one-hot actions"
+    ):
         TransformedEnv(Pair(action=OneHot(3)), Stack([], "unused", "action", keys))
 
 
@@ -225,10 +227,10 @@ def test_what_does_not_fit_is_named() -> None:
             {},
             r"in one family of entries .* Found {'observation': '.*', 'reward': 'missing'}",
         ),
-        (["pixels"], {}, r"in_keys \['pixels'\] are not there. The env has: .*observation"),
-        (["observation"], {"out_key": "start"}, "there is a 'start' already"),
-        (["observation"], {"dim": -3}, "dim -3 is none of the 2 dimensions that the stack has beside the batch"),
-        ([], {"in_key_inv": "a", "out_keys_inv": ["b"]}, r"out_keys_inv \['b'\] are not there. The env has: action"),
+        (["pixels"], {}, r"in_keys \['pixels'\] do not exist. The env has: .*observation"),
+        (["observation"], {"out_key": "start"}, "'start' already exists"),
+        (["observation"], {"dim": -3}, "dim -3 is not among the 2 dimensions that the stack has besides the batch"),
+        ([], {"in_key_inv": "a", "out_keys_inv": ["b"]}, r"out_keys_inv \['b'\] do not exist. The env has: action"),
     ):
         with pytest.raises(TransformError, match=message):
             TransformedEnv(CountingEnv(9, [2]), Stack(keys, **{"out_key": "out", **options}))  # type: ignore[arg-type]
@@ -239,8 +241,8 @@ def test_what_does_not_fit_is_named() -> None:
     td = TensorDict(a=torch.zeros(2), b=torch.zeros(3), c=torch.zeros(2))
     for keys, message in (
         (["a", "b"], r"expected entries of one shape, found {'a': \[2\], 'b': \[3\]}"),
-        (["a", "z"], r"in_keys \['z'\] are not there beside"),
-        (["z"], r"in_keys \['z'\] are not there, found \['a', 'b', 'c'\]"),
+        (["a", "z"], r"in_keys \['z'\] do not exist beside"),
+        (["z"], r"in_keys \['z'\] do not exist, found \['a', 'b', 'c'\]"),
     ):
         with pytest.raises(TransformError, match=message):
             Stack(keys, "out")(td.clone())
@@ -253,7 +255,7 @@ def test_misuse_is_named() -> None:
         Stack(["a"], "b", dim=0)
     with pytest.raises(TransformError, match=r"out_key 'a' is one of in_keys \['a'\]"):
         Stack(["a"], "a")
-    with pytest.raises(ConfigError, match="in_key_inv: nothing found, expected it beside out_keys_inv"):
+    with pytest.raises(ConfigError, match="in_key_inv: required together with out_keys_inv, but not given"):
         Stack(["a"], "b", out_keys_inv=["c"])
     with pytest.raises(ConfigError, match="in_keys: expected entries to stack, found none"):
         Stack([], "b")

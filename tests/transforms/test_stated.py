@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_said() -> None:
         clip.load_state_dict({"lowest": torch.tensor(3.0)})
     env = TransformedEnv(CountingEnv(), ActionDiscretizer(4))
     other = TransformedEnv(CountingEnv(), ActionDiscretizer(3))
-    with pytest.raises(RuntimeError, match=r"nvec is \[4\] here, and \[3\] in what is loaded"):
+    with pytest.raises(RuntimeError, match=r"nvec is \[4\] here, and \[3\] in the loaded state"):
         env.load_state_dict(other.state_dict())
 
 
@@ -106,7 +106,7 @@ def test_numbers_that_do_not_fit_the_env_change_nothing(make: Callable[[], Trans
 
 def test_limits_that_do_not_fit_the_env_change_nothing() -> None:
     env = TransformedEnv(CountingEnv(), ClipTransform(in_keys=[], in_keys_inv=["action"], low=-1.0, high=1.0))
-    with pytest.raises(RuntimeError, match=r"high=2\.0 is not in what the simulator takes"):
+    with pytest.raises(RuntimeError, match=r"high=2\.0 is outside the simulator's range"):
         env.load_state_dict({"low": torch.tensor(-1.0), "high": torch.tensor(2.0)})
     assert env.transform.state_dict() == {"low": -1, "high": 1}
     assert env.rollout(2).shape == (2,)

@@ -193,7 +193,7 @@ def test_what_does_not_fit() -> None:
         TensorDictPrimer(h=Unbounded(1), default_value=1.0, single_default_value=True)
     with pytest.raises(ConfigError, match=r"call_before_env_reset: expected false"):
         TensorDictPrimer(h=Unbounded(1), call_before_env_reset=True)
-    with pytest.raises(TransformError, match=r"there is a 'reward' already"):
+    with pytest.raises(TransformError, match=r"'reward' already exists"):
         TransformedEnv(CountingEnv(), TensorDictPrimer(reward=Unbounded(1)))
     with pytest.raises(TransformError, match=r"no reset_key 'mine'. The env has \['_reset'\]"):
         TransformedEnv(CountingEnv(), TensorDictPrimer(h=Unbounded(1), reset_key="mine"))

@@ -139,5 +139,5 @@ def test_misuse_is_named() -> None:
         env = TransformedEnv(CountingEnv(), TerminateTransform(lambda td, said=said: said))
         with pytest.raises(TransformError, match=rf"stop gave {found}, expected a bool, .* fits 'terminated' \[1\]"):
             env.rand_step(env.reset())
-    with pytest.raises(TransformError, match="let it be part of one"):
+    with pytest.raises(TransformError, match="add it to one"):
         TerminateTransform(third)(CountingEnv().rollout(2))

@@ -79,7 +79,7 @@ def test_partial_reset_leaves_the_others() -> None:
 def test_misfits_are_named() -> None:
     with pytest.raises(ConfigError, match="T: expected at least 1 step, found 0"):
         TimeMaxPool(T=0)
-    with pytest.raises(TransformError, match=r"\['observation'\] are not there. The env has: done, pixels"):
+    with pytest.raises(TransformError, match=r"\['observation'\] do not exist. The env has: done, pixels"):
         TransformedEnv(FramesEnv(), TimeMaxPool())
 
 

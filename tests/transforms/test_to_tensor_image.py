@@ -86,7 +86,7 @@ def test_misfits_are_named() -> None:
         ToTensorImage(dtype="float33")
     with pytest.raises(TransformError, match=r"'observation'.*found \[1\].*in_keys"):
         TransformedEnv(CountingEnv(), ToTensorImage(in_keys=["observation"]))
-    with pytest.raises(TransformError, match=r"\['pixels'\] are not there. The env has: done, observation"):
+    with pytest.raises(TransformError, match=r"\['pixels'\] do not exist. The env has: done, observation"):
         TransformedEnv(CountingEnv(), ToTensorImage())
 
 

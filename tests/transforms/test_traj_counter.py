@@ -156,5 +156,5 @@ def test_on_tensordicts_of_another_batch_size() -> None:
 def test_misuse_is_named() -> None:
     with pytest.raises(TransformError, match=r"no 'done' beside \('agents', 'n'\). The env has \['done'\]"):
         TransformedEnv(CountingEnv(), TrajCounter(("agents", "n")))
-    with pytest.raises(TransformError, match="numbers episodes where they begin"):
+    with pytest.raises(TransformError, match="numbers episodes as they begin"):
         TrajCounter()(CountingEnv().rollout(3))

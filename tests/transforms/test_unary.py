@@ -106,7 +106,7 @@ def test_a_name_from_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_misuse_is_named() -> None:
-    with pytest.raises(TransformError, match=r"in_keys \['a'\] and out_keys \['b', 'c'\] must be equally many"):
+    with pytest.raises(TransformError, match=r"in_keys \['a'\] and out_keys \['b', 'c'\] must have the same length"):
         UnaryTransform(["a"], ["b", "c"], fn=doubled)
     with pytest.raises(ConfigError, match=r"^inv_fn: expected a function that takes a tensor, found 3"):
         acting(inv_fn=3)

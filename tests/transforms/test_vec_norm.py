@@ -140,7 +140,7 @@ def test_what_cannot_be() -> None:
         VecNorm(shapes=[[1]])
     with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
         TransformedEnv(CountingEnv(), VecNorm(["pixels"]))
-    with pytest.raises(TransformError, match="must be equally many"):
+    with pytest.raises(TransformError, match="must have the same length"):
         VecNorm(["a"], ["b", "c"])
 
 
