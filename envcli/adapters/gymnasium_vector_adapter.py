@@ -179,7 +179,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
         """Begin a step and do not wait for it; :meth:`step_wait` ends it."""
         self._require_open()
         if self._sent:
-            raise EnvError("a step is under way. Call step_wait() first")
+            raise EnvError("a step is in progress. Call step_wait() first")
         self._act(actions)
         waiting = self._done if self._done.any() else None
         if waiting is not None and self.autoreset_mode is AutoresetMode.DISABLED:
@@ -191,7 +191,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
     def step_wait(self) -> Results:
         """Wait for the step that :meth:`step_async` has begun. See :meth:`step`."""
         if not self._sent:
-            raise EnvError("no step is under way. Call step_async(actions) first")
+            raise EnvError("no step is in progress. Call step_async(actions) first")
         self._sent = False
         if self._done.any():
             return self._begun_instead()

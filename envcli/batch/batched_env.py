@@ -69,7 +69,7 @@ class BatchedEnv(Env):
         super().__init__(device=device)
         self._closed = True
         self.num_envs = whole("num_envs", num_envs, 1)
-        self.create_env_fn = self._one_each(create_env_fn, "create_env_fn", callable, "what makes an env")
+        self.create_env_fn = self._one_each(create_env_fn, "create_env_fn", callable, "a callable that makes an env")
         self.create_env_kwargs: list[Kwargs] = [{}] * num_envs
         self.update_kwargs({} if create_env_kwargs is None else create_env_kwargs)
 
@@ -86,10 +86,10 @@ class BatchedEnv(Env):
         """Change the arguments of the makers, of all alike or of each, before the start.
 
         Raises:
-            EnvError: the envs are built already.
+            EnvError: the envs are already built.
         """
         if not self.is_closed:
-            raise EnvError("update_kwargs: the envs are built already. Call close() first")
+            raise EnvError("update_kwargs: the envs are already built. Call close() first")
         each = self._one_each(kwargs, "create_env_kwargs", lambda one: isinstance(one, Mapping), "arguments by name")
         self.create_env_kwargs = [{**old, **new} for old, new in zip(self.create_env_kwargs, each, strict=True)]
         self._forget()
@@ -262,7 +262,7 @@ class BatchedEnv(Env):
             raise SpecError(
                 f"load_state_dict: expected the states of {self.num_envs} envs, 'worker0' to "
                 f"'worker{self.num_envs - 1}', found {found or 'none'}: there is no 'worker{missing[0]}'. "
-                "Give what state_dict() of a batch of as many envs returned"
+                "Give the state_dict() of a batch with as many envs"
             )
         self._load_state_dicts([state_dict[f"worker{i}"] for i in range(self.num_envs)])
 
@@ -275,7 +275,7 @@ class BatchedEnv(Env):
     def add_truncated_keys(self) -> Self:
         """See :meth:`envcli.Env.add_truncated_keys`. Raises EnvError where one is missing: the envs must have it."""
         if self._missing_truncated():
-            raise EnvError("add_truncated_keys: a batch has the flags of its envs. Call it in what makes them")
+            raise EnvError("add_truncated_keys: a batch has the flags of its envs. Call it in create_env_fn")
         return self
 
     @abstractmethod

@@ -38,7 +38,7 @@ def in_words(thing: Any) -> bytes:
     try:
         text: bytes = cloudpickle.dumps(thing)
     except Exception as error:  # whatever a user's __reduce__ raises
-        raise EnvError(f"what goes to a worker must be picklable: {type(error).__name__}: {error}") from error
+        raise EnvError(f"everything sent to a worker must be picklable: {type(error).__name__}: {error}") from error
     return text
 
 

@@ -65,7 +65,7 @@ class EnvCreator:
         norms = list(_norms(env)) if self._shared else []
         if len(norms) != len(self._shared):
             env.close()
-            raise EnvError(f"EnvCreator: an env with {len(norms)} VecNorms, after one with {len(self._shared)}")
+            raise EnvError(f"EnvCreator: found {len(norms)} VecNorms, expected {len(self._shared)} as in the first env")
         for norm, sums in zip(norms, self._shared, strict=True):
             norm.adopt(sums)
             norm.lock = self._lock

@@ -70,4 +70,4 @@ class EnvSummary:
 
 
 def _in_words(leaf: TensorSpec | None) -> str:
-    return "not there" if leaf is None else described(leaf)
+    return "missing" if leaf is None else described(leaf)

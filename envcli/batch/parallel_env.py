@@ -138,7 +138,7 @@ class ParallelEnv(RemoteBatchedEnv):
         if local_worker and self.num_workers == 1:
             few = "num_envs" if self.num_envs == 1 else "num_workers"
             raise ConfigError(
-                f"local_worker: there is no other worker: {few}=1. Take {few}=2, or a SerialEnv (parallel=serial)"
+                f"local_worker: it needs a second worker, found {few}=1. Use {few}=2, or a SerialEnv (parallel=serial)"
             )
         self.local_worker = local_worker
         self.start_method = start_method
@@ -224,8 +224,8 @@ class ParallelEnv(RemoteBatchedEnv):
             source = mapped(buffer[path])
             if source is None:
                 raise SpecError(
-                    f"the buffer: {'.'.join(path)} is in memory of this process alone, which the workers cannot reach. "
-                    "Leave out= away, or use a recorder's buffer, or place=envcli.SharedMemory()"
+                    f"the buffer: {'.'.join(path)} is in private memory of this process, which the workers cannot "
+                    "reach. Omit out=, or use a recorder's buffer, or place=envcli.SharedMemory()"
                 )
             rows[path] = source
         flags = self._restart_flags()

@@ -101,7 +101,7 @@ class Process:
             return "ended"
         if os.WIFSIGNALED(status):
             return f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
-        return f"ended by itself, with exit code {os.waitstatus_to_exitcode(status)}"
+        return f"exited with code {os.waitstatus_to_exitcode(status)}"
 
     def is_stopped(self) -> bool:
         """Has somebody sent it SIGSTOP?"""
@@ -134,7 +134,7 @@ def start_process(method: str, given: Mapping[str, int]) -> Process:
     try:
         return lastingly(lambda: _forked(fds))
     except BlockingIOError as error:
-        raise EnvError(f"no process for a worker can be started ({error.strerror})") from error
+        raise EnvError(f"cannot start a worker process ({error.strerror})") from error
 
 
 def _forked(fds: list[int]) -> Process:
@@ -157,7 +157,7 @@ def _born(method: str, fds: list[int]) -> Process:
         with contextlib.suppress(EOFError, ConnectionError):  # it has just ended for want of work
             return Process(fork_server.birth(method, fds), fork_server)
         fork_server.end()
-    raise EnvError("no process for the workers can be started (the process that starts them ended by itself)")
+    raise EnvError("cannot start the worker processes (the process that starts them exited by itself)")
 
 
 class _ForkServer:
@@ -207,7 +207,7 @@ class _ForkServer:
             self._listen(_TURN)
         answer = self._answers.pop(order)
         if "failed" in answer:
-            raise EnvError(f"no process for a worker can be started ({answer['failed']})")
+            raise EnvError(f"cannot start a worker process ({answer['failed']})")
         born: int = answer["born"]
         return born
 
@@ -261,7 +261,7 @@ def _fork_server() -> _ForkServer:
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     raise
-                raise EnvError(f"no process for the workers can be started ({error.strerror})") from error
+                raise EnvError(f"cannot start the worker processes ({error.strerror})") from error
         return _SHARED[0]
 
 

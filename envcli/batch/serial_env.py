@@ -68,7 +68,7 @@ class SerialEnv(BatchedEnv):
         if None not in (num_envs, num_workers) and num_envs != num_workers:
             raise ConfigError(
                 f"num_workers: found {num_workers} for num_envs={num_envs}, but a SerialEnv has no processes. "
-                "Take a ParallelEnv (parallel=processes), or leave num_workers out"
+                "Use a ParallelEnv (parallel=processes), or leave num_workers out"
             )
         count = num_workers if num_envs is None else num_envs
         super().__init__(count, create_env_fn, create_env_kwargs, device=device)  # type: ignore[arg-type]  # it says so

@@ -40,7 +40,7 @@ def made(make: Callable[[], Env]) -> Env:
     env: object = make()
     if not isinstance(env, Env):
         way = way_in(type(env))
-        cure = "Does it return what it makes?" if way is None else f"Have it return {way}(...) of that"
+        cure = "Does it return the env?" if way is None else f"Have it return {way}(...) of that"
         raise ConfigError(f"create_env_fn: made a {type(env).__name__}, expected an env of envcli. {cure}")
     return env
 

@@ -171,7 +171,7 @@ class WorkerHandle:
         if self.numbers[STATE] == IDLE:
             first, last = self.envs[0], self.envs[-1]
             envs = f"env {first}" if first == last else f"envs {first} to {last}"
-            return traced(EnvError(f"{envs} (worker {self.index}) at rest: the worker {how}"), self._read_stack())
+            return traced(EnvError(f"{envs} (worker {self.index}) while idle: the worker {how}"), self._read_stack())
         return traced(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
 
     def hung(self, offset: int) -> EnvError:
@@ -189,7 +189,7 @@ class WorkerHandle:
             before = stack  # it is written piece by piece
             time.sleep(0.01)
         cure = f"If it needs longer, raise {option} (0: no limit)"
-        return traced(EnvError(f"{where}: {silent}. {cure}"), stack or "(it does not say where it is)")
+        return traced(EnvError(f"{where}: {silent}. {cure}"), stack or "(no stack trace available)")
 
     def _read_stack(self) -> str:
         """What its faulthandler has written, or what it left behind."""

@@ -83,7 +83,7 @@ class WorkerPool:
             self.end()
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise EnvError(
-                    f"too few file descriptors for {len(shares)} workers. Raise the limit (ulimit -n), or take fewer: "
+                    f"too few file descriptors for {len(shares)} workers. Raise the limit (ulimit -n), or use fewer: "
                     "num_workers"
                 ) from error
             raise
@@ -273,8 +273,8 @@ class WorkerPool:
         """Raise EnvError in a forked child: two who order the same workers about would get each other's answers."""
         if not self.is_own:
             raise EnvError(
-                f"this batch was started by process {self.owner}, of which this one ({this_process()}) is a fork. "
-                "Call close() here, which leaves that one's alone, and it starts anew; or start it after the fork"
+                f"this batch was started by process {self.owner}, and this one ({this_process()}) is a fork of it. "
+                "Call close() here to start new workers, which leaves the others alone; or start it after the fork"
             )
 
     @property

@@ -81,7 +81,7 @@ class DMAnswers:
         """What to raise where the reward is None."""
         if step.first():  # the first moment of the next episode: dm_env resets by itself
             return EnvError(f"{self._name}: the episode is over, or has not begun. Call reset() before step()")
-        return SpecError(f"{self._in_step}: reward: expected {self._reward}, found None. Mend the simulator")
+        return SpecError(f"{self._in_step}: reward: expected {self._reward}, found None. Fix the simulator")
 
     def explain_reset(self, error: RuntimeError) -> None:
         """Raise EnvError if the physics came apart."""

@@ -25,4 +25,4 @@ def closing(env: Env) -> Iterator[Env]:
         except Exception as error:  # whatever the author of a simulator wrote
             said = " ".join(str(error).split())
             raised = said if isinstance(error, EnvcliError) else f"{type(error).__name__}: {said}".rstrip(": ")
-            log.warning("close: %s (everything before that is intact)", raised)
+            log.warning("close: %s (what the env did before is complete)", raised)

@@ -164,9 +164,9 @@ class Env(SteppedEnv):
         """The rollout by :meth:`step` and :meth:`reset`, which somebody wrote anew, or which keep a graph."""
         foreign = asked.begin is not None and self._is_foreign(asked.begin)
         if asked.at_end == "wait" or (foreign and asked.out is not None):
-            why = "of another batch size than the env's" if foreign else "of an env with a step or reset of its own"
+            why = "with a batch size other than the env's" if foreign else "of an env with its own step or reset"
             lacks = "break_when_all_done" if asked.at_end == "wait" else "out"
-            raise SpecError(f"rollout: {why}, there is no {lacks}")
+            raise SpecError(f"rollout: {why}, {lacks} is not available")
         act = asked.act if asked.act is None or asked.act_on is None else cast(asked.act, asked.act_on)
         steps = asked.steps if asked.out is None else min(asked.steps, asked.out.steps)
         first = self._first_moment(asked.begin, asked.reset)

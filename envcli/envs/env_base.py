@@ -201,7 +201,7 @@ class EnvBase(Env):
         if not torch.equal(result.get(key).to(row), row):
             raise SpecError(
                 f"{type(self).__name__}._step changed {key!r}, which is in state_spec and not in observation_spec, so "
-                "a rollout would go on with the old value. Add it to observation_spec too"
+                "a rollout would keep using the old value. Add it to observation_spec too"
             )
 
     # -- what a user's methods return ------------------------------------------------------------------------------
@@ -214,8 +214,8 @@ class EnvBase(Env):
             result.get(key)[... if begun is None else begun_at(as_path(key), begun)].any() for key in self.done_keys
         ):
             raise EnvError(
-                f"{type(self).__name__} is done right after its reset. Reset it to a state in which an episode can go "
-                "on, or build it with allow_done_after_reset=True"
+                f"{type(self).__name__} is done right after its reset. Reset it to a state that does not end the "
+                "episode, or build it with allow_done_after_reset=True"
             )
         return result
 

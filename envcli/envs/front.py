@@ -97,7 +97,7 @@ class Front:
         """Write into the row what the step that ``tensordict`` asks for needs."""
         if tensordict.batch_size != self._batch_size:  # 0.2 us; what came of it would have two batch sizes
             raise SpecError(
-                f"step: expected a TensorDict of batch_size {list(self._batch_size)}, as the env's, found "
+                f"step: expected a TensorDict of batch_size {list(self._batch_size)}, like the env's, found "
                 f"{list(tensordict.batch_size)}. Start from env.reset()"
             )
         self._env._attach(self.buffer)
@@ -163,9 +163,9 @@ class Front:
             same = (given == shown) | ((given != given) & (shown != shown))
             if not (same.reshape(*where.shape, -1).all(-1) | where).all():
                 raise SpecError(
-                    f"{as_user_key(path)!r} is not what the env showed last. A transform has replaced the env's state "
-                    "by it, so that this env can only continue from its latest step. To step from earlier ones, give "
-                    "that transform out_keys of its own"
+                    f"{as_user_key(path)!r} is not the env's latest value. A transform overwrites the env's state "
+                    "with it, so this env can only continue from its latest step. To step from earlier ones, give "
+                    "that transform separate out_keys"
                 )
 
     def _latest(self, path: Key) -> torch.Tensor:
@@ -180,8 +180,8 @@ class Front:
             missing = sorted({path for path, _ in self._root} - set(leaf_paths(tensordict)) - self._flag_paths)
             if missing:
                 raise SpecError(
-                    f"reset: no {as_user_key(missing[0])!r} in the TensorDict, for the envs that '_reset' does not "
-                    "name. Reset all of them first, or pass what env.step_mdp() gives"
+                    f"reset: no {as_user_key(missing[0])!r} in the TensorDict, for the envs that '_reset' leaves out. "
+                    "Reset all of them first, or pass what env.step_mdp() gives"
                 )
             return
         for path, row in self._root:

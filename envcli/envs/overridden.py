@@ -22,8 +22,8 @@ def refuse_in_vain(kind: type[Any]) -> None:
     for name in _HOOKS_OF_TORCHRL:
         if name in written:
             raise TypeError(
-                f"{kind.__name__}.{name} would never be called: only a subclass of EnvBase is written on TensorDicts. "
-                "Put a Transform around the env, or a wrapper around its simulator"
+                f"{kind.__name__}.{name} would never be called: only subclasses of EnvBase work on TensorDicts. "
+                "Wrap the env with a Transform, or wrap its simulator"
             )
 
 
@@ -39,8 +39,8 @@ def refuse_taken(kind: type[Any], written: Mapping[str, Any]) -> None:
         other = isinstance(value, FunctionType) and list(signature(value).parameters) != ours[name]
         if other or not callable(value):
             raise TypeError(
-                f"{kind.__name__}: {name!r} is what every env here calls a method of its own, and without that the env "
-                f"does not work. Give yours another name, such as 'my{name}'"
+                f"{kind.__name__}: {name!r} is the name of an internal method of every env here, and without it the "
+                f"env does not work. Give yours another name, such as 'my{name}'"
             )
 
 

@@ -127,11 +127,11 @@ class SteppedEnv(RowEnv, ABC):
             The TensorDict that was sent, as :meth:`step` returns it.
 
         Raises:
-            EnvError: no step is under way; or the step failed.
+            EnvError: no step is in progress; or the step failed.
         """
         tensordict = self._under_way
         if tensordict is None:
-            raise EnvError("async_step_recv: no step is under way. Call async_step_send(tensordict) first")
+            raise EnvError("async_step_recv: no step is in progress. Call async_step_send(tensordict) first")
         self._finish_step()
         self._under_way = None
         return tensordict
@@ -215,7 +215,7 @@ class SteppedEnv(RowEnv, ABC):
         """Let go of the simulator. A second call does nothing, unless ``raise_if_closed``."""
         if self.is_closed:
             if raise_if_closed:
-                raise ClosedError(f"{type(self).__name__} is closed already")
+                raise ClosedError(f"{type(self).__name__} is already closed")
             return
         self._closed, self._under_way = True, None
         self._close()
@@ -238,7 +238,7 @@ class SteppedEnv(RowEnv, ABC):
 
     def _require_rest(self) -> None:
         if self._under_way is not None:
-            raise EnvError("a step is under way. Call async_step_recv() first")
+            raise EnvError("a step is in progress. Call async_step_recv() first")
 
     # -- the private side -----------------------------------------------------------------------------------------
 
@@ -285,5 +285,5 @@ class SteppedEnv(RowEnv, ABC):
 def _require_tensordict(call: str, given: object) -> None:
     if not isinstance(given, TensorDictBase):
         raise TypeError(
-            f"{call}: expected a TensorDict, found a {type(given).__name__}. Begin with env.reset()"
+            f"{call}: expected a TensorDict, found a {type(given).__name__}. Start with env.reset()"
         ) from None

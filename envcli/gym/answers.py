@@ -135,7 +135,7 @@ class GymAnswers:
         """
         if _is_refusal(error):
             said = " ".join(str(error).split()).rstrip(".")
-            raise SpecError(f"{where}: gymnasium refuses what it returned: {said}. Mend the simulator") from error
+            raise SpecError(f"{where}: gymnasium refuses what it returned: {said}. Fix the simulator") from error
         if not self._proven and (given := _options(self._env)):
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
             raise ConfigError(
@@ -176,7 +176,7 @@ class GymAnswers:
         try:
             yield
         except SpecError as found:
-            raise SpecError(str(found).removesuffix(CURE) + "Mend the simulator") from error
+            raise SpecError(str(found).removesuffix(CURE) + "Fix the simulator") from error
 
     # -- in their rows --------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ __all__ = ["CHECKS", "CURE", "Announced", "AnnouncedNest", "check_flag", "check_
 CHECKS = ("full", "first", "off")
 """When a backend holds what its simulator returns against what it announces."""
 
-CURE = "Mend the simulator, or let it pass with backend.checks=off"
+CURE = "Fix the simulator, or skip the check with backend.checks=off"
 """What ends each message."""
 
 _ROWS = 256
@@ -82,7 +82,7 @@ class Announced:
         except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor that is elsewhere or has a graph
             raise SpecError(f"{where}: expected {self}, found {_short(value)}. {CURE}") from None
         if array.shape != self.shape and array.dtype.kind not in "OSU":
-            shapes = f"expected shape {self.shape} as the env announces, found {array.shape}"
+            shapes = f"expected shape {self.shape} as the env declares, found {array.shape}"
             raise SpecError(f"{where}: {shapes}: {_short(value)}. {CURE}")
         if array.shape != self.shape or array.dtype.kind not in _KINDS[self.dtype.kind]:
             kind = "" if array.dtype.kind in "OSU" else f"{array.dtype} "
@@ -103,7 +103,7 @@ class Announced:
             expected = f"{self.low[at]} to {self.high[at]}"
             if not numbers or not np.isfinite(array[at]):
                 expected = "a finite number"
-            more = f", and {outside.sum() - 1} more such" if outside.sum() > 1 else ""
+            more = f", and {outside.sum() - 1} more" if outside.sum() > 1 else ""
             raise SpecError(f"{where}: expected {expected}, found {array[at]}{place}{more}. {CURE}")
 
     def __str__(self) -> str:
@@ -139,7 +139,7 @@ class AnnouncedNest:
         if self.keyed and (missing := self._names - set(value)):
             raise SpecError(f"{where}: expected an entry {_one(missing)}, found {_listed(value)}. {CURE}")
         if self.keyed and (more := set(value) - self._names):
-            raise SpecError(f"{where}: found {_one(more)}, which is not announced: {_listed(self._names)} are. {CURE}")
+            raise SpecError(f"{where}: found {_one(more)}, which is not declared: {_listed(self._names)} are. {CURE}")
 
 
 def check_flag(value: Any, where: str) -> None:

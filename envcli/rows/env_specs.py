@@ -21,11 +21,11 @@ FAMILIES = ("observation", "action", "reward", "done", "state")
 
 _A_COPY = (
     "this is a copy, and changing it would not change the env (TorchRL writes through it). "
-    "Cure: assign a spec: env.action_spec = ..., env.full_done_spec = ..., or one of the others."
+    "Assign a spec instead: env.action_spec = ..., env.full_done_spec = ..., or another."
 )
 _IN_USE = (
-    "the env is laid out by these specs. Cure: assign another one, env.observation_spec = spec.clone().set(...) or the "
-    "like; or unlock them: env.set_spec_lock_(False)."
+    "the env is laid out by these specs. Assign a new one, such as env.observation_spec = spec.clone().set(...), "
+    "or unlock them: env.set_spec_lock_(False)."
 )
 
 

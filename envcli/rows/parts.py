@@ -74,7 +74,7 @@ def no_parts(env: EnvSpecs) -> SpecError:
     flags = [as_user_key(path) for path in env._governing_flags()]
     return SpecError(
         f"{type(env).__name__} cannot reset single agents, but within one env some of {flags} are set and others are "
-        "not. Only an EnvBase can, and rollouts without a callback of a batch of them; or give the env a 'done' at the "
+        "not. Only an EnvBase can, or a batch of them in rollouts without a callback; or give the env a 'done' at the "
         "root, which ends the episode of all agents"
     )
 

@@ -53,7 +53,7 @@ class Pixels:
         """
         kept = {} if only else dict(shown.items())
         if "pixels" in kept:
-            raise ConfigError("from_pixels: the observation has an entry 'pixels' of its own. Type: from_pixels=false")
+            raise ConfigError("from_pixels: the observation already has an entry 'pixels'. Type: from_pixels=false")
         return Composite({**kept, "pixels": image_spec(self.shape, shown.device)}, device=shown.device)
 
     def bind(self, buffer: RolloutBuffer) -> None:

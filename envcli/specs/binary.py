@@ -34,7 +34,7 @@ class Binary(TensorSpec):
         dtype: torch.dtype = torch.int8,
     ) -> None:
         if n is None and shape is None:
-            raise SpecError("Binary needs a number of bits. Cure: Binary(n) or Binary(shape=...).")
+            raise SpecError("Binary needs a number of bits. Write Binary(n) or Binary(shape=...).")
         size = as_shape((n,) if shape is None and n is not None else shape or ())
         if n is not None and size[-1:] != (n,):
             raise SpecError(f"the shape of Binary({n}) must end with {n}, found {list(size)}.")
@@ -61,7 +61,7 @@ class Binary(TensorSpec):
         """
         bits = self.numel()
         if 2**bits > _MOST_LISTED:
-            raise SpecError(f"{bits} bits have too many members to list. Cure: draw some with rand().")
+            raise SpecError(f"{bits} bits have too many members to list. Draw some with rand().")
         places = torch.arange(bits - 1, -1, -1, device=self._device)
         members = torch.arange(2**bits, device=self._device).unsqueeze(-1) >> places & 1
         return members.to(self._dtype).reshape(-1, *self._shape)

@@ -103,26 +103,26 @@ class BoundedDiscrete(Bounded):
 def _bound(name: str, bound: object, dtype: torch.dtype, device: torch.device) -> Tensor:
     """``bound`` in ``dtype``; an integer dtype must hold it exactly."""
     if dtype.is_complex or dtype == torch.uint64:
-        raise SpecError(f"no bounds of dtype {dtype}. Cure: use int64, or two floats for a complex number.")
+        raise SpecError(f"no bounds of dtype {dtype}. Use int64, or two floats for a complex number.")
     tensor = as_tensor(bound)
     cast = tensor.to(device, dtype)
     changes = tensor.dtype != dtype and not dtype.is_floating_point
     if changes and not torch.equal(cast.to(tensor.dtype), tensor.to(device)):
-        raise SpecError(f"{name}={bound!r} cannot be a bound of {dtype}, which does not hold it.")
+        raise SpecError(f"{name}={bound!r} cannot be a bound of {dtype}: it does not fit.")
     return cast
 
 
 def _common_shape(low: Tensor, high: Tensor, shape: Shape | None) -> torch.Size:
     """``shape``, to which both bounds must broadcast, or else the shape of the bounds."""
     if shape is None and not low.ndim and not high.ndim:
-        raise SpecError("two numbers do not say how many there are. Cure: give shape=(1,), or shape=() for one number.")
+        raise SpecError("two numbers do not give a shape. Give shape=(1,), or shape=() for one number.")
     wanted = "each other" if shape is None else f"shape {list(as_shape(shape))}"
     try:
         together = np.broadcast_shapes(low.shape, high.shape)
         size = torch.Size(together) if shape is None else as_shape(shape)
         if np.broadcast_shapes(together, size) == size:
             return size
-        reason = "it is too small"
+        reason = "that shape is too small"
     except ValueError as error:
         reason = str(error)
     raise SpecError(f"low {list(low.shape)} and high {list(high.shape)} do not broadcast to {wanted}: {reason}.")

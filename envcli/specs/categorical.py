@@ -38,7 +38,7 @@ class Categorical(DiscreteSpec):
     ) -> None:
         self._n = int(n)
         if torch.tensor(self._n - 1).to(dtype).to(torch.int64) != self._n - 1:
-            raise SpecError(f"{dtype} cannot hold {n} choices. Cure: use int64.")
+            raise SpecError(f"{dtype} cannot hold {n} choices. Use int64.")
         super().__init__(as_shape(shape), CategoricalBox(self._n), as_device(device), dtype, mask)
 
     @property

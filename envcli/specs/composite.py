@@ -49,11 +49,11 @@ class Composite(SpecTree):
     ) -> None:
         if names is not None or data_cls is not None:
             raise SpecError(
-                "a Composite knows no names of dimensions and no class of its members. Leave names and data_cls out; a "
-                'key that is called so goes into the dict: Composite({"names": spec})'
+                "a Composite supports neither names of dimensions nor data_cls. Leave names and data_cls out; a "
+                'key with such a name goes into the dict: Composite({"names": spec})'
             )
         if shape is not None and batch_size is not None and as_shape(shape) != as_shape(batch_size):
-            raise SpecError(f"shape and batch_size are one thing, found {shape} and {batch_size}.")
+            raise SpecError(f"shape and batch_size mean the same, found {shape} and {batch_size}.")
         size = as_shape(next((given for given in (shape, batch_size) if given is not None), ()))
         super().__init__(size, None if device is None else as_device(device))
         for source in (specs or {}, named):

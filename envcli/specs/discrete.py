@@ -65,7 +65,7 @@ class DiscreteSpec(TensorSpec):
         assert self._mask is not None
         rows = self._mask.reshape(-1, self._mask.shape[-1])
         if not len(rows) or not bool((rows == rows[0]).all()):
-            raise SpecError("the mask differs within the batch, so there is no one list. Cure: index the spec first.")
+            raise SpecError("the mask differs within the batch, so there is no single list. Index the spec first.")
         return rows[0]
 
     __hash__ = TensorSpec.__hash__  # which a class that writes __eq__ does not inherit

@@ -78,7 +78,7 @@ class MultiCategorical(DiscreteSpec):
         within the batch, and beyond a million members.
         """
         if self.cardinality() > _MOST_LISTED:
-            raise SpecError(f"{self.cardinality()} members are too many to list. Cure: draw some with rand().")
+            raise SpecError(f"{self.cardinality()} members are too many to list. Draw some with rand().")
         row = self._row() if self.ndim else (int(self._nvec),)
         allowed = [torch.arange(n, device=self._device) for n in row]
         if use_mask and self._mask is not None:
@@ -114,7 +114,7 @@ class MultiCategorical(DiscreteSpec):
         """The one row of ``nvec`` that the whole batch shares."""
         rows = self._nvec.reshape(-1, *self._shape[-1:]) if self.ndim else self._nvec[None, None]
         if not len(rows) or not bool((rows == rows[0]).all()):
-            raise SpecError(f"the rows of nvec differ: {self._nvec.tolist()}. Cure: flatten() the spec first.")
+            raise SpecError(f"the rows of nvec differ: {self._nvec.tolist()}. Call flatten() on the spec first.")
         return tuple(rows[0].tolist())
 
     def _mask_shape(self) -> torch.Size:

@@ -83,7 +83,7 @@ class MultiOneHot(DiscreteSpec):
             return tensor.clone()
         if tensor.dtype == torch.bool or not self._fits_index(tensor) or not self._choices.allow(tensor):
             raise SpecError(
-                f"{self._complaint(tensor)} Cure: give {len(self._nvec)} whole numbers below {[*self._nvec]} that the "
+                f"{self._complaint(tensor)} Give {len(self._nvec)} whole numbers below {[*self._nvec]} that the "
                 f"mask allows for each of {list(self._shape[:-1])}, or one-hots of {self._dtype}."
             )
         return self._hot(tensor.to(torch.int64))

@@ -78,7 +78,7 @@ class OneHot(DiscreteSpec):
             return tensor.clone()
         if tensor.dtype == torch.bool or not self._fits_index(tensor) or not self._choices.allow(tensor):
             raise SpecError(
-                f"{self._complaint(tensor)} Cure: give a whole number from 0 to {self._n - 1} that the mask allows for "
+                f"{self._complaint(tensor)} Give a whole number from 0 to {self._n - 1} that the mask allows for "
                 f"each of {list(self._shape[:-1])}, or a one-hot of {self._dtype}."
             )
         return self._hot(tensor.to(torch.int64))

@@ -159,7 +159,9 @@ class Shaped(ABC):
             return self._rebuild(move, None, None)
         except (RuntimeError, IndexError) as error:
             kind = SpecIndexError if isinstance(error, IndexError) else SpecError
-            raise kind(f"{type(self).__name__} of shape {tuple(self._shape)} cannot be changed so: {error}") from error
+            raise kind(
+                f"{type(self).__name__} of shape {tuple(self._shape)} does not allow this change: {error}"
+            ) from error
 
     def _moved_shape(self, move: Move) -> torch.Size:
         """The shape after ``move``, found on a tensor that takes no memory."""
@@ -173,7 +175,7 @@ class Shaped(ABC):
         if batch < 0 or any(new not in (-1, old) for new, old in zip(event, kept, strict=True)):
             raise SpecError(
                 f"{type(self).__name__} of shape {tuple(self._shape)} cannot take the shape {tuple(size)}. "
-                f"Cure: end the new shape with {tuple(kept)}."
+                f"End the new shape with {tuple(kept)}."
             )
         return size[:batch]
 

@@ -13,7 +13,7 @@ from envcli.errors import SpecError
 __all__ = ["BinaryBox", "Box", "BoxList", "CategoricalBox", "ContinuousBox", "round_to_int64"]
 
 _FIXED = (
-    "the bounds of a spec do not change, as they do in TorchRL. Put another in its place: "
+    "the bounds of a spec are fixed, unlike TorchRL's. Replace the spec: "
     "spec = Bounded(low, high, spec.shape, spec.device, spec.dtype)"
 )
 _INT64_MAX = 2**63 - 1

@@ -105,7 +105,7 @@ class TensorSpec(Shaped):
 
     def enumerate(self, use_mask: bool = False) -> Any:
         """All members, stacked along a new first dimension. Raises SpecError where that cannot be."""
-        raise SpecError(f"{type(self).__name__} cannot list its members. Cure: draw some with rand().")
+        raise SpecError(f"{type(self).__name__} cannot list its members. Draw some with rand().")
 
     def cardinality(self) -> float:
         """The number of members: an int, or infinity for floats."""
@@ -128,7 +128,7 @@ class TensorSpec(Shaped):
         """Raise SpecError with what differs where ``value`` is not a member."""
         if not self.is_in(value):
             mendable = hasattr(value, "shape") and self._fits(value.shape)
-            cure = " Cure: call project(value) first, or correct the value." if mendable else ""
+            cure = " Call project(value) first, or correct the value." if mendable else ""
             raise SpecError(f"{self._complaint(value)}{cure}\n{self}")
 
     def type_check(self, value: Tensor, key: object = None) -> None:
@@ -172,7 +172,7 @@ class TensorSpec(Shaped):
 
     def index(self, index: Tensor, tensor_to_index: Tensor) -> Tensor:
         """The entries of ``tensor_to_index`` that ``index``, a member, points at. Only specs of choices have it."""
-        raise SpecError(f"{type(self).__name__} holds no indices. Cure: use a Categorical or a OneHot.")
+        raise SpecError(f"{type(self).__name__} holds no indices. Use a Categorical or a OneHot.")
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -15,7 +15,7 @@ from envcli.specs.spec import TensorSpec
 __all__ = ["SpecTree"]
 
 _MISSING = object()
-_LOCKED = "the Composite is locked. Cure: call unlock_() first."
+_LOCKED = "the Composite is locked. Call unlock_() first."
 
 
 class SpecTree(TensorSpec):
@@ -170,11 +170,11 @@ class SpecTree(TensorSpec):
         if isinstance(spec, Mapping):
             spec = self._tree_of(spec, path)
         if not isinstance(spec, TensorSpec):
-            raise SpecError(f"{as_user_key(path)!r} must be a spec, found {type(spec).__name__}. Cure: leave it out.")
+            raise SpecError(f"{as_user_key(path)!r} must be a spec, found {type(spec).__name__}. Leave it out.")
         if spec.shape[: self.ndim] != self._shape:
             raise SpecError(
                 f"the shape of {as_user_key(path)!r}, {list(spec.shape)}, must begin with that of the Composite, "
-                f"{list(self._shape)}. Cure: spec.expand({[*self._shape, *spec.shape]}), or Composite(..., shape=())."
+                f"{list(self._shape)}. Write spec.expand({[*self._shape, *spec.shape]}), or Composite(..., shape=())."
             )
         moves = self._device is not None and spec.device != self._device
         self._specs[name] = spec.to(self._device) if moves else spec

@@ -80,7 +80,7 @@ class UnboundedDiscrete(Unbounded):
 def _everything(dtype: torch.dtype, device: torch.device) -> ContinuousBox:
     """The box ``[]`` of all values of ``dtype``."""
     if dtype.is_complex or dtype == torch.uint64:
-        raise SpecError(f"no spec of dtype {dtype}. Cure: use int64, or two floats for a complex number.")
+        raise SpecError(f"no spec of dtype {dtype}. Use int64, or two floats for a complex number.")
     if dtype.is_floating_point:
         ends = (-float("inf"), float("inf"))
     else:

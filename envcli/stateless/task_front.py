@@ -141,4 +141,4 @@ def _mask(tensordict: TensorDictBase) -> Tensor | None:
 def _require_all(begun: TensorDict, tensordict: TensorDictBase) -> None:
     for key in map(as_user_key, leaf_paths(begun)):
         if tensordict.get(key, None) is None:
-            raise SpecError(f"reset: no {key!r} in the TensorDict, for the envs that '_reset' does not name")
+            raise SpecError(f"reset: no {key!r} in the TensorDict, for the envs that '_reset' leaves out")

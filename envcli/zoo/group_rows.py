@@ -68,7 +68,7 @@ class ShownRows:
     def _require_mask(self, agent: str, acting: Container[str]) -> None:
         if agent in acting:
             raise EnvError(
-                f"{agent} is among the agents that act, but the simulator shows it nothing. Mend the simulator"
+                f"{agent} is among the agents that act, but the simulator shows it nothing. Fix the simulator"
             )
         if not self._masked:
             raise EnvError(

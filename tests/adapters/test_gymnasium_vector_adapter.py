@@ -146,7 +146,7 @@ def test_a_wrong_action_moves_nothing(counted: Any) -> None:
 
 def test_sent_and_received(counted: Any) -> None:
     counted.reset()
-    with pytest.raises(EnvError, match="no step is under way"):
+    with pytest.raises(EnvError, match="no step is in progress"):
         counted.step_wait()
     counted.step_async([0, 0, 0])
     with pytest.raises(EnvError, match="under way"):
@@ -280,7 +280,7 @@ def test_closed_it_says_so() -> None:
     for call in (lambda: envs.step([1, 1]), envs.reset):
         with pytest.raises(ClosedError, match="was closed"):
             call()
-    with pytest.raises(EnvError, match="no step is under way"):
+    with pytest.raises(EnvError, match="no step is in progress"):
         envs.step_wait()
 
 

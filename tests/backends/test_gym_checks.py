@@ -59,7 +59,7 @@ class Liar(CountingGym):
 
 
 LIES = [
-    (np.zeros(3, np.float32), r"observation: expected shape \(2,\) as the env announces, found \(3,\)"),
+    (np.zeros(3, np.float32), r"observation: expected shape \(2,\) as the env declares, found \(3,\)"),
     (np.zeros(1, np.float32), r"observation: expected shape \(2,\).*found \(1,\)"),
     (np.float32(0), r"observation: expected shape \(2,\).*found \(\)"),
     (np.zeros((1, 2), np.float32), r"observation: .*found \(1, 2\)"),
@@ -171,8 +171,8 @@ def test_off_lets_pass_what_numpy_takes_and_first_what_comes_later() -> None:
 UNFIT = [
     ("reward", None, "step: reward: expected a number, float32, found None"),
     ("reward", "x", "step: reward: expected a number, float32, found 'x'"),
-    ("reward", np.ones(2), r"step: reward: expected shape \(\) as the env announces, found \(2,\)"),
-    ("observation", np.zeros(3), r"step: observation: expected shape \(2,\) as the env announces, found \(3,\)"),
+    ("reward", np.ones(2), r"step: reward: expected shape \(\) as the env declares, found \(2,\)"),
+    ("observation", np.zeros(3), r"step: observation: expected shape \(2,\) as the env declares, found \(3,\)"),
     ("all", None, r"step: expected \(observation, reward, terminated, truncated, info\), found a NoneType"),
     ("all", (GOOD, 1.0, False, {}), r"step: expected \(observation, .*, info\), found a tuple of 4"),
 ]
@@ -198,10 +198,10 @@ def test_a_later_reset_that_no_row_takes_is_explained(checks: str) -> None:
     for what, lie, said in (
         ("all", None, r"expected \(observation, info\), found a NoneType"),
         ("all", (GOOD, {}, 1), r"expected \(observation, info\), found a tuple of 3"),
-        ("observation", np.zeros(3), r"observation: expected shape \(2,\) as the env announces, found \(3,\)"),
+        ("observation", np.zeros(3), r"observation: expected shape \(2,\) as the env declares, found \(3,\)"),
     ):
         env = GymWrapper(Liar(what, lie, at=-1, limit=5), checks=checks)
-        with pytest.raises(SpecError, match=f"^Liar reset: {said}.*Mend the simulator(\n|$)"):
+        with pytest.raises(SpecError, match=f"^Liar reset: {said}.*Fix the simulator(\n|$)"):
             env.rollout(20, break_when_any_done=False)
 
 

@@ -104,7 +104,7 @@ def test_keys_of_a_dict_stay_as_they_are() -> None:
     with GymWrapper(DrawnDict(), from_pixels=True, pixels_only=False) as env:
         assert {"pixels", "image", ("inner", "deep")} < set(env.observation_keys)
     own = spaces.Dict({"pixels": spaces.Box(0, 1)})
-    with pytest.raises(ConfigError, match="an entry 'pixels' of its own"):
+    with pytest.raises(ConfigError, match="already has an entry 'pixels'"):
         GymWrapper(DrawnDict(own), from_pixels=True, pixels_only=False)
 
 

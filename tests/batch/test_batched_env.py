@@ -335,12 +335,12 @@ def test_a_step_can_be_sent_and_received(batch: BatchedEnv) -> None:
     td = batch.rand_action(batch.reset())
     batch.async_step_send(td)
     for use in (batch.reset, lambda: batch.step(td), lambda: batch.rollout(2), lambda: batch.async_step_send(td)):
-        with pytest.raises(EnvError, match="a step is under way"):
+        with pytest.raises(EnvError, match="a step is in progress"):
             use()
     assert batch.async_step_recv() is td
     assert td["next", "observation"].flatten().tolist() == [1, 1, 1]
     assert torch.equal(td["next", "reward"], td["action"])
-    with pytest.raises(EnvError, match="no step is under way"):
+    with pytest.raises(EnvError, match="no step is in progress"):
         batch.async_step_recv()
 
 

@@ -61,7 +61,7 @@ def test_words_arrive_in_order_functions_of_the_main_script_too(ends: tuple[Chan
 
 
 def test_what_cannot_be_pickled_is_refused_before_it_is_sent() -> None:
-    with pytest.raises(EnvError, match=r"what goes to a worker must be picklable: TypeError: .*lock"):
+    with pytest.raises(EnvError, match=r"everything sent to a worker must be picklable: TypeError: .*lock"):
         in_words({"lock": threading.Lock()})
 
 

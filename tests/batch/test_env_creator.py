@@ -136,7 +136,7 @@ def test_several_norms_keep_apart() -> None:
 def test_an_env_of_another_kind_is_refused() -> None:
     kinds = iter([normalised, CountingEnv])
     make = EnvCreator(lambda: next(kinds)())
-    with pytest.raises(EnvError, match="an env with 0 VecNorms, after one with 1"):
+    with pytest.raises(EnvError, match="found 0 VecNorms, expected 1 as in the first env"):
         make()
 
 

@@ -41,7 +41,7 @@ SUDDEN = {
     "raises what cannot be pickled": "Odd: odd",
     "raises what cannot be told": r"Mute: \(its message raises RuntimeError\)",
     "calls sys.exit": "SystemExit: 3",
-    "exits": "the worker ended by itself, with exit code 3",
+    "exits": "the worker exited with code 3",
     "is killed": "the worker was killed by SIGKILL",
     "segfaults": "the worker was killed by SIGSEGV",
 }

@@ -181,5 +181,5 @@ def test_a_ctrl_c_here_leaves_the_workers_alive() -> None:
 
 def test_there_must_be_another_worker() -> None:
     for envs, workers, few in ((1, 2, "num_envs"), (2, 1, "num_workers")):
-        with pytest.raises(ConfigError, match=rf"^local_worker: there is no other worker: {few}=1\. Take {few}=2"):
+        with pytest.raises(ConfigError, match=rf"^local_worker: it needs a second worker, found {few}=1\. Use {few}=2"):
             ParallelEnv(envs, CountingEnv, num_workers=workers, local_worker=True)

@@ -408,7 +408,7 @@ def test_who_dies_in_the_making_is_raised() -> None:
         os._exit(3)
 
     env = restarting(make)
-    with pytest.raises(EnvError, match="in build: the worker ended by itself"):
+    with pytest.raises(EnvError, match="in build: the worker exited"):
         env.start()
     assert env.is_closed
 

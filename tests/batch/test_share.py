@@ -54,7 +54,7 @@ def counts(buffer: RolloutBuffer, name: str = "observation", following: bool = F
 
 def test_what_makes_no_env_is_asked_for_its_return() -> None:
     with pytest.raises(
-        ConfigError, match=r"create_env_fn: made a NoneType, expected an env of envcli. Does it return what it"
+        ConfigError, match=r"create_env_fn: made a NoneType, expected an env of envcli. Does it return the env"
     ):
         made(lambda: None)  # type: ignore[arg-type,return-value]  # the mistake
     with pytest.raises(ConfigError, match=r"made a TimeLimit, .* Have it return envcli\.from_gymnasium\("):

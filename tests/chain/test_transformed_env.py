@@ -424,9 +424,7 @@ def test_a_partial_reset_shows_the_others_as_they_were_last() -> None:
 
 def test_a_partial_reset_of_an_env_that_has_shown_nothing() -> None:
     env = TransformedEnv(CountingEnv(9, [2]), Shift(["observation"]))
-    with pytest.raises(
-        SpecError, match=r"no 'observation' in the TensorDict, for the envs that '_reset' does not name"
-    ):
+    with pytest.raises(SpecError, match=r"no 'observation' in the TensorDict, for the envs that '_reset' leaves out"):
         env.reset(TensorDict({"_reset": mask(True, False)}, [2]))
 
 
@@ -440,11 +438,11 @@ def test_a_state_that_is_kept_inside_cannot_be_set() -> None:
     second = env.step_mdp(stepped(env, first))
     assert second["position"] == 2
     with pytest.raises(
-        SpecError, match=r"'position' is not what the env showed last\. A transform has replaced the env's state"
+        SpecError, match=r"'position' is not the env's latest value\. A transform overwrites the env's state"
     ):
         stepped(env, first)
     assert stepped(env, second)["next", "position"] == 3, "it goes on"
-    with pytest.raises(SpecError, match="'position' is not what the env showed last"):
+    with pytest.raises(SpecError, match="'position' is not the env's latest value"):
         env.rollout(2, auto_reset=False, tensordict=second)
     data = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
     onwards = env.rollout(2, auto_reset=False, tensordict=env.step_mdp(data[-1]))
@@ -463,7 +461,7 @@ def test_of_a_batch_only_those_that_are_reset_may_have_been_elsewhere() -> None:
     env = TransformedEnv(StatelessEnv(99, [2]), Shift(["position"]))
     first = env.reset()
     second = env.step_mdp(stepped(env, first))
-    with pytest.raises(SpecError, match="'position' is not what the env showed last"):
+    with pytest.raises(SpecError, match="'position' is not the env's latest value"):
         env.reset(first.clone().set("_reset", mask(True, False)))
     mixed = second.clone().set("_reset", mask(True, False))
     mixed["position"][0] = 77

@@ -87,7 +87,7 @@ def test_repr(env: Any) -> None:
 
 def test_what_is_no_tensordict_and_no_number_is_named() -> None:
     env = GymWrapper(CountingGym())
-    with pytest.raises(TypeError, match=r"^step: expected a TensorDict, found a dict\. Begin with env\.reset\(\)$"):
+    with pytest.raises(TypeError, match=r"^step: expected a TensorDict, found a dict\. Start with env\.reset\(\)$"):
         env.step({"action": 1})  # type: ignore[arg-type]  # the point of the test
     with pytest.raises(TypeError, match=r"^reset: expected a TensorDict, found a dict"):
         env.reset({"action": 1})  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", ["_step", "_reset", "read_reward"])
 def test_a_hook_that_nobody_would_call_is_refused(name: str) -> None:
-    with pytest.raises(TypeError, match=rf"Mine.{name} would never be called: only a subclass of EnvBase"):
+    with pytest.raises(TypeError, match=rf"Mine.{name} would never be called: only subclasses of EnvBase"):
         type("Mine", (GymEnv,), {name: lambda self, tensordict: tensordict})
     mixin = type("Mixin", (), {name: lambda self, tensordict: tensordict})
     with pytest.raises(TypeError, match=rf"Mine.{name} would never be called"):
@@ -155,7 +155,7 @@ def test_a_rollout_does_not_go_around_another_step_or_reset(base: type[Env]) -> 
     assert (kept[:-1].exclude("mine") == usual[:29]).all()
     assert kept["mine"].sum() == 30
     assert mine.rollout(3, set_truncated=True)["next", "done"].flatten().tolist() == [False, False, True]
-    with pytest.raises(SpecError, match="of an env with a step or reset of its own, there is no break_when_all_done"):
+    with pytest.raises(SpecError, match="of an env with its own step or reset, there is no break_when_all_done"):
         mine.rollout(3, break_when_all_done=True)
 
 
@@ -232,7 +232,7 @@ def test_an_env_may_be_written_with_the_specs_of_a_single_one() -> None:
 def test_specs_are_locked_once_there_are_rows(env: Any) -> None:
     assert env.is_spec_locked
     env.rollout(2)
-    with pytest.raises(SpecError, match=r"'more' cannot be changed: the env is laid out by these specs\. Cure: assign"):
+    with pytest.raises(SpecError, match=r"'more' cannot be changed: the env is laid out by these specs\. Assign"):
         env.full_action_spec["more"] = Unbounded([*env.batch_size, 1])
     env.full_reward_spec = env.full_reward_spec.clone()
     env.rollout(2)
@@ -265,5 +265,5 @@ def test_truncated_keys_are_filled(wrap: Any) -> None:
 
 def test_truncated_keys_of_a_batch_are_those_of_its_envs() -> None:
     assert SerialEnv(2, CountingEnv).add_truncated_keys().done_keys == ["done", "terminated", "truncated"]
-    with pytest.raises(EnvError, match=r"a batch has the flags of its envs\. Call it in what makes them"):
+    with pytest.raises(EnvError, match=r"a batch has the flags of its envs\. Call it in create_env_fn"):
         SerialEnv(2, StatelessEnv).add_truncated_keys()

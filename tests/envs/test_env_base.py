@@ -383,7 +383,9 @@ def test_a_name_that_envs_have_taken_is_refused() -> None:
             super().__init__()
             self._buffer = [1, 2]  # type: ignore[method-assign, assignment]
 
-    with pytest.raises(TypeError, match=r"Filed: '_buffer' is what every env here calls .* such as 'my_buffer'"):
+    with pytest.raises(
+        TypeError, match=r"Filed: '_buffer' is the name of an internal method of every env .* such as 'my_buffer'"
+    ):
         Filed()
     with pytest.raises(TypeError, match="Placed: '_place' is what"):
 

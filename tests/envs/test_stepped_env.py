@@ -170,7 +170,7 @@ def test_closed_is_closed(env: Any) -> None:
     env.close()
     with pytest.raises(RuntimeError, match=r"was closed\. Build a new one"):
         env.reset()
-    with pytest.raises(ClosedError, match="closed already"):
+    with pytest.raises(ClosedError, match="already closed"):
         env.close(raise_if_closed=True)
     with pytest.raises(ClosedError):
         env.rand_step(td)

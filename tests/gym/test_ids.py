@@ -56,7 +56,7 @@ def test_a_constructor_that_raises_is_named() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_what_gymnasium_refuses_is_told_as_such() -> None:
-    with pytest.raises(SpecError, match=r"^Good-v0 step: gymnasium refuses what it returned: .*Mend the simulator"):
+    with pytest.raises(SpecError, match=r"^Good-v0 step: gymnasium refuses what it returned: .*Fix the simulator"):
         GymEnv("Good-v0").rollout(3)
     with pytest.raises(SpecError, match=r"^Old-v0 reset: expected \(observation, info\), found a ndarray"):
         GymEnv("Old-v0").reset()

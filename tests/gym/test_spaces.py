@@ -201,7 +201,7 @@ def test_what_a_simulator_keeps_is_not_our_memory() -> None:
 @pytest.mark.parametrize(
     ("space", "value", "said"),
     [
-        (spaces.Box(0, 1, (2,)), np.zeros(3), r"here: expected shape \(2,\) as the env announces, found \(3,\)"),
+        (spaces.Box(0, 1, (2,)), np.zeros(3), r"here: expected shape \(2,\) as the env declares, found \(3,\)"),
         (spaces.Box(0, 1, (2,)), 0.5, r"found \(\)"),
         (spaces.Discrete(2), np.zeros(1), r"expected shape \(\)"),
         (spaces.Dict(a=spaces.Discrete(2)), {"b": 1}, "here: expected an entry 'a'"),

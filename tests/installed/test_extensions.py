@@ -156,7 +156,7 @@ def test_it_is_named_when_it_is_used(name: str, said: str, cli: Command) -> None
     assert done.code == 2
     assert f"({name} in envcli.transforms, of broken_envs 0.1)" in done.err
     assert said in done.err
-    assert "Mend or uninstall that package" in done.err
+    assert "Fix or uninstall that package" in done.err
 
 
 @pytest.mark.usefixtures("broken")
@@ -164,7 +164,7 @@ def test_the_doctor_names_all_that_is_broken(cli: Command) -> None:
     problems = {it["name"]: it["problem"] for it in json.loads(cli("doctor", "json=true").out)["packages"]}
     assert all(problems.values())
     assert problems["lost"] == "broken_envs.conf (lost in envcli.conf, of broken_envs 0.1): is no folder. " + (
-        "Mend or uninstall that package"
+        "Fix or uninstall that package"
     )
     assert "broken" in cli("doctor").out
     with pytest.raises(ConfigError, match="is no folder"):

@@ -39,7 +39,7 @@ def test_what_loses_nothing_but_precision_passes(announced: Announced, value: An
         (Announced((2,), "float32"), None, r"here: expected float32 of shape \(2,\), found None"),
         (Announced((2,), "float32"), "ab", "found 'ab'"),
         (Announced((2,), "float32"), [[1], [1, 2]], r"found \[\[1\], \[1, 2\]\]"),
-        (Announced((2,), "float32"), np.ones(1), r"expected shape \(2,\) as the env announces, found \(1,\)"),
+        (Announced((2,), "float32"), np.ones(1), r"expected shape \(2,\) as the env declares, found \(1,\)"),
         (Announced((2,), "float32"), np.ones((2, 2)), r"found \(2, 2\)"),
         (Announced((2,), "float32"), 1.0, r"found \(\): 1.0"),
         (Announced((2,), "float32"), np.array([0, NAN]), r"expected a finite number, found nan at \[1\]"),
@@ -56,7 +56,7 @@ def test_what_loses_nothing_but_precision_passes(announced: Announced, value: An
         (
             Announced((), "int64", 0, 3),
             4,
-            "expected 0 to 3, found 4. Mend the simulator, or let it pass with backend.checks=off",
+            "expected 0 to 3, found 4. Fix the simulator, or skip the check with backend.checks=off",
         ),
     ],
 )

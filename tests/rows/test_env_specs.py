@@ -60,9 +60,7 @@ def test_a_view_cannot_be_written_into(view: str) -> None:
     found = getattr(env, view)
     assert found.is_locked
     for key in found.keys(include_nested=True):
-        with pytest.raises(
-            SpecError, match=r"cannot be changed: .*a copy.*TorchRL.*Cure: assign.* env\.action_spec = "
-        ):
+        with pytest.raises(SpecError, match=r"cannot be changed: .*a copy.*TorchRL.*Assign.* env\.action_spec = "):
             found[key] = Unbounded([1])
     assert not env.full_action_spec.is_locked
     inner = getattr(TransformedEnv(env, StepCounter()), view)

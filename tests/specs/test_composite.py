@@ -51,7 +51,7 @@ def test_ways_to_write_one(spec: Composite) -> None:
 
 def test_what_torchrl_says_besides_can_only_be_left_open() -> None:
     assert Composite(a=Unbounded(2), names=None, data_cls=None) == Composite(a=Unbounded(2))
-    with pytest.raises(SpecError, match="knows no names of dimensions"):
+    with pytest.raises(SpecError, match="supports neither names of dimensions"):
         Composite(a=Unbounded(2), shape=(2,), names=["t"])  # type: ignore[arg-type]
 
 

@@ -44,7 +44,7 @@ def test_members() -> None:
 
 
 def test_projecting_is_advised_only_where_it_helps() -> None:
-    with pytest.raises(SpecError, match=r"call project\(value\) first"):
+    with pytest.raises(SpecError, match=r"Call project\(value\) first"):
         OneHot(2).assert_is_in(torch.tensor([T, T]))
     with pytest.raises(SpecError) as error:
         OneHot(2).assert_is_in(torch.tensor(1))
@@ -176,7 +176,7 @@ def test_the_vector_stays_whole() -> None:
     for change in (lambda: spec[0, 0], lambda: spec.flatten(), lambda: spec.squeeze(-1), lambda: OneHot(4)[0]):
         with pytest.raises(SpecError):
             change()
-    with pytest.raises(SpecError, match=r"end the new shape with \(4,\)"):
+    with pytest.raises(SpecError, match=r"End the new shape with \(4,\)"):
         spec.reshape(16)
     with pytest.raises(SpecError):
         OneHot(1).expand(5, 3)

@@ -63,7 +63,7 @@ def test_indexing_with_a_mask() -> None:
 
 
 def test_indices_out_of_range() -> None:
-    with pytest.raises(IndexError, match=r"shape \(2, 3\) cannot be changed so: index 2 is out of bounds"):
+    with pytest.raises(IndexError, match=r"shape \(2, 3\) does not allow this change: index 2 is out of bounds"):
         Unbounded((2, 3))[2]
 
 

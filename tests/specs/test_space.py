@@ -69,5 +69,5 @@ def test_a_list_of_boxes() -> None:
 def test_bounds_do_not_change_and_the_cure_is_told() -> None:
     box = ContinuousBox(torch.zeros(3), torch.ones(3))
     for name in ("low", "high"):
-        with pytest.raises(AttributeError, match="Put another in its place: spec = Bounded"):
+        with pytest.raises(AttributeError, match="Replace the spec: spec = Bounded"):
             setattr(box, name, torch.zeros(3))

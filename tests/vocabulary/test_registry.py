@@ -111,7 +111,7 @@ def test_code_of_ones_own_must_be_allowed() -> None:
         registry.construct("transforms", {"type": "a_users_module:Resize"}, "transforms.a")
     with pytest.raises(ConfigError, match=r"has no class 'Nope'"):
         registry.construct("transforms", {"type": "a_users_module:Nope"}, "transforms.a", allow_imports=True)
-    with pytest.raises(ConfigError, match=r"no module 'no_such_module'"):
+    with pytest.raises(ConfigError, match=r"cannot import module 'no_such_module'"):
         registry.construct("transforms", {"type": "no_such_module:X"}, "transforms.a", allow_imports=True)
 
 
