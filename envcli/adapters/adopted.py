@@ -19,11 +19,11 @@ def adopted(adapter: str, given: tuple[object, ...]) -> Env:
         return given[0]
     for one in given:
         if isinstance(one, Env):
-            raise ConfigError(f"{adapter}: found an env and words. Give one env, or the words that describe it")
+            raise ConfigError(f"{adapter}: found both an env and words. Give an env, or the words that describe one")
         if not isinstance(one, str):
             kind = f"{type(one).__module__}.{type(one).__name__}"
             raise ConfigError(
                 f"{adapter}: found a {kind}, expected an envcli Env or words such as 'env=cartpole'. "
-                "envcli.from_gymnasium, from_dm_env and from_torchrl make an Env of theirs"
+                "envcli.from_gymnasium, from_dm_env and from_torchrl convert theirs"
             )
     return make_env(*(one for one in given if isinstance(one, str)))

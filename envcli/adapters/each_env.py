@@ -66,7 +66,7 @@ class EachEnv:
         """
         if self.batch is None:
             raise ConfigError(
-                f"{type(self.env).__name__} is one simulator of {self._count} envs: what is done to it is done to all "
+                f"{type(self.env).__name__} is one simulator of {self._count} envs: calls apply to all "
                 "of them. Leave the indices out, and give one value"
             )
         places = sorted(set(envs))

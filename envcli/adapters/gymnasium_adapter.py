@@ -52,7 +52,7 @@ class GymnasiumAdapter(OverStepper, gymnasium.Env[Any, Any]):
     def __init__(self, env: Env, observation: str | Sequence[str] | None = None) -> None:
         if env.ndim:
             raise ConfigError(
-                f"as_gymnasium: found a batch of envs, {list(env.batch_size)}. Take as_gymnasium_vector for them"
+                f"as_gymnasium: found a batch of envs, {list(env.batch_size)}. Use as_gymnasium_vector for them"
             )
         self.base_env = env
         self._stepper = stepper = Stepper(env)
@@ -150,7 +150,7 @@ def _made_again(
     if render_mode not in (None, adapter.render_mode):
         adapter.close()
         raise ConfigError(
-            f"render_mode: found {render_mode!r}, and these words give {adapter.render_mode}. Add from_pixels=true, or "
+            f"render_mode: found {render_mode!r}, but these words give {adapter.render_mode}. Add from_pixels=true, or "
             "backend.options.render_mode=rgb_array"
         )
     return adapter

@@ -69,8 +69,8 @@ def _single(env: Env, spec: Composite) -> dict[str, TensorSpec]:
     for path, leaf in leaf_specs(spec).items() if env.ndim else ():
         if isinstance(leaf, Bounded) and leaf.space.ends is None and not _alike(leaf, env.ndim):
             raise ConfigError(
-                f"{'.'.join(path)}: the envs have bounds of their own, and gymnasium has one space for all of them. "
-                "Give them the same bounds, or take as_torchrl, which keeps them"
+                f"{'.'.join(path)}: the envs have different bounds, but gymnasium has one space for all of them. "
+                "Give them the same bounds, or use as_torchrl, which keeps them"
             )
     one = (spec[(0,) * env.ndim] if env.ndim else spec).to("cpu")
     left = env._roles().writes_back

@@ -70,7 +70,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
     ) -> None:
         if env.ndim != 1:
             found = f"a batch {list(env.batch_size)}" if env.ndim else "a single env"
-            cure = "" if env.ndim else ". Add parallel=processes parallel.num_envs=8, or take as_gymnasium"
+            cure = "" if env.ndim else ". Add parallel=processes parallel.num_envs=8, or use as_gymnasium"
             raise ConfigError(f"as_gymnasium_vector: found {found}, expected a batch [n]{cure}")
         self.autoreset_mode = _mode(autoreset_mode)
         self.base_env, self.num_envs = env, env.batch_size[0]
@@ -152,7 +152,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
             return
         if where is not None and self.each.batch is None:
             raise ConfigError(
-                f"reset_mask: found a seed beside it, but {type(self.each.env).__name__} seeds all its envs or none"
+                f"reset_mask: found a seed with it, but {type(self.each.env).__name__} seeds all its envs or none"
             )
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
         if len(seeds) != self.num_envs:

@@ -45,7 +45,7 @@ class Sb3Adapter(VecEnv):  # type: ignore[misc]  # of a library that is there fo
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
         options = next((each for each in self._options if each), None)
         if options is not None and any(each != options for each in self._options):
-            raise ConfigError("set_options: found others for each env, expected the same for all")
+            raise ConfigError("set_options: found different options per env, expected the same for all")
         observations, infos = self.envs.reset(seed=seeds, options=options)
         self.reset_infos = self._each(infos)
         self._reset_seeds()

@@ -80,7 +80,7 @@ class Stepper:
         leaves = leaf_specs(self.env.full_reward_spec)
         if len(leaves) != 1 or next(iter(leaves.values())).shape.numel() != self.env.numel():
             found = {".".join(path): list(leaf.shape) for path, leaf in leaves.items()}
-            raise ConfigError(f"the env pays {found}, expected one number for each env. Select or sum up the rewards")
+            raise ConfigError(f"the env's reward is {found}, expected one number per env. Select or sum the rewards")
         return self.following[as_path(self.env.reward_key)].reshape(self.env.batch_size)
 
     def gates(self) -> dict[Key, ActionGate]:
@@ -98,7 +98,7 @@ class Stepper:
         if where is not None and where.all():
             where = None
         if where is not None and not self._begun:
-            raise EnvError("reset: the other envs have not begun yet. Reset all of them first")
+            raise EnvError("reset: the other envs have not been reset yet. Reset all of them first")
         for root, _ in self._flags:
             root[... if where is None else where] = False
         env._reset_options = dict(options or {})
@@ -119,7 +119,7 @@ class Stepper:
         ``waiting``: ``[*batch]`` bool, the envs that are reset next, and need not be stepped; None: none of them.
         """
         if not self._begun:
-            raise EnvError("step: no episode has begun. Call reset() first")
+            raise EnvError("step: no episode has started. Call reset() first")
         env = self._at_hand()
         if waiting is not None:
             env._pause(waiting)

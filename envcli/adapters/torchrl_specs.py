@@ -51,7 +51,7 @@ def to_torchrl_spec(spec: TensorSpec) -> Any:
             return data.OneHot(spec.n, spec.shape, spec.device, spec.dtype, mask=spec.mask)
         case Categorical():
             return data.Categorical(spec.n, spec.shape, spec.device, spec.dtype, mask=spec.mask)
-    raise ConfigError(f"TorchRL has no spec such as {type(spec).__name__}")
+    raise ConfigError(f"TorchRL has no equivalent of {type(spec).__name__}")
 
 
 def from_torchrl_spec(theirs: Any, where: str = "") -> TensorSpec:
@@ -67,7 +67,7 @@ def from_torchrl_spec(theirs: Any, where: str = "") -> TensorSpec:
         leaves = {key: from_torchrl_spec(leaf, f"{where}.{key}".strip(".")) for key, leaf in theirs.items()}
         return Composite(leaves, shape=shape, device=device)
     if -1 in shape:
-        raise ConfigError(f"{where or 'spec'}: shape {list(shape)} is not fixed, so its values cannot live in rows")
+        raise ConfigError(f"{where or 'spec'}: shape {list(shape)} is not fixed, so its values do not fit in rows")
     if issubclass(kind, data.Bounded):
         return Bounded(theirs.space.low, theirs.space.high, shape, device, dtype)
     if issubclass(kind, data.Unbounded):

@@ -52,7 +52,7 @@ def rom_of(name: str) -> str:
         cure = "Other ids, such as PongNoFrameskip-v4, are gymnasium's: backend=gymnasium" if "-v" in stem else ""
         raise UnknownName("Atari game", stem, game_names(), cure)
     if rom in _TWO_PLAYERS:
-        raise ConfigError(f"{_titled(rom)} needs two players, and ALE plays with one. Choose another: envcli list")
+        raise ConfigError(f"{_titled(rom)} needs two players, but ALE supports one. Choose another: envcli list")
     return rom
 
 

@@ -96,13 +96,13 @@ class ALEVectorEnv(VectorBackend):
         if obs_type not in ("rgb", "grayscale"):
             raise ConfigError(f"obs_type: expected rgb or grayscale, found {obs_type!r}. For ram: backend=ale")
         if stack is not None and (stack < 1 or obs_type == "rgb"):
-            raise ConfigError(f"stack: found {stack}, expected at least 1, and obs_type=grayscale")
+            raise ConfigError(f"stack: found {stack}, expected at least 1, with obs_type=grayscale")
         if not 0 <= repeat_action_probability <= 1:
             raise ConfigError(f"repeat_action_probability: expected 0 to 1, found {repeat_action_probability}")
         at_least("noop_max", noop_max, 0)
         at_least("max_num_frames_per_episode", max_num_frames_per_episode, 1)
         if max_pool and frame_skip == 1:
-            raise ConfigError("frame_skip: expected at least 2 with max_pool, which takes two frames, found 1")
+            raise ConfigError("frame_skip: expected at least 2 with max_pool, which uses two frames, found 1")
         height, width = screen_size_of(self.game) if screen_size is None else frame_size(screen_size)
         self._env = AtariVectorEnv(
             self.game,

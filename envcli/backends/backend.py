@@ -124,7 +124,7 @@ class Backend(Env):
         whole = isinstance(frame_skip, int) and not isinstance(frame_skip, bool)
         if frame_skip is not None and (not whole or frame_skip < 1):
             raise ConfigError(
-                f"frame_skip: expected a whole number of at least 1, found {frame_skip!r}. 1 makes every step its own; "
+                f"frame_skip: expected a whole number of at least 1, found {frame_skip!r}. 1 repeats nothing; "
                 "null leaves it to the simulator"
             )
         self.checks = check_mode(checks)
@@ -151,7 +151,7 @@ class Backend(Env):
             ConfigError: the native constructor does not take an option, or misses a library; or this class wraps an env
                 that exists already.
         """
-        raise ConfigError(f"{cls.__name__} wraps an env that exists already, and cannot make {name!r}")
+        raise ConfigError(f"{cls.__name__} wraps an existing env, and cannot make {name!r}")
 
     @classmethod
     @abstractmethod
@@ -215,7 +215,7 @@ def single(name: str, batch_size: Any) -> None:
     """Raise ConfigError unless ``batch_size``, which TorchRL's constructors take, is that of one env."""
     if batch_size is not None and len(torch.Size(batch_size)):
         raise ConfigError(
-            f"batch_size: found {list(batch_size)}, but a {name} is one env. For several, write "
+            f"batch_size: found {list(batch_size)}, but a {name} is a single env. For several, write "
             "envcli.ParallelEnv(num_envs, make) or envcli.SerialEnv(num_envs, make)"
         )
 

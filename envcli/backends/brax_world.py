@@ -189,6 +189,6 @@ def _device(device: torch.device | None) -> Any:
     except RuntimeError as error:
         reason = str(error).split("\n")[0]
         raise ConfigError(
-            f"device.name: found {device}, where this JAX cannot compute: {reason}. Type: pip install 'jax[cuda12]'"
+            f"device.name: found {device}, which this JAX cannot use: {reason}. Type: pip install 'jax[cuda12]'"
         ) from error
     return found[(device.index if device is not None else None) or 0]

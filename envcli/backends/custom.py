@@ -72,7 +72,7 @@ class CustomEnv(Backend):
         if from_pixels and "pixels" not in env.observation_keys:
             env.close()
             raise ConfigError(
-                f"from_pixels: {name} shows no 'pixels', which frames are taken from. Give its observation_spec a "
+                f"from_pixels: {name} shows no 'pixels', the source of the frames. Give its observation_spec a "
                 f"'pixels' of uint8 [height, width, 3], or have it return from_gymnasium(..., from_pixels=True)"
             )
         return env
@@ -95,13 +95,11 @@ def _found(name: str) -> Callable[..., Any]:
         raise ConfigError(f"name: {place} has no {wanted!r}. {nearest(wanted, own)}")
     if isinstance(found, Env) or not callable(found):
         kind = type(found).__name__
-        raise ConfigError(
-            f"name: {name} is of type {kind}, expected a class or a function, which makes an env each time"
-        )
+        raise ConfigError(f"name: {name} is of type {kind}, expected a class or a function that makes a new env")
     if isinstance(found, type) and not issubclass(found, Env):
-        raise ConfigError(f"name: {name} is no envcli.Env.{_cure(found)}")
+        raise ConfigError(f"name: {name} is not an envcli.Env.{_cure(found)}")
     if missing := getattr(found, "__abstractmethods__", ()):
-        raise ConfigError(f"name: {name} lacks what an env must write: {', '.join(sorted(missing))}")
+        raise ConfigError(f"name: {name} does not implement what an env must: {', '.join(sorted(missing))}")
     return cast("Callable[..., Any]", found)
 
 
@@ -110,7 +108,7 @@ def _taken(make: Callable[..., Any], name: str, given: dict[str, Any], options: 
     taken = registry.arguments(make)
     for key, parameter in taken.items():
         if parameter.default is parameter.empty and key not in {**given, **options}:
-            raise ConfigError(f"options.{key}: nothing found, {name} needs it. Add backend.options.{key}=...")
+            raise ConfigError(f"options.{key}: required by {name} but not given. Add backend.options.{key}=...")
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
         return given  # handed on to somebody who says whether it is taken, see _made
     if unknown := next((key for key in options if key not in taken), ""):

@@ -119,7 +119,7 @@ class DMControlWrapper(Backend):
         action = dm_spec_to_spec(self._taken, categorical=categorical, device=device, where="action_spec")
         self.action_spec = Composite(action=action, device=device) if self._acted else action
         if is_nested(native.reward_spec()):
-            raise ConfigError(f"{self._native_name()} pays several rewards at once. Wrap it so that it pays one")
+            raise ConfigError(f"{self._native_name()} returns several rewards at once. Wrap it so that it returns one")
         self._answers = DMAnswers(self._shown, native.reward_spec(), self._native_name(), self.checks)
         self.reward_spec = dm_spec_to_spec(native.reward_spec(), device=device, where="reward_spec")
         self.full_done_spec = done_family(device=device)
@@ -211,7 +211,7 @@ class DMControlWrapper(Backend):
         task = getattr(self._env, "task", None)
         generator = getattr(task, "random", None) or getattr(self._env, "random_state", None)
         if not isinstance(generator, np.random.RandomState):
-            raise EnvError(f"{self._native_name()} shows no generator to seed. Give it a method seed(seed)")
+            raise EnvError(f"{self._native_name()} has no generator to seed. Give it a method seed(seed)")
         try:
             generator.seed(seed)
         except ValueError as error:

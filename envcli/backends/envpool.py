@@ -88,7 +88,7 @@ class EnvpoolEnv(VectorBackend):
         self._atari = _is_atari(self.task)
         if from_pixels and not self._atari:
             raise ConfigError(
-                f"from_pixels: EnvPool draws no frames of {self.task} here. Take the task's other backend"
+                f"from_pixels: EnvPool renders no frames of {self.task} here. Use the task's other backend"
             )
         self.from_pixels = self._atari
         self._options["num_threads"] = thread_count(num_threads, self.num_envs)

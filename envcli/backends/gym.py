@@ -133,7 +133,7 @@ class GymWrapper(Backend):
             info_dict_reader = InfoReader.of(*self._first_infos(), ignore_private=ignore_private)
         if not isinstance(info_dict_reader, InfoReader):
             raise ConfigError(
-                f"info_dict_reader: found a {type(info_dict_reader).__name__}, which does not say what it writes. "
+                f"info_dict_reader: found a {type(info_dict_reader).__name__}, which does not declare what it writes. "
                 "Give envcli.default_info_dict_reader(keys, spec), or None for all numbers in info"
             )
         before, self._info = self._info, info_dict_reader
@@ -170,7 +170,7 @@ class GymWrapper(Backend):
             shown = self._pixels.added_to(shown, self.pixels_only)
         if self._info is not None:
             if taken := sorted(map(str, set(self._info.info_spec.keys()) & set(shown.keys()))):
-                raise SpecError(f"info reader: the observation has {taken} of its own. Read other keys")
+                raise SpecError(f"info reader: the observation already has {taken}. Read other keys")
             shown = shown.clone()
             shown.update(self._info.info_spec.to(device) if device is not None else self._info.info_spec)
         self.observation_spec = shown

@@ -127,8 +127,8 @@ class GymnasiumVectorEnv(VectorBackend):
         after = dict(_arrays(engine.reset(options={"reset_mask": np.arange(n) == 0})[0]))
         if any((before[name][1:] != after[name][1:]).any() for name in before):
             raise ConfigError(
-                f"{self.env_name}: its own engine, {type(engine).__name__}, cannot reset some envs and leave the "
-                "others alone, so the ends of episodes would be lost. Type: backend.vectorization_mode=sync"
+                f"{self.env_name}: its own engine, {type(engine).__name__}, cannot reset some envs without the "
+                "others, so the ends of episodes would be lost. Type: backend.vectorization_mode=sync"
             )
 
     def _begin(self, where: Array | None) -> Any:

@@ -98,11 +98,11 @@ class PettingZooWrapper(Backend):
         super().__init__(env, frame_skip=frame_skip, checks=checks, device=device)
         if not self.parallel and not use_mask:
             raise ConfigError(
-                f"use_mask: {env} has agents that take turns, and a mask must say whose it is. Type: use_mask=true"
+                f"use_mask: {env} has agents that take turns, so a mask must show whose turn it is. Type: use_mask=true"
             )
         if not self.parallel and (frame_skip or 1) > 1:
             raise ConfigError(
-                f"frame_skip: {env} has agents that take turns, and none can repeat its own. Type: frame_skip=null"
+                f"frame_skip: {env} has agents that take turns, so none can repeat its action. Type: frame_skip=null"
             )
         self.is_spec_locked = spec_locked
         self.return_state, self.use_mask, self.categorical_actions = return_state, use_mask, categorical_actions
@@ -174,7 +174,7 @@ class PettingZooWrapper(Backend):
             return Pixels(self._env.render, f"{name}, which must be made with render_mode='rgb_array'")
         except (AttributeError, ImportError, NotImplementedError) as error:
             said = f"{type(error).__name__}: {error}".rstrip(".: ")
-            raise ConfigError(f"from_pixels: {name} draws no frames: {said}. Type: from_pixels=false") from error
+            raise ConfigError(f"from_pixels: {name} renders no frames: {said}. Type: from_pixels=false") from error
 
     def _state_spec(self) -> TensorSpec:
         """That of the space of states, where there is one and the env keeps to it; else numbers of the same shape."""
@@ -198,9 +198,7 @@ class PettingZooWrapper(Backend):
             return self._env.state()
         except Exception as error:  # whatever an env without one raises
             said = f"{type(error).__name__}: {error}".rstrip(".: ")
-            raise kind(
-                f"return_state: {self._native_name()} gives no state: {said}. Type: return_state=false"
-            ) from error
+            raise kind(f"return_state: {self._native_name()} has no state: {said}. Type: return_state=false") from error
 
     def _roles(self) -> Roles:
         masks: dict[Key, Key] = {(g.name, "action"): (g.name, ACTION_MASK) for g in self._groups if g.masks_choices}

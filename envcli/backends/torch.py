@@ -120,9 +120,7 @@ class TorchEnv(Backend):
             ConfigError: see the class; a parameter is no number; or frames are wanted, which it cannot draw.
         """
         if from_pixels:
-            raise ConfigError(
-                "from_pixels: backend torch draws no frames. With backend=gymnasium the same env can be drawn"
-            )
+            raise ConfigError("from_pixels: backend torch renders no frames. The same env does with backend=gymnasium")
         kinds = _kinds()
         if name not in kinds:
             raise UnknownName("env of backend torch", name, kinds)

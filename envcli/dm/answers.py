@@ -80,7 +80,7 @@ class DMAnswers:
     def unpaid(self, step: dm_env.TimeStep) -> EnvError | SpecError:
         """What to raise where the reward is None."""
         if step.first():  # the first moment of the next episode: dm_env resets by itself
-            return EnvError(f"{self._name}: the episode is over, or has not begun. Call reset() before step()")
+            return EnvError(f"{self._name}: the episode is over or has not started. Call reset() before step()")
         return SpecError(f"{self._in_step}: reward: expected {self._reward}, found None. Fix the simulator")
 
     def explain_reset(self, error: RuntimeError) -> None:
@@ -124,4 +124,4 @@ def _look(strict: list[StrictRows], t: int) -> None:
 
 def _explain(error: RuntimeError, where: str) -> None:
     if type(error).__name__ == "PhysicsError":  # dm_control's; a dm_env from elsewhere comes without it
-        raise EnvError(f"{where}: the physics came apart: {error}") from error
+        raise EnvError(f"{where}: the physics diverged: {error}") from error

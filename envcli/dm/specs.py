@@ -49,7 +49,9 @@ def dm_spec_to_spec(
         }
         return Composite(leaves, device=device)
     if not isinstance(native, specs.Array) or native.dtype.kind not in "biufc":
-        raise ConfigError(f"{where or 'spec'}: {native!r} cannot live in tensors. Wrap the env so that it shows arrays")
+        raise ConfigError(
+            f"{where or 'spec'}: {native!r} does not fit in tensors. Wrap the env so that it shows arrays"
+        )
     dtype = torch.from_numpy(np.empty((), native.dtype)).dtype
     if isinstance(native, specs.DiscreteArray):
         n = native.num_values

@@ -51,7 +51,7 @@ class Export(ABC):
 
     def refusal(self, path: Path) -> str:
         """Why what stands at ``path`` is not to be replaced, after its name; empty where it may be."""
-        return "" if path.is_file() or (path.is_symlink() and not path.exists()) else "is no file, expected one"
+        return "" if path.is_file() or (path.is_symlink() and not path.exists()) else "is not a file, expected one"
 
     @abstractmethod
     def write(self, data: ShardedRollout, path: Path) -> None:

@@ -43,10 +43,10 @@ class MinariExport(Export):
     def refusal(self, path: Path) -> str:
         """See :class:`Export`: only a data set is replaced, and only one that holds nothing else."""
         if not path.is_dir():
-            return "is no folder, expected one of a data set"
+            return "is not a folder, expected that of a data set"
         files = (file for file in path.rglob("*") if not file.is_dir() or file.is_symlink())
         other = sorted({str(file.relative_to(path)) for file in files}.difference(_FILES))
-        return f"is a folder with {other[0]} in it, which is not of a data set" if other else ""
+        return f"is a folder with {other[0]} in it, which is not part of a data set" if other else ""
 
     def _name(self) -> str:
         env, policy = (re.sub(r"[^\w-]+", "-", str(self.about[part]).lower()).strip("-") for part in ("env", "policy"))
@@ -143,7 +143,7 @@ def _require_one(data: ShardedRollout, name: str) -> None:
     if math.prod(found.get((name,), (0,))) != 1:
         there = ", ".join(f"{'.'.join(key)} {list(shape)}" for key, shape in found.items()) or "none"
         raise ConfigError(
-            f"format=minari: Minari has one {name} a step, this env has {there}. Take npz, hdf5 or parquet"
+            f"format=minari: Minari has one {name} per step, this env has {there}. Use npz, hdf5 or parquet"
         )
 
 

@@ -34,7 +34,7 @@ class Animation(Film, ABC):
         longest = self.tick * self.ticks / 1000
         if fps * longest < 1:
             raise ConfigError(
-                f"fps: found {fps}, but {self.name} shows a frame for {longest:.0f} seconds at most. Type: format=mp4"
+                f"fps: found {fps}, but {self.name} shows a frame for at most {longest:.0f} seconds. Type: format=mp4"
             )
         self._frames: list[Pillow.Image] = []
 

@@ -48,8 +48,8 @@ class GivenFile:
             raise ConfigError(f"{key}: no file {looked}. Put it there, or type {key}=... for where it is")
         place, digest = next(iter(found.items()))
         raise ConfigError(
-            f"{key}: {_absolute(place)} is another file than then: found sha256 {digest[:_SHOWN]}, expected "
-            f"{self.sha256[:_SHOWN]}. Put that one back, or type {word(key, place)} if this one is wanted"
+            f"{key}: {_absolute(place)} has changed since that run: found sha256 {digest[:_SHOWN]}, expected "
+            f"{self.sha256[:_SHOWN]}. Restore it, or type {word(key, place)} if this one is wanted"
         )
 
 

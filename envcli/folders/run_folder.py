@@ -90,7 +90,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         try:
             if self.path != self.home and self._aside.exists():  # said now, and not when all has run
-                raise ConfigError(f"{self._aside}: is where the earlier run would be put aside. Remove it.")
+                raise ConfigError(f"{self._aside}: is needed to set the earlier run aside. Remove it.")
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(self.path)
             self._replaced = None if self.path == self.home else FolderLock(self.home)
@@ -149,17 +149,17 @@ class RunFolder:
         if self.resumed:
             state = read_json(self.path / "status.json").get("state")
             if not there or state is None:
-                raise ConfigError(f"resume: {self.path} is no run folder. Expected one of outputs/rollout/...")
+                raise ConfigError(f"resume: {self.path} is not a run folder. Expected one of outputs/rollout/...")
             if state == "finished":
-                raise ConfigError(f"resume: {self.path} is finished, there is nothing to go on with.")
+                raise ConfigError(f"resume: {self.path} is finished, so there is nothing to resume.")
             if link := _link_in(self.path):
                 raise ConfigError(
-                    f"resume: {link} is a link, and what is written there would go elsewhere. A run folder holds none: "
-                    "put what it leads to in its place, or remove it."
+                    f"resume: {link} is a link, so data would be written elsewhere. A run folder must not contain "
+                    "links: replace it with its target, or remove it."
                 )
             self._before = read_json(self.path / "status.json")
         elif there and self.path != self.home:
-            raise ConfigError(f"{self.path}: is what an earlier attempt left. Resume it, or remove it.")
+            raise ConfigError(f"{self.path}: is left over from an earlier attempt. Resume it, or remove it.")
         elif there:
             cure = " To replace it, add overwrite=true." if (self.path / "status.json").is_file() else ""
             raise ConfigError(f"{self.path}: found files of an earlier run, expected an empty or new folder.{cure}")
@@ -223,7 +223,7 @@ class RunFolder:
         try:
             torch.save(state, content)
         except (AttributeError, TypeError, ValueError, pickle.PicklingError) as error:  # somebody's own transform
-            log.warning("env_state.pt: not written, as the env's state_dict() cannot be pickled (%s)", error)
+            log.warning("env_state.pt: not written, state_dict() cannot be pickled (%s)", error)
             return
         write_bytes(self.path / "env_state.pt", content.getvalue())
 

@@ -135,12 +135,12 @@ class GymAnswers:
         """
         if _is_refusal(error):
             said = " ".join(str(error).split()).rstrip(".")
-            raise SpecError(f"{where}: gymnasium refuses what it returned: {said}. Fix the simulator") from error
+            raise SpecError(f"{where}: gymnasium rejects what it returned: {said}. Fix the simulator") from error
         if not self._proven and (given := _options(self._env)):
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
             raise ConfigError(
-                f"{where}: raised {type(error).__name__}: {error}. It was made with {shown}: are these what it takes? "
-                "In YAML they are under backend.options"
+                f"{where}: raised {type(error).__name__}: {error}. It was made with {shown}: does it accept these? "
+                "In YAML they belong under backend.options"
             ) from error
 
     # -- piece by piece -------------------------------------------------------------------------------------------

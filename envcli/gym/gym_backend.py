@@ -36,8 +36,8 @@ class set_gym_backend(ContextDecorator):  # TorchRL's name
         if found not in ("gymnasium", gymnasium):
             name = found.__name__ if isinstance(found, ModuleType) else found
             raise ConfigError(
-                f"set_gym_backend: found {name!r}, expected 'gymnasium', which is the only one. Give an env of another "
-                "library to EnvBase, or to a wrapper that makes a gymnasium.Env of it"
+                f"set_gym_backend: found {name!r}, expected 'gymnasium', the only backend. Give an env of another "
+                "library to EnvBase, or to a wrapper that makes it a gymnasium.Env"
             )
 
     @property

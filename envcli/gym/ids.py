@@ -118,9 +118,9 @@ def named_libraries(name: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, gym_error.DependencyNotInstalled) as error:
-        raise ConfigError(f"{name} cannot be drawn: {error}.{_cure(name)}") from error
+        raise ConfigError(f"{name} cannot be rendered: {error}.{_cure(name)}") from error
     except NotImplementedError as error:
-        raise ConfigError(f"{name} draws no frames. Leave out from_pixels=true") from error
+        raise ConfigError(f"{name} renders no frames. Leave out from_pixels=true") from error
 
 
 def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:

@@ -80,7 +80,7 @@ class InfoReader:
             found = next((f"a {type(info[missing[0]]).__name__}" for info in infos if missing[0] in info), "nothing")
             raise ConfigError(
                 f"info_keys: {missing[0]!r}: expected a number or an array of numbers in the info of the first reset "
-                f"or step, found {found}. There are {sorted(known.keys())}. What comes later only needs its spec, from "
+                f"or step, found {found}. There are {sorted(known.keys())}. Keys that appear later need a spec, from "
                 "Python: env.set_info_dict_reader(envcli.default_info_dict_reader(keys, spec))"
             )
         return cls(keys, known)

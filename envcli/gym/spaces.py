@@ -75,7 +75,7 @@ def space_to_spec(
             }
             return Composite(leaves, device=device)
     raise ConfigError(
-        f"{where or 'space'}: {space} has no fixed shape, so its values cannot live in tensors. "
+        f"{where or 'space'}: {space} has no fixed shape, so its values do not fit in tensors. "
         "Wrap the env so that it shows a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple"
     )
 
@@ -95,7 +95,7 @@ def _multi_discrete_spec(space: spaces.MultiDiscrete, categorical: bool, device:
         return MultiCategorical(torch.from_numpy(counts.copy()), device=device)
     if counts.ndim > 1:
         raise ConfigError(
-            f"a one-hot encoding of {space} has rows of different lengths. Take categorical_action_encoding=true"
+            f"a one-hot encoding of {space} has rows of different lengths. Add categorical_action_encoding=true"
         )
     if (counts == counts[0]).all():
         return OneHot(int(counts[0]), shape=torch.Size([len(counts), int(counts[0])]), device=device, dtype=torch.int64)

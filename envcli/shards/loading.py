@@ -60,7 +60,7 @@ def rollout_folder(path: Path) -> Path:
         if (folder / NAME).is_file() or (folder / _META).is_file():
             return folder
         if any(folder.glob("*.memmap")):
-            raise StoreError(f"{folder}: this rollout was not finished, its rows cannot be told from empty ones")
+            raise StoreError(f"{folder}: this rollout was not finished, and its rows cannot be told from empty ones")
     raise MissingRun(f"{path}: no rollout here. Expected a run folder of `envcli rollout`, or the rollout/ in it")
 
 

@@ -136,9 +136,9 @@ class Manifest:
         except OSError as error:
             raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
         except (ValueError, RecursionError) as error:
-            raise StoreError(f"{path}: is damaged, found no JSON ({error})") from None
+            raise StoreError(f"{path}: is damaged, not valid JSON ({error})") from None
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise StoreError(f"{path}: found something else than the manifest of a rollout of envcli")
+            raise StoreError(f"{path}: found something other than the manifest of an envcli rollout")
         if (found := content.get("version")) not in range(1, VERSION + 1):
             raise StoreError(f"{path}: found version {found}, expected at most {VERSION}: a newer envcli wrote it")
         written = content.pop("checksum", None)
@@ -147,7 +147,7 @@ class Manifest:
         try:
             return cls.of(content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: lists what cannot be ({error})") from None
+            raise StoreError(f"{path}: has impossible contents ({error})") from None
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Manifest:
@@ -193,7 +193,7 @@ class Manifest:
         """
         for place in sorted({place for entry in self.entries for place in (folder / shard.name / entry.file).parents}):
             if folder in place.parents and place.is_symlink():
-                raise StoreError(f"{place}: found a link, expected a folder. Put what it leads to in its place")
+                raise StoreError(f"{place}: found a link, expected a folder. Replace it with its target")
         for file, expected in self._files(folder, shard):
             found = _size(file)
             if found != expected:
@@ -220,7 +220,7 @@ class Manifest:
         """Raise StoreError unless every byte of ``shard`` is what was written."""
         self.require_whole(folder, shard)
         if self.entries and not shard.checksums:
-            raise StoreError(f"{folder}: was saved without checksums, so nobody can say whether it is unchanged")
+            raise StoreError(f"{folder}: was saved without checksums, so it cannot be verified")
         for entry, expected in zip(self.entries, shard.checksums, strict=True):
             file = folder / shard.name / entry.file
             found = checksum(self.rows(folder, shard, entry))

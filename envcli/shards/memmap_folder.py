@@ -173,4 +173,4 @@ class MemmapFolder:
         return self.folder.joinpath(*folders, f"{name}.memmap")
 
     def _full(self, where: Path, needed: int, free: int) -> str:
-        return f"{self._called or where}: needs {needed:,} bytes, the disk has {free:,} free. {self._cure}"
+        return f"{self._called or where}: needs {needed:,} bytes, but the disk has {free:,} free. {self._cure}"

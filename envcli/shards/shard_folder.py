@@ -164,7 +164,9 @@ class ShardFolder:
         place = self.folder / f".{self._made:06}.new"
         try:
             part = MemmapFolder(
-                place, self.folder, "Make room" if self._manifest.steps else "Make room, or lower total_steps"
+                place,
+                self.folder,
+                "Free some space" if self._manifest.steps else "Free some space, or lower total_steps",
             )
             buffer = part.allocate(self._layout, steps, self._batch_size)
         except StoreError as error:
@@ -208,8 +210,8 @@ class ShardFolder:
         manifest = self._manifest if whole else replace(self._manifest, entries=entries_of(buffer.tensors))
         if strange := {entry.key for entry in manifest.entries} ^ set(buffer):
             raise StoreError(
-                f"{self.folder}: {', '.join('.'.join(key) for key in sorted(strange))} is in some shards and not in "
-                "others. A policy that writes an entry besides the action must do so from the first step on"
+                f"{self.folder}: {', '.join('.'.join(key) for key in sorted(strange))} is in some shards but not in "
+                "others. A policy that writes an entry besides the action must do so from the first step"
             )
         joined = part.keep(buffer)
         keys = [entry.key for entry in manifest.entries]
@@ -251,9 +253,9 @@ class ShardFolder:
     def _what_is_whole(self) -> str:
         steps = self._manifest.steps
         if not steps:
-            return "Nothing was written before"
+            return "Nothing had been written"
         cure = f"envcli rollout {word('resume', relative_path(self.folder.parent))}"
-        return f"The {steps:,} steps before are whole and can be read; with more room, type: {cure}"
+        return f"The {steps:,} steps before are complete and readable; with more space, type: {cure}"
 
     # -- rows that are made again ---------------------------------------------------------------------------------
 
@@ -281,14 +283,14 @@ class ShardFolder:
 
     def _other_bits(self, entry: Entry, shard: Shard, row: int, restarts: bool) -> StoreError:
         why = (
-            "Workers died and were restarted, then or now, which does not repeat"
+            "Workers died and were restarted, then or now, which is not reproducible"
             if restarts
-            else "The simulator or the policy is not deterministic, or another version of it runs here"
+            else "The simulator or the policy is not deterministic, or its version differs"
         )
         at = sum(s.steps for s in self._again[: self._made]) + row
         return StoreError(
-            f"{self.folder / shard.name / entry.file}: step {at:,} (row {row:,} of it) is another when made again. "
-            f"{why}: this run cannot be resumed. What is there stays readable"
+            f"{self.folder / shard.name / entry.file}: step {at:,} (row {row:,} of it) differs when made again. "
+            f"{why}: this run cannot be resumed. What was written stays readable"
         )
 
 

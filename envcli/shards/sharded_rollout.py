@@ -54,7 +54,7 @@ class ShardedRollout:
         def __getattr__(self, name: str) -> NoReturn:
             cure = ""
             if hasattr(TensorDictBase, name) and not name.startswith("_"):
-                cure = ". As TensorDicts there are all of it, data.to_tensordict(), and parts: data[..., :1000]"
+                cure = ". For a TensorDict take all of it, data.to_tensordict(), or a part: data[..., :1000]"
             raise AttributeError(f"a rollout in shards has no {name!r}{cure}", name=name, obj=self)
 
     # -- what it is -----------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def _in_pairs(*numbers: torch.Tensor) -> Sequence[torch.Tensor]:
         size = np.broadcast_shapes(*(tuple(one.shape) for one in numbers))
     except ValueError:
         sizes = ", ".join("x".join(map(str, one.shape)) for one in numbers)
-        raise IndexError(f"envs and steps that go in pairs: found of each {sizes}") from None
+        raise IndexError(f"envs and steps are indexed in pairs: expected equal sizes, found {sizes}") from None
     return [one.expand(size) for one in numbers]
 
 

@@ -98,7 +98,7 @@ class AgentGroup:
             if _kind(spaces_of[agent]) != _kind(first):
                 raise ConfigError(
                     f"group_map: {where}: {self.agents[0]} has {_short(first)}, {agent} {_short(spaces_of[agent])}, "
-                    "and what is in one group is stacked. Put them into different ones: group_map=one_group_per_agent"
+                    "but a group is stacked. Put them into different groups: group_map=one_group_per_agent"
                 )
         space = _of_all(list(spaces_of.values()))
         if space is not None:
@@ -116,7 +116,7 @@ class AgentGroup:
                 if found.setdefault(key, shape) != shape:
                     raise ConfigError(
                         f"group_map: {self.name}.info.{key}: expected shape {found[key]}, as others have, found "
-                        f"{shape} of {agent}, and what is in one group is stacked. Put them into different ones"
+                        f"{shape} of {agent}, but a group is stacked. Put them into different groups"
                     )
         return found
 

@@ -67,13 +67,10 @@ class ShownRows:
 
     def _require_mask(self, agent: str, acting: Container[str]) -> None:
         if agent in acting:
-            raise EnvError(
-                f"{agent} is among the agents that act, but the simulator shows it nothing. Fix the simulator"
-            )
+            raise EnvError(f"{agent} is an acting agent, but the simulator gives it no observation. Fix the simulator")
         if not self._masked:
             raise EnvError(
-                f"{agent} is not there any more, or not yet, and nothing says so. Type: backend.use_mask=true, in "
-                "Python use_mask=True"
+                f"{agent} is absent, and nothing marks it as such. Type: backend.use_mask=true, in Python use_mask=True"
             )
 
 

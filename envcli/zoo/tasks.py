@@ -59,8 +59,8 @@ def make(task: str, parallel: bool, options: dict[str, Any], *, from_pixels: boo
         maker = getattr(_imported(known[name]), "parallel_env" if parallel else "env", None)
         if maker is None:
             raise ConfigError(
-                f"parallel: {name} has no version whose agents act all at once. "
-                "Let them take turns, and show whose it is: parallel=false and use_mask=true"
+                f"parallel: {name} has no version in which all agents act at once. "
+                "Let them take turns, and show whose turn it is: parallel=false and use_mask=true"
             )
         return maker(**options)
 

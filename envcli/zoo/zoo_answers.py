@@ -58,7 +58,7 @@ class ZooAnswers:
             for agent, flag in flags.items():
                 check_flag(flag, f"{where}: {agent}: {kind}")
             if missing := [agent for agent in observations if agent in acting and agent not in flags]:
-                raise SpecError(f"{where}: {kind}: nothing is said of {missing[0]}, which acts. {CURE}")
+                raise SpecError(f"{where}: {kind}: found nothing for {missing[0]}, which acts. {CURE}")
         self.new_step = self._full
 
     def _check_parts(self, answer: Any, parts: tuple[str, ...], where: str) -> None:

@@ -13,7 +13,7 @@ from envcli.errors import ConfigError
 def test_an_env_or_its_words() -> None:
     with GymEnv("CartPole-v1") as env:
         assert adopted("here", (env,)) is env
-        with pytest.raises(ConfigError, match="here: found an env and words"):
+        with pytest.raises(ConfigError, match="here: found both an env and words"):
             adopted("here", (env, "seed=3"))
     with adopted("here", ("env=cartpole", "frame_skip=2")) as env:
         assert env.frame_skip == 2

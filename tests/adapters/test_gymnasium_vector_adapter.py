@@ -234,7 +234,7 @@ def test_what_the_batch_itself_has_is_that_of_all_envs_whatever_its_length() -> 
 
 def test_bounds_of_their_own_have_no_single_space() -> None:
     env = envcli.TorchEnv(envcli.Pendulum(max_torque=torch.tensor([3.0, 1.0])), batch_size=[2])
-    with pytest.raises(ConfigError, match="action: the envs have bounds of their own"):
+    with pytest.raises(ConfigError, match="action: the envs have different bounds"):
         envcli.as_gymnasium_vector(env)
 
 
@@ -252,7 +252,7 @@ def test_seeds_of_an_engine_are_those_of_gymnasiums_own() -> None:
     ours, theirs = envcli.as_gymnasium_vector(*words), gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="sync")
     for seed in (3, [5, 7, 9]):
         assert ours.reset(seed=seed)[0].tolist() == theirs.reset(seed=seed)[0].tolist()
-    with pytest.raises(ConfigError, match="reset_mask: found a seed beside it, but GymnasiumVectorEnv seeds all"):
+    with pytest.raises(ConfigError, match="reset_mask: found a seed with it, but GymnasiumVectorEnv seeds all"):
         ours.reset(seed=3, options={"reset_mask": np.array([True, False, False])})
     ours.close()
 

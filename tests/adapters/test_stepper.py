@@ -138,7 +138,7 @@ def test_the_order_is_checked() -> None:
         Stepper(env).step()
     with (
         SerialEnv(2, lambda: GymEnv("CartPole-v1")) as batch,
-        pytest.raises(EnvError, match="the other envs have not begun"),
+        pytest.raises(EnvError, match="the other envs have not been reset yet"),
     ):
         Stepper(batch).reset(np.array([True, False]))
 

@@ -176,7 +176,7 @@ def test_mistakes_are_explained() -> None:
         BraxEnv("inverted_pendulum", backend="steam")
     with pytest.raises(ConfigError, match="max_episode_steps: found -1"):
         BraxEnv("fast", max_episode_steps=-1)
-    with pytest.raises(ConfigError, match="from_pixels: backend brax draws no frames"):
+    with pytest.raises(ConfigError, match="from_pixels: backend brax renders no frames"):
         make_env("backend=brax", "backend.name=fast", "from_pixels=true")
     with pytest.raises(ConfigError, match="Brax takes no options, found low"):
         BraxEnv("fast").reset(low=1)

@@ -430,7 +430,7 @@ def test_physics_that_come_apart_are_told_with_the_task() -> None:
     with DMControlEnv("cartpole", "swingup") as env:
         td = env.rand_action(env.reset())
         env.physics.data.qvel[:] = np.nan
-        with pytest.raises(EnvError, match=r"^cartpole, task=swingup step: the physics came apart: Physics state is"):
+        with pytest.raises(EnvError, match=r"^cartpole, task=swingup step: the physics diverged: Physics state is"):
             env.step(td)
 
 

@@ -104,7 +104,7 @@ def test_mistakes_are_explained() -> None:
         EnvpoolEnv("CartPol-v1")
     with pytest.raises(ConfigError, match=r"CartPole-v1 cannot be made with .*gravity"):
         EnvpoolEnv("CartPole-v1", gravity=3)
-    with pytest.raises(ConfigError, match=r"from_pixels: EnvPool draws no frames of CartPole-v1"):
+    with pytest.raises(ConfigError, match=r"from_pixels: EnvPool renders no frames of CartPole-v1"):
         make_env("env=cartpole", "backend=envpool", "from_pixels=true")
     with EnvpoolEnv("CartPole-v1", 2) as env, pytest.raises(ConfigError, match="EnvPool takes no options, found low"):
         env.reset(low=1)

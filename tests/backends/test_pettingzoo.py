@@ -156,7 +156,7 @@ def test_who_is_gone_is_shown_zeros_and_masked() -> None:
     assert runner["truncated"][..., 0].tolist() == [[t > 3, t > 5] for t in range(1, 8)]  # gone: both, as in TorchRL
     assert following["done"][:, 0].tolist() == following["terminated"][:, 0].tolist() == [False] * 6 + [True]
     assert not following["truncated"].any()
-    with pytest.raises(EnvError, match=r"runner_0 is not there any more, or not yet.* Type: backend.use_mask=true"):
+    with pytest.raises(EnvError, match=r"runner_0 is absent, and nothing marks it.* Type: backend.use_mask=true"):
         PettingZooWrapper(CountingAgents(), done_on_any=False).rollout(20)
 
 
@@ -200,7 +200,7 @@ def test_someone_who_acts_and_is_shown_nothing_is_a_fault() -> None:
             shown.pop("judge")
             return shown, *others  # type: ignore[return-value]
 
-    with pytest.raises(EnvError, match="judge is among the agents that act, but the simulator shows it nothing"):
+    with pytest.raises(EnvError, match="judge is an acting agent, but the simulator gives it no observation"):
         PettingZooWrapper(Blind(), use_mask=True).rollout(5)
 
 
@@ -303,11 +303,11 @@ def test_a_seed_is_that_of_the_first_reset() -> None:
     [
         (lambda: PettingZooWrapper(CountingTurns()), "use_mask: turns has agents that take turns.*Type: use_mask=true"),
         (lambda: turns(frame_skip=2), "frame_skip: turns has agents that take turns"),
-        (lambda: turns(return_state=True), "return_state: turns gives no state: AttributeError.*return_state=false"),
+        (lambda: turns(return_state=True), "return_state: turns has no state: AttributeError.*return_state=false"),
         (lambda: agents(batch_size=[3]), "batch_size: .*a PettingZooWrapper is one env"),
         (lambda: agents(group_map="pairs"), "group_map: found 'pairs', expected all_in_one_group"),
         (lambda: PettingZooWrapper(gymnasium.Env()), "PettingZooWrapper: expected a pettingzoo.ParallelEnv or AECEnv"),
-        (lambda: turns(from_pixels=True), "from_pixels: turns draws no frames: AttributeError"),
+        (lambda: turns(from_pixels=True), "from_pixels: turns renders no frames: AttributeError"),
     ],
 )
 def test_what_cannot_be_is_said_at_construction(make: Any, message: str) -> None:

@@ -476,7 +476,7 @@ def test_a_mistake_is_named(node: dict[str, Any], text: str) -> None:
 
 
 def test_frames_are_refused_with_a_cure() -> None:
-    with pytest.raises(ConfigError, match=r"draws no frames\. With backend=gymnasium"):
+    with pytest.raises(ConfigError, match=r"renders no frames\. The same env does with backend=gymnasium"):
         build({"backend": {"type": "torch", "name": "Pendulum-v1"}, "from_pixels": True})
 
 

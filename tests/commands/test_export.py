@@ -90,7 +90,7 @@ def test_a_folder_that_is_not_there_yet_is_told_by_its_slash(cli: Command, tmp_p
         ("b/../a/rollout/shards.json", "is inside the rollout itself"),
         ("link/shards.json", "is inside the rollout itself"),
         ("a/config.yaml", "to: a/config.yaml is part of the run"),
-        ("pipe", "to: pipe is no file, expected one"),
+        ("pipe", "to: pipe is not a file, expected one"),
     ],
 )
 def test_nothing_of_the_run_or_that_is_no_file_is_replaced(
@@ -128,7 +128,10 @@ def test_a_data_set_is_replaced_and_a_folder_that_holds_more_is_not(
     (data_set / "notes").mkdir()
     (data_set / "notes" / "mine.txt").write_text("years")
     done = cli(*words, "overwrite=true")
-    assert (done.code, "is a folder with notes/mine.txt in it, which is not of a data set" in done.err) == (2, True)
+    assert (done.code, "is a folder with notes/mine.txt in it, which is not part of a data set" in done.err) == (
+        2,
+        True,
+    )
     assert (data_set / "notes" / "mine.txt").read_text() == "years"
 
 

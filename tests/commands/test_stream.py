@@ -95,7 +95,7 @@ def test_a_ctrl_c_between_two_pieces_counts_none_twice(
 
 def test_a_resume_is_of_something_that_was_stopped(cli: Command, tmp_path: Path) -> None:
     cli("rollout", *WORDS, "hydra.run.dir=a")
-    assert "a is finished, there is nothing to go on with" in cli("rollout", "resume=a").err
+    assert "a is finished, so there is nothing to resume" in cli("rollout", "resume=a").err
     cli("rollout", "max_steps=10", "hydra.run.dir=b")
     status = tmp_path / "b" / "status.json"
     status.write_text(status.read_text().replace("finished", "interrupted"))

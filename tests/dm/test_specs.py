@@ -72,7 +72,7 @@ def test_what_is_nested_is_a_composite_by_names_and_places() -> None:
 @pytest.mark.parametrize("native", [specs.StringArray(()), specs.Array((), object), {"a": 3}, {"a": [None]}])
 def test_what_cannot_live_in_tensors_is_named(native: Any) -> None:
     where = "observation.a" if isinstance(native, dict) else "observation"
-    with pytest.raises(ConfigError, match=rf"^{where}.*cannot live in tensors. Wrap the env so that it shows arrays"):
+    with pytest.raises(ConfigError, match=rf"^{where}.*does not fit in tensors. Wrap the env so that it shows arrays"):
         dm_spec_to_spec(native, where="observation")
 
 

@@ -190,7 +190,7 @@ def test_parquet_is_read_by_what_wrote_it(env: Env, data: ShardedRollout, tmp_pa
 def test_minari_refuses_a_reward_for_each_agent(agents: ShardedRollout, tmp_path: Path) -> None:
     pytest.importorskip("minari")
     export: Export = find("exports", "minari")(ABOUT, dict)
-    with pytest.raises(ConfigError, match=r"Minari has one reward a step, this env has .*reward \["):
+    with pytest.raises(ConfigError, match=r"Minari has one reward per step, this env has .*reward \["):
         export.write(agents, export.place(tmp_path, None))
 
 

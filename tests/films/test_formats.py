@@ -85,7 +85,7 @@ def test_a_fast_gif_ends_with_the_last_frame(fps: float, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("name", "fps"), [("gif", 1e-4), ("webp", 1e-5)])
 def test_a_frame_that_would_be_shown_too_long_is_said(name: str, fps: float, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"fps: found .*, but video.\w+ shows a frame for \d+ seconds at most"):
+    with pytest.raises(ConfigError, match=r"fps: found .*, but video.\w+ shows a frame for at most \d+ seconds"):
         film(name, tmp_path, fps)
 
 

@@ -128,7 +128,7 @@ def test_what_is_in_the_way_of_a_replacement_is_said_at_once(tmp_path: Path) -> 
         pass
     (tmp_path / "run.old").mkdir()
     folder = RunFolder(tmp_path / "run", "rollout", overwrite=True)
-    with pytest.raises(ConfigError, match=r"run\.old: is where the earlier run would be put aside"), folder:
+    with pytest.raises(ConfigError, match=r"run\.old: is needed to set the earlier run aside"), folder:
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.old"]
     (tmp_path / "run.old").rmdir()

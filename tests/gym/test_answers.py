@@ -150,7 +150,7 @@ def test_what_gymnasium_refuses_is_the_simulators_to_mend() -> None:
         def step(self, action: Any) -> Any:
             return 0, 1.0, False, {}
 
-    with pytest.raises(SpecError, match=r"Toy-v0 step: gymnasium refuses what it returned: .*Fix the simulator"):
+    with pytest.raises(SpecError, match=r"Toy-v0 step: gymnasium rejects what it returned: .*Fix the simulator"):
         begun(TimeLimit(Old(), 5)).step(1)
 
 

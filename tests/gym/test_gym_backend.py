@@ -35,7 +35,7 @@ def test_what_is_raised_inside_gets_out() -> None:
 
 @pytest.mark.parametrize(("backend", "name"), [("gym", "gym"), (math, "math"), (lambda: "gym", "gym")])
 def test_another_one_is_refused(backend: Any, name: str) -> None:
-    with pytest.raises(ConfigError, match=f"^set_gym_backend: found '{name}', expected 'gymnasium', which is the only"):
+    with pytest.raises(ConfigError, match=f"^set_gym_backend: found '{name}', expected 'gymnasium', the only"):
         set_gym_backend(backend)
 
 

@@ -56,7 +56,7 @@ def test_a_constructor_that_raises_is_named() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_what_gymnasium_refuses_is_told_as_such() -> None:
-    with pytest.raises(SpecError, match=r"^Good-v0 step: gymnasium refuses what it returned: .*Fix the simulator"):
+    with pytest.raises(SpecError, match=r"^Good-v0 step: gymnasium rejects what it returned: .*Fix the simulator"):
         GymEnv("Good-v0").rollout(3)
     with pytest.raises(SpecError, match=r"^Old-v0 reset: expected \(observation, info\), found a ndarray"):
         GymEnv("Old-v0").reset()
@@ -83,7 +83,7 @@ def test_an_env_that_draws_nothing_is_named() -> None:
         def render(self) -> Any:
             raise NotImplementedError
 
-    with pytest.raises(ConfigError, match=r"^Blind draws no frames\. Leave out from_pixels=true$"):
+    with pytest.raises(ConfigError, match=r"^Blind renders no frames\. Leave out from_pixels=true$"):
         GymWrapper(Blind(), from_pixels=True)
 
 

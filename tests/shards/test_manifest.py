@@ -44,11 +44,11 @@ def test_what_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         Manifest.read(tmp_path)
     (tmp_path / "shards.json").write_text("{}")
-    with pytest.raises(StoreError, match="found something else"):
+    with pytest.raises(StoreError, match="found something other than"):
         Manifest.read(tmp_path)
     for text in ("{", "[" * 100_000):
         (tmp_path / "shards.json").write_text(text)
-        with pytest.raises(StoreError, match="found no JSON"):
+        with pytest.raises(StoreError, match="not valid JSON"):
             Manifest.read(tmp_path)
 
 

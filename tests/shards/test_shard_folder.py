@@ -163,7 +163,7 @@ def test_a_full_disk_is_said_and_what_is_whole_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)
-        with pytest.raises(StoreError, match=r"No space left.*The 64 steps before are whole.*resume=") as caught:
+        with pytest.raises(StoreError, match=r"No space left.*The 64 steps before are complete.*resume=") as caught:
             made(tmp_path / "r")
         assert str(caught.value).startswith(f"{tmp_path}/r: ")
         assert str(caught.value).endswith(f"type: envcli rollout resume={tmp_path}")
@@ -175,7 +175,8 @@ def test_a_full_disk_is_said_and_what_is_whole_stays(
 def test_a_disk_too_small_for_the_next_shard_says_how_much_it_needs(tmp_path: Path) -> None:
     stream = opened(tmp_path / "r", GymEnv("CartPole-v1"), steps=10**13, shard=10**13)
     with pytest.raises(
-        StoreError, match=r"needs [\d,]+ bytes, the disk has [\d,]+ free.*lower total_steps.*Nothing was written before"
+        StoreError,
+        match=r"needs [\d,]+ bytes, but the disk has [\d,]+ free.*lower total_steps.*Nothing had been written",
     ):
         stream.buffer(10**13)
     assert stream.finish(finished=False) is None
@@ -304,7 +305,7 @@ def test_a_worker_that_was_restarted_is_the_reason(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(stop=80)
-    with pytest.raises(StoreError, match=r"another when made again\. Workers died and were restarted, then or now"):
+    with pytest.raises(StoreError, match=r"differs when made again\. Workers died and were restarted, then or now"):
         run(resume=True)
 
 
@@ -359,7 +360,7 @@ def test_an_entry_that_comes_late_is_refused(tmp_path: Path) -> None:
 
     env, counted = GymEnv("CartPole-v1"), [0]
     stream = opened(tmp_path / "r", env)
-    with pytest.raises(StoreError, match="note is in some shards and not in others"):
+    with pytest.raises(StoreError, match="note is in some shards but not in others"):
         for _ in pieces(env, STEPS, stream, late):
             pass
     stream.finish(finished=False)

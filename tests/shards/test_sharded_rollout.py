@@ -99,7 +99,7 @@ def test_a_mask_of_several_dimensions(tmp_path: Path) -> None:
         assert all(torch.equal(found[key], expected[key]) for key in expected.keys(True, True))
     with pytest.raises(IndexError, match=r"a mask of 49 where a rollout of shape \[2, 3, 50\] has 50"):
         data[steps[..., 1:]]
-    with pytest.raises(IndexError, match="envs and steps that go in pairs: found of each 5, 2"):
+    with pytest.raises(IndexError, match="envs and steps are indexed in pairs: expected equal sizes, found 5, 2"):
         data[two, ..., steps[0, 0]]
     with pytest.raises(IndexError, match=r"for a rollout of shape \[2, 3, 50\]"):
         data[steps.unsqueeze(-1)]
@@ -156,9 +156,7 @@ def test_what_is_not_there_is_an_index_error(data: ShardedRollout, index: Any) -
 
 
 def test_what_only_a_tensordict_has_is_told_with_the_way_to_one(data: ShardedRollout) -> None:
-    with pytest.raises(
-        AttributeError, match=r"has no 'clone'\. As TensorDicts there are all of it, data\.to_tensordict"
-    ):
+    with pytest.raises(AttributeError, match=r"has no 'clone'\. For a TensorDict take all of it, data\.to_tensordict"):
         data.clone()
     with pytest.raises(AttributeError, match=r"has no 'colour'$"):
         _ = data.colour

@@ -43,7 +43,7 @@ def test_bounds_may_differ_and_nothing_else() -> None:
     scalars = group([spaces.Box(0, 1, (), np.float32), spaces.Box(0, 2, (), np.float32)])
     assert scalars.observation_spec["observation"].shape == (2, 1)
     for other in (spaces.Box(-1, 1, (2, 4), np.float32), spaces.Box(-1, 1, (2, 3), np.float64), spaces.Discrete(2)):
-        with pytest.raises(ConfigError, match=r"group_map: team.observation: a has Box.*, b .* into different ones"):
+        with pytest.raises(ConfigError, match=r"group_map: team.observation: a has Box.*, b .* into different groups"):
             group([BOX, other])
     with pytest.raises(ConfigError, match=r"group_map: team.action: a has Discrete\(2\), b Discrete\(3\)"):
         group(acted=[spaces.Discrete(2), spaces.Discrete(3)])

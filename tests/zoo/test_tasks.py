@@ -70,7 +70,7 @@ def test_tasks_are_read_from_folders_and_found_by_either_name(zoo: Path) -> None
             True,
             {},
             ConfigError,
-            "classic/ludo_v0 has no version whose agents act all at once.*parallel=false",
+            "classic/ludo_v0 has no version in which all agents act at once.*parallel=false",
         ),
         ("ludo_v0", False, {}, EnvError, "classic/ludo_v0 cannot be made: ZeroDivisionError: division by zero"),
         ("chase_v5", True, {"sped": 2}, ConfigError, "sisl/chase_v5 does not take these options: sped"),

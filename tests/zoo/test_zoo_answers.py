@@ -48,7 +48,7 @@ def broken(part: int, agent: str, value: Any) -> tuple[Any, ...]:
         (broken(0, "nobody", 0), "zoo step: observations: 'nobody' is not among possible_agents"),
         (broken(1, "judge", float("nan")), "zoo step: judge: reward: expected a finite number, found nan"),
         (broken(2, "judge", None), "zoo step: judge: terminations: expected true or false, found None"),
-        ((*stepped()[:3], {}, {}), "zoo step: truncations: nothing is said of judge, which acts"),
+        ((*stepped()[:3], {}, {}), "zoo step: truncations: found nothing for judge, which acts"),
     ],
 )
 def test_what_is_not_announced_is_named(answer: Any, message: str) -> None:
