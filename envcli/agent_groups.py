@@ -76,7 +76,7 @@ def check_marl_grouping(group_map: Mapping[str, Sequence[str]], agent_names: Seq
     if not agent_names:
         raise ConfigError("group_map: there are no agents to group")
     if twice := [agent for agent, count in Counter(agent_names).items() if count > 1]:
-        raise ConfigError(f"group_map: agents are told apart by their names, but several are called {twice[0]!r}")
+        raise ConfigError(f"group_map: agent names must be unique, but several agents are called {twice[0]!r}")
     if empty := [group for group, agents in group_map.items() if not agents]:
         raise ConfigError(f"group_map: group {empty[0]!r} has no agents. Leave it out")
     grouped = Counter(agent for agents in group_map.values() for agent in agents)

@@ -155,7 +155,7 @@ def _drawn(name: str) -> GL:
     if done.returncode == 0:
         return GL(name, True)
     lines = done.stderr.strip().splitlines()
-    return GL(name, False, lines[-1].strip().rstrip(".") if lines else f"it ends the process ({done.returncode})")
+    return GL(name, False, lines[-1].strip().rstrip(".") if lines else f"it crashes the process ({done.returncode})")
 
 
 def _has_display() -> bool:

@@ -37,5 +37,5 @@ def make_env(*overrides: str, config: str = "rollout") -> Env:
     for word in overrides:
         if key_of(word).partition(".")[0] in of_a_run:
             cure = f", or for shorter episodes: {_EPISODES}={word.partition('=')[2]}" if "max_steps=" in word else ""
-            raise ConfigError(f"make_env: {word} is about a run, and says nothing of the env. Leave it out{cure}")
+            raise ConfigError(f"make_env: {word} sets up a run, not the env. Leave it out{cure}")
     return build(vars(made))

@@ -48,12 +48,12 @@ def load(path: Path, allow_imports: bool = False) -> Any:  # Any: a ScriptModule
         reader = torch._C.PyTorchFileReader(str(path))  # as torch reads it: zip files can be read in two ways
         codes = [name for name in reader.get_all_records() if name.startswith("code/") and name.endswith(".py")]
         if any(b"__setstate__" in reader.get_record(name) for name in codes):
-            raise ConfigError(f"{path}: holds code that runs when it is read (__setstate__), so it is not. {_CURE}")
+            raise ConfigError(f"{path}: contains code that runs on loading (__setstate__), so it was not read. {_CURE}")
     module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch's own
     if strange := sorted(set(_reaching(module))):
         does = f"does more than compute ({', '.join(strange)})"
         if not allow_imports:
-            raise ConfigError(f"{path}: {does}, so it is not run. {_CURE}")
+            raise ConfigError(f"{path}: {does}, so it was not run. {_CURE}")
         log.info("allow_imports: %s %s", path, does)
     return module.eval()
 

@@ -50,7 +50,7 @@ def test_what_is_no_grouping_is_refused(given: Any, message: str) -> None:
 
 
 def test_agents_are_told_apart_by_their_names() -> None:
-    with pytest.raises(ValueError, match="several are called 'a'"):
+    with pytest.raises(ValueError, match="several agents are called 'a'"):
         check_marl_grouping({"g": ["a"]}, ["a", "a"])
     with pytest.raises(ValueError, match="there are no agents"):
         check_marl_grouping({}, [])

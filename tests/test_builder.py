@@ -76,11 +76,11 @@ def test_frame_skip_reaches_the_backend() -> None:
         ),
         (
             {**PENDULUM, "transforms": {"a": {"type": "gray_scale"}}},
-            r"transforms: GrayScale: in_keys \['pixels'\] are not there",
+            r"transforms: GrayScale: in_keys \['pixels'\] do not exist",
         ),
         (
             {**PENDULUM, "outer_transforms": {"a": {"type": "gray_scale"}}},
-            r"outer_transforms: GrayScale: in_keys \['pixels'\] are not there",
+            r"outer_transforms: GrayScale: in_keys \['pixels'\] do not exist",
         ),
         (
             {"backend": {"type": "dm_control", "name": "cheetah-run", "pixel_size": [0, 3]}, "from_pixels": True},
@@ -173,12 +173,12 @@ def test_a_backend_is_a_backend() -> None:
 
 
 def test_make_env_refuses_what_says_nothing_of_an_env(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"max_steps=3 is about a run.* transforms.step_counter.max_steps=3$"):
+    with pytest.raises(ConfigError, match=r"max_steps=3 sets up a run.* transforms.step_counter.max_steps=3$"):
         envcli.make_env("env=pendulum", "max_steps=3")
     with envcli.make_env("transforms=[step_counter]", "transforms.step_counter.max_steps=3") as env:
         assert len(env.rollout(9)) == 3, "what the message says to type"
     for word in ("policy=zero", "recorder.type=none", "json=true"):
-        with pytest.raises(ConfigError, match=rf"{word} is about a run, and says nothing of the env. Leave it out$"):
+        with pytest.raises(ConfigError, match=rf"{word} sets up a run, not the env. Leave it out$"):
             envcli.make_env(word)
 
 

@@ -38,7 +38,9 @@ class Baseline:
             then, found = _at(self._then, path), _at(now, path)
             if then != found:
                 keys = f": {', '.join(_different(then, found))}" if isinstance(then, dict) else f": {then}, now {found}"
-                raise ConfigError(f"baseline: {relative_path(self.folder)} was of another {path.split('.')[-1]}{keys}")
+                raise ConfigError(
+                    f"baseline: {relative_path(self.folder)} was measured with a different {path.split('.')[-1]}{keys}"
+                )
 
     def slowdown(self, now: dict[str, Any]) -> float:  # Any: see above
         """How many times as long a step of the subject takes now: 1.1 is a tenth longer."""

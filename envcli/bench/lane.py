@@ -162,7 +162,7 @@ class Lane:
         if "mistake" in answer:
             raise ConfigError(answer["mistake"])
         if "error" in answer:
-            raise EnvError(f"{self.name}: {answer['error']} (all of it is in {self._log})")
+            raise EnvError(f"{self.name}: {answer['error']} (full log: {self._log})")
         return answer
 
     def _line(self, word: str) -> bytes:
@@ -178,7 +178,7 @@ class Lane:
             if self._process.poll() is not None:
                 raise EnvError(
                     f"{self.name}: its process ended with {self._process.returncode} at {word!r} "
-                    f"(what it said is in {self._log})"
+                    f"(full log: {self._log})"
                 )
             if time.monotonic() > deadline:
                 self._kill()  # it will not answer a farewell either

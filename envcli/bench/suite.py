@@ -89,7 +89,7 @@ def entries(suite: Mapping[str, Any], doors: Collection[str] = ()) -> list[Entry
                 or key in ("hydra", "", *doors)
                 or (word == name and not re.fullmatch(r"\w+", word))
             ):
-                raise ConfigError(f"suite.{name}: found {word!r}, which no file may say. Leave it out.")
+                raise ConfigError(f"suite.{name}: found {word!r}, which a file must not set. Leave it out.")
         found.append(Entry(name, list(node["words"]), dict(node["against"]), dict(node.get("memory") or {})))
     return found
 

@@ -70,7 +70,7 @@ def _game(work: Workload) -> dict[str, Any]:  # Any: see above
     if missing := [name for name in ("gray_scale", "resize", "cat_frames") if name not in nodes]:
         raise Unfit(f"it is not compared without {', '.join(missing)}: add transforms=atari")
     if others := [name for name in ("lives", "screen_size", "stack", "reward_clipping") if node.get(name)]:
-        raise Unfit(f"it is not compared with {', '.join(others)}: leave that out, and take transforms=atari")
+        raise Unfit(f"it is not compared with {', '.join(others)}: leave that out, and use transforms=atari")
     options = {name: node[name] for name in _ALE_OPTIONS if node.get(name) is not None}
     if node.get("noop_max"):
         options["noop_max"] = node["noop_max"]

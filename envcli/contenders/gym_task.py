@@ -121,7 +121,7 @@ def gym_actions(work: Workload, given: Array | None, space: gymnasium.Space[Any]
         numbers = (given + offset).astype(space.dtype) if offset.any() else given.astype(space.dtype)
         for action in (numbers.min((0, 1)), numbers.max((0, 1))):  # every space of numbers is bounded one by one
             if not space.contains(action):
-                raise Unfit(f"its actions are others: {space}, and the subject took {action}")
+                raise Unfit(f"its actions differ: {space}, but the subject took {action}")
         return numbers
     space.seed(work.seed)
     drawn = [[space.sample() for _ in range(work.steps)] for _ in range(work.envs)]

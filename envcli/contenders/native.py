@@ -39,7 +39,7 @@ class NativeContender(Contender):
         }
         kind = str(work.backend.get("type"))
         if kind not in loops:
-            raise Unfit(f"nobody has written the bare loop of backend {kind!r}")
+            raise Unfit(f"no bare loop exists for backend {kind!r}")
         self._pass, self._close = loops[kind](work, self.given_actions())
 
     @property

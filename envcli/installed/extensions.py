@@ -49,7 +49,7 @@ class Extension:
         except (Exception, SystemExit) as error:  # whatever their module does when it is imported
             raise ConfigError(f"{self}: {type(error).__name__}: {error}. Fix or uninstall that package") from error
         if not isinstance(found, type):
-            raise ConfigError(f"{self}: is no class. Fix or uninstall that package")
+            raise ConfigError(f"{self}: is not a class. Fix or uninstall that package")
         return found
 
     def folder(self) -> Path:
@@ -64,7 +64,7 @@ class Extension:
         for place in places:
             if place.is_dir():
                 return place
-        raise ConfigError(f"{self}: is no folder. Fix or uninstall that package")
+        raise ConfigError(f"{self}: is not a folder. Fix or uninstall that package")
 
     def problem(self) -> str:
         """Why it cannot be used; empty if it can. It is imported for this."""

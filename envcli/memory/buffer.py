@@ -57,8 +57,8 @@ def in_memory(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Te
     except MemoryError:
         size = math.prod(shape) * dtype.itemsize
         raise EnvError(
-            f"rows {list(shape)} of {'.'.join(path)} need {size:,} bytes, more than this machine gives. "
-            "Take fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
+            f"rows {list(shape)} of {'.'.join(path)} need {size:,} bytes, more than this machine has. "
+            "Make fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
         ) from None
 
 

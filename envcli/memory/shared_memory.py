@@ -98,7 +98,7 @@ class SharedMemory:
         if free is not None and self._size + size > free:
             raise EnvError(
                 f"rows {list(shape)} of {'.'.join(path)} in shared memory need {size:,} bytes "
-                f"({self._size:,} are taken already), this machine has {free:,} free. "
+                f"({self._size:,} are already taken), but this machine has {free:,} free. "
                 "Make fewer steps at a time, or let a recorder write them to disk: recorder=memmap"
             )
         offset = self._size

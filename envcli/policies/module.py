@@ -93,7 +93,7 @@ class ModulePolicy(Policy):
         try:
             action = env.action_key
         except KeyError:
-            raise ConfigError(f"policy=module gives one action, this env takes {env.action_keys}") from None
+            raise ConfigError(f"policy=module gives one action, but this env takes {env.action_keys}") from None
         network = _Projected(self._module, leaf_specs(env.full_action_spec)[as_path(action)])
         if env.device is not None:
             network.to(env.device)
@@ -104,9 +104,7 @@ class ModulePolicy(Policy):
             given = ", ".join(f"{'.'.join(as_path(k))} {list(z.shape)}" for k, z in zip(keys, zeros, strict=True))
             reason, wanted = str(error).strip().splitlines()[0], list(env.action_spec.shape)
             others = sorted(map(".".join, set(shown) - set(map(as_path, keys))))
-            more = (
-                f". The env shows {', '.join(others)} too: policy.in_keys=[...] says what it is given" if others else ""
-            )
+            more = f". The env shows {', '.join(others)} too: policy.in_keys=[...] selects its inputs" if others else ""
             raise ConfigError(
                 f"{self._path}: does not fit this env. Given {given}, it has to give {wanted}: {reason}{more}"
             ) from error
@@ -131,7 +129,7 @@ class _Projected(nn.Module):
             lead = self._spec.shape[:-1]
             if value.shape in (lead, (*lead, 1)) and value.shape != self._spec.shape:
                 raise ConfigError(
-                    "it gives the number of an action, and this env takes one-hot vectors. Add "
+                    "it gives the index of an action, but this env takes one-hot vectors. Add "
                     "backend.categorical_action_encoding=true"
                 )
         projected: torch.Tensor = self._spec.project(value)
@@ -147,7 +145,7 @@ def _loaded(path: Path, activation: type[nn.Module], allow_imports: bool) -> Any
                 return torch_script.load(path, allow_imports)
             case "export" if not allow_imports:
                 raise ConfigError(
-                    f"{path}: is an exported program, and reading one can run any code. If you trust it, add "
+                    f"{path}: is an exported program, which can run any code when read. If you trust it, add "
                     "allow_imports=true. Or save torch.jit.script(module)"
                 )
             case "export":
@@ -157,7 +155,7 @@ def _loaded(path: Path, activation: type[nn.Module], allow_imports: bool) -> Any
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ConfigError(
-            f"{path}: holds pickled Python objects, which could run any code when read, so it is not. "
+            f"{path}: contains pickled Python objects, which can run any code, so it was not read. "
             "Save torch.jit.script(module) or module.state_dict() instead"
         ) from error
     except EnvcliError:

@@ -17,7 +17,7 @@ from envcli.errors import EnvError, MissingDependency
 __all__ = ["Gone", "RayCluster"]
 
 _STORE = 2**27  # bytes of Ray's object store for each actor, and for this process: a few stretches of rows
-_NO_MACHINE = "its machine is gone"
+_NO_MACHINE = "its machine was lost"
 _DETAIL = re.compile(r"exit detail: (?P<detail>.*?)\.(?: |$)")
 
 
@@ -96,7 +96,7 @@ class RayCluster:
             raise EnvError(
                 f"the Ray cluster has no room for {actors} actors of {self._cpus:g} CPUs after {patience:g} s: "
                 f"{free:g} of its {self._ray.cluster_resources().get('CPU', 0):g} CPUs are free. "
-                "Take fewer (parallel.num_actors), or keep none for them (parallel.cpus_per_actor=0)"
+                "Use fewer (parallel.num_actors), or reserve none (parallel.cpus_per_actor=0)"
             )
 
     def hire(self, index: int, kind: type, *args: Any) -> Any:

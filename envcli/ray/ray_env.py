@@ -97,9 +97,13 @@ class RayEnv(RemoteBatchedEnv):
             on_worker_death=on_worker_death,
         )
         if any(isinstance(make, EnvCreator) for make in self.create_env_fn):
-            raise ConfigError("parallel=ray: envs on several machines share no statistics. Type: parallel=processes")
+            raise ConfigError(
+                "parallel=ray: envs on several machines cannot share statistics. Type: parallel=processes"
+            )
         if not cpus_per_actor >= 0:
-            raise ConfigError(f"cpus_per_actor: found {cpus_per_actor}, expected a number of CPUs, or 0 to keep none.")
+            raise ConfigError(
+                f"cpus_per_actor: found {cpus_per_actor}, expected a number of CPUs, or 0 to reserve none."
+            )
         most = cores() if num_actors is None else whole("num_actors", num_actors, 1)
         self.num_actors = min(most, self.num_envs)
         self.address, self.cpus_per_actor, self.policy_in_actors = address, cpus_per_actor, policy_in_actors

@@ -27,7 +27,7 @@ class NoneRecorder(Recorder):
     def stream(self, env: RowEnv, steps: int, shard_steps: int | None = None, resume: bool = False) -> _Passing:
         """See :class:`Recorder`. Every piece is made in the same memory."""
         if resume:
-            raise ConfigError("resume: recorder=none keeps nothing that a rollout could go on from")
+            raise ConfigError("resume: recorder=none keeps nothing to resume from")
         return _Passing(env, min(steps, shard_steps or _STEPS))
 
 

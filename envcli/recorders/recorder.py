@@ -81,4 +81,6 @@ class Recorder(ABC):
             StoreError: it cannot be kept there.
             ConfigError: it cannot be kept in pieces.
         """
-        raise ConfigError(f"{type(self).__name__} keeps a rollout whole. Type max_steps=... instead of total_steps=...")
+        raise ConfigError(
+            f"{type(self).__name__} keeps a rollout in one piece. Type max_steps=... instead of total_steps=..."
+        )

@@ -375,7 +375,7 @@ def test_a_change_that_a_transform_cannot_take_is_said_at_the_next_call() -> Non
     env = TransformedEnv(base, Shift(["start"]))
     base.observation_spec = Composite(observation=base.observation_spec["observation"])
     for _ in range(2):
-        with pytest.raises(TransformError, match=r"Shift: in_keys \['start'\] are not there"):
+        with pytest.raises(TransformError, match=r"Shift: in_keys \['start'\] do not exist"):
             env.reset()
 
 
@@ -515,7 +515,7 @@ def test_another_chain_takes_the_place_of_the_old_one() -> None:
 def test_a_chain_that_does_not_fit_leaves_the_env_as_it_was() -> None:
     env = TransformedEnv(CountingEnv(), Shift(["observation"]))
     old, lost = env.transform, Shift(["nowhere"])
-    with pytest.raises(TransformError, match=r"in_keys \['nowhere'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['nowhere'\] do not exist"):
         env.transform = lost
     assert env.transform is old
     assert old.container is env

@@ -41,7 +41,7 @@ def test_what_needs_one_machine_is_refused(cli: Command) -> None:
     done = cli("rollout", *WORDS, "parallel=ray", "transforms=[vec_norm]", "transforms.vec_norm.shared=true")
     assert (done.code, done.err) == (
         2,
-        "error: parallel=ray: envs on several machines share no statistics. Type: parallel=processes\n",
+        "error: parallel=ray: envs on several machines cannot share statistics. Type: parallel=processes\n",
     )
     for word in ("tune", "profile"):
         done = cli("bench", *WORDS, "parallel=ray", f"{word}=true")

@@ -40,7 +40,7 @@ NEEDS["transforms", "stack"] = ["transforms.stack.in_keys=[observation,observati
 REFUSED = {
     "action_mask": "'action_mask'. are not there",
     "module_transform": "no file /.*/net.pt",
-    "random_truncation": r"no count 'step_count'. Put StepCounter\(\) before it",
+    "random_truncation": r"no step count 'step_count'. Put StepCounter\(\) before it",
     "terminate": "transforms.terminate.stop: 'my_rules:reached' would import external code",
     "unary": "transforms.unary.fn: 'my_rules:doubled' would import external code",
 }  # by every env that is here

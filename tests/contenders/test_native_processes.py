@@ -36,6 +36,6 @@ def test_each_process_makes_the_steps_of_its_share(tmp_path: Path, monkeypatch: 
 
 
 def test_what_has_no_bare_loop_is_left_out_and_leaves_nothing_behind() -> None:
-    with pytest.raises(Unfit, match="nobody has written the bare loop of backend 'brax'"):
+    with pytest.raises(Unfit, match="no bare loop exists for backend 'brax'"):
         NativeProcessesContender(work(2, kind="brax"))
     assert not multiprocessing.active_children()

@@ -212,6 +212,6 @@ def test_envpool_refuses_what_it_cannot_do(cfg: dict[str, Any], message: str) ->
 def test_all_given_actions_are_held_against_the_space() -> None:
     work = Workload({"backend": CARTPOLE}, 3, 0)
     assert gym_actions(work, np.array([[1, 0, 1]]), spaces.Discrete(2)).tolist() == [[1, 0, 1]]
-    with pytest.raises(Unfit, match=r"its actions are others: Discrete\(2\), and the subject took 17"):
+    with pytest.raises(Unfit, match=r"its actions differ: Discrete\(2\), but the subject took 17"):
         gym_actions(work, np.array([[1, 0, 17]]), spaces.Discrete(2))
     assert gym_actions(work, None, spaces.Discrete(2)).shape == (1, 3)

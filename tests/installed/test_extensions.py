@@ -147,7 +147,7 @@ def test_a_broken_package_is_in_nobodys_way(cli: Command) -> None:
     ("name", "said"),
     [
         ("nothing", "AttributeError: module 'broken_envs' has no attribute 'Nothing'"),
-        ("number", "is no class"),
+        ("number", "is not a class"),
         ("exits", "SystemExit: no licence"),
     ],
 )
@@ -163,9 +163,9 @@ def test_it_is_named_when_it_is_used(name: str, said: str, cli: Command) -> None
 def test_the_doctor_names_all_that_is_broken(cli: Command) -> None:
     problems = {it["name"]: it["problem"] for it in json.loads(cli("doctor", "json=true").out)["packages"]}
     assert all(problems.values())
-    assert problems["lost"] == "broken_envs.conf (lost in envcli.conf, of broken_envs 0.1): is no folder. " + (
+    assert problems["lost"] == "broken_envs.conf (lost in envcli.conf, of broken_envs 0.1): is not a folder. " + (
         "Fix or uninstall that package"
     )
     assert "broken" in cli("doctor").out
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         extensions.extensions("envcli.conf")[0].folder()

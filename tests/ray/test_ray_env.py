@@ -244,7 +244,7 @@ def test_who_is_lost_again_before_it_has_made_a_row_is_raised(stand_in: type[Sta
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"share no statistics. Type: parallel=processes"):
+    with pytest.raises(ConfigError, match=r"cannot share statistics. Type: parallel=processes"):
         RayEnv(2, EnvCreator(CountingEnv))
     with pytest.raises(ConfigError, match="cpus_per_actor: found -1"):
         RayEnv(2, CountingEnv, cpus_per_actor=-1)

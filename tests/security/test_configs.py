@@ -226,7 +226,7 @@ def test_a_suite_types_nothing_for_the_user(entry: str, cli: Command, folder: Pa
     (folder / "suite" / "evil.yaml").write_text(f"# @package _global_\nsuite:\n  {entry}\n")
     done = cli("bench", "--config-dir", str(folder), "suite=evil", "hydra.run.dir=run")
     assert done.code == 2
-    assert "which no file may say" in done.err
+    assert "which a file must not set" in done.err
     assert not (tmp_path / "owned").exists()
 
 

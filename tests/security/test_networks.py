@@ -158,7 +158,7 @@ def test_an_exported_program_is_not_read(cli: Command) -> None:
         archive.writestr("data/weights/x.pt", pickle.dumps(Evil()))
     done = cli("rollout", "policy=module", "policy.path=net.pt2", "max_steps=5")
     assert done.code == 2
-    assert "reading one can run any code. If you trust it, add allow_imports=true." in done.err
+    assert "which can run any code when read. If you trust it, add allow_imports=true." in done.err
     assert not Path("owned").exists()
 
 

@@ -198,9 +198,9 @@ def test_specs_stay_and_hold_every_action_of_a_rollout() -> None:
 
 
 def test_what_does_not_fit() -> None:
-    with pytest.raises(TransformError, match=r"in_keys \['mask'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['mask'\] do not exist"):
         TransformedEnv(Once(OneHot(4)), ActionMask(mask_key="mask"))
-    with pytest.raises(TransformError, match=r"in_keys_inv \['move'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys_inv \['move'\] do not exist"):
         TransformedEnv(Once(OneHot(4)), ActionMask("move"))
     with pytest.raises(
         TransformError, match=r"'action_mask', \[3\], does not fit as a mask for 'action', OneHot \[4\]"

@@ -155,7 +155,7 @@ def test_statistics_of_a_data_set() -> None:
 
 
 def test_what_does_not_fit() -> None:
-    with pytest.raises(TransformError, match=r"one action each"):
+    with pytest.raises(TransformError, match=r"expected one action"):
         ActionScaling(["a", "b"])
     with pytest.raises(ConfigError, match=r"no spec to take loc and scale from. Give both"):
         ActionScaling([])

@@ -170,6 +170,6 @@ def test_the_height_of_a_frame_is_not_taken_for_its_channels() -> None:
         TransformedEnv(FramesEnv(), Compose(GrayScale(), CatFrames(4, -3)))
     env = TransformedEnv(FramesEnv(), Compose(GrayScale(), CatFrames(4, -1)))
     assert env.reset()["pixels"].shape == (12, 10, 4)
-    with pytest.raises(TransformError, match=r"dim=-3 of 'pixels' \[12, 10, 3\] is its height"):
+    with pytest.raises(TransformError, match=r"dim=-3 of 'pixels' \[12, 10, 3\] is the height"):
         CatFrames(4, -3)(FramesEnv().rollout(3))
     assert TransformedEnv(FramesEnv(), Compose(ToTensorImage(), CatFrames(4, -3))).reset()["pixels"].shape[0] == 12

@@ -69,7 +69,7 @@ def test_what_cannot_be() -> None:
         match=r"high=5 is outside the simulator's range, -1 to 1. Clip to that range, or a smaller one",
     ):
         TransformedEnv(CountingEnv(), ClipTransform(in_keys_inv=["action"], low=-1, high=5))
-    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
         TransformedEnv(CountingEnv(), ClipTransform(["pixels"], low=0))
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_inserted() -> None:
     chain = Compose(Times(1))
     with pytest.raises(TransformError, match="expected a transform, found a int"):
         chain.append(3)  # type: ignore[arg-type]  # the point of the test
-    with pytest.raises(TransformError, match="no place 5 in a chain of 1"):
+    with pytest.raises(TransformError, match="no position 5 in a chain of 1"):
         chain.insert(5, Plus(1))
     with pytest.raises(TransformError, match="part of another chain"):
         Compose(chain[0])
@@ -186,7 +186,7 @@ def test_an_edit_that_does_not_fit_changes_nothing() -> None:
     env = TransformedEnv(CountingEnv(), chain)
     counter, other = chain[0], Plus(1)
     for edit in (lambda: chain.pop(0), lambda: chain.__setitem__(0, other), lambda: chain.__delitem__(slice(0, 1))):
-        with pytest.raises(TransformError, match="are not there"):
+        with pytest.raises(TransformError, match="do not exist"):
             edit()
         assert chain[0] is counter
         assert counter.container is env
@@ -213,7 +213,7 @@ def test_a_hook_that_nobody_would_call_is_refused() -> None:
             return next_tensordict
 
     with pytest.raises(
-        TransformError, match="Own writes _call, but an env runs the transforms of a Compose one by one"
+        TransformError, match="Own overrides _call, but an env runs the transforms of a Compose one by one"
     ):
         TransformedEnv(CountingEnv(), Own(Times(10)))
 
@@ -236,7 +236,7 @@ def test_what_is_added_to_the_chain_of_an_env_may_find_no_image(wrapped: bool) -
         with pytest.warns(UserWarning, match=r"GrayScale: the env shows no \['pixels'\], so it does nothing"):
             chain.append(Compose(GrayScale()) if wrapped else GrayScale())
     assert env.rollout(2).shape == (2,)
-    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
         TransformedEnv(CountingEnv(), Compose(GrayScale()))
 
 

@@ -79,7 +79,7 @@ def test_partial_reset_leaves_the_others() -> None:
 def test_misfits_are_named() -> None:
     with pytest.raises(TransformError, match=r"eol_attribute: the env has no 'unwrapped.ale.lives'. Name an attribute"):
         TransformedEnv(CountingEnv(), EndOfLifeTransform()).reset()
-    with pytest.raises(TransformError, match="done_key 'over' is not there"):
+    with pytest.raises(TransformError, match="done_key 'over' does not exist"):
         TransformedEnv(CountingEnv(), EndOfLifeTransform(done_key="over"))
 
 

@@ -54,5 +54,5 @@ def test_what_cannot_be() -> None:
         FlattenObservation(-1, -2)
     with pytest.raises(TransformError, match=r"does not fit 'observation', a \[1\]: it has no dimensions -3 to -1"):
         TransformedEnv(CountingEnv(batch_size=[2]), FlattenObservation(-3, -1, in_keys=["observation"]))
-    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
         TransformedEnv(CountingEnv(), FlattenObservation(-3, -1))

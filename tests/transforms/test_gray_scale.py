@@ -89,6 +89,6 @@ def test_appended_to_an_env_without_images_it_does_nothing_and_says_so_once() ->
 
 def test_appended_by_name_it_must_fit() -> None:
     env = TransformedEnv(CountingEnv())
-    with pytest.raises(TransformError, match="are not there"):
+    with pytest.raises(TransformError, match="do not exist"):
         env.append_transform(GrayScale(in_keys=["pixels"]))
     assert len(env.transform) == 0

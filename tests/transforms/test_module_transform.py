@@ -133,7 +133,7 @@ def test_what_does_not_fit() -> None:
         TransformedEnv(CountingEnv(), ModuleTransform(module=module(twice, ["pixels"])))
     with pytest.raises(TransformError, match=r"does not take {'observation': \[1\]}: mat1 and mat2"):
         TransformedEnv(CountingEnv(), ModuleTransform(module=module(torch.nn.Linear(3, 1))))
-    with pytest.raises(TransformError, match=r"in_keys \['latent'\] are not there.* action_spec_transform"):
+    with pytest.raises(TransformError, match=r"in_keys \['latent'\] do not exist.* action_spec_transform"):
         TransformedEnv(CountingEnv(), ModuleTransform(module=module(twice, ["latent"], ["action"]), inverse=True))
     with pytest.raises(
         TransformError, match=r"shows 'position' as torch.float32 .* Show it under another name: out_keys"

@@ -35,5 +35,5 @@ def test_it_changes_what_the_env_has() -> None:
 
 def test_what_is_named_must_be_there() -> None:
     assert Doubled(["start"], ["far"]).out_keys == ["far"]
-    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
         TransformedEnv(CountingEnv(), Doubled(["pixels"]))

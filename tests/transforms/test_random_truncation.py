@@ -185,7 +185,7 @@ def test_on_tensordicts_of_another_batch_size() -> None:
 
 
 def test_misuse_is_named() -> None:
-    with pytest.raises(TransformError, match=r"no count 'step_count'. Put StepCounter\(\) before it"):
+    with pytest.raises(TransformError, match=r"no step count 'step_count'. Put StepCounter\(\) before it"):
         TransformedEnv(CountingEnv(), RandomTruncationTransform(1, 5))
     with pytest.raises(TransformError, match=r"no flag 'over', .* The env has \['done', "):
         truncated(CountingEnv(), 1, 5, done_key="over")

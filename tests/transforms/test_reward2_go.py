@@ -66,7 +66,7 @@ def test_misuse_is_named() -> None:
     with pytest.raises(TransformError, match="found a row where no episode ends"):
         Reward2GoTransform().inv(going)
     ended = CountingEnv(3).rollout(3)
-    with pytest.raises(TransformError, match=r"none of in_keys \['pay'\] is there"):
+    with pytest.raises(TransformError, match=r"none of in_keys \['pay'\] exists"):
         Reward2GoTransform(in_keys=["pay"]).inv(ended)
     with pytest.raises(TransformError, match=r"no \('next', 'over'\), which marks where episodes end"):
         Reward2GoTransform(done_key="over").inv(ended)

@@ -148,12 +148,12 @@ def test_a_state_of_another_shape_changes_nothing(kind: Kind) -> None:
     norm, other = kind(["a", "b"]), kind(["a", "b"])
     norm(TensorDict({"a": torch.ones(2), "b": torch.ones(3)}))
     other(TensorDict({"a": torch.zeros(2), "b": torch.zeros(4)}))
-    with pytest.raises(TransformError, match=r"is \[3\] here, and \[4\] in the loaded state"):
+    with pytest.raises(TransformError, match=r"is \[3\] here, but \[4\] in the loaded state"):
         norm.load_state_dict(other.state_dict())
     assert norm.loc["a"].tolist() == [1, 1]
     late = kind(["b"])
     late.load_state_dict(other.state_dict())
-    with pytest.raises(TransformError, match=r"is \[3\] here, and \[4\] in the loaded state"):
+    with pytest.raises(TransformError, match=r"is \[3\] here, but \[4\] in the loaded state"):
         late(TensorDict({"b": torch.ones(3)}))
 
 
@@ -196,5 +196,5 @@ def test_what_cannot_be(kind: Kind) -> None:
             kind(**bad)  # type: ignore[arg-type]  # numbers, all of them
     with pytest.raises(TransformError, match="must have the same length"):
         kind(["a"], ["b", "c"])
-    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
         TransformedEnv(CountingEnv(), kind(["pixels"]))

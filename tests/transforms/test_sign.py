@@ -48,7 +48,7 @@ def test_the_sign_of_an_action() -> None:
 
 def test_nothing_is_taken_unless_named() -> None:
     assert SignTransform().in_keys == []
-    with pytest.raises(TransformError, match=r"SignTransform: in_keys \['x'\] are not there"):
+    with pytest.raises(TransformError, match=r"SignTransform: in_keys \['x'\] do not exist"):
         TransformedEnv(CountingEnv(), SignTransform(["x"]))
 
 

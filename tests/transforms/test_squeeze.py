@@ -43,7 +43,7 @@ def test_in_an_env_and_on_a_rollout() -> None:
 
 
 def test_misfits_are_named() -> None:
-    with pytest.raises(TransformError, match=r"'pixels', a \[12, 10, 3\]: dimension -1 of \[12, 10, 3\] is 3 long"):
+    with pytest.raises(TransformError, match=r"'pixels', a \[12, 10, 3\]: dimension -1 of \[12, 10, 3\] has size 3"):
         TransformedEnv(FramesEnv(), SqueezeTransform(-1, in_keys=["pixels"]))
     with pytest.raises(TransformError, match="dim: expected a negative number"):
         SqueezeTransform(0)

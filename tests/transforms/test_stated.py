@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_said() -> None:
         clip.load_state_dict({"lowest": torch.tensor(3.0)})
     env = TransformedEnv(CountingEnv(), ActionDiscretizer(4))
     other = TransformedEnv(CountingEnv(), ActionDiscretizer(3))
-    with pytest.raises(RuntimeError, match=r"nvec is \[4\] here, and \[3\] in the loaded state"):
+    with pytest.raises(RuntimeError, match=r"nvec is \[4\] here, but \[3\] in the loaded state"):
         env.load_state_dict(other.state_dict())
 
 

@@ -365,7 +365,7 @@ def test_keys_that_are_not_there_are_refused_when_they_are_set_late() -> None:
     env = TransformedEnv(CountingEnv(9), RewardScaling(0.0, 10.0))
     env.rollout(2)
     env.transform.in_keys = ["foo"]
-    with pytest.raises(TransformError, match=r"RewardScaling: in_keys \['foo'\] are not there"):
+    with pytest.raises(TransformError, match=r"RewardScaling: in_keys \['foo'\] do not exist"):
         env.rollout(2)
     env.transform.in_keys = ["reward"]
     assert (env.rollout(2)["next", "reward"].abs() <= 10).all()

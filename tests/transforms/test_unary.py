@@ -116,5 +116,5 @@ def test_misuse_is_named() -> None:
         acting()(TensorDict(observation="text"))
     with pytest.raises(TransformError, match=r"fn makes \[\] of 'observation' \[2, 1\], expected a value for each env"):
         TransformedEnv(CountingEnv(9, [2]), UnaryTransform(["observation"], ["sum"], fn=torch.sum))
-    with pytest.raises(TransformError, match="are not there"):
+    with pytest.raises(TransformError, match="do not exist"):
         TransformedEnv(CountingEnv(), UnaryTransform(["pixels"], ["sum"], fn=torch.sum))

@@ -67,7 +67,7 @@ def test_misfits_are_named() -> None:
         UnsqueezeTransform()
     with pytest.raises(TransformError, match=r"'observation', a \[1\]"):
         TransformedEnv(CountingEnv(), UnsqueezeTransform(-4, in_keys=["observation"]))
-    with pytest.raises(TransformError, match=r"\['pixels'\] are not there"):
+    with pytest.raises(TransformError, match=r"\['pixels'\] do not exist"):
         TransformedEnv(CountingEnv(), UnsqueezeTransform(-1, in_keys=["pixels"]))
 
 

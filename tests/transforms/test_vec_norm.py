@@ -138,7 +138,7 @@ def test_what_cannot_be() -> None:
         VecNorm(decay=0)
     with pytest.raises(ConfigError, match=r"VecNorm: 1 shapes for in_keys \['observation', 'reward'\]"):
         VecNorm(shapes=[[1]])
-    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] are not there"):
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
         TransformedEnv(CountingEnv(), VecNorm(["pixels"]))
     with pytest.raises(TransformError, match="must have the same length"):
         VecNorm(["a"], ["b", "c"])
