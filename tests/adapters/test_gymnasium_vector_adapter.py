@@ -149,7 +149,7 @@ def test_sent_and_received(counted: Any) -> None:
     with pytest.raises(EnvError, match="no step is in progress"):
         counted.step_wait()
     counted.step_async([0, 0, 0])
-    with pytest.raises(EnvError, match="under way"):
+    with pytest.raises(EnvError, match="in progress"):
         counted.step_async([0, 0, 0])
     assert counted.step_wait()[1].tolist() == [1, 1, 1]
 

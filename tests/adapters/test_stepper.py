@@ -134,7 +134,7 @@ def test_done_without_a_reason_is_terminated() -> None:
 
 
 def test_the_order_is_checked() -> None:
-    with GymEnv("CartPole-v1") as env, pytest.raises(EnvError, match="no episode has begun"):
+    with GymEnv("CartPole-v1") as env, pytest.raises(EnvError, match="no episode has started"):
         Stepper(env).step()
     with (
         SerialEnv(2, lambda: GymEnv("CartPole-v1")) as batch,
@@ -146,5 +146,5 @@ def test_the_order_is_checked() -> None:
 def test_several_rewards_are_refused() -> None:
     env = CountingEnv()
     env.full_reward_spec = Composite(reward=Unbounded(1), bonus=Unbounded(1))
-    with pytest.raises(ConfigError, match=r"the env pays .*bonus.*expected one number"):
+    with pytest.raises(ConfigError, match=r"the env's reward is .*bonus.*expected one number"):
         Stepper(env)

@@ -136,7 +136,7 @@ def test_what_it_takes_reaches_it() -> None:
     ("name", "words", "said"),
     [
         ("Mine", ["backend.options.sise=3"], r"^backend\.options\.sise: .*:Mine takes no such .* mean 'size'\?$"),
-        ("Open", [], r"^backend\.options\.size: required but not given. Add backend\.options\.size=\.\.\.$"),
+        ("Open", [], r"^backend\.options\.size: required by .* but not given. Add backend\.options\.size=\.\.\.$"),
         ("Mine", ["frame_skip=4"], r"^frame_skip: .* Type: transforms=\[frame_skip\] transforms.*\.frame_skip=4$"),
         ("Mine", ["device=cpu"], r"^device: .* Type: transforms=\[device_cast\] transforms.*\.device=cpu$"),
         (
@@ -160,8 +160,16 @@ def test_what_it_takes_reaches_it() -> None:
         ("number", [], r"number is of type int, expected a class or a function"),
         ("Mine", ["parallel.num_envs=2"], r"backend custom runs a single env\. For several, add parallel=processes"),
         ("Mine", ["backend.name=my_rl.envs"], r"^backend\.name: found 'my_rl\.envs', expected module:Name"),
-        ("Mine", ["backend.name=my_rl.env:M"], r"no module 'my_rl\.env' .* mean 'my_rl\.envs'\? Looked for in .*my_rl"),
-        ("Mine", ["backend.name=my_lr.envs:M"], r"no module 'my_lr' .* mean 'my_rl'\? Looked for in .*PYTHONPATH"),
+        (
+            "Mine",
+            ["backend.name=my_rl.env:M"],
+            r"cannot import module 'my_rl\.env'. .* mean 'my_rl\.envs'\? Looked for in .*my_rl",
+        ),
+        (
+            "Mine",
+            ["backend.name=my_lr.envs:M"],
+            r"cannot import module 'my_lr'. .* mean 'my_rl'\? Looked for in .*PYTHONPATH",
+        ),
         ("Mine", ["backend.name=my_rl/envs.py:M"], r"Type: backend\.name=my_rl\.envs:M$"),
         ("Mine", ["allow_imports=false"], r"would import external code\. If you trust it, add allow_imports=true\.$"),
         ("Mine", ["backend=gymnasium"], r"For an env of your own, add backend=custom"),

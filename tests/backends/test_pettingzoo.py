@@ -304,7 +304,7 @@ def test_a_seed_is_that_of_the_first_reset() -> None:
         (lambda: PettingZooWrapper(CountingTurns()), "use_mask: turns has agents that take turns.*Type: use_mask=true"),
         (lambda: turns(frame_skip=2), "frame_skip: turns has agents that take turns"),
         (lambda: turns(return_state=True), "return_state: turns has no state: AttributeError.*return_state=false"),
-        (lambda: agents(batch_size=[3]), "batch_size: .*a PettingZooWrapper is one env"),
+        (lambda: agents(batch_size=[3]), "batch_size: .*a PettingZooWrapper is a single env"),
         (lambda: agents(group_map="pairs"), "group_map: found 'pairs', expected all_in_one_group"),
         (lambda: PettingZooWrapper(gymnasium.Env()), "PettingZooWrapper: expected a pettingzoo.ParallelEnv or AECEnv"),
         (lambda: turns(from_pixels=True), "from_pixels: turns renders no frames: AttributeError"),

@@ -38,7 +38,7 @@ NEEDS["transforms", "unary"] = [f"transforms.unary.{name}=[observation]" for nam
 NEEDS["transforms", "unary"] += ["transforms.unary.fn=my_rules:doubled"]
 NEEDS["transforms", "stack"] = ["transforms.stack.in_keys=[observation,observation]", "transforms.stack.out_key=both"]
 REFUSED = {
-    "action_mask": "'action_mask'. are not there",
+    "action_mask": "'action_mask'. do not exist",
     "module_transform": "no file /.*/net.pt",
     "random_truncation": r"no step count 'step_count'. Put StepCounter\(\) before it",
     "terminate": "transforms.terminate.stop: 'my_rules:reached' would import external code",

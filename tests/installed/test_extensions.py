@@ -68,7 +68,7 @@ def test_a_package_adds_by_its_entry_points_alone(cli: Command, tmp_path: Path) 
 def test_its_mistakes_are_explained_like_ours(cli: Command) -> None:
     assert "Did you mean 'Corridor-long' or" in cli("spec", "backend=corridor", "backend.name=Coridor-long").err
     assert "Did you mean 'corridor'" in cli("spec", "env=corridr").err
-    assert "no key 'transforms.reward_bonus.bonos'. Did you mean 'bonus'?" in (
+    assert "no key 'transforms.reward_bonus.bonos'. Did you mean 'transforms.reward_bonus.bonus'?" in (
         cli("spec", "experiment=long_walk", "transforms.reward_bonus.bonos=3").err
     )
     text = cli("rollout", "transforms=[reward_bonus]", "--help").out

@@ -55,5 +55,5 @@ def test_names() -> None:
     assert TargetReturn(1.0, in_keys=[("x", "gain")]).out_keys == [("x", "target_return")]
     with pytest.raises(TransformError, match="expected one distinct name for each of in_keys"):
         TargetReturn(1.0, in_keys=["a", "b"])
-    with pytest.raises(TransformError, match=r"in_keys \['reward', 'gain'\] are not there|in_keys \['gain'\]"):
+    with pytest.raises(TransformError, match=r"in_keys \['reward', 'gain'\] do not exist|in_keys \['gain'\]"):
         TransformedEnv(CountingEnv(), RewardSum(["gain"]))

@@ -265,7 +265,7 @@ def test_denorm_gives_back_what_there_was() -> None:
 def test_what_needs_averages_says_so() -> None:
     with pytest.raises(TransformError, match="denorm before any averages exist"):
         VecNormV2().denorm(TensorDict())
-    with pytest.raises(TransformError, match="frozen_copy before there are averages"):
+    with pytest.raises(TransformError, match="frozen_copy before any averages exist"):
         VecNormV2().frozen_copy()
 
 
