@@ -516,7 +516,7 @@ def test_torchrls_arguments_are_taken() -> None:
 )
 def test_a_single_env_has_no_batch_size(make: Any) -> None:
     with pytest.raises(
-        ConfigError, match=r"^batch_size: found \[2\], but a .* is one env\. For several, write .*Serial"
+        ConfigError, match=r"^batch_size: found \[2\], but a .* is a single env\. For several, write .*Serial"
     ):
         make(batch_size=[2])
 

@@ -88,7 +88,7 @@ def test_arguments_can_be_given_later(kind: Any) -> None:
     env.update_kwargs([{}, {"limit": 3}])
     with env:
         assert env.rollout(3, break_when_any_done=False)["next", "done"].sum(1).flatten().tolist() == [3, 1]
-        with pytest.raises(EnvError, match="are built already"):
+        with pytest.raises(EnvError, match="are already built"):
             env.update_kwargs({"limit": 2})
 
 
