@@ -142,7 +142,7 @@ def test_what_does_not_fit() -> None:
     with pytest.raises(TransformError, match=r"in_keys_inv \['move'\] do not exist. The env has: action"):
         renamed(CountingEnv(), [], [], ["move"], ["x"])
     for taken in ("start", "reward"):
-        with pytest.raises(TransformError, match=rf"'observation' cannot be renamed to '{taken}', which already exists"):
+        with pytest.raises(TransformError, match=rf"'observation' cannot be renamed to '{taken}', which already"):
             renamed(CountingEnv(), ["observation"], [taken])
 
 
