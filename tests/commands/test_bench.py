@@ -245,8 +245,8 @@ def test_words_that_are_wrong_fail_a_strict_suite(
         (["suite=readmi"], "suite: no choice 'readmi'. Did you mean 'readme'?"),
         (["suite=readme", "env=pong"], "a suite defines what is measured, so it takes no 'env=pong'"),
         (["backend.name=CartPoll-v1", "subject=native"], "Did you mean 'CartPole-v1'"),
-        (["profile=true", "subject=native"], "profile: native is not ours"),
-        (["tune=true", "subject=native"], "tune: native is not ours"),
+        (["profile=true", "subject=native"], "profile: native is not from envcli"),
+        (["tune=true", "subject=native"], "tune: native is not from envcli"),
         (["tune=true", "profile=true"], "tune: measures settings other than those typed"),
         (["tune=true", "backend=torch"], "tune: backend torch steps the whole batch in one call"),
         (
