@@ -142,7 +142,7 @@ def test_render_shows_different_envs_as_their_transforms_leave_them(cli: Command
     done = cli("render", *words, "hydra.run.dir=film")
     assert done.code == 0, done.err
     with Pillow.open(tmp_path / "film" / "frames" / "000001.png") as image:
-        assert image.size == (516, 252)  # three times 84 each, and what is between them
+        assert image.size == (508, 272)  # three times 84 each, what is between them, and a name below each
     assert "compare: with different envs" in cli("render", *words, "compare=true").err
 
 
