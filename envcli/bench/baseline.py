@@ -39,7 +39,7 @@ class Baseline:
             if then != found:
                 keys = f": {', '.join(_different(then, found))}" if isinstance(then, dict) else f": {then}, now {found}"
                 raise ConfigError(
-                    f"baseline: {relative_path(self.folder)} was measured with a different {path.split('.')[-1]}{keys}"
+                    f"baseline: {relative_path(self.folder)} is not comparable, {path.split('.')[-1]}{keys}"
                 )
 
     def slowdown(self, now: dict[str, Any]) -> float:  # Any: see above

@@ -47,10 +47,7 @@ class ActionTransform(Transform, ABC):
     ) -> None:
         taken: Sequence[NestedKey] = ["action"] if in_keys_inv is None else in_keys_inv
         super().__init__(taken if in_keys is None else in_keys, out_keys, taken, out_keys_inv)
-        if len(self.in_keys) != len(self.out_keys):
-            raise TransformError(
-                f"{type(self).__name__}: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length"
-            )
+        self._require_pairs()
 
     @abstractmethod
     def _leaf_before(self, leaf: TensorSpec, lead: int, which: int) -> TensorSpec:

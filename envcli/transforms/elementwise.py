@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from envcli.errors import TransformError
 from envcli.keys import NestedKey, as_keys, as_path, as_user_key
 from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
 from envcli.rows.env_specs import leaf_specs
@@ -112,13 +111,6 @@ class Elementwise(Transform, ABC):
             return plain
         ends = self._apply_transform(box.low), self._apply_transform(box.high)
         return _between(torch.minimum(*ends), torch.maximum(*ends), plain)
-
-    def _require_pairs(self) -> None:
-        if len(self.in_keys) != len(self.out_keys):
-            raise TransformError(
-                f"{type(self).__name__}: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same "
-                "length, one pair for each entry"
-            )
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

@@ -52,11 +52,7 @@ class LineariseRewards(Stated):
         weights: Sequence[float] | torch.Tensor | None = None,
     ) -> None:
         super().__init__(in_keys, out_keys)
-        if len(self.in_keys) != len(self.out_keys):
-            raise TransformError(
-                f"LineariseRewards: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length, "
-                "one pair for each entry"
-            )
+        self._require_pairs()
         self.weights = None if weights is None else as_numbers(weights, "weights")
         if self.weights is not None and self.weights.ndim > 1:
             raise ConfigError(f"weights: expected one number for each objective, found {list(self.weights.shape)}")

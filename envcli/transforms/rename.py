@@ -51,11 +51,7 @@ class RenameTransform(Transform):
         create_copy: bool = False,
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
-        if len(self.in_keys) != len(self.out_keys):
-            raise TransformError(
-                f"RenameTransform: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length, "
-                "one pair for each entry"
-            )
+        self._require_pairs()
         for name, keys in (
             ("in_keys", self.in_keys),
             ("out_keys", self.out_keys),

@@ -60,10 +60,7 @@ class RunningNorm(Transform, ABC):
         name = type(self).__name__
         if not 0 < decay <= 1 or not eps > 0:
             raise ConfigError(f"{name}: expected 0 < decay <= 1 and eps > 0, found decay={decay} and eps={eps}")
-        if len(self.in_keys) != len(self.out_keys):
-            raise TransformError(
-                f"{name}: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length"
-            )
+        self._require_pairs()
         self.decay, self.eps, self.lock, self.shared = decay, eps, lock, shared
         self.frozen = False
         self._begun: torch.Tensor | None = None  # during a reset of some envs: which, [*batch] bool

@@ -89,10 +89,15 @@ class Transform(torch.nn.Module):
         )
         self._of_rows: set[str] = set()
         self._hold(None)
-        if len(self.in_keys_inv) != len(self.out_keys_inv):
+        self._require_pairs("in_keys_inv", "out_keys_inv")
+
+    def _require_pairs(self, taken: str = "in_keys", named: str = "out_keys") -> None:
+        """Raise TransformError unless these keys go in pairs."""
+        before, after = getattr(self, taken), getattr(self, named)
+        if len(before) != len(after):
             raise TransformError(
-                f"{type(self).__name__}: in_keys_inv {self.in_keys_inv} and out_keys_inv {self.out_keys_inv} "
-                "must have the same length, one pair for each entry"
+                f"{type(self).__name__}: {taken} {before} and {named} {after} must have the same length, one pair for "
+                "each entry"
             )
 
     # -- values ---------------------------------------------------------------------------------------------------

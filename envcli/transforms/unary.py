@@ -61,11 +61,7 @@ class UnaryTransform(Transform):
         allow_imports: bool = False,
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
-        if len(self.in_keys) != len(self.out_keys):
-            raise TransformError(
-                f"UnaryTransform: in_keys {self.in_keys} and out_keys {self.out_keys} must have the same length, one "
-                "pair for each entry"
-            )
+        self._require_pairs()
         self.fn = _function(fn, "fn", allow_imports)
         self.inv_fn = None if inv_fn is None else _function(inv_fn, "inv_fn", allow_imports)
         self.use_raw_nontensor = use_raw_nontensor

@@ -446,7 +446,7 @@ def test_an_info_key_that_is_taken_is_refused_and_changes_nothing() -> None:
     with GymWrapper(CountingGym(limit=3)) as env:
         shown = env.observation_spec.clone()
         for key, message in (
-            ("observation", "has .'observation'. of its own"),
+            ("observation", "already has .'observation'."),
             ("done", "the name of the observation"),
         ):
             with pytest.raises(SpecError, match=message):
@@ -475,7 +475,7 @@ def test_a_name_is_made_with_what_the_constructor_takes() -> None:
 
 
 def test_a_wrapper_is_not_made_from_a_name() -> None:
-    with pytest.raises(ConfigError, match="GymWrapper wraps an env that exists already"):
+    with pytest.raises(ConfigError, match="GymWrapper wraps an existing env"):
         GymWrapper.from_name("CartPole-v1")
 
 

@@ -219,7 +219,7 @@ def test_the_keys_and_the_entries_of_a_nest() -> None:
     truth = space.sample()
     wrong = {**truth, "scalar": np.float32(NAN)}, {**truth, "choice": 2}, {**truth, "pair": (truth["pair"][0],)}
     for lie, said in (
-        ({**truth, "more": 1}, "observation: found 'more', which is not announced"),
+        ({**truth, "more": 1}, "observation: found 'more', which is not declared"),
         ({k: v for k, v in truth.items() if k != "bits"}, "observation: expected an entry 'bits'"),
         (wrong[0], r"observation\.scalar: expected a finite number, found nan"),
         (wrong[1], r"observation\.choice: expected -1 to 1, found 2"),

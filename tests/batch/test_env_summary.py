@@ -36,7 +36,7 @@ def test_envs_of_other_lengths_fit() -> None:
     [
         (DoubleEnv(), r"observation 'observation' is float64 \[1\] within .*, for env 0 it is float32 \[1\] within"),
         (NestedEnv(), r"observation 'observation' is missing, for env 0 it is float32 \[1\]"),
-        (TransformedEnv(CountingEnv(), StepCounter()), r"observation 'step_count' is int64 \[1\].* it is not there"),
+        (TransformedEnv(CountingEnv(), StepCounter()), r"observation 'step_count' is int64 \[1\].* it is missing"),
         (CountingEnv(5, [2]), r"batch_size is \[2\], for env 0 it is \[\]"),
     ],
 )

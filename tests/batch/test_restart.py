@@ -369,7 +369,7 @@ def test_who_is_lost_again_before_it_has_made_a_row_is_raised() -> None:
 
     for act in (None, policy):
         env = restarting([CountingEnv] * 3 + [Hopeless] + [CountingEnv] * 2)
-        with pytest.raises(EnvError, match=r"^env 3 .*worker 1.* in step .*exit code 3") as caught:
+        with pytest.raises(EnvError, match=r"^env 3 .*worker 1.* in step .*exited with code 3") as caught:
             env.rollout(STEPS, act, break_when_any_done=False)
         assert "It had been restarted, after: env 3 (worker 1) in step 0" in "".join(caught.value.__notes__)
         assert len(env.restarts) == 1

@@ -62,7 +62,7 @@ def test_a_fork_is_told_whose_the_workers_are(local_worker: bool) -> None:
         step = env.rand_action(env.reset())
         for name, use in ENTRIES.items():
             told = in_child(lambda use=use: use(env, step.clone()))
-            assert told.startswith(f"EnvError: this batch was started by process {os.getpid()}, of which"), name
+            assert told.startswith(f"EnvError: this batch was started by process {os.getpid()}, and this one"), name
         assert env.step(step)["next", "observation"].flatten().tolist() == [1, 1, 1]
 
 

@@ -55,5 +55,5 @@ def test_a_name_that_python_cannot_decode_is_told_before_anything_runs(tmp_path:
     (tmp_path / "r\xfc").mkdir()
     done = shell_line("show r\xfc", tmp_path, LC_ALL="C", PYTHONUTF8="0")
     assert done.returncode == 2
-    assert "its name is not ascii" in done.stderr
+    assert "its name is not valid ascii" in done.stderr
     assert "unset PYTHONUTF8" in done.stderr

@@ -121,7 +121,7 @@ def test_a_data_set_is_replaced_and_a_folder_that_holds_more_is_not(
     words = ["export", "a", "format=minari", "to=sets"]
     assert cli(*words).code == 0
     data_set = next((tmp_path / "sets").rglob("data")).parent
-    assert "is there already" in cli(*words).err
+    assert "already exists" in cli(*words).err
     inode = data_set.stat().st_ino
     assert cli(*words, "overwrite=true").code == 0
     assert data_set.stat().st_ino != inode
@@ -168,7 +168,7 @@ def test_what_came_meanwhile_stays(
 
     monkeypatch.setattr(NpzExport, "write", slowly)
     done = cli("export", "a", "to=c.npz")
-    assert (done.code, "is there already" in done.err) == (2, True)
+    assert (done.code, "already exists" in done.err) == (2, True)
     assert (tmp_path / "c.npz").read_text() == "mine"
 
 

@@ -104,7 +104,7 @@ def test_a_resume_is_of_something_that_was_stopped(cli: Command, tmp_path: Path)
     assert (done.code, "b is not a rollout with total_steps. Type replay=b" in done.err) == (2, True)
     assert status.read_text() == before
     (tmp_path / "c").mkdir()
-    assert "c is no run folder" in cli("rollout", "resume=c").err
+    assert "c is not a run folder" in cli("rollout", "resume=c").err
 
 
 def test_a_resume_notices_that_a_file_is_another(cli: Command, tmp_path: Path) -> None:

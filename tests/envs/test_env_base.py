@@ -387,13 +387,13 @@ def test_a_name_that_envs_have_taken_is_refused() -> None:
         TypeError, match=r"Filed: '_buffer' is the name of an internal method of every env .* such as 'my_buffer'"
     ):
         Filed()
-    with pytest.raises(TypeError, match="Placed: '_place' is what"):
+    with pytest.raises(TypeError, match="Placed: '_place' is the name of"):
 
         class Placed(Own):
             def _place(self, x: int, y: int) -> None:  # type: ignore[override]
                 pass
 
-    with pytest.raises(TypeError, match="Fronted: '_front' is what"):
+    with pytest.raises(TypeError, match="Fronted: '_front' is the name of"):
 
         class Fronted(Own):
             _front = 3  # type: ignore[assignment]

@@ -208,7 +208,7 @@ def test_what_a_simulator_keeps_is_not_our_memory() -> None:
         (spaces.Dict(a=spaces.Box(0, 1, (2,))), {"a": np.zeros(1)}, r"here\.a: expected shape"),
         (spaces.Tuple((spaces.Discrete(2),)), (), "here: expected 1 entries, found 0"),
         (spaces.Tuple((spaces.Discrete(2),)), 3, "here: expected 1 entries, found 3"),
-        (spaces.Dict(a=spaces.Discrete(2)), {"a": 1, "b": 1}, "here: found 'b', which is not announced"),
+        (spaces.Dict(a=spaces.Discrete(2)), {"a": 1, "b": 1}, "here: found 'b', which is not declared"),
         (spaces.Discrete(3, start=-1), 2, "here: expected -1 to 1, found 2"),
         (spaces.MultiDiscrete([2, 3], start=[5, 0]), np.array([5, 3]), r"expected 0 to 2, found 3 at \[1\]"),
         (spaces.MultiBinary(2), np.array([0, 2], np.int8), r"expected 0 to 1, found 2 at \[1\]"),

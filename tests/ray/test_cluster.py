@@ -190,7 +190,7 @@ def is_alive(pid: int) -> bool:
 
 def test_too_little_room_is_named() -> None:
     env = RayEnv(5, CountingEnv, num_actors=5, start_timeout=2.0)
-    with pytest.raises(EnvError, match=r"no room for 5 actors of 1 CPUs after 2 s: 4 of its 4 CPUs are free. Take few"):
+    with pytest.raises(EnvError, match=r"no room for 5 actors of 1 CPUs after 2 s: 4 of its 4 CPUs are free. Use few"):
         env.start()
     assert env.is_closed
     with RayEnv(5, CountingEnv, num_actors=5, cpus_per_actor=0, start_timeout=110) as env:

@@ -71,7 +71,7 @@ def test_a_nest_has_exactly_its_entries() -> None:
     nest.check({"a": 1.0, "b": [2.0]}, "here")
     for value, said in (
         ({"a": 1.0}, "here: expected an entry 'b', found"),
-        ({"a": 1.0, "b": (2.0,), "c": 0}, "here: found 'c', which is not announced"),
+        ({"a": 1.0, "b": (2.0,), "c": 0}, "here: found 'c', which is not declared"),
         ({"a": 1.0, "b": (2.0, 3.0)}, r"here\.b: expected 1 entries, found 2"),
         ({"a": 1.0, "b": (NAN,)}, r"here\.b\.0: expected a finite number, found nan"),
         (None, r"here: expected entries \['a', 'b'\], found None"),

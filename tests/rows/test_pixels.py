@@ -44,7 +44,7 @@ def test_a_spec_with_frames_or_of_frames_only() -> None:
     assert list(both.keys()) == ["state", "pixels"]
     assert both["pixels"] == image_spec((2, 3, 3))
     assert list(pixels.added_to(state, only=True).keys()) == ["pixels"]
-    with pytest.raises(ConfigError, match="of its own"):
+    with pytest.raises(ConfigError, match="already has an entry 'pixels'"):
         pixels.added_to(both, only=False)
 
 

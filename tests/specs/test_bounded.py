@@ -88,7 +88,7 @@ def test_a_kind_of_ones_own_stays_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"low": 0, "high": 1}, "give shape="),
+        ({"low": 0, "high": 1}, "Give shape="),
         ({"low": 1, "high": 0, "shape": (2,)}, "low must not exceed high"),
         ({"low": math.nan, "high": 0, "shape": (2,)}, "neither may be NaN"),
         ({"low": 0, "high": math.nan, "shape": (2,)}, "neither may be NaN"),

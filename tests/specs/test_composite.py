@@ -45,7 +45,7 @@ def test_ways_to_write_one(spec: Composite) -> None:
     flat = {("agent", "action"): OneHot(4, (2, 4)), "done": spec["done"]}
     assert Composite(flat, observation=spec["observation"], shape=torch.Size([2])) == spec
     assert Composite(spec, shape=(2,)) == spec
-    with pytest.raises(SpecError, match="one thing"):
+    with pytest.raises(SpecError, match="mean the same"):
         Composite(shape=(2,), batch_size=(3,))
 
 

@@ -80,7 +80,7 @@ def test_encoding() -> None:
     assert torch.equal(spec.encode(torch.tensor([[1, 0], [0, 2]])), torch.stack([bits("01100"), bits("10001")]))
     assert torch.equal(spec.encode(bits("01100")), bits("01100"))
     for wrong in ([2, 0], [0, 3], [0.5, 0], [0], [True, False], 1):
-        with pytest.raises(SpecError, match=r"give 2 whole numbers below \[2, 3\]"):
+        with pytest.raises(SpecError, match=r"Give 2 whole numbers below \[2, 3\]"):
             spec.encode(wrong)
     with pytest.raises(SpecError):
         MultiOneHot([2, 3], mask=MASK).encode([1, 1])
