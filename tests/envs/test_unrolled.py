@@ -112,9 +112,7 @@ def test_a_partial_reset_transforms_only_whom_it_resets() -> None:
 
 
 def test_what_is_not_there_without_rows_is_said() -> None:
-    with pytest.raises(
-        SpecError, match=r"other than the env's, break_when_all_done is not available"
-    ):
+    with pytest.raises(SpecError, match=r"other than the env's, break_when_all_done is not available"):
         Slope().rollout(3, ones, auto_reset=False, tensordict=four([0] * 4), break_when_all_done=True)
     with pytest.raises(SpecError, match=r"tensordict has batch_size \[4\], the env \[\]"):
         CountingEnv().rollout(3, auto_reset=False, tensordict=four([0] * 4))
