@@ -101,14 +101,8 @@ class DTypeCastTransform(Transform):
             ]
             self._take_keys(in_keys_inv=found, out_keys_inv=list(found))
         for family in ("action", "state"):
-            spec = input_spec[f"full_{family}_spec"]
-            for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
-                leaf = leaf_specs(spec).get(as_path(in_key))
-                if leaf is not None:
-                    if in_key != out_key:
-                        del spec[in_key]
-                    spec[out_key] = self._leaf_after(leaf)
-            input_spec[f"full_{family}_spec"] = spec
+            name = f"full_{family}_spec"
+            input_spec[name] = self._outside(input_spec[name], lambda leaf, _: self._leaf_after(leaf))
         return input_spec
 
     def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:

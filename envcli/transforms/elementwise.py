@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from envcli.keys import NestedKey, as_keys, as_path, as_user_key
+from envcli.keys import NestedKey, as_keys, as_user_key
 from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
 from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec
@@ -86,20 +86,11 @@ class Elementwise(Transform, ABC):
 
     def transform_action_spec(self, action_spec: Composite) -> Composite:
         """What the user may give for ``in_keys_inv``, under the names of ``out_keys_inv``."""
-        return self._outside(action_spec)
+        return self._outside(action_spec, lambda leaf, _: self._leaf_outside(leaf))
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
         """The same for the state."""
-        return self._outside(state_spec)
-
-    def _outside(self, spec: Composite) -> Composite:
-        for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
-            leaf = leaf_specs(spec).get(as_path(in_key))
-            if leaf is not None:
-                if in_key != out_key:
-                    del spec[in_key]
-                spec[out_key] = self._leaf_outside(leaf)
-        return spec
+        return self._outside(state_spec, lambda leaf, _: self._leaf_outside(leaf))
 
     def _leaf_outside(self, leaf: TensorSpec) -> TensorSpec:
         """What the user may give where the simulator takes ``leaf``. The same, unless a subclass knows better."""

@@ -243,6 +243,17 @@ class Transform(torch.nn.Module):
                 spec[out_key] = self._spec_after(leaf)
         return spec
 
+    def _outside(self, spec: Composite, change: Callable[[TensorSpec, NestedKey], TensorSpec]) -> Composite:
+        """``spec``, of actions or states, with ``change(leaf, key)`` for ``in_keys_inv``, named by ``out_keys_inv``."""
+        for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
+            leaf = leaf_specs(spec).get(as_path(in_key))
+            if leaf is not None:
+                outside = change(leaf, in_key)
+                if in_key != out_key:
+                    del spec[in_key]
+                spec[out_key] = outside
+        return spec
+
     def _spec_after(self, leaf: TensorSpec) -> TensorSpec:
         """``_leaf_after``; Unbounded, where a subclass wrote ``_apply_transform`` anew and that does not know of it."""
         known = is_written_for(type(self), "_leaf_after", "_apply_transform")

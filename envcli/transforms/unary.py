@@ -90,21 +90,11 @@ class UnaryTransform(Transform):
 
     def transform_action_spec(self, action_spec: Composite) -> Composite:
         """What the user gives for ``in_keys_inv``, under the names of ``out_keys_inv``."""
-        return self._outside(action_spec)
+        return self._outside(action_spec, lambda leaf, key: self._checked(leaf, key, action_spec.ndim))
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
         """The same for the state."""
-        return self._outside(state_spec)
-
-    def _outside(self, spec: Composite) -> Composite:
-        for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
-            leaf = leaf_specs(spec).get(as_path(in_key))
-            if leaf is not None:
-                outside = self._checked(leaf, in_key, spec.ndim)
-                if in_key != out_key:
-                    del spec[in_key]
-                spec[out_key] = outside
-        return spec
+        return self._outside(state_spec, lambda leaf, key: self._checked(leaf, key, state_spec.ndim))
 
     def _derived(self, spec: Composite) -> Composite:
         present = leaf_specs(spec)
