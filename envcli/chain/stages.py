@@ -59,6 +59,15 @@ class Stages:
         self.roles = self._roles()
         self.keys = list(map(keys_of, self.chain))
 
+    def has_other_keys(self) -> bool:
+        """Has a transform other keys by now? Asked before each step, which copies of the lists would slow."""
+        for transform, keys in zip(self.chain, self.keys, strict=True):
+            own = transform.__dict__
+            for name, was in keys.items():
+                if own[name] != was:
+                    return True
+        return False
+
     def change_by(self, transform: Transform) -> Change:
         """What ``transform``, of which something was set, makes otherwise now of the specs before it."""
         found = Change.NOTHING

@@ -185,7 +185,8 @@ class TransformedEnv(Env):
         stages = self._stages
         if self._base_version != self.base_env._specs_version:
             self._changed()
-        elif (keys := list(map(keys_of, stages.chain))) != stages.keys:
+        elif stages.has_other_keys():
+            keys = list(map(keys_of, stages.chain))
             for transform, own, was in zip(stages.chain, keys, stages.keys, strict=True):
                 for name in [name for name in own if own[name] != was[name]]:
                     transform._keys_given(name)  # as a list that was changed in place does not say
