@@ -14,7 +14,6 @@ from envcli.chain.transformed_env import TransformedEnv
 from envcli.dm.specs import dm_spec_to_spec, is_nested, spec_to_dm_spec
 from envcli.envs.env import Env
 from envcli.keys import Key
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, MultiOneHot, OneHot, TensorSpec
 from envcli.specs.counts import choice_counts
 
@@ -77,7 +76,7 @@ def _kept(native: Any, spec: TensorSpec, name: str) -> Any:
 def _says(native: Any, spec: TensorSpec, categorical: bool) -> bool:
     said = dm_spec_to_spec(native, categorical=categorical)
     if isinstance(said, Composite) and isinstance(spec, Composite):
-        return leaf_specs(said) == leaf_specs(spec)  # whatever device the two Composites name
+        return said.leaves() == spec.leaves()  # whatever device the two Composites name
     return said == spec
 
 

@@ -15,7 +15,6 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym.spaces import space_to_spec, spec_to_space
 from envcli.keys import Key
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["GymnasiumSpaces"]
@@ -66,7 +65,7 @@ class GymnasiumSpaces:
 
 def _single(env: Env, spec: Composite) -> dict[str, TensorSpec]:
     """``spec`` of one env of a batch, on the host: what a step shows or takes, by its first name."""
-    for path, leaf in leaf_specs(spec).items() if env.ndim else ():
+    for path, leaf in spec.leaves().items() if env.ndim else ():
         if isinstance(leaf, Bounded) and leaf.space.ends is None and not _alike(leaf, env.ndim):
             raise ConfigError(
                 f"{'.'.join(path)}: the envs have different bounds, but gymnasium has one space for all of them. "
@@ -127,7 +126,7 @@ def _says(space: Space, spec: TensorSpec, categorical: bool) -> bool:
     except ConfigError:  # it has no fixed shape, or no one-hots: then it is not what the env shows
         return False
     if isinstance(said, Composite) and isinstance(spec, Composite):
-        return leaf_specs(said) == leaf_specs(spec)  # whatever device the two Composites name
+        return said.leaves() == spec.leaves()  # whatever device the two Composites name
     return said == spec
 
 

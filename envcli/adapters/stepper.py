@@ -13,7 +13,6 @@ from envcli.errors import ConfigError, EnvError
 from envcli.keys import Key, as_path
 from envcli.memory.buffer import Array
 from envcli.rows.action_gate import ActionGate
-from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["Stepper"]
 
@@ -46,7 +45,7 @@ class Stepper:
             path[1:]: buffer.array(path)[0, ...] for path in buffer if path[0] == "next"
         }
         self.rewards = self._only_reward()
-        flags = leaf_specs(env.full_done_spec)
+        flags = env.full_done_spec.leaves()
         self._flags = [(self.root[path], self.following[path]) for path in flags]
         ends = {path: self.following[path].reshape((*env.batch_size, -1)) for path in env._governing_flags()}
         self._terminated, self._truncated = (
@@ -57,11 +56,11 @@ class Stepper:
             rows for path, rows in ends.items() if path[-1] not in ("terminated", "truncated") and path not in follow
         ]
         self._preset = [(self.root[path], self.following[path]) for path in env._roles().recurrent]
-        stay = {*flags, *leaf_specs(env.full_action_spec)}
+        stay = {*flags, *env.full_action_spec.leaves()}
         moves = {path: (self.root[path], row) for path, row in self.following.items() if path in self.root}
         self._moves = [move for path, move in moves.items() if path not in stay]
         self._reads = [moves[path] for path in env._roles().reads if path in moves and path not in stay]
-        shown = [path for path in self.root if path not in leaf_specs(env.full_action_spec)]
+        shown = [path for path in self.root if path not in env.full_action_spec.leaves()]
         self._anew = [(self.root[path], buffer.array(path)[1, ...]) for path in shown] if self._onward else []
         self._begun = False
 
@@ -77,7 +76,7 @@ class Stepper:
         self._begun = state["begun"]
 
     def _only_reward(self) -> Array:
-        leaves = leaf_specs(self.env.full_reward_spec)
+        leaves = self.env.full_reward_spec.leaves()
         if len(leaves) != 1 or next(iter(leaves.values())).shape.numel() != self.env.numel():
             found = {".".join(path): list(leaf.shape) for path, leaf in leaves.items()}
             raise ConfigError(f"the env's reward is {found}, expected one number per env. Select or sum the rewards")

@@ -10,7 +10,7 @@ import torch
 from envcli.envs.env import Env
 from envcli.errors import SpecError
 from envcli.rows.action_gate import described
-from envcli.rows.env_specs import FAMILIES, leaf_specs
+from envcli.rows.env_specs import FAMILIES
 from envcli.rows.roles import Roles
 from envcli.specs import Composite, TensorSpec
 
@@ -62,7 +62,7 @@ class EnvSummary:
         if other.batch_size != self.batch_size:
             yield "batch_size", str(list(other.batch_size)), str(list(self.batch_size))
         for family in FAMILIES:
-            ours, theirs = leaf_specs(self.specs[family]), leaf_specs(other.specs[family])
+            ours, theirs = self.specs[family].leaves(), other.specs[family].leaves()
             for path in dict.fromkeys([*ours, *theirs]):
                 own, first = theirs.get(path), ours.get(path)
                 if own != first:

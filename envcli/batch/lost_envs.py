@@ -9,7 +9,6 @@ import torch
 from envcli.envs.env import Env
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer, as_array
-from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["LostEnvs"]
 
@@ -24,14 +23,14 @@ class LostEnvs:
     """
 
     def __init__(self, env: Env, buffer: RolloutBuffer, restarted: Mapping[Key, torch.Tensor]) -> None:
-        flags = leaf_specs(env.full_done_spec)
+        flags = env.full_done_spec.leaves()
         self._flags = [buffer.array(under_next(path)) for path in flags]
         self._up = [buffer.array(under_next(path)) for path in flags if path[-1] in ("done", "truncated")]
         self._up += [as_array(rows) for rows in restarted.values()]
-        self._rewards = [buffer.array(under_next(path)) for path in leaf_specs(env.full_reward_spec)]
+        self._rewards = [buffer.array(under_next(path)) for path in env.full_reward_spec.leaves()]
         self._stays = [
             (buffer.array(under_next(path)), buffer.array(path))
-            for path in leaf_specs(env.observation_spec)
+            for path in env.observation_spec.leaves()
             if path not in env._roles().recurrent
         ]
 

@@ -16,7 +16,6 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import RESTARTED, Key, under_next
 from envcli.memory.buffer import Array
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.vocabulary.schema import timeout
 
@@ -73,8 +72,8 @@ class RemoteBatchedEnv(BatchedEnv):
     def _describe_as(self, summaries: Mapping[int, EnvSummary]) -> None:
         super()._describe_as(summaries)
         done = self._specs["done"]
-        flags = {path: leaf for path, leaf in leaf_specs(done).items() if path[-1] == "truncated"}
-        if not self._lasts or any((*path[:-1], RESTARTED) in leaf_specs(done) for path in flags):
+        flags = {path: leaf for path, leaf in done.leaves().items() if path[-1] == "truncated"}
+        if not self._lasts or any((*path[:-1], RESTARTED) in done.leaves() for path in flags):
             return
         if not flags:
             raise SpecError(
@@ -88,13 +87,13 @@ class RemoteBatchedEnv(BatchedEnv):
 
     def _roles(self) -> Roles:
         """Who is lost shows once more what it showed before."""
-        shown = set(leaf_specs(self.observation_spec)) if self._lasts else set()
+        shown = set(self.observation_spec.leaves()) if self._lasts else set()
         return super()._roles().reading(shown)
 
     def _restart_flags(self) -> set[Key]:
         if not self._lasts:
             return set()
-        roots = {path for path in leaf_specs(self.full_done_spec) if path[-1] == RESTARTED}
+        roots = {path for path in self.full_done_spec.leaves() if path[-1] == RESTARTED}
         return roots | set(map(under_next, roots))
 
     # -- rows -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from envcli.envs.rollout import Rollout
 from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.note import HALT, PHASE, PLACE, ROW, VAGUE, Note, new_note
 from envcli.rows.parts import has_parts
 
@@ -103,7 +102,7 @@ class Share:
         for env, rows in zip(self.envs, self._rows, strict=True):
             env._attach(rows)
         self._steps = [env._step_row for env in self.envs]
-        actions, flags = set(leaf_specs(first.full_action_spec)), set(first._governing_flags())
+        actions, flags = set(first.full_action_spec.leaves()), set(first._governing_flags())
         done = [buffer.array(under_next(path)) for path in first._end_flags()]
         self._done = [rows[..., 0] if rows.shape[-1] == 1 and rows.ndim > lead else rows for rows in done]
         self._moves = [

@@ -10,7 +10,6 @@ from envcli.chain.stages import Stages
 from envcli.chain.tensordict_rows import TensorDictRows
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_hooks import RowHooks
 from envcli.transforms.hooks import tensordict_hooks
 from envcli.transforms.inner_env import InnerEnv
@@ -55,7 +54,7 @@ class BoundChain:
         for stage, transform, within, without in self._placed:
             if type(transform)._bind_inner is not Transform._bind_inner:
                 entering.append((transform, self._inner_env(stage, within)))
-            self._add(row_hooks(transform, within, without, device, leaf_specs(stages.specs[stage].full_action_spec)))
+            self._add(row_hooks(transform, within, without, device, stages.specs[stage].full_action_spec.leaves()))
         self.private = {(i, path): buffers[i].array(path) for i, path in stages.private_reads}
         for place, rows in before.items():
             if place in self.private and self.private[place][0].shape == rows[0].shape:

@@ -10,7 +10,7 @@ from typing import cast
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Layout, RolloutBuffer
-from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
+from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
 from envcli.specs import Composite
@@ -86,16 +86,16 @@ class Stages:
                     f"{type(self.chain[stage - 1]).__name__}: a later transform rewrites {as_user_key(path)!r}, "
                     "and what a policy writes there would be lost. Put that one before it, or name its keys"
                 )
-        states = ((i, path) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.state_spec))
+        states = ((i, path) for i, specs in enumerate(self.specs) for path in specs.state_spec.leaves())
         hidden = {path for stage, path in states if self.outside(stage, path) is None}
         hidden |= {self.outside(0, path) or path for path in self._added[0].hidden_states}
         reads = self._outside(self._reads()) | set(masks.values())
         return replace(
             last._roles(),
-            reads=reads - leaves - set(leaf_specs(last.full_action_spec)),
+            reads=reads - leaves - set(last.full_action_spec.leaves()),
             writes_back=leaves,
             recurrent=self._outside(iter(carries)),
-            hidden_states=hidden & set(leaf_specs(last.observation_spec)),
+            hidden_states=hidden & set(last.observation_spec.leaves()),
             masks=masks,
             end_flags=self._outside((i, path) for i, roles in stages for path in roles.end_flags),
             independent_ends=self._outside((i, path) for i, roles in stages for path in roles.independent_ends),
@@ -106,7 +106,7 @@ class Stages:
     def _reward_transforms(self) -> list[str]:
         found = list(self._added[0].reward_transforms)
         for i, transform in enumerate(self.chain):
-            before, after = (set(leaf_specs(specs.full_reward_spec)) for specs in self.specs[i : i + 2])
+            before, after = (set(specs.full_reward_spec.leaves()) for specs in self.specs[i : i + 2])
             if not self._rewritten[i].isdisjoint(map(under_next, before & after)):
                 found.append(type(transform).__name__)
         return found
@@ -134,16 +134,14 @@ class Stages:
     def reads_of(self, stage: int) -> set[Key]:
         """What a step of ``stage`` reads at the root besides the action, by the names of that stage."""
         added = (roles.reads for roles in self._added[: stage + 1])
-        return set(leaf_specs(self.specs[stage].state_spec)).union(*added)
+        return set(self.specs[stage].state_spec.leaves()).union(*added)
 
     def _private_reads(self) -> list[tuple[int, Key]]:
         found = {self._innermost(stage, path) for stage, path in self._reads() if self.outside(stage, path) is None}
         return [(stage, path) for stage, path in sorted(found) if under_next(path) in self.layouts[stage]]
 
     def _private_flags(self) -> list[tuple[int, Key]]:
-        flags = (
-            (i, under_next(path)) for i, specs in enumerate(self.specs) for path in leaf_specs(specs.full_done_spec)
-        )
+        flags = ((i, under_next(path)) for i, specs in enumerate(self.specs) for path in specs.full_done_spec.leaves())
         found = {self._innermost(stage, path) for stage, path in flags if self.outside(stage, path) is None}
         return [(stage, path[1:]) for stage, path in sorted(found)]
 
@@ -160,7 +158,7 @@ class Stages:
 
     def _reads(self) -> Iterator[tuple[int, Key]]:
         for i, roles in enumerate(self._added):
-            states = set(leaf_specs(self.specs[i].state_spec)) if i else set()
+            states = set(self.specs[i].state_spec.leaves()) if i else set()
             yield from ((i, path) for path in states | roles.reads)
 
     def _outside(self, entries: Iterator[tuple[int, Key]]) -> set[Key]:
@@ -212,7 +210,7 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
     except EnvcliError:
         raise
     except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        shown = {".".join(path): list(leaf.shape) for path, leaf in leaf_specs(before.observation_spec).items()}
+        shown = {".".join(path): list(leaf.shape) for path, leaf in before.observation_spec.leaves().items()}
         raise TransformError(f"{transform!r} does not fit an env that shows {shown}: {error}") from error
     _require_keys(before, transform)
     after = _Stage(before, transform)
@@ -234,7 +232,7 @@ def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
     """What ``transform`` adds. One that is written on TensorDicts may read all that it shows, and raise any flag."""
     added, speaks = transform._roles(), tensordict_hooks(type(transform))
     if speaks & {"inverse", "step"}:
-        added = added.reading({*leaf_specs(after.observation_spec), *leaf_specs(after.state_spec)})
+        added = added.reading({*after.observation_spec.leaves(), *after.state_spec.leaves()})
     return replace(added, end_flags=added.end_flags | set(after._governing_flags())) if "step" in speaks else added
 
 
@@ -246,7 +244,7 @@ def _rewritten(transform: Transform, before: EnvSpecs, layout: Layout, following
     kept = layout.keys() & following.keys() - transform._renames().keys()
     found = transform._rewrites() | {path for path in kept if layout[path] != following[path]}
     inverts = "inverse" in tensordict_hooks(type(transform))
-    return found | (set(leaf_specs(before.full_action_spec)) if inverts else set())
+    return found | (set(before.full_action_spec.leaves()) if inverts else set())
 
 
 def _require_one_value(after: EnvSpecs, transform: Transform) -> None:

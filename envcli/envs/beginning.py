@@ -13,7 +13,7 @@ from envcli.errors import SpecError
 from envcli.keys import Key, as_path, as_user_key
 from envcli.mdp import Begun, leaf_paths
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.parts import Masks, flag_parts, is_split, named, names_all, no_parts, over_part
 from envcli.rows.row_env import RowEnv
 
@@ -89,7 +89,7 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
         raise SpecError(
             f"rollout: tensordict has batch_size {list(tensordict.batch_size)}, the env {list(env.batch_size)}"
         )
-    shown = shown_by_reset(env) - env._roles().writes_back - set(leaf_specs(env.full_done_spec))
+    shown = shown_by_reset(env) - env._roles().writes_back - set(env.full_done_spec.leaves())
     held = set(leaf_paths(tensordict))
     goes_on = not reset or not names_all(env, reset_masks(env, tensordict, env.batch_size), env.batch_size)
     if goes_on and (missing := shown - held):
@@ -97,7 +97,7 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
             f"rollout: no {', '.join(map(repr, map(as_user_key, sorted(missing))))} in the tensordict to begin from. "
             "Start from env.reset() or env.step_mdp(tensordict)"
         )
-    foreign = {*leaf_specs(env.full_reward_spec), *map(as_path, env.reset_keys), *buffer}
+    foreign = {*env.full_reward_spec.leaves(), *map(as_path, env.reset_keys), *buffer}
     for path in sorted(held - foreign):
         value = tensordict.get(as_user_key(path))
         if path[0] != "next" and isinstance(value, torch.Tensor):
@@ -106,7 +106,7 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
 
 def shown_by_reset(env: EnvSpecs) -> set[Key]:
     """The paths that a reset writes."""
-    return {*leaf_specs(env.observation_spec), *leaf_specs(env.state_spec), *leaf_specs(env.full_done_spec)}
+    return {*env.observation_spec.leaves(), *env.state_spec.leaves(), *env.full_done_spec.leaves()}
 
 
 def updated(tensordict: TensorDictBase | None, fresh: TensorDictBase, masks: list[Any]) -> TensorDictBase:

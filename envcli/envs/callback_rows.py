@@ -11,7 +11,6 @@ from envcli.envs.row_entries import RowEntries
 from envcli.keys import as_user_key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.row_views import RowViews
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["Callback", "CallbackRows"]
@@ -28,7 +27,7 @@ class CallbackRows:
 
     def __init__(self, env: RowEnv, buffer: RolloutBuffer, callback: Callback) -> None:
         self._env, self._buffer, self._callback = env, buffer, callback
-        self._actions = list(leaf_specs(env.full_action_spec))
+        self._actions = list(env.full_action_spec.leaves())
         self._on_host = env.device is None or env.device.type == "cpu"
         self.look()
 

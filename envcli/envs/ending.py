@@ -5,7 +5,6 @@ from __future__ import annotations
 from envcli.errors import SpecError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["check_truncatable", "end_rule", "mark_truncated", "truncatable"]
@@ -28,12 +27,12 @@ def mark_truncated(env: RowEnv, buffer: RolloutBuffer) -> None:
 
 def truncatable(env: RowEnv) -> list[Key]:
     """The flags that are up where a rollout was cut: ``done`` and ``truncated``."""
-    return [path for path in leaf_specs(env.full_done_spec) if path[-1] in ("done", "truncated")]
+    return [path for path in env.full_done_spec.leaves() if path[-1] in ("done", "truncated")]
 
 
 def check_truncatable(env: RowEnv) -> None:
     """Raises SpecError unless the env has a ``truncated`` flag."""
-    if not any(path[-1] == "truncated" for path in leaf_specs(env.full_done_spec)):
+    if not any(path[-1] == "truncated" for path in env.full_done_spec.leaves()):
         raise SpecError(
             f"set_truncated=True needs a 'truncated' flag, but {type(env).__name__} has {env.done_keys}. "
             "Give the env a full_done_spec with 'truncated'"

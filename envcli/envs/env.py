@@ -21,7 +21,7 @@ from envcli.errors import SpecError
 from envcli.keys import NestedKey, as_user_key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.env_shape import usable
-from envcli.rows.env_specs import FAMILIES, leaf_specs
+from envcli.rows.env_specs import FAMILIES
 from envcli.specs import TensorSpec
 
 __all__ = ["Env"]
@@ -96,7 +96,7 @@ class Env(SteppedEnv):
             trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
             out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its
                 length takes the place of ``max_steps`` if it is shorter.
-            progress: called with the number of steps made, every few hundred steps.
+            progress: called with the number of steps made, every quarter of a second or so.
 
         Returns:
             ``[*batch, time]``, its last dimension named ``"time"``. Observation, state, action and done family at the
@@ -179,7 +179,7 @@ class Env(SteppedEnv):
             return self.reset()
         moment = tensordict.copy()
         lead = moment.batch_size[: moment.ndim - self.ndim]
-        for path, leaf in leaf_specs(self.full_done_spec).items():
+        for path, leaf in self.full_done_spec.leaves().items():
             if moment.get(as_user_key(path), None) is None:
                 moment.set(as_user_key(path), leaf.zero(lead))
         return self.reset(moment) if reset else self.maybe_reset(moment)
@@ -254,7 +254,7 @@ class Env(SteppedEnv):
         return self
 
     def _missing_truncated(self) -> dict[NestedKey, TensorSpec]:
-        flags = leaf_specs(self.full_done_spec)
+        flags = self.full_done_spec.leaves()
         beside = {(*path[:-1], "truncated"): leaf for path, leaf in flags.items() if path[-1] == "done"}
         return {as_user_key(path): leaf for path, leaf in beside.items() if path not in flags}
 

@@ -18,7 +18,6 @@ from envcli.mdp import Begun, begun_at, leaf_paths, renewed
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.parts import Masks, flag_parts, names_all, over_part
 from envcli.rows.roles import Roles
 from envcli.specs import TensorSpec
@@ -113,7 +112,7 @@ class EnvBase(Env):
         """
         self._require_open()
         given = tensordict
-        for path, leaf in leaf_specs(self.full_action_spec).items():
+        for path, leaf in self.full_action_spec.leaves().items():
             value = tensordict.get(as_user_key(path), None)
             if value is None:
                 raise SpecError(
@@ -232,7 +231,7 @@ class EnvBase(Env):
     def _check_values(self, result: TensorDictBase, families: tuple[str, ...], method: str) -> None:
         lead = self.ndim
         for family in families:
-            for path, leaf in leaf_specs(self._spec(family)).items():
+            for path, leaf in self._spec(family).leaves().items():
                 value = result.get(as_user_key(path), None)
                 where = f"{type(self).__name__}.{method}: {as_user_key(path)!r}"
                 if value is None:
@@ -257,7 +256,7 @@ class EnvBase(Env):
 
         Done for no reason that is given is terminated, or truncated where ``terminated`` says that it is not that.
         """
-        for path in leaf_specs(self.full_done_spec):
+        for path in self.full_done_spec.leaves():
             if result.get(as_user_key(path), None) is None:
                 result.set(as_user_key(path), self._completed(path, result))
 

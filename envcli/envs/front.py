@@ -14,7 +14,6 @@ from envcli.keys import Key, as_user_key, nest, under_next
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import RolloutBuffer, set_group_batch_sizes
 from envcli.rows.action_gate import ActionGate
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["Front", "gates"]
@@ -35,8 +34,8 @@ class Front:
         self._gates = gates(env, self.buffer)
         self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
         self._sealed = roles.hidden_states
-        self._state = set(leaf_specs(env.state_spec))
-        self._flag_paths = set(leaf_specs(env.full_done_spec))
+        self._state = set(env.state_spec.leaves())
+        self._flag_paths = set(env.full_done_spec.leaves())
         self._reads = [(as_user_key(path), path) for path in roles.reads]
         self._root = self._rows(path for path in self.buffer if path in shown_by_reset(env) - roles.writes_back)
         self._left = [(as_user_key(path), self.buffer[path][0]) for path in roles.writes_back]
@@ -44,9 +43,9 @@ class Front:
         self._masks = roles.masks
         self._seen_masks: dict[Key, torch.Tensor] = {}  # action -> the mask that was shown last
         self._next = self._rows(path for path in self.buffer if path[0] == "next")
-        self._flags = [self.buffer.array(under_next(path)) for path in leaf_specs(env.full_done_spec)]
+        self._flags = [self.buffer.array(under_next(path)) for path in env.full_done_spec.leaves()]
         self._remembers = bool(env.batch_size or self._sealed or roles.reads - self._state)
-        self._root_flags = [self.buffer.array(path) for path in leaf_specs(env.full_done_spec)]
+        self._root_flags = [self.buffer.array(path) for path in env.full_done_spec.leaves()]
         self._groups = sorted(env._group_parts().items(), key=lambda item: len(item[0]))
         self._ends = [self.buffer.array(under_next(path)) for path in env._end_flags()]
 
@@ -215,6 +214,6 @@ class Front:
 
 def gates(env: RowEnv, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:
     """One gate for each action of ``env``, with the key the user knows it by."""
-    leaves = leaf_specs(env.full_action_spec)
+    leaves = env.full_action_spec.leaves()
     masks = env._roles().masks
     return [(as_user_key(path), ActionGate(path, leaf, buffer, masks.get(path))) for path, leaf in leaves.items()]

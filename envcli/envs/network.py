@@ -12,7 +12,6 @@ from tensordict.nn import TensorDictModule
 from torch import nn
 
 from envcli.keys import as_user_key
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["inputs_of", "on_tensordicts"]
@@ -32,7 +31,7 @@ def on_tensordicts(policy: Callable[..., Any], env: RowEnv) -> Callable[[TensorD
         return policy
     if next(iter(_parameters(_forward(policy))), None) in ("tensordict", "td", "data"):
         return policy
-    observations: list[Any] = [as_user_key(path) for path in leaf_specs(env.observation_spec)]
+    observations: list[Any] = [as_user_key(path) for path in env.observation_spec.leaves()]
     return TensorDictModule(policy, inputs_of(policy, observations), list(env.action_keys))
 
 

@@ -7,7 +7,6 @@ import torch
 from envcli.envs.masked_draws import MaskedDraws
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.action_gate import masked
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 from envcli.specs import Categorical, OneHot
 
@@ -28,7 +27,7 @@ class RandomActions:
 
     def __init__(self, env: RowEnv, buffer: RolloutBuffer) -> None:
         self.rows_at_a_time = min(_DRAW, 1 << (max(_DRAW_STEPS // env.batch_size.numel(), 1).bit_length() - 1))
-        leaves, masks = leaf_specs(env.full_action_spec), env._roles().masks
+        leaves, masks = env.full_action_spec.leaves(), env._roles().masks
         self._free = [(leaf, buffer[path]) for path, leaf in leaves.items() if path not in masks]
         plain = {p: leaf for p, leaf in leaves.items() if isinstance(leaf, Categorical | OneHot) and leaf.mask is None}
         self._single = [MaskedDraws(plain[path], buffer, path, mask) for path, mask in masks.items() if path in plain]

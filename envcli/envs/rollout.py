@@ -13,15 +13,14 @@ from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.parts import EndFlags, Masks, is_split, named, names_all
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["Callback", "Rollout"]
 
-_TICK = 256  # rows between two calls of progress(), at most; if the envs of a batch are led, they are whole only then
-_FIRST_TICK = 16
-_TICK_IN = 0.5  # seconds that they may take before the next are fewer
+_FIRST_TICK = 16  # rows until progress() is called; if the envs of a batch are led, their rows are whole only then
+_GROWTH = 16  # times as many the next time, at most
+_TICK_IN = 0.25  # seconds that they should take: long, because the workers of a batch wait for each other at the end
 
 
 class Rollout:
@@ -57,7 +56,7 @@ class Rollout:
         self.progress = progress
         env._attach(buffer)
         self._random = RandomActions(env, buffer)
-        self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in leaf_specs(env.full_done_spec)]
+        self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in env.full_done_spec.leaves()]
         self._autoresets = env._autoresets and at_end == "reset" and callback is None
         self._acts_itself = self._autoresets and (
             env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
@@ -74,7 +73,7 @@ class Rollout:
         """What says that an episode is over, by the specs that the env has now."""
         self._version = self.env._specs_version
         self._ends_at, self._done = EndFlags(self.env, self.buffer), self.env._done_test()
-        loose = set(leaf_specs(self.env.full_done_spec)) - set(self.env._governing_flags())
+        loose = set(self.env.full_done_spec.leaves()) - set(self.env._governing_flags())
         self._beneath = [self.buffer.array(path) for path in loose]  # flags that only tell of a part
 
     def _wipe_flags(self, start: int, stop: int) -> None:
@@ -93,7 +92,7 @@ class Rollout:
         everything = self._callback is not None or self.at_end == "wait"
         everything = everything or (policy is not None and policy.reads is None)
         read = env._roles().reads | ((policy.reads or set()) if policy is not None else set())
-        actions, flags = set(leaf_specs(env.full_action_spec)), set(env._governing_flags())  # which a reset lowers
+        actions, flags = set(env.full_action_spec.leaves()), set(env._governing_flags())  # which a reset lowers
         own = set(env._row_layout()) if self._autoresets else set()  # what the env leads on by itself
         for path in buffer:
             if path[0] == "next" or path in actions or path in flags or path in own:
@@ -138,11 +137,11 @@ class Rollout:
                 if self.policy is None:
                     self._random.draw(first, last)
                 while self.buffer.filled < last:
-                    began = time.perf_counter()
-                    if self._rows(self.buffer.filled, min(self.buffer.filled + tick, last)):
+                    began, start = time.perf_counter(), self.buffer.filled
+                    if self._rows(start, min(start + tick, last)):
                         return
-                    slow = time.perf_counter() - began > _TICK_IN
-                    tick = max(tick // 4, 1) if slow else min(tick * 4, _TICK)
+                    in_time = (self.buffer.filled - start) * _TICK_IN / (time.perf_counter() - began)
+                    tick = max(1, min(tick * _GROWTH, int(in_time)))
                     if self.progress is not None:
                         self.progress(self.buffer.filled)
         finally:
@@ -267,7 +266,7 @@ class Rollout:
             source[t][where] = target[t][where]
         for following, root in self._flags:
             following[t][where] = root[t][where]
-        for path in leaf_specs(self.env.full_reward_spec):
+        for path in self.env.full_reward_spec.leaves():
             self.buffer.array(under_next(path))[t][where] = 0
 
     def _clear_root_flags(self, t: int, where: Array | None) -> None:

@@ -17,7 +17,6 @@ from envcli.errors import ClosedError, EnvError, SpecError
 from envcli.keys import as_user_key
 from envcli.mdp import step_mdp
 from envcli.rows.action_gate import masked
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 from envcli.seeding import as_seed, seed_chain
 
@@ -154,7 +153,7 @@ class SteppedEnv(RowEnv, ABC):
         if tensordict is None:
             tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
         masks, foreign = self._roles().masks, self._is_foreign(tensordict)
-        for path, leaf in leaf_specs(self.full_action_spec_unbatched if foreign else self.full_action_spec).items():
+        for path, leaf in (self.full_action_spec_unbatched if foreign else self.full_action_spec).leaves().items():
             mask = self._front.mask(path, tensordict) if masks else None
             spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))
             tensordict.set(as_user_key(path), spec.rand(tensordict.batch_size if foreign else ()))

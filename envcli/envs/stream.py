@@ -32,7 +32,7 @@ def pieces(
         steps: how many, each of every env of the batch.
         stream: what gives memory for the pieces, and keeps them. It is not finished here.
         policy: see :meth:`envcli.Env.rollout`. What hidden state it writes is led on.
-        progress: called with the number of steps made by now, every few hundred steps.
+        progress: called with the number of steps made by now, every quarter of a second or so.
 
     Raises:
         StoreError: a piece cannot be kept.

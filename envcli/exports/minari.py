@@ -17,7 +17,6 @@ from envcli.exports.export import Export, spelt, trajectories
 from envcli.gym.spaces import spec_to_space
 from envcli.keys import Key
 from envcli.memory.buffer import Array
-from envcli.rows.env_specs import leaf_specs
 from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.specs import MultiOneHot, OneHot, TensorSpec
 from envcli.typed_word import shell_word
@@ -65,7 +64,7 @@ class MinariExport(Export):
         specs = self.specs()
         starts = specs.get("starts", {})
         shown, acted = (
-            {path: _Leaf(path, leaf, starts.get(path)) for path, leaf in leaf_specs(specs[name]).items()}
+            {path: _Leaf(path, leaf, starts.get(path)) for path, leaf in specs[name].leaves().items()}
             for name in ("observation", "action")
         )
         path.mkdir(parents=True)

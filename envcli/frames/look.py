@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from envcli.keys import NestedKey, as_path
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Bounded
 
 __all__ = ["Look"]
@@ -33,7 +33,7 @@ class Look:
     def of(cls, env: EnvSpecs, key: NestedKey) -> Self:
         """What the specs of ``env``, and its transforms, say of its observation ``key``."""
         path = as_path(key)
-        leaf, stack = leaf_specs(env.full_observation_spec).get(path), env._roles().stacks.get(path)
+        leaf, stack = env.full_observation_spec.leaves().get(path), env._roles().stacks.get(path)
         if not isinstance(leaf, Bounded):
             return cls(stack=stack)
         return cls._checked(float(leaf.low.min()), float(leaf.high.max()), stack)

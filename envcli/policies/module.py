@@ -20,7 +20,6 @@ from envcli.envs.network import inputs_of
 from envcli.errors import ConfigError, EnvcliError, UnknownName
 from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import MultiOneHot, OneHot, TensorSpec
 from envcli.vocabulary.schema import at_least
 
@@ -84,7 +83,7 @@ class ModulePolicy(Policy):
         """See :class:`Policy`. The network is tried on zeros, so that what does not fit is said here."""
         if self._num_threads is not None:
             torch.set_num_threads(self._num_threads)
-        shown = leaf_specs(env.observation_spec)
+        shown = env.observation_spec.leaves()
         given = self._in_keys
         keys: list[Any] = inputs_of(self._module, env.observation_keys) if given is None else list(given)
         for key in keys:
@@ -94,7 +93,7 @@ class ModulePolicy(Policy):
             action = env.action_key
         except KeyError:
             raise ConfigError(f"policy=module gives one action, but this env takes {env.action_keys}") from None
-        network = _Projected(self._module, leaf_specs(env.full_action_spec)[as_path(action)])
+        network = _Projected(self._module, env.full_action_spec.leaves()[as_path(action)])
         if env.device is not None:
             network.to(env.device)
         zeros = [shown[as_path(key)].zero() for key in keys]

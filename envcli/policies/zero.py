@@ -7,7 +7,6 @@ from tensordict import TensorDictBase
 from envcli.envs.env import Env
 from envcli.keys import as_user_key
 from envcli.policies.policy import BoundPolicy, Policy
-from envcli.rows.env_specs import leaf_specs
 
 __all__ = ["ZeroPolicy"]
 
@@ -24,7 +23,7 @@ class _Constant:
     in_keys: tuple[str, ...] = ()
 
     def __init__(self, env: Env) -> None:
-        self._actions = [(as_user_key(path), leaf.zero()) for path, leaf in leaf_specs(env.full_action_spec).items()]
+        self._actions = [(as_user_key(path), leaf.zero()) for path, leaf in env.full_action_spec.leaves().items()]
 
     def __call__(self, tensordict: TensorDictBase) -> TensorDictBase:
         for key, value in self._actions:

@@ -20,7 +20,6 @@ from envcli.envs.rollout import Rollout
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.ray.row_chunk import RowChunk
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.note import new_note
 
 __all__ = ["Place", "RayActor"]
@@ -83,11 +82,11 @@ class RayActor:
         most = max(min(_MOST, _BYTES // max(size, 1)), 1)
         self.buffer = RolloutBuffer.allocate(layout, most + 1, env.batch_size, time_first=True)
         env.marks = {path: torch.zeros_like(self.buffer[(*path[:-1], "truncated")]) for path in marks}
-        following = [under_next(path) for path in leaf_specs(env.full_done_spec)]
-        flags = {*following, *leaf_specs(env.full_done_spec)}
+        following = [under_next(path) for path in env.full_done_spec.leaves()]
+        flags = {*following, *env.full_done_spec.leaves()}
         self.flags = [*map(self.buffer.array, flags), *map(as_array, env.marks.values())]
         self.done = [path for path in following if path[-1] == "done"] or following
-        self.actions, self.left = set(leaf_specs(env.full_action_spec)), env._roles().writes_back
+        self.actions, self.left = set(env.full_action_spec.leaves()), env._roles().writes_back
         self.shown = {path for path in layout if path[0] != "next"} - self.actions - flags
         self.acts = None
         return most

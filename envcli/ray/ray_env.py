@@ -19,7 +19,6 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.ray.actor_pool import RayPool
 from envcli.ray.cluster import RayCluster
 from envcli.ray.row_chunk import RowChunk
-from envcli.rows.env_specs import leaf_specs
 from envcli.vocabulary.schema import cores, whole
 
 __all__ = ["RayEnv"]
@@ -147,7 +146,7 @@ class RayEnv(RemoteBatchedEnv):
         carried = self._roles().recurrent
         self._reads = {path: buffer.array(path) for path in self._roles().reads}
         self._reads |= {under_next(path): buffer.array(under_next(path)) for path in carried}
-        self._actions = {path: buffer.array(path) for path in leaf_specs(self.full_action_spec)}
+        self._actions = {path: buffer.array(path) for path in self.full_action_spec.leaves()}
         self._offset = 0
 
     def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> bool:
@@ -164,7 +163,7 @@ class RayEnv(RemoteBatchedEnv):
         ours = slice(envs.start, envs.stop)
         given = {path: rows[t : t + 1, ours] for path, rows in self._reads.items()}
         if whole and (buffer := self._bound) is not None:
-            flags = set(leaf_specs(self.full_done_spec))
+            flags = set(self.full_done_spec.leaves())
             shown = [path for path in buffer if path[0] != "next" and path not in self._actions and path not in flags]
             given |= {path: buffer.array(path)[t : t + 1, ours] for path in shown}
         return given

@@ -15,7 +15,7 @@ from envcli.rows.env_shape import EnvShape
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
-__all__ = ["FAMILIES", "EnvSpecs", "leaf_specs"]
+__all__ = ["FAMILIES", "EnvSpecs"]
 
 FAMILIES = ("observation", "action", "reward", "done", "state")
 
@@ -210,7 +210,8 @@ class EnvSpecs(EnvShape):
     def _lock_specs(self) -> None:
         """Rows have been laid out by them: nobody may change them unnoticed."""
         for family in FAMILIES if self.is_spec_locked else ():
-            self._spec(family)._set_lock(_IN_USE, True)
+            if self._spec(family)._locked != _IN_USE:
+                self._spec(family)._set_lock(_IN_USE, True)
 
     def cardinality(self, tensordict: object = None) -> float:
         """How many actions there are; ``tensordict``, from which an env of TorchRL's may see that, is ignored."""
@@ -268,7 +269,7 @@ class EnvSpecs(EnvShape):
         """The flags that say that an episode is over; as in TorchRL, flags beneath others say it of a part alone."""
         spec = self.full_done_spec
         if self._governing is None or self._governing[0] is not spec:  # every step of a loop of one's own asks
-            leaves, loose = list(leaf_specs(spec)), self._roles().end_flags
+            leaves, loose = list(spec.leaves()), self._roles().end_flags
             flags = [path for path in leaves if path[-1] in DONE_FAMILY or path in loose] or leaves
             groups = {path[:-1] for path in flags}
             found = [path for path in flags if not any(path[:n] in groups for n in range(len(path) - 1))]
@@ -313,7 +314,7 @@ class EnvSpecs(EnvShape):
                     )
 
     def _leaves(self, family: str) -> Layout:
-        leaves = leaf_specs(self._spec(family))
+        leaves = self._spec(family).leaves()
         return {path: (leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
 
     def _group_parts(self) -> dict[Key, torch.Size]:
@@ -323,12 +324,14 @@ class EnvSpecs(EnvShape):
         not begin with is not counted.
         """
         found: dict[Key, torch.Size] = {}
+        if not any(len(path) > 1 for family in FAMILIES for path in self._spec(family).leaves()):
+            return found
         for family in FAMILIES:
             for path, part in _parts(self._spec(family), self.ndim):
                 if part:
                     found[path] = common(found.get(path, part), part)
         for family in FAMILIES if found else ():
-            for path, leaf in leaf_specs(self._spec(family)).items():
+            for path, leaf in self._spec(family).leaves().items():
                 for group in found.keys() & {path[:n] for n in range(1, len(path))}:
                     found[group] = common(found[group], leaf.shape[self.ndim :])
         return {path: part for path, part in found.items() if part}
@@ -387,7 +390,7 @@ class EnvSpecs(EnvShape):
         self._specs_version += 1
 
     def _keys(self, family: str) -> list[NestedKey]:
-        return [as_user_key(path) for path in leaf_specs(self._spec(family))]
+        return [as_user_key(path) for path in self._spec(family).leaves()]
 
     def _only_key(self, family: str) -> NestedKey:
         keys = self._keys(family)
@@ -408,11 +411,6 @@ def _parts(spec: Composite, lead: int, above: Key = ()) -> Iterator[tuple[Key, t
             yield from _parts(inner, lead, path)
 
 
-def leaf_specs(spec: Composite) -> dict[Key, TensorSpec]:
-    """Path -> leaf of a Composite, nested ones included, in order."""
-    return {as_path(key): leaf for key, leaf in spec.items(include_nested=True, leaves_only=True)}
-
-
 def _only_leaf(spec: Composite) -> TensorSpec:
-    leaves = leaf_specs(spec)
+    leaves = spec.leaves()
     return next(iter(leaves.values())) if len(leaves) == 1 else spec

@@ -12,7 +12,7 @@ import torch
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 
 __all__ = ["EndFlags", "Masks", "flag_parts", "has_parts", "is_split", "named", "names_all", "no_parts", "over_part"]
 
@@ -33,7 +33,7 @@ def flag_parts(env: EnvSpecs) -> dict[Key, torch.Size]:
 def _found(env: EnvSpecs) -> tuple[dict[Key, torch.Size], bool]:
     spec = env.full_done_spec
     if env._parted is None or env._parted[0] is not spec:  # every reset of a loop of one's own asks
-        parts = {path[:-1]: leaf.shape[env.ndim :] for path, leaf in leaf_specs(spec).items()}
+        parts = {path[:-1]: leaf.shape[env.ndim :] for path, leaf in spec.leaves().items()}
         several = sum(parts[group].numel() for group in {path[:-1] for path in env._governing_flags()}) > 1
         env._parted = spec, parts, several
     return env._parted[1], env._parted[2]

@@ -11,7 +11,7 @@ import torch
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.note import HALT, ROW, Note, new_note
 from envcli.rows.parts import Masks, no_parts
 from envcli.rows.roles import Roles
@@ -132,7 +132,7 @@ class RowEnv(EnvSpecs, ABC):
 
     def _roles(self) -> Roles:
         """A step reads the state."""
-        return Roles(reads=set(leaf_specs(self.state_spec)))
+        return Roles(reads=set(self.state_spec.leaves()))
 
     # -- binding --------------------------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class RowEnv(EnvSpecs, ABC):
 
     def _buffer(self, steps: int) -> RolloutBuffer:
         """New rows of this env. Flags are down; other rows, if they are large, hold anything until they are written."""
-        layout, flags = self._row_layout(), set(leaf_specs(self.full_done_spec))
+        layout, flags = self._row_layout(), set(self.full_done_spec.leaves())
         place = self._place(set(layout) - flags - set(map(under_next, flags)))
         return RolloutBuffer.allocate(layout, steps, self.batch_size, place)
 

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeGuard
 import torch
 
 from envcli.errors import SpecError, nearest
-from envcli.keys import NestedKey, as_path, as_user_key
+from envcli.keys import Key, NestedKey, as_path, as_user_key
 from envcli.specs.spec import TensorSpec
 
 __all__ = ["SpecTree"]
@@ -29,6 +29,8 @@ class SpecTree(TensorSpec):
         super().__init__(shape, None, device, None, None)
         self._specs: dict[str, TensorSpec] = {}
         self._locked = ""  # why entries cannot be changed, and the cure; empty where they can
+        self._changes = 0
+        self._found: tuple[list[tuple[SpecTree, int]], Mapping[Key, TensorSpec]] = [], {}  # the trees then, the leaves
 
     @abstractmethod
     def empty(self) -> Self:
@@ -73,6 +75,22 @@ class SpecTree(TensorSpec):
         """The pairs of key and spec, in the order of :meth:`keys`."""
         return self._flat(include_nested, leaves_only).items()
 
+    def leaves(self) -> Mapping[Key, TensorSpec]:
+        """Path -> leaf, however deep, in the order of :meth:`keys`. They are looked for again only after a change."""
+        trees, leaves = self._found
+        if not trees or any(tree._changes != changes for tree, changes in trees):
+            trees = []
+            self._found = trees, leaves = trees, dict(self._walk((), trees))
+        return leaves
+
+    def _walk(self, above: Key, trees: list[tuple[SpecTree, int]]) -> Iterator[tuple[Key, TensorSpec]]:
+        trees.append((self, self._changes))
+        for name, spec in self._specs.items():
+            if isinstance(spec, SpecTree):
+                yield from spec._walk((*above, name), trees)
+            else:
+                yield (*above, name), spec
+
     def is_empty(self, recurse: bool = False) -> bool:
         """Whether there is no entry; with ``recurse``, whether there is no leaf, however deep."""
         return not self._flat(recurse, recurse)
@@ -116,6 +134,7 @@ class SpecTree(TensorSpec):
         if key not in self:
             return self[key] if default is _MISSING else default
         holder._check_unlocked(key)
+        holder._changes += 1
         return holder._specs.pop(path[-1])
 
     def update(self, other: SpecTree | Mapping[Any, Any]) -> Self:
@@ -177,6 +196,7 @@ class SpecTree(TensorSpec):
                 f"{list(self._shape)}. Write spec.expand({[*self._shape, *spec.shape]}), or Composite(..., shape=())."
             )
         moves = self._device is not None and spec.device != self._device
+        self._changes += 1
         self._specs[name] = spec.to(self._device) if moves else spec
 
     def _tree_of(self, specs: Mapping[Any, Any], path: tuple[str, ...]) -> Self:

@@ -14,7 +14,7 @@ from tensordict import TensorDictBase
 from envcli.envs.env import Env
 from envcli.keys import as_path, as_user_key
 from envcli.mdp import leaf_paths
-from envcli.rows.env_specs import FAMILIES, leaf_specs
+from envcli.rows.env_specs import FAMILIES
 from envcli.rows.parts import flag_parts, over_part
 from envcli.seeding import drawing_from, seed_chain
 from envcli.testing.requirements import (
@@ -52,14 +52,14 @@ def _specs_agree(env: Env) -> None:
     """all specs begin with batch_size and are on the env's device, and no key is used twice"""
     lead = env.batch_size
     for family in FAMILIES:
-        for path, leaf in leaf_specs(getattr(env, f"full_{family}_spec")).items():
+        for path, leaf in getattr(env, f"full_{family}_spec").leaves().items():
             name = f"full_{family}_spec {dotted(path)}"
             require(leaf.shape[: len(lead)] == lead, f"{name} has shape {list(leaf.shape)}, batch_size is {list(lead)}")
             require(path[0] != "next" and path[-1] != "_reset", f"{name}: 'next' and '_reset' are taken")
             if env.device is not None:
                 require(leaf.device == env.device, f"{name} is on {leaf.device}, the env on {env.device}")
     observation, action, reward, done = (
-        set(leaf_specs(spec))
+        set(spec.leaves())
         for spec in (env.observation_spec, env.full_action_spec, env.full_reward_spec, env.full_done_spec)
     )
     for one, other in (
@@ -75,7 +75,7 @@ def _specs_agree(env: Env) -> None:
 @_promise
 def _done_is_declared(env: Env) -> None:
     """all end-of-episode flags are bool, and 'done' is among them"""
-    leaves = leaf_specs(env.full_done_spec)
+    leaves = env.full_done_spec.leaves()
     require(any(path[-1] == "done" for path in leaves), f"no 'done' among {list(map(dotted, leaves))}")
     for path, leaf in leaves.items():
         require(leaf.dtype == torch.bool, f"{dotted(path)} is {leaf.dtype}")
@@ -216,7 +216,7 @@ def _random_actions_are_allowed(env: Env) -> None:
 def _wrong_actions_are_refused(env: Env) -> None:
     """an action of the wrong shape or outside its spec is refused before it reaches the simulator"""
     known = learnt(env)
-    for path, leaf in leaf_specs(env.full_action_spec).items():
+    for path, leaf in env.full_action_spec.leaves().items():
         for wrong in wrong_values(leaf, env.ndim):
             following = []
             for first in (None, wrong):

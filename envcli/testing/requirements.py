@@ -10,7 +10,6 @@ from tensordict import TensorDictBase
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key
 from envcli.mdp import leaf_paths
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite
 
 __all__ = [
@@ -40,10 +39,10 @@ def require_keys(shown: TensorDictBase, expected: Iterable[Key], where: str) -> 
 
 def require_members(shown: TensorDictBase, specs: list[Composite], where: str) -> None:
     """``shown`` holds what ``specs`` announce, no more and no less, each a member of its spec and of its very shape."""
-    require_keys(shown, [path for spec in specs for path in leaf_specs(spec)], where)
+    require_keys(shown, [path for spec in specs for path in spec.leaves()], where)
     for spec in specs:
         require_inside(shown, spec, where)
-        for path, leaf in leaf_specs(spec).items():
+        for path, leaf in spec.leaves().items():
             shape = shown.get(as_user_key(path)).shape
             require(
                 shape == leaf.shape,
@@ -53,7 +52,7 @@ def require_members(shown: TensorDictBase, specs: list[Composite], where: str) -
 
 def require_inside(shown: TensorDictBase, spec: Composite, where: str) -> None:
     """What ``spec`` announces is in ``shown``, each a member of its spec; leading dimensions are free."""
-    for path, leaf in leaf_specs(spec).items():
+    for path, leaf in spec.leaves().items():
         value = shown.get(as_user_key(path))
         require(leaf.is_in(value), f"{where}: {dotted(path)} is not in its spec. {leaf._complaint(value)}")
 

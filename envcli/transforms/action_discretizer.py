@@ -9,7 +9,6 @@ import torch
 
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, MultiCategorical, MultiOneHot, TensorSpec
 from envcli.transforms.action_transform import ActionTransform, one_of
@@ -118,7 +117,7 @@ class ActionDiscretizer(Stated, ActionTransform):
 
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """With choices; and, under another name, with the simulator's action as a state."""
-        simulators = leaf_specs(input_spec["full_action_spec"]).get(as_path(self.action_key))
+        simulators = input_spec["full_action_spec"].leaves().get(as_path(self.action_key))
         input_spec = super().transform_input_spec(input_spec)
         if self._kept and simulators is not None:
             state = input_spec["full_state_spec"]

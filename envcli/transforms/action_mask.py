@@ -5,7 +5,7 @@ from __future__ import annotations
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import NestedKey, as_path
 from envcli.rows.action_gate import masked
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.transforms.transform import Transform
 
@@ -45,9 +45,9 @@ class ActionMask(Transform):
         return [] if self._is_state else [self.mask_key], [self.action_key]
 
     def _inspect(self, before: EnvSpecs) -> None:
-        action = leaf_specs(before.full_action_spec).get(as_path(self.action_key))
-        state = leaf_specs(before.state_spec).get(as_path(self.mask_key))
-        mask, self._is_state = leaf_specs(before.observation_spec).get(as_path(self.mask_key), state), state is not None
+        action = before.full_action_spec.leaves().get(as_path(self.action_key))
+        state = before.state_spec.leaves().get(as_path(self.mask_key))
+        mask, self._is_state = before.observation_spec.leaves().get(as_path(self.mask_key), state), state is not None
         if action is None or mask is None:
             return  # said with what is there by whoever asks for _required_keys
         try:

@@ -10,7 +10,6 @@ from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
@@ -62,7 +61,7 @@ class ActionTransform(Transform, ABC):
 
     def transform_action_spec(self, action_spec: Composite) -> Composite:
         """What the user gives."""
-        leaves = leaf_specs(action_spec)
+        leaves = action_spec.leaves()
         changed = dict(zip(map(as_path, self.in_keys_inv), map(as_path, self.out_keys_inv), strict=True))
         for old, new in changed.items():
             if old not in leaves:

@@ -12,7 +12,6 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_keys, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.episode_starts import begun, done_before
 from envcli.transforms.overriding import is_written_for
@@ -84,7 +83,7 @@ class AlongEpisode(Transform, ABC):
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With the values beside the observations."""
-        rewards, self._lead = leaf_specs(output_spec["full_reward_spec"]), output_spec.ndim
+        rewards, self._lead = output_spec["full_reward_spec"].leaves(), output_spec.ndim
         if self._finds:
             self._take_keys(in_keys=[as_user_key(path) for path in rewards])
         self._pair()

@@ -11,7 +11,6 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.image import channel_axis
@@ -120,7 +119,7 @@ class CatFrames(Stated):
         return super().transform_output_spec(output_spec)
 
     def _derived(self, spec: Composite) -> Composite:
-        present = leaf_specs(spec)
+        present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             if leaf := present.get(as_path(in_key)):
                 spec[out_key] = self._repeated(leaf, in_key, spec.ndim)

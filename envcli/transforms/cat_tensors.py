@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_keys, as_path, as_user_key
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.specs.space import ContinuousBox
 from envcli.transforms.transform import Transform
@@ -102,7 +102,7 @@ class CatTensors(Transform):
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With the result, and without its parts if ``del_keys``."""
-        lead, leaves = len(observation_spec.shape), leaf_specs(observation_spec)
+        lead, leaves = len(observation_spec.shape), observation_spec.leaves()
         if self._finds:
             self._find(leaves, lead)
         missing = [key for key in self.in_keys if as_path(key) not in leaves]
@@ -119,11 +119,11 @@ class CatTensors(Transform):
     def transform_state_spec(self, state_spec: Composite) -> Composite:
         """What the user no longer sees, a step does not take from the user either: it goes on unseen."""
         for key in self.in_keys:
-            if self.del_keys and as_path(key) in leaf_specs(state_spec):
+            if self.del_keys and as_path(key) in state_spec.leaves():
                 del state_spec[key]
         return state_spec
 
-    def _find(self, leaves: dict[Key, TensorSpec], lead: int) -> None:
+    def _find(self, leaves: Mapping[Key, TensorSpec], lead: int) -> None:
         sizes = (0, 1) if self.unsqueeze_if_oor else (1,)
         found = [
             as_user_key(path)

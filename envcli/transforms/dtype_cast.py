@@ -12,7 +12,6 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
 
@@ -84,7 +83,7 @@ class DTypeCastTransform(Transform):
             found: list[NestedKey] = [
                 as_user_key(path)
                 for family in ("observation", "reward")
-                for path, leaf in leaf_specs(output_spec[f"full_{family}_spec"]).items()
+                for path, leaf in output_spec[f"full_{family}_spec"].leaves().items()
                 if leaf.dtype == self.dtype_in
             ]
             self._take_keys(in_keys=found, out_keys=list(found))
@@ -96,7 +95,7 @@ class DTypeCastTransform(Transform):
             found: list[NestedKey] = [
                 as_user_key(path)
                 for family in ("action", "state")
-                for path, leaf in leaf_specs(input_spec[f"full_{family}_spec"]).items()
+                for path, leaf in input_spec[f"full_{family}_spec"].leaves().items()
                 if leaf.dtype == self.dtype_in
             ]
             self._take_keys(in_keys_inv=found, out_keys_inv=list(found))

@@ -11,7 +11,6 @@ import torch
 
 from envcli.keys import NestedKey, as_keys, as_user_key
 from envcli.memory.buffer import Array, RolloutBuffer, as_numbers
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec
 from envcli.specs.space import ContinuousBox
 from envcli.transforms.overriding import is_written_for
@@ -79,7 +78,7 @@ class Elementwise(Transform, ABC):
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """See :class:`Transform`; the keys are found here where none were given."""
         if self._finds:
-            found = [as_user_key(path) for path in leaf_specs(output_spec[f"full_{self._family}_spec"])]
+            found = [as_user_key(path) for path in output_spec[f"full_{self._family}_spec"].leaves()]
             self._take_keys(in_keys=found, out_keys=list(found) if self._names is None else as_keys(self._names))
         self._require_pairs()
         return super().transform_output_spec(output_spec)

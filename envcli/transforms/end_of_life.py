@@ -12,7 +12,6 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite, Unbounded
 from envcli.transforms.episode_starts import done_before
@@ -60,14 +59,14 @@ class EndOfLifeTransform(Transform):
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With the flag, and the lives if they are not there."""
-        flags = leaf_specs(output_spec["full_done_spec"])
+        flags = output_spec["full_done_spec"].leaves()
         if as_path(self.done_key) not in flags:
             raise TransformError(
                 f"EndOfLifeTransform: done_key {self.done_key!r} does not exist. The env has: {list(flags)}"
             )
         shape, device = flags[as_path(self.done_key)].shape, output_spec.device
         shown = output_spec["full_observation_spec"]
-        self._shown = as_path(self.lives_key) in leaf_specs(shown)
+        self._shown = as_path(self.lives_key) in shown.leaves()
         if not self._shown:
             shown[self.lives_key] = Unbounded(shape, device=device, dtype=torch.int64)
         shown[self.eol_key] = Categorical(2, shape=shape, device=device, dtype=torch.bool)

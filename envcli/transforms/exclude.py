@@ -6,7 +6,6 @@ from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite
 from envcli.transforms.transform import Transform
@@ -60,7 +59,7 @@ class ExcludeTransform(Transform):
         """Without these entries."""
         if self.inverse:
             return output_spec
-        shown = {path for family in _SHOWN for path in leaf_specs(output_spec[family])}
+        shown = {path for family in _SHOWN for path in output_spec[family].leaves()}
         for path in self._paths:
             if not any(matches(path, other) for other in shown):
                 have = ", ".join(".".join(other) for other in sorted(shown))
@@ -71,7 +70,7 @@ class ExcludeTransform(Transform):
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """Without the states among these entries: they are kept inside."""
         for family in ("full_action_spec", "full_state_spec"):
-            for path in leaf_specs(input_spec[family]):
+            for path in input_spec[family].leaves():
                 if self.inverse and any(matches(some, path) for some in self._paths):
                     raise TransformError(f"ExcludeTransform: the simulator needs {as_user_key(path)!r} as an input")
         state = input_spec["full_state_spec"]
@@ -91,7 +90,7 @@ def matches(some: Key, path: Key) -> bool:
 def without(spec: Composite, gone: set[Key]) -> Composite:
     """``spec`` in its order without the leaves ``gone``."""
     kept = spec.empty()
-    for path, leaf in leaf_specs(spec).items():
+    for path, leaf in spec.leaves().items():
         if path not in gone:
             kept[as_user_key(path)] = leaf
     return kept
@@ -99,7 +98,7 @@ def without(spec: Composite, gone: set[Key]) -> Composite:
 
 def left_out(output_spec: Composite, gone: set[Key], transform: Transform) -> Composite:
     """What an env shows without ``gone``. Raises TransformError where the end of an episode could not be seen."""
-    flags = set(leaf_specs(output_spec["full_done_spec"]))
+    flags = set(output_spec["full_done_spec"].leaves())
     for done in (flag for flag in flags & gone if flag[-1] == "done"):
         parts = {flag for flag in flags if flag[:-1] == done[:-1]} - {done}
         if not parts or parts & gone:

@@ -7,7 +7,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.transforms.inner_env import InnerEnv, put_back
 from envcli.transforms.transform import Transform
 
@@ -55,7 +55,7 @@ class FrameSkipTransform(Transform):
         return tensordict
 
     def _inspect(self, before: EnvSpecs) -> None:
-        for leaf in leaf_specs(before.full_reward_spec).values():
+        for leaf in before.full_reward_spec.leaves().values():
             self._require_numbers(leaf)
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
@@ -63,7 +63,7 @@ class FrameSkipTransform(Transform):
 
     def _bind_inner(self, inner: InnerEnv) -> None:
         self._inner_env = inner
-        rewards = leaf_specs(inner.specs.full_reward_spec).keys() - inner.specs._roles().cumulative_rewards
+        rewards = inner.specs.full_reward_spec.leaves().keys() - inner.specs._roles().cumulative_rewards
         self._rewards = [inner.rows.array(under_next(path)) for path in rewards]
 
     def _step_row(self, t: int) -> None:

@@ -14,7 +14,6 @@ from envcli.errors import TransformError
 from envcli.frames.channels import CHANNELS, channels_last
 from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.hooks import tensordict_hooks
 from envcli.transforms.overriding import is_written_for, place_of
@@ -56,7 +55,7 @@ class ImageTransform(Transform, ABC):
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """See :class:`Transform`."""
-        shown = leaf_specs(output_spec["full_observation_spec"])
+        shown = output_spec["full_observation_spec"].leaves()
         missing = [key for key in self.in_keys if as_path(key) not in shown]
         if self._may_idle and missing and not self._warned:
             warnings.warn(
@@ -69,7 +68,7 @@ class ImageTransform(Transform, ABC):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _derived(self, spec: Composite) -> Composite:
-        present = leaf_specs(spec)
+        present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             leaf = present.get(as_path(in_key))
             if leaf is None:

@@ -10,7 +10,6 @@ from tensordict import TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical, Composite
 from envcli.transforms.episode_starts import begun, done_before
@@ -41,7 +40,7 @@ class InitTracker(Transform):
         """With the marks beside the observations, in the shape of the flags."""
         observation = output_spec["full_observation_spec"]
         keys: list[NestedKey] = []
-        for path, leaf in leaf_specs(output_spec["full_done_spec"]).items():
+        for path, leaf in output_spec["full_done_spec"].leaves().items():
             if path[-1] == "done":
                 key = as_user_key((*path[:-1], *as_path(self.init_key)))
                 keys.append(key)

@@ -9,7 +9,7 @@ import numpy as np
 
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 
 __all__ = ["InnerEnv", "Saved", "put_back"]
 
@@ -44,10 +44,10 @@ class InnerEnv:
         self.specs, self.base_env, self.rows = specs, base_env, rows
         self._step, self._reset = step, reset
         self._reads = self._moves(reads)
-        shown = leaf_specs(specs.observation_spec).keys() | leaf_specs(specs.state_spec).keys()
+        shown = specs.observation_spec.leaves().keys() | specs.state_spec.leaves().keys()
         self._shown = self._moves(shown - specs._roles().reset_markers)
         self._carried = self._moves(specs._roles().recurrent)
-        self._flags = [rows.array(under_next(path)) for path in leaf_specs(specs.full_done_spec)]
+        self._flags = [rows.array(under_next(path)) for path in specs.full_done_spec.leaves()]
         self._ends = [rows.array(under_next(path)) for path in specs._governing_flags()]
         self._next = [rows.array(path) for path in rows if path[0] == "next"]
 
@@ -103,7 +103,7 @@ class InnerEnv:
 
     def saved_actions(self, t: int) -> Saved:
         """The actions of root ``[t]``."""
-        return saved(self.rows.array(path)[t : t + 1] for path in leaf_specs(self.specs.full_action_spec))
+        return saved(self.rows.array(path)[t : t + 1] for path in self.specs.full_action_spec.leaves())
 
     def saved_next(self, t: int) -> Saved:
         """Everything that the last step in row ``t`` led to."""

@@ -13,7 +13,7 @@ from tensordict.nn import TensorDictModule
 from envcli import torch_script
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
@@ -136,7 +136,7 @@ class ModuleTransform(Transform):
         missing = [key for key in self._inputs if self._zeros.get(key, None) is None]
         if missing:
             cure = " Declare what the user gives: action_spec_transform" if self.inverse else ""
-            have = [".".join(path) for name in families for path in leaf_specs(before._spec(name))]
+            have = [".".join(path) for name in families for path in before._spec(name).leaves()]
             raise TransformError(
                 f"ModuleTransform: in_keys {missing} do not exist. The env has: {', '.join(have)}.{cure}"
             )
@@ -174,13 +174,13 @@ class ModuleTransform(Transform):
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """See :class:`Transform`."""
         families = ("observation", "reward", "done")
-        self._owners = {path: name for name in families for path in leaf_specs(output_spec[f"full_{name}_spec"])}
+        self._owners = {path: name for name in families for path in output_spec[f"full_{name}_spec"].leaves()}
         return super().transform_output_spec(output_spec)
 
     def _derived_from_zeros(self, spec: Composite, new_ones: bool = False) -> Composite:
         if self.inverse or self._zeros is None:
             return spec
-        present = leaf_specs(spec)
+        present = spec.leaves()
         for path in map(as_path, self._outputs):
             if path in present or (new_ones and path not in self._owners):
                 value = self._zeros.get(as_user_key(path))

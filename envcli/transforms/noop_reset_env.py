@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.seeding import drawing_from
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.inner_env import InnerEnv, put_back
@@ -68,7 +67,7 @@ class NoopResetEnv(Transform):
 
     def _bind_inner(self, inner: InnerEnv) -> None:
         self._inner_env = inner
-        leaves = leaf_specs(inner.specs.full_action_spec)
+        leaves = inner.specs.full_action_spec.leaves()
         self._actions = [(inner.rows.array(path), leaf) for path, leaf in leaves.items()]
         self._noop = _noop_of(inner.base_env, leaves)
 
@@ -106,7 +105,7 @@ class NoopResetEnv(Transform):
         return f"noops={self.noops}, random={self.random}"
 
 
-def _noop_of(env: object, leaves: dict[Key, TensorSpec]) -> Array | None:
+def _noop_of(env: object, leaves: Mapping[Key, TensorSpec]) -> Array | None:
     """The row of the no-op; None: there is none."""
     meanings = getattr(env, "get_action_meanings", None)
     if not callable(meanings) or len(leaves) != 1:

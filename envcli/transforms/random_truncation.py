@@ -11,7 +11,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Categorical, Composite
 from envcli.transforms.transform import Transform
 
@@ -84,7 +84,7 @@ class RandomTruncationTransform(Transform):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _inspect(self, before: EnvSpecs) -> None:
-        shown, given = list(leaf_specs(before.observation_spec)), as_path(self.step_count_key)
+        shown, given = list(before.observation_spec.leaves()), as_path(self.step_count_key)
         found = [path for path in shown if path == given] or [path for path in shown if path[-1:] == given]
         if not found:
             raise TransformError(
@@ -96,7 +96,7 @@ class RandomTruncationTransform(Transform):
             path if len(path) > 1 else (*self._count[:-1], *path)
             for path in (as_path(self.truncated_key), as_path(self.done_key))
         ]
-        flags, shape = leaf_specs(before.full_done_spec), leaf_specs(before.observation_spec)[self._count].shape
+        flags, shape = before.full_done_spec.leaves(), before.observation_spec.leaves()[self._count].shape
         if self._flags[1] not in flags:
             raise TransformError(
                 f"RandomTruncationTransform: no flag {as_user_key(self._flags[1])!r}, so no episode would end. "
@@ -111,7 +111,7 @@ class RandomTruncationTransform(Transform):
 
     def transform_done_spec(self, done_spec: Composite) -> Composite:
         """With the flag."""
-        leaves = leaf_specs(done_spec)
+        leaves = done_spec.leaves()
         if self._flags[0] not in leaves:
             shape = leaves[self._flags[1]].shape
             done_spec[as_user_key(self._flags[0])] = Categorical(

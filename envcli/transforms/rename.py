@@ -10,7 +10,7 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite
 from envcli.transforms.transform import Transform
@@ -95,7 +95,7 @@ class RenameTransform(Transform):
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With the new names."""
         families = ("full_observation_spec", "full_reward_spec", "full_done_spec")
-        self._require_free(self._pairs, {path for family in families for path in leaf_specs(output_spec[family])})
+        self._require_free(self._pairs, {path for family in families for path in output_spec[family].leaves()})
         for family in families:
             output_spec[family] = self._respelled(output_spec[family], self._pairs)
         return output_spec
@@ -103,13 +103,13 @@ class RenameTransform(Transform):
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """With the names that the user gives."""
         families = ("full_action_spec", "full_state_spec")
-        self._require_free(self._pairs_inv, {path for family in families for path in leaf_specs(input_spec[family])})
+        self._require_free(self._pairs_inv, {path for family in families for path in input_spec[family].leaves()})
         for family in families:
             input_spec[family] = self._respelled(input_spec[family], self._pairs_inv)
         return input_spec
 
     def _inspect(self, before: EnvSpecs) -> None:
-        shown_and_read = set(leaf_specs(before.observation_spec)) & set(leaf_specs(before.state_spec))
+        shown_and_read = set(before.observation_spec.leaves()) & set(before.state_spec.leaves())
         for old, new in sorted(set(self._pairs) ^ set(self._pairs_inv)):
             if old in shown_and_read and not self.create_copy:
                 raise TransformError(
@@ -131,7 +131,7 @@ class RenameTransform(Transform):
         """``spec`` in its order, with new names in the place of the old ones."""
         names = dict(pairs)
         changed = spec.empty()
-        for path, leaf in leaf_specs(spec).items():
+        for path, leaf in spec.leaves().items():
             if path not in names or self.create_copy:
                 changed[as_user_key(path)] = leaf
             if path in names:

@@ -15,7 +15,6 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.moments.running_statistics import RunningStatistics
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
@@ -268,7 +267,7 @@ class RunningNorm(Transform, ABC):
         """Without bounds; the statistics get their shapes here."""
         lead = output_spec.shape
         for family in ("observation", "reward"):
-            leaves = leaf_specs(output_spec[f"full_{family}_spec"])
+            leaves = output_spec[f"full_{family}_spec"].leaves()
             for i, key in enumerate(self.in_keys):
                 if as_path(key) in leaves:
                     leaf = leaves[as_path(key)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tensordict import TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite
 from envcli.transforms.exclude import left_out, matches
@@ -59,7 +59,7 @@ class SelectTransform(Transform):
         """Only these entries."""
         families = [output_spec[f"full_{name}_spec"] for name in ("observation", "reward", "done")]
         keep = [*self._always, *map(as_path, self.selected_keys)]
-        shown = {path for family in families for path in leaf_specs(family)}
+        shown = {path for family in families for path in family.leaves()}
         gone = {path for path in shown if not any(matches(some, path) for some in keep)}
         return left_out(output_spec, gone, self)
 
@@ -67,7 +67,7 @@ class SelectTransform(Transform):
         keep = [before.full_action_spec, before.state_spec]
         keep += [before.full_reward_spec] if self.keep_rewards else []
         keep += [before.full_done_spec] if self.keep_dones else []
-        self._always = {path for family in keep for path in leaf_specs(family)}
+        self._always = {path for family in keep for path in family.leaves()}
 
     def extra_repr(self) -> str:
         """The keys, for ``repr``."""

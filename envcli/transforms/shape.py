@@ -9,7 +9,6 @@ import torch
 
 from envcli.errors import TransformError
 from envcli.keys import as_path
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Binary, Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.transforms.overriding import is_written_for
 from envcli.transforms.transform import Transform
@@ -24,7 +23,7 @@ class ShapeTransform(Transform, ABC):
     _resets_by_call = True
 
     def _derived(self, spec: Composite) -> Composite:
-        present = leaf_specs(spec)
+        present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             leaf = present.get(as_path(in_key))
             if leaf is not None:
@@ -35,7 +34,7 @@ class ShapeTransform(Transform, ABC):
         """Actions and states as the user gives them."""
         for family in ("full_action_spec", "full_state_spec"):
             spec = input_spec[family]
-            present = leaf_specs(spec)
+            present = spec.leaves()
             for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
                 leaf = present.get(as_path(in_key))
                 if leaf is not None:

@@ -12,7 +12,6 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, SpecError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.specs.space import ContinuousBox
@@ -188,12 +187,12 @@ class Stack(Transform):
         for family in ("full_action_spec", "full_state_spec"):
             spec = input_spec[family]
             if self.in_keys_inv:
-                before = leaf_specs(spec)
+                before = spec.leaves()
                 taken = self._stacked(spec, self.out_keys_inv, self.in_keys_inv[0], True)
-                _require_kept(before, leaf_specs(spec), taken)
+                _require_kept(before, spec.leaves(), taken)
                 self._taken += taken
             for path in {path for parts, _, _ in self._shown for path in parts} if self.del_keys else ():
-                if path in leaf_specs(spec):
+                if path in spec.leaves():
                     _drop(spec, path)
             input_spec[family] = spec
         if self.in_keys_inv and not self._taken:
@@ -201,7 +200,7 @@ class Stack(Transform):
         return input_spec
 
     def _missing(self, name: str, keys: Sequence[NestedKey], found: Composite) -> TransformError:
-        have = sorted({".".join(path[1:]) for path in leaf_specs(found)})
+        have = sorted({".".join(path[1:]) for path in found.leaves()})
         return TransformError(f"Stack: {name} {list(keys)} do not exist. The env has: {', '.join(have)}")
 
     def _stacked(self, spec: Composite, keys: Sequence[NestedKey], out_key: NestedKey, without: bool) -> _Moves:
@@ -230,7 +229,7 @@ class Stack(Transform):
     def _stacked_groups(
         self, spec: Composite, keys: Sequence[NestedKey], groups: Sequence[Composite], out_key: NestedKey, axis: int
     ) -> _Moves:
-        leaves = [leaf_specs(group) for group in groups]
+        leaves = [group.leaves() for group in groups]
         if any(each.keys() != leaves[0].keys() for each in leaves):
             entries = {key: sorted(map(".".join, each)) for key, each in zip(keys, leaves, strict=True)}
             raise TransformError(f"Stack: expected groups of the same entries, found {entries}")

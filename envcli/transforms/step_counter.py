@@ -9,7 +9,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Categorical, Composite
 from envcli.transforms.episode_starts import begun, done_before
@@ -62,7 +62,7 @@ class StepCounter(Transform):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _inspect(self, before: EnvSpecs) -> None:
-        flags = leaf_specs(before.full_done_spec).items()
+        flags = before.full_done_spec.leaves().items()
         self._dones = {path[:-1]: leaf.shape for path, leaf in flags if path[-1] == "done"}
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
@@ -78,7 +78,7 @@ class StepCounter(Transform):
     def transform_done_spec(self, done_spec: Composite) -> Composite:
         """With the flag, if ``max_steps`` asks for one."""
         flag, dones = self._place(self.truncated_key), list(self._dones)
-        if self.max_steps is not None and flag not in leaf_specs(done_spec):
+        if self.max_steps is not None and flag not in done_spec.leaves():
             shape = self._shape_beside(flag, done_spec)
             done_spec[flag] = Categorical(2, shape=shape, dtype=torch.bool, device=done_spec.device)
         if self.max_steps is not None and self.update_done and dones and flag[:-1] not in dones:

@@ -13,7 +13,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import FAMILIES, EnvSpecs, leaf_specs
+from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.seeding import drawing_from, next_seed
 from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
@@ -157,7 +157,7 @@ class TensorDictPrimer(Transform):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _inspect(self, before: EnvSpecs) -> None:
-        taken = {path for family in FAMILIES for path in leaf_specs(before._spec(family))}
+        taken = {path for family in FAMILIES for path in before._spec(family).leaves()}
         for path in self._given.keys() & taken:
             raise TransformError(f"TensorDictPrimer: {as_user_key(path)!r} already exists. Choose another name")
         if self.reset_key is not None and self.reset_key not in before.reset_keys:

@@ -12,7 +12,7 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key, as_user_key, under_next
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.row_views import RowViews
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.transforms.transform import Transform
 from envcli.vocabulary import registry
@@ -63,7 +63,7 @@ class TerminateTransform(Transform):
         self._device: torch.device | None = None  # of the env that it is in
 
     def _inspect(self, before: EnvSpecs) -> None:
-        flags = leaf_specs(before.full_done_spec)
+        flags = before.full_done_spec.leaves()
         self._terminated = [path for path in flags if path[-1] == "terminated"]
         self._done = [path for path in flags if path[-1] == "done"]
         self._device = before.device

@@ -11,7 +11,6 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
 from envcli.transforms.stated import Stated
@@ -64,7 +63,7 @@ class TimeMaxPool(Stated):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _derived(self, spec: Composite) -> Composite:
-        present = leaf_specs(spec)
+        present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             if leaf := present.get(as_path(in_key)):
                 spec[out_key] = self._leaf_after(leaf)

@@ -12,7 +12,7 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Bounded, Composite
 from envcli.transforms.episode_starts import begun
 from envcli.transforms.stated import Stated
@@ -56,7 +56,7 @@ class TrajCounter(Stated):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _inspect(self, before: EnvSpecs) -> None:
-        flags = leaf_specs(before.full_done_spec).items()
+        flags = before.full_done_spec.leaves().items()
         dones = {path[:-1]: leaf.shape for path, leaf in flags if path[-1] == "done"}
         path = as_path(self.out_keys[0])
         self._path = (*next(iter(dones)), *path) if len(path) == len(dones) == 1 else path

@@ -15,7 +15,7 @@ from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_keys, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import is_passing
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
@@ -236,7 +236,7 @@ class Transform(torch.nn.Module):
     def _derived(self, spec: Composite) -> Composite:
         if type(self)._apply_transform is Transform._apply_transform:  # on TensorDicts: the same, unless it says
             return spec
-        present = leaf_specs(spec)
+        present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
             leaf = present.get(as_path(in_key))
             if leaf is not None:
@@ -246,7 +246,7 @@ class Transform(torch.nn.Module):
     def _outside(self, spec: Composite, change: Callable[[TensorSpec, NestedKey], TensorSpec]) -> Composite:
         """``spec``, of actions or states, with ``change(leaf, key)`` for ``in_keys_inv``, named by ``out_keys_inv``."""
         for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
-            leaf = leaf_specs(spec).get(as_path(in_key))
+            leaf = spec.leaves().get(as_path(in_key))
             if leaf is not None:
                 outside = change(leaf, in_key)
                 if in_key != out_key:

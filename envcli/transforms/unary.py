@@ -9,7 +9,6 @@ import torch
 
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
 from envcli.vocabulary import registry
@@ -97,7 +96,7 @@ class UnaryTransform(Transform):
         return self._outside(state_spec, lambda leaf, key: self._checked(leaf, key, state_spec.ndim))
 
     def _derived(self, spec: Composite) -> Composite:
-        present = leaf_specs(spec)
+        present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
             leaf = present.get(as_path(in_key))
             if leaf is not None:

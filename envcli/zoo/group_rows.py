@@ -11,7 +11,6 @@ from envcli.errors import EnvError
 from envcli.gym.spaces import row_reader, row_writer
 from envcli.keys import DONE_FAMILY, Key
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.zoo.agent_group import ACTION_MASK, AgentGroup, mask_of
 from envcli.zoo.play import ByAgent, Infos
 
@@ -124,7 +123,7 @@ def _observations(
 
 
 def _zeros(group: AgentGroup) -> list[tuple[Key, Array]]:
-    leaves = leaf_specs(group.observation_spec)
+    leaves = group.observation_spec.leaves()
     return [(path, leaf.zero().numpy(force=True)) for path, leaf in leaves.items() if path[0] == "observation"]
 
 

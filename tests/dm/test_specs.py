@@ -11,7 +11,6 @@ import torch
 from envcli.dm.specs import announced, dm_spec_to_spec, is_nested, row_reader, row_writer, spec_to_dm_spec
 from envcli.errors import ConfigError, SpecError
 from envcli.memory.buffer import RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import (
     Binary,
     Bounded,
@@ -65,7 +64,7 @@ def test_a_choice_is_a_number_where_that_is_wanted() -> None:
 def test_what_is_nested_is_a_composite_by_names_and_places() -> None:
     found = dm_spec_to_spec(NESTED)
     assert isinstance(found, Composite)
-    assert list(leaf_specs(found)) == [("position",), ("scalar",), ("choice",), ("pair", "0"), ("pair", "1")]
+    assert list(found.leaves()) == [("position",), ("scalar",), ("choice",), ("pair", "0"), ("pair", "1")]
     assert [is_nested(one) for one in (NESTED, NESTED["pair"], NESTED["choice"])] == [True, True, False]
 
 
@@ -112,7 +111,7 @@ def test_what_numpy_lacks_is_named_with_the_cure() -> None:
 def test_a_value_that_is_written_into_a_row_is_read_from_it(categorical: bool) -> None:
     spec = dm_spec_to_spec({"x": NESTED}, categorical=categorical)
     assert isinstance(spec, Composite)
-    layout = {path: (leaf.shape, leaf.dtype) for path, leaf in leaf_specs(spec).items()}
+    layout = {path: (leaf.shape, leaf.dtype) for path, leaf in spec.leaves().items()}
     buffer = RolloutBuffer.allocate(layout, 3, torch.Size([]))
     row_writer(NESTED, ("x",), buffer)[1] = VALUE
     assert buffer["x", "choice"].tolist() == ([0, 2, 0] if categorical else [[0, 0, 0], [0, 0, 1], [0, 0, 0]])

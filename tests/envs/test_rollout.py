@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -342,6 +343,20 @@ def test_progress_is_told_now_and_then() -> None:
     assert told == sorted(told)
     assert told[-1] == 600
     assert len(told) > 1
+
+
+def test_progress_of_a_slow_env_is_told_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(CountingEnv):
+        now = 0.0
+
+        def _step_row(self, t: int) -> None:
+            Slow.now += 0.1
+            super()._step_row(t)
+
+    monkeypatch.setattr("envcli.envs.rollout.time", SimpleNamespace(perf_counter=lambda: Slow.now))
+    told: list[int] = []
+    Slow(10_000).rollout(30, progress=told.append)
+    assert told == [16, 18, 20, 22, 24, 26, 28, 30]
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

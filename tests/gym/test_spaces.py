@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from envcli.errors import ConfigError, SpecError
 from envcli.gym.spaces import announced, row_reader, row_writer, rows_reader, space_to_spec, spec_to_space, starts_of
 from envcli.memory.buffer import RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.specs import (
     Binary,
     Bounded,
@@ -142,7 +141,7 @@ def test_what_gymnasium_has_no_space_for() -> None:
 def rows_of(space: Any, categorical: bool = False, steps: int = 4) -> RolloutBuffer:
     spec = space_to_spec(space, categorical=categorical)
     whole = spec if isinstance(spec, Composite) else Composite(x=spec)
-    layout = {("x", *p) if whole is spec else p: (leaf.shape, leaf.dtype) for p, leaf in leaf_specs(whole).items()}
+    layout = {("x", *p) if whole is spec else p: (leaf.shape, leaf.dtype) for p, leaf in whole.leaves().items()}
     return RolloutBuffer.allocate(layout, steps, torch.Size([]))
 
 

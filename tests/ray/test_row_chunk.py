@@ -11,7 +11,6 @@ import torch
 from envcli.batch.share import Share
 from envcli.memory.buffer import RolloutBuffer
 from envcli.ray.row_chunk import RowChunk
-from envcli.rows.env_specs import leaf_specs
 from envcli.testing.toys import CountingEnv
 from tests.batch.shared_rows import rows_for
 
@@ -104,7 +103,7 @@ def test_envs_that_are_several_say_for_each_whether_it_begins() -> None:
     share.bind(buffer)
     share.reset_row(0, None)
     share.autoreset_rows(0, 2, True)
-    done = [("next", *path) for path in leaf_specs(share.envs[0].full_done_spec)]
+    done = [("next", *path) for path in share.envs[0].full_done_spec.leaves()]
     chunk = RowChunk.of_steps(buffer, 2, True, [], SHOWN, done)
     assert np.array_equal(chunk.where, [[[True, False]], [[True, True]]])
     copy = rows_for(share.envs[0], 1, 3)

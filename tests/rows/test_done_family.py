@@ -6,7 +6,7 @@ import torch
 from envcli.keys import DONE_FAMILY, Key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.done_family import EndRows, done_family
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Categorical
 
 
@@ -26,7 +26,7 @@ def test_the_spec_is_what_an_env_of_that_shape_takes() -> None:
         specs = EnvSpecs(batch_size=batch_size)
         specs.full_done_spec = done_family(batch_size)
         assert specs.done_keys == [*DONE_FAMILY]
-        for leaf in leaf_specs(specs.full_done_spec).values():
+        for leaf in specs.full_done_spec.leaves().values():
             assert leaf == Categorical(2, shape=torch.Size([*batch_size, 1]), dtype=torch.bool)
     assert done_family(device=torch.device("cpu")).device == torch.device("cpu")
 

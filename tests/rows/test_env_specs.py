@@ -9,7 +9,7 @@ import torch
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import SpecError
-from envcli.rows.env_specs import EnvSpecs, leaf_specs
+from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
 from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.transforms.step_counter import StepCounter
@@ -116,7 +116,7 @@ def test_each_group_of_flags_is_completed_as_torchrl_does_it(name: str, given: T
     before, specs = given.clone(), EnvSpecs()
     setattr(specs, name, given)
     assert specs.done_keys == expected
-    assert all(leaf == FLAG for leaf in leaf_specs(specs.full_done_spec).values())
+    assert all(leaf == FLAG for leaf in specs.full_done_spec.leaves().values())
     assert given == before
 
 
@@ -183,8 +183,3 @@ def test_memory_follows_a_spec_that_changes() -> None:
     env.rand_step(env.reset())
     env.full_reward_spec = Composite(reward=Unbounded([1], dtype=torch.float64))
     assert env.rollout(2)["next", "reward"].dtype == torch.float64
-
-
-def test_leaf_specs_are_in_order() -> None:
-    spec = Composite(b=Unbounded([1]), a=Composite(d=Unbounded([1]), c=Unbounded([1])))
-    assert list(leaf_specs(spec)) == [("b",), ("a", "d"), ("a", "c")]

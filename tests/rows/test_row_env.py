@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import leaf_specs
 from envcli.rows.row_env import RowEnv
 from envcli.specs import Composite, Unbounded
 
@@ -110,7 +109,7 @@ def test_it_knows_what_its_rows_made_of_it() -> None:
 
 
 def test_a_step_reads_the_state() -> None:
-    assert Counter()._roles().reads == {("seen",)} == set(leaf_specs(Counter().state_spec))
+    assert Counter()._roles().reads == {("seen",)} == set(Counter().state_spec.leaves())
 
 
 def test_flags_beside_each_other_all_count() -> None:

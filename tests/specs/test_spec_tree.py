@@ -162,3 +162,19 @@ def test_the_order_of_keys_is_no_part_of_the_value() -> None:
     assert Composite(a=ONE) != Composite(b=ONE)
     assert Composite(a=ONE) != ONE
     assert ONE not in [Composite(a=ONE)]
+
+
+def test_leaves_are_in_order_and_follow_every_change(tree: Composite) -> None:
+    assert list(tree.leaves()) == [("a", "b"), ("a", "c", "d"), ("e",)]
+    assert tree.leaves() is tree.leaves()
+    inner = tree["a", "c"]
+    inner.set("f", ONE)
+    assert tree.leaves()["a", "c", "f"] is inner["f"]
+    tree.lock_()
+    inner.unlock_().pop("d")
+    inner.lock_()
+    assert list(tree.leaves()) == [("a", "b"), ("a", "c", "f"), ("e",)]
+    tree.unlock_().set("a", Composite())
+    inner.unlock_().set("g", ONE)  # which is not in the tree any more
+    assert list(tree.leaves()) == [("e",)]
+    assert copy.deepcopy(tree).set("h", ONE).leaves().keys() == {("e",), ("h",)}
