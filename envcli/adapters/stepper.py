@@ -13,6 +13,7 @@ from envcli.errors import ConfigError, EnvError
 from envcli.keys import Key, as_path
 from envcli.memory.buffer import Array
 from envcli.rows.action_gate import ActionGate
+from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["Stepper"]
 
@@ -100,11 +101,7 @@ class Stepper:
             raise EnvError("reset: the other envs have not been reset yet. Reset all of them first")
         for root, _ in self._flags:
             root[... if where is None else where] = False
-        env._reset_options = dict(options or {})
-        try:
-            env._reset_row(0, where)
-        finally:
-            env._reset_options = {}
+        env._reset_on_request(0, where, ResetRequest(options or {}))
         self._begun = True
 
     def step(self) -> None:

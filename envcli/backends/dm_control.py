@@ -157,7 +157,7 @@ class DMControlWrapper(Backend):
         if not t:
             answers.begin_anew()
         try:
-            observation = self._env.reset(**self._reset_options).observation
+            observation = self._env.reset(**self._reset_request.options).observation
         except RuntimeError as error:
             answers.explain_reset(error)
             raise

@@ -214,7 +214,7 @@ class GymWrapper(Backend):
             self._first_info, self._next_info = self._info.writer(buffer, ()), self._info.writer(buffer, ("next",))
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        options = self._reset_options
+        options = self._reset_request.options
         if self._seed is not None:
             options = {"seed": self._seed, **options}
             self._seed = None

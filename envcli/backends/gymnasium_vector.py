@@ -132,7 +132,7 @@ class GymnasiumVectorEnv(VectorBackend):
             )
 
     def _begin(self, where: Array | None) -> Any:
-        engine, options = self._env, self._reset_options
+        engine, options = self._env, self._reset_request.options
         if where is None:
             seeds: Any = self._taken_seeds()
             seeds = seeds[0] if seeds is not None and not isinstance(engine, SyncVectorEnv) else seeds

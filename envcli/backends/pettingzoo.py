@@ -221,7 +221,7 @@ class PettingZooWrapper(Backend):
         self._answers.begin_anew()
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        options = self._reset_options
+        options = self._reset_request.options
         if self._next_seed is not None:
             options = {"seed": self._next_seed, **options}
             self._next_seed = None

@@ -289,7 +289,7 @@ class TorchEnv(Backend):
         self._rows = TaskRows(self._task, self._streams, buffer, self._where)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        self._rows.reset(t, where, self._task.given_state(self._reset_options), self._reset_given)
+        self._rows.reset(t, where, self._task.given_state(self._reset_request.options), self._reset_request.given)
 
     def _step_row(self, t: int) -> None:
         self._rows.step(t)

@@ -208,8 +208,8 @@ class VectorBackend(Backend, ABC):
 
     def _refuse_options(self, library: str) -> None:
         """Of a reset, for an engine that takes none."""
-        if self._reset_options:
-            found = ", ".join(self._reset_options)
+        if self._reset_request.options:
+            found = ", ".join(self._reset_request.options)
             raise ConfigError(f"reset: {library} takes no options, found {found}. To seed it: env.set_seed(seed)")
 
     # -- seeds ----------------------------------------------------------------------------------------------------

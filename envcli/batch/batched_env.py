@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
 import torch
-from tensordict import TensorDictBase
 
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.share import made
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError, UnstartedError
-from envcli.memory.buffer import Array
 from envcli.rows.roles import Roles
 from envcli.seeding import one_seed_each
 from envcli.specs import Composite
@@ -281,12 +279,6 @@ class BatchedEnv(Env):
     @abstractmethod
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
         """One ``state_dict`` for each env."""
-
-    def _given(self, where: Array | None) -> list[TensorDictBase | None] | None:
-        """What a reset of all envs was given, one for each; None: nothing."""
-        if where is not None or self._reset_given is None:
-            return None
-        return list(self._reset_given.unbind(0))
 
     def __repr__(self) -> str:
         state = "not started" if self.is_closed else "started"

@@ -258,7 +258,7 @@ class ParallelEnv(RemoteBatchedEnv):
         self._tell()
         self._do(method, *args, **options)
 
-    def _reset_some(self, t: int, where: Array | None) -> None:
+    def _reset_row(self, t: int, where: Array | None) -> None:
         if where is None:
             self._at_work().offset = 0
         else:

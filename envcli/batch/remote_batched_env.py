@@ -15,7 +15,7 @@ from envcli.batch.timeouts import Timeouts
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import RESTARTED, Key, under_next
-from envcli.memory.buffer import Array
+from envcli.rows.reset_request import ResetRequest
 from envcli.rows.roles import Roles
 from envcli.vocabulary.schema import timeout
 
@@ -98,20 +98,10 @@ class RemoteBatchedEnv(BatchedEnv):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _reset_row(self, t: int, where: Array | None) -> None:
-        given, options = self._given(where), self._reset_options
-        special = given is not None or bool(options)
-        if special:
-            self._do("ask", "give", lambda envs: (options, given and given[envs.start : envs.stop]))
-        try:
-            self._reset_some(t, where)
-        finally:
-            if special and self._pool is not None:
-                self._do("ask", "give", lambda _: ({}, None))
-
-    @abstractmethod
-    def _reset_some(self, t: int, where: Array | None) -> None:
-        """``_reset_row``, once the envs have what a reset is given."""
+    def _take_reset_request(self, request: ResetRequest) -> None:
+        each = request.of_each(self.num_envs)
+        if self._pool is not None:
+            self._do("ask", "give", lambda envs: (each[envs.start : envs.stop],))
 
     def _send_row(self, t: int, onward: bool = False) -> None:
         self._post_row(t, onward)

@@ -13,6 +13,7 @@ from envcli.batch.share import PHASES, Share
 from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
+from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["SerialEnv"]
 
@@ -96,15 +97,11 @@ class SerialEnv(BatchedEnv):
         self._envs().bind(buffer)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        share, given = self._envs(), self._given(where)
-        if given is None and not self._reset_options:
-            self._run("reset_row", t, where)
-            return
-        share.give(self._reset_options, given)
-        try:
-            self._run("reset_row", t, where)
-        finally:
-            share.give({}, None)
+        self._run("reset_row", t, where)
+
+    def _take_reset_request(self, request: ResetRequest) -> None:
+        if self._share is not None:
+            self._share.give(request.of_each(self.num_envs))
 
     def _step_row(self, t: int) -> None:
         self._run("step_row", t)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tensordict import TensorDictBase
 
 from envcli.batch.lost_envs import LostEnvs
 from envcli.batch.this_process import this_process
@@ -23,6 +22,7 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.note import HALT, PHASE, PLACE, ROW, VAGUE, Note, new_note
 from envcli.rows.parts import has_parts
+from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["PHASES", "Share", "made"]
 
@@ -286,11 +286,10 @@ class Share:
             self._mark(i, "call", 0)
             env.train(mode)
 
-    def give(self, options: Mapping[str, Any], given: Sequence[TensorDictBase | None] | None) -> None:
-        """What the next resets are given: options for the simulators, and a TensorDict for each env."""
-        for i, env in enumerate(self.envs):
-            env._reset_options = dict(options)
-            env._reset_given = None if given is None else given[i]
+    def give(self, requests: Sequence[ResetRequest]) -> None:
+        """What the next resets are asked for, of each env."""
+        for env, request in zip(self.envs, requests, strict=True):
+            env._take_reset_request(request)
 
     def call(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None

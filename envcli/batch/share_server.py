@@ -14,6 +14,7 @@ from envcli.envs.env import Env
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.shared_memory import Known, Mapped, open_all
+from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["ShareServer"]
 
@@ -76,8 +77,8 @@ class ShareServer:
     def _train(self, mode: bool) -> None:
         self._share.train(mode)
 
-    def _give(self, options: Mapping[str, Any], given: Any) -> None:
-        self._share.give(options, given)
+    def _give(self, requests: Sequence[ResetRequest]) -> None:
+        self._share.give(requests)
 
     def _get(self, name: str) -> list[Any]:
         return self._share.get(name)

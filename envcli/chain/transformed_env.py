@@ -19,6 +19,7 @@ from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.rows.note import Note
+from envcli.rows.reset_request import ResetRequest
 from envcli.rows.roles import Roles
 from envcli.seeding import first_seed
 from envcli.specs import Composite
@@ -238,12 +239,10 @@ class TransformedEnv(Env):
         return self._stages.roles
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        base = self.base_env
-        base._reset_options, base._reset_given = self._reset_options, self._reset_given
-        try:
-            self._bound_chain.reset(t, where)
-        finally:
-            base._reset_options, base._reset_given = {}, None
+        self._bound_chain.reset(t, where)
+
+    def _take_reset_request(self, request: ResetRequest) -> None:
+        self.base_env._take_reset_request(request)
 
     def _step_row(self, t: int) -> None:
         self._bound_chain.step(t)

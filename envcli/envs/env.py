@@ -144,16 +144,13 @@ class Env(SteppedEnv):
             policy = None if asked.act is None else PolicyRows(self, buffer, asked.act, asked.act_on)
             steps = min(asked.steps, buffer.steps)
             loop = Rollout(self, buffer, steps, policy, asked.callback, asked.at_end, asked.progress)
-            self._reset_given = begin if asked.reset else None
             loop.begin(begin, reset=asked.reset)
-            self._reset_given = None  # later episodes begin by themselves
             loop.run()
         except Exception as error:
             if not self.batch_size:  # a batch names its envs itself
                 error.add_note(f"after {buffer.filled} steps of the rollout")
             raise
         finally:
-            self._reset_given = None
             if not self.is_closed:  # as after a fault in a batch
                 self._front.take_over(buffer)  # and let go of the rollout's memory
         if asked.set_truncated:

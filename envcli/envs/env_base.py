@@ -154,7 +154,7 @@ class EnvBase(Env):
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         if where is None:
-            self._begin_row(t, self._reset_given, None)
+            self._begin_row(t, self._reset_request.given, None)
             return
         self._reset_parts(t, {group: over_part(where, part) for group, part in flag_parts(self).items()})
 
@@ -165,7 +165,7 @@ class EnvBase(Env):
         self._begin_row(t, given, begun_where(self, masks, self.batch_size))
 
     def _begin_row(self, t: int, given: TensorDictBase | None, begun: Begun | None) -> None:
-        result = self._checked_reset(self._reset(given, **self._reset_options), begun)
+        result = self._checked_reset(self._reset(given, **self._reset_request.options), begun)
         for path, rows in self._root_rows.items():
             value = result.get(as_user_key(path), None)
             if value is not None:

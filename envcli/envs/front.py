@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -14,6 +16,7 @@ from envcli.keys import Key, as_user_key, nest, under_next
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import RolloutBuffer, set_group_batch_sizes
 from envcli.rows.action_gate import ActionGate
+from envcli.rows.reset_request import ResetRequest
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["Front", "gates"]
@@ -49,8 +52,8 @@ class Front:
         self._groups = sorted(env._group_parts().items(), key=lambda item: len(item[0]))
         self._ends = [self.buffer.array(under_next(path)) for path in env._end_flags()]
 
-    def reset(self, tensordict: TensorDictBase | None) -> TensorDict:
-        """A new TensorDict ``[*batch]`` of observation, state and done family."""
+    def reset(self, tensordict: TensorDictBase | None, options: Mapping[str, Any] = MappingProxyType({})) -> TensorDict:
+        """A new TensorDict ``[*batch]`` of observation, state and done family; ``options``: for the simulator."""
         self._env._attach(self.buffer)
         where = None if tensordict is None else reset_mask(self._env, tensordict)
         if where is not None and tensordict is not None:
@@ -60,7 +63,7 @@ class Front:
         for flags in self._root_flags:
             flags[0][... if where is None else where] = False
         if where is None or where.any():
-            self._env._reset_row(0, where)
+            self._env._reset_on_request(0, where, ResetRequest(options, tensordict))
         self._last = ()
         self._note_masks()
         return self._handed_out(self._root)

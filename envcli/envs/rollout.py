@@ -14,6 +14,7 @@ from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.parts import EndFlags, Masks, is_split, named, names_all
+from envcli.rows.reset_request import ResetRequest
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["Callback", "Rollout"]
@@ -121,7 +122,7 @@ class Rollout:
             masks = self._ends_at.masks(0, of_next=False)
         if not masks or names_all(self.env, masks, batch_size):
             self._clear_root_flags(0, None)
-            self.env._reset_row(0, None)
+            self.env._reset_on_request(0, None, ResetRequest(given=tensordict if reset else None))
         else:
             self._reset_where(0, masks)
 

@@ -35,8 +35,6 @@ class SteppedEnv(RowEnv, ABC):
 
     def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         super().__init__(device, batch_size)
-        self._reset_options: dict[str, Any] = {}
-        self._reset_given: TensorDictBase | None = None  # what a reset of all envs was given, while it lasts
         self._under_way: TensorDictBase | None = None  # what a step was sent with that is not yet received
         self._is_made = False  # does it stand in there already what that step led to?
         self._closed = False
@@ -74,15 +72,12 @@ class SteppedEnv(RowEnv, ABC):
             SpecError: ``"_reset"`` has the wrong shape; or an env that is not reset has shown nothing yet.
         """
         self._require_open()
-        self._reset_options, self._reset_given = options, tensordict
         try:
-            return updated(tensordict, self._front.reset(tensordict), self.reset_keys)
+            return updated(tensordict, self._front.reset(tensordict, options), self.reset_keys)
         except (AttributeError, TypeError):
             if tensordict is not None:
                 _require_tensordict("reset", tensordict)
             raise
-        finally:
-            self._reset_options, self._reset_given = {}, None
 
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Make one step.

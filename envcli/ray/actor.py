@@ -21,6 +21,7 @@ from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.ray.row_chunk import RowChunk
 from envcli.rows.note import new_note
+from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["Place", "RayActor"]
 
@@ -111,8 +112,8 @@ class RayActor:
     def _train(self, mode: bool) -> None:
         self.env.share.train(mode)
 
-    def _give(self, options: Mapping[str, Any], given: Any) -> None:
-        self.env.share.give(options, given)
+    def _give(self, requests: Sequence[ResetRequest]) -> None:
+        self.env.share.give(requests)
 
     def _get(self, name: str) -> list[Any]:
         return self.env.share.get(name)

@@ -176,7 +176,7 @@ class RayEnv(RemoteBatchedEnv):
         assert buffer is not None
         self._do("wait", lambda envs, chunk: chunk.unpack(buffer, t, envs))
 
-    def _reset_some(self, t: int, where: Array | None) -> None:
+    def _reset_row(self, t: int, where: Array | None) -> None:
         buffer = self._bound
         assert buffer is not None
         if where is None:

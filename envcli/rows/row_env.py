@@ -14,6 +14,7 @@ from envcli.memory.spare_memory import SpareMemory
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.note import HALT, ROW, Note, new_note
 from envcli.rows.parts import Masks, no_parts
+from envcli.rows.reset_request import NO_REQUEST, ResetRequest
 from envcli.rows.roles import Roles
 
 __all__ = ["RowEnv"]
@@ -31,6 +32,7 @@ class RowEnv(EnvSpecs, ABC):
     _bound: RolloutBuffer | None = None
     _is_done: Callable[[int], bool]
     _row_note: Note = new_note()
+    _reset_request = NO_REQUEST  # of the reset that is being made: see _reset_on_request
     _of_rows: Set[str] = frozenset()  # what _bind made: rows belong to one rollout, and a copy of the env goes without
 
     @abstractmethod
@@ -45,8 +47,25 @@ class RowEnv(EnvSpecs, ABC):
             t: the row.
             where: ``[*batch]`` bool, the envs to reset; None: all. Rows of the others stay as they are.
 
-        The flags of the row are false on entry where a reset was asked for.
+        The flags of the row are false on entry where a reset was asked for. ``_reset_request`` says what else was.
         """
+
+    def _reset_on_request(self, t: int, where: Array | None, request: ResetRequest) -> None:
+        """``_reset_row``; as long as it lasts, ``request`` is known to this env and to those within it."""
+        if where is not None:
+            request = request.for_some()
+        if not request:
+            self._reset_row(t, where)
+            return
+        self._take_reset_request(request)
+        try:
+            self._reset_row(t, where)
+        finally:
+            self._take_reset_request(NO_REQUEST)
+
+    def _take_reset_request(self, request: ResetRequest) -> None:
+        """The next resets are asked for this. Who resets other envs passes it on to them."""
+        self._reset_request = request
 
     def _reset_parts(self, t: int, masks: Masks) -> None:
         """Begin new episodes in parts of an env: write root ``[t]``, flags too, where ``masks`` say.

@@ -17,6 +17,7 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.keys import RESTARTED
 from envcli.memory.buffer import RolloutBuffer
+from envcli.rows.reset_request import ResetRequest
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv
 from tests.batch.shared_rows import rows_for
@@ -257,7 +258,8 @@ def test_what_the_next_resets_are_given_reaches_each_env() -> None:
             return super()._reset(None)
 
     share, _ = bound(Asking, Asking)
-    share.give({"level": 2}, [TensorDict({"x": torch.tensor(i)}) for i in range(2)])
+    given = TensorDict({"x": torch.arange(2)}, [2])
+    share.give(ResetRequest({"level": 2}, given).of_each(2))
     share.reset_row(0, None)
     assert found == [(0, {"level": 2}), (1, {"level": 2})]
 
