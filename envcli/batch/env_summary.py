@@ -9,7 +9,6 @@ import torch
 
 from envcli.envs.env import Env
 from envcli.errors import SpecError
-from envcli.rows.action_gate import described
 from envcli.rows.env_specs import FAMILIES
 from envcli.rows.roles import Roles
 from envcli.specs import Composite, TensorSpec
@@ -70,4 +69,4 @@ class EnvSummary:
 
 
 def _in_words(leaf: TensorSpec | None) -> str:
-    return "missing" if leaf is None else described(leaf)
+    return "missing" if leaf is None else leaf.in_words()

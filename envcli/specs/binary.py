@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -78,6 +80,9 @@ class Binary(TensorSpec):
 
     def _holds(self, value: Tensor) -> bool:
         return value.dtype == torch.bool or bool(((value == 0) | (value == 1)).all())
+
+    def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
+        return lambda row: bool(((row == 0) | (row == 1)).all())
 
     def _nearest(self, value: Tensor) -> Tensor:
         return (value > 0.5).to(self._dtype) if value.is_floating_point() else (value > 0).to(self._dtype)

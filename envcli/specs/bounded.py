@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from envcli.specs.space import ContinuousBox
 from envcli.specs.spec import TensorSpec, as_tensor, domain_of
 
 __all__ = ["Bounded", "BoundedContinuous", "BoundedDiscrete"]
+
+_FEW = 16  # numbers for which a Python loop over a list is faster than numpy, which takes longer to start
 
 
 class Bounded(TensorSpec):
@@ -83,6 +86,20 @@ class Bounded(TensorSpec):
 
     def _holds(self, value: Tensor) -> bool:
         return self._box.contains(value)
+
+    def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
+        low, high = self.low.cpu().numpy(), self.high.cpu().numpy()
+        if self.numel() > _FEW or self.ndim != 1:
+            return lambda row: bool(((row >= low) & (row <= high)).all())
+        bounds: list[tuple[Any, Any]] = list(zip(low.tolist(), high.tolist(), strict=True))
+
+        def few(row: npt.NDArray[Any]) -> bool:
+            return all(least <= x <= most for x, (least, most) in zip(row.tolist(), bounds, strict=True))
+
+        return few
+
+    def _members_in_words(self) -> str:
+        return f" within [{self.low.min().item():g}, {self.high.max().item():g}]"
 
     def _nearest(self, value: Tensor) -> Tensor:
         return self._box.clip(value)

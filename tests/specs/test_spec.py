@@ -319,3 +319,36 @@ def test_impossible_changes_name_the_spec() -> None:
 def test_the_public_names_are_sorted_and_there() -> None:
     assert envcli.specs.__all__ == sorted(envcli.specs.__all__)
     assert all(hasattr(envcli.specs, name) for name in envcli.specs.__all__)
+
+
+# -- arrays -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_the_test_of_a_row_says_what_is_in_says(name: str) -> None:
+    torch.manual_seed(0)
+    spec = LEAVES[name]
+    passes = spec.row_test()
+    noise = torch.randint(-3, 4, (200, *spec.shape)).to(spec.dtype)
+    for value in [spec.rand(), *noise]:
+        assert bool(passes(value.numpy())) is spec.is_in(value), value
+
+
+def test_the_test_of_a_row_takes_the_bits_of_bfloat16() -> None:
+    passes = Bounded(-1, 1, (2,), dtype=torch.bfloat16).row_test()
+    for value, expected in ((0.5, True), (2.0, False)):
+        assert passes(torch.full((2,), value, dtype=torch.bfloat16).view(torch.uint16).numpy()) is expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (Bounded(-1, 1, (3,)), "float32 [3] within [-1, 1]"),
+        (OneHot(4, dtype=torch.int64), "int64 [4], one-hot (a single 1 among 4)"),
+        (Categorical(4), "int64 [] in 0..3"),
+        (Unbounded(3), "float32 [3], UnboundedContinuous"),
+        (MultiCategorical([2, 3]), "int64 [2], MultiCategorical"),
+    ],
+)
+def test_it_is_said_in_words(spec: TensorSpec, words: str) -> None:
+    assert spec.in_words() == words
