@@ -11,7 +11,6 @@ from envcli.chain.tensordict_rows import TensorDictRows
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.row_hooks import RowHooks
-from envcli.transforms.hooks import tensordict_hooks
 from envcli.transforms.inner_env import InnerEnv
 from envcli.transforms.transform import Transform
 
@@ -41,18 +40,14 @@ class BoundChain:
         self._stages, self._base = stages, stages.base
         buffers = stages.buffers(outer)
         self.inner = buffers[0]
-        self._before_reset = [
-            transform._begin_reset
-            for transform in stages.chain
-            if type(transform)._begin_reset is not Transform._begin_reset
-        ]
+        self._before_reset = [each._begin_reset for each in stages.chain if "_begin_reset" in each._hook_plan.own]
         self._inverses: list[Callable[[int], None]] = []  # in the order of their calls: from the user inwards
         self._steps: list[Callable[[int], None]] = []
         self._resets: list[Callable[[int, Array | None], None]] = []
         entering: list[tuple[Transform, Callable[[], InnerEnv]]] = []
         self._placed = _fused(stages.chain, buffers)
         for stage, transform, within, without in self._placed:
-            if type(transform)._bind_inner is not Transform._bind_inner:
+            if "_bind_inner" in transform._hook_plan.own:
                 entering.append((transform, self._inner_env(stage, within)))
             self._add(row_hooks(transform, within, without, device, stages.specs[stage].full_action_spec.leaves()))
         self.private = {(i, path): buffers[i].array(path) for i, path in stages.private_reads}
@@ -151,7 +146,7 @@ def row_hooks(
     actions: Collection[Key],
 ) -> RowHooks:
     """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
-    speaks, hooks = tensordict_hooks(type(transform)), RowHooks()
+    speaks, hooks = transform._hook_plan.on_tensordicts, RowHooks()
     if _binds(transform):
         transform._attach(inner, outer)
         hooks = transform._row_hooks()
@@ -167,7 +162,7 @@ def row_hooks(
 
 def _binds(transform: Transform) -> bool:
     """Is any hook of it one on rows?"""
-    return tensordict_hooks(type(transform)) != set(RowHooks._fields)
+    return transform._hook_plan.on_tensordicts != set(RowHooks._fields)
 
 
 def _fused(

@@ -14,7 +14,6 @@ from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
 from envcli.specs import Composite
-from envcli.transforms.hooks import tensordict_hooks
 from envcli.transforms.transform import KEYS, Transform
 
 __all__ = ["Change", "Stages", "keys_of"]
@@ -230,7 +229,7 @@ def _change(before: EnvSpecs, after: EnvSpecs) -> Change:
 
 def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
     """What ``transform`` adds. One that is written on TensorDicts may read all that it shows, and raise any flag."""
-    added, speaks = transform._roles(), tensordict_hooks(type(transform))
+    added, speaks = transform._roles(), transform._hook_plan.on_tensordicts
     if speaks & {"inverse", "step"}:
         added = added.reading({*after.observation_spec.leaves(), *after.state_spec.leaves()})
     return replace(added, end_flags=added.end_flags | set(after._governing_flags())) if "step" in speaks else added
@@ -243,7 +242,7 @@ def _rewritten(transform: Transform, before: EnvSpecs, layout: Layout, following
     """
     kept = layout.keys() & following.keys() - transform._renames().keys()
     found = transform._rewrites() | {path for path in kept if layout[path] != following[path]}
-    inverts = "inverse" in tensordict_hooks(type(transform))
+    inverts = "inverse" in transform._hook_plan.on_tensordicts
     return found | (set(before.full_action_spec.leaves()) if inverts else set())
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from envcli.transforms.overriding import cached_on_class, is_stale, is_written_for, place_of
 
-__all__ = ["SHORTCUTS", "keeps_values", "stale_row_hooks", "tensordict_hooks"]
+__all__ = ["SHORTCUTS", "HookPlan", "hook_plan"]
 
 SHORTCUTS = {
     "_inv_row": "_inv_apply_transform",
@@ -16,33 +17,49 @@ SHORTCUTS = {
 """The row hooks, and of which method on values a class may have written them to do the same."""
 
 _RULES = ("_apply_transform", "_inv_apply_transform")
+_OPTIONAL = (*SHORTCUTS, "_apply_transform", "_call", "_begin_reset", "_bind_inner")
+_OTHERS = ("_inv_apply_transform", "_inv_call", "_keeps_values", "_reset", "_resets_by_call", "_row_hooks", "_step")
 
 
-def stale_row_hooks(kind: type[Any]) -> frozenset[str]:
-    """The row hooks whose method on values a class further below has written anew: such a hook is not run."""
-    return _stale_row_hooks(kind, *SHORTCUTS, *_RULES)
+@dataclass(frozen=True)
+class HookPlan:
+    """What follows for an env from what the classes of a transform have overridden.
 
-
-def tensordict_hooks(kind: type[Any]) -> frozenset[str]:
-    """For which of ``"inverse"``, ``"step"`` and ``"reset"`` a TensorDict hook is run, and no row hook.
-
-    That is where a class below the one that writes the row hook writes a TensorDict hook.
+    Attributes:
+        own: the optional methods that they override: row hooks, ``_call``, ``_begin_reset`` and the like.
+        stale: the row hooks whose method on values a class further below has overridden: they are not run.
+        on_tensordicts: for which of ``"inverse"``, ``"step"`` and ``"reset"`` a TensorDict hook is run, and no row
+            hook. That is where a class below the one that writes the row hook writes a TensorDict hook.
+        keeps_values: may a method on values keep what it is given? Also where a class that says it may not has
+            such a method overridden further below.
     """
-    return _tensordict_hooks(kind, *SHORTCUTS, "_row_hooks", "_call", "_step", "_reset", "_inv_call", "_resets_by_call")
+
+    own: frozenset[str]
+    stale: frozenset[str]
+    on_tensordicts: frozenset[str]
+    keeps_values: bool
 
 
-def keeps_values(kind: type[Any]) -> bool:
-    """Does the class say so in ``_keeps_values``, or not say it of its methods on values as they are now?"""
-    return kind._keeps_values or not all(is_written_for(kind, "_keeps_values", rule) for rule in _RULES)
+def hook_plan(kind: type[Any]) -> HookPlan:
+    """The plan for a class of transforms as it is now; it is worked out anew where a method was set since."""
+    return _worked_out(kind, *_OPTIONAL, *_OTHERS)
 
 
 @cached_on_class
-def _stale_row_hooks(kind: type[Any], *names: str) -> frozenset[str]:
-    return frozenset(hook for hook, rule in SHORTCUTS.items() if is_stale(kind, hook, rule))
+def _worked_out(kind: type[Any], *names: str) -> HookPlan:
+    return HookPlan(
+        own=frozenset(name for name in _OPTIONAL if getattr(kind, name) is not getattr(_root(kind, name), name)),
+        stale=frozenset(hook for hook, rule in SHORTCUTS.items() if is_stale(kind, hook, rule)),
+        on_tensordicts=_on_tensordicts(kind),
+        keeps_values=kind._keeps_values or not all(is_written_for(kind, "_keeps_values", rule) for rule in _RULES),
+    )
 
 
-@cached_on_class
-def _tensordict_hooks(kind: type[Any], *names: str) -> frozenset[str]:
+def _root(kind: type[Any], name: str) -> type[Any]:
+    return next(above for above in reversed(kind.__mro__) if name in vars(above))
+
+
+def _on_tensordicts(kind: type[Any]) -> frozenset[str]:
     rows = {name: min(place_of(kind, name), place_of(kind, "_row_hooks")) for name in SHORTCUTS}
     called, resets = place_of(kind, "_call"), place_of(kind, "_reset")
     by_call = called < rows["_reset_row"] and (kind._resets_by_call or resets <= rows["_reset_row"])

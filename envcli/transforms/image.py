@@ -15,7 +15,6 @@ from envcli.frames.channels import CHANNELS, channels_last
 from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
-from envcli.transforms.hooks import tensordict_hooks
 from envcli.transforms.overriding import is_written_for, place_of
 from envcli.transforms.transform import Transform
 
@@ -118,7 +117,7 @@ class ImageTransform(Transform, ABC):
         kind, rule = type(self), "_apply_transform"
         newer = any(place_of(kind, hook) < place_of(kind, rule) for hook in ("_bind", "_step_row", "_reset_row"))
         known = all(is_written_for(kind, name, rule) for name in _IN_FEWER_STEPS)
-        return known and not newer and not tensordict_hooks(type(self))
+        return known and not newer and not self._hook_plan.on_tensordicts
 
     def _makes_unit_floats(self) -> bool:
         """Is a uint8 frame made a float image by moving its channels and dividing by 255, and nothing else?"""

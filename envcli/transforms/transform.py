@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from inspect import signature
 from types import MethodType
 from typing import Any, Self
@@ -19,7 +19,7 @@ from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
-from envcli.transforms.hooks import SHORTCUTS, keeps_values, stale_row_hooks
+from envcli.transforms.hooks import SHORTCUTS, HookPlan, hook_plan
 from envcli.transforms.inner_env import InnerEnv
 from envcli.transforms.overriding import cached_on_class, is_written_for, writer
 
@@ -132,7 +132,7 @@ class Transform(torch.nn.Module):
         """
         following = tensordict.get("next", None)
         named = any(as_path(key)[0] == "next" for key in self.in_keys)
-        if following is not None and not named and type(self)._call is Transform._call:
+        if following is not None and not named and "_call" not in self._hook_plan.own:
             self._call(following)
         return self._call(tensordict)
 
@@ -158,7 +158,7 @@ class Transform(torch.nn.Module):
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
         """What a reset shows. As in TorchRL, a subclass that writes ``_call`` says here if a reset calls it too."""
         self._require_twin("_reset", "_reset_row", "_call")
-        if type(self)._call is Transform._call:
+        if "_call" not in self._hook_plan.own:
             return self._by_values(tensordict_reset)
         return self._call(tensordict_reset) if self._resets_by_call else tensordict_reset
 
@@ -234,7 +234,7 @@ class Transform(torch.nn.Module):
         return self.in_keys, self.in_keys_inv
 
     def _derived(self, spec: Composite) -> Composite:
-        if type(self)._apply_transform is Transform._apply_transform:  # on TensorDicts: the same, unless it says
+        if "_apply_transform" not in self._hook_plan.own:  # on TensorDicts: the same, unless it says
             return spec
         present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
@@ -300,7 +300,7 @@ class Transform(torch.nn.Module):
         """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
         before = set(self.__dict__)
         self._bind(inner, outer)
-        if stale_row_hooks(type(self)):
+        if self._hook_plan.stale:
             Transform._bind(self, inner, outer)
         self._of_rows |= set(self.__dict__) - before
 
@@ -317,7 +317,7 @@ class Transform(torch.nn.Module):
         ]
         self._onwards, self._inwards = self._apply_transform, self._inv_apply_transform
         moves = (*self._root_moves, *self._next_moves, *self._inverse_moves)
-        if keeps_values(type(self)) and any(is_passing(source) for source, _ in moves):
+        if self._hook_plan.keeps_values and any(is_passing(source) for source, _ in moves):
             self._onwards, self._inwards = _of_copies(self._onwards), _of_copies(self._inwards)
 
     def _moves(
@@ -349,18 +349,22 @@ class Transform(torch.nn.Module):
 
     def _row_hooks(self) -> RowHooks:
         """The hooks above, those that have something to do. Called after ``_bind``."""
-        left = stale_row_hooks(type(self))
         return RowHooks(
-            self._hook("_inv_row", self._inverse_moves, left),
-            self._hook("_step_row", self._next_moves, left),
-            self._hook("_reset_row", self._root_moves, left),
+            self._hook("_inv_row", self._inverse_moves),
+            self._hook("_step_row", self._next_moves),
+            self._hook("_reset_row", self._root_moves),
         )
 
-    def _hook(self, name: str, moves: Sequence[object], left: Set[str]) -> Any:  # Any: three kinds of functions
-        plain = getattr(Transform, name)
-        if name in left:
-            return MethodType(plain, self) if moves else None
-        return getattr(self, name) if moves or getattr(type(self), name) is not plain else None
+    def _hook(self, name: str, moves: Sequence[object]) -> Any:  # Any: three kinds of functions
+        plan = self._hook_plan
+        if name in plan.stale:
+            return MethodType(getattr(Transform, name), self) if moves else None
+        return getattr(self, name) if moves or name in plan.own else None
+
+    @property
+    def _hook_plan(self) -> HookPlan:
+        """Which of the methods of its classes are run."""
+        return hook_plan(type(self))
 
     # -- beyond its own rows --------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.exclude import ExcludeTransform
-from envcli.transforms.hooks import tensordict_hooks
+from envcli.transforms.hooks import hook_plan
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.step_counter import StepCounter
@@ -179,8 +179,8 @@ def test_who_speaks_tensordict() -> None:
         def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
             return obs
 
-    assert tensordict_hooks(Summed) == {"inverse", "step", "reset"}
-    assert not tensordict_hooks(Value)
+    assert hook_plan(Summed).on_tensordicts == {"inverse", "step", "reset"}
+    assert not hook_plan(Value).on_tensordicts
 
 
 class Differences(Transform):

@@ -9,7 +9,7 @@ import pytest
 from envcli.transforms.binarize_reward import BinarizeReward
 from envcli.transforms.clip import ClipTransform
 from envcli.transforms.elementwise import Elementwise
-from envcli.transforms.hooks import keeps_values, stale_row_hooks, tensordict_hooks
+from envcli.transforms.hooks import hook_plan
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
 
@@ -35,30 +35,30 @@ def below(base: type[Any], *names: str, **attributes: Any) -> type[Any]:
     ],
 )
 def test_a_tensordict_hook_is_run_where_it_was_written_last(kind: type[Any], expected: set[str]) -> None:
-    assert tensordict_hooks(kind) == expected
+    assert hook_plan(kind).on_tensordicts == expected
 
 
 def test_a_row_hook_is_left_aside_where_what_it_does_was_written_anew() -> None:
     fast = below(Transform, "_apply_transform", "_step_row")
-    assert not stale_row_hooks(fast)
-    assert stale_row_hooks(below(fast, "_apply_transform")) == {"_step_row"}
-    assert not stale_row_hooks(below(fast, "_apply_transform", "_step_row"))
-    assert not stale_row_hooks(below(StepCounter, "_apply_transform"))  # whose rows never stood for that
+    assert not hook_plan(fast).stale
+    assert hook_plan(below(fast, "_apply_transform")).stale == {"_step_row"}
+    assert not hook_plan(below(fast, "_apply_transform", "_step_row")).stale
+    assert not hook_plan(below(StepCounter, "_apply_transform")).stale  # whose rows never stood for that
 
 
 def test_what_is_written_later_counts_at_once() -> None:
     kind = below(Transform)
-    assert not tensordict_hooks(kind)
+    assert not hook_plan(kind).on_tensordicts
     kind._inv_call = lambda self, td: td
-    assert tensordict_hooks(kind) == {"inverse"}
+    assert hook_plan(kind).on_tensordicts == {"inverse"}
     del kind._inv_call
-    assert not tensordict_hooks(kind)
+    assert not hook_plan(kind).on_tensordicts
 
 
 def test_who_writes_a_method_on_values_may_keep_one() -> None:
-    assert keeps_values(Transform)
+    assert hook_plan(Transform).keeps_values
     for ours in (BinarizeReward, ClipTransform):
         assert issubclass(ours, Elementwise)
-        assert not keeps_values(ours)
-        assert keeps_values(below(ours, "_apply_transform"))
-        assert not keeps_values(below(ours, "_apply_transform", _keeps_values=False))
+        assert not hook_plan(ours).keeps_values
+        assert hook_plan(below(ours, "_apply_transform")).keeps_values
+        assert not hook_plan(below(ours, "_apply_transform", _keeps_values=False)).keeps_values
