@@ -20,6 +20,7 @@ from envcli.envs.rollout import Rollout
 from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.carry_over import carried_over
 from envcli.rows.note import HALT, PHASE, PLACE, ROW, VAGUE, Note, new_note
 from envcli.rows.parts import has_parts
 from envcli.rows.reset_request import ResetRequest
@@ -102,14 +103,10 @@ class Share:
         for env, rows in zip(self.envs, self._rows, strict=True):
             env._attach(rows)
         self._steps = [env._step_row for env in self.envs]
-        actions, flags = set(first.full_action_spec.leaves()), set(first._governing_flags())
         done = [buffer.array(under_next(path)) for path in first._end_flags()]
         self._done = [rows[..., 0] if rows.shape[-1] == 1 and rows.ndim > lead else rows for rows in done]
-        self._moves = [
-            (buffer.array(under_next(path) if under_next(path) in buffer else path), buffer.array(path))
-            for path in buffer
-            if path[0] != "next" and path not in actions and path not in flags
-        ]
+        moves = carried_over(first, buffer).items()
+        self._moves = [(buffer.array(source), buffer.array(path)) for path, source in moves]
         self._has_parts = has_parts(first)
         self._rollouts.clear()
         self._lost_envs = LostEnvs(first, buffer, restarted)

@@ -13,6 +13,7 @@ from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.carry_over import carried_over
 from envcli.rows.parts import EndFlags, Masks, is_split, named, names_all
 from envcli.rows.reset_request import ResetRequest
 from envcli.rows.row_env import RowEnv
@@ -93,12 +94,10 @@ class Rollout:
         everything = self._callback is not None or self.at_end == "wait"
         everything = everything or (policy is not None and policy.reads is None)
         read = env._roles().reads | ((policy.reads or set()) if policy is not None else set())
-        actions, flags = set(env.full_action_spec.leaves()), set(env._governing_flags())  # which a reset lowers
-        own = set(env._row_layout()) if self._autoresets else set()  # what the env leads on by itself
-        for path in buffer:
-            if path[0] == "next" or path in actions or path in flags or path in own:
+        own = set(env._row_layout()) if self._autoresets else set()  # what the env carries over by itself
+        for path, source in carried_over(env, buffer).items():
+            if path in own:
                 continue
-            source = under_next(path) if under_next(path) in buffer else path
             if everything or path in read:
                 self._now.append((buffer.array(source), buffer.array(path)))
             elif source != path:

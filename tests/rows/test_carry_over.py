@@ -1,0 +1,19 @@
+"""Which entries the next row of the root begins with."""
+
+from __future__ import annotations
+
+import torch
+
+from envcli.rows.carry_over import carried_over
+from envcli.testing.toys import CountingEnv
+
+
+def test_what_a_step_leads_to_and_what_stays() -> None:
+    env = CountingEnv()
+    buffer = env._buffer(2)
+    buffer.add(("note",), torch.zeros(1))
+    assert carried_over(env, buffer) == {
+        ("observation",): ("next", "observation"),
+        ("start",): ("next", "start"),
+        ("note",): ("note",),
+    }
