@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 
 from envcli.builder import build
-from envcli.configuration.overrides import key_of
 from envcli.configuration.reading import read
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
+from envcli.override import parsed
 from envcli.vocabulary.schema import WHOLE_ENV
 
 __all__ = ["make_env"]
@@ -34,8 +34,9 @@ def make_env(*overrides: str, config: str = "rollout") -> Env:
             raise ConfigError(f"make_env: found a {type(word).__name__}, expected words such as 'env=cartpole'")
     made = read(config, overrides)
     of_a_run = {field.name for field in fields(made)} - _READ
-    for word in overrides:
-        if key_of(word).partition(".")[0] in of_a_run:
-            cure = f", or for shorter episodes: {_EPISODES}={word.partition('=')[2]}" if "max_steps=" in word else ""
-            raise ConfigError(f"make_env: {word} sets up a run, not the env. Leave it out{cure}")
+    for override in parsed(overrides):
+        if override.head in of_a_run:
+            shorter = f", or for shorter episodes: {_EPISODES}={override.text}"
+            cure = shorter if override.key == "max_steps" else ""
+            raise ConfigError(f"make_env: {override} sets up a run, not the env. Leave it out{cure}")
     return build(vars(made))

@@ -17,7 +17,15 @@ STOREYS = [
     ["envcli.late_compiler"],  # before anything imports tensordict
     ["envcli"],  # only the version, and names that are loaded when asked for
     ["envcli.errors"],
-    ["envcli.gl", "envcli.installed", "envcli.keys", "envcli.seeding", "envcli.torch_script", "envcli.typed_word"],
+    [
+        "envcli.gl",
+        "envcli.installed",
+        "envcli.keys",
+        "envcli.override",
+        "envcli.seeding",
+        "envcli.torch_script",
+        "envcli.typed_word",
+    ],
     ["envcli.folders", "envcli.vocabulary"],
     ["envcli.agent_groups", "envcli.episodes", "envcli.exploration", "envcli.mdp", "envcli.specs", "envcli.terminal"],
     ["envcli.memory"],

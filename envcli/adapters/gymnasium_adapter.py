@@ -21,6 +21,7 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.frames.image import as_image
 from envcli.frames.look import Look
+from envcli.override import parsed
 from envcli.rows.pixels import PIXELS
 
 __all__ = ["GymnasiumAdapter", "as_gymnasium"]
@@ -158,5 +159,5 @@ def _made_again(
 
 def _name(words: Sequence[str]) -> str:
     """An id that gymnasium takes: ``"envcli/pendulum"``."""
-    named = [word.partition("=")[2] for word in words if word.startswith(("env=", "backend.name="))]
+    named = [override.text for override in parsed(words) if override.key in ("env", "backend.name")]
     return f"envcli/{re.sub(r'[^A-Za-z0-9_.:-]', '-', named[-1]) if named else 'env'}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from envcli.bench.report import percent, three_digits
 from envcli.errors import ConfigError
+from envcli.override import Override, parsed
 from envcli.vocabulary.schema import in_one_line
 
 if TYPE_CHECKING:
@@ -82,22 +83,23 @@ def entries(suite: Mapping[str, Any], doors: Collection[str] = ()) -> list[Entry
             raise ConfigError(
                 f"suite.{name}: found {node!r}, expected {{words: [env=..., ...], against: {{PEER: RATIO}}}}."
             )
-        for word in (str(name), *map(str, node["words"])):
-            key = re.split("[=.@/]", word.lstrip("+~"))[0]
-            if (
-                word.startswith("-")
-                or key in ("hydra", "", *doors)
-                or (word == name and not re.fullmatch(r"\w+", word))
-            ):
-                raise ConfigError(f"suite.{name}: found {word!r}, which a file must not set. Leave it out.")
-        found.append(Entry(name, list(node["words"]), dict(node["against"]), dict(node.get("memory") or {})))
+        words = list(map(str, node["words"]))
+        strange = [] if re.fullmatch(r"\w+", str(name)) else [str(name)]
+        strange += [word for word in words if word.startswith("-") or _opens(Override.parse(word), doors)]
+        if strange:
+            raise ConfigError(f"suite.{name}: found {strange[0]!r}, which a file must not set. Leave it out.")
+        found.append(Entry(name, words, dict(node["against"]), dict(node.get("memory") or {})))
     return found
+
+
+def _opens(override: Override, doors: Collection[str]) -> bool:
+    return override.is_about_hydra or override.head in ("", *doors)
 
 
 def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Row]:
     """A row for each promise of ``entry``; the command's own run folder is below ``folder``."""
-    own = {word.partition("=")[0] for word in entry.words}
-    shared = [word for word in settings if word.partition("=")[0] not in own]
+    own = {override.key for override in parsed(entry.words)}
+    shared = [str(override) for override in parsed(settings) if override.key not in own]
     peers = [peer for peer in entry.against if peer != "variant"]
     words = ["bench", *entry.words, *shared, f"peers=[{','.join(peers)}]", "json=true"]
     program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.cli import main; sys.exit(main(sys.argv[1:]))"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from envcli import commands
 from envcli.cli import arguments
 from envcli.cli.arguments import FLAGS
 from envcli.errors import EnvcliError
+from envcli.override import Override
 from envcli.vocabulary import catalog, schema
 
 __all__ = ["candidates"]
@@ -43,18 +45,14 @@ def _later(before: Sequence[str], current: str) -> list[str]:
         return list(module.words(current) if hasattr(module, "words") else getattr(module, "WORDS", ()))
     if current.startswith("-"):
         return [name for flag in FLAGS for name in flag.names]
-    key, equals, value = current.partition("=")
+    typed = Override.parse(current)
     groups = {group.name: group for group in catalog.groups(command)}
-    if equals and (group := groups.get("env" if key == "env_list" else key.lstrip("+"))):
-        return _choices(key, value, list(catalog.choices(group.source, arguments.parse(before[1:]).config_dirs)))
     plain = list(schema.describe(module.Config))
-    if equals:
-        return [
-            f"{key}={word}"
-            for name, default, _ in plain
-            if name == key and isinstance(default, bool)
-            for word in ("false", "true")
-        ]
+    if typed.value is not None:
+        if group := groups.get("env" if typed.key == "env_list" else typed.key):
+            return _choices(typed, catalog.choices(group.source, arguments.parse(before[1:]).config_dirs))
+        switches = [name for name, default, _ in plain if isinstance(default, bool)]
+        return [str(replace(typed, value=word)) for word in ("false", "true") if typed.key in switches]
     if getattr(module, "POSITIONAL", None) == "folder":
         return [*_runs(), *(f"{name}=" for name, _, _ in plain)]
     names = [*groups, *(name for name, _, _ in plain)]
@@ -62,10 +60,10 @@ def _later(before: Sequence[str], current: str) -> list[str]:
     return [f"{name}=" for name in names]
 
 
-def _choices(key: str, value: str, known: list[str]) -> list[str]:
+def _choices(typed: Override, known: Iterable[str]) -> list[str]:
     """One choice, or the next of a list: ``[a,`` and ``a,`` are kept as they are."""
-    cut = max(value.rfind(","), value.rfind("[")) + 1
-    return [f"{key}={value[:cut]}{name}" for name in known]
+    before = typed.text[: max(typed.text.rfind(","), typed.text.rfind("[")) + 1]
+    return [str(replace(typed, value=before + name)) for name in known]
 
 
 def _runs() -> list[str]:

@@ -13,6 +13,7 @@ from envcli import commands
 from envcli.cli import arguments
 from envcli.cli.arguments import FLAGS
 from envcli.configuration import overrides
+from envcli.configuration.checker import known_to
 from envcli.vocabulary import catalog, schema
 from envcli.vocabulary.chosen import Chosen
 
@@ -47,7 +48,7 @@ def command_help(command: str, words: Sequence[str] = ()) -> str:
     lines = [*_prose(f"envcli {command}: {inspect.getdoc(module)}"), ""]
     if not hasattr(module, "Config"):
         return "\n".join(lines).rstrip()
-    given = arguments.parse(words, overrides.known_to(command))
+    given = arguments.parse(words, known_to(command))
     folders, typed = given.config_dirs, [word for word in given.overrides if "=" in word]
     groups = catalog.groups(command)
     for group in groups:

@@ -23,6 +23,7 @@ from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import RunFolder
 from envcli.folders.saved_config import saved_config
 from envcli.installed.provenance import versions
+from envcli.override import parsed
 from envcli.reports.job import shown
 
 __all__ = ["Failure", "run"]
@@ -98,7 +99,7 @@ def _looked_up(command: str, cfg: DictConfig, typed: Sequence[str]) -> DictConfi
     for word in ("replay", "resume"):
         if saved := cfg.get(word):
             replayed = _replayed(command, word, Path(saved), cfg)
-            _find_files(word, Path(saved), replayed, cfg, {overrides.key_of(each) for each in typed})
+            _find_files(word, Path(saved), replayed, cfg, {override.key for override in parsed(typed)})
             cfg = replayed
     return cfg
 

@@ -14,7 +14,9 @@ from typing import Any
 from envcli import commands
 from envcli.cli import arguments
 from envcli.configuration import composition, overrides, refusals
+from envcli.configuration.checker import known_to
 from envcli.errors import ConfigError
+from envcli.override import parsed
 from envcli.terminal.answer import json_alone, to_stdout
 from envcli.vocabulary import catalog
 from envcli.vocabulary.schema import Answer
@@ -24,7 +26,7 @@ __all__ = ["launch"]
 
 def launch(command: str, words: Sequence[str]) -> int:
     """Run ``envcli <command> <words>`` and return the exit code; whatever goes wrong is raised."""
-    given = arguments.parse(words, overrides.known_to(command))
+    given = arguments.parse(words, known_to(command))
     typed = overrides.check(command, given.overrides, given.has("--multirun"), given.config_dirs)
     typed += overrides.resumed_place(typed, given.has("--multirun"))
 
@@ -65,9 +67,9 @@ def _asks_json(words: Sequence[str]) -> bool:
     from omegaconf import OmegaConf
     from omegaconf.errors import ValidationError
 
-    typed = [word.partition("=")[2] for word in words if overrides.key_of(word) == "json"]
+    typed = [override.unquoted for override in parsed(words) if override.key == "json"]
     try:
-        return bool(typed and OmegaConf.merge(OmegaConf.structured(Answer), {"json": typed[-1].strip("'\" ")}).json)
+        return bool(typed and OmegaConf.merge(OmegaConf.structured(Answer), {"json": typed[-1]}).json)
     except ValidationError:  # its own message comes when it is composed
         return False
 
@@ -92,7 +94,7 @@ def _require_part(part: str, command: str, words: Sequence[str], folders: Sequen
 
     if part == "_global_" or part.split(".")[0] == "hydra":
         return
-    single = [word for word in words if not overrides.is_sweep(word.partition("=")[2])]
+    single = [str(override) for override in parsed(words) if not override.is_sweep]
     cfg = composition.compose(command, single, folders)
     if isinstance(OmegaConf.select(cfg, part), DictConfig):
         return

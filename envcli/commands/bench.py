@@ -29,6 +29,7 @@ from typing import Any
 from envcli.errors import ConfigError, EnvcliError, EnvError, UnknownName
 from envcli.folders.json_file import write_json
 from envcli.folders.run_folder import RunFolder
+from envcli.override import parsed
 from envcli.terminal.answer import answer, relative_path
 from envcli.vocabulary import registry
 from envcli.vocabulary.schema import WORKLOAD, EnvConfig, at_least, key
@@ -254,10 +255,11 @@ def _suite(cfg: Config, folder: RunFolder) -> None:
     from envcli.bench import machine, suite
 
     known = {"suite", "strict", "json", *_OF_A_SUITE}
-    for word in folder.overrides:
-        name = word.lstrip("+~").split("=")[0].split(".")[0]
-        if name not in known and not name.startswith("hydra"):
-            raise ConfigError(f"a suite defines what is measured, so it takes no {word!r}. Leave one of them out.")
+    for override in parsed(folder.overrides):
+        if override.head not in known and not override.is_about_hydra:
+            raise ConfigError(
+                f"a suite defines what is measured, so it takes no {str(override)!r}. Leave one of them out."
+            )
     settings = [f"{name}={getattr(cfg, name)}" for name in _OF_A_SUITE]
     doors = [item.name for item in fields(Config) if item.metadata.get("typed")]
     about, rows = machine.describe(), list[suite.Row]()

@@ -26,6 +26,7 @@ from envcli.errors import ConfigError, UnknownName
 from envcli.folders.json_file import plain, read_json
 from envcli.folders.run_folder import RunFolder
 from envcli.folders.saved_config import saved_config
+from envcli.override import parsed
 from envcli.terminal.answer import answer, number, relative_path
 from envcli.terminal.progress import Progress
 from envcli.terminal.summary import summary
@@ -105,7 +106,7 @@ class _Take:
 def _run(cfg: Config, folder: RunFolder, begin: Callable[[], None]) -> dict[str, Any]:
     """Film, write, report; the metrics. ``begin`` is called when there is a frame."""
     if cfg.rollout is not None:
-        typed = any(word.lstrip("+").startswith("max_steps=") for word in folder.overrides)
+        typed = any(override.key == "max_steps" for override in parsed(folder.overrides))
         take = _recorded(existing_folder(cfg.rollout, "rollout"), cfg.rollout, cfg.max_steps if typed else None)
         return _film(cfg, folder, begin, take)
     import torch

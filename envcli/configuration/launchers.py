@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envcli.errors import MissingDependency
+from envcli.override import parsed
 from envcli.vocabulary.catalog import extra_folders
 from envcli.vocabulary.schema import cores
 
@@ -54,7 +55,7 @@ def workers(cfg: Mapping[str, Any]) -> int:
     (3, 1)
     """
     words = list((cfg.get("hydra") or {}).get("overrides", {}).get("task", ()))
-    if any(word.lstrip("+").startswith("parallel") and "," in word for word in words):
+    if any(override.head == "parallel" and override.is_sweep for override in parsed(words)):
         return cores()
     parallel = cfg.get("parallel") or {}
     if parallel.get("type") != "processes":

@@ -15,16 +15,16 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override as HydraOverride
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
 from envcli.configuration.config_files import ConfigFiles, in_a_circle
-from envcli.configuration.overrides import key_of
 from envcli.errors import ConfigError
 from envcli.installed import extensions
+from envcli.override import Override, parsed
 from envcli.terminal.printable import printable
 from envcli.vocabulary import catalog
 from envcli.vocabulary.schema import in_one_line
@@ -72,9 +72,10 @@ class ConfigLoader(ConfigLoaderImpl):
         except RecursionError as error:
             raise ConfigError(f"{in_a_circle(error)}.yaml: includes itself. Check its defaults list.") from error
         if any(source.provider.startswith(_STRANGERS) for source in cfg.hydra.runtime.config_sources):
-            steered = self._steered(cfg, [word for word in overrides if _steers(word)], run_mode)
-            if not _opened(overrides):
-                _require_typed(cfg, str(config_name), overrides)
+            typed = parsed(overrides)
+            steered = self._steered(cfg, [override for override in typed if override.is_about_hydra], run_mode)
+            if not _opened(typed):
+                _require_typed(cfg, str(config_name), typed)
                 if steered:
                     raise _refusal(steered[0])
             elif steered and steered != self._said:
@@ -82,9 +83,9 @@ class ConfigLoader(ConfigLoaderImpl):
                 print(printable(f"allow_imports: a configuration file says {', '.join(steered)}"), file=sys.stderr)
         return cfg
 
-    def _steered(self, cfg: DictConfig, words: list[str], run_mode: RunMode) -> list[str]:
-        """The keys under ``hydra`` that files of ours alone, with the same ``words``, would not have made so."""
-        own = [word for word in words if not word.lstrip("+~").startswith("hydra.searchpath")]
+    def _steered(self, cfg: DictConfig, overrides: list[Override], run_mode: RunMode) -> list[str]:
+        """The keys under ``hydra`` that our files alone, with the same ``overrides``, would have left otherwise."""
+        own = [str(override) for override in overrides if override.key != "hydra.searchpath"]
         try:
             ours = ConfigLoaderImpl(self._our_folders()).load_configuration(
                 cfg.hydra.job.config_name, own, run_mode, validate_sweep_overrides=False
@@ -94,12 +95,12 @@ class ConfigLoader(ConfigLoaderImpl):
         return [f"hydra.{path}" for path in _differing(cfg, ours)]
 
     def _process_config_searchpath(
-        self, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
+        self, config_name: str | None, parsed_overrides: list[HydraOverride], repo: CachingConfigRepository
     ) -> None:
         loaded = None if config_name is None else repo.load_config(config_path=config_name)
         if loaded is not None and loaded.provider.startswith(_STRANGERS):
             words = [word.input_line or "" for word in parsed_overrides]
-            if OmegaConf.select(loaded.config, "hydra.searchpath") and not _opened(words):
+            if OmegaConf.select(loaded.config, "hydra.searchpath") and not _opened(parsed(words)):
                 raise _refusal("hydra.searchpath")
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
@@ -121,31 +122,27 @@ def _differing(cfg: DictConfig, ours: DictConfig) -> Iterator[str]:
             yield path
 
 
-def _require_typed(cfg: DictConfig, command: str, overrides: list[str]) -> None:
+def _require_typed(cfg: DictConfig, command: str, overrides: list[Override]) -> None:
     """Raise ConfigError if a file does what must be typed, be it by a sweep of its own."""
-    if sorted([*cfg.hydra.overrides.hydra, *cfg.hydra.overrides.task]) != sorted(overrides):
+    if sorted([*cfg.hydra.overrides.hydra, *cfg.hydra.overrides.task]) != sorted(map(str, overrides)):
         raise _refusal("hydra.overrides")
     doors = [item for item in fields(commands.find(command).Config) if item.metadata.get("typed")]
-    typed = {key_of(word) for word in overrides}
+    typed = {override.key for override in overrides}
     for door in doors:
         if door.name not in typed and cfg.get(door.name) != door.default:
             raise _refusal(door.name, f"If you want that, type it: {door.name}={in_one_line(cfg[door.name])}")
-    for word in map(str, OmegaConf.select(cfg, "hydra.sweeper.params") or {}):
-        if _steers(word) or key_of(word) in {door.name for door in doors}:
-            raise _refusal(f"hydra.sweeper.params: {word}")
+    for swept in parsed(map(str, OmegaConf.select(cfg, "hydra.sweeper.params") or {})):
+        if swept.is_about_hydra or swept.key in {door.name for door in doors}:
+            raise _refusal(f"hydra.sweeper.params: {swept}")
 
 
 def _refusal(key: str, cure: str = _CURE) -> ConfigError:
     return ConfigError(f"{key}: is set by a configuration file, but may only be set on the command line. {cure}")
 
 
-def _steers(word: str) -> bool:
-    """Is it about Hydra itself?"""
-    return word.lstrip("+~").startswith(("hydra.", "hydra/", "hydra="))
-
-
-def _opened(overrides: list[str]) -> bool:
-    return any(word.lstrip("+").replace(" ", "").lower() == "allow_imports=true" for word in overrides)
+def _opened(overrides: list[Override]) -> bool:
+    typed = (override for override in overrides if override.key == "allow_imports" and not override.removes)
+    return any(override.text.strip().lower() == "true" for override in typed)
 
 
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # Any: what YAML can hold

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from envcli import commands
 from envcli.configuration import composition, overrides, refusals
+from envcli.configuration.env_list import require_preset
 from envcli.errors import ConfigError, UnknownName, nearest
+from envcli.override import Override, parsed
 from envcli.vocabulary.schema import ONE_ENV, WORKLOAD, check_finite, in_one_line
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
     config: Any = OmegaConf.to_object(cfg)
     check_finite(OmegaConf.to_container(cfg, resolve=True))
     if getattr(config, "env_list", None) and not config.envs:  # a replay has them already
-        if typed := [word for word in overrides.as_typed(words) if word.startswith("env=")]:
+        if typed := [one for one in _typed(words) if one.key == "env" and not one.removes]:
             raise ConfigError(f"{typed[0]} and env_list={config.env_list} cannot be combined. Leave one out.")
         config.envs = {name: _one_env(command, name, words, folders) for name in dict.fromkeys(config.env_list)}
     if getattr(config, "variant", None) and not config.of_variant:
@@ -54,9 +56,9 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
 
 def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
     """What the same words make, with those for the keys of ``changed`` in place of their own."""
-    others = [word for word in overrides.as_typed(words) if overrides.key_of(word) not in {*changed, "variant"}]
+    others = [str(override) for override in _typed(words) if override.key not in {*changed, "variant"}]
     new = [f"{key}={in_one_line(value)}" for key, value in changed.items()]
-    if strange := [word for word in new if word.lstrip("+~").startswith("hydra")]:
+    if strange := [str(override) for override in parsed(new) if override.is_about_hydra]:
         raise ConfigError(f"variant: found {strange[0]}, expected keys and groups of {command}.")
     mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
     try:
@@ -69,8 +71,8 @@ def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], fol
 
 def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
     """What ``env=<name>`` with the same other words makes of one env."""
-    overrides.require_preset(name, folders)
-    others = [word for word in overrides.as_typed(words) if not word.startswith("env_list=")]
+    require_preset(name, folders)
+    others = [str(override) for override in _typed(words) if override.key != "env_list"]
     checked = overrides.check(command, [*others, f"env={name}"], multirun=False, folders=folders)
     mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
     try:
@@ -78,6 +80,10 @@ def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Pa
     except mistakes as error:
         raise ConfigError(f"env_list, {name}: {refusals.explain(error, command, checked)}") from error
     return {key: getattr(config, key) for key in ONE_ENV}
+
+
+def _typed(words: Iterable[str]) -> list[Override]:
+    return parsed(overrides.as_typed(words))
 
 
 def _closed(cfg: DictConfig) -> DictConfig:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from envcli.configuration.composition import compose
-from envcli.configuration.overrides import as_typed, is_sweep, key_of
+from envcli.configuration.overrides import as_typed
 from envcli.errors import nearest
+from envcli.override import Override, parsed
 from envcli.vocabulary import catalog
 
 __all__ = ["explain", "kinds", "unknown"]
@@ -52,7 +54,7 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
     text = str(error)
     key = _full_key(error)
     if match := _BELOW_ITSELF.search(text):
-        chosen = {name: value for name, _, value in (override.partition("=") for override in overrides)}
+        chosen = {override.key: override.text for override in parsed(overrides)}
         preset = chosen.get(match["group"], "...")
         return f"{match['group']}/{preset}.yaml: its first line must be: # @package _global_"
     if match := _NO_VARIABLE.search(text):
@@ -60,7 +62,8 @@ def explain(error: BaseException, command: str = "", overrides: Iterable[str] = 
         return f"{key}: the environment variable {name} is not set. Set it, or give a default: ${{oc.env:{name},...}}"
     if match := _NO_SWEEP.search(text):
         kind = match["kind"].lower()
-        word = next((override for override in overrides if f"{kind}(" in override), f"{kind}(...)")
+        swept = (override for override in parsed(overrides) if override.text.startswith(f"{kind}("))
+        word = next(swept, f"{kind}(...)")
         return f"{word}: {kind}(...) needs a sweeper that searches. Type the values to run: 0,0.5,1 or range(0,1,0.25)"
     if match := _OF_OURS.search(text):
         return match["said"]
@@ -119,15 +122,17 @@ def _there_already(key: str) -> str:
 
 def _added(group: str, overrides: Iterable[str]) -> str:
     """``group`` as it was typed with a plus sign; empty if it was not, and a file is at fault."""
-    words = [word for word in as_typed(overrides) if word.startswith("+")]
-    return next((key for key in map(key_of, words) if key in (group, group.removeprefix("hydra/"))), "")
+    added = (override.key for override in parsed(as_typed(overrides)) if override.sign.startswith("+"))
+    return next((key for key in added if key in (group, group.removeprefix("hydra/"))), "")
 
 
 def _unreadable(word: str) -> str:
     """A word that Hydra's grammar does not take: quoted for the shell and for it, if that is all that it needs."""
-    key, equals, value = word.partition("=")
-    if equals and re.fullmatch(r"[\w./@+~-]+", key, re.ASCII) and not re.search(r"[][(){}'\"\\`$!]", value):
-        return f"cannot read {word!r}. Type it with nested quotes: \"{key}='{value}'\""
+    override = Override.parse(word)
+    plain = re.fullmatch(r"[\w./@-]+", f"{override.key}@{override.package}", re.ASCII)
+    if override.value is not None and plain and not re.search(r"[][(){}'\"\\`$!]", override.value):
+        quoted = replace(override, value=f"'{override.value}'")
+        return f'cannot read {word!r}. Type it with nested quotes: "{quoted}"'
     return f"cannot read {word!r}. Put it in single quotes if it contains brackets, spaces or commas."
 
 
@@ -147,8 +152,7 @@ def _no_choice(group: str, name: str, known: list[str]) -> str:
 
 
 def _no_list(key: str, overrides: Iterable[str]) -> str:
-    pairs = (override.lstrip("+").partition("=") for override in overrides)
-    found = next((value for name, _, value in pairs if name == key), "")
+    found = next((override.text for override in parsed(overrides) if override.key == key), "")
     cure = "..." if found.startswith("{") else found or "..."
     return f"{key}: {f'found {found}, ' if found else ''}expected a list: {key}=[{cure}]"
 
@@ -157,10 +161,9 @@ def _neighbours(key: str, command: str, overrides: Iterable[str]) -> tuple[str, 
     """The deepest node above ``key`` that exists, and its keys, once the override in question is left out."""
     from omegaconf import DictConfig, OmegaConf
 
-    pairs = [(override, *override.lstrip("+~").partition("=")[::2]) for override in overrides]
-    rest = [override for override, name, value in pairs if name != key and not is_sweep(value)]
+    others = [override for override in parsed(overrides) if override.key != key and not override.is_sweep]
     try:
-        cfg = compose(command, rest)
+        cfg = compose(command, map(str, others))
     except Exception:  # a second mistake beside this one: its own message comes when this one is mended
         return _by_catalog(key, command)
     parent = key

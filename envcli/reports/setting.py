@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+
+from envcli.override import Override, parsed
 
 __all__ = ["settings"]
 
@@ -22,15 +25,14 @@ def settings(words: Sequence[str]) -> dict[str, str]:
     >>> settings(["max_steps=1_000", "+break_when_any_done=True", "~transforms.resize", "transforms=[a, 'b']"])
     {'max_steps': '1000', 'break_when_any_done': 'true', '~transforms.resize': 'removed', 'transforms': '[a,b]'}
     """
-    return dict(map(_setting, words))
+    return dict(map(_setting, parsed(words)))
 
 
-def _setting(word: str) -> tuple[str, str]:
-    key, _, value = word.partition("=")
-    if key.startswith("~"):
-        return key, "removed"
-    value = re.sub(r"\\(.)", r"\1", value)  # as it was typed: Hydra puts a backslash before colons and the like
-    return key.lstrip("+"), _spelt(value)
+def _setting(override: Override) -> tuple[str, str]:
+    if override.removes:
+        return str(replace(override, value=None)), "removed"
+    typed = re.sub(r"\\(.)", r"\1", override.text)  # Hydra puts a backslash before colons and the like
+    return str(replace(override, sign="", value=None)), _spelt(typed)
 
 
 def _spelt(value: str) -> str:

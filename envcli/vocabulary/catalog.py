@@ -51,9 +51,9 @@ class Group:
         return self.default.startswith("[")
 
     @property
-    def override(self) -> str:
-        """What Hydra calls it: ``transforms@outer_transforms`` for transforms at a second place."""
-        return self.name if self.name == self.source else f"{self.source}@{self.name}"
+    def package(self) -> str | None:
+        """Where its choices are put, if not under ``source``: transforms have a second place, ``outer_transforms``."""
+        return None if self.name == self.source else self.name
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from envcli.override import parsed
 from envcli.vocabulary import catalog
 
 __all__ = ["Chosen"]
@@ -40,7 +41,7 @@ class Chosen:
         >>> chosen.choices["transforms"][:2], chosen.values["max_steps"], chosen.values["backend.name"]
         (['noop_reset_env', 'gray_scale'], '64', 'Breakout')
         """
-        typed = dict(word.lstrip("+").partition("=")[::2] for word in words if not word.startswith("~"))
+        typed = {override.key: override.text for override in parsed(words) if not override.removes}
         groups = {group.name: group for group in catalog.groups(command)}
         found = {name: _listed(typed.get(name, group.default)) for name, group in groups.items()}
         values: dict[str, str] = {}

@@ -34,8 +34,8 @@ def test_groups_are_those_of_the_primary_file_in_its_order() -> None:
 
 def test_two_groups_may_share_a_folder() -> None:
     inner, outer = GROUPS["transforms"], GROUPS["outer_transforms"]
-    assert (inner.source, inner.override, inner.many) == ("transforms", "transforms", True)
-    assert (outer.source, outer.override, outer.many) == ("transforms", "transforms@outer_transforms", True)
+    assert (inner.source, inner.package, inner.many) == ("transforms", None, True)
+    assert (outer.source, outer.package, outer.many) == ("transforms", "outer_transforms", True)
     assert not GROUPS["parallel"].many
 
 

@@ -1,0 +1,40 @@
+"""What becomes of the words before Hydra gets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envcli.configuration.overrides import check
+from envcli.configuration.reading import read
+from envcli.errors import ConfigError
+from envcli.folders.json_file import write_json
+
+
+def checked(*words: str) -> list[str]:
+    return check("rollout", words, multirun=False)
+
+
+def test_added_choices_join_those_that_are_chosen() -> None:
+    assert checked("transforms=[sign]", "+transforms=[clip]") == ["transforms=[sign,clip]"]
+    assert checked("+transforms=[clip]") == ["+transforms=[clip]"], "beside a default they are Hydra's to add"
+
+
+def test_two_plus_signs_are_left_for_hydra_to_refuse() -> None:
+    assert checked("transforms=[sign]", "++transforms=[clip]") == ["transforms=[sign]", "++transforms=[clip]"]
+
+
+def test_a_list_of_envs_may_be_typed_with_plus_signs() -> None:
+    words = ["parallel=serial", "++env_list=[cartpole,pendulum]"]
+    assert list(read("rollout", words).envs) == ["cartpole", "pendulum"]
+
+
+def test_a_file_may_take_the_place_of_one_that_the_replayed_run_was_given(tmp_path: Path) -> None:
+    run = tmp_path / "it's"
+    run.mkdir()
+    write_json(run / "manifest.json", {"files": {"policy.path": {"sha256": "0" * 64, "path": None}}})
+    replay = "replay='" + str(run).replace("'", "\\'") + "'"
+    assert checked(replay, "policy.path=b.pt") == [replay, "++policy.path=b.pt"]
+    with pytest.raises(ConfigError, match="replay runs exactly what was saved, so it takes no 'seed=3'"):
+        checked(replay, "seed=3")
