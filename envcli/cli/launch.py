@@ -15,6 +15,7 @@ from envcli import commands
 from envcli.cli import arguments
 from envcli.configuration import composition, overrides, refusals
 from envcli.configuration.checker import known_to
+from envcli.configuration.unknown_key import unknown_key
 from envcli.errors import ConfigError
 from envcli.override import parsed
 from envcli.terminal.answer import json_alone, to_stdout
@@ -102,7 +103,7 @@ def _require_part(part: str, command: str, words: Sequence[str], folders: Sequen
     around = OmegaConf.select(cfg, above) if above else cfg
     if isinstance(around, DictConfig) and name in around:
         raise ConfigError(f"--package: {part} is a single value, expected a section with keys, such as backend.")
-    raise ConfigError(f"--package: {refusals.unknown(part, command, words)}")
+    raise ConfigError(f"--package: {unknown_key(part, command, parsed(words))}")
 
 
 def _hydra(command: str, words: list[str]) -> None:

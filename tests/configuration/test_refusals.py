@@ -10,7 +10,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from envcli.configuration.composition import compose
-from envcli.configuration.refusals import explain, kinds, unknown
+from envcli.configuration.refusals import explain, kinds
+from envcli.configuration.unknown_key import unknown_key
+from envcli.override import parsed
 
 
 def said(*words: str) -> str:
@@ -54,6 +56,7 @@ def said(*words: str) -> str:
         (["max_steps=abc"], "max_steps: found 'abc', expected a whole number."),
         (["from_pixels=maybe"], "from_pixels: found 'maybe', expected true or false."),
         (["max_steps=null"], "max_steps: found null, expected a value."),
+        (["hydra.mode=often"], "hydra.mode: found 'often', expected one of [RUN, MULTIRUN]."),
         (["env_list=cartpole"], "env_list: found cartpole, expected a list: env_list=[cartpole]"),
         (["env_list={a: 1}"], "env_list: found {a: 1}, expected a list: env_list=[...]"),
         (["a=[b"], "cannot read 'a=[b'. Put it in single quotes if it contains brackets, spaces or commas."),
@@ -67,7 +70,7 @@ def test_it_is_told_what_was_found_and_what_to_type(words: list[str], line: str)
 
 def test_a_second_mistake_does_not_hide_the_first() -> None:
     assert said("max_stepz=3", "max_steps=abc").startswith(("no key 'max_stepz'", "max_steps: found 'abc'"))
-    assert unknown("max_stepz", "rollout", ["max_stepz=3", "env=nowhere"]).startswith("no key 'max_stepz'")
+    assert unknown_key("max_stepz", "rollout", parsed(["max_stepz=3", "env=nowhere"])).startswith("no key 'max_stepz'")
 
 
 @pytest.fixture

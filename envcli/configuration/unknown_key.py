@@ -1,0 +1,80 @@
+"""The message for a key that is not there: it says what is, at the deepest level that exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from envcli.configuration.composition import compose
+from envcli.errors import nearest
+from envcli.override import Override
+from envcli.vocabulary import catalog
+
+__all__ = ["unknown_key"]
+
+
+def unknown_key(key: str, command: str, overrides: Sequence[Override] = ()) -> str:
+    """The message for ``transforms.step_counter.max_step``, typed for ``command`` among ``overrides``."""
+    if key.startswith("hydra."):
+        return f"no key {key!r} in Hydra's own configuration. See envcli {command} --cfg hydra."
+    parent, known = _neighbours(key, command, overrides)
+    if parent == "parallel" and key in _paths(command, "parallel"):
+        return f"no key {key!r}: only available with worker processes. Add parallel=processes."
+    if not known:
+        cure = f" Choose one first, such as {parent}=[step_counter]." if parent.endswith("transforms") else ""
+        return f"no key {key!r}: {parent or command} is empty.{cure}"
+    near = nearest(_first_below(key, parent), known)
+    if parent and near.startswith("Did you mean"):
+        return f"no key {key!r}. " + re.sub(r"'([^']+)'", rf"'{parent}.\1'", near)
+    return f"no key {key!r}. {near}" + (f" (in {parent})" if parent else "")
+
+
+def _neighbours(key: str, command: str, overrides: Sequence[Override]) -> tuple[str, list[str]]:
+    """The deepest node above ``key`` that exists, and its keys, once the override in question is left out."""
+    from omegaconf import DictConfig, OmegaConf
+
+    others = [str(override) for override in overrides if override.key != key and not override.is_sweep]
+    try:
+        cfg = compose(command, others)
+    except Exception:  # a second mistake beside this one: its own message comes when this one is mended
+        return _neighbours_in_catalog(key, command)
+    for parent in _parents(key):
+        node = OmegaConf.select(cfg, parent)
+        if isinstance(node, DictConfig):
+            return parent, [str(name) for name in node]
+    return "", [str(name) for name in cfg]
+
+
+def _neighbours_in_catalog(key: str, command: str) -> tuple[str, list[str]]:
+    """The same, among the keys of all choices."""
+    paths = _paths(command)
+    for parent in _parents(key):
+        if below := {_first_below(path, parent) for path in paths if path.startswith(f"{parent}.")}:
+            return parent, sorted(below)
+    return "", catalog.group_names(command)
+
+
+def _parents(key: str) -> Iterator[str]:
+    """The nodes above a key, the deepest first.
+
+    >>> list(_parents("transforms.resize.size"))
+    ['transforms.resize', 'transforms']
+    """
+    while "." in key:
+        key = key.rpartition(".")[0]
+        yield key
+
+
+def _first_below(path: str, parent: str) -> str:
+    """The name in ``path`` that comes after ``parent``.
+
+    >>> _first_below("transforms.resize.size", "transforms"), _first_below("seed", "")
+    ('resize', 'seed')
+    """
+    return path.removeprefix(f"{parent}.").partition(".")[0]
+
+
+def _paths(command: str, group: str | None = None) -> list[str]:
+    """The keys that all choices bring, in all groups or in one."""
+    groups = [one for one in catalog.groups(command) if group in (None, one.name)]
+    return [key.path for one in groups for key in catalog.node_keys(one)]
