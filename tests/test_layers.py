@@ -22,6 +22,7 @@ STOREYS = [
         "envcli.installed",
         "envcli.keys",
         "envcli.override",
+        "envcli.processes",
         "envcli.seeding",
         "envcli.torch_script",
         "envcli.typed_word",

@@ -16,9 +16,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from envcli.bench.processes import cpu_seconds, family, peak_bytes
 from envcli.bench.workload import Unfit, Workload
 from envcli.errors import ConfigError, EnvcliError, MissingDependency
+from envcli.processes import cpu_seconds, family, peak_bytes
 from envcli.vocabulary import registry
 
 __all__ = ["ContenderServer", "main"]

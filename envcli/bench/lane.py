@@ -15,10 +15,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from envcli.bench.processes import anonymous_bytes, family
 from envcli.bench.sample import Sample
 from envcli.bench.workload import Workload
 from envcli.errors import ConfigError, EnvcliError, EnvError
+from envcli.processes import anonymous_bytes, family
 
 __all__ = ["ClockedLane", "Lane", "Skipped"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from envcli.installed.provenance import versions
-from envcli.vocabulary.schema import cores
+from envcli.processes import cores
 
 __all__ = ["describe", "line", "notes"]
 

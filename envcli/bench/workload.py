@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from envcli.errors import ConfigError
+from envcli.processes import cores
 from envcli.vocabulary import registry
-from envcli.vocabulary.schema import cores
 
 __all__ = ["Unfit", "Workload"]
 

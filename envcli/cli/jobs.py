@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from envcli.bench.processes import family
 from envcli.cli.ended import Ended
+from envcli.processes import family
 from envcli.reports.job import Job
 
 __all__ = ["interrupted_once", "interruptible", "is_called_off", "leave_if_called_off", "stand_alone", "told"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from envcli.errors import MissingDependency
 from envcli.override import parsed
+from envcli.processes import cores
 from envcli.vocabulary.catalog import extra_folders
-from envcli.vocabulary.schema import cores
 
 __all__ = ["at_once", "preset", "workers"]
 

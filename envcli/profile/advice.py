@@ -12,8 +12,9 @@ from typing import Any
 from envcli.bench.report import percent
 from envcli.bench.workload import Workload
 from envcli.clocks.parts import BACKEND, IDLE, PIXELS, POLICY, POLICY_ROWS, SIMULATOR, STEPS, WAITING
+from envcli.processes import cores
 from envcli.profile.breakdown import Breakdown
-from envcli.vocabulary.schema import cores, in_one_line
+from envcli.vocabulary.schema import in_one_line
 
 __all__ = ["advice"]
 

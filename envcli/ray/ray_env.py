@@ -16,10 +16,11 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.processes import cores
 from envcli.ray.actor_pool import RayPool
 from envcli.ray.cluster import RayCluster
 from envcli.ray.row_chunk import RowChunk
-from envcli.vocabulary.schema import cores, whole
+from envcli.vocabulary.schema import whole
 
 __all__ = ["RayEnv"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from envcli.errors import ConfigError
+from envcli.processes import cores
 
 __all__ = [
     "MISSING", "ONE_ENV", "WHOLE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "cores",
@@ -133,11 +133,6 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
             f"parallel.num_envs: found {num_envs}, expected a multiple of {len(env_list)}, the length of env_list."
         )
     return {**parallel, "num_envs": num_envs}
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def whole(name: str, value: object, low: int) -> int:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from envcli.bench.lane import Lane, Skipped
-from envcli.bench.processes import family
 from envcli.bench.workload import Workload
 from envcli.errors import ConfigError, EnvError
+from envcli.processes import family
 
 CARTPOLE: dict[str, Any] = {"backend": {"type": "gym", "name": "CartPole-v1"}}
 

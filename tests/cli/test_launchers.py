@@ -22,7 +22,7 @@ from envcli.configuration import launchers
 from envcli.configuration.composition import register
 from envcli.configuration.overrides import check
 from envcli.errors import ConfigError, MissingDependency
-from envcli.vocabulary.schema import cores
+from envcli.processes import cores
 from tests.conftest import ROOT, Command
 
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hydra._internal.hydra import Hydra
 
-from envcli.bench.processes import family
+from envcli.processes import family
 from tests.conftest import ROOT, Command
 
 QUICK = ("max_steps=20", "repetitions=2", "seconds=0")

@@ -13,12 +13,12 @@ from hydra.core.override_parser.types import QuotedString
 from omegaconf import OmegaConf
 
 from envcli.errors import ConfigError
+from envcli.processes import cores
 from envcli.vocabulary.schema import (
     Answer,
     EnvConfig,
     at_least,
     check_finite,
-    cores,
     describe,
     in_one_line,
     key,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from envcli.bench.processes import anonymous_bytes, cpu_seconds, family, peak_bytes
+from envcli.processes import anonymous_bytes, cpu_seconds, family, peak_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 

@@ -1,4 +1,4 @@
-"""A process and all that it started: how much of the CPU they used, how much memory at most.
+"""A process and all that it started: the cores they may use, the CPU time they used, how much memory at most.
 
 Read from Linux's ``/proc``. Elsewhere only the calling process is seen, and its peak is None.
 """
@@ -10,10 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-__all__ = ["anonymous_bytes", "cpu_seconds", "family", "peak_bytes"]
+__all__ = ["anonymous_bytes", "cores", "cpu_seconds", "family", "peak_bytes"]
 
 _PROC = Path("/proc")
 _CPUCLOCK_SCHED = 2  # linux/posix-timers.h: of a whole process, in nanoseconds; /proc/<pid>/stat counts in 10 ms
+
+
+def cores() -> int:
+    """The number of cores that the calling process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def family(root: int) -> list[int]:
