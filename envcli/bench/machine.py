@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from collections.abc import Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from envcli.installed.provenance import versions
 from envcli.processes import cores
 
-__all__ = ["describe", "line", "notes"]
+__all__ = ["caption", "describe", "line", "notes"]
 
 _PEERS = ("torchrl", "stable_baselines3", "envpool")
 
@@ -42,6 +43,11 @@ def line(machine: dict[str, Any]) -> str:  # Any: see above
         f"{machine['date']}, {machine['cores']} cores of {machine['cpu']}, "
         f"Python {machine['versions']['python']}, {libraries}"
     )
+
+
+def caption(machine: dict[str, Any], notes_beside: Sequence[str] = ()) -> list[str]:  # Any: see above
+    """The lines below a table: the machine, then notes on it and others."""
+    return [line(machine), *(f"note: {note}" for note in (*notes(machine), *notes_beside))]
 
 
 def notes(machine: dict[str, Any]) -> list[str]:  # Any: see above

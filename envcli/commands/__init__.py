@@ -1,5 +1,8 @@
 """One file, one subcommand: ``commands/spec.py`` is ``envcli spec``, and its docstring is the command's help.
 
+A command that does several things is a folder instead, such as ``commands/bench/``, with the same in its
+``__init__.py``.
+
 A command is a module that imports nothing heavy at its top (help and completion import it) and holds either
 
 * ``Config``, a dataclass from `envcli.vocabulary.schema`, and ``run(cfg)`` or ``run(cfg, folder)``; its defaults are in
@@ -25,12 +28,14 @@ _ROOT = Path(__file__).parent
 
 def names() -> list[str]:
     """Every subcommand, sorted."""
-    return sorted(path.stem for path in _ROOT.glob("*.py") if not path.stem.startswith("_"))
+    files, folders = _ROOT.glob("[!_]*.py"), _ROOT.glob("[!_]*/__init__.py")
+    return sorted([*(path.stem for path in files), *(path.parent.name for path in folders)])
 
 
 def summary(name: str) -> str:
     """The first line of a subcommand's docstring; the module is not imported."""
-    tree = ast.parse((_ROOT / f"{name}.py").read_text(encoding="utf-8"))
+    file, folder = _ROOT / f"{name}.py", _ROOT / name
+    tree = ast.parse((file if file.exists() else folder / "__init__.py").read_text(encoding="utf-8"))
     return (ast.get_docstring(tree) or "").split("\n")[0]
 
 

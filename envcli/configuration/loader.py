@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -27,7 +26,7 @@ from envcli.installed import extensions
 from envcli.override import Override, parsed
 from envcli.terminal.printable import printable
 from envcli.vocabulary import catalog
-from envcli.vocabulary.schema import in_one_line
+from envcli.vocabulary.schema import doors, in_one_line
 
 __all__ = ["ConfigLoader"]
 
@@ -126,13 +125,13 @@ def _require_typed(cfg: DictConfig, command: str, overrides: list[Override]) -> 
     """Raise ConfigError if a file does what must be typed, be it by a sweep of its own."""
     if sorted([*cfg.hydra.overrides.hydra, *cfg.hydra.overrides.task]) != sorted(map(str, overrides)):
         raise _refusal("hydra.overrides")
-    doors = [item for item in fields(commands.find(command).Config) if item.metadata.get("typed")]
+    closed = {door.name: door.default for door in doors(commands.find(command).Config)}
     typed = {override.key for override in overrides}
-    for door in doors:
-        if door.name not in typed and cfg.get(door.name) != door.default:
-            raise _refusal(door.name, f"If you want that, type it: {door.name}={in_one_line(cfg[door.name])}")
+    for name, default in closed.items():
+        if name not in typed and cfg.get(name) != default:
+            raise _refusal(name, f"If you want that, type it: {name}={in_one_line(cfg[name])}")
     for swept in parsed(map(str, OmegaConf.select(cfg, "hydra.sweeper.params") or {})):
-        if swept.is_about_hydra or swept.key in {door.name for door in doors}:
+        if swept.is_about_hydra or swept.key in closed:
             raise _refusal(f"hydra.sweeper.params: {swept}")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["answer", "json_alone", "kept", "number", "relative_path", "to_stdout"]
+__all__ = ["answer", "json_alone", "kept", "number", "relative_path", "say_kept_in", "to_stdout"]
 
 _STDOUT, _STDERR = 1, 2
 
@@ -149,3 +149,9 @@ def number(value: float | int | None) -> str:
 def relative_path(path: Path) -> str:
     """A path as people read it: from here if it is below here, else the whole of it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def say_kept_in(folder: Path, as_json: bool) -> None:
+    """Print where the results are, unless the answer is JSON, which stands alone."""
+    if not as_json:
+        print(f"kept in {relative_path(folder)}")

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from envcli.errors import ConfigError
@@ -19,7 +19,7 @@ from envcli.processes import cores
 
 __all__ = [
     "MISSING", "ONE_ENV", "WHOLE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "cores",
-    "describe", "in_one_line", "key", "settled_parallel", "whole",
+    "describe", "doors", "in_one_line", "key", "settled_parallel", "whole",
 ]  # fmt: skip
 
 MISSING: Any = "???"  # OmegaConf's mark for "must be given"; Any because it stands in for a value of every type
@@ -57,6 +57,15 @@ def describe(config: type) -> Iterator[tuple[str, Any, str]]:
     for item in fields(config):
         if help := item.metadata.get("help"):
             yield item.name, item.default, help
+
+
+def doors(config: type) -> list[Field[Any]]:
+    """The keys of ``config`` that no file may set, see :func:`key`.
+
+    >>> [door.name for door in doors(EnvConfig)]
+    ['allow_imports']
+    """
+    return [item for item in fields(config) if item.metadata.get("typed")]
 
 
 # OmegaConf needs to see the value type of a node; a node that a group fills holds whatever its class takes, hence Any.
