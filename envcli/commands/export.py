@@ -23,7 +23,7 @@ import envcli
 from envcli.errors import ConfigError, StoreError
 from envcli.folders.json_file import read_json
 from envcli.folders.part_folder import PartFolder
-from envcli.folders.run_folder import run_state
+from envcli.folders.run_status import run_state
 from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, relative_path
 from envcli.terminal.summary import summary

@@ -25,6 +25,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from envcli.errors import ConfigError
+from envcli.folders.env_state import write_env_state
 from envcli.folders.json_file import plain
 from envcli.folders.run_folder import RunFolder
 from envcli.terminal.answer import answer, number, relative_path
@@ -112,7 +113,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
                 restarts = restarts_of(env)
                 _note_restarts(restarts)
             seconds = time.perf_counter() - start
-            folder.write_env_state(env.state_dict())
+            write_env_state(folder.path, env.state_dict())
         speed = {"seconds": seconds, "steps_per_second": steps / seconds, "step_seconds": clock}
         metrics: dict[str, Any] = {"name": cfg.env_name, "envs": envs, "steps": steps, **speed, **counted}
         metrics |= {

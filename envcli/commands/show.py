@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from envcli import commands
 from envcli.errors import MissingRun
 from envcli.folders.json_file import read_json
-from envcli.folders.run_folder import run_state
+from envcli.folders.run_status import run_state
 from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, number, relative_path
 from envcli.terminal.episode_lines import episode_lines, restarts_line

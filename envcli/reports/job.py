@@ -10,7 +10,7 @@ from typing import Any
 
 from envcli.errors import StoreError
 from envcli.folders.json_file import read_json
-from envcli.folders.run_folder import run_state
+from envcli.folders.run_status import run_state
 from envcli.reports.setting import settings
 from envcli.terminal.printable import printable
 
@@ -28,7 +28,7 @@ _NUMBERED = re.compile(r"(\d+)_(.*)")  # what conf/command.yaml calls the folder
 class Job:
     """A run and what is known of it. What its files hold may have been written by anybody: nothing here trusts it.
 
-    ``state`` is that of :func:`envcli.folders.run_folder.run_state`, or ``unreadable`` where a file is broken;
+    ``state`` is that of :func:`envcli.folders.run_status.run_state`, or ``unreadable`` where a file is broken;
     ``error`` then says how. ``overrides`` are those that were typed, in one spelling (`settings`).
     """
 

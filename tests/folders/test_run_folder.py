@@ -10,6 +10,7 @@ from envcli.errors import ConfigError, EnvError, StoreError
 from envcli.folders.folder_lock import FolderLock
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import RunFolder
+from envcli.folders.run_status import RunStatus
 
 
 def status(path: Path) -> dict[str, Any]:
@@ -58,14 +59,14 @@ def test_a_run_that_ends_badly_says_so(tmp_path: Path, error: BaseException, sta
 
 
 def test_a_ctrl_c_in_its_first_moment_is_in_the_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = RunFolder._status
+    write = RunStatus.write
 
-    def interrupted(folder: RunFolder, state: str, *error: str) -> None:
-        write(folder, state, *error)
+    def interrupted(status: RunStatus, state: str, *error: str) -> None:
+        write(status, state, *error)
         if state == "running":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(RunFolder, "_status", interrupted)
+    monkeypatch.setattr(RunStatus, "write", interrupted)
     with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "run", "rollout", part_of_sweep=True):
         pass
     assert status(tmp_path / "run")["state"] == "interrupted"
@@ -135,10 +136,3 @@ def test_what_is_in_the_way_of_a_replacement_is_said_at_once(tmp_path: Path) -> 
     with folder:
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_a_state_that_cannot_be_kept_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with RunFolder(tmp_path / "a", "rollout") as folder:
-        folder.write_env_state({"worker0": {}, "worker1": {"of": lambda: None}})
-    assert "env_state.pt: not written" in caplog.text
-    assert not (tmp_path / "a" / "env_state.pt").exists()
