@@ -20,9 +20,9 @@ class ActionGate:
     """Writes actions into the rows of one buffer, and refuses what the action spec does not hold.
 
     Stricter than TorchRL 0.14, where an int given to a one-hot env silently becomes action 0: the shape must be the
-    spec's, the dtype must be the spec's or one that converts to it in kind (float to float, int to float, bool to int;
-    and one-hot vectors of floats, as ``torch.distributions`` draws them), and the value must lie in the space. NaN lies
-    in no bounded space.
+    spec's, the dtype must be the spec's or one that converts to it in kind (float to float, int to float, bool to int),
+    and the value must lie in the space. NaN lies in no bounded space. One-hot vectors and bits may have any dtype:
+    ``torch.distributions`` draws them as floats, and ``torch.nn.functional.one_hot`` makes them of int64.
 
     Args:
         path: the key of the action.
@@ -104,8 +104,8 @@ def as_member(path: Key, spec: TensorSpec, value: Any) -> torch.Tensor:  # Any: 
 
 def _in_kind(name: str, spec: TensorSpec, value: torch.Tensor) -> torch.Tensor:
     """``value`` in the dtype of ``spec``. Raises ActionError where that is of another kind, or changes an integer."""
-    drawn = isinstance(spec, OneHot | MultiOneHot) and value.dtype.is_floating_point  # as torch.distributions does
-    if not (drawn or torch.can_cast(value.dtype, spec.dtype)):
+    zeros_and_ones = isinstance(spec, OneHot | MultiOneHot | Binary)
+    if not (zeros_and_ones or torch.can_cast(value.dtype, spec.dtype)):
         raise _refusal(name, spec, f"dtype {value.dtype}")
     cast = value.to(spec.dtype)
     if not spec.dtype.is_floating_point and not torch.equal(cast.to(value.dtype), value):

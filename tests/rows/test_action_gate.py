@@ -165,6 +165,20 @@ def test_numbers_of_a_smaller_kind_are_converted_in_rows() -> None:
     assert rows[:2].tolist() == [[0, 1, 0], [0, 1, 0]]
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["masked one-hot", "multi-one-hot", "binary"])
+def test_zeros_and_ones_may_have_any_dtype(name: str, dtype: torch.dtype) -> None:
+    spec = SPECS[name]  # of bool or int8, where torch.nn.functional.one_hot gives int64
+    one = spec.rand()
+    writes, rows = gate(spec)
+    writes.write(0, one.to(dtype))
+    assert torch.equal(rows[0], one)
+    assert torch.equal(as_member(("action",), spec, one.to(dtype)), one)
+    if dtype != torch.bool:
+        with pytest.raises(ActionError):
+            writes.write(0, one.to(dtype) * 2)
+
+
 def test_an_action_with_a_graph_is_stored_without_it() -> None:
     writes, rows = gate(SPECS["bounded"])
     writes.write(0, torch.zeros(2, requires_grad=True) + 1)
