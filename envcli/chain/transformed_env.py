@@ -80,9 +80,10 @@ class TransformedEnv(Env):
         if not isinstance(env, Env):
             raise TransformError(f"TransformedEnv: expected an env, found a {type(env).__name__}")
         super().__init__(device=env.device, batch_size=env.batch_size)
-        chain = Compose() if transform is None else as_transform(transform, "TransformedEnv")
+        given = chain = Compose() if transform is None else as_transform(transform, "TransformedEnv")
         if isinstance(env, TransformedEnv):
-            chain = Compose(*(t.clone() for t in env._chain()), chain)
+            chain = Compose(*(t.clone() for t in env._chain()))
+            chain.append(given)
             env = env.base_env
         chain.set_container(self)
         self.base_env = env
@@ -93,6 +94,8 @@ class TransformedEnv(Env):
                 self.to(device)
         except EnvcliError:
             chain.set_container(None)
+            if isinstance(chain, Compose) and chain is not given:
+                chain._give_back(given)
             raise
 
     # -- the chain ------------------------------------------------------------------------------------------------
@@ -128,7 +131,9 @@ class TransformedEnv(Env):
 
     def append_transform(self, transform: Transforming) -> Self:
         """Add ``transform`` nearest to the user. Returns the env itself, as in TorchRL."""
-        return self.insert_transform(len(self._chain_list()), transform)
+        added = as_transform(transform, "TransformedEnv")
+        self._chain_list().append(added)
+        return self
 
     def insert_transform(self, index: int, transform: Transforming) -> Self:
         """Put ``transform`` at ``index`` in the chain. Returns the env itself.

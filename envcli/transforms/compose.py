@@ -15,13 +15,16 @@ from envcli.transforms.transform import Transform
 
 __all__ = ["Compose"]
 
+_CIRCLE = "Compose: a chain cannot contain itself. Use a copy: chain.clone()"
+
 
 class Compose(Transform):
     """Transforms one after the other, the first nearest to the env; given one by one, in a list, or as ``transforms``.
 
     It can be read like a list (index, slice, ``len``) and edited like one (``append``, ``insert``, ``pop``, ``del``,
     assignment). An env that it stands in follows, or, where something does not fit, all stays as it was. What is taken
-    out stands alone again.
+    out stands alone again. As in TorchRL, ``append`` takes the transforms of a plain Compose one by one; given to the
+    constructor or to ``insert``, a Compose stays one transform.
 
     A function that takes a TensorDict and gives one is a transform too, see :class:`CallableTransform`.
 
@@ -35,11 +38,58 @@ class Compose(Transform):
         first = given[0] if len(given) == 1 else None
         several: Iterable[Any] = first if isinstance(first, list) else given  # Any: what it is, append finds out
         for transform in (*several, *transforms):
-            self.append(transform)
+            self.insert(len(self.transforms), transform)
 
     def append(self, transform: Transforming) -> None:
-        """Add ``transform`` nearest to the user."""
-        self.insert(len(self.transforms), transform)
+        """Add ``transform`` nearest to the user; of a plain Compose all its transforms, which are this chain's then.
+
+        Raises:
+            TransformError: it does not fit the env; both chains stay as they were.
+        """
+        added = as_transform(transform, "Compose")
+        if type(self) is type(added) is Compose:
+            self._append_those_of(added)
+        else:
+            self.insert(len(self.transforms), added)
+
+    def _append_those_of(self, chain: Compose) -> None:
+        if chain in self._holders():
+            raise TransformError(_CIRCLE)
+        if chain._container is not None:
+            raise TransformError("Compose is already part of another chain. Use a copy: transform.clone()")
+        chain._require_own()
+        moved = chain.flat()
+        for transform in moved:
+            transform._hold(None)
+        try:
+            self._become([*self, *moved])
+        except Exception:
+            chain._hold_anew()
+            raise
+
+    def _give_back(self, transform: Transform) -> None:
+        """Let go of all transforms, and of those that ``append(transform)`` has taken, to where they stood."""
+        del self[:]
+        if isinstance(transform, Compose):
+            transform._hold_anew()
+
+    def _hold_anew(self) -> None:
+        for transform in self:
+            transform._hold(self)
+            if isinstance(transform, Compose):
+                transform._hold_anew()
+
+    def set_container(self, container: Any) -> None:
+        """See :class:`Transform`. Raises TransformError also where the transforms have moved to another chain."""
+        if container is not None:
+            self._require_own()
+        super().set_container(container)
+
+    def _require_own(self) -> None:
+        if any(transform._container is not self for transform in self):
+            raise TransformError(
+                "Compose: its transforms were appended to another chain. Change that one, or use a copy: chain.clone()"
+            )
 
     def insert(self, index: int, transform: Transforming) -> None:
         """Put ``transform`` before the one that is at ``index`` now. Negative numbers count from the end.
@@ -83,6 +133,7 @@ class Compose(Transform):
 
     def _become(self, after: list[Transform]) -> None:
         """Hold these from now on; where they do not fit, those held before."""
+        self._require_own()
         before = list(self)
         leaving = [transform for transform in before if transform not in after]
         joining = [transform for transform in after if transform not in before]
@@ -90,7 +141,7 @@ class Compose(Transform):
             raise TransformError("Compose: a transform cannot be used in two places. Use a copy: transform.clone()")
         holders = self._holders()
         if any(transform is holder for transform in joining for holder in holders):
-            raise TransformError("Compose: a chain cannot contain itself. Use a copy: chain.clone()")
+            raise TransformError(_CIRCLE)
         in_env = holders[-1]._container is not None
         held: list[Transform] = []
         try:

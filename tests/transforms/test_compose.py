@@ -66,6 +66,36 @@ def test_chains_within_chains() -> None:
     assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [22, 42]
 
 
+def test_append_takes_the_transforms_of_a_chain_one_by_one() -> None:
+    env, added = TransformedEnv(CountingEnv(), Times(10)), Compose(Plus(1), Compose(StepCounter()))
+    env.append_transform(added)
+    assert isinstance(env.transform, Compose)
+    assert names(env.transform) == ["Times", "Plus", "StepCounter"] == names(env.transform[:3])
+    assert names(added) == ["Plus", "Compose"]
+    assert added[0].container is env
+    assert env.rollout(2)["next", "observation"].squeeze(-1).tolist() == [11, 21]
+    for change in (lambda: added.append(Times(2)), lambda: TransformedEnv(CountingEnv(), added)):
+        with pytest.raises(TransformError, match="its transforms were appended to another chain"):
+            change()
+    with pytest.raises(TransformError, match=r"Compose is already part of another chain\. Use a copy"):
+        Compose().append(env.transform)
+    assert TransformedEnv(CountingEnv(), added.clone()).rollout(2).shape == (2,)
+
+
+def test_a_chain_that_does_not_fit_keeps_its_transforms() -> None:
+    env, chain = TransformedEnv(CountingEnv(), Times(10)), Compose(Plus(1), GrayScale(["frame"]))
+    env.append_transform(StepCounter())
+    with pytest.raises(TransformError):
+        env.append_transform(chain)
+    with pytest.raises(TransformError):
+        TransformedEnv(env, chain)
+    assert isinstance(env.transform, Compose)
+    assert names(env.transform) == ["Times", "StepCounter"]
+    del chain[1]
+    env.append_transform(chain)
+    assert names(env.transform) == ["Times", "StepCounter", "Plus"]
+
+
 def test_a_list_of_transforms() -> None:
     assert names(Compose([Times(1), Plus(2)])) == ["Times", "Plus"]
     assert len(Compose([])) == 0
