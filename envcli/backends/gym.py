@@ -55,7 +55,7 @@ class GymWrapper(Backend):
     """
 
     library: ClassVar[str] = "gymnasium"
-    available_envs = AvailableEnvs(lambda cls: iter(cls.available_names()))
+    available_envs = AvailableEnvs(lambda cls: cls.available_names())
 
     def __init__(
         self,

@@ -75,16 +75,11 @@ class EnvSpecs(EnvShape):
 
     @property
     def observation_spec(self) -> Composite:
-        """What ``reset`` and ``step`` show."""
+        """What ``reset`` and ``step`` show. A leaf is that of ``"observation"``, when it is assigned."""
         return self._spec("observation")
 
     @observation_spec.setter
-    def observation_spec(self, spec: Composite) -> None:
-        if not isinstance(spec, Composite):
-            raise SpecError(
-                f"{type(self).__name__}.observation_spec must be a Composite, got {type(spec).__name__}. "
-                "Write: self.observation_spec = Composite(observation=spec, shape=self.batch_size)"
-            )
+    def observation_spec(self, spec: TensorSpec) -> None:
         self._assign("observation", spec)
 
     full_observation_spec = observation_spec
@@ -363,6 +358,8 @@ class EnvSpecs(EnvShape):
         return Composite(leaves, shape=self.batch_size, device=self.device)
 
     def _assign(self, family: str, spec: TensorSpec, standard: list[str] | None = None) -> None:
+        if not isinstance(spec, TensorSpec):
+            raise SpecError(f"{type(self).__name__}.{family}_spec must be a spec, found a {type(spec).__name__}")
         if not isinstance(spec, Composite):
             names = standard or [family]
             if spec.shape[: len(self.batch_size)] != self.batch_size:

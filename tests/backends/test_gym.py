@@ -357,6 +357,7 @@ def test_available_envs() -> None:
     assert {"CartPole-v1", "Pendulum-v1"} <= set(GymEnv.available_envs)
     names = GymEnv.available_names()
     assert names == sorted(names)
+    assert GymEnv.available_envs[:2] == names[:2]  # a list, as in TorchRL
     with GymEnv("CartPole-v1") as env:
         assert "CartPole-v1" in env.available_envs
 

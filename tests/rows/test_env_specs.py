@@ -130,7 +130,8 @@ def test_flags_are_completed_in_a_batch() -> None:
 @pytest.mark.parametrize(
     ("family", "spec", "said"),
     [
-        ("observation_spec", Unbounded([2]), "must be a Composite, got Unbounded.*Composite\\(observation=spec"),
+        ("observation_spec", {"observation": Unbounded([2])}, "observation_spec must be a spec, found a dict"),
+        ("observation_spec", Unbounded([1]), r"observation_spec has shape \[1\], which does not begin with"),
         ("observation_spec", Composite(shape=[]), r"has shape \[\], but the env's batch_size is \[2\]"),
         (
             "action_spec",
@@ -144,6 +145,12 @@ def test_flags_are_completed_in_a_batch() -> None:
 def test_a_spec_must_fit_the_batch(family: str, spec: object, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         setattr(EnvSpecs(batch_size=[2]), family, spec)
+
+
+def test_a_leaf_is_the_only_one_of_its_family() -> None:
+    specs = EnvSpecs(batch_size=[2])
+    specs.observation_spec = leaf = Unbounded([2, 3])
+    assert specs.observation_spec == Composite(observation=leaf, shape=[2])
 
 
 def test_no_state_can_be_said() -> None:
