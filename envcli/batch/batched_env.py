@@ -286,7 +286,10 @@ class BatchedEnv(Env):
 
 
 class Gathered(Sequence[Any]):
-    """An attribute of all envs of a batch: looked up when it is looked at; called, it calls that of each env."""
+    """An attribute of all envs of a batch: looked up when it is looked at; called, it calls that of each env.
+
+    It equals the list of their values.
+    """
 
     def __init__(self, env: BatchedEnv, name: str) -> None:
         self._env, self._name = env, name
@@ -299,6 +302,11 @@ class Gathered(Sequence[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._env._get(self._name))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and not isinstance(other, str) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as that of a list
 
     def __call__(self, *args: Any, **kwargs: Any) -> list[Any]:
         return self._env._call(self._name, args, kwargs)

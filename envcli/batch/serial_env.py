@@ -129,6 +129,12 @@ class SerialEnv(BatchedEnv):
     def _train(self, mode: bool) -> None:
         self._envs().train(mode)
 
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        if not hasattr(first := self._envs().envs[0], name):  # in this process it can be known at once
+            raise AttributeError(f"{type(first).__name__!r} object has no attribute {name!r}")
+        return found
+
     def _get(self, name: str) -> list[Any]:
         return self._envs().get(name)
 

@@ -448,6 +448,8 @@ def test_attributes_and_methods_are_those_of_all(kind: Any) -> None:
         assert list(foo) == ["a", "b", "c"]
         assert foo[1] == "b"
         assert len(foo) == 3
+        assert foo == ["a", "b", "c"]
+        assert foo != ["a", "b"]
         assert env.get_something(0) == [1, 1, 1]
         assert env.get_something(1, by=2) == [3, 3, 3]
 
@@ -458,6 +460,14 @@ def test_what_the_envs_do_not_have_is_named(kind: Any) -> None:
         for look in (list, lambda found: found[0]):
             with pytest.raises(AttributeError, match="'CountingEnv' object has no attribute 'nonsense'"):
                 look(env.nonsense)
+
+
+def test_a_serial_env_knows_at_once_what_its_envs_do_not_have() -> None:
+    with SerialEnv(2, named, [{"name": name} for name in "ab"]) as env:
+        env.start()
+        assert hasattr(env, "foo")
+        assert not hasattr(env, "nonsense")
+        assert getattr(env, "nonsense", 3) == 3
 
 
 def test_what_the_envs_refuse_leaves_the_batch_as_it_was(kind: Any) -> None:
