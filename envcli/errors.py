@@ -5,6 +5,8 @@ Each is also a built-in kind, so that code written against another library (``ex
     EnvcliError
     ├── SpecError (ValueError)            a value, or a spec, does not fit
     │   ├── SpecIndexError (IndexError)   there is no such place in a spec
+    │   ├── MemberError (AssertionError)  a value is not a member of the spec that asserts it
+    │   ├── LockedError (RuntimeError)    a spec that is locked cannot be changed
     │   ├── ActionError                   an action was refused before it reached the simulator
     │   └── ContractError (AssertionError)    an env breaks what every env promises
     ├── ConfigError (ValueError)          what the user typed, in YAML, in Python or in the shell
@@ -14,7 +16,7 @@ Each is also a built-in kind, so that code written against another library (``ex
     ├── EnvError (RuntimeError)           a simulator failed or broke its contract
     │   └── ClosedError                   used after ``close()``
     │       └── UnstartedError (AttributeError)   an attribute of envs that are not built yet
-    ├── TransformError (ValueError)       a transform does not fit its place in the chain
+    ├── TransformError (ValueError, RuntimeError)    a transform does not fit its place in the chain
     └── StoreError (OSError)              a run folder or a saved rollout cannot be read or written
 
 A message says where, what was found, what was expected and, where we know it, what to type instead.
@@ -32,6 +34,8 @@ __all__ = [
     "ContractError",
     "EnvError",
     "EnvcliError",
+    "LockedError",
+    "MemberError",
     "MissingDependency",
     "MissingRun",
     "SpecError",
@@ -54,6 +58,14 @@ class SpecError(EnvcliError, ValueError):
 
 class SpecIndexError(SpecError, IndexError):
     """A spec is indexed where it has nothing; a loop over it ends there."""
+
+
+class MemberError(SpecError, AssertionError):
+    """``assert_is_in`` was given a value that is not a member of the spec."""
+
+
+class LockedError(SpecError, RuntimeError):
+    """A Composite is locked: its entries cannot be changed."""
 
 
 class ActionError(SpecError):
@@ -111,7 +123,7 @@ class UnstartedError(ClosedError, AttributeError):
     """An attribute of the envs of a batch was asked for before its start. ``hasattr`` says no."""
 
 
-class TransformError(EnvcliError, ValueError):
+class TransformError(EnvcliError, ValueError, RuntimeError):
     """A transform cannot stand where it was put."""
 
 

@@ -14,6 +14,8 @@ BUILT_IN = {
     "ConfigError": ValueError,
     "ContractError": AssertionError,
     "EnvError": RuntimeError,
+    "LockedError": RuntimeError,
+    "MemberError": AssertionError,
     "MissingDependency": ImportError,
     "MissingRun": OSError,
     "SpecError": ValueError,
@@ -37,6 +39,14 @@ def test_each_error_is_ours_and_a_built_in_kind(name: str) -> None:
     assert issubclass(kind, EnvcliError)
     assert issubclass(kind, BUILT_IN[name])
     assert name in (errors.__doc__ or ""), "the tree in the docstring must show it"
+
+
+def test_transforms_raise_what_torchrls_raise() -> None:
+    assert issubclass(errors.TransformError, RuntimeError), "init_stats twice, a positive dim"
+    with pytest.raises(AssertionError, match="does not hold"):
+        envcli.Bounded(0, 1, [1]).assert_is_in(envcli.Bounded(2, 3, [1]).rand())
+    with pytest.raises(RuntimeError, match="locked"):
+        envcli.Composite().lock_()["observation"] = envcli.Unbounded(1)
 
 
 @pytest.mark.parametrize(

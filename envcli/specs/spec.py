@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from envcli.errors import SpecError
+from envcli.errors import MemberError, SpecError
 from envcli.specs.shaped import Shape, Shaped
 from envcli.specs.space import Box
 
@@ -126,11 +126,11 @@ class TensorSpec(Shaped):
         return self.is_in(value)
 
     def assert_is_in(self, value: Any) -> None:
-        """Raise SpecError with what differs where ``value`` is not a member."""
+        """Raise MemberError with what differs where ``value`` is not a member."""
         if not self.is_in(value):
             mendable = hasattr(value, "shape") and self._fits(value.shape)
             cure = " Call project(value) first, or correct the value." if mendable else ""
-            raise SpecError(f"{self._complaint(value)}{cure}\n{self}")
+            raise MemberError(f"{self._complaint(value)}{cure}\n{self}")
 
     def type_check(self, value: Tensor, key: object = None) -> None:
         """Raise SpecError, naming ``key``, where the dtype of ``value`` is not this spec's."""

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeGuard
 
 import torch
 
-from envcli.errors import SpecError, nearest
+from envcli.errors import LockedError, SpecError, nearest
 from envcli.keys import Key, NestedKey, as_path, as_user_key
 from envcli.specs.spec import TensorSpec
 
@@ -207,7 +207,7 @@ class SpecTree(TensorSpec):
 
     def _check_unlocked(self, key: NestedKey) -> None:
         if self._locked:
-            raise SpecError(f"{key!r} cannot be changed: {self._locked}")
+            raise LockedError(f"{key!r} cannot be changed: {self._locked}")
 
     def _set_lock(self, locked: str, recurse: bool) -> Self:
         self._locked = locked
