@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModuleBase
 
 from envcli.errors import SpecError, TransformError
 from envcli.rows.env_specs import EnvSpecs
+from envcli.transforms.module_transform import ModuleTransform
 from envcli.transforms.transform import Transform
 
 __all__ = ["CallableTransform", "Transforming", "as_transform"]
@@ -74,11 +76,16 @@ class CallableTransform(Transform):
 
 
 def as_transform(transform: Any, who: str) -> Transform:  # Any: what a user gave
-    """``transform``, or a function made one. Raises TransformError, in the name of ``who``, if it is neither."""
+    """``transform``, or a function made one. Raises TransformError, in the name of ``who``, if it is neither.
+
+    A TensorDictModule is a function that says what it writes: it becomes a :class:`ModuleTransform`.
+    """
     if isinstance(transform, Transform):
         return transform
     if isinstance(transform, type) and issubclass(transform, Transform):
         raise TransformError(f"{who}: expected a transform, found the class. Write {transform.__name__}(...)")
+    if isinstance(transform, TensorDictModuleBase):
+        return ModuleTransform(module=transform)
     if not callable(transform):
         raise TransformError(f"{who}: expected a transform, found a {type(transform).__name__}")
     return CallableTransform(transform)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
+from tensordict.nn import TensorDictModule
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import SpecError, TransformError
@@ -27,6 +28,15 @@ def test_a_function_is_called_at_resets_and_steps(batch: tuple[int, ...]) -> Non
     assert data["observation"].reshape(-1, 3)[0].tolist() == [1, 2, 1]
     assert data["next", "observation"].reshape(-1, 3)[0].tolist() == [2, 3, 2]
     assert torch.equal(data["next", "reward"], data["action"] + 10)
+
+
+def test_a_tensordict_module_may_write_what_it_announces() -> None:
+    twice = TensorDictModule(lambda x: 2 * x, in_keys=["observation"], out_keys=["twice"])
+    env = TransformedEnv(CountingEnv(), Compose(twice, StepCounter()))
+    assert env.observation_spec["twice"].shape == env.observation_spec["observation"].shape
+    data = env.rollout(3)
+    assert torch.equal(data["twice"], 2 * data["observation"])
+    assert torch.equal(data["next", "twice"], 2 * data["next", "observation"])
 
 
 def test_wherever_a_transform_can_stand() -> None:
