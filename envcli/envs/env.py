@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, Self
 
 import torch
@@ -10,6 +10,7 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import begin_from
 from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
+from envcli.envs.given_actions import GivenActions
 from envcli.envs.network import on_tensordicts
 from envcli.envs.overridden import is_overridden, refuse_in_vain
 from envcli.envs.policy_rows import PolicyRows
@@ -17,7 +18,7 @@ from envcli.envs.rollout import Callback, Rollout
 from envcli.envs.rollout_request import RolloutRequest
 from envcli.envs.stepped_env import SteppedEnv
 from envcli.envs.unrolled import cast, collected, each_step
-from envcli.errors import SpecError
+from envcli.errors import ConfigError, SpecError
 from envcli.keys import NestedKey, as_user_key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.env_shape import usable
@@ -57,6 +58,7 @@ class Env(SteppedEnv):
         policy: Callable[..., Any] | None = None,
         callback: Callback | None = None,
         *,
+        actions: Iterable[Any] | None = None,  # Any: what a TensorDict takes
         auto_reset: bool = True,
         auto_cast_to_device: bool = False,
         break_when_any_done: bool | None = None,
@@ -66,6 +68,7 @@ class Env(SteppedEnv):
         set_truncated: bool = False,
         trust_policy: bool = False,
         out: RolloutBuffer | None = None,
+        storing_device: torch.device | str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> TensorDictBase:
         """Up to ``max_steps`` steps in one TensorDict.
@@ -81,6 +84,8 @@ class Env(SteppedEnv):
             callback: called as ``callback(env, tensordict)`` after each step that another one follows, with the moment
                 that this begins with: what ``step_mdp`` gives, or a reset where an episode has ended. What it sets
                 there, the action excepted, is stored, and is what the policy sees next; its result is ignored.
+            actions: what to do in each step, ``[*batch, *value]`` each, instead of a policy. If their number is known,
+                there are no more steps than that.
             auto_reset: begin with a reset. Otherwise ``tensordict`` says where the envs stand, and those that are done
                 there are reset.
             auto_cast_to_device: move the policy's input to where its parameters are.
@@ -96,6 +101,7 @@ class Env(SteppedEnv):
             trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
             out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its
                 length takes the place of ``max_steps`` if it is shorter.
+            storing_device: where the result is moved to at the end; None: it stays where the env's tensors are.
             progress: called with the number of steps made, every quarter of a second or so.
 
         Returns:
@@ -105,11 +111,17 @@ class Env(SteppedEnv):
         Raises:
             TypeError: ``max_steps`` is no whole number.
             RuntimeError: ``auto_reset=False`` without a ``tensordict``.
+            ValueError: there are both a policy and actions.
             ActionError: the policy's action is not in ``action_spec``.
             SpecError: ``out`` lacks an entry, or holds another one by its name; or ``tensordict`` lacks one that the
                 env begins from, or has another batch size.
         """
         self._require_open()
+        if actions is not None:
+            if policy is not None:
+                raise ConfigError("rollout: found a policy and actions. Give one of them")
+            max_steps = min(max_steps, len(actions)) if isinstance(actions, Sized) else max_steps
+            policy = GivenActions(actions, self.action_keys[0])
         if policy is None and self._draws_itself:
             policy = self.rand_action
         asked = RolloutRequest(
@@ -129,6 +141,7 @@ class Env(SteppedEnv):
         if out is not None:
             out.require(self._row_layout())
         result = self._by_steps(asked) if self._goes_by_steps(tensordict) else self._in_rows(asked)
+        result = result if storing_device is None else result.to(storing_device)
         return result.contiguous() if return_contiguous else result
 
     def _in_rows(self, asked: RolloutRequest) -> TensorDictBase:
