@@ -11,7 +11,7 @@ import torch
 from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
-from envcli.specs import MultiOneHot, OneHot, TensorSpec
+from envcli.specs import Binary, MultiOneHot, OneHot, TensorSpec
 
 __all__ = ["ActionGate", "as_member", "masked"]
 
