@@ -59,8 +59,7 @@ class BoundChain:
         self._base._attach(self.inner)
         self._base_step = self._base._step_row
         for transform, inner in entering:
-            transform._bind_inner(inner())
-            transform._of_rows.add("_inner_env")
+            transform._attach_inner(inner())
         self.is_idle = not (self._inverses or self._steps or self._moves or self._flags)
         self.is_idle_at_reset = not (self._before_reset or self._resets)
 

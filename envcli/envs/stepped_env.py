@@ -243,8 +243,10 @@ class SteppedEnv(RowEnv, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy stands where the env does, without the rows that it was bound to."""
-        gone = {*self._of_rows, "_bound", "_front", "_is_done", "_row_note"}
-        return {name: value for name, value in self.__dict__.items() if name not in gone}
+        state = super().__getstate__()
+        for name in ("_bound", "_front", "_is_done", "_row_note"):
+            state.pop(name, None)
+        return state
 
     def _specs_changed(self) -> None:
         self._finish_step()

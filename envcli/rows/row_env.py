@@ -11,6 +11,7 @@ import torch
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
+from envcli.rows.bound_to_rows import BoundToRows
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.note import HALT, ROW, Note, new_note
 from envcli.rows.parts import Masks, no_parts
@@ -20,7 +21,7 @@ from envcli.rows.roles import Roles
 __all__ = ["RowEnv"]
 
 
-class RowEnv(EnvSpecs, ABC):
+class RowEnv(BoundToRows, EnvSpecs, ABC):
     """What an env must write to be one; no TensorDict is seen here and nothing is allocated per step.
 
     Memory is handed down once, by ``_bind``; the time index ``t`` says which row is meant. A row of the root holds
@@ -33,7 +34,6 @@ class RowEnv(EnvSpecs, ABC):
     _is_done: Callable[[int], bool]
     _row_note: Note = new_note()
     _reset_request = NO_REQUEST  # of the reset that is being made: see _reset_on_request
-    _of_rows: Set[str] = frozenset()  # what _bind made: rows belong to one rollout, and a copy of the env goes without
 
     @abstractmethod
     def _bind(self, buffer: RolloutBuffer) -> None:
@@ -171,9 +171,7 @@ class RowEnv(EnvSpecs, ABC):
             self.__dict__.pop("_is_done", None)  # it holds the old rows
             self._lock_specs()
             buffer.parts = self._group_parts()
-            before = set(self.__dict__)
-            self._bind(buffer)
-            self._of_rows = self._of_rows | (set(self.__dict__) - before)
+            self._bound_by(self._bind, buffer)
             self._bound = buffer
 
     def _let_go(self, spare: RolloutBuffer) -> None:

@@ -15,6 +15,7 @@ from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_keys, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import is_passing
+from envcli.rows.bound_to_rows import BoundToRows
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
@@ -29,7 +30,7 @@ KEYS = ("in_keys", "out_keys", "in_keys_inv", "out_keys_inv")
 """The attributes of a transform that name entries."""
 
 
-class Transform(torch.nn.Module):
+class Transform(BoundToRows, torch.nn.Module):
     """One change of some entries.
 
     A subclass writes ``_apply_transform`` (value to value, on any leading dimensions); everything else follows: rows,
@@ -87,7 +88,6 @@ class Transform(torch.nn.Module):
             in_keys_inv=(taken := as_keys(in_keys_inv)),
             out_keys_inv=list(taken) if out_keys_inv is None else as_keys(out_keys_inv),
         )
-        self._of_rows: set[str] = set()
         self._hold(None)
         self._require_pairs("in_keys_inv", "out_keys_inv")
 
@@ -297,15 +297,14 @@ class Transform(torch.nn.Module):
         return Roles()
 
     def _attach(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        """``_bind``, and note which attributes it made: rows belong to one rollout, and a copy goes without them."""
-        before = set(self.__dict__)
-        self._bind(inner, outer)
+        """``_bind``, and where a row hook is left aside, the ``_bind`` that plain rows need."""
+        self._bound_by(self._bind, inner, outer)
         if self._hook_plan.stale:
-            Transform._bind(self, inner, outer)
-        self._of_rows |= set(self.__dict__) - before
+            self._bound_by(MethodType(Transform._bind, self), inner, outer)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in self._of_rows}
+    def _attach_inner(self, inner: InnerEnv) -> None:
+        """``_bind_inner``."""
+        self._bound_by(self._bind_inner, inner)
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         """Remember the rows towards the simulator (``inner``) and towards the user (``outer``)."""
