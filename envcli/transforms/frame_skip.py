@@ -6,7 +6,7 @@ from tensordict import TensorDictBase
 
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import under_next
-from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.buffer import Array
 from envcli.rows.env_specs import EnvSpecs
 from envcli.transforms.inner_env import InnerEnv, put_back
 from envcli.transforms.transform import Transform
@@ -34,6 +34,7 @@ class FrameSkipTransform(Transform):
     """
 
     _inner_env: InnerEnv
+    _rewards: list[Array]
 
     def __init__(self, frame_skip: int = 1) -> None:
         super().__init__()
@@ -57,9 +58,6 @@ class FrameSkipTransform(Transform):
     def _inspect(self, before: EnvSpecs) -> None:
         for leaf in before.full_reward_spec.leaves().values():
             self._require_numbers(leaf)
-
-    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        self._rewards: list[Array] = []
 
     def _bind_inner(self, inner: InnerEnv) -> None:
         self._inner_env = inner

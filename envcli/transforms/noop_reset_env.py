@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key
-from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.buffer import Array
 from envcli.seeding import drawing_from
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.inner_env import InnerEnv, put_back
@@ -39,6 +39,7 @@ class NoopResetEnv(Transform):
     """
 
     _inner_env: InnerEnv
+    _actions: list[tuple[Array, TensorSpec]]
 
     def __init__(self, noops: int = 30, random: bool = True) -> None:
         super().__init__()
@@ -61,9 +62,6 @@ class NoopResetEnv(Transform):
         if seed is not None:
             self._generator.manual_seed(seed)
             self._seeded = True
-
-    def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
-        self._actions: Sequence[tuple[Array, TensorSpec]] = ()
 
     def _bind_inner(self, inner: InnerEnv) -> None:
         self._inner_env = inner

@@ -63,6 +63,15 @@ def test_the_clock_of_the_env_is_as_much_slower() -> None:
     assert env.step_seconds is None
 
 
+def test_another_number_counts_from_the_next_step_on() -> None:
+    env = TransformedEnv(FramesEnv(99), FrameSkipTransform(2))
+    first = env.rand_step(env.reset())
+    env.transform.frame_skip = 4
+    second = env.rand_step(env.step_mdp(first))
+    assert first["next", "reward"].item() == 1 + 2
+    assert second["next", "reward"].item() == 3 + 4 + 5 + 6
+
+
 def test_in_a_batch_an_env_that_is_done_waits() -> None:
     env = TransformedEnv(FramesEnv([2, 9], [2]), FrameSkipTransform(4))
     step = env.rand_step(env.reset())["next"]

@@ -51,6 +51,15 @@ def test_so_many_no_ops() -> None:
     assert not first["done"]
 
 
+def test_another_number_counts_from_the_next_reset_on() -> None:
+    base = Console()
+    env = TransformedEnv(base, NoopResetEnv(2, random=False))
+    env.reset()
+    env.transform.noops = 3
+    env.reset()
+    assert [action.int().argmax().item() for action in base.actions] == [1] * 5
+
+
 def test_the_user_begins_after_them_and_loses_no_action() -> None:
     env = TransformedEnv(CountingEnv(5), NoopResetEnv(2, random=False))
     rollout = env.rollout(7, break_when_any_done=False)
