@@ -126,22 +126,9 @@ class ParallelEnv(RemoteBatchedEnv):
             close_timeout=close_timeout,
             on_worker_death=on_worker_death,
         )
-        if None not in (start_method, mp_start_method) and start_method != mp_start_method:
-            raise ConfigError(
-                f"start_method: found {start_method!r}, and mp_start_method={mp_start_method!r}. Give one."
-            )
-        start_method = start_method or mp_start_method or "forkserver"
-        if start_method not in METHODS:
-            raise ConfigError(f"start_method: found {start_method!r}, expected one of {', '.join(METHODS)}.")
-        most = cores() if num_workers is None else whole("num_workers", num_workers, 1)
-        self.num_workers = min(most, self.num_envs)
-        if local_worker and self.num_workers == 1:
-            few = "num_envs" if self.num_envs == 1 else "num_workers"
-            raise ConfigError(
-                f"local_worker: it needs a second worker, found {few}=1. Use {few}=2, or a SerialEnv (parallel=serial)"
-            )
+        self.start_method = _start_method(start_method, mp_start_method)
+        self.num_workers = _worker_count(num_workers, self.num_envs, local_worker)
         self.local_worker = local_worker
-        self.start_method = start_method
         self._masks: dict[str, Array] = {}  # made at the start
         self._spare = SpareShared()
         self._untold: Any = None  # the rows that the workers are to be bound to next, and what to tell them
@@ -286,3 +273,27 @@ class ParallelEnv(RemoteBatchedEnv):
         if where is not None:
             self._masks["pause"][...] = where
         self._order("order", PAUSE, some=where is not None)
+
+
+def _start_method(given: str | None, by_torchrl: str | None) -> str:
+    """How workers are started, by either of its two names. Raises ConfigError unless there is such a way."""
+    if None not in (given, by_torchrl) and given != by_torchrl:
+        raise ConfigError(f"start_method: found {given!r}, and mp_start_method={by_torchrl!r}. Give one.")
+    method = given or by_torchrl or "forkserver"
+    if method not in METHODS:
+        raise ConfigError(f"start_method: found {method!r}, expected one of {', '.join(METHODS)}.")
+    return method
+
+
+def _worker_count(wanted: int | None, num_envs: int, local_worker: bool) -> int:
+    """``wanted`` workers, or one for each core; at most one for each env.
+
+    Raises ConfigError unless it is a count, or where a ``local_worker`` would be the only one.
+    """
+    count = min(cores() if wanted is None else whole("num_workers", wanted, 1), num_envs)
+    if local_worker and count == 1:
+        few = "num_envs" if num_envs == 1 else "num_workers"
+        raise ConfigError(
+            f"local_worker: it needs a second worker, found {few}=1. Use {few}=2, or a SerialEnv (parallel=serial)"
+        )
+    return count
