@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Self
+from typing import Self
 
 import torch
 
 from envcli.errors import SpecError
-from envcli.keys import DONE_FAMILY, Key, NestedKey, as_path, as_user_key, under_next
-from envcli.memory.buffer import Layout, common
+from envcli.keys import DONE_FAMILY, Key, NestedKey, as_path, as_user_key
+from envcli.memory.buffer import Layout
 from envcli.rows.done_family import completed
 from envcli.rows.env_shape import EnvShape
 from envcli.rows.roles import Roles
+from envcli.rows.row_layout import group_parts, leaf_layout, row_layout
+from envcli.rows.unbatched import Unbatched
 from envcli.specs import Categorical, Composite, TensorSpec, Unbounded
 
 __all__ = ["FAMILIES", "EnvSpecs"]
@@ -27,22 +28,6 @@ _IN_USE = (
     "the env is laid out by these specs. Assign a new one, such as env.observation_spec = spec.clone().set(...), "
     "or unlock them: env.set_spec_lock_(False)."
 )
-
-
-class _Unbatched:
-    """``action_spec_unbatched`` and the like: the spec of one env of the batch, without ``batch_size`` in front.
-
-    What is assigned is that of every env of the batch.
-    """
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name.removesuffix("_unbatched")
-
-    def __get__(self, specs: EnvSpecs | None, owner: type) -> Any:  # Any: a leaf, or a Composite
-        return self if specs is None else getattr(specs, self._name)[(0,) * specs.ndim]
-
-    def __set__(self, specs: EnvSpecs, spec: TensorSpec) -> None:
-        setattr(specs, self._name, spec.expand(*specs.batch_size, *spec.shape))
 
 
 class EnvSpecs(EnvShape):
@@ -177,16 +162,16 @@ class EnvSpecs(EnvShape):
 
     # -- for TorchRL's sake ---------------------------------------------------------------------------------------
 
-    action_spec_unbatched = _Unbatched()
-    done_spec_unbatched = _Unbatched()
-    full_action_spec_unbatched = _Unbatched()
-    full_done_spec_unbatched = _Unbatched()
-    full_observation_spec_unbatched = _Unbatched()
-    full_reward_spec_unbatched = _Unbatched()
-    full_state_spec_unbatched = _Unbatched()
-    observation_spec_unbatched = _Unbatched()
-    reward_spec_unbatched = _Unbatched()
-    state_spec_unbatched = _Unbatched()
+    action_spec_unbatched = Unbatched()
+    done_spec_unbatched = Unbatched()
+    full_action_spec_unbatched = Unbatched()
+    full_done_spec_unbatched = Unbatched()
+    full_observation_spec_unbatched = Unbatched()
+    full_reward_spec_unbatched = Unbatched()
+    full_state_spec_unbatched = Unbatched()
+    observation_spec_unbatched = Unbatched()
+    reward_spec_unbatched = Unbatched()
+    state_spec_unbatched = Unbatched()
 
     is_spec_locked = True
     """Are specs locked once there are rows? Others can be assigned at any time."""
@@ -283,53 +268,18 @@ class EnvSpecs(EnvShape):
 
         Raises SpecError if two families want the same entry, or one of ours is called ``"next"``.
         """
-        leaves = {family: self._leaves(family) for family in FAMILIES}
-        self._require_distinct(leaves, "observation", "done", "action")
-        self._require_distinct(leaves, "observation", "done", "reward")
-        layout: dict[Key, tuple[torch.Size, torch.dtype]] = {}
-        for family in ("observation", "state", "done", "action"):
-            layout.update(leaves[family])
-        for family in ("observation", "reward", "done"):
-            layout.update({under_next(path): leaf for path, leaf in leaves[family].items()})
-        return layout
+        return row_layout({family: self._spec(family) for family in FAMILIES}, self._title())
 
     def _title(self) -> str:
         """Whose entries these are, for messages."""
         return type(self).__name__
 
-    def _require_distinct(self, leaves: dict[str, Layout], *families: str) -> None:
-        owner: dict[Key, str] = {}
-        for family in families:
-            for path in leaves[family]:
-                other = "what a step leads to" if path[0] == "next" else f"the {owner.setdefault(path, family)}"
-                if other != f"the {family}":
-                    raise SpecError(
-                        f"{self._title()}: {as_user_key(path)!r} is the name of {other}, and cannot be that of "
-                        f"the {family} too. Rename one of them"
-                    )
-
     def _leaves(self, family: str) -> Layout:
-        leaves = self._spec(family).leaves()
-        return {path: (leaf.shape, leaf.dtype) for path, leaf in leaves.items()}
+        return leaf_layout(self._spec(family))
 
     def _group_parts(self) -> dict[Key, torch.Size]:
-        """Nested Composites that count more than the batch, and what: ``[*part]``.
-
-        One of them without a shape of its own, as a transform adds it, leaves that to the others; what its leaves do
-        not begin with is not counted.
-        """
-        found: dict[Key, torch.Size] = {}
-        if not any(len(path) > 1 for family in FAMILIES for path in self._spec(family).leaves()):
-            return found
-        for family in FAMILIES:
-            for path, part in _parts(self._spec(family), self.ndim):
-                if part:
-                    found[path] = common(found.get(path, part), part)
-        for family in FAMILIES if found else ():
-            for path, leaf in self._spec(family).leaves().items():
-                for group in found.keys() & {path[:n] for n in range(1, len(path))}:
-                    found[group] = common(found[group], leaf.shape[self.ndim :])
-        return {path: part for path, part in found.items() if part}
+        """Nested Composites that count more than the batch, and what: ``[*part]``; see :func:`group_parts`."""
+        return group_parts({family: self._spec(family) for family in FAMILIES}, self.ndim)
 
     # -- what entries are for -------------------------------------------------------------------------------------
 
@@ -398,14 +348,6 @@ class EnvSpecs(EnvShape):
     def _gather(self, *families: str) -> Composite:
         parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
         return Composite(parts, shape=self.batch_size, device=self.device)
-
-
-def _parts(spec: Composite, lead: int, above: Key = ()) -> Iterator[tuple[Key, torch.Size]]:
-    for name, inner in spec.items():
-        if isinstance(inner, Composite):
-            path = (*above, *as_path(name))
-            yield path, inner.shape[lead:]
-            yield from _parts(inner, lead, path)
 
 
 def _only_leaf(spec: Composite) -> TensorSpec:
