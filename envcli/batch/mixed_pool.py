@@ -8,7 +8,7 @@ from typing import Any
 
 from envcli.batch.channel import QUESTIONS
 from envcli.batch.fault import Fault, located
-from envcli.batch.share import PHASES
+from envcli.batch.phases import PHASES
 from envcli.batch.share_server import ShareServer
 from envcli.batch.undisturbed import is_leaving
 from envcli.batch.worker_pool import Args, WorkerPool

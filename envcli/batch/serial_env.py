@@ -9,7 +9,8 @@ import torch
 
 from envcli.batch.batched_env import OF_TORCHRL, BatchedEnv, Kwargs, Maker
 from envcli.batch.env_summary import EnvSummary
-from envcli.batch.share import PHASES, Share
+from envcli.batch.phases import PHASES
+from envcli.batch.share import Share
 from envcli.errors import ConfigError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from envcli.batch.lost_envs import LostEnvs
+from envcli.batch.noted_rollout import NotedRollout
+from envcli.batch.phases import PHASES, RESETTING, STEPPING
 from envcli.batch.this_process import this_process
 from envcli.envs.env import Env
 from envcli.envs.foreign import way_in
@@ -21,15 +23,12 @@ from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.carry_over import carried_over
-from envcli.rows.note import HALT, PHASE, PLACE, ROW, VAGUE, Note, new_note
+from envcli.rows.note import MADE, PHASE, PLACE, ROW, VAGUE, Note, new_note
 from envcli.rows.parts import has_parts
 from envcli.rows.reset_request import ResetRequest
 
-__all__ = ["PHASES", "Share", "made"]
+__all__ = ["Share", "made"]
 
-PHASES = ("build", "reset", "step", "call", "close")
-
-_RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _LONGEST = 256  # rows an env makes in one go
 _BLIND = 8  # the same, where it notes none of them: a batch by itself
 _GO = 0.02  # seconds that one go may take before it is made shorter: after each, somebody looks up
@@ -81,7 +80,7 @@ class Share:
         except BaseException:
             if this_process() != process:  # a child that an env has forked: these are not its envs
                 raise
-            failed = self.note[0]
+            failed = self.note[PLACE]
             with suppress(Exception):  # the first failure is the one to be told
                 self.close()
             self._mark(failed, "build", 0)
@@ -120,9 +119,9 @@ class Share:
         if self._touched:
             self._return()
         note = self.note
-        note[1], note[2] = 1, t
+        note[PHASE], note[ROW] = RESETTING, t
         if where is None:
-            for note[0], env in enumerate(self.envs):
+            for note[PLACE], env in enumerate(self.envs):
                 env._reset_row(t, None)
             self._paused = None
             self._lost.clear()
@@ -139,7 +138,7 @@ class Share:
 
     def _reset_one(self, i: int, t: int, where: Array | None = None) -> None:
         """Env ``i``, or where it is a batch itself, those in ``where``."""
-        self.note[0] = i
+        self.note[PLACE] = i
         if where is None or where.all():
             self.envs[i]._reset_row(t, None)
             self._lost.discard(i)
@@ -153,25 +152,25 @@ class Share:
         if self._touched:
             self._return()
         note = self.note
-        note[1], note[2] = 2, t
+        note[PHASE], note[ROW] = STEPPING, t
         if self._paused is None and not self._lost:
             for i, step in enumerate(self._steps):
-                note[0] = i
+                note[PLACE] = i
                 step(t)
-            note[3] = 1
+            note[MADE] = 1
             return
         for i, env in enumerate(self.envs):
             paused = None if self._paused is None else self._paused[i]
             if paused is not None and paused.all():
                 continue
-            note[0] = i
+            note[PLACE] = i
             if i in self._lost:
                 self._lost_envs.write(i, t)
                 continue
             if paused is not None:
                 env._pause(paused if paused.any() else None)
             env._step_row(t)
-        note[3] = note[3] or not self._lost
+        note[MADE] = note[MADE] or not self._lost
 
     def pause(self, where: Array | None) -> None:
         """Let the envs in ``where``, ``[n, *batch]``, wait until they are reset; None: let all go on."""
@@ -187,7 +186,7 @@ class Share:
         ended = self._ended(t)
         if ended is None:
             return
-        self.note[1], self.note[2] = _RESET, t + 1
+        self.note[PHASE], self.note[ROW] = RESETTING, t + 1
         if self._has_parts:
             self._begin_anew(t, ended)
         else:
@@ -197,7 +196,7 @@ class Share:
         """The row after ``t`` of the envs that have ``ended`` in it, or of the parts of them that have."""
         asked: Any = ended.reshape(len(self.envs), -1).any(axis=1)  # Any: as in _reset_some
         for i in compress(range(len(self.envs)), asked.tolist()):
-            self.note[0] = i
+            self.note[PLACE] = i
             if i in self._lost:
                 self._reset_one(i, t + 1, ended[i] if ended.ndim > 1 else None)
             else:
@@ -224,21 +223,21 @@ class Share:
             return
         if self._touched:
             self._return()
-        self.note[1] = _STEP
+        self.note[PHASE] = STEPPING
         for i in range(len(self.envs)):
             rollout = self._rollout(i)
-            self.note[0] = i
+            self.note[PLACE] = i
             blind = self.envs[i]._autoresets
             self.note[VAGUE], self._go = blind, min(self._go, _BLIND if blind else _LONGEST)
             t = start
             while t < stop:
-                self.note[2] = t
+                self.note[ROW] = t
                 began, end = time.perf_counter(), min(t + self._go, stop)
                 try:
                     rollout.autoreset_rows(t, end, onward or end < stop)
                 except BaseException:
-                    if self.note[1] == _STEP:
-                        self.note[2] = max(t, self._rows[i].filled)
+                    if self.note[PHASE] == STEPPING:
+                        self.note[ROW] = max(t, self._rows[i].filled)
                     raise
                 slow = time.perf_counter() - began > _GO
                 t, self._go = end, max(self._go // 2, 1) if slow else min(self._go * 2, _BLIND if blind else _LONGEST)
@@ -247,7 +246,7 @@ class Share:
 
     def _rollout(self, i: int) -> Rollout:
         if i not in self._rollouts:
-            self._rollouts[i] = _NotedRollout(self.envs[i], self._rows[i], self._buffer.steps, self.note)
+            self._rollouts[i] = NotedRollout(self.envs[i], self._rows[i], self._buffer.steps, self.note)
         return self._rollouts[i]
 
     # -- instead of another share ---------------------------------------------------------------------------------
@@ -334,25 +333,3 @@ class Share:
 
 def _never() -> bool:
     return False
-
-
-class _NotedRollout(Rollout):
-    """A rollout that notes which row it is in, and when in a reset, and leaves off when it is noted to halt."""
-
-    def __init__(self, env: Env, buffer: RolloutBuffer, steps: int, note: Any) -> None:
-        super().__init__(env, buffer, steps)
-        self._note = note
-        env._note_in(note)
-
-    def _row(self, t: int) -> None:
-        self._note[2] = t
-        super()._row(t)
-
-    def _is_halted(self) -> bool:
-        return bool(self._note[HALT])
-
-    def _episode_over(self, t: int) -> bool:
-        self._note[1], self._note[2] = _RESET, t + 1
-        over = super()._episode_over(t)
-        self._note[1] = _STEP
-        return over

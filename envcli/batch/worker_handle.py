@@ -37,8 +37,8 @@ from envcli.batch.channel import (
     in_words,
 )
 from envcli.batch.fault import Fault, located, traced
+from envcli.batch.phases import PHASES
 from envcli.batch.process import Process, start_process
-from envcli.batch.share import PHASES
 from envcli.batch.timeouts import Timeouts
 from envcli.errors import EnvcliError, EnvError
 from envcli.memory.shared_memory import mapped

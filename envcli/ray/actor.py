@@ -26,7 +26,7 @@ from envcli.rows.reset_request import ResetRequest
 __all__ = ["Place", "RayActor"]
 
 Place = tuple[int, int, int]
-"""Env, phase (see :data:`~envcli.batch.share.PHASES`; -1: its policy), row: where a share is."""
+"""Env, phase (see :data:`~envcli.batch.phases.PHASES`; -1: its policy), row: where a share is."""
 
 _MOST = 256  # rows at a time, whatever their size
 _BYTES = 2**25  # of rows at a time: they are in memory here, in Ray's store, and once more where they belong

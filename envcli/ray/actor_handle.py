@@ -8,7 +8,7 @@ from typing import Any
 import cloudpickle
 
 from envcli.batch.fault import Fault, located, traced
-from envcli.batch.share import PHASES
+from envcli.batch.phases import PHASES
 from envcli.errors import EnvcliError, EnvError
 from envcli.ray.actor import Place
 from envcli.ray.cluster import Gone

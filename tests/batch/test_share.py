@@ -12,7 +12,8 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from envcli.batch.share import PHASES, Share, made
+from envcli.batch.phases import PHASES
+from envcli.batch.share import Share, made
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.keys import RESTARTED
