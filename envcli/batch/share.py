@@ -1,4 +1,4 @@
-"""A share of a batch: some envs that stand side by side, and the rows they live in."""
+"""A share of a batch: some neighbouring envs, and their rows."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["Share", "made"]
 
-_LONGEST = 256  # rows an env makes in one go
-_BLIND = 8  # the same, where it notes none of them: a batch by itself
-_GO = 0.02  # seconds that one go may take before it is made shorter: after each, somebody looks up
+_LONGEST = 256  # rows that an env makes in one go
+_BLIND = 8  # the same for an env that notes none of them, since it is a batch itself
+_GO = 0.02  # seconds that one go may take before the next is made shorter: between two, stops_early() is asked
 
 
 def made(make: Callable[[], Env]) -> Env:
@@ -47,13 +47,13 @@ def made(make: Callable[[], Env]) -> Env:
 class Share:
     """Envs ``[n]`` that are made, stepped and reset together, one after the other.
 
-    A batch in one process is one share; each worker of a batch in many has one. What envs do is the same in both, so
-    their trajectories are too.
+    A batch in one process is one share; each worker of a batch in several processes has one. Both run the same code, so
+    their trajectories are the same.
 
     Args:
         makers: what makes each env.
-        note: what goes on is noted here, for who watches from outside.
-        abreast: let no env run ahead of the others, so that another share can go on where this one dies.
+        note: where the share is, written for a watcher in another process.
+        abreast: let no env run ahead of the others, so that another share can go on if this one dies.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Share:
         self._go = 1
         self._abreast = abreast
         self._lost: set[int] = set()
-        self._touched = False  # may the envs be bound elsewhere, or be others than they were?
+        self._touched = False  # may the envs have been bound elsewhere, or changed?
         process = this_process()
         try:
             for i, make in enumerate(makers):
@@ -94,7 +94,7 @@ class Share:
     def bind(self, buffer: RolloutBuffer, restarted: Mapping[Key, torch.Tensor] = MappingProxyType({})) -> None:
         """Bind every env to its rows of ``buffer``, whose batch begins with ``[n]``.
 
-        ``restarted``: flags ``[time, n, *batch, 1]`` that no env knows; see :meth:`lose`.
+        ``restarted``: flags ``[time, n, *batch, 1]`` that the envs do not have; see :meth:`lose`.
         """
         first, lead = self.envs[0], 1 + len(buffer.batch_size)
         self._buffer, self._restarted, self._touched = buffer, dict(restarted), False
@@ -111,7 +111,7 @@ class Share:
         self._lost_envs = LostEnvs(first, buffer, restarted)
 
     def _return(self) -> None:
-        """Bind the envs anew: a method of theirs may have made steps of its own, or appended a transform."""
+        """Bind the envs again: a method that was called may have made steps of its own, or appended a transform."""
         self.bind(self._buffer, self._restarted)
 
     def reset_row(self, t: int, where: Array | None) -> None:
@@ -137,7 +137,7 @@ class Share:
             self._reset_one(i, t, where[i] if nested else None)
 
     def _reset_one(self, i: int, t: int, where: Array | None = None) -> None:
-        """Env ``i``, or where it is a batch itself, those in ``where``."""
+        """Reset env ``i``, or if it is a batch itself, those in ``where``."""
         self.note[PLACE] = i
         if where is None or where.all():
             self.envs[i]._reset_row(t, None)
@@ -148,7 +148,7 @@ class Share:
             self.envs[i]._reset_row(t, where)
 
     def step_row(self, t: int) -> None:
-        """``_step_row`` of all envs but those that wait, or are lost."""
+        """``_step_row`` of all envs except those that are paused or lost."""
         if self._touched:
             self._return()
         note = self.note
@@ -173,11 +173,11 @@ class Share:
         note[MADE] = note[MADE] or not self._lost
 
     def pause(self, where: Array | None) -> None:
-        """Let the envs in ``where``, ``[n, *batch]``, wait until they are reset; None: let all go on."""
+        """Pause the envs in ``where``, ``[n, *batch]``, until they are reset; None: none is paused any more."""
         self._paused = None if where is None else where.copy()
 
     def autoreset_row(self, t: int, onward: bool) -> None:
-        """``step_row``, and ``onward`` what the next row begins with: a new episode where an env is done."""
+        """``step_row``; with ``onward``, the next row too, with a new episode where an env is done."""
         self.step_row(t)
         if not onward:
             return
@@ -193,7 +193,7 @@ class Share:
             self._reset_some(t + 1, ended)
 
     def _begin_anew(self, t: int, ended: Array) -> None:
-        """The row after ``t`` of the envs that have ``ended`` in it, or of the parts of them that have."""
+        """Begin new episodes in the row after ``t`` of the envs, or parts of envs, that have ``ended`` in ``t``."""
         asked: Any = ended.reshape(len(self.envs), -1).any(axis=1)  # Any: as in _reset_some
         for i in compress(range(len(self.envs)), asked.tolist()):
             self.note[PLACE] = i
@@ -214,7 +214,7 @@ class Share:
         return found
 
     def autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
-        """``autoreset_row`` for ``start`` to ``stop``: each env for itself, as fast as one alone; or all abreast."""
+        """``autoreset_row`` for ``start`` to ``stop``: one env after the other, as fast as if alone, or all abreast."""
         if self._abreast or stop == start + 1:
             for t in range(start, stop):
                 self.autoreset_row(t, onward or t + 1 < stop)
@@ -252,14 +252,14 @@ class Share:
     # -- instead of another share ---------------------------------------------------------------------------------
 
     def lose(self) -> None:
-        """All envs are as new, in the place of others that are lost, and the episodes of those cannot go on.
+        """Take these new envs for replacements of lost ones, whose episodes cannot go on.
 
-        The next step of each, unless it is reset before, is not made: it is written as the end of the episode.
+        The next step of each is not made, unless it is reset before: it is written as the end of the lost episode.
         """
         self._lost = set(range(len(self.envs)))
 
     def _reset_part_of_lost(self, i: int, t: int, where: Array) -> None:
-        """Lost env ``i``, a batch itself, is reset in part: it has to be as a whole, and is lost still."""
+        """Reset a part of lost env ``i``, a batch itself: all of it is reset, and it stays lost."""
         env, rows = self.envs[i], self._rows[i]
         shown = [rows.array(path)[t] for path in rows if path[0] != "next"]
         before = [row.copy() for row in shown]
@@ -283,14 +283,14 @@ class Share:
             env.train(mode)
 
     def give(self, requests: Sequence[ResetRequest]) -> None:
-        """What the next resets are asked for, of each env."""
+        """Pass on what the next reset is asked for: one request for each env."""
         for env, request in zip(self.envs, requests, strict=True):
             env._take_reset_request(request)
 
     def call(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
     ) -> list[Any]:
-        """What the method ``name`` of each env returns, or of each in ``among``."""
+        """The results of the method ``name`` of each env, or of those in ``among``."""
         self._touched = True
         found = []
         for i, env in enumerate(self.envs):
@@ -314,7 +314,7 @@ class Share:
         return found
 
     def close(self) -> None:
-        """Close every env, also where one of them fails; the first failure is raised at the end."""
+        """Close every env, even if one of them fails; the first failure is raised at the end."""
         failures: dict[int, BaseException] = {}
         process = this_process()
         for i, env in enumerate(self.envs):

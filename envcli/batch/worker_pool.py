@@ -1,4 +1,4 @@
-"""The workers of a batch as the main process sees them: who is told what, who has answered, who never will."""
+"""The workers of a batch as the main process sees them: orders, answers, and workers that are lost."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from envcli.rows.note import HALT
 __all__ = ["Args", "Lost", "WorkerPool"]
 
 Args: TypeAlias = Callable[[range], tuple[Any, ...]]
-"""What a worker is asked with, by its share of the envs."""
+"""The arguments of a word for one worker, from the indices of its envs."""
 
-_SLICE = 0.2  # seconds between two looks at who still works
-_HALT_IN = 0.5  # seconds that a worker has to come to a halt after a Ctrl-C
-_CLOSE_IN = 1.0  # seconds that it has to close its envs then
-_PART_IN = 0.7  # seconds that workers have for both where one has failed: the error is to be told within a second
-_LEAVE_IN = 0.5  # seconds that a worker has to end when it has closed its envs
+_SLICE = 0.2  # seconds between two looks at which workers are busy
+_HALT_IN = 0.5  # seconds for a worker to stop after a Ctrl-C
+_CLOSE_IN = 1.0  # seconds for it to close its envs then
+_PART_IN = 0.7  # seconds for the other workers to do both after one has failed: the error is raised within a second
+_LEAVE_IN = 0.5  # seconds for a worker to end once its envs are closed
 
 
 class WorkerPool:
     """Workers, each with a share of the envs.
 
-    Whatever goes wrong with one of them ends all of them, and is raised as one error that says which env it was. Those
-    who can close their envs do.
+    If anything goes wrong in one of them, all are ended, and one error is raised that says which env it was. Workers
+    that still can close their envs.
 
     Args:
         shares: the envs of each worker.
@@ -63,9 +63,9 @@ class WorkerPool:
         self.offset = 0  # what the number of a step is more than that of its row, for errors
         self._workers: list[WorkerHandle] = []
         self._poll = select.poll()
-        self._by_fd: dict[int, tuple[WorkerHandle, bool]] = {}  # -> the worker, and whether this fd says that it ended
+        self._by_fd: dict[int, tuple[WorkerHandle, bool]] = {}  # -> a worker, and whether the fd tells of its end
         self._working: set[WorkerHandle] = set()
-        self._asking = False  # are there words on their way that nobody has read?
+        self._asking = False  # have words been sent whose answers are not read yet?
         self._setting = {
             "path": [p or os.getcwd() for p in sys.path],
             "folder": os.getcwd(),
@@ -108,26 +108,26 @@ class WorkerPool:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def order(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
-        """Have all workers do the same, and wait for them. Raises what one of them failed with."""
+        """Give all workers the same order, and wait. Raises the error of one that fails."""
         self.post(order, start, stop, onward, some)
         self.wait()
 
     def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
-        """Have all workers do the same, and do not wait."""
+        """Give all workers the same order, and do not wait."""
         for worker in self._workers:
             worker.ordered(order, start, stop, onward, some, together=1)
         self._working.update(self._workers)
 
     def ask(self, name: str, args: Args | None = None) -> list[Any]:
-        """What each worker answers to ``name`` with ``args`` of its share of the envs.
+        """The answers of all workers to the word ``name``, with ``args`` of their shares of the envs.
 
-        Raises what one of them failed with; where it was but a question, the workers go on all the same.
+        Raises the error of one that fails; if that was only a question, the workers go on nevertheless.
         """
         self.tell(name, args)
         return self.hear(name)
 
     def tell(self, name: str, args: Args | None = None) -> None:
-        """:meth:`ask`, and do not wait."""
+        """:meth:`ask` without waiting for the answers."""
         texts = [in_words((name, () if args is None else args(worker.envs))) for worker in self._workers]
         self._asking = True
         self._note_word(name, args)
@@ -142,7 +142,7 @@ class WorkerPool:
                 continue
 
     def hear(self, name: str) -> list[Any]:
-        """The answers to what they were told."""
+        """Wait for the answers to what the workers were told."""
         answers: dict[int, Any] = {}
         self.wait(self.timeouts.of(name), answers)
         self._asking = False
@@ -153,21 +153,21 @@ class WorkerPool:
         return found
 
     def _note_word(self, name: str, args: Args | None) -> None:
-        """``name`` is about to be said."""
+        """Called before the word ``name`` is sent."""
 
     def _hangs(self, worker: WorkerHandle) -> None:
-        """It does not even take what it is told."""
+        """Give up on ``worker``, which does not even read what it is sent."""
         error = worker.hung(self.offset)
         worker.kill()
         self.give_up()
         raise error
 
     def _replace(self, found: Lost) -> None:
-        """A worker is lost: put another one in its place, or raise."""
+        """Replace a worker that is lost, or raise its error."""
         raise found.error
 
     def wait(self, patience: float | None = None, answers: dict[int, Any] | None = None) -> None:
-        """Until all have answered; with ``answers``, in words."""
+        """Wait until all workers have answered; their answers to a word go into ``answers``."""
         try:
             self._hear_all(self.timeouts.step if patience is None else patience, answers)
         except EnvcliError:
@@ -190,7 +190,7 @@ class WorkerPool:
         answers: dict[int, Any] | None,
         seen: dict[WorkerHandle, tuple[Any, float]],
     ) -> Lost | None:
-        """Hear who answers now. Returns who never will."""
+        """Take the answers that are there now. Returns a worker that will never answer."""
         at_rest = answers is None and soon(lambda: all(worker.numbers[STATE] != WORKING for worker in working))
         ready = [] if at_rest else poll.poll(_SLICE * 1000)
         try:
@@ -199,7 +199,7 @@ class WorkerPool:
                 if ended:
                     raise Lost(worker, worker.death(self.offset))
                 worker.channel.answer.wait()
-            for worker in list(working):  # whoever was the last rang for all
+            for worker in list(working):  # the last one to finish rang for all
                 self._hear(worker, answers)
             if not ready and patience:
                 self._look_for_progress(patience, seen, self._working.intersection(working))
@@ -242,7 +242,7 @@ class WorkerPool:
     # -- the end --------------------------------------------------------------------------------------------------
 
     def interrupt(self) -> None:
-        """After a Ctrl-C: be ready for other orders, where all workers come to rest soon, or be ended."""
+        """After a Ctrl-C: stop the workers, so that they are ready for other orders; end them if they do not stop."""
         try:
             if self._asking or not self._come_to_rest(_HALT_IN):
                 self.end()
@@ -251,7 +251,7 @@ class WorkerPool:
             raise
 
     def _come_to_rest(self, patience: float) -> bool:
-        """Have who still works leave off. False: one of them does not, or has failed."""
+        """Have busy workers stop. False: one of them does not, or has failed."""
         for worker in self._workers:
             worker.numbers[HALT] = 1
         until = time.monotonic() + patience
@@ -270,7 +270,7 @@ class WorkerPool:
         return this_process() == self.owner
 
     def require_own(self) -> None:
-        """Raise EnvError in a forked child: two who order the same workers about would get each other's answers."""
+        """Raise EnvError in a forked child: two processes with the same workers would get each other's answers."""
         if not self.is_own:
             raise EnvError(
                 f"this batch was started by process {self.owner}, and this one ({this_process()}) is a fork of it. "
@@ -283,13 +283,13 @@ class WorkerPool:
         return not self._workers
 
     def close(self) -> None:
-        """Have all envs closed, and end the workers. Raises what an env failed with; the workers are gone then too.
+        """Close all envs and end the workers. Raises the error of an env that fails, after the workers have ended.
 
-        While a Ctrl-C is on its way through the program, it is quick and quiet.
+        While a Ctrl-C is ending the program, it takes little time and raises nothing.
         """
         if not self.is_own or self.ended:
             return
-        if self._asking:  # it was interrupted in the middle of a word, and nothing can be said any more
+        if self._asking:  # interrupted in the middle of a word: nothing more can be sent
             self.end()
             return
         hasty = is_leaving()
@@ -302,7 +302,7 @@ class WorkerPool:
             raise failures[0]
 
     def abandon(self) -> None:
-        """``close`` for when there is nobody to be told: what nobody closed was forgotten, or the program ends."""
+        """``close`` without errors, for a batch that was never closed: it was garbage, or the program ends."""
         with contextlib.suppress(Exception):
             self.close()
 
@@ -335,7 +335,7 @@ class WorkerPool:
         failures += [worker.hung(self.offset) for worker in list(self._working)[:1]]
 
     def give_up(self) -> None:
-        """After a fault: have those who are well close their envs, quickly, and end all."""
+        """After a fault: have the other workers close their envs quickly, and end all of them."""
         try:
             if self.is_own:
                 self._close_those_well(time.monotonic() + _PART_IN)
@@ -348,7 +348,7 @@ class WorkerPool:
             worker.numbers[HALT] = 1
         while (left := {worker for worker in left if not worker.is_dead()}) and time.monotonic() < until:
             for worker in left:
-                worker.channel.drain()  # it may be in the middle of an answer, which nobody wants any more
+                worker.channel.drain()  # it may be in the middle of an answer, which is no longer wanted
                 if worker not in told and worker.numbers[STATE] != WORKING:
                     told.add(worker)
                     worker.told("close")
@@ -357,9 +357,9 @@ class WorkerPool:
             time.sleep(0.005)
 
     def end(self, fault: bool = True) -> None:
-        """End whatever is left: those who have closed their envs by themselves, others are killed.
+        """End all workers: those that have closed their envs end by themselves, others are killed.
 
-        With a ``fault`` leave nothing behind for a next batch either.
+        After a ``fault`` the fork server is ended too, so that the next batch begins with a new one.
         """
         if not self.is_own:  # a forked child's copy: the workers are not its own
             return
@@ -380,7 +380,7 @@ class WorkerPool:
 
 
 class Lost(Exception):
-    """A worker will never answer: why, as an error for the user."""
+    """A worker will never answer; ``error`` tells the user why."""
 
     def __init__(self, worker: WorkerHandle, error: EnvError) -> None:
         super().__init__(error)
@@ -388,7 +388,7 @@ class Lost(Exception):
 
 
 class _Refusal(NamedTuple):
-    """What a worker answers to a question that its envs fail at; it is as well as before."""
+    """The answer of a worker whose envs fail at a question; the worker goes on."""
 
     error: Exception
 

@@ -1,8 +1,8 @@
-"""A chain of transforms, bound to the memory of one rollout."""
+"""A chain of transforms bound to the memory of one rollout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 
 import torch
 
@@ -17,7 +17,7 @@ from envcli.transforms.transform import Transform
 __all__ = ["BoundChain", "PrivateRows"]
 
 PrivateRows = dict[tuple[int, Key], Array]
-"""Stage and path -> rows that a step reads and nobody outside sees."""
+"""Stage and path -> rows that a step reads and that are not visible outside."""
 
 
 class BoundChain:
@@ -26,14 +26,14 @@ class BoundChain:
     Args:
         stages: of the chain.
         outer: the user's memory.
-        device: where transforms that are written on TensorDicts find theirs.
-        before: the private rows of the memory bound before, which go along.
+        device: of the TensorDicts that transforms with TensorDict hooks are given.
+        before: the private rows of the memory that was bound before; their values are kept.
 
     Attributes:
         inner: the base env's memory.
         private: see :data:`PrivateRows`.
-        is_idle: does nothing happen at a step but the base env's own?
-        is_idle_at_reset: the same of a reset.
+        is_idle: is a step that of the base env, and nothing else?
+        is_idle_at_reset: the same for a reset.
     """
 
     def __init__(self, stages: Stages, outer: RolloutBuffer, device: torch.device | None, before: PrivateRows) -> None:
@@ -64,7 +64,7 @@ class BoundChain:
         self.is_idle_at_reset = not (self._before_reset or self._resets)
 
     def _add(self, hooks: RowHooks) -> None:
-        """Of the transforms, that of the simulator's side comes first."""
+        """Called for one transform after the other, from the simulator's side outwards."""
         if hooks.inverse is not None:
             self._inverses.insert(0, hooks.inverse)
         if hooks.step is not None:
@@ -73,7 +73,7 @@ class BoundChain:
             self._resets.append(hooks.reset)
 
     def _inner_env(self, stage: int, rows: RolloutBuffer) -> Callable[[], InnerEnv]:
-        """Makes what steps the transforms that were added by now, once all are bound."""
+        """A function that makes the env inside, of the transforms added so far; called once all are bound."""
         inverses, steps, resets = list(self._inverses), list(self._steps), list(self._resets)
 
         def step(t: int) -> None:
@@ -88,15 +88,15 @@ class BoundChain:
         return lambda: InnerEnv(specs, self._base, rows, step, reset, reads)
 
     def rebind(self, transform: Transform) -> None:
-        """Have ``transform`` look anew at what it has made of its attributes, in the rows that it is bound to."""
+        """Bind ``transform`` again to the rows that it has, after one of its attributes was set."""
         for _, placed, inner, outer in self._placed:
-            if placed is transform and _binds(transform):
+            if placed is transform and _binds(transform._hook_plan.on_tensordicts):
                 transform._attach(inner, outer)
 
     # -- what an env does with its rows ---------------------------------------------------------------------------
 
     def reset(self, t: int, where: Array | None) -> None:
-        """See :meth:`RowEnv._reset_row`, as all of the following."""
+        """See :meth:`RowEnv._reset_row`; the methods below have their counterparts there too."""
         for flags, _ in self._flags:
             flags[t][... if where is None else where] = False
         for begin in self._before_reset:
@@ -146,7 +146,7 @@ def row_hooks(
 ) -> RowHooks:
     """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
     speaks, hooks = transform._hook_plan.on_tensordicts, RowHooks()
-    if _binds(transform):
+    if _binds(speaks):
         transform._attach(inner, outer)
         hooks = transform._row_hooks()
     if not speaks:
@@ -159,9 +159,9 @@ def row_hooks(
     )
 
 
-def _binds(transform: Transform) -> bool:
-    """Is any hook of it one on rows?"""
-    return transform._hook_plan.on_tensordicts != set(RowHooks._fields)
+def _binds(on_tensordicts: Set[str]) -> bool:
+    """Is any hook one on rows, and not on TensorDicts?"""
+    return on_tensordicts != set(RowHooks._fields)
 
 
 def _fused(

@@ -1,4 +1,4 @@
-"""The stages of a transformed env: what each transform makes of the specs before it, and who holds which memory."""
+"""The stages of a transformed env: the specs after each transform, and which memory its entries have."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Change", "Stages", "keys_of"]
 
 
 class Change(IntEnum):
-    """What becomes of an env's entries when something is set of a transform."""
+    """How an env's entries change when an attribute of a transform is set."""
 
     NOTHING = 0
-    BOUNDS = 1  # other values may be in the same rows
+    BOUNDS = 1  # the same rows may hold other values
     ROWS = 2  # other entries, shapes, dtypes or roles
 
 
@@ -36,9 +36,9 @@ class Stages:
     Attributes:
         specs: what each stage shows and takes.
         roles: of the entries that the last stage shows, by the user's names.
-        private_reads: (stage, path) of what a step reads and nobody outside keeps up to date, each memory once.
-        private_flags: (stage, path) of flags of the done family whose ``next`` nobody outside clears before a step.
-        keys: those of each transform, as this was worked out with them: see :func:`keys_of`.
+        private_reads: (stage, path) of what a step reads and the chain itself keeps up to date, each memory once.
+        private_flags: (stage, path) of flags of the done family whose ``next`` the chain itself clears before a step.
+        keys: of each transform, as they were when the stages were worked out: see :func:`keys_of`.
 
     Raises:
         TransformError: a transform does not fit where it stands.
@@ -59,7 +59,7 @@ class Stages:
         self.keys = list(map(keys_of, self.chain))
 
     def has_other_keys(self) -> bool:
-        """Has a transform other keys by now? Asked before each step, which copies of the lists would slow."""
+        """Have the keys of a transform changed since? Asked before each step, so the lists are not copied."""
         for transform, keys in zip(self.chain, self.keys, strict=True):
             own = transform.__dict__
             for name, was in keys.items():
@@ -68,7 +68,7 @@ class Stages:
         return False
 
     def change_by(self, transform: Transform) -> Change:
-        """What ``transform``, of which something was set, makes otherwise now of the specs before it."""
+        """How the specs after ``transform`` change, now that one of its attributes was set."""
         found = Change.NOTHING
         for i, own in enumerate(self.chain):
             if own is transform:

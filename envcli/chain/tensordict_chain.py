@@ -1,4 +1,4 @@
-"""A chain of transforms on TensorDicts alone, of a batch size that no rows were made for."""
+"""A chain of transforms on TensorDicts alone, for batch sizes other than the env's, which have no rows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["TensorDictChain"]
 class TensorDictChain:
     """Resets and steps of ``base_env`` through ``chain``, which keep the graph of what they are given.
 
-    For envs that take TensorDicts of any batch size (``batch_locked`` is False). Each transform is asked for the hooks
-    that TorchRL knows: ``_reset``, ``_step``, ``_inv_call``.
+    For envs that take TensorDicts of any batch size (``batch_locked`` is False). Only the TensorDict hooks of the
+    transforms are called: ``_reset``, ``_step``, ``_inv_call``.
 
     Raises:
         TransformError: from both: one of them works on the rows of an env only.

@@ -163,7 +163,7 @@ class TransformedEnv(Env):
         return TransformedEnv(self.base_env, Compose(*(earlier.clone() for earlier in chain[:place])))
 
     def _changed(self) -> None:
-        """Work out what every stage of the chain shows, and let go of the rows that were laid out by what they were."""
+        """Work out what every stage of the chain shows, and release the rows that were laid out by the old specs."""
         self._finish_step()
         self._work_out()
         self._private = {}
@@ -179,7 +179,7 @@ class TransformedEnv(Env):
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """While it lasts, transforms are asked for their specs, and what they set of themselves is their own affair."""
+        """While transforms are asked for their specs, the attributes that they set on themselves are not acted on."""
         self._is_asking = True
         try:
             yield
@@ -187,7 +187,7 @@ class TransformedEnv(Env):
             self._is_asking = False
 
     def _notice(self) -> None:
-        """Work it out anew if the base env has other specs than before, or a transform other keys."""
+        """Work out the stages again if the specs of the base env or the keys of a transform have changed."""
         stages = self._stages
         if self._base_version != self.base_env._specs_version:
             self._changed()
@@ -218,9 +218,9 @@ class TransformedEnv(Env):
         self._private = self._bound_chain.private
 
     def _attribute_set(self, transform: Transform) -> None:
-        """What was set of ``transform`` counts from the next step on, also in rows that are bound already.
+        """Heed an attribute that was set on ``transform``, from the next step on, in rows that are bound too.
 
-        Raises TransformError where it no longer fits; the env is as before then.
+        Raises TransformError where the transform no longer fits; the env stays as it was.
         """
         if self._is_asking:
             return
@@ -404,7 +404,7 @@ class TransformedEnv(Env):
         return self._of_steps(found) if name in _PER_STEP else found
 
     def _of_steps(self, amount: Any) -> Any:
-        """What belongs to one step of the base env, for one of ours; of a batch there is one for each env."""
+        """``amount``, of one step of the base env, for one step of ours; a batch has one for each env."""
         steps = math.prod(transform._steps_per_step for transform in self._chain())
         if amount is None or steps == 1:
             return amount

@@ -1,4 +1,4 @@
-"""Where an env begins: which envs of a batch are reset, and what a given TensorDict says of the others."""
+"""Where an env begins: which envs of a batch are reset, and what a TensorDict says about the others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def begun_where(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> Begun:
 
 
 def load_row(buffer: RolloutBuffer, t: int, tensordict: TensorDictBase, paths: Iterable[Key]) -> None:
-    """Row ``t`` of the root becomes what ``tensordict`` holds of ``paths``; what it lacks stays as it is."""
+    """Copy the entries ``paths`` of ``tensordict`` into row ``t`` of the root; the row keeps those that it lacks."""
     for path in paths:
         value = tensordict.get(as_user_key(path), None)
         if value is not None:
@@ -78,9 +78,9 @@ def load_row(buffer: RolloutBuffer, t: int, tensordict: TensorDictBase, paths: I
 
 
 def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, reset: bool) -> None:
-    """Rows for what ``tensordict`` holds besides the entries of ``env``: a policy's hidden state, say.
+    """Add rows for the entries of ``tensordict`` that ``env`` does not have, such as a policy's hidden state.
 
-    All rows show the value, until somebody writes another.
+    All rows hold the value until another one is written.
 
     Raises:
         SpecError: ``tensordict`` is of another batch size, or lacks what ``env`` shows although not all is ``reset``.

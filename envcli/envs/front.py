@@ -1,4 +1,4 @@
-"""The front desk of an env: one row of memory between the user's TensorDicts and the env's own hooks."""
+"""The front of an env: one row of memory between the user's TensorDicts and the env's hooks."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Front:
     """Public ``reset`` and ``step`` of one env, on a buffer of one row. Tensors handed out are fresh memory.
 
     Args:
-        env: whose.
-        onward: may a step begin new episodes by itself? See :attr:`leads`.
+        env: the env.
+        onward: may a step also begin the next episode? See :attr:`leads`.
     """
 
     def __init__(self, env: RowEnv, onward: bool = False) -> None:
@@ -77,12 +77,12 @@ class Front:
 
     @cached_property
     def leads(self) -> bool:
-        """Is there :meth:`step_onward`? It does in one go what takes two messages to other processes otherwise."""
+        """Can :meth:`step_onward` be used? It sends one message to other processes instead of two."""
         self._env._attach(self.buffer)
         return self.buffer.steps > 1 and self._env._autoresets
 
     def step_onward(self, tensordict: TensorDictBase) -> tuple[TensorDict, TensorDict | None]:
-        """:meth:`step`, and new episodes where it ends one: what all envs go on from then; None: no episode ended."""
+        """:meth:`step`, and a new episode wherever one ends: also what all envs go on from; None: no episode ended."""
         self.take(tensordict)
         self._env._send_row(0, True)
         self._env._receive_row(0, True)
@@ -96,7 +96,7 @@ class Front:
         return following, self._handed_out(self._root)
 
     def take(self, tensordict: TensorDictBase) -> None:
-        """Write into the row what the step that ``tensordict`` asks for needs."""
+        """Write into the row what the step reads from ``tensordict``."""
         if tensordict.batch_size != self._batch_size:  # 0.2 us; what came of it would have two batch sizes
             raise SpecError(
                 f"step: expected a TensorDict of batch_size {list(self._batch_size)}, like the env's, found "
@@ -127,7 +127,7 @@ class Front:
         self._last = ()
 
     def show(self, tensordict: TensorDictBase) -> TensorDict:
-        """What the step has led to, and in ``tensordict`` what it left at the root."""
+        """The result of the step; what it wrote back at the root goes into ``tensordict``."""
         self._last = ("next",)
         for key, row in self._left:
             tensordict.set(key, row.to(self._env.device or "cpu", copy=True))
@@ -137,7 +137,7 @@ class Front:
     # -- where the env stands -------------------------------------------------------------------------------------
 
     def take_over(self, rows: RolloutBuffer) -> None:
-        """After a rollout in ``rows``: have the env let go of them, and remember where that left it."""
+        """After a rollout in ``rows``: release them, and remember the env's last moment."""
         if rows.filled and self._remembers:
             for path in self.buffer:
                 self.buffer.array(path)[0] = rows.array(path)[rows.filled - 1]

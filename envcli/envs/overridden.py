@@ -1,4 +1,4 @@
-"""What a subclass of an env writes over: what nobody would call is refused, and what has to be called is found."""
+"""What a subclass of an env overrides: methods that would never be called are refused, others are found."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def _methods(kind: type) -> dict[str, list[str]]:
 
 
 def is_overridden(env: Any, name: str) -> bool:
-    """Has ``env``, or a class of it that is not ours, a method ``name`` of its own?
+    """Does ``env``, or a class of it that is not ours, override the method ``name``?
 
-    Where it was written says nothing: a function that ``functools.wraps`` has made says that it is what it wraps.
+    The module of the function itself is no evidence: ``functools.wraps`` copies it from what is wrapped.
     """
     holder = next(above for above in type(env).__mro__ if name in vars(above))
     return name in vars(env) or not _is_ours(holder)

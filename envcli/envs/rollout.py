@@ -72,20 +72,20 @@ class Rollout:
         self._sort_moves()
 
     def _look_for_ends(self) -> None:
-        """What says that an episode is over, by the specs that the env has now."""
+        """Look up which flags end an episode, from the specs that the env has now."""
         self._version = self.env._specs_version
         self._ends_at, self._done = EndFlags(self.env, self.buffer), self.env._done_test()
         loose = set(self.env.full_done_spec.leaves()) - set(self.env._governing_flags())
         self._beneath = [self.buffer.array(path) for path in loose]  # flags that only tell of a part
 
     def _wipe_flags(self, start: int, stop: int) -> None:
-        """Lower the flags that an earlier rollout left in these rows: envs write them only where they are true."""
+        """Clear the flags that an earlier rollout left in these rows: envs write flags only where they are true."""
         for following, root in self._flags:
             following[start:stop] = False
             root[start : stop + 1] = False
 
     def _sort_moves(self) -> None:
-        """Which entries must be in place before the next step reads them, and which can move later, many at once."""
+        """Sort out which entries the next step reads, and which can be moved later, many rows at once."""
         self._now: list[tuple[Array, Array]] = []
         self._later: list[tuple[Array, Array]] = []
         if self._acts_itself:
@@ -181,7 +181,7 @@ class Rollout:
         return False
 
     def _is_halted(self) -> bool:
-        """Are the rows that are left not wanted any more?"""
+        """Are the remaining rows no longer wanted?"""
         return False
 
     def _call_back(self, callback: CallbackRows, t: int) -> None:
@@ -240,7 +240,7 @@ class Rollout:
         return bool(where.all())
 
     def begin_anew(self, t: int) -> None:
-        """The row after ``t``, which shows what ``t`` led to, begins new episodes where that ended them."""
+        """Begin new episodes in the row after ``t``, which shows what ``t`` led to, wherever one ended in ``t``."""
         if not (self.env.batch_size or self._ends_at.has_parts):
             for flags in self._beneath:
                 flags[t + 1] = False
@@ -260,7 +260,7 @@ class Rollout:
             self.env._reset_row(t, where if self.env.batch_size else None)
 
     def _hold_waiting(self, t: int) -> None:
-        """An env that is done while others are not repeats its last row, and earns nothing."""
+        """Make the envs that are done, while others are not, repeat their last row with a reward of 0."""
         where = self._waiting
         for source, target in self._now:
             source[t][where] = target[t][where]
@@ -274,7 +274,7 @@ class Rollout:
             root[t][... if where is None else where] = False
 
     def _carry(self, stop: int) -> None:
-        """Complete the root up to row ``stop``: what the next row begins with is what the last one led to."""
+        """Complete the root up to row ``stop``: each row begins with what the one before it led to."""
         if stop > self._carried:
             for source, target in self._later:
                 target[self._carried + 1 : stop + 1] = source[self._carried : stop]

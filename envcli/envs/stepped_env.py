@@ -24,19 +24,19 @@ __all__ = ["SteppedEnv"]
 
 
 class SteppedEnv(RowEnv, ABC):
-    """What of :class:`~envcli.Env` is about one step, and about its end: it is open, at rest, or closed.
+    """The part of :class:`~envcli.Env` that is about single steps, and about being open, at rest or closed.
 
     Args:
         device, batch_size: see :class:`~envcli.Env`.
     """
 
     batch_locked = True
-    """Does it take TensorDicts of its own batch size only? A stateless env that takes any says False."""
+    """Are only TensorDicts of the env's own batch size accepted? False for a stateless env, which takes any."""
 
     def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         super().__init__(device, batch_size)
-        self._under_way: TensorDictBase | None = None  # what a step was sent with that is not yet received
-        self._is_made = False  # does it stand in there already what that step led to?
+        self._under_way: TensorDictBase | None = None  # the TensorDict of a step that was sent and is not yet received
+        self._is_made = False  # does it hold the result of that step already?
         self._closed = False
 
     # -- one step -------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class SteppedEnv(RowEnv, ABC):
         return tensordict
 
     def _finish_step(self) -> None:
-        """Have the step that is under way made now: called before something changes that it is made with."""
+        """Complete a step that was sent: called before anything changes that the step depends on."""
         tensordict = self._under_way
         if tensordict is None or self._is_made:
             return
@@ -206,7 +206,7 @@ class SteppedEnv(RowEnv, ABC):
         return self._closed
 
     def close(self, *, raise_if_closed: bool = False) -> None:
-        """Let go of the simulator. A second call does nothing, unless ``raise_if_closed``."""
+        """Release the simulator. A second call does nothing, or raises ClosedError if ``raise_if_closed``."""
         if self.is_closed:
             if raise_if_closed:
                 raise ClosedError(f"{type(self).__name__} is already closed")
@@ -242,7 +242,7 @@ class SteppedEnv(RowEnv, ABC):
         return Front(self, bool(self.batch_size) and not any(is_overridden(self, name) for name in alone))
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy stands where the env does, without the rows that it was bound to."""
+        """The state of the env, without the rows that it is bound to."""
         state = super().__getstate__()
         for name in ("_bound", "_front", "_is_done", "_row_note"):
             state.pop(name, None)
@@ -259,7 +259,7 @@ class SteppedEnv(RowEnv, ABC):
 
     @property
     def _draws_itself(self) -> bool:
-        """Has somebody written another ``rand_action``?"""
+        """Does a subclass override ``rand_action``?"""
         return is_overridden(self, "rand_action")
 
     def _set_attribute(self, name: str, value: Any) -> None:
@@ -270,11 +270,11 @@ class SteppedEnv(RowEnv, ABC):
             self._set_further_in(name, value)
 
     def _set_further_in(self, name: str, value: Any) -> None:
-        """Set an attribute that is not our own: an env around something else sets that of what it stands around."""
+        """Set an attribute that this class does not have; an env around something else sets it there."""
         setattr(self, name, value)
 
     def _is_foreign(self, tensordict: TensorDictBase) -> bool:
-        """Is it of another batch size than the env's, and may it be?"""
+        """Does it have another batch size than the env, which the env accepts?"""
         return not self.batch_locked and tensordict.batch_size != self.batch_size
 
 

@@ -1,4 +1,4 @@
-"""What is bound to the rows of one rollout, and is copied without them."""
+"""Objects that are bound to the rows of one rollout, and copied without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an env notes of where it is, for who watches from outside; and what is noted for it."""
+"""Where an env is, noted for a watcher in another process; and what the watcher notes for the env."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TypeAlias
 __all__ = ["HALT", "MADE", "PHASE", "PLACE", "ROW", "VAGUE", "Note", "new_note"]
 
 PLACE, PHASE, ROW, MADE, HALT, VAGUE = range(6)
-"""Which env of several; what it does; in which row; whether all have made a row since they were built; whether the rows
-that are left are not wanted any more; and whether it may be in a later row than the one noted."""
+"""The places in a note: which env of several; its phase; its row; whether all envs have made a row since they were
+built; whether to stop, since the remaining rows are no longer wanted; whether the env may be in a later row than
+noted."""
 
 Note: TypeAlias = MutableSequence[int] | memoryview
-"""Six numbers. To write one takes 10 ns in a list, 40 in memory that is shared."""
+"""Six numbers. Writing one takes 10 ns in a list, and 40 ns in shared memory."""
 
 
 def new_note() -> list[int]:

@@ -1,4 +1,4 @@
-"""Parts of an env whose episodes end each for itself: agents with flags of their own, and none for the whole."""
+"""Parts of an env whose episodes end separately: agents that have flags of their own, where the env has none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envcli.rows.env_specs import EnvSpecs
 __all__ = ["EndFlags", "Masks", "flag_parts", "has_parts", "is_split", "named", "names_all", "no_parts", "over_part"]
 
 Masks: TypeAlias = Mapping[Key, Array]
-"""Group of flags -> a bool mask beside it, ``[*batch, *part]``: where it ended, or begins anew."""
+"""Group of flags -> a bool mask ``[*batch, *part]``: where an episode ended, or is to begin."""
 
 
 def has_parts(env: EnvSpecs) -> bool:
@@ -40,12 +40,12 @@ def _found(env: EnvSpecs) -> tuple[dict[Key, torch.Size], bool]:
 
 
 def over_part(where: Array, part: torch.Size) -> Array:
-    """``where``, ``[*batch]``, said of all of ``[*part]``: ``[*batch, *part]``."""
+    """``where``, ``[*batch]``, repeated for every part: ``[*batch, *part]``."""
     return np.broadcast_to(where.reshape(*where.shape, *[1] * len(part)), (*where.shape, *part))
 
 
 def named(masks: Masks, batch_size: torch.Size) -> Array:
-    """``[*batch]``: the envs of which ``masks`` name anything."""
+    """``[*batch]``: the envs that ``masks`` name, in whole or in part."""
     where = np.zeros(batch_size, dtype=bool)
     for mask in masks.values():
         where |= mask.reshape(*batch_size, -1).any(-1)
@@ -53,7 +53,7 @@ def named(masks: Masks, batch_size: torch.Size) -> Array:
 
 
 def is_split(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
-    """Do ``masks`` name a part of an env, and not all of it?"""
+    """Do ``masks`` name a part of some env, but not all of it?"""
     if not has_parts(env):
         return False
     groups = {path[:-1] for path in env._governing_flags()}
@@ -65,12 +65,12 @@ def is_split(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
 
 
 def names_all(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
-    """Do ``masks`` name every env as a whole, as none at all do?"""
+    """Do ``masks`` name every env as a whole? Empty ones do."""
     return not masks or (bool(named(masks, batch_size).all()) and not is_split(env, masks, batch_size))
 
 
 def no_parts(env: EnvSpecs) -> SpecError:
-    """What is raised where a part of an ``env`` is to begin anew that can only do so as a whole."""
+    """The error for resetting a part of an ``env`` that can only be reset as a whole."""
     flags = [as_user_key(path) for path in env._governing_flags()]
     return SpecError(
         f"{type(env).__name__} cannot reset single agents, but within one env some of {flags} are set and others are "

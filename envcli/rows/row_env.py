@@ -22,7 +22,7 @@ __all__ = ["RowEnv"]
 
 
 class RowEnv(BoundToRows, EnvSpecs, ABC):
-    """What an env must write to be one; no TensorDict is seen here and nothing is allocated per step.
+    """The hooks that every env implements. No TensorDict is seen here, and nothing is allocated per step.
 
     Memory is handed down once, by ``_bind``; the time index ``t`` says which row is meant. A row of the root holds
     observation, state, action and done family; the same row of ``next`` holds what the action led to.
@@ -37,7 +37,7 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
 
     @abstractmethod
     def _bind(self, buffer: RolloutBuffer) -> None:
-        """Remember the rows of ``buffer``: it holds everything of ``_row_layout()``. Called once per buffer."""
+        """Remember the rows of ``buffer``, which has every entry of ``_row_layout()``. Called once per buffer."""
 
     @abstractmethod
     def _reset_row(self, t: int, where: Array | None) -> None:
@@ -45,13 +45,13 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
 
         Args:
             t: the row.
-            where: ``[*batch]`` bool, the envs to reset; None: all. Rows of the others stay as they are.
+            where: ``[*batch]`` bool, the envs to reset; None: all. The rows of the others stay as they are.
 
-        The flags of the row are false on entry where a reset was asked for. ``_reset_request`` says what else was.
+        The flags of the envs to reset are false on entry. ``_reset_request`` holds what the caller passed on.
         """
 
     def _reset_on_request(self, t: int, where: Array | None, request: ResetRequest) -> None:
-        """``_reset_row``; as long as it lasts, ``request`` is known to this env and to those within it."""
+        """``_reset_row``; while it runs, this env and the envs inside it know ``request``."""
         if where is not None:
             request = request.for_some()
         if not request:
@@ -64,13 +64,13 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
             self._take_reset_request(NO_REQUEST)
 
     def _take_reset_request(self, request: ResetRequest) -> None:
-        """The next resets are asked for this. Who resets other envs passes it on to them."""
+        """Remember ``request`` for the next reset. An env around others passes it on to them."""
         self._reset_request = request
 
     def _reset_parts(self, t: int, masks: Masks) -> None:
-        """Begin new episodes in parts of an env: write root ``[t]``, flags too, where ``masks`` say.
+        """Begin new episodes in parts of an env: write root ``[t]``, flags included, where ``masks`` are true.
 
-        Only an env that is written for it can, and is asked to only where a part has ended and another has not.
+        Called only where one part has ended and another has not. Most envs cannot do this.
         """
         raise no_parts(self)
 
@@ -82,9 +82,9 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
         """
 
     def _send_row(self, t: int, onward: bool = False) -> None:
-        """Begin a step by hand; ``_receive_row`` ends it. Who cannot do anything else meanwhile does all of it here.
+        """Begin a step by hand, which ``_receive_row`` ends. An env that runs in this process makes all of it here.
 
-        It is ``_step_row``, or with ``onward``, only where ``_autoresets``, ``_autoreset_rows`` of this row and onward.
+        The step is that of ``_step_row``; with ``onward``, which needs ``_autoresets``, that of ``_autoreset_rows``.
         """
         if onward:
             self._autoreset_rows(t, t + 1, True)
@@ -92,14 +92,14 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
             self._step_row(t)
 
     def _receive_row(self, t: int, onward: bool = False) -> None:
-        """Wait for what ``_send_row`` with the same arguments has begun."""
+        """Wait for the step that ``_send_row`` with the same arguments began."""
 
     def _step_rows(self, start: int, stop: int) -> int:
-        """``_step_row`` for ``start``, ``start + 1``, ...: at most up to ``stop``, and until an env is done.
+        """``_step_row`` for ``start``, ``start + 1``, ... up to but not including ``stop``, or until an env is done.
 
-        Returns the row after the last, at least ``start + 1``. Actions of all these rows are in place. If a step
-        raises, the bound buffer's ``filled`` says how many rows are whole. A backend whose step is cheap may write a
-        tighter loop than this one; like this one it notes each row, and leaves off where the note says so.
+        Returns the row after the last one made, at least ``start + 1``. The actions of all these rows are in place. If
+        a step raises, ``filled`` of the bound buffer is the number of complete rows. A backend whose steps are cheap
+        may override this with a tighter loop, which notes each row and stops where the note says ``HALT``, as here.
         """
         step, done, note, t = self._step_row, self._done_test(), self._row_note, start
         try:
@@ -114,40 +114,40 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
         return stop
 
     def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
-        """``_step_row`` for ``start`` to ``stop``, and a new episode in the row after wherever an env is done.
+        """``_step_row`` for ``start`` to ``stop``, with a new episode in the next row wherever an env is done.
 
-        Only where ``_autoresets``. Actions of all these rows are in place, and the root of row ``start``; the others
-        follow here. With ``onward`` that of row ``stop`` is made too.
+        Only called where ``_autoresets`` is true. The actions of all these rows and the root of row ``start`` are in
+        place; the roots of the other rows are written here, and with ``onward`` that of row ``stop`` too.
         """
         raise NotImplementedError
 
     def _adopt(self, policy: Callable[..., Any] | None, device: torch.device | None) -> bool:
-        """Will ``_autoreset_rows`` choose the actions, until it is given another policy? False: who calls it does.
+        """Let ``_autoreset_rows`` choose the actions from now on, if it can. False: the caller still chooses them.
 
         Args:
-            policy: called with a TensorDict; None: there is none.
-            device: where it wants its input.
+            policy: called with a TensorDict; None: there is no policy.
+            device: where the policy wants its input.
         """
         return False
 
     def _note_in(self, note: Note) -> None:
-        """Note in ``note`` which row ``_step_rows`` is in."""
+        """Have ``_step_rows`` write into ``note`` which row it is in."""
         self._row_note = note
 
     def _stopped_in(self, t: int) -> None:
-        """Row ``t`` was left by an exception: those before it are whole."""
+        """An exception was raised in row ``t``: the rows before it are complete."""
         if self._bound is not None:
             self._bound.filled = t
 
     def _pause(self, where: Array | None) -> None:
-        """``[*batch]`` bool: envs that need not be stepped until the next reset, whatever their action; None: none."""
+        """The envs in ``where``, ``[*batch]`` bool, need not be stepped until their next reset; None: all are again."""
 
     @abstractmethod
     def _set_seed(self, seed: int | None) -> None:
-        """Make the next reset draw from ``seed``."""
+        """Seed the next reset."""
 
     def _close(self) -> None:
-        """Let go of the simulator. Called once."""
+        """Release the simulator. Called once."""
 
     def _roles(self) -> Roles:
         """A step reads the state."""
@@ -156,17 +156,17 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
     # -- binding --------------------------------------------------------------------------------------------------
 
     def _place(self, paths: Set[Key] = frozenset()) -> Place:
-        """The memory that this env can be bound to; rows of ``paths``, if they are large, may hold anything."""
+        """Where rows of this env are allocated. Large rows of ``paths`` need not be zeroed."""
         return SpareMemory(paths)
 
     def _buffer(self, steps: int) -> RolloutBuffer:
-        """New rows of this env. Flags are down; other rows, if they are large, hold anything until they are written."""
+        """A new buffer for this env. Its flags are false; other large rows are arbitrary until they are written."""
         layout, flags = self._row_layout(), set(self.full_done_spec.leaves())
         place = self._place(set(layout) - flags - set(map(under_next, flags)))
         return RolloutBuffer.allocate(layout, steps, self.batch_size, place)
 
     def _attach(self, buffer: RolloutBuffer) -> None:
-        """Bind to ``buffer`` unless that is where we are bound already."""
+        """Bind to ``buffer``, unless it is bound already."""
         if not self._is_attached(buffer):
             self.__dict__.pop("_is_done", None)  # it holds the old rows
             self._lock_specs()
@@ -175,16 +175,16 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
             self._bound = buffer
 
     def _let_go(self, spare: RolloutBuffer) -> None:
-        """Keep nothing of the memory that we are bound to; ``spare`` is there to be bound to instead."""
+        """Release the memory that this env is bound to, by binding to ``spare`` instead."""
         self._attach(spare)
 
     def _unbind(self) -> None:
-        """Know no rows any more: the next to come are bound, also if we know them."""
+        """Forget the rows: the next ``_attach`` binds, even to the same buffer."""
         self._bound = None
         self.__dict__.pop("_is_done", None)  # it holds them too
 
     def _done_test(self) -> Callable[[int], bool]:
-        """Is any env done in row ``t`` of next? For the usual single env, one look-up in a memoryview."""
+        """A test: is any env done in row ``t`` of next? For the usual single env, one look-up in a memoryview."""
         if "_is_done" not in self.__dict__:
             assert self._bound is not None
             self._is_done = _done_test(self, self._bound)

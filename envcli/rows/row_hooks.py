@@ -1,4 +1,4 @@
-"""What a transform does to rows that are bound."""
+"""What a transform does to the rows that it is bound to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RowHooks"]
 
 
 class RowHooks(NamedTuple):
-    """The row hooks of one transform; None: it has nothing to do there, and nobody need call it.
+    """The row hooks of one transform; None where it has nothing to do, so that nothing is called.
 
     Attributes:
         inverse: called with ``t`` before a step: from the user's root ``[t]`` to the simulator's.

@@ -1,4 +1,4 @@
-"""Which hooks of a transform are run, where its classes have written several that say the same."""
+"""Which hooks of a transform are run, where its classes define several for the same purpose."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHORTCUTS = {
     "_step_row": "_apply_transform",
     "_reset_row": "_apply_transform",
 }
-"""The row hooks, and of which method on values a class may have written them to do the same."""
+"""Row hook -> the method on values that a class may have written it as a faster form of."""
 
 _RULES = ("_apply_transform", "_inv_apply_transform")
 _OPTIONAL = (*SHORTCUTS, "_apply_transform", "_call", "_begin_reset", "_bind_inner")
@@ -23,15 +23,15 @@ _OTHERS = ("_inv_apply_transform", "_inv_call", "_keeps_values", "_reset", "_res
 
 @dataclass(frozen=True)
 class HookPlan:
-    """What follows for an env from what the classes of a transform have overridden.
+    """What an env runs of a transform, given what its classes override.
 
     Attributes:
         own: the optional methods that they override: row hooks, ``_call``, ``_begin_reset`` and the like.
-        stale: the row hooks whose method on values a class further below has overridden: they are not run.
-        on_tensordicts: for which of ``"inverse"``, ``"step"`` and ``"reset"`` a TensorDict hook is run, and no row
-            hook. That is where a class below the one that writes the row hook writes a TensorDict hook.
-        keeps_values: may a method on values keep what it is given? Also where a class that says it may not has
-            such a method overridden further below.
+        stale: row hooks whose method on values is overridden by a subclass; they are not run.
+        on_tensordicts: for which of ``"inverse"``, ``"step"`` and ``"reset"`` a TensorDict hook is run instead of a row
+            hook: where it is defined in a subclass of the class that defines the row hook.
+        keeps_values: may a method on values keep what it is given? True too where a class says that it does not, and
+            a subclass overrides the method.
     """
 
     own: frozenset[str]
@@ -41,7 +41,7 @@ class HookPlan:
 
 
 def hook_plan(kind: type[Any]) -> HookPlan:
-    """The plan for a class of transforms as it is now; it is worked out anew where a method was set since."""
+    """The plan for a class of transforms as it is now: a method that is set later counts from then on."""
     return _worked_out(kind, *_OPTIONAL, *_OTHERS)
 
 

@@ -348,14 +348,14 @@ class Transform(BoundToRows, torch.nn.Module):
 
     def _row_hooks(self) -> RowHooks:
         """The hooks above, those that have something to do. Called after ``_bind``."""
+        plan = self._hook_plan
         return RowHooks(
-            self._hook("_inv_row", self._inverse_moves),
-            self._hook("_step_row", self._next_moves),
-            self._hook("_reset_row", self._root_moves),
+            self._hook("_inv_row", self._inverse_moves, plan),
+            self._hook("_step_row", self._next_moves, plan),
+            self._hook("_reset_row", self._root_moves, plan),
         )
 
-    def _hook(self, name: str, moves: Sequence[object]) -> Any:  # Any: three kinds of functions
-        plan = self._hook_plan
+    def _hook(self, name: str, moves: Sequence[object], plan: HookPlan) -> Any:  # Any: three kinds of functions
         if name in plan.stale:
             return MethodType(getattr(Transform, name), self) if moves else None
         return getattr(self, name) if moves or name in plan.own else None
