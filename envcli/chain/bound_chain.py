@@ -90,8 +90,8 @@ class BoundChain:
     def rebind(self, transform: Transform) -> None:
         """Bind ``transform`` again to the rows that it has, after one of its attributes was set."""
         for _, placed, inner, outer in self._placed:
-            if placed is transform and _binds(transform._hook_plan.on_tensordicts):
-                transform._attach(inner, outer)
+            if placed._runs(transform) and _binds(placed._hook_plan.on_tensordicts):
+                placed._attach(inner, outer)
 
     # -- what an env does with its rows ---------------------------------------------------------------------------
 

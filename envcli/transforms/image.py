@@ -195,6 +195,9 @@ class ImageSequence(ImageTransform, ABC):
     def _fused(self, following: Transform) -> Transform | None:
         return _in_one_pass(self._steps, following)
 
+    def _runs(self, transform: Transform) -> bool:
+        return any(step is transform for step in self._steps)
+
 
 def _in_one_pass(steps: Sequence[ImageTransform], following: Transform) -> ImageSequence | None:
     """One transform for ``steps`` and ``following``; None if that works on other entries."""

@@ -380,6 +380,10 @@ class Transform(BoundToRows, torch.nn.Module):
         """
         return None
 
+    def _runs(self, transform: Transform) -> bool:
+        """Is ``transform`` this one, or one of those that this one runs in one go?"""
+        return self is transform
+
     def _added_later(self) -> None:
         """Called before the transform is added to a chain that stands in an env already."""
 

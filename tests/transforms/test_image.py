@@ -85,3 +85,14 @@ def test_the_chain_itself_stays_as_it_is() -> None:
     env.reset()
     assert [type(t) for t in env.transform] == [ToTensorImage, Resize, GrayScale]
     assert env.transform[2].parent.reset()["pixels"].shape == (3, 6, 6)
+
+
+def test_what_is_set_of_one_of_them_counts_from_the_next_step_on() -> None:
+    to_image = ToTensorImage()
+    env = TransformedEnv(FramesEnv(9), Compose(to_image, GrayScale()))
+    first = env.rand_step(env.reset())
+    to_image.from_int = False
+    second = env.rand_step(env.step_mdp(first))
+    assert first["next", "pixels"].max() <= 1
+    assert second["next", "pixels"].max() > 1
+    assert env.observation_spec.is_in(second["next"].select("pixels"))
