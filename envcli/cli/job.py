@@ -15,7 +15,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
-from envcli.cli import answers, jobs, messages, sweep
+from envcli.cli import answers, launched, messages, sweep
+from envcli.cli.interrupt import is_called_off
 from envcli.configuration import composition, environment_variables, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
 from envcli.folders.given_file import given_files, recorded_files
@@ -47,8 +48,8 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     environment_variables.register()
     _mend_start_method()
     if hydra.mode == RunMode.MULTIRUN and not sweep.launched_here():
-        jobs.stand_alone()
-        if jobs.is_called_off(Path(hydra.sweep.dir)):
+        launched.stand_alone()
+        if is_called_off(Path(hydra.sweep.dir)):
             raise EnvcliError("the sweep was interrupted")
     try:
         return _run(cfg, hydra)
@@ -79,11 +80,11 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     given = {"resumed": bool(cfg.get("resume")), "overwrite": bool(cfg.get("overwrite"))}
     typed = overrides.as_typed(hydra.overrides.task)
     place = Path(hydra.runtime.output_dir)
-    launched = sweeping and not sweep.launched_here()
-    once = jobs.interrupted_once() if launched else contextlib.nullcontext()
+    elsewhere = sweeping and not sweep.launched_here()
+    once = launched.interrupted_once() if elsewhere else contextlib.nullcontext()
     with once, RunFolder(place, command, typed, sweeping, **given, hide=environment_variables.hidden) as folder:
-        if launched:
-            jobs.leave_if_called_off(Path(hydra.sweep.dir))
+        if elsewhere:
+            launched.leave_if_called_off(Path(hydra.sweep.dir))
         cfg = _looked_up(command, cfg, typed)
         texts = environment_variables.unresolved(cfg)
         environment_variables.require_no_name(texts)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import platform
 import signal
@@ -15,44 +14,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from envcli.cli.ended import Ended
+from envcli.cli.interrupt import Handler, call_off, heard_by
 from envcli.processes import family
 from envcli.reports.job import Job
 
-__all__ = ["interrupted_once", "interruptible", "is_called_off", "leave_if_called_off", "stand_alone", "told"]
+__all__ = ["interruptible", "told"]
 
-Handler = Callable[[int, "FrameType | None"], Any]  # Any: nobody looks at what it returns
-
-_CALLED_OFF = ".interrupted"
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
-_TWICE_IN = 1.0  # seconds in which two interrupts are one
 _SAVE_IN = 10.0  # seconds that jobs have to save what they made after a Ctrl-C
-
-
-def stand_alone() -> None:
-    """What a launcher's process does before its job: a Ctrl-C in the terminal is for who launched it, who passes it on.
-
-    Two of them would cut off the saving that the first one begins. It is heard also where a shell had the launcher
-    ignore it, as any that it starts in the background: SIGTERM is passed on as one.
-    """
-    with contextlib.suppress(OSError):  # who leads a session has a group of its own already
-        os.setpgid(0, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray's processes are born with it blocked
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-    if os.environ.get("SUBMITIT_EXECUTOR") == "local":  # which starts all jobs at once, each for all cores
-        import torch
-
-        torch.set_num_threads(1)
 
 
 @contextlib.contextmanager
 def told(folders: Sequence[Path], say: Callable[[Job], None]) -> Iterator[None]:
-    """``say`` each job that has ended, as it ends; those that ran in this process have said it."""
+    """Inside, ``say`` is called with each job that has ended in another process, soon after it has."""
     over = threading.Event()
     teller = threading.Thread(target=_tell, args=(folders, say, over), daemon=True)
     teller.start()
@@ -78,18 +55,16 @@ def _tell(folders: Sequence[Path], say: Callable[[Job], None], over: threading.E
 
 @contextlib.contextmanager
 def interruptible(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
-    """A Ctrl-C is passed on to the jobs, once, and waits until they have saved what they made.
+    """Inside, a Ctrl-C is passed on to the jobs, once, and waits until they have saved what they made.
 
-    Yields what has SIGTERM and SIGHUP do the same from then on, where they would end the process: what jobs in
-    processes of their own do would go on without it. A second one ends it at once. Ray puts a handler of its own in
-    the place of any other as it begins; what is yielded may be called again.
+    Yields a function: once it is called, SIGTERM and SIGHUP do the same, and a second one of them ends the process at
+    once. Without it they would end this process, and jobs in other processes would go on. Ray replaces any handler by
+    its own when it starts, so the function may be called again.
 
     Raises:
-        Ended: in place of KeyboardInterrupt, after one of these two.
+        Ended: in place of KeyboardInterrupt, after SIGTERM or SIGHUP.
     """
-    here = os.getpid()
-    ended: list[int] = []
-    taken: list[int] = []
+    ends = _EndSignals(folders)
 
     def passing_on(usual: Handler) -> Handler:
         def pass_on(number: int, frame: FrameType | None) -> None:
@@ -99,99 +74,62 @@ def interruptible(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
 
         return pass_on
 
-    def end(number: int, frame: FrameType | None) -> None:
-        _give_back(taken)
-        if os.getpid() != here:  # a worker that was forked, and has nothing to pass on
-            os.kill(os.getpid(), number)
-            return
-        ended.append(number)
-        _interrupt(folders)
-        raise KeyboardInterrupt  # and not by SIGINT, which a shell has those ignore that it starts in the background
-
-    def also_when_ended() -> None:
-        if threading.current_thread() is threading.main_thread():
-            for one in _ENDS:
-                usual = signal.getsignal(one)
-                if usual == signal.SIG_DFL or str(getattr(usual, "__module__", "")).startswith("ray."):  # not nohup's
-                    taken.append(one)
-                    signal.signal(one, end)
-
     heard = False
     try:
-        with _heard_by(passing_on) as heard:
-            yield also_when_ended
+        with heard_by(passing_on) as heard:
+            yield ends.take
     except KeyboardInterrupt as error:
-        if ended:
-            raise Ended(ended[0], str(error)) from error
+        if ends.arrived is not None:
+            raise Ended(ends.arrived, str(error)) from error
         raise
     finally:
-        _give_back(taken)
-        if heard or ended:
+        ends.give_back()
+        if heard or ends.arrived is not None:
             for folder in folders:
                 _end_submitted(folder)
 
 
-def _give_back(taken: list[int]) -> None:
-    while taken:
-        signal.signal(taken.pop(), signal.SIG_DFL)
+class _EndSignals:
+    """SIGTERM and SIGHUP, which interrupt the jobs in ``folders`` from ``take`` to ``give_back``.
 
-
-@contextlib.contextmanager
-def interrupted_once() -> Iterator[None]:
-    """In a job: a Ctrl-C in a terminal arrives twice, from the terminal and from who launched the job.
-
-    The second would stop it from saving what it made; one that comes a second later is meant.
+    Attributes:
+        arrived: the number of the one that arrived; None if none did.
     """
 
-    def heeding_once(usual: Handler) -> Handler:
-        first = -math.inf
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.arrived: int | None = None
+        self._folders = folders
+        self._here = os.getpid()
+        self._taken: list[int] = []
 
-        def heed(number: int, frame: FrameType | None) -> None:
-            nonlocal first
-            if time.monotonic() - first > _TWICE_IN:
-                first = time.monotonic()
-                usual(number, frame)
+    def take(self) -> None:
+        """Handle both, unless they are ignored, as under nohup."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _ENDS:
+            usual = signal.getsignal(number)
+            if usual == signal.SIG_DFL or str(getattr(usual, "__module__", "")).startswith("ray."):
+                self._taken.append(number)
+                signal.signal(number, self._end)
 
-        return heed
+    def give_back(self) -> None:
+        """Have them end the process again. Safe to call twice."""
+        while self._taken:
+            signal.signal(self._taken.pop(), signal.SIG_DFL)
 
-    with _heard_by(heeding_once):
-        yield
-
-
-@contextlib.contextmanager
-def _heard_by(handler: Callable[[Handler], Handler]) -> Iterator[bool]:
-    """A Ctrl-C goes to what ``handler`` makes of the usual one. False: not from here, where no signal arrives."""
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(usual):
-        yield False
-        return
-    signal.signal(signal.SIGINT, handler(usual))
-    try:
-        yield True
-    finally:
-        signal.signal(signal.SIGINT, usual)
-
-
-def is_called_off(folder: Path) -> bool:
-    """Has the multirun there been interrupted? Its launcher may begin other jobs all the same."""
-    return (folder / _CALLED_OFF).exists()
-
-
-def leave_if_called_off(folder: Path) -> None:
-    """End as if it had been told to, where the multirun in ``folder`` was interrupted before this job could be seen.
-
-    Who launched it leaves word first and then looks for jobs; a job can be seen and then looks for that word.
-    """
-    if is_called_off(folder):
-        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it may be told as well
-        raise KeyboardInterrupt
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self.give_back()
+        if os.getpid() != self._here:  # a worker that was forked, and has nothing to pass on
+            os.kill(os.getpid(), number)
+            return
+        self.arrived = number
+        _interrupt(self._folders)
+        raise KeyboardInterrupt  # and not by SIGINT, which a shell has ignored by what it starts in the background
 
 
 def _interrupt(folders: Sequence[Path]) -> None:
     for folder in folders:
-        if folder.is_dir():
-            (folder / _CALLED_OFF).touch()
+        call_off(folder)
     until = time.monotonic() + _SAVE_IN
     for job in _at_work(folders):
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -201,7 +139,7 @@ def _interrupt(folders: Sequence[Path]) -> None:
 
 
 def _at_work(folders: Sequence[Path]) -> list[Job]:
-    """The jobs that run in processes of ours, on this machine."""
+    """The jobs that run in processes that descend from this one."""
     ours = set(family(os.getpid())[1:])
     here = platform.node()
     return [
@@ -212,7 +150,10 @@ def _at_work(folders: Sequence[Path]) -> list[Job]:
 
 
 def _end_submitted(folder: Path) -> None:
-    """Submitit leaves its processes running when who waits for them is interrupted; it names a folder after each."""
+    """End the processes of Submitit, which go on when the one that waits for them is interrupted.
+
+    Submitit names a folder after the id of each.
+    """
     ours = set(family(os.getpid())[1:])
     for place in (folder / ".submitit").glob("[0-9]*"):
         if place.name.isdigit() and int(place.name) in ours:

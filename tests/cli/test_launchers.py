@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from envcli.cli import jobs
+from envcli.cli import jobs, launched
 from envcli.cli.ended import Ended
+from envcli.cli.interrupt import is_called_off
 from envcli.configuration import launchers
 from envcli.configuration.composition import register
 from envcli.configuration.overrides import check
@@ -169,7 +170,7 @@ def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signa
         with pytest.raises(Ended) as caught:
             end_a_sweep()
         assert (caught.value.code, str(caught.value)) == (128 + number, f"interrupted ({number.name})")
-        assert jobs.is_called_off(tmp_path)
+        assert is_called_off(tmp_path)
         assert signal.getsignal(number) == signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN)
         with jobs.interruptible([tmp_path]) as also_when_ended:
@@ -180,12 +181,12 @@ def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signa
 
 
 def test_a_job_that_was_not_yet_seen_when_all_were_told_leaves_by_itself(tmp_path: Path) -> None:
-    jobs.leave_if_called_off(tmp_path)
+    launched.leave_if_called_off(tmp_path)
     jobs._interrupt([tmp_path])
     usual = signal.getsignal(signal.SIGINT)
     try:
         with pytest.raises(KeyboardInterrupt):
-            jobs.leave_if_called_off(tmp_path)
+            launched.leave_if_called_off(tmp_path)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, usual)
@@ -285,11 +286,11 @@ def test_every_preset_stands_on_the_plugins_own() -> None:
 
 
 def test_a_ctrl_c_that_arrives_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with jobs.interrupted_once():
+    with launched.interrupted_once():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # while it saves what it made
-        monkeypatch.setattr(jobs, "_TWICE_IN", 0.0)
+        monkeypatch.setattr(launched, "_TWICE_IN", 0.0)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,0 +1,73 @@
+"""What a job does that runs in a process of a launcher, such as joblib's or Ray's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from envcli.cli.interrupt import Handler, heard_by, is_called_off
+
+__all__ = ["interrupted_once", "leave_if_called_off", "stand_alone"]
+
+_TWICE_IN = 1.0  # seconds in which two interrupts are one
+
+
+def stand_alone() -> None:
+    """Leave the terminal's process group, before the job: its Ctrl-C is for the launching process, which passes it on.
+
+    If both arrived, the second would cut off the saving that the first begins. SIGINT is also enabled where a shell had
+    the launcher ignore it, as it does for what it starts in the background: SIGTERM is passed on as SIGINT.
+    """
+    with contextlib.suppress(OSError):  # the leader of a session has a group of its own already
+        os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray's processes are born with it blocked
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get("SUBMITIT_EXECUTOR") == "local":  # it starts all jobs at once, each for all cores
+        import torch
+
+        torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def interrupted_once() -> Iterator[None]:
+    """Inside, two interrupts within a second are one: from the terminal, and from the process that launched the job.
+
+    The second would keep the job from saving what it made. One that comes later is meant.
+    """
+
+    def heeding_once(usual: Handler) -> Handler:
+        first = -math.inf
+
+        def heed(number: int, frame: FrameType | None) -> None:
+            nonlocal first
+            if time.monotonic() - first > _TWICE_IN:
+                first = time.monotonic()
+                usual(number, frame)
+
+        return heed
+
+    with heard_by(heeding_once):
+        yield
+
+
+def leave_if_called_off(folder: Path) -> None:
+    """End as if by a Ctrl-C if the multirun in ``folder`` was interrupted before this job had a status.
+
+    The launching process first leaves word and then looks for jobs with a status; a job first writes its status and
+    then looks for that word. So none is missed.
+
+    Raises:
+        KeyboardInterrupt: it was.
+    """
+    if is_called_off(folder):
+        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launching process may have seen the status as well
+        raise KeyboardInterrupt
