@@ -21,7 +21,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C.
 
-    128 + the signal where SIGTERM or SIGHUP ended a sweep.
+    If SIGTERM or SIGHUP ended a sweep, it is 128 plus the number of the signal.
     """
     _open_streams()
     atexit.register(_spare_last_collection)
@@ -29,23 +29,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = bool(os.environ.get("HYDRA_FULL_ERROR"))
     try:
         code = _dispatch(words)
-        sys.stdout.flush()  # a closed pipe, or a full disk, must be noticed here, not at exit
+        sys.stdout.flush()  # notice a closed pipe or a full disk here, not at exit
         return code
     except BrokenPipeError:
         # The reader (head, a pager) has what it wanted. Without this, flushing at exit would complain.
         _forget_stdout()
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # the outermost frame: everything becomes one line here
+    except (Exception, KeyboardInterrupt) as error:  # the outermost frame: every error becomes one line
         if debug and not isinstance(error, KeyboardInterrupt):
             raise
         text, code = messages.explain(_of_stdout(error) or error)
-        with suppress(OSError):  # a terminal that was closed
+        with suppress(OSError):  # the terminal was closed
             print(text, file=sys.stderr)
         return code
 
 
 def _require_names(texts: Sequence[str]) -> None:
-    """Raise ConfigError for what Python could not decode: torch opens no file of that name."""
+    """Raise `ConfigError` for a word that Python could not decode: torch cannot open a file of that name."""
     for text in texts:
         if any("\udc80" <= char <= "\udcff" for char in text):
             utf8 = sys.getfilesystemencoding() == "utf-8"
@@ -56,18 +56,18 @@ def _require_names(texts: Sequence[str]) -> None:
 
 
 def _open_streams() -> None:
-    """Where one of the three was closed, as by cron, have it lead nowhere: a file of a run would take its number."""
+    """Open each of the three that was closed, as by cron, on nothing: else a file of the run would get its number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # which gives the lowest number that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _of_stdout(error: BaseException) -> EnvcliError | None:
-    """What is to be said where it is stdout that took no more, as a full disk, whose rest is given up."""
+    """The error to report if stdout takes no more, such as on a full disk; what is left in its buffer is dropped."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -82,7 +82,10 @@ def _forget_stdout() -> None:
 
 
 def _spare_last_collection() -> None:
-    """The interpreter's looks at all of torch, for 0.8 s; without it ALE would list as leaked what is in cycles."""
+    """Skip the interpreter's last garbage collection, which takes 0.8 s for torch.
+
+    Not with ALE, which without it would report objects in cycles as leaked.
+    """
     if "ale_py" not in sys.modules:
         gc.freeze()
 

@@ -1,4 +1,4 @@
-"""What the jobs of a multirun answer in JSON that keep no results: one array of them, whatever launcher ran them."""
+"""The JSON answers of the jobs of a multirun whose command keeps no results: one array, whatever the launcher."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from envcli.terminal.answer import kept
 
 __all__ = ["gathered", "of_job"]
 
-_NAME = "answer_{}.json"  # in the folder of the multirun, which goes away at its end
+_NAME = "answer_{}.json"  # in the folder of the multirun, which is removed at its end
 
 
 @contextlib.contextmanager
 def of_job(hydra: Any, seed: int | None) -> Iterator[None]:  # Any: Hydra's own configuration, with attributes
-    """Leave what the job inside answers, and how it ended, for who launched it."""
+    """Write what the job inside answers, and how it ended, to a file for the process that launched it."""
     told: list[Any] = []  # Any: what JSON can hold
     found = {"job": hydra.job.num, "state": "failed", "error": None, "seed": seed}
     found["overrides"] = settings(overrides.as_typed(hydra.overrides.task))
@@ -35,6 +35,6 @@ def of_job(hydra: Any, seed: int | None) -> Iterator[None]:  # Any: Hydra's own 
 
 
 def gathered(folder: Path) -> list[dict[str, Any]]:
-    """What the jobs of the multirun there have left, in order."""
+    """The answers of the multirun in ``folder``, in the order of its jobs."""
     found = [read_json(path) for path in folder.glob(_NAME.format("*"))]
     return sorted(found, key=lambda answer: int(answer["job"]))

@@ -17,7 +17,7 @@ __all__ = ["FLAGS", "Arguments", "parse"]
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag that is handed on to Hydra; ``value`` names its value, in brackets where it may be left out."""
+    """A flag that is passed on to Hydra; ``value`` names its value, in brackets if it is optional."""
 
     names: tuple[str, ...]
     help: str
@@ -43,13 +43,13 @@ FLAGS = (
 
 _BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
 
-# Each would take the configuration away from under the subcommand; the last one also unpickles a file.
+# Each would replace the subcommand's configuration, and --experimental-rerun also unpickles a file.
 _REFUSED = {"--config-path", "-cp", "--config-name", "-cn", "--experimental-rerun", "--shell-completion", "-sc"}
 
 
 @dataclass
 class Arguments:
-    """The words, sorted; ``flags`` holds them as Hydra is to get them."""
+    """The words, sorted; ``flags`` as Hydra is to get them."""
 
     overrides: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Arguments:
         return any(word.split("=")[0] in _BY_NAME[name].names for word in self.flags)
 
     def values(self, name: str) -> list[str]:
-        """What was given with the flag, under any of its names."""
+        """The values given with the flag, under any of its names."""
         found = []
         for i, word in enumerate(self.flags):
             typed, _, value = word.partition("=")
@@ -74,9 +74,9 @@ class Arguments:
 
 
 def parse(words: Sequence[str], keys: Collection[str] = ()) -> Arguments:
-    """Sort ``words``; ``keys`` are those that a flag may have been meant for.
+    """Sort ``words``. A flag that is named like one of ``keys`` was probably meant as an override.
 
-    Raises `ConfigError` for an unknown flag, or one without its value.
+    Raises `ConfigError` for an unknown flag, and for a flag without its value.
 
     >>> parse(["env=pendulum", "-m", "seed=1,2"])
     Arguments(overrides=['env=pendulum', 'seed=1,2'], flags=['-m'])

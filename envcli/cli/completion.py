@@ -1,4 +1,4 @@
-"""What may come next on the command line; the scripts of ``envcli completion`` ask this on every press of Tab."""
+"""What may come next on the command line; the scripts of ``envcli completion`` ask for it at every press of Tab."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envcli.vocabulary import catalog, schema
 
 __all__ = ["candidates"]
 
-_ACTIVE = frozenset("$`\\\"'!&;|<>(){}*?#\n\t ")  # a folder of that name, put on the line, would be run by the shell
+_ACTIVE = frozenset("$`\\\"'!&;|<>(){}*?#\n\t ")  # the shell would run part of a folder's name that has these
 
 
 def candidates(words: Sequence[str]) -> list[str]:
@@ -28,7 +28,7 @@ def candidates(words: Sequence[str]) -> list[str]:
     try:
         found = _first() if not before else _later(before, current)
     except EnvcliError:
-        return []  # half a line may be anything; a completion that complains is worse than none
+        return []  # half a line may hold anything, and completion must not complain
     return sorted(word for word in found if word.startswith(current) and not _ACTIVE.intersection(word))
 
 
@@ -61,12 +61,12 @@ def _later(before: Sequence[str], current: str) -> list[str]:
 
 
 def _choices(typed: Override, known: Iterable[str]) -> list[str]:
-    """One choice, or the next of a list: ``[a,`` and ``a,`` are kept as they are."""
+    """One choice, or the next one of a list: what is before it, such as ``[a,``, is kept."""
     before = typed.text[: max(typed.text.rfind(","), typed.text.rfind("[")) + 1]
     return [str(replace(typed, value=before + name)) for name in known]
 
 
 def _runs() -> list[str]:
-    """The run folders below here, where they are made unless another place is typed."""
+    """The run folders in ``outputs/``, where they are made by default."""
     places = ("outputs/*/*/*/status.json", "outputs/*/multirun/*/*/status.json")
     return [str(path.parent) for place in places for path in Path().glob(place)]

@@ -1,4 +1,4 @@
-"""A Ctrl-C that was another signal."""
+"""A signal that is handled like Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ __all__ = ["Ended"]
 
 
 class Ended(KeyboardInterrupt):
-    """What SIGTERM or SIGHUP, ``number``, make of what they interrupt; ``said`` is how far that came."""
+    """Raised for SIGTERM or SIGHUP, ``number``; ``said`` is how far the interrupted work came."""
 
     def __init__(self, number: int, said: str = "") -> None:
-        self.code = 128 + number  # as a shell tells of a process that the signal ended
+        self.code = 128 + number  # the exit code that a shell reports for a process ended by the signal
         super().__init__(f"{said or 'interrupted'} ({signal.Signals(number).name})")

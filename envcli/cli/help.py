@@ -19,7 +19,7 @@ from envcli.vocabulary.chosen import Chosen
 
 __all__ = ["command_help", "main_help"]
 
-_MANY = 24  # beyond as many choices, names without explanations
+_MANY = 24  # of more choices, only the names are listed
 
 
 def main_help() -> str:
@@ -40,9 +40,9 @@ def main_help() -> str:
 
 
 def command_help(command: str, words: Sequence[str] = ()) -> str:
-    """What ``envcli <command> <words>`` prints, ``--help`` among them: groups, choices and keys, one line each.
+    """What ``envcli <command> <words> --help`` prints: groups, choices and keys, one line each.
 
-    Of the keys of choices those that the words, or the defaults, choose, with the values that they would have.
+    The keys of a choice are listed if the words, or the defaults, choose it, with the values that they would have.
     """
     module = commands.find(command)
     lines = [*_prose(f"envcli {command}: {inspect.getdoc(module)}"), ""]
@@ -73,7 +73,7 @@ def command_help(command: str, words: Sequence[str] = ()) -> str:
 
 
 def _prose(text: str) -> list[str]:
-    """The docstring's paragraphs, wrapped; its indented examples as they are."""
+    """The paragraphs of a docstring, wrapped; indented examples are left as they are."""
     lines: list[str] = []
     for paragraph in text.split("\n\n"):
         kept = paragraph.startswith(" ")
@@ -99,7 +99,7 @@ def _title(left: str, right: str) -> str:
 
 
 def _rows(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Two columns, the right one wrapped to the terminal."""
+    """Two columns, the right one wrapped to the width of the terminal."""
     pairs = list(pairs)
     margin = min(max((len(left) for left, _ in pairs), default=0), 34) + 4
     lines = []

@@ -35,7 +35,7 @@ def heard_by(handler: Callable[[Handler], Handler]) -> Iterator[bool]:
 
 
 def call_off(folder: Path) -> None:
-    """Leave word in ``folder``, if it is there, that its multirun was interrupted."""
+    """Note in ``folder``, if it exists, that its multirun was interrupted."""
     if folder.is_dir():
         (folder / _CALLED_OFF).touch()
 

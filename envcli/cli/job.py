@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Failure(BaseException):
-    """Carries the exception of a single run, past Hydra, which would print two lines of its own."""
+    """Carries the exception of a single run past Hydra, which would print two lines in addition."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -41,10 +41,10 @@ class Failure(BaseException):
 
 
 def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's business
-    """The task function: at module level and undecorated, so that launchers can pickle it by name."""
+    """The task function; at module level and undecorated, so that launchers can pickle it by name."""
     hydra = HydraConfig.get()
-    assert hydra.job.config_name is not None  # the entry point names it
-    composition.register(hydra.job.config_name)  # a launcher's new process starts without
+    assert hydra.job.config_name is not None  # set by the entry point
+    composition.register(hydra.job.config_name)  # not yet done in a launcher's new process
     environment_variables.register()
     _mend_start_method()
     if hydra.mode == RunMode.MULTIRUN and not sweep.launched_here():
@@ -55,7 +55,7 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
         return _run(cfg, hydra)
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:
-            # Launchers pickle it, and one that cannot be rebuilt would take the other jobs down with it.
+            # Launchers pickle it; an exception that cannot be unpickled would end the other jobs too.
             said = messages.explain(error)[0].removeprefix("error: ") if _of_system(error) else str(error)
             raise EnvcliError(said) from error
         raise Failure(error) from error
@@ -96,7 +96,7 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
 
 
 def _looked_up(command: str, cfg: DictConfig, typed: Sequence[str]) -> DictConfig:
-    """``cfg``, or that of the run which it replays or resumes."""
+    """``cfg``, or the configuration of the run that it replays or resumes."""
     for word in ("replay", "resume"):
         if saved := cfg.get(word):
             replayed = _replayed(command, word, Path(saved), cfg)
@@ -106,10 +106,10 @@ def _looked_up(command: str, cfg: DictConfig, typed: Sequence[str]) -> DictConfi
 
 
 def _settled(command: str, cfg: DictConfig, hydra: Any) -> Any:  # Any: each command has a Config of its own
-    """The command's configuration with nothing left open: a seed drawn."""
+    """The command's configuration, complete: a seed is drawn if none was given."""
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     config = reading.finished(command, cfg, hydra.overrides.task, folders)
-    if getattr(config, "seed", 0) is None and getattr(config, "rollout", None) is None:  # what was recorded has one
+    if getattr(config, "seed", 0) is None and getattr(config, "rollout", None) is None:  # a recorded rollout has a seed
         config.seed = secrets.randbelow(2**32)
     return config
 
@@ -123,7 +123,7 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
     schema = OmegaConf.structured(commands.find(command).Config)
     replayed = OmegaConf.merge(schema, saved_config(folder), {"json": cfg.json, "overwrite": cfg.overwrite})
     assert isinstance(replayed, DictConfig)
-    if replayed.allow_imports and not cfg.allow_imports:  # a folder from a stranger must not open that door by itself
+    if replayed.allow_imports and not cfg.allow_imports:  # a stranger's folder must not allow itself to import code
         raise ConfigError(f"{word}: {saved} imports external code. If you trust it, add allow_imports=true.")
     before, now = read_json(folder / "manifest.json").get("versions"), versions()
     before = before if isinstance(before, dict) else {}
@@ -139,14 +139,14 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
 
 
 def _find_files(word: str, folder: Path, replayed: DictConfig, cfg: DictConfig, typed: Collection[str]) -> None:
-    """Have ``replayed`` name the files that the run in ``folder`` was given, or those that were typed in their place.
+    """Make ``replayed`` name the files that the run in ``folder`` was given, or those that were typed instead.
 
     Raises:
-        ConfigError: one is not there, or another by now.
+        ConfigError: a file is missing, or has changed.
     """
     for key, file in recorded_files(folder).items():
         above, _, name = key.rpartition(".")
-        if key in typed:  # as it stands there: an environment variable is not written down
+        if key in typed:  # unresolved: the values of environment variables are not recorded
             node: Any = OmegaConf.to_container(OmegaConf.select(cfg, above), resolve=False)  # Any: what a YAML holds
             OmegaConf.update(replayed, key, node[name])
             continue
@@ -161,6 +161,6 @@ def _find_files(word: str, folder: Path, replayed: DictConfig, cfg: DictConfig, 
 
 
 def _mend_start_method() -> None:
-    """Under joblib, loky sets a global start method that only itself knows; processes of our own would not start."""
+    """Replace the start method that loky sets globally under joblib: only loky knows it, so workers would not start."""
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         multiprocessing.set_start_method("spawn", force=True)

@@ -1,6 +1,6 @@
 """The jobs of a multirun that run in other processes, whatever launcher started them.
 
-``folders``, here, are those of the multiruns that this process has started: more may be added at any time.
+``folders`` are always those of the multiruns that this process has started; more may be added while it runs.
 """
 
 from __future__ import annotations
@@ -119,12 +119,12 @@ class _EndSignals:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self.give_back()
-        if os.getpid() != self._here:  # a worker that was forked, and has nothing to pass on
+        if os.getpid() != self._here:  # a forked worker, which has no jobs
             os.kill(os.getpid(), number)
             return
         self.arrived = number
         _interrupt(self._folders)
-        raise KeyboardInterrupt  # and not by SIGINT, which a shell has ignored by what it starts in the background
+        raise KeyboardInterrupt  # not SIGINT, which a shell makes background processes ignore
 
 
 def _interrupt(folders: Sequence[Path]) -> None:

@@ -26,7 +26,7 @@ __all__ = ["launch"]
 
 
 def launch(command: str, words: Sequence[str]) -> int:
-    """Run ``envcli <command> <words>`` and return the exit code; whatever goes wrong is raised."""
+    """Run ``envcli <command> <words>`` and return the exit code. Raises whatever goes wrong."""
     given = arguments.parse(words, known_to(command))
     typed = overrides.check(command, given.overrides, given.has("--multirun"), given.config_dirs)
     typed += overrides.resumed_place(typed, given.has("--multirun"))
@@ -43,7 +43,7 @@ def launch(command: str, words: Sequence[str]) -> int:
             for part in given.values("--package"):
                 _require_part(part, command, typed, given.config_dirs)
         as_json = _asks_json(typed)
-        asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra's answer then, and no JSON
+        asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra answers then, and not in JSON
         alone = json_alone() if as_json and not asked else nullcontext()
         told = _instead(logging.StreamHandler, "handleError", _raise) if given.has("--info") else nullcontext()
         with alone, told, _places(command) as places, sweep.watched(as_json):
@@ -54,13 +54,13 @@ def launch(command: str, words: Sequence[str]) -> int:
 
 
 def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:
-    """What a handler calls while it handles an error: Hydra logs what ``--info`` answers, and stdout may be closed."""
+    """Replaces ``Handler.handleError``, since Hydra logs the answer to ``--info``: a closed stdout must be an error."""
     with to_stdout():
         raise
 
 
 def _asks_json(words: Sequence[str]) -> bool:
-    """Is ``json`` typed, with what OmegaConf takes for true?
+    """Whether ``json`` is typed with a value that OmegaConf takes as true.
 
     >>> _asks_json(["json=yes"]), _asks_json(["json=1"]), _asks_json(["json='on'"]), _asks_json(["json=false"])
     (True, True, True, False)
@@ -71,12 +71,12 @@ def _asks_json(words: Sequence[str]) -> bool:
     typed = [override.unquoted for override in parsed(words) if override.key == "json"]
     try:
         return bool(typed and OmegaConf.merge(OmegaConf.structured(Answer), {"json": typed[-1]}).json)
-    except ValidationError:  # its own message comes when it is composed
+    except ValidationError:  # composing the configuration will report it
         return False
 
 
 def _require_jobs(words: Sequence[str], folders: Sequence[Path]) -> None:
-    """Refuse several values that are none, such as ``range(2,2)``: Hydra would launch 0 jobs and be content."""
+    """Raise `ConfigError` for a sweep over no values, such as ``range(2,2)``: Hydra would launch 0 jobs and succeed."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import Glob
 
@@ -90,7 +90,7 @@ def _require_jobs(words: Sequence[str], folders: Sequence[Path]) -> None:
 
 
 def _require_part(part: str, command: str, words: Sequence[str], folders: Sequence[Path]) -> None:
-    """Refuse what ``--cfg`` cannot print a part of; Hydra's own parts are Hydra's to know."""
+    """Raise `ConfigError` for a ``part`` that ``--package`` cannot print; Hydra checks the parts below ``hydra``."""
     from omegaconf import DictConfig, OmegaConf
 
     if part == "_global_" or part.split(".")[0] == "hydra":
@@ -130,19 +130,19 @@ def _hydra(command: str, words: list[str]) -> None:
 
 @contextmanager
 def _places(command: str) -> Iterator[list[str]]:
-    """Overrides that keep Hydra from making folders for a command that writes nothing."""
+    """Yields overrides that keep Hydra from making folders for a command that writes nothing."""
     if commands.keeps(command):
         yield []
         return
     with ExitStack() as stack:
-        # A multirun writes multirun.yaml in any case, so it gets a folder that goes away.
+        # A multirun writes multirun.yaml in any case, so it gets a temporary folder.
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="envcli-"))
         yield ["hydra.run.dir=.", f"hydra.sweep.dir='{scratch}'", "hydra.sweep.subdir=."]
 
 
 @contextmanager
 def _full_errors() -> Iterator[None]:
-    """Make Hydra raise instead of printing; the user's own setting is read before and decides about tracebacks."""
+    """Make Hydra raise instead of print. The user's own setting, read before, still decides about tracebacks."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:

@@ -1,4 +1,4 @@
-"""What a job does that runs in a process of a launcher, such as joblib's or Ray's."""
+"""The side of a job that runs in a process of a launcher, such as joblib or Ray."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def interrupted_once() -> Iterator[None]:
 def leave_if_called_off(folder: Path) -> None:
     """End as if by a Ctrl-C if the multirun in ``folder`` was interrupted before this job had a status.
 
-    The launching process first leaves word and then looks for jobs with a status; a job first writes its status and
-    then looks for that word. So none is missed.
+    The launching process first notes the interrupt and then looks for jobs with a status; a job first writes its
+    status and then looks for that note. So none is missed.
 
     Raises:
         KeyboardInterrupt: it was.

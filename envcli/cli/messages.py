@@ -34,6 +34,6 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message without its line breaks, and what was noted on its way, where that is one line too."""
+    """The message without line breaks, followed by the exception's notes that are one line long."""
     notes = [f"({note})" for note in getattr(error, "__notes__", ()) if "\n" not in note]
     return printable(" ".join([*str(error).split(), *notes]))

@@ -1,6 +1,6 @@
-"""What a multirun says: a line a job as they end, a table and a report when all have, however they ended.
+"""What a multirun prints: a line for each job that ends, and a table and a report when all have, however they ended.
 
-Read from the run folders, so that any launcher will do.
+It is read from the run folders, so it works with any launcher.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ if TYPE_CHECKING:
 
 __all__ = ["SweepWatcher", "heeding", "launched_here", "noting_jobs", "watched"]
 
-_seen: list[Path] = []  # the folders of multiruns started in this process; Hydra hands them to nobody but a callback
-_planned: dict[Path, list[Sequence[str]]] = {}  # what was typed for each job of these, in order
-_heeding: list[Callable[[], None]] = []  # what is to be called once it is a multirun that runs
+_seen: list[Path] = []  # the folders of multiruns started in this process; only a callback is told
+_planned: dict[Path, list[Sequence[str]]] = {}  # the overrides of each job in them, in order
+_heeding: list[Callable[[], None]] = []  # called when a multirun starts
 
 
 class SweepWatcher(Callback):
-    """Notes where a multirun writes. Hydra's own ``on_multirun_end`` is not called when a job failed."""
+    """Notes where a multirun writes; Hydra does not call ``on_multirun_end`` if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # Any: Hydra's signature
         _seen.append(Path(config.hydra.sweep.dir).absolute())
         _heed()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # Any: Hydra's signature
-        """Say how the job went, where it ran in the process that launched it."""
+        """Print how the job went, if it ran in the process that launched it."""
         folder = Path(config.hydra.runtime.output_dir)
         if launched_here() and str(config.hydra.mode).endswith("MULTIRUN") and (folder / "status.json").is_file():
             _say(Job.read(folder))
 
 
 def launched_here() -> bool:
-    """Was it this process that began the multirun? Else it is one in which a launcher runs jobs."""
+    """Whether this process started the multirun; if not, a launcher runs jobs in it."""
     return bool(_seen)
 
 
 def noting_jobs(checked: Callable[..., None]) -> Callable[..., None]:
-    """``Sweeper.validate_batch_is_legal``, which hears of every job before one begins: it may die without a word."""
+    """Wrap ``Sweeper.validate_batch_is_legal`` to note all jobs before the first one starts: some may die silently."""
 
     def note(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: a Sweeper
         if _seen:
@@ -65,7 +65,7 @@ def noting_jobs(checked: Callable[..., None]) -> Callable[..., None]:
 
 
 def heeding(load: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
-    """``ConfigLoader.load_sweep_config``, which a launcher asks before each job, when all that it needs has begun."""
+    """Wrap ``ConfigLoader.load_sweep_config``, which a launcher calls before each job, when it has itself started."""
 
     def loaded(*args: Any, **given: Any) -> DictConfig:  # Any: a loader, and what Hydra gives it
         _heed()
@@ -81,7 +81,7 @@ def _heed() -> None:
 
 @contextmanager
 def watched(as_json: bool) -> Iterator[None]:
-    """Show the table when the multirun inside has ended; name all the jobs that failed, not only the first."""
+    """Show the table when the multirun inside has ended, and name all jobs that failed, not only the first."""
     del _seen[:]
     _planned.clear()
     try:
@@ -92,9 +92,9 @@ def watched(as_json: bool) -> Iterator[None]:
         if failures := _show(as_json):
             raise EnvcliError(failures) from error
         raise
-    except BaseException:  # a Ctrl-C, after which nobody asks for what did not begin
+    except BaseException:  # Ctrl-C: jobs that did not begin are not listed
         _planned.clear()
-        with suppress(OSError):  # a terminal that was closed takes no table
+        with suppress(OSError):  # the terminal was closed
             _show(as_json)
         raise
     finally:
@@ -104,7 +104,7 @@ def watched(as_json: bool) -> Iterator[None]:
 
 
 def _show(as_json: bool) -> str:
-    """Print and write what there is, and return a sentence about the jobs that failed, if any did."""
+    """Print the table and write the report. Returns a sentence about the jobs that failed, or an empty one."""
     failures = ""
     for sweep in map(Sweep.of, _seen):
         if not sweep.jobs:
@@ -122,9 +122,9 @@ def _show(as_json: bool) -> str:
 
 
 def _with_unbegun(sweep: Sweep) -> Sweep:
-    """``sweep`` with the jobs that it has no folder of: one whose process dies takes the others along."""
+    """``sweep`` with the jobs that have no folder, because another job's process died before they began."""
     begun = {job.number for job in sweep.jobs}
-    if None in begun:  # folders of other names, which tell of no job
+    if None in begun:  # folders with other names, whose job is not known
         return sweep
     words = enumerate(_planned.get(sweep.folder, ()))
     unbegun = [Job.unbegun(sweep.folder, number, typed) for number, typed in words if number not in begun]
@@ -132,13 +132,13 @@ def _with_unbegun(sweep: Sweep) -> Sweep:
 
 
 def _keep(sweep: Sweep, as_json: bool) -> None:
-    """Write the report, and a curve beside it if the jobs were measurements that make one."""
+    """Write the report, and a curve beside it if the jobs were measurements over a number."""
     try:
         page = report.write(sweep)
         if curve := plot.points([job.data() for job in sweep.jobs]):
             title = f"{sweep.jobs[0].name}: steps per second"
             (sweep.folder / "bench.svg").write_text(plot.drawn(title, *curve), encoding="utf-8")
-    except (OSError, StoreError) as error:  # the runs are whole, and a full disk no reason to hide how they went
+    except (OSError, StoreError) as error:  # the runs are complete, so a full disk must not hide their results
         print(f"no report: {error}", file=sys.stderr)
         return
     if not as_json:
@@ -146,7 +146,7 @@ def _keep(sweep: Sweep, as_json: bool) -> None:
 
 
 def _say(job: Job) -> None:
-    if sys.stderr.isatty():  # into a file it would be noise
+    if sys.stderr.isatty():  # in a file it would be noise
         print(f"\t{_line(job)}", file=sys.stderr)
 
 

@@ -21,7 +21,7 @@ __all__ = ["compose", "register", "task_name"]
 
 
 def register(command: str) -> None:
-    """Make a command's schema, and the names that ``conf/command.yaml`` interpolates, known to Hydra."""
+    """Tell Hydra a command's schema, and the resolvers that ``conf/command.yaml`` uses."""
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
@@ -34,9 +34,8 @@ def register(command: str) -> None:
 def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path] = ()) -> DictConfig:
     """The configuration of ``envcli <command> <overrides>``, from any working directory.
 
-    ``folders`` are those that ``--config-dir`` names.
-
-    Hydra's global state is left as it is: an application that itself runs under Hydra may call this.
+    ``folders`` are those of ``--config-dir``. Hydra's global state is left unchanged, so an application that runs
+    under Hydra itself may call this.
     """
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
@@ -58,7 +57,7 @@ def compose(command: str, overrides: Iterable[str] = (), folders: Iterable[Path]
 
 
 def task_name(cfg: Mapping[str, Any]) -> str:
-    """The name of what is run, fit for a folder: ``ALE/Pong-v5`` gives ``ALE-Pong-v5``.
+    """The name of the env that is run, as the name of a folder: ``ALE/Pong-v5`` gives ``ALE-Pong-v5``.
 
     >>> task_name({"backend": {"name": "ALE/Pong-v5"}}), task_name({"env_list": ["pong", "qbert"]})
     ('ALE-Pong-v5', 'pong-qbert')
@@ -79,5 +78,5 @@ def task_name(cfg: Mapping[str, Any]) -> str:
 
 
 def _fit(name: str) -> str:
-    """``name`` as that of one folder, which leads nowhere else."""
+    """``name`` as the name of a single folder: no slashes, no leading or trailing dots."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "env"

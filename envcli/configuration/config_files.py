@@ -1,4 +1,4 @@
-"""Hydra's collection of YAML files, of which one that cannot be read is named."""
+"""Hydra's collection of YAML files, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["ConfigFiles", "in_a_circle"]
 
 
 class ConfigFiles(ConfigRepository):
-    """Takes a file with a byte order mark for what it is.
+    """Also reads files with a byte order mark.
 
     Raises:
         ConfigError: a file cannot be read, is not UTF-8, or holds no keys.
     """
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """See Hydra."""
+        """Load one file, see Hydra's ``ConfigRepository``."""
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
             return super().load_config(config_path)
@@ -37,16 +37,16 @@ class ConfigFiles(ConfigRepository):
         assert found is not None  # its source was found
         if not isinstance(found.config, DictConfig):
             raise ConfigError(f"{file}: found a list, expected keys, such as max_steps: 1000")
-        if file.read_bytes().startswith(codecs.BOM_UTF8):  # which hides the first line from Hydra
+        if file.read_bytes().startswith(codecs.BOM_UTF8):  # Hydra does not see the first line after it
             found.header = ConfigSource._get_header_dict(file.read_text(encoding="utf-8-sig"))
         return found
 
 
 def in_a_circle(error: RecursionError) -> str:
-    """The name of a file that includes itself, be it by way of others, from where Hydra was when it gave up."""
+    """The name of a file that includes itself, directly or through others; found in the frames of the traceback."""
     name, trace = "", error.__traceback__
     while trace is not None:
-        node = getattr(trace.tb_frame.f_locals.get("root"), "node", None)  # of its tree of files
+        node = getattr(trace.tb_frame.f_locals.get("root"), "node", None)  # a node of Hydra's tree of files
         name = node.get_config_path() if node is not None else name
         trace = trace.tb_next
     return name

@@ -1,4 +1,4 @@
-"""Overrides that are right one by one and cannot stand together: one would have no effect, and nobody would say so."""
+"""Overrides that are right one by one but not together: one of them would silently have no effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environment variables in a configuration, ``${oc.env:NAME}``: they may hold a secret, which is not written down."""
+"""Environment variables in a configuration, ``${oc.env:NAME}``: their values may be secret and are not recorded."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from envcli.keys import Key
 
 __all__ = ["asks", "hidden", "register", "require_no_name", "unresolved", "written"]
 
-_SHORTEST = 4  # a shorter text says nothing, and is in every message
+_SHORTEST = 4  # characters; a shorter value would be found in every message
 
-_given: dict[str, str] = {}  # value -> ${oc.env:NAME}, of all that was ever asked for in this process
+_given: dict[str, str] = {}  # value -> ${oc.env:NAME}, for all that were resolved in this process
 _asked = [0]
 
 
 def register() -> None:
-    """Have OmegaConf's own resolver ``oc.env`` note what it gives."""
+    """Make OmegaConf's resolver ``oc.env`` remember the values that it returns."""
     OmegaConf.register_new_resolver("oc.env", _variable, replace=True)
 
 
@@ -34,14 +34,14 @@ def _variable(name: str, *default: Any) -> str | None:  # Any: what OmegaConf ha
 
 
 def asks(resolve: Callable[[], object]) -> bool:
-    """Is an environment variable part of what ``resolve`` gives?"""
+    """Whether ``resolve`` reads an environment variable."""
     before = _asked[0]
     resolve()
     return _asked[0] != before
 
 
 def unresolved(cfg: DictConfig) -> dict[Key, str]:
-    """Key -> text of each value of ``cfg`` that an environment variable is part of, be it by way of another key."""
+    """Key -> unresolved text, for each value of ``cfg`` that depends on an environment variable, even indirectly."""
     return dict(_texts(cfg, OmegaConf.to_container(cfg, resolve=False), ()))
 
 
@@ -62,7 +62,7 @@ def _resolved(cfg: Any, name: Any) -> Any:
 
 
 def written(config: Mapping[str, Any], texts: Mapping[Key, str]) -> dict[str, Any]:
-    """``config`` as it is kept: with ``texts`` in place of the values.
+    """``config`` as it is recorded: with ``texts`` instead of the values.
 
     >>> written({"policy": {"path": "/home/me/net.pt"}}, {("policy", "path"): "${oc.env:HOME}/net.pt"})
     {'policy': {'path': '${oc.env:HOME}/net.pt'}}
@@ -80,15 +80,15 @@ def written(config: Mapping[str, Any], texts: Mapping[Key, str]) -> dict[str, An
 
 
 def hidden(text: str) -> str:
-    """``text`` with the names of environment variables in place of what they hold."""
-    for value in sorted(_given, key=len, reverse=True):  # of two, one may begin with the other
+    """``text`` with ``${oc.env:NAME}`` instead of the values of environment variables."""
+    for value in sorted(_given, key=len, reverse=True):  # one may be the beginning of another
         if len(value) >= _SHORTEST:
             text = text.replace(value, _given[value])
     return text
 
 
 def require_no_name(texts: Mapping[Key, str]) -> None:
-    """Raise ConfigError where what a run is called is one of ``texts``: that is written everywhere."""
+    """Raise `ConfigError` if the name of the run is one of ``texts``, because that name is written everywhere."""
     for key in (("backend", "name"), ("env_list",)):
         if found := next((text for path, text in texts.items() if path[: len(key)] == key), None):
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Launchers: the plugin that each needs, and how much of a machine a job takes."""
+"""Launchers: the plugin that each needs, and how many cores a job takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envcli.vocabulary.catalog import extra_folders
 
 __all__ = ["at_once", "preset", "workers"]
 
-_PLUGINS = {  # launcher -> the plugin that brings it, the extra that brings that
+_PLUGINS = {  # launcher -> its plugin, and the extra that installs that
     "joblib": ("hydra-joblib-launcher", "launchers"),
     "ray": ("hydra-ray-launcher", "ray"),
     "submitit_local": ("hydra-submitit-launcher", "launchers"),
@@ -23,12 +23,12 @@ _PLUGINS = {  # launcher -> the plugin that brings it, the extra that brings tha
 
 
 def preset(name: str, folders: Iterable[Path] = ()) -> str:
-    """The choice of ``hydra/launcher`` that stands for the launcher ``name``: ours, which has the plugin's under it.
+    """The choice of ``hydra/launcher`` for the launcher ``name``: ours, which builds on the plugin's.
 
-    Another name, and one of the user's own in ``folders``, stands for itself. Ours cannot be called like the plugin's:
-    Hydra would take them for one, with a warning for each process.
+    Any other name, and one that the user defines in ``folders``, stands for itself. Ours needs a name other than the
+    plugin's, or Hydra would confuse the two and warn in each process.
 
-    Raises `MissingDependency` where its plugin is not installed.
+    Raises `MissingDependency` if the plugin is not installed.
     """
     plugin, extra = _PLUGINS.get(name, ("", ""))
     own = any((place / "hydra" / "launcher" / f"{name}.yaml").is_file() for place in (*folders, *extra_folders()))
@@ -47,9 +47,9 @@ def _is_there(package: str) -> bool:
 
 
 def workers(cfg: Mapping[str, Any]) -> int:
-    """How many cores a job of ``cfg``, the configuration of a sweep, keeps busy.
+    """The number of cores that a job of ``cfg``, the configuration of a sweep, keeps busy.
 
-    Where the sweep tries several ways of running many envs, as many as the largest of them may.
+    If the sweep is over ``parallel`` itself, this is the number of cores of the machine.
 
     >>> workers({"parallel": {"type": "processes", "num_workers": 3}}), workers({"parallel": {"type": "serial"}})
     (3, 1)
@@ -65,5 +65,5 @@ def workers(cfg: Mapping[str, Any]) -> int:
 
 
 def at_once(cfg: Mapping[str, Any]) -> int:
-    """How many jobs of ``cfg`` this machine has cores for, at least one."""
+    """The number of jobs of ``cfg`` that this machine has cores for, at least one."""
     return max(cores() // workers(cfg), 1)

@@ -1,7 +1,7 @@
-"""Hydra's loader of configurations, whom files of a stranger may tell what is to be run, and not what Hydra does.
+"""Hydra's loader of configurations, where files of a stranger may say what is run, but not what Hydra does.
 
-Hydra makes objects and calls functions that its own node names (callbacks, launchers, loggers), sets environment
-variables from it, and writes where it says. What stands there must come from our files or from what was typed.
+Hydra builds objects and calls functions that its own node names (callbacks, launchers, loggers), sets environment
+variables from it, and writes where it says. What is in that node must come from our files or from the command line.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from envcli.vocabulary.schema import doors, in_one_line
 
 __all__ = ["ConfigLoader"]
 
-_STRANGERS = ("command-line", "ENVCLI_CONFIG_PATH", "hydra.searchpath")  # who brought a folder, as Hydra notes it
+_STRANGERS = ("command-line", "ENVCLI_CONFIG_PATH", "hydra.searchpath")  # Hydra's names for where a folder came from
 _MAY = ("mode", "sweeper.params")  # a preset may be a sweep
 _NOTES = ("overrides", "runtime", "job.override_dirname", "searchpath")  # what Hydra itself writes there
 _CURE = "If you trust the file, add allow_imports=true."
 
 
 class ConfigLoader(ConfigLoaderImpl):
-    """Looks in more folders than ours, and refuses what only the command line may say.
+    """Looks in more folders than ours, and refuses in files what only the command line may set.
 
-    The folders of ``ENVCLI_CONFIG_PATH`` come before ours and can replace a file of ours; those that installed packages
-    bring come after them, and are trusted like them. Files of all others say nothing under ``hydra``, but that they are
-    a sweep, and set no key that must be typed. ``allow_imports=true``, typed, allows it.
+    The folders of ``ENVCLI_CONFIG_PATH`` come before ours and can replace a file of ours. Those of installed packages
+    come after ours and are trusted like ours. The files of all other folders may set nothing under ``hydra``, except
+    that they are a sweep, and no key that must be typed. ``allow_imports=true`` on the command line lifts both.
 
     Raises:
         ConfigError: names the key.
     """
 
-    _said: list[str] | None = None  # of what the door was opened for, before logging is set up; Hydra composes twice
+    _said: list[str] | None = None  # keys already reported on stderr, since Hydra composes twice
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         for place in reversed(catalog.extra_folders()):
@@ -65,7 +65,7 @@ class ConfigLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """See Hydra. Of a job of a sweep, too."""
+        """Compose the configuration of a run, or of a job of a sweep, see Hydra."""
         try:
             cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         except RecursionError as error:
@@ -89,7 +89,7 @@ class ConfigLoader(ConfigLoaderImpl):
             ours = ConfigLoaderImpl(self._our_folders()).load_configuration(
                 cfg.hydra.job.config_name, own, run_mode, validate_sweep_overrides=False
             )
-        except HydraException:  # a choice, say, that only their folder has
+        except HydraException:  # such as a choice that only their folder has
             return own
         return [f"hydra.{path}" for path in _differing(cfg, ours)]
 
@@ -122,7 +122,7 @@ def _differing(cfg: DictConfig, ours: DictConfig) -> Iterator[str]:
 
 
 def _require_typed(cfg: DictConfig, command: str, overrides: list[Override]) -> None:
-    """Raise ConfigError if a file does what must be typed, be it by a sweep of its own."""
+    """Raise `ConfigError` if a file sets what must be typed, directly or by defining a sweep."""
     if sorted([*cfg.hydra.overrides.hydra, *cfg.hydra.overrides.task]) != sorted(map(str, overrides)):
         raise _refusal("hydra.overrides")
     closed = {door.name: door.default for door in doors(commands.find(command).Config)}

@@ -1,7 +1,7 @@
-"""Checks overrides before Hydra sees them, for the mistakes whose explanation Hydra makes long, or wrong.
+"""Checks overrides before Hydra sees them, for mistakes that Hydra explains at length, or wrongly.
 
 Hydra advises to add ``+`` before an unknown key, and then accepts the misspelt key silently; here the nearest known
-name is given instead. What is more than a plain word, a list or a comma list is left to Hydra's own grammar.
+name is given instead. Values beyond a plain word, a list or several with commas are left to Hydra's grammar.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["as_typed", "check", "named", "resumed_place"]
 
 
 def check(command: str, words: Iterable[str], multirun: bool, folders: Iterable[Path] = ()) -> list[str]:
-    """The overrides ``words`` as Hydra is to get them. Raises `ConfigError` at the first that cannot be meant.
+    """The overrides ``words`` as Hydra is to get them. Raises `ConfigError` for the first that must be a mistake.
 
     >>> check("rollout", ["env=blackjak"], multirun=False)
     Traceback (most recent call last):
@@ -41,7 +41,7 @@ def check(command: str, words: Iterable[str], multirun: bool, folders: Iterable[
 
 
 def named(command: str, words: Iterable[str]) -> list[str]:
-    """``words`` with the first that is no override made one, where the command has a key that goes without its name.
+    """``words`` with the first that is not an override made one, if the command has a key whose name may be left out.
 
     >>> named("show", ["outputs/it's", "json=true"])
     ["folder='outputs/it\\\\'s'", 'json=true']
@@ -59,7 +59,7 @@ def named(command: str, words: Iterable[str]) -> list[str]:
 
 
 def as_typed(words: Iterable[str]) -> list[str]:
-    """What :func:`check` was given, from what it returned.
+    """The words that :func:`check` was given, from those that it returned.
 
     >>> as_typed(["env_list=[pong,qbert]", "transforms@outer_transforms=[sign]", "env=pong"])
     ['env_list=[pong,qbert]', 'outer_transforms=[sign]']
@@ -70,7 +70,7 @@ def as_typed(words: Iterable[str]) -> list[str]:
 
 
 def resumed_place(words: Iterable[str], multirun: bool) -> list[str]:
-    """With ``resume=<folder>``, the override that has Hydra work in that folder; else none.
+    """With ``resume=<folder>``, the override that makes Hydra work in that folder; else none.
 
     >>> resumed_place(["resume=."], multirun=False)
     ["hydra.run.dir='.'"]
@@ -88,7 +88,7 @@ def resumed_place(words: Iterable[str], multirun: bool) -> list[str]:
 
 
 def _joined(overrides: Sequence[Override], groups: Iterable[catalog.Group]) -> list[Override]:
-    """``+transforms=b`` beside ``transforms=a``, which Hydra drops without a word, is ``transforms=[a,b]``.
+    """``+transforms=b`` beside ``transforms=a``, which Hydra would silently drop, becomes ``transforms=[a,b]``.
 
     >>> words = ["transforms=atari,[]", "seed=1", "+transforms=[sign,clip]"]
     >>> [str(one) for one in _joined(parsed(words), catalog.groups("rollout"))]
@@ -112,7 +112,7 @@ def _with_choices(chosen: Override, added: Override) -> Override:
 
 
 def _files_of_the_earlier_run(overrides: Iterable[Override]) -> Collection[str]:
-    """The keys by which the run to be replayed or resumed was given files: another may be typed in their place."""
+    """The keys by which the run to be replayed or resumed was given files; another file may be typed for each."""
     typed = {override.key: override for override in overrides}
     earlier = typed.get("replay", typed.get("resume"))
     if earlier is None or earlier.is_sweep or not Path(earlier.unquoted).is_dir():

@@ -31,9 +31,10 @@ def read(command: str, words: Sequence[str]) -> Any:  # Any: each command has a 
 
 
 def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: Iterable[Path] = ()) -> Any:
-    """The command's ``Config`` object: resolved, complete, finite, with nothing in it that it does not know.
+    """The command's ``Config`` object: resolved, complete, with finite numbers and known keys only.
 
-    ``words`` and ``folders`` (of ``--config-dir``) are what ``cfg`` was composed of; each of an ``env_list`` is again.
+    ``cfg`` was composed from ``words`` and ``folders`` (of ``--config-dir``); so is the part of each env in an
+    ``env_list``.
     """
     from omegaconf import OmegaConf
 
@@ -45,7 +46,7 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
         raise ConfigError(f"{name}: required but not given. Add {name}=...")
     config: Any = OmegaConf.to_object(cfg)
     check_finite(OmegaConf.to_container(cfg, resolve=True))
-    if getattr(config, "env_list", None) and not config.envs:  # a replay has them already
+    if getattr(config, "env_list", None) and not config.envs:  # in a replay they are already there
         if typed := [one for one in _typed(words) if one.key == "env" and not one.removes]:
             raise ConfigError(f"{typed[0]} and env_list={config.env_list} cannot be combined. Leave one out.")
         config.envs = {name: _one_env(command, name, words, folders) for name in dict.fromkeys(config.env_list)}
@@ -55,7 +56,7 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
 
 
 def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
-    """What the same words make, with those for the keys of ``changed`` in place of their own."""
+    """The workload of the same words, with the keys in ``changed`` set to other values."""
     others = [str(override) for override in _typed(words) if override.key not in {*changed, "variant"}]
     new = [f"{key}={in_one_line(value)}" for key, value in changed.items()]
     if strange := [str(override) for override in parsed(new) if override.is_about_hydra]:
@@ -70,7 +71,7 @@ def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], fol
 
 
 def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
-    """What ``env=<name>`` with the same other words makes of one env."""
+    """The part of the configuration that describes one env, composed from ``env=<name>`` and the other words."""
     require_preset(name, folders)
     others = [str(override) for override in _typed(words) if override.key != "env_list"]
     checked = overrides.check(command, [*others, f"env={name}"], multirun=False, folders=folders)
@@ -87,7 +88,7 @@ def _typed(words: Iterable[str]) -> list[Override]:
 
 
 def _closed(cfg: DictConfig) -> DictConfig:
-    """``cfg``, which is written down as it is resolved, or a `ConfigError` if that would tell environment variables."""
+    """``cfg``, which will be recorded resolved. Raises `ConfigError` if that would record environment variables."""
     from envcli.configuration import environment_variables
 
     for path, text in environment_variables.unresolved(cfg).items():

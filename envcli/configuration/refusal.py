@@ -31,11 +31,11 @@ class Refusal:
 
     @property
     def first_line(self) -> str:
-        """The first line of the message, without what follows for whoever knows Hydra."""
+        """The first line of the message; the details after it are for those who know Hydra."""
         return " ".join(str(self.error).split("\n")[0].split())
 
     def search(self, pattern: str) -> re.Match[str] | None:
-        """Where ``pattern`` is in the message of the exception, or else of what caused it."""
+        """The first match of ``pattern`` in the message of the exception, or of one that caused it."""
         return next((match for error in self._chain() if (match := re.search(pattern, str(error)))), None)
 
     def typed(self, key: str) -> Override | None:

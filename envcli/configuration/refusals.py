@@ -31,7 +31,7 @@ def kinds() -> tuple[type[Exception], ...]:
 
 
 def explain(error: BaseException, command: str = "", words: Iterable[str] = ()) -> str:
-    """One sentence or two: where, what was found, what was expected, what to type.
+    """One or two sentences: where, what was found, what was expected, what to type.
 
     ``words`` are the overrides that ``command`` was given.
     """
@@ -77,7 +77,7 @@ def _there_already(match: re.Match[str], refusal: Refusal) -> str:
 
 
 def _no_second(match: re.Match[str], refusal: Refusal) -> str | None:
-    """A group that was typed with a plus sign; if none was, a file is at fault."""
+    """The answer for a group that was typed with a plus sign; None if a file is at fault."""
     group = match["group"]
     added = [one.key for one in parsed(as_typed(map(str, refusal.overrides))) if one.sign.startswith("+")]
     return next((_no_plus(key) for key in added if key in (group, group.removeprefix("hydra/"))), None)
@@ -94,7 +94,7 @@ def _no_choice(match: re.Match[str], refusal: Refusal) -> str:
 
 def _not_in_schema(match: re.Match[str], refusal: Refusal) -> str:
     file = refusal.search(r"In '(?P<file>[^']+)':")
-    if file and file["file"].startswith(f"{match['key']}/"):  # without it, a preset writes below its own name
+    if file and file["file"].startswith(f"{match['key']}/"):  # without that line, a preset sets keys below its own name
         return _no_package(file["file"])
     return (f"{file['file']}.yaml: " if file else "") + unknown_key(match["key"], refusal.command)
 
@@ -153,7 +153,7 @@ def _no_plus(key: str) -> str:
 
 
 def _unreadable(word: str) -> str:
-    """A word that Hydra's grammar does not take: quoted for the shell and for it, if that is all that it needs."""
+    """The message for a word that Hydra's grammar refuses, with quotes around the value if that is all it needs."""
     override = Override.parse(word)
     plain = re.fullmatch(r"[\w./@-]+", f"{override.key}@{override.package}", re.ASCII)
     if override.value is not None and plain and not re.search(r"[][(){}'\"\\`$!]", override.value):

@@ -1,4 +1,4 @@
-"""The message for a key that is not there: it says what is, at the deepest level that exists."""
+"""The message for an unknown key: it names the keys there are, at the deepest level that exists."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _neighbours(key: str, command: str, overrides: Sequence[Override]) -> tuple[
     others = [str(override) for override in overrides if override.key != key and not override.is_sweep]
     try:
         cfg = compose(command, others)
-    except Exception:  # a second mistake beside this one: its own message comes when this one is mended
+    except Exception:  # a second mistake, reported once this one is corrected
         return _neighbours_in_catalog(key, command)
     for parent in _parents(key):
         node = OmegaConf.select(cfg, parent)
