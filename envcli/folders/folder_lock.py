@@ -1,4 +1,4 @@
-"""One writer a folder: a lock that goes with the process that holds it."""
+"""One writer for each folder: a lock that ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from envcli.errors import StoreError
 __all__ = ["FolderLock"]
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
-_GLANCE = 0.1  # seconds within which whoever only looks whether somebody writes has gone again
+_GLANCE = 0.1  # seconds; a process that only checks the lock has released it by then
 
 
 class FolderLock:
-    """Held from its making to ``release``, or to the end of the process, however that ends.
+    """Held from construction until ``release``, or until the process ends, however that happens.
 
-    It is the kernel's lock of the folder itself (``flock``): nothing is left on disk. Where the file system has no
-    such locks, it holds nobody off.
+    It is the kernel's lock of the folder itself (``flock``), so nothing is left on disk. On a file system without such
+    locks it has no effect.
 
     Args:
-        folder: it exists.
+        folder: an existing folder.
 
     Raises:
-        StoreError: somebody holds it already.
+        StoreError: another process holds it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,14 +43,14 @@ class FolderLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let others write. Safe to call twice."""
+        """Let other processes write. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a worker made by fork has it open too
             os.close(descriptor)
 
     def is_of(self, folder: Path) -> bool:
-        """Is it still what stands at ``folder``? That may have been removed, and made anew, before it was locked."""
+        """Whether ``folder`` is still what was locked: it may have been removed and made anew before that."""
         if self._descriptor is None:  # a file system without locks
             return folder.is_dir()
         with contextlib.suppress(FileNotFoundError):
@@ -59,7 +59,7 @@ class FolderLock:
 
     @staticmethod
     def held(folder: Path) -> bool:
-        """Is somebody writing into ``folder`` now?"""
+        """Whether a process writes into ``folder`` now."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -72,7 +72,7 @@ class FolderLock:
 
 
 def _lock(descriptor: int) -> None:
-    """Raises OSError where somebody holds it, and goes on doing so: not one who only looks."""
+    """Lock, or raise OSError if another process holds the lock for longer than one that only checks it."""
     until = time.monotonic() + _GLANCE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Files that a run is given, such as a network: where they were, and what was in them."""
+"""Files that a run is given, such as a network: their paths, and hashes of their content."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from envcli.typed_word import word
 __all__ = ["GivenFile", "given_files", "recorded_files"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SHOWN = 12  # digits that tell two files apart
+_SHOWN = 12  # digits of a hash that are shown
 
 
 @dataclass(frozen=True)
 class GivenFile:
-    """A file that a run was given by one of its keys.
+    """A file that a run was given under one of its keys.
 
     Args:
-        sha256: of its content, 64 hexadecimal digits.
-        path: where it was, absolute; None where an environment variable is part of that.
+        sha256: the hash of its content, 64 hexadecimal digits.
+        path: its absolute path; None if an environment variable is part of it.
     """
 
     sha256: str
     path: str | None
 
     def again(self, key: str, value: str) -> str:
-        """``value`` if this file is there, else where it was then.
+        """``value``, if that is this file, else the path that it had then.
 
         Raises:
             ConfigError: it is in neither place; says where it was looked for, and what was there instead.
@@ -54,10 +54,10 @@ class GivenFile:
 
 
 def given_files(config: Mapping[str, Any], hidden: Collection[tuple[str, ...]] = ()) -> dict[str, GivenFile]:
-    """Key -> file, of each value of a node that names a file which is there: ``policy.path=net.pt``.
+    """Key -> file, for each value in a node that is the path of an existing file: ``policy.path=net.pt``.
 
-    A word without a suffix or a slash, such as an env's name, names none. ``hidden`` are the keys of values that are
-    not to be written down.
+    A word without a suffix or a slash, such as an env's name, is not taken for a path. The paths of the keys in
+    ``hidden`` are not recorded.
     """
     found = {}
     for key, value in _texts(config, ()):
@@ -68,7 +68,7 @@ def given_files(config: Mapping[str, Any], hidden: Collection[tuple[str, ...]] =
 
 
 def recorded_files(folder: Path) -> dict[str, GivenFile]:
-    """Key -> file, as ``manifest.json`` of a run folder says: it may be anybody's, and what cannot be is left out."""
+    """Key -> file, from ``manifest.json`` of a run folder, without invalid entries: anybody may have written it."""
     written = read_json(folder / "manifest.json").get("files")
     found = {}
     for key, file in written.items() if isinstance(written, dict) else ():
@@ -90,10 +90,10 @@ def _absolute(place: str) -> Path:
 
 
 def _sha256(place: str) -> str | None:
-    """Of the content of a file; None where there is none that can be read."""
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # a name too long, a home of nobody, a zero byte
+    """The hash of a file's content; None if there is no file that can be read."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # a name too long, an unknown ~user, a zero byte
         path = _absolute(place)
-        if path.is_file():  # a pipe would be waited for
+        if path.is_file():  # reading a pipe would wait
             with open(path, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
     return None

@@ -1,4 +1,4 @@
-"""JSON files that are read by anybody and replaced as a whole: a reader never sees half of one."""
+"""JSON files that are replaced as a whole, so that a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["plain", "read_json", "write_bytes", "write_json", "write_text"]
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no such file."""
+    """The object in a JSON file; empty if there is no such file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` as a whole; a link that stands there is replaced, not followed. Where that fails it stays."""
+    """Replace ``path`` as a whole; a link there is replaced, not followed. If that fails, ``path`` is unchanged."""
     write_bytes(path, text.encode())
 
 

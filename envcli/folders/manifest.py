@@ -1,4 +1,4 @@
-"""``manifest.json`` in a run folder: with what a run can be made again, and how to tell if something has changed."""
+"""``manifest.json`` in a run folder: what a run was made with, so that a replay can tell whether something changed."""
 
 from __future__ import annotations
 

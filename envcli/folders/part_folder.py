@@ -1,4 +1,4 @@
-"""Where something is written before it takes its place."""
+"""A folder in which something is written before it is moved to its place."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["PartFolder"]
 
 
 class PartFolder:
-    """``.<name>.part`` beside ``path``, in which one process at a time writes what is to be ``path``.
+    """``.<name>.part`` beside ``path``, in which one process at a time writes what will be ``path``.
 
-    What stood at ``path`` is put aside until the new one is there: a failure leaves the old one, and of the new one
-    nothing. What a killed process left in such a folder is cleared by whoever begins there next.
+    What is at ``path`` is set aside until the new one is there: a failure leaves the old one, and nothing of the new
+    one. What a killed process left in such a folder is removed by the next one.
 
     Args:
-        path: a file or a folder. Folders above it are made where they are missing.
+        path: a file or a folder. Missing folders above it are made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class PartFolder:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while self._lock is None:
             if os.path.lexists(self.folder) and (self.folder.is_symlink() or not self.folder.is_dir()):
-                self.folder.unlink()  # a link would lead elsewhere; a file is of an envcli that wrote into one
+                self.folder.unlink()  # a link would lead elsewhere; older versions of envcli wrote a file
             self.folder.mkdir(exist_ok=True)
             try:
                 lock = FolderLock(self.folder)
@@ -58,20 +58,20 @@ class PartFolder:
         self._sweep()
 
     def take_place(self) -> None:
-        """Put what was written at ``path``; what stood there is removed."""
+        """Move what was written to ``path``; what was there is removed."""
         if self.path.is_dir():
             os.rename(self.path, self._old)
         os.replace(self.new, self.path)
 
     def clear(self) -> None:
-        """Leave nothing but what is at ``path``. Safe to call twice, and where nothing was begun."""
+        """Remove everything but ``path``. Safe to call twice, and before :meth:`begin`."""
         if self._lock is not None:
             self._sweep()
-            with contextlib.suppress(OSError):  # somebody else put something into it
+            with contextlib.suppress(OSError):  # another program put something into it
                 self.folder.rmdir()
             self._lock.release()
             self._lock = None
-        with contextlib.suppress(OSError):  # the first that holds something ends it
+        with contextlib.suppress(OSError):  # stop at the first that is not empty
             for folder in self._made:
                 folder.rmdir()
 

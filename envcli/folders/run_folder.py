@@ -19,11 +19,11 @@ from envcli.folders.run_status import RunStatus
 
 __all__ = ["RunFolder"]
 
-_OWN = {"config.yaml", "log.txt", "manifest.json", "status.json"}  # what says nothing but that there was a run
+_OWN = {"config.yaml", "log.txt", "manifest.json", "status.json"}  # files that hold no results
 
 
 class RunFolder:
-    """One run's own folder, as a context manager.
+    """The folder of one run, as a context manager.
 
     ========================  ==================================================================
     ``config.yaml``           the resolved configuration; ``replay=<folder>`` runs it again
@@ -35,18 +35,18 @@ class RunFolder:
     ``env_state.pt``          what the env had learnt at the end of a rollout, if anything
     ========================  ==================================================================
 
-    Entering refuses a folder that holds anything, and writes ``status.json``; leaving writes it again, whatever
-    happened. Every JSON file is replaced whole: a reader never sees half of one. The folder is locked meanwhile. A
-    ConfigError before there is any result, such as a misspelt env, leaves no folder, unless a sweep's table names it.
+    Entering refuses a folder that is not empty, locks it, and writes ``status.json``; leaving writes that again,
+    whatever happened. Every JSON file is replaced as a whole, so a reader never sees half of one. A ConfigError before
+    there is any result, such as a misspelt env, leaves no folder, unless a sweep's table names it.
 
     Args:
         path: the folder.
         command: what runs.
         overrides: what was typed.
-        part_of_sweep: is this one job of several?
-        resumed: go on in the folder of a run that was stopped.
+        part_of_sweep: whether this is one job of several.
+        resumed: continue in the folder of a run that was stopped.
         overwrite: if there is an earlier run in ``path``, work beside it and take its place only when all went well.
-        hide: takes out of the text of an error what is not to be written down.
+        hide: removes from the text of an error what must not be recorded.
 
     Attributes:
         home: the folder, as it was given.
@@ -195,7 +195,7 @@ class RunFolder:
             return
         for name in _OWN:
             (self.path / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the first that holds something else ends it
+        with contextlib.suppress(OSError):  # stop at the first that is not empty
             self.path.rmdir()
             for folder in self.path.parents:
                 if folder.is_relative_to(Path.cwd()) and folder != Path.cwd():

@@ -48,7 +48,7 @@ class RunPlace:
             StoreError: another process writes there.
             OSError: it cannot be made.
         """
-        if self.is_beside and self._aside.exists():  # said now, and not when all has run
+        if self.is_beside and self._aside.exists():  # report it now, not after the run
             raise ConfigError(f"{self._aside}: is needed to set the earlier run aside. Remove it.")
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in dict.fromkeys((self.path, self.home)):

@@ -14,10 +14,10 @@ __all__ = ["saved_config"]
 
 
 def saved_config(folder: Path) -> DictConfig:
-    """What ``config.yaml`` in ``folder`` holds; empty where there is no such file, or ``folder`` is one.
+    """The content of ``config.yaml`` in ``folder``; empty if there is no such file, or ``folder`` is not a folder.
 
     Raises:
-        StoreError: it cannot be read, or is none. Names the file.
+        StoreError: it cannot be read, or holds no keys. Names the file.
     """
     from omegaconf import DictConfig, OmegaConf
     from yaml import YAMLError

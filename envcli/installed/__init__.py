@@ -1,1 +1,1 @@
-"""What is installed here: the libraries envcli may use, what packages add to it, and of which version all are."""
+"""What is installed here: the libraries that envcli may use, what packages add to it, and all versions."""

@@ -1,7 +1,7 @@
 """What installed packages add to envcli, by entry points: members of a family, and folders with YAML files.
 
 The group ``envcli.<family>`` names classes; ``envcli.conf`` names a package, or a folder in one, that holds files like
-those of our ``conf/``. A package is imported when something of it is used, and not before.
+those of our ``conf/``. A package is imported only when something of it is used.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Extension:
     """One entry point.
 
     Attributes:
-        package: the distribution that it came with, and its version.
-        group: ``envcli.transforms``, say.
-        name: what it is called.
-        value: where it is, ``module:Class`` or ``package.folder``.
+        package: the distribution that it belongs to, and its version.
+        group: such as ``envcli.transforms``.
+        name: its name.
+        value: what it points to, ``module:Class`` or ``package.folder``.
     """
 
     package: str
@@ -42,18 +42,18 @@ class Extension:
         """The class.
 
         Raises:
-            ConfigError: there is none; names the package, and says what happened.
+            ConfigError: it cannot be loaded; names the package, and says what happened.
         """
         try:
             found = metadata.EntryPoint(self.name, self.value, self.group).load()
-        except (Exception, SystemExit) as error:  # whatever their module does when it is imported
+        except (Exception, SystemExit) as error:  # importing their module may raise anything
             raise ConfigError(f"{self}: {type(error).__name__}: {error}. Fix or uninstall that package") from error
         if not isinstance(found, type):
             raise ConfigError(f"{self}: is not a class. Fix or uninstall that package")
         return found
 
     def folder(self) -> Path:
-        """The folder; nothing is imported for this.
+        """The folder. Imports nothing.
 
         Raises:
             ConfigError: there is none; names the package.
@@ -67,7 +67,7 @@ class Extension:
         raise ConfigError(f"{self}: is not a folder. Fix or uninstall that package")
 
     def problem(self) -> str:
-        """Why it cannot be used; empty if it can. It is imported for this."""
+        """Why it cannot be used; empty if it can. Imports it."""
         try:
             self.folder() if self.group == _CONF else self.load()
         except ConfigError as error:
@@ -79,12 +79,12 @@ class Extension:
 
 
 def extensions(group: str | None = None) -> list[Extension]:
-    """Those of a group, or all, by name."""
+    """The entry points of a group, or all, sorted by name."""
     return [found for found in _installed(tuple(sys.path)) if group in (None, found.group)]
 
 
 def folders() -> list[Path]:
-    """The folders with YAML files; one that is not there is left out, and `envcli doctor` names it."""
+    """The folders with YAML files; a missing one is left out, and `envcli doctor` names it."""
     return list(_folders(tuple(sys.path)))
 
 

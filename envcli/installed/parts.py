@@ -1,4 +1,4 @@
-"""What of the libraries that envcli may use is installed here, by its own package's word."""
+"""Which of the libraries that envcli may use are installed here, by the metadata of its package."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "parts"]
 
-_OURS = {"dev", "peers", "all"}  # for those who work on envcli, or the sum of the others
+_OURS = {"dev", "peers", "all"}  # for developers of envcli, and the sum of the others
 
 
 @dataclass(frozen=True)
 class Part:
-    """One optional part of envcli, an extra; the part without a name is what everything needs.
+    """One extra of envcli; the part without a name is what everything needs.
 
     Attributes:
         name: of the extra.
-        found: library -> version, of those that are as they should be.
-        lacking: one line for each that is not there, or in another version than is needed.
+        found: library -> version, for those that are installed in a version that is allowed.
+        lacking: one line for each that is missing, or installed in another version.
     """
 
     name: str
@@ -31,13 +31,13 @@ class Part:
 
     @property
     def cure(self) -> str:
-        """What to type where something is lacking."""
+        """What to type if something is lacking."""
         package = f"'envcli[{self.name}]'" if self.name else "envcli"
         return f"pip install {package}" if self.lacking else ""
 
 
 def parts(package: str = "envcli") -> list[Part]:
-    """The parts of ``package``, what everything needs first. None where it runs from a folder, not installed."""
+    """The parts of ``package``, what everything needs first. None if it is not installed but runs from a folder."""
     try:
         about = metadata.metadata(package)
     except metadata.PackageNotFoundError:
@@ -51,7 +51,7 @@ def parts(package: str = "envcli") -> list[Part]:
 
 
 def _required(package: str, extra: str) -> Iterator[Requirement]:
-    """What ``package`` asks for here because of ``extra``, and not without it."""
+    """The requirements of ``package`` on this platform that ``extra`` adds."""
     from packaging.requirements import Requirement
 
     for text in metadata.requires(package) or []:

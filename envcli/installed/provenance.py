@@ -1,4 +1,4 @@
-"""What a run was made with, and of: the versions of what runs, and the commit of what it was started in."""
+"""What a run was made with: versions, and the git commit of the working directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PACKAGES = ("torch", "tensordict", "numpy", "gymnasium", "hydra-core", "omegaco
 
 
 def versions() -> dict[str, str]:
-    """What runs here: envcli, Python, and the packages that can change what a run gives."""
+    """The versions of envcli, Python, and the packages that can change the results of a run."""
     found = {"envcli": envcli.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> dict[str, Any] | None:
-    """Hash and dirty flag of the commit of the repository in the working directory; None where there is none."""
+    """Hash and dirty flag of the commit of the repository in the working directory; None if there is none."""
     sha = _output("git", "rev-parse", "HEAD")
     changes = _output("git", "status", "--porcelain", "--untracked-files=no")
     return None if sha is None else {"sha": sha, "dirty": None if changes is None else bool(changes)}

@@ -1,7 +1,7 @@
 """What can be typed: groups, their choices and keys, with the comments that explain them.
 
-Read from the text of ``conf/``, whose files are short and plain, because help and completion must answer before a YAML
-parser or Hydra could be imported. Hydra alone decides what a configuration means.
+Read from the text of ``conf/``, whose files are short and plain, because help and completion must answer faster than a
+YAML parser or Hydra can be imported. Only Hydra decides what a configuration means.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Group:
 
     @property
     def package(self) -> str | None:
-        """Where its choices are put, if not under ``source``: transforms have a second place, ``outer_transforms``."""
+        """The key under which its choices are put, if it is not ``source``: ``outer_transforms``, for example."""
         return None if self.name == self.source else self.name
 
 
@@ -75,13 +75,13 @@ def folder() -> Path:
 
 
 def extra_folders() -> list[Path]:
-    """Folders of the user's own, from ``ENVCLI_CONFIG_PATH=a:b``; they win over ours."""
+    """The user's folders, from ``ENVCLI_CONFIG_PATH=a:b``; their files replace ours."""
     places = os.environ.get("ENVCLI_CONFIG_PATH", "").split(os.pathsep)
     return [existing_folder(place, "ENVCLI_CONFIG_PATH") for place in places if place]
 
 
 def existing_folder(place: str, where: str) -> Path:
-    """``place`` as an absolute path. Raises `ConfigError` if there is no such folder: Hydra would pass over it."""
+    """``place`` as an absolute path. Raises `ConfigError` if there is no such folder, which Hydra would ignore."""
     path = Path(place).absolute()
     if not path.is_dir():
         raise ConfigError(f"{where}: no folder {place}")
@@ -96,12 +96,12 @@ def groups(command: str) -> list[Group]:
 
 
 def group_names(command: str) -> list[str]:
-    """Their names alone."""
+    """The names of :func:`groups`."""
     return [group.name for group in groups(command)]
 
 
 def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
-    """Choice -> its one line, sorted, of the groups of a folder; those of the user's own and of packages included."""
+    """Choice -> its one line, sorted, for a folder of choices; those of the user and of packages are included."""
     found: dict[str, str] = {}
     for place in (*extra, *places()):
         for path in (place / source).glob("*.yaml"):
@@ -110,7 +110,7 @@ def choices(source: str, extra: Sequence[Path] = ()) -> dict[str, str]:
 
 
 def places() -> list[Path]:
-    """Where choices are, the first winning: the user's own, ours, and those of installed packages."""
+    """The folders with choices, the first wins: the user's, ours, and those of installed packages."""
     return [*extra_folders(), folder(), *extensions.folders()]
 
 
@@ -121,7 +121,7 @@ def files(source: str) -> Iterator[Path]:
 
 
 def presets() -> dict[tuple[str, str], str]:
-    """(Choice of backend, name of an env) -> the choice of ``env`` that stands for both."""
+    """(choice of ``backend``, name of an env) -> the choice of ``env`` that stands for both."""
     found: dict[tuple[str, str], str] = {}
     for path in files("env"):
         text = path.read_text(encoding="utf-8")
@@ -133,9 +133,9 @@ def presets() -> dict[tuple[str, str], str]:
 
 
 def node_keys(group: Group, names: Sequence[str] | None = None) -> Iterator[NodeKey]:
-    """The keys that the files of a group bring, each once; ``type`` is the choice itself and left out.
+    """The keys in the files of a group, each once, without ``type``, which is the choice itself.
 
-    With ``names``: those of these choices, in their order.
+    With ``names``, only those of these choices, in their order.
     """
     seen, found = set(), list(files(group.source))
     if names is not None:
@@ -148,13 +148,13 @@ def node_keys(group: Group, names: Sequence[str] | None = None) -> Iterator[Node
 
 
 def values_in(text: str, group: str = "") -> dict[str, str]:
-    """Key -> value of a preset's or a bundle's YAML, whose keys are at the top, or under ``group``."""
+    """Key -> value in the YAML of a preset or a bundle, with the keys put under ``group`` if one is given."""
     return {key.path: key.default for key in _keys(text, group)}
 
 
 def _own_keys(path: Path, group: str) -> Iterator[NodeKey]:
     text = path.read_text(encoding="utf-8")
-    if "@package _global_" not in text and "\ndefaults:" not in text:  # else it sets keys that are explained elsewhere
+    if "@package _global_" not in text and "\ndefaults:" not in text:  # else its keys are explained elsewhere
         yield from _keys(text, group)
 
 
@@ -170,7 +170,10 @@ def _keys(text: str, group: str) -> Iterator[NodeKey]:
 
 
 def _first_comment(path: Path) -> str:
-    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as lines:  # who chooses it is told
+    with (
+        contextlib.suppress(OSError),
+        path.open(encoding="utf-8", errors="replace") as lines,
+    ):  # reported once chosen
         for line in lines:
             if line.startswith("# ") and "@package" not in line:
                 return line[2:].strip()

@@ -1,4 +1,4 @@
-"""What a saved configuration says otherwise than the defaults of its command."""
+"""How a saved configuration differs from the defaults of its command."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from envcli.vocabulary import catalog, schema
 
 __all__ = ["changes", "defaults"]
 
-_ELSEWHERE = {"json", "overwrite", "replay", "resume", "seed"}  # how it was run; the seed is always another
+_ELSEWHERE = {"json", "overwrite", "replay", "resume", "seed"}  # how it was run, and the seed, which always differs
 
 
 def changes(command: str, config: type, saved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Path -> (default, value) of each key in which ``saved`` differs, in its order; None where there is no such key.
+    """Path -> (default, value) for each key in which ``saved`` differs, in its order; None if a side lacks the key.
 
     ``config`` is the command's ``Config``.
     """
@@ -27,10 +27,10 @@ def changes(command: str, config: type, saved: Mapping[str, Any]) -> dict[str, t
 
 
 def defaults(command: str, config: type) -> dict[str, Any]:
-    """The configuration of ``envcli <command>`` without a further word.
+    """The configuration of ``envcli <command>`` without overrides.
 
-    Put together from the text of ``conf/``, because what Hydra composes is settled on a higher floor: of each group the
-    files that its default names, in order, later ones over earlier ones.
+    It is put together from the files of ``conf/``, because composing with Hydra belongs to a higher floor: for each
+    group, the files that its default names are merged in order.
     """
     from omegaconf import OmegaConf
 
@@ -48,7 +48,7 @@ def defaults(command: str, config: type) -> dict[str, Any]:
 
 
 def _packaged(path: Path, group: str) -> Any:  # Any: a node of OmegaConf
-    """The nodes of a choice, where they stand in the whole."""
+    """The nodes of a choice, at their place in the configuration."""
     everywhere = "@package _global_" in path.read_text(encoding="utf-8")
     return _nodes(path) if everywhere else {group: _nodes(path)}
 

@@ -1,4 +1,4 @@
-"""What the words of a command choose, and what comes with it."""
+"""What the overrides of a command choose, and what those choices bring."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from envcli.vocabulary import catalog
 
 __all__ = ["Chosen"]
 
-_PRESETS = ("experiment", "env")  # what chooses in other groups; the first may choose the second
+_PRESETS = ("experiment", "env")  # groups that choose in other groups; the first may choose the second
 _CHOOSES = re.compile(r"^  - override /(?:\w+@)?(?P<group>\w+): (?P<value>[^#\n]*)", re.MULTILINE)
 _BRINGS = re.compile(r"^  - (?P<choice>\w+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The choices in each group of a command, with those that presets and bundles bring, and the values they set.
+    """The choices in each group of a command, including those of presets and bundles, and the values that these set.
 
     Attributes:
-        choices: group -> the choices of it that have keys of their own.
-        values: key -> the value that a preset, a bundle or a word gives it.
+        choices: group -> its choices that have keys.
+        values: key -> the value that a preset, a bundle or an override gives it.
     """
 
     choices: dict[str, list[str]]
@@ -31,9 +31,9 @@ class Chosen:
 
     @classmethod
     def by(cls, command: str, words: Iterable[str], folders: Sequence[Path] = ()) -> Chosen:
-        """By ``words``, each ``group=choice`` or ``key=value``, beside the defaults of ``command``.
+        """The choices of the overrides ``words`` and, where they choose nothing, the defaults of ``command``.
 
-        ``folders`` are those that ``--config-dir`` names.
+        ``folders`` are those of ``--config-dir``.
 
         >>> chosen = Chosen.by("rollout", ["experiment=ppo_atari", "max_steps=64"])
         >>> chosen.choices["env"], chosen.choices["backend"], chosen.choices["parallel"]
@@ -62,7 +62,7 @@ class Chosen:
         return cls(found, values | {key: value for key, value in typed.items() if key not in groups})
 
     def keys(self, group: catalog.Group) -> Iterator[catalog.NodeKey]:
-        """The keys of the choices in ``group``, with the values that they have."""
+        """The keys of the choices in ``group``, with their values."""
         for key in catalog.node_keys(group, self.choices[group.name]):
             yield replace(key, default=self.values.get(key.path, key.default))
 
@@ -82,7 +82,7 @@ def _texts(source: str, choices: Sequence[str], folders: Sequence[Path]) -> Iter
 
 
 def _unbundled(source: str, choices: Sequence[str], folders: Sequence[Path]) -> Iterator[str]:
-    """``choices``, those that bring others replaced by them."""
+    """``choices``, with each bundle replaced by the choices in it."""
     for choice in choices:
         brought = [match["choice"] for text in _texts(source, [choice], folders) for match in _BRINGS.finditer(text)]
         others = [name for name in brought if name != "_self_"]

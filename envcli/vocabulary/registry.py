@@ -1,4 +1,4 @@
-"""Finds by name what a YAML chooses: backends, transforms, policies, recorders, trackers.
+"""Finds by name what a YAML chooses: backends, transforms, policies, recorders, trackers and so on.
 
 A family is a folder. ``type: step_counter`` is the class in ``envcli/transforms/step_counter.py`` whose name, folded,
 equals the file's, with or without the family's suffix (``gym.py`` holds ``GymEnv``). Adding a member is adding a file.
@@ -39,7 +39,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-FAMILIES = {  # folder -> the word for one of it, the suffix its classes may carry
+FAMILIES = {  # folder -> the word for a member, the suffix that its class may have
     "backends": ("backend", "Env"),
     "contenders": ("contender", "Contender"),
     "dynamics": ("dynamics", "Dynamics"),
@@ -53,7 +53,7 @@ FAMILIES = {  # folder -> the word for one of it, the suffix its classes may car
 
 _PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
 
-_NO_TYPES = {  # no YAML can write a function; several nodes are a Compose; this one is for what an env has made
+_NO_TYPES = {  # they take functions or envs, which no YAML can hold; several nodes are a Compose
     "callable_transform",
     "compose",
     "reward2_go",
@@ -64,7 +64,7 @@ _CLASS = re.compile(r"^class (\w+)\((.*)\):", re.MULTILINE)
 
 
 def members(family: str) -> list[str]:
-    """The names that ``type`` can have in a family, sorted; no member is imported for this.
+    """The names that ``type`` can have in a family, sorted. Imports no member.
 
     >>> "step_counter" in members("transforms")
     True
@@ -106,10 +106,10 @@ def construct(family: str, node: Mapping[str, Any], where: str, allow_imports: b
 
 
 def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
-    """``function(**node, **given)``, with the node's keys checked against the signature first.
+    """Call ``function(**node, **given)``, after checking the node's keys against the signature.
 
-    ``options`` in the node hands its keys on as they are, where the function takes ``**options``. What ``function``
-    names in ``without_effect``, if it has that, is refused: nobody ports YAML from where such arguments are taken.
+    The keys of ``options`` in the node are passed on unchecked if the function takes ``**options``. Arguments that
+    ``function`` lists in ``without_effect`` are refused: they exist for Python code written for TorchRL, not for YAML.
     """
     taken = arguments(function)
     node = dict(node)
@@ -141,10 +141,10 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     given = {name: value for name, value in given.items() if name in taken}
     try:
         return function(*spread, **node, **extra, **given)
-    except TransformError as error:  # refused before it stands anywhere: a value that it does not take
+    except TransformError as error:  # a value that the transform does not take
         raise ConfigError(f"{where}: {error}") from error
     except EnvcliError as error:
-        own = re.match(r"(\w+)[:.]", str(error))  # a message that begins with an argument, which the node has
+        own = re.match(r"(\w+)[:.]", str(error))  # the message begins with an argument from the node
         if type(error) is ConfigError and own and own[1] in {*taken, "options"} - {*given}:
             cured = str(error).replace(f"Type: {own[1]}=", f"Type: {where}.{own[1]}=")
             raise ConfigError(f"{where}.{cured}") from error
@@ -166,7 +166,7 @@ def arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def listed(function: Callable[..., Any]) -> list[str]:
-    """The name of the ``*keys`` that ``function`` begins with, if it does: a node gives them as a list.
+    """The name of the ``*keys`` that ``function`` begins with, if any; a node gives these as a list.
 
     >>> listed(lambda *keys, b=1: None), listed(lambda a, *keys: None)
     (['keys'], [])
@@ -184,13 +184,13 @@ def type_of(node: Mapping[str, Any], where: str) -> str:
 
 
 def _check_plain(where: str, kinds: list[str], value: object) -> None:
-    """Refuse a word, a list or a node where nothing but numbers and the like are taken."""
+    """Raise `ConfigError` for a word, a list or a node if only numbers, booleans or null are taken."""
     if isinstance(value, str | Mapping | list) and set(kinds) <= set(_PLAIN):
         raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
 
 
 def _with_keys(annotation: object, value: Any) -> Any:  # Any: what a YAML holds
-    """``value``, with tuples of strings for the lists that nested keys are in YAML, where keys are what is taken.
+    """``value`` with nested keys as tuples of strings, if the annotation takes keys; in YAML they are lists.
 
     >>> _with_keys("Sequence[NestedKey] | None", [["agent", 1], "b"]), _with_keys("NestedKey", ["a", "b"])
     ([('agent', '1'), 'b'], ('a', 'b'))
@@ -206,9 +206,9 @@ def _takes_anything(function: Callable[..., Any]) -> bool:
 
 
 def _files(family: str) -> dict[str, str]:
-    """File name -> class name, from the text of the files alone.
+    """File name -> class name, from the text of the files.
 
-    A class that names no base, or ``ABC`` among its bases, is there for its neighbours and not to be chosen.
+    A class without bases, or with ``ABC`` among them, is left out: its neighbours use it, and nobody chooses it.
     """
     contract, suffix = FAMILIES[family]
     found = {}
@@ -223,15 +223,15 @@ def _files(family: str) -> dict[str, str]:
 
 
 def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
-    """The module of ``module:anything``, the one way in for code that is not installed; what came in is logged.
+    """The module of ``module:anything``. Only here is code imported that is not installed, and it is logged.
 
-    Raises `ConfigError` unless ``allow_imports`` is true, or where there is no such module; says the nearest.
+    Raises `ConfigError` unless ``allow_imports`` is true, and if there is no such module, with the nearest name.
     """
     if not allow_imports:
         raise ConfigError(f"{where}: {name!r} would import external code. If you trust it, add allow_imports=true.")
     module, _, wanted = name.partition(":")
     dotted = module.removesuffix(".py").strip("./").replace("/", ".") or "my_module"
-    if module != dotted:  # a path, mostly
+    if module != dotted:  # usually a path
         raise ConfigError(f"{where}: found {name!r}, expected module:Name. Type: {where}={dotted}:{wanted}")
     new = module not in sys.modules
     with _working_directory_first():
@@ -242,7 +242,7 @@ def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
 
 
 def function_of(name: str, where: str, allow_imports: bool) -> Callable[..., Any]:
-    """The function behind ``module:name``, see :func:`imported`. Raises `ConfigError` where there is none."""
+    """The function behind ``module:name``, see :func:`imported`. Raises `ConfigError` if there is none."""
     module, _, wanted = name.partition(":")
     if not (module and wanted):
         raise ConfigError(f"{where}: found {name!r}, expected module:function, such as my_rules:{wanted or 'my_rule'}.")
@@ -253,10 +253,10 @@ def function_of(name: str, where: str, allow_imports: bool) -> Callable[..., Any
 
 
 def say_imported_elsewhere(names: Iterable[str]) -> None:
-    """Log the modules of ``module:anything`` that processes of a batch will import: nobody hears what they log."""
+    """Log which modules of ``module:anything`` the workers of a batch will import, since they do not log it."""
     for module in dict.fromkeys(name.partition(":")[0] for name in names if ":" in name):
         if module not in sys.modules:
-            with _working_directory_first(), suppress(ImportError, ValueError):  # they say what is wrong with it
+            with _working_directory_first(), suppress(ImportError, ValueError):  # the workers will report it
                 found = importlib.util.find_spec(module)
                 place = getattr(found, "origin", None) or "its own import path"
                 log.info("allow_imports: each worker imports %s from %s", module, place)
@@ -264,7 +264,7 @@ def say_imported_elsewhere(names: Iterable[str]) -> None:
 
 @contextmanager
 def _working_directory_first() -> Iterator[None]:
-    """Find modules beside the user as ``python -m`` does; the ``envcli`` script starts without that folder."""
+    """Inside, modules in the working directory are found, as with ``python -m``; the ``envcli`` script lacks that."""
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
@@ -280,12 +280,12 @@ def _import(module: str, purpose: str) -> ModuleType:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             raise ConfigError(f"{purpose}: cannot import module {error.name!r}. {_beside(error.name)}") from error
         if str(error.name).partition(".")[0] == "envcli":
-            raise  # a file of ours is missing: no package mends that
+            raise  # a file of envcli is missing, which no package provides
         raise MissingDependency(str(error.name), purpose) from error
 
 
 def _beside(module: str) -> str:
-    """What may have been meant by a module that is not there, and where it was looked for."""
+    """The module that was probably meant, and where it was looked for."""
     above = module.rpartition(".")[0]
     places = sys.modules[above].__path__ if above in sys.modules else [str(Path.cwd())]
     known = [f"{above}.{found.name}".lstrip(".") for found in pkgutil.iter_modules(places)]

@@ -1,4 +1,4 @@
-"""What a command's configuration holds: its keys, their types, their defaults, and one line on each.
+"""The keys of a command's configuration: their types, their defaults, and one line on each.
 
 A command's ``Config`` is a dataclass made of these. Hydra merges YAML and overrides into it and so refuses unknown keys
 and wrong types; what a type cannot say is checked in ``__post_init__``, which runs when the finished configuration
@@ -25,31 +25,31 @@ __all__ = [
 MISSING: Any = "???"  # OmegaConf's mark for "must be given"; Any because it stands in for a value of every type
 
 ONE_ENV = ("backend", "transforms", "frame_skip", "from_pixels", "pixels_only")
-"""The keys that say what a single env of a batch is."""
+"""The keys that describe a single env of a batch."""
 
 WHOLE_ENV = (*ONE_ENV, "parallel", "outer_transforms", "device", "env_list", "envs", "seed")
-"""The keys that say what is built."""
+"""The keys that describe what is built."""
 
 WORKLOAD = (*WHOLE_ENV, "policy", "max_steps")
-"""The keys that say what is to be done."""
+"""The keys that describe what is built and run."""
 
 _WORD = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
-_PLAIN = re.compile(r"[^\"\\\x00-\x1f\x7f]*")  # means the same between quotes to Hydra and to YAML
-_NO_WORDS = ("true", "false", "null", "nan", "inf", "on", "off", "yes", "no")  # to Hydra, or to YAML
+_PLAIN = re.compile(r"[^\"\\\x00-\x1f\x7f]*")  # between quotes, the same text for Hydra and for YAML
+_NO_WORDS = ("true", "false", "null", "nan", "inf", "on", "off", "yes", "no")  # in Hydra or in YAML
 
 T = TypeVar("T")
 
 
 def key(default: T, help: str, typed: bool = False) -> T:
-    """A key of the configuration: its default, and the line that help shows for it.
+    """A field of a ``Config``: its default, and the line that help shows for it.
 
-    ``typed``: it opens a door, or says where something is replaced. No file sets it, only who types it.
+    ``typed``: no file may set it, only the command line, because it allows imports or replaces something.
     """
     return field(default=default, metadata={"help": help, "typed": typed})
 
 
 def describe(config: type) -> Iterator[tuple[str, Any, str]]:
-    """Name, default and help of each plain key of ``config``; nodes that a group fills are left out.
+    """Name, default and help of each plain key of ``config``, without the nodes that a group fills.
 
     >>> [name for name, _, _ in describe(Answer)]
     ['json']
@@ -68,17 +68,17 @@ def doors(config: type) -> list[Field[Any]]:
     return [item for item in fields(config) if item.metadata.get("typed")]
 
 
-# OmegaConf needs to see the value type of a node; a node that a group fills holds whatever its class takes, hence Any.
+# OmegaConf needs the value type of a node; one that a group fills holds whatever its class takes, hence Any.
 @dataclass
 class Answer:
-    """How a command answers."""
+    """The keys about how a command answers."""
 
     json: bool = key(False, "print the answer as JSON, and nothing else, on stdout")
 
 
 @dataclass
 class EnvConfig(Answer):
-    """What every command that builds an env reads."""
+    """The keys of every command that builds an env."""
 
     backend: dict[str, Any] = field(default_factory=dict)
     transforms: dict[str, Any] = field(default_factory=dict)
@@ -110,14 +110,14 @@ class EnvConfig(Answer):
 
     @property
     def env_name(self) -> str:
-        """What the env, or each of them, is called; for people."""
+        """The name of the env, or of each one; for people."""
         return ", ".join(self.env_list) if self.env_list else str(self.backend.get("name"))
 
 
 def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None = None) -> dict[str, Any]:
-    """``parallel`` with nothing left open: ``num_envs`` is one for each name, or else for each core, at least 2.
+    """``parallel`` with ``num_envs`` filled in: one for each name, or else for each core, at least 2.
 
-    Without a batch of ours it is the backend's to know whether it is several envs, and nothing is filled in.
+    Nothing is filled in if ``type`` is none: the backend itself may then be several envs.
 
     >>> settled_parallel({"type": "serial"}, ["air_raid", "pong"])
     {'type': 'serial', 'num_envs': 2}
@@ -145,7 +145,7 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
 
 
 def whole(name: str, value: object, low: int) -> int:
-    """``value``, if it is a whole number from ``low`` on; else ConfigError.
+    """``value``. Raises `ConfigError` unless it is a whole number of at least ``low``.
 
     >>> whole("frame_skip", 0, 1)
     Traceback (most recent call last):
@@ -157,7 +157,7 @@ def whole(name: str, value: object, low: int) -> int:
 
 
 def timeout(name: str, value: object) -> float:
-    """``value``, if it is a number of seconds; 0 for infinity, as there is no limit either; else ConfigError.
+    """``value``, a number of seconds; 0, which is no limit, for infinity. Raises `ConfigError` for anything else.
 
     >>> timeout("step_timeout", None)
     Traceback (most recent call last):
@@ -169,15 +169,15 @@ def timeout(name: str, value: object) -> float:
 
 
 def at_least(name: str, value: object, low: int) -> None:
-    """``value`` is None, or ``whole``."""
+    """Raise `ConfigError` unless ``value`` is None or a whole number of at least ``low``, see :func:`whole`."""
     if value is not None:
         whole(name, value, low)
 
 
 def in_one_line(value: object) -> str:
-    """What YAML can hold, on one line, as Hydra reads it after ``key=`` too; numbers are finite.
+    """``value``, which YAML can hold, on one line that Hydra reads after ``key=`` as well; numbers are finite.
 
-    Of texts with ``"``, a backslash or a line break YAML alone reads what they are; Hydra keeps the escapes.
+    Only YAML reads back texts with ``"``, a backslash or a line break; Hydra keeps their escapes.
 
     >>> in_one_line({"type": "resize", "size": [84, 84], "out_keys": None, "note": "a b", "name": "true"})
     '{type: resize, size: [84, 84], out_keys: null, note: "a b", name: "true"}'
@@ -194,7 +194,7 @@ def in_one_line(value: object) -> str:
 
 
 def check_finite(node: object, where: str = "") -> None:
-    """Refuse nan and infinity anywhere in ``node``, and say under which key they are.
+    """Raise `ConfigError` for nan or infinity anywhere in ``node``, with the key under which it is.
 
     >>> check_finite({"transforms": {"clip": {"low": float("nan")}}})
     Traceback (most recent call last):
