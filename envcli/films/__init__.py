@@ -1,1 +1,1 @@
-"""What a film is written to: one file a format, found by name."""
+"""The formats of films: one file for each, found by name."""

@@ -1,4 +1,4 @@
-"""What the formats that Pillow writes have in common."""
+"""The base of the formats that Pillow writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Animation"]
 
 
 class Animation(Film, ABC):
-    """All frames in one file that plays by itself, again and again. They are held in memory until the end.
+    """All frames in one file that plays in a loop. They are held in memory until the end.
 
     Raises:
         ConfigError: the format cannot show a frame for as long as ``fps`` says.
@@ -26,8 +26,8 @@ class Animation(Film, ABC):
 
     name: ClassVar[str]
     options: ClassVar[dict[str, Any]] = {}
-    tick: ClassVar[int]  # milliseconds that the format counts in
-    ticks: ClassVar[int]  # that it shows a frame for, at most
+    tick: ClassVar[int]  # the format's unit of time, in milliseconds
+    ticks: ClassVar[int]  # the longest time for one frame, in ticks
 
     def __init__(self, folder: Path, fps: float) -> None:
         super().__init__(folder, fps)
@@ -52,11 +52,11 @@ class Animation(Film, ABC):
         return path
 
     def _shown(self) -> Sequence[int]:
-        """The places of the frames that are written, each for as long as the others."""
+        """The indices of the frames that are written, all shown equally long."""
         return range(len(self._frames))
 
     def _durations(self, count: int) -> list[int]:
-        """Milliseconds of each of ``count`` frames, in whole ticks: it begins on the nearest, so no error adds up."""
+        """Milliseconds for each of ``count`` frames, in ticks. Each begins at the nearest one, so no error adds up."""
         each = 1000 * len(self._frames) / self.fps / count
         begins = (round(each * i / self.tick) for i in range(count + 1))
         return [(following - begin) * self.tick for begin, following in pairwise(begins)]

@@ -14,8 +14,8 @@ class Film(ABC):
     """A film that is being written.
 
     Args:
-        folder: where to; it exists.
-        fps: frames a second.
+        folder: an existing folder to write to.
+        fps: frames per second.
 
     Raises:
         MissingDependency: the format's library is not installed.
@@ -30,8 +30,8 @@ class Film(ABC):
 
     @abstractmethod
     def add(self, image: Image) -> None:
-        """The next frame, ``[height, width, 3]``, as large as the first one."""
+        """Add the next frame, uint8 ``[height, width, 3]``, of the size of the first one."""
 
     @abstractmethod
     def finish(self) -> Path:
-        """Close the film; at least one frame was added. Returns what was written."""
+        """Close the film, to which at least one frame was added. Returns the path of what was written."""

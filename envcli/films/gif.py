@@ -9,14 +9,14 @@ from envcli.films.animation import Animation
 
 __all__ = ["GifFilm"]
 
-_FASTEST = 50.0  # frames a second: players slow anything under two hundredths down to ten
+_FASTEST = 50.0  # frames per second: players show a frame under 0.02 s for 0.1 s
 
 
 class GifFilm(Animation):
-    """``video.gif``, at most 50 frames a second: frames of a faster film are left out, so that it keeps its pace.
+    """``video.gif``, at most 50 frames per second; of a faster film, frames are left out so that it keeps its speed.
 
-    They are left out evenly, and never the first or the last. GIF counts hundredths of a second: where ``fps`` does not
-    divide 100, frames are shown a little shorter and longer in turn.
+    They are left out evenly, but never the first or the last. GIF counts in hundredths of a second: if ``fps`` does not
+    divide 100, some frames are shown a little longer than others.
     """
 
     name: ClassVar[str] = "video.gif"

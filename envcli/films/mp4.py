@@ -14,17 +14,17 @@ from envcli.frames.image import Image
 
 __all__ = ["Mp4Film"]
 
-_WAITING = 2  # frames handed over that ffmpeg has not taken yet
+_WAITING = 2  # frames waiting for ffmpeg, at most
 
 
 class Mp4Film(Film):
-    """``video.mp4``: H.264 in yuv420p, which every player and browser shows, its index in front so that it streams.
+    """``video.mp4``: H.264 in yuv420p, which every player and browser shows, with its index in front for streaming.
 
-    Odd sizes are padded by a line, not scaled: pixels stay what they are. Frames reach ffmpeg through a thread, which
-    no Ctrl-C breaks off halfway through one: what was added by then is a whole film once it is finished.
+    Odd sizes are padded by a line, not scaled, so pixels keep their values. A thread passes frames to ffmpeg, so Ctrl-C
+    cannot cut one in half: when finished, all frames added until then are a complete film.
 
     Raises:
-        StoreError: ffmpeg cannot write it; says what ffmpeg said.
+        StoreError: ffmpeg cannot write it; includes ffmpeg's message.
     """
 
     def __init__(self, folder: Path, fps: float) -> None:
@@ -59,7 +59,7 @@ class Mp4Film(Film):
         return self._path
 
     def _write(self, width: int, height: int) -> None:
-        """Hand over frames until there are no more, then wait for ffmpeg to end. In the thread."""
+        """Pass frames to ffmpeg until there are no more, then wait for it to end. Runs in the thread."""
         frame: bytes | None = b""
         with tempfile.TemporaryFile() as said:
             try:
@@ -68,13 +68,13 @@ class Mp4Film(Film):
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=said,
-                    start_new_session=True,  # a terminal sends Ctrl-C to all of its session
+                    start_new_session=True,  # a terminal sends Ctrl-C to its whole session
                 ) as ffmpeg:
                     assert ffmpeg.stdin is not None
                     while (frame := self._frames.get()) is not None:
                         ffmpeg.stdin.write(frame)
                 failed, reason = ffmpeg.returncode != 0, ""
-            except OSError as error:  # it does not start, or has ended
+            except OSError as error:  # it did not start, or has ended
                 failed, reason = True, str(error)
             if not failed:
                 return

@@ -1,4 +1,4 @@
-"""One PNG a frame."""
+"""A PNG for each frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PngFilm"]
 
 
 class PngFilm(Film):
-    """``frames/000000.png`` and so on, without loss."""
+    """``frames/000000.png`` and so on, lossless."""
 
     def __init__(self, folder: Path, fps: float) -> None:
         super().__init__(folder / "frames", fps)

@@ -1,7 +1,7 @@
 """What to change first: the largest part of a step for which there is a cure, and what to type for it.
 
-Clocks tell what a step is made of, so what takes a part away is said outright. What envs and processes would cost in
-other numbers they do not tell: for that the advice is a measurement.
+Clocks measure the parts of a step, so advice that removes a part is certain. They do not measure other numbers of envs
+and processes; there, the advice is to measure.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from envcli.vocabulary.schema import in_one_line
 
 __all__ = ["advice"]
 
-_WORTH = 0.05  # of a step; less is not worth a change
+_WORTH = 0.05  # share of a step; less is not worth a change
 _SLOWEST, _MESSAGES = "waiting for the slowest worker", "messages to the workers"
 
 Cure = Callable[[Workload], str]
-"""A sentence that ends with what to type; empty where it does not help this workload."""
+"""A sentence that ends with what to type; empty if it does not help this workload."""
 
 
 def advice(found: Breakdown, work: Workload) -> str:
-    """One line. Parts that nobody can change by typing are passed over; if all are, that is said."""
+    """One line of advice, on the largest part that an override can change; if there is none, it says so."""
     shares = sorted(_shares(found).items(), key=lambda item: -item[1])
     for part, share in shares:
         if share >= _WORTH and (cure := _cure(part, work)):
@@ -40,7 +40,7 @@ def advice(found: Breakdown, work: Workload) -> str:
 
 
 def _shares(found: Breakdown) -> dict[str, float]:
-    """Of a step; where the main process waits, the parts of the workers stand for that time."""
+    """Part -> share of a step; the parts of the workers stand for the time in which the main process waits."""
     shares: dict[str, float] = {}
     for column in found.columns:
         for part, us in column.parts.items():
@@ -62,12 +62,12 @@ def _cure(part: str, work: Workload) -> str:
 
 
 def _can_be_tuned(work: Workload) -> bool:
-    """Does ``tune=true`` try other numbers of envs and workers? Not of different envs, nor of an engine's."""
+    """Whether ``tune=true`` can search here: not for different envs in one batch, nor for an engine of many envs."""
     return not work.cfg.get("envs") and not work.steps_at_once
 
 
 def _measure(why: str, variant: str, work: Workload) -> str:
-    """``variant``: the keys to try where the search for the best setting does not."""
+    """The advice to measure, by a search or, where that is not possible, with the keys in ``variant``."""
     what = "tune=true" if _can_be_tuned(work) else f"'variant={{{variant}}}'"
     return f"{why}. Whether that pays, measure: {what}"
 
@@ -89,7 +89,7 @@ def _more_cores(work: Workload) -> str:
 
 
 def _more_of_an_engine(work: Workload) -> str:
-    """Of one that steps many envs at once."""
+    """The cure for an engine that steps many envs at once."""
     kind, here = work.backend.get("type"), cores()
     if kind in ("torch", "brax"):
         return _measure(
@@ -117,7 +117,7 @@ def _pixels(work: Workload) -> str:
 
 
 def _gray_console(work: Workload) -> str:
-    """ALE draws gray as fast as colours, and a third of the bytes are left for all that follows."""
+    """ALE draws gray as fast as colours, and everything after it has a third of the bytes."""
     if work.backend.get("type") != "ale" or work.backend.get("obs_type", "rgb") != "rgb":
         return ""
     gray = _place_of("gray_scale", work)
@@ -127,7 +127,7 @@ def _gray_console(work: Workload) -> str:
 
 
 def _small_camera(work: Workload) -> str:
-    """Of frames that are made small afterwards."""
+    """For frames that are made smaller afterwards: let the camera be small."""
     resize = _place_of("resize", work)
     if work.backend.get("type") != "dm_control" or not resize:
         return ""
@@ -160,7 +160,7 @@ def _of_transform(path: str, place: str, node: dict[str, Any], work: Workload) -
 
 
 def _inside(path: str, node: dict[str, Any], work: Workload) -> str:
-    """For the first of those that the main process does; the workers' own come before it."""
+    """For the first transform in the main process; those in the workers come before it."""
     name, outer = path.partition(".")[2], [name for name, node in work.cfg["outer_transforms"].items() if node]
     if outer[0] != name or name in (work.cfg.get("transforms") or {}):
         return ""

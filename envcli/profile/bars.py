@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["below", "table"]
 
-_WIDE = 24  # characters of a bar that is the whole
+_WIDE = 24  # characters of a full bar
 _DOUBTFUL = 0.1  # of a step
 
 
 def table(title: str, found: Breakdown, under: Sequence[str] = ()) -> RenderableType:
-    """A row a part; then what the clocks did to it, and the lines ``under``."""
+    """A row for each part, then the effect of the clocks, and the lines ``under``."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -68,7 +68,7 @@ def _of_waiting(drawn: Table, us: float, found: Breakdown) -> None:
 
 
 def below(found: Breakdown) -> list[str]:
-    """How sure one can be of it."""
+    """How reliable the numbers are, in lines below the table."""
     missed = abs(found.unaccounted) / found.us
     doubt = "note: much is not accounted for, as the machine was too noisy or a step too short: raise repetitions="
     varies = "" if found.spread is None else f", which varies by ±{percent(found.spread)}"

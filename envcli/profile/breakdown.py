@@ -1,4 +1,4 @@
-"""Where the time of a step goes: what `envcli.clocks.layers` says, against the same work without clocks."""
+"""Where the time of a step goes: readings of `envcli.clocks.layers`, compared with the same work without clocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Spans = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Column:
-    """One process, or several that are alike: part -> microseconds of a step of all envs. They sum to the whole."""
+    """One process, or several alike: part -> microseconds in a step of all envs, which add up to the whole step."""
 
     name: str
     parts: Mapping[str, float]
@@ -33,14 +33,14 @@ class Breakdown:
     """A step of all envs, in parts.
 
     Attributes:
-        envs: how many.
-        us: microseconds it takes, without clocks.
-        spread: half the distance between the quartiles of that, as a share of it; None of a single one.
-        slowdown: how many times as long it takes with the clocks.
-        clocks_us: what the clocks are said to take of it, which is taken off the parts.
-        calls: timed calls in it, of all processes.
+        envs: the number of envs.
+        us: microseconds of the step, without clocks.
+        spread: half the distance between the quartiles of ``us``, as a share of it; None for a single measurement.
+        slowdown: how many times as long the step takes with clocks.
+        clocks_us: estimated microseconds that the clocks themselves take, which are subtracted from the parts.
+        calls: timed calls in the step, in all processes.
         columns: the main process, then the workers if there are any.
-        of_waiting: where the main process waits: how much of that time all workers are busy, or some, or none.
+        of_waiting: the share of the main process's waiting in which all workers are busy, or some, or none.
     """
 
     envs: int
@@ -54,11 +54,11 @@ class Breakdown:
 
     @property
     def unaccounted(self) -> float:
-        """Microseconds by which the parts miss the step without clocks; below 0: they are too much."""
+        """Microseconds of the step without clocks that no part covers; negative if the parts add up to more."""
         return self.us - sum(self.columns[0].parts.values())
 
     def as_data(self) -> Data:
-        """For JSON."""
+        """The breakdown as JSON can hold it."""
         columns = [{"name": column.name, "us": dict(column.parts)} for column in self.columns]
         about = {name: getattr(self, name) for name in ("envs", "us", "spread", "slowdown", "clocks_us", "calls")}
         return {**about, "unaccounted_us": self.unaccounted, "processes": columns, "of_waiting": dict(self.of_waiting)}
@@ -67,10 +67,10 @@ class Breakdown:
 def broken_down(
     plain: Sequence[Sample], clocked: Sequence[Sample], readings: Sequence[Data], envs: int, paths: Sequence[str] = ()
 ) -> Breakdown:
-    """From repetitions in turn: without clocks, with clocks, and what the clocks said.
+    """The breakdown from repetitions in turn: without clocks, with clocks, and the readings of those clocks.
 
-    Parts are compared with the repetition without clocks of the same round, so that a machine that drifts hurts both.
-    ``paths``: of the transforms, in their order.
+    Parts are compared with the repetition without clocks of the same round, so a drift of the machine affects both.
+    ``paths`` are the transforms' paths in the configuration, in order.
     """
     us = [1e6 * sample.wall / sample.steps * envs for sample in plain]
     spread = summary(us)
@@ -109,7 +109,7 @@ class _Round:
     clocks: float
     calls: float
     main: Mapping[str, float]
-    worker: Mapping[str, float]  # the mean of all
+    worker: Mapping[str, float]  # the mean over workers
     of_waiting: Mapping[str, float]
 
 
@@ -126,7 +126,7 @@ def _one(sample: Sample, reading: Data, envs: int) -> _Round:
     own = each(main["clocks"])
     theirs = each(statistics.fmean(worker["clocks"] for worker in workers)) if workers else 0.0
     worker, of_waiting = {}, {}
-    if workers:  # while the clocks of the workers are read, the main process waits; and the other way round
+    if workers:  # reading the workers' clocks makes the main process wait, and the other way round
         parts[WAITING] = max(parts.get(WAITING, 0.0) - theirs, 0.0)
         names = dict.fromkeys(part for found in workers for part in found["parts"])
         worker = {part: each(statistics.fmean(found["parts"].get(part, 0) for found in workers)) for part in names}
@@ -141,9 +141,9 @@ def _one(sample: Sample, reading: Data, envs: int) -> _Round:
 
 
 def coverage(waiting: Spans, busy: Sequence[Spans], here: Spans = ()) -> tuple[int, int, int]:
-    """How long, of the time in ``waiting``, all of the others are busy, or some of them, or none.
+    """How much of the time in ``waiting`` all of the others are busy, or some of them, or none.
 
-    ``here``: when who waits is busy itself, as a local worker is; that is no waiting.
+    ``here`` are spans in which the waiting process is busy itself, as a local worker is; they do not count.
 
     >>> coverage([(0, 10)], [[(1, 9)], [(1, 4), (2, 3)]]), coverage([(0, 10)], [[(1, 9)]], here=[(0, 3)])
     ((3, 5, 2), (6, 0, 1))
@@ -167,7 +167,7 @@ def coverage(waiting: Spans, busy: Sequence[Spans], here: Spans = ()) -> tuple[i
 
 
 def _merged(spans: Spans) -> list[tuple[int, int]]:
-    """Without those that lie inside of others: a call within a timed call."""
+    """The spans without those inside of others, which are calls within a timed call."""
     found: list[tuple[int, int]] = []
     for begin, end in sorted((int(begin), int(end)) for begin, end in spans):
         if found and begin < found[-1][1]:

@@ -1,1 +1,1 @@
-"""What a terminal shows: the answer on stdout, progress on stderr, and texts of others without what would steer it."""
+"""What a terminal shows: the answer on stdout, progress on stderr, and foreign texts without control characters."""

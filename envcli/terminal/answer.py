@@ -24,18 +24,18 @@ _STDOUT, _STDERR = 1, 2
 
 
 _alone: list[TextIO] = []  # where JSON goes while everything else goes to stderr
-_kept: list[list[Any]] = []  # where it goes instead of being printed; Any: what JSON can hold
+_kept: list[list[Any]] = []  # lists that take it instead of stdout; Any: what JSON can hold
 
 
 @contextmanager
 def json_alone() -> Iterator[None]:
-    """Inside, only the JSON of :func:`answer` is on stdout: simulators print, and so do their libraries and workers."""
+    """Inside, only the JSON of :func:`answer` is on stdout; whatever simulators or workers print is on stderr."""
     if sys.stdout is None:  # it was closed before Python began
         yield
         return
     try:
         ours = sys.stdout.fileno() == _STDOUT
-    except OSError:  # it is no file, as under a test
+    except OSError:  # it is not a file, as in a test
         ours = False
     sys.stdout.flush()
     with ExitStack() as stack:
@@ -54,7 +54,7 @@ def json_alone() -> Iterator[None]:
 
 @contextmanager
 def kept(answers: list[Any]) -> Iterator[None]:
-    """Inside, the data of each :func:`answer` in JSON are added to ``answers``, and not printed."""
+    """Inside, the data of each :func:`answer` in JSON is added to ``answers`` instead of printed."""
     _kept.append(answers)
     try:
         yield
@@ -65,7 +65,7 @@ def kept(answers: list[Any]) -> Iterator[None]:
 def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], RenderableType], as_json: bool) -> None:
     """Print ``data`` as JSON, or what ``draw`` makes of it.
 
-    Into a pipe nothing is cut or wrapped to a terminal's width, so that ``grep`` finds whole lines.
+    In a pipe nothing is cut or wrapped to a terminal's width, so ``grep`` finds whole lines.
 
     Raises:
         StoreError: stdout takes no more, as on a full disk.
@@ -86,7 +86,7 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
         unlimited = console.options.update(max_width=10_000)
         console.width = max(console.width, console.measure(drawing, options=unlimited).maximum)
         with to_stdout():
-            with console.capture() as capture:  # at its end, rich writes nothing to stdout, which may be too much
+            with console.capture() as capture:  # captured, because rich would write to stdout at its end
                 console.print(_Printable(drawing), crop=False)
             print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
         return
@@ -101,7 +101,7 @@ def _close(stdout: TextIO) -> None:
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """Inside, only stdout is written to: a full disk is that under it, and not a run's. A closed pipe stays one."""
+    """Inside, only stdout is written to, so an OSError such as a full disk is reported as stdout's, not a run's."""
     try:
         yield
     except BrokenPipeError:
@@ -111,7 +111,7 @@ def to_stdout() -> Iterator[None]:
 
 
 def _uncut(drawing: RenderableType) -> RenderableType:
-    """``drawing`` with tables in which a word that is longer than its column is folded; rich would cut it."""
+    """``drawing``, where a word longer than its table column is folded; rich would cut it."""
     from rich.console import Group
     from rich.table import Table
 
@@ -123,7 +123,7 @@ def _uncut(drawing: RenderableType) -> RenderableType:
 
 
 class _Printable:
-    """A drawing in which what others named, in run folders or data sets, cannot write to the terminal by itself."""
+    """A drawing without control characters: names in run folders and data sets may contain some."""
 
     def __init__(self, drawing: RenderableType) -> None:
         self._drawing = drawing
@@ -134,20 +134,20 @@ class _Printable:
 
 
 def number(value: float | int | None) -> str:
-    """A number as people read it: four significant digits, thousands apart.
+    """A number for people: four significant digits, with thousands separators.
 
     >>> number(1234567.8), number(-3.14159), number(None), number(1000), number(999.96)
     ('1,234,568', '-3.142', '-', '1,000', '1,000')
     """
     if value is None:
         return "-"
-    if isinstance(value, int) or abs(value) >= 999.95:  # which four digits round to 1000
+    if isinstance(value, int) or abs(value) >= 999.95:  # four digits round it to 1000
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
 
 def relative_path(path: Path) -> str:
-    """A path as people read it: from here if it is below here, else the whole of it."""
+    """A path for people: relative if it is below the working directory, else as it is."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

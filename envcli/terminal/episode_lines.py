@@ -13,7 +13,7 @@ _UNPAID = "-, as there is no reward at the root"
 
 
 def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """What a line is called, and what it says.
+    """Yields a label and a text for each line.
 
     Args:
         counted: see :meth:`envcli.episodes.Episodes.metrics`.
@@ -29,7 +29,7 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
     return mean 0.5, from 0 to 1, of rewards after RewardClipping
     length mean 5, from 5 to 5 steps
 
-    Where groups of agents are paid, each has its return:
+    If groups of agents are rewarded, each has its return:
 
     >>> paid = {"mean": -2.0, "min": -3.0, "max": -1.0}
     >>> for name, text in episode_lines({**counted, "return_mean": None, "group_returns": {"preys": paid}}):
@@ -59,7 +59,7 @@ def _spread(found: Mapping[str, Any]) -> str:
 
 
 def restarts_line(count: int) -> str:
-    """What became of workers that were lost.
+    """How many workers were restarted, in words.
 
     >>> restarts_line(1), restarts_line(3)
     ('1 worker died and was restarted', '3 workers died and were restarted')

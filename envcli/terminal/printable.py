@@ -1,4 +1,4 @@
-"""Text of others, fit for a terminal."""
+"""Foreign text, made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ __all__ = ["printable"]
 
 
 def printable(text: str) -> str:
-    """``text`` with everything replaced that would move a cursor, change colours or reading order, or not be UTF-8.
+    """``text`` without what would move the cursor, change colours or the reading order, or is not valid UTF-8.
 
-    So is any space but the plain one, and what joins emoji. Line breaks stay.
+    Each such character becomes U+FFFD; so does every space but the plain one, and what joins emoji. Line breaks stay.
 
     >>> printable("a \\x1b[2J\\u202eb")
     'a \\ufffd[2J\\ufffdb'

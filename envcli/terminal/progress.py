@@ -1,4 +1,4 @@
-"""A progress bar on stderr for work that takes long enough to wonder."""
+"""A progress bar on stderr, for work that takes over a second."""
 
 from __future__ import annotations
 

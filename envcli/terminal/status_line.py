@@ -1,4 +1,4 @@
-"""One line on stderr that says what goes on."""
+"""One line on stderr that says what is being done."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["status_line"]
 
 @contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """Yields a function that puts a text on that line, in place of the last; silent where stderr is no terminal.
+    """Yields a function that replaces the text of the line; it does nothing if stderr is not a terminal.
 
-    Nothing is drawn between two calls: a drawing thread would cost what is measured. The line is empty at the end.
+    Nothing is drawn between two calls, as a drawing thread would slow what is measured. At the end the line is empty.
     """
     visible = sys.stderr.isatty()
 

@@ -1,4 +1,4 @@
-"""What a command did, in a few lines for people: what each line is called, and what it says."""
+"""What a command did, in a few lines for people, each with a label and a text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["summary"]
 def summary(rows: Iterable[tuple[str, str]]) -> Text:
     """Two columns, whatever the width of the terminal.
 
-    What is longer is left to the terminal to wrap: it inserts nothing, so a path or a command can be copied whole.
+    The terminal itself wraps longer lines. It inserts nothing, so a path or a command can be copied whole.
 
     >>> print(summary([("steps", "10"), ("kept in", "outputs/rollout")]))
     steps    10

@@ -1,4 +1,4 @@
-"""What is half done is cleared away, also where SIGTERM or SIGHUP end the process."""
+"""Cleaning up unfinished work, also if SIGTERM or SIGHUP ends the process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def cleared(clear: Callable[[], None]) -> Iterator[None]:
-    """Calls ``clear`` at the end, whatever ends it; one of these signals ends the process as ever, but after ``clear``.
+    """Call ``clear`` at the end, whatever ends it. SIGTERM and SIGHUP still end the process, but after ``clear``.
 
-    A signal that somebody listens to, or ignores, as under ``nohup``, is left alone; so are all of them outside of the
-    main thread, where none arrives.
+    A signal that already has a handler, or is ignored, as under ``nohup``, is left alone; so are both outside of the
+    main thread, where signals do not arrive.
     """
     here = threading.current_thread() is threading.main_thread()
     taken = [one for one in _SIGNALS if here and signal.getsignal(one) == signal.SIG_DFL]
@@ -27,7 +27,7 @@ def cleared(clear: Callable[[], None]) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         try:
             clear()
-        finally:  # not an exception: in a callback of C, of which h5py has many, Python would swallow it
+        finally:  # no exception, which Python would swallow in a C callback such as h5py's
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
