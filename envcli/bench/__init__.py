@@ -1,1 +1,1 @@
-"""Measures contenders that do the same work: in turn, each in a process of its own, with spread and pairwise ratios."""
+"""Measures contenders that do the same work: in turn, each in its own process, with spread and pairwise ratios."""

@@ -13,14 +13,14 @@ from envcli.terminal.answer import relative_path
 __all__ = ["Baseline"]
 
 _MACHINE = ("cpu", "cores")
-_SAME = ("subject", "clock", "workload", "settings.threads")  # or the numbers cannot be compared
+_SAME = ("subject", "clock", "workload", "settings.threads")  # they must be equal for the numbers to be comparable
 
 
 class Baseline:
-    """The ``bench.json`` of a run folder, which may be named itself.
+    """The ``bench.json`` of an earlier run; ``folder`` is its folder, or the file itself.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,7 @@ class Baseline:
             )
 
     def require_same(self, now: dict[str, Any]) -> None:  # Any: what JSON can hold
-        """Refuse to compare other work, or another way to count."""
+        """Raise `ConfigError` unless both runs did the same work and counted in the same way."""
         for path in _SAME:
             then, found = _at(self._then, path), _at(now, path)
             if then != found:
@@ -43,11 +43,11 @@ class Baseline:
                 )
 
     def slowdown(self, now: dict[str, Any]) -> float:  # Any: see above
-        """How many times as long a step of the subject takes now: 1.1 is a tenth longer."""
+        """How many times as long a step of the subject takes now: 1.1 is 10 % longer."""
         return self._speed(self._then) / self._speed(now)
 
     def notes(self, now: dict[str, Any]) -> list[str]:  # Any: see above
-        """How slow it is now, and whether that may be the machine."""
+        """The slowdown in words, and whether another machine may be the reason."""
         where = relative_path(self.folder)
         found = [f"a step takes {self.slowdown(now):.3g} times as long as in {where}"]
         then, here = ([data["machine"][name] for name in _MACHINE] for data in (self._then, now))
@@ -57,7 +57,7 @@ class Baseline:
         return found
 
     def judge(self, now: dict[str, Any], most: float) -> None:  # Any: see above
-        """Raise `EnvcliError` if the subject is more than ``most`` times as slow as then."""
+        """Raise `EnvcliError` if a step takes more than ``most`` times as long as in the baseline."""
         slowdown = self.slowdown(now)
         if slowdown > most:
             raise EnvcliError(

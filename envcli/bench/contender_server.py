@@ -1,7 +1,7 @@
-"""What runs in a contender's own process: it is told what to do, a line of JSON at a time, and answers with one.
+"""What runs in a contender's process: it reads requests, each a line of JSON, and answers each with a line.
 
-A process of its own, so that no contender inherits another's imports, threads, memory or mistakes; so that start-up and
-peak memory are its own; and so that a crash is told from a slow one.
+Each contender has its own process, so that it inherits no imports, threads, memory or faults of another, its start-up
+and peak memory can be measured, and a crash can be told from a slow run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Answer = dict[str, Any]  # Any: what JSON can hold
 
 
 class ContenderServer:
-    """Builds one contender, and has it do its work."""
+    """Builds one contender and lets it do its work."""
 
     def __init__(self) -> None:
         self._contender: Any = None  # Any: the contract stands above this room; it is reached by name
@@ -35,9 +35,9 @@ class ContenderServer:
         self._layers: Any = None  # Any: a Layers, which is imported late
 
     def start(self, name: str, work: Answer, clocks: bool = False) -> Answer:
-        """Import and build the contender ``name``: all that is needed until the first step.
+        """Import and build the contender ``name``: everything before the first step.
 
-        With ``clocks`` another one of it is built afterwards, whose layers are timed, see :meth:`run`.
+        With ``clocks``, a second one is built afterwards, with clocks in its layers, see :meth:`run_clocked`.
         """
         begin = time.perf_counter()
         cls = registry.find("contenders", name, "peers")
@@ -53,14 +53,14 @@ class ContenderServer:
         return {"seconds": seconds, "steps": self._contender.env_steps, **told}
 
     def rebuild(self, work: Answer) -> Answer:
-        """Close it, and build the same contender for other work; its imports are paid for already."""
+        """Close the contender and build it again for other work; its imports are already done."""
         kind = type(self._contender)
         self._contender.close()
         self._contender = kind(Workload(**work))
         return {}
 
     def digest(self) -> Answer:
-        """A hash of the rollout that its env makes from its seed: equal where all bits are."""
+        """A hash of the rollout that its env makes from its seed: equal if all bits are equal."""
         import torch
 
         env, work = self._contender._env, self._contender.work
@@ -74,22 +74,22 @@ class ContenderServer:
         return {"digest": found.hexdigest()}
 
     def actions(self, path: str) -> Answer:
-        """Write the actions that the contender takes to ``path``, if they can be said."""
+        """Write the contender's actions to ``path``, if they can be known."""
         import numpy as np
 
         found = self._contender.actions()
         if found is not None:
             np.save(path, found)
         if self._clocked is not None:
-            self._clocked.actions()  # from there on both do the same
+            self._clocked.actions()  # from then on both take the same actions
         return {"known": found is not None}
 
     def run(self, passes: int) -> Answer:
-        """Do the work ``passes`` times: env steps, wall seconds, CPU seconds of this process and all below it."""
+        """Do the work ``passes`` times. Returns env steps, wall seconds, and CPU seconds with child processes."""
         return self._run(self._contender.run, passes)
 
     def run_clocked(self, passes: int) -> Answer:
-        """The same with clocks; their ``reading`` is that of `envcli.clocks.layers.Layers.read`."""
+        """As :meth:`run`, with clocks; ``reading`` is from `envcli.clocks.layers.Layers.read`."""
         layers = self._layers
         layers.install()
         try:
@@ -112,12 +112,12 @@ class ContenderServer:
         return {"steps": self._contender.env_steps * passes, "wall": wall, "cpu": cpu}
 
     def memory(self) -> Answer:
-        """Peak bytes of this process, and of each below it."""
+        """Peak memory of this process and of each below it, in bytes."""
         me, *others = family(os.getpid())
         return {"main": peak_bytes(me), "others": [peak_bytes(pid) for pid in others]}
 
     def close(self) -> Answer:
-        """End whatever the contender started."""
+        """Close the contender, with everything it started."""
         for contender in (self._contender, self._clocked):
             if contender is not None:
                 contender.close()
@@ -125,10 +125,10 @@ class ContenderServer:
 
 
 def main() -> None:
-    """Answer until there is nobody to ask. What libraries print goes to stderr."""
+    """Answer requests until the pipe is closed. What libraries print goes to stderr."""
     words = os.fdopen(os.dup(0), encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what it starts inherits neither
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # its child processes inherit neither
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     server = ContenderServer()
@@ -143,7 +143,7 @@ def main() -> None:
 def _answer(server: ContenderServer, word: str, given: Answer) -> Answer:
     try:
         return dict(getattr(server, word)(**given))
-    except Exception as error:  # whatever it is, the other side says it; the traceback is in the log
+    except Exception as error:  # reported by the other side; the traceback is in the log
         text = " ".join(str(error).split())
         if isinstance(error, (MissingDependency, Unfit)):
             return {"skip": text}

@@ -1,4 +1,4 @@
-"""A contender in a process of its own, seen from the process that measures."""
+"""A contender in its own process, seen from the process that measures."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from envcli.processes import anonymous_bytes, family
 __all__ = ["ClockedLane", "Lane", "Skipped"]
 
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_GLANCE = 0.5  # seconds between two looks whether the process is still there
-_FAREWELL = 10.0  # seconds to close
+_GLANCE = 0.5  # seconds between two checks that the process is alive
+_FAREWELL = 10.0  # seconds that closing may take
 
 
 class Skipped(EnvcliError):
@@ -32,19 +32,19 @@ class Skipped(EnvcliError):
 
 
 class Lane:
-    """Builds a contender in a new process, and has it run when it is its turn. Closes in a ``with``.
+    """Builds a contender in a new process and runs it when it is its turn. A context manager, which closes it.
 
     Args:
-        name: of the contender.
-        work: what it is to do.
-        log: the file that takes whatever it prints.
-        threads: that torch, numpy and the like may use for one operation.
-        timeout: seconds that building it, or a repetition, may take.
-        clocks: build it a second time, with its layers timed: see :meth:`clocked`.
+        name: the contender.
+        work: what it does.
+        log: the file for whatever it prints.
+        threads: threads that torch, numpy and the like may use for one operation.
+        timeout: seconds that building it, or one repetition, may take.
+        clocks: build it a second time with clocks in its layers, see :meth:`clocked`.
 
     Raises:
         Skipped: it is not installed, or cannot do this work.
-        ConfigError: the configuration describes nothing that can be built.
+        ConfigError: the configuration cannot be built.
         EnvError: it failed, took too long, or its process ended.
     """
 
@@ -116,7 +116,7 @@ class Lane:
         self._anonymous = max(self._anonymous, anonymous_bytes(self._process.pid) or 0)
 
     def close(self) -> None:
-        """Have it close, and end what is left of it. Safe twice."""
+        """Let it close, and end what is left of it. Safe to call twice."""
         process = self._process
         if process.stdin is None or process.stdin.closed:
             return
@@ -139,7 +139,7 @@ class Lane:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         if kind is not None and not issubclass(kind, Exception):
-            self._kill()  # Ctrl-C: nobody waits for a farewell
+            self._kill()  # Ctrl-C: do not wait for an answer
         self.close()
 
     def _kill(self) -> None:
@@ -148,12 +148,12 @@ class Lane:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # what it left behind when it ended
+            os.killpg(self._process.pid, signal.SIGKILL)  # processes that it left behind
         self._process.wait()
 
     def _ask(self, word: str, **given: Any) -> dict[str, Any]:  # Any: what JSON can hold
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended: the silence that follows says so
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which the missing answer will show
             self._process.stdin.write(json.dumps([word, given]).encode() + b"\n")
             self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._line(word))
@@ -181,7 +181,7 @@ class Lane:
                     f"(full log: {self._log})"
                 )
             if time.monotonic() > deadline:
-                self._kill()  # it will not answer a farewell either
+                self._kill()  # it would not answer a request to close either
                 raise EnvError(
                     f"{self.name}: no answer to {word!r} within {self._timeout:g} s. Give it timeout=SECONDS"
                 )

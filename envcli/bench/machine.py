@@ -1,4 +1,4 @@
-"""What it is measured on: numbers without it say nothing."""
+"""The machine that is measured on, without which the numbers mean nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PEERS = ("torchrl", "stable_baselines3", "envpool")
 
 
 def describe() -> dict[str, Any]:  # Any: what JSON can hold
-    """The machine, how busy it is now, and the versions of whatever takes part."""
+    """The machine, its load now, and the versions of the libraries that take part."""
     found = versions()
     for package in _PEERS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -36,7 +36,7 @@ def describe() -> dict[str, Any]:  # Any: what JSON can hold
 
 
 def line(machine: dict[str, Any]) -> str:  # Any: see above
-    """``machine`` for people: one line, without what only configures."""
+    """``machine`` for people: one line, without the libraries that only read configurations."""
     shown = {k: v for k, v in machine["versions"].items() if k not in ("envcli", "python", "hydra-core", "omegaconf")}
     libraries = ", ".join(f"{name} {version}" for name, version in shown.items())
     return (
@@ -51,7 +51,7 @@ def caption(machine: dict[str, Any], notes_beside: Sequence[str] = ()) -> list[s
 
 
 def notes(machine: dict[str, Any]) -> list[str]:  # Any: see above
-    """What speaks against measuring here and now."""
+    """Reasons not to trust a measurement here and now."""
     load, cores = machine["load"], machine["cores"]
     if load is None or load <= 0.5 * cores:
         return []

@@ -1,4 +1,4 @@
-"""One measurement: who takes part, each in a process of its own, and what they gave in turn."""
+"""One measurement: the contenders that take part, each in its own process, and their samples."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ VARIANT = "variant"
 
 @dataclass
 class Measured:
-    """What a measurement gave, by the name of who took part.
+    """The results of a measurement, by the name of the contender.
 
     Attributes:
-        samples: of each round.
-        about: start-up seconds, memory and frames of a step, for JSON.
-        left_out, failed: who does not take part, or failed on the way -> why.
-        clocked: samples of the subject with clocks in its layers, and what those say of each; empty without.
-        envs: how many the subject has.
+        samples: one for each round.
+        about: start-up seconds, memory, and frames in a step, for JSON.
+        left_out, failed: contenders that cannot take part, or failed on the way -> the reason.
+        clocked: samples of the subject with clocks in its layers, and their readings; empty without clocks.
+        envs: the number of envs of the subject.
     """
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
@@ -44,14 +44,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is to be measured.
+    """A measurement to make.
 
     Attributes:
-        subject: whose ratios are wanted.
-        work: for everybody.
-        variant: other work for the subject once more; None: none.
-        peers: who does the same work beside it.
-        clocks: have the subject do it with clocks in its layers too.
+        subject: the contender that is compared with the others.
+        work: what all contenders do.
+        variant: other work, for which the subject takes part a second time; None: it does not.
+        peers: the other contenders.
+        clocks: whether the subject also runs with clocks in its layers.
         repetitions, warm_up, seconds: see `envcli.bench.race.race`.
         threads, timeout: see `envcli.bench.lane.Lane`.
     """
@@ -68,7 +68,7 @@ class Measurement:
     timeout: float = 600.0
 
     def run(self, logs: Path, tell: Callable[[str], None]) -> Measured:
-        """Have all take turns. ``logs``: the folder for what they print; ``tell``: hears what is about to happen.
+        """Let all take turns. ``logs`` is the folder for what they print; ``tell`` is called with what happens next.
 
         Raises:
             ConfigError: the subject cannot do this work.
@@ -97,7 +97,7 @@ class Measurement:
     def _lanes(
         self, stack: contextlib.ExitStack, logs: Path, tell: Callable[[str], None], found: Measured
     ) -> list[Lane]:
-        """The processes of all that can take part, the subject's first; the others are given its actions."""
+        """The lanes of all that can take part, the subject first; the others are given its actions."""
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="envcli-")))
         tell(f"starting {self.subject}")
         try:

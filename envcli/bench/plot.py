@@ -1,4 +1,4 @@
-"""A sweep of measurements as a picture: speed against the swept value, with the line that perfect growth would take."""
+"""A sweep of measurements as a picture: speed against the swept value, with the line of perfect scaling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Point", "drawn", "points"]
 Point = tuple[float, float, float, float]
 """The swept value, then the speed: its median and its quartiles."""
 
-_GROWS_WITH = ("num_envs", "num_workers")  # of which twice as many would ideally be twice as fast
+_GROWS_WITH = ("num_envs", "num_workers")  # keys where twice as many should be twice as fast
 _WIDE, _HIGH, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 420, 84, 24, 48, 52  # pixels
 _INK, _FAINT, _OURS = "#333", "#ddd", "#1f6feb"
 
@@ -20,7 +20,7 @@ _INK, _FAINT, _OURS = "#333", "#ddd", "#1f6feb"
 def points(jobs: Sequence[Mapping[str, Any]]) -> tuple[str, list[Point]] | None:  # Any: what the run folders hold
     """The swept key and a point for each job of ``envcli bench`` that finished, in order; None if there is no curve.
 
-    There is one where a single key with numbers was swept, over two values at least.
+    There is one if a single key was swept, over at least two numbers.
     """
     done = [job for job in jobs if job["state"] == "finished" and "speed" in job["metrics"]]
     keys = {key for job in done for key in job["overrides"]}
@@ -38,7 +38,7 @@ def points(jobs: Sequence[Mapping[str, Any]]) -> tuple[str, list[Point]] | None:
 
 
 def drawn(title: str, key: str, found: Sequence[Point]) -> str:
-    """The picture as SVG, complete in itself."""
+    """The picture as a self-contained SVG."""
     ideal = key.rpartition(".")[2] in _GROWS_WITH and found[0][0] > 0
     most_x, most_y = max(p[0] for p in found), max(p[3] for p in found)
     step_x, step_y = _step(most_x), _step(most_y)
@@ -74,7 +74,7 @@ def drawn(title: str, key: str, found: Sequence[Point]) -> str:
 
 
 def _step(most: float) -> float:
-    """A round distance between ticks, of which four to ten fit.
+    """A round distance between ticks, so that there are four to ten.
 
     >>> _step(16), _step(97000)
     (2.0, 10000.0)

@@ -1,4 +1,4 @@
-"""Repetitions in turn: A B C, A B C, ... so that a machine that drifts, or is busy for a while, hurts all alike."""
+"""Repetitions in turn, A B C, A B C, ..., so that a drift or a busy moment of the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Runner", "enough_passes", "race"]
 
 
 class Runner(Protocol):
-    """Whatever can do its work some times over, and say how long that took."""
+    """Something that can repeat its work and time it."""
 
     name: str
 
@@ -31,18 +31,18 @@ def race(
     failed: dict[str, str] | None = None,
     until: float = math.inf,
 ) -> dict[str, list[Sample]]:
-    """Name -> a sample of each repetition; those of one index belong to one round.
+    """Name -> a sample of each repetition; equal indices are of the same round.
 
     Args:
-        runners: in the order of a round.
-        repetitions: rounds that count.
-        warm_up: rounds before them that do not.
-        seconds: a repetition is at least so long: the work is done as often as that takes.
-        tell: called with what is about to happen.
-        failed: gets name -> message of runners that fail on the way, and have no samples then. The first runner is
-            what everything is about: its failure is raised.
-        until: by `time.monotonic`: no round begins that would not end by then, if it takes as long as the longest
-            before it; so there may be fewer samples, or none.
+        runners: by name, in the order of a round.
+        repetitions: rounds that are sampled.
+        warm_up: rounds before them that are not.
+        seconds: a repetition lasts at least this long; the work is repeated for that.
+        tell: called with what happens next.
+        failed: filled with name -> message of runners that fail; they have no samples then. A failure of the first
+            runner, with which the others are compared, is raised.
+        until: a `time.monotonic`. No round begins that would end later if it took as long as the longest so far, so
+            there may be fewer samples, or none.
     """
     failed = {} if failed is None else failed
     passes: dict[str, int] = {}
@@ -66,16 +66,16 @@ def race(
                 continue
             if i >= warm_up:
                 samples[runner.name].append(sample)
-        if i >= 0:  # the one before finds out how much there is to do
+        if i >= 0:  # the first round finds out how many passes are enough
             longest = max(longest, time.monotonic() - began)
     return {name: found for name, found in samples.items() if name not in failed}
 
 
 def enough_passes(runner: Runner, seconds: float) -> int:
-    """How often ``runner`` must do its work to be busy for ``seconds``; found by trying, which also warms it up."""
+    """How often ``runner`` must repeat its work to last ``seconds``; found by trying, which also warms it up."""
     passes, found = 1, runner.run(1)
     while found.wall < seconds:
         longer = math.ceil(passes * seconds / max(found.wall, 1e-6) * 1.1)
-        passes = min(max(longer, passes + 1), passes * 10)  # the first pass may be slow, or lucky
+        passes = min(max(longer, passes + 1), passes * 10)  # a single pass may be slow or fast by chance
         found = runner.run(passes)
     return passes

@@ -1,4 +1,4 @@
-"""What a race gave: as data, and as a table for people."""
+"""The results of a measurement: as data, and as a table for people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Data = dict[str, Any]  # Any: what JSON can hold
 def compared(
     samples: Mapping[str, Sequence[Sample]], subject: str, clock: str, frames_per_step: Mapping[str, int | None]
 ) -> dict[str, Data]:
-    """Name -> speed, cost of a step, and how many times as fast the subject is; the raw samples too."""
+    """Name -> speed, cost of a step, how many times as fast the subject is, and the raw samples."""
     return {name: _one(found, samples[subject], clock, frames_per_step[name]) for name, found in samples.items()}
 
 
@@ -41,12 +41,12 @@ def _one(found: Sequence[Sample], ours: Sequence[Sample], clock: str, frames_per
 
 
 def with_spread(found: Summary, count: int) -> Data:
-    """For JSON. ``count``: of how many values; a single one knows no spread."""
+    """The summary as JSON can hold it. ``count`` is the number of values; a single one has no spread."""
     return {**asdict(found), "spread": found.spread if count > 1 else None}
 
 
 def notes(result: Data) -> list[str]:
-    """What the numbers do not carry."""
+    """What the numbers do not show."""
     found, clock = [], result["clock"]
     for name, data in result["contenders"].items():
         ratio = data["subject_is"][clock]
@@ -59,7 +59,7 @@ def notes(result: Data) -> list[str]:
 
 
 def table(result: Data) -> RenderableType:
-    """A row a contender; below it how it was measured, and on what."""
+    """A row for each contender; below, how and on what it was measured."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -87,7 +87,7 @@ def _whole(value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share for people.
+    """A share as a percentage, for people.
 
     >>> percent(0.0234), percent(0.2), percent(1.021)
     ('2.3 %', '20 %', '102 %')
@@ -106,7 +106,7 @@ def _spread(found: Data) -> str:
 
 
 def three_digits(value: float) -> str:
-    """A number for people, whose fourth digit is noise.
+    """A number for people with three digits, as the fourth is noise.
 
     >>> three_digits(1834.2), three_digits(0.8412)
     ('1,830', '0.841')
@@ -132,7 +132,7 @@ def title(result: Data) -> str:
 
 
 def below(result: Data) -> list[str]:
-    """How it was measured, on what, and what speaks against it."""
+    """How it was measured, on what, and reasons not to trust it."""
     settings, threads = result["settings"], result["settings"]["threads"]
     changed = ", ".join(f"{name}={in_one_line(value)}" for name, value in (result.get("variant") or {}).items())
     variant = [f"variant: {result['subject']} with {changed}"] if changed else []

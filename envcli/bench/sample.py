@@ -1,4 +1,4 @@
-"""What repetitions gave, and what can be said of it."""
+"""Samples of repetitions, and their statistics."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CLOCKS = ("wall", "cpu")
 
 @dataclass(frozen=True)
 class Sample:
-    """One repetition of one contender: env steps made, seconds by the clock, seconds of CPU in all its processes."""
+    """One repetition of one contender: env steps, wall seconds, and CPU seconds of all its processes."""
 
     steps: int
     wall: float
     cpu: float
 
     def seconds(self, clock: str) -> float:
-        """By ``"wall"`` or ``"cpu"``; never 0, which a coarse clock may say of very short work."""
+        """Seconds by ``"wall"`` or ``"cpu"``; never 0, which a coarse clock may give for very short work."""
         return max(self.wall if clock == "wall" else self.cpu, 1e-9)
 
 
@@ -34,12 +34,12 @@ class Summary:
 
     @property
     def spread(self) -> float:
-        """Half the values lie within about ± so much of the median; as a share of it."""
+        """Half the values are within about ± this share of the median."""
         return (self.high - self.low) / 2 / self.median if self.median else 0.0
 
     @property
     def clear(self) -> bool:
-        """Of a ratio: does it differ from 1 by more than its own spread?"""
+        """Whether a ratio differs from 1 by more than its spread."""
         return abs(self.median - 1) > (self.high - self.low) / 2
 
 
@@ -56,12 +56,12 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def speeds(samples: Sequence[Sample], clock: str = "wall") -> list[float]:
-    """Env steps per second, of each."""
+    """Env steps per second of each sample."""
     return [sample.steps / sample.seconds(clock) for sample in samples]
 
 
 def ratios(ours: Sequence[Sample], theirs: Sequence[Sample], clock: str = "wall") -> Summary:
-    """How many times as fast ours is, from each pair of the same round: a machine that drifts hurts both alike.
+    """How many times as fast ours is, from pairs of the same round, which a drift of the machine affects alike.
 
     >>> slow, fast = Sample(10, 2.0, 2.0), Sample(10, 1.0, 1.0)
     >>> ratios([fast, fast], [slow, slow]).median

@@ -1,4 +1,4 @@
-"""Workloads with promises: each measured by a command of its own, all in one table."""
+"""Workloads with promised ratios: each is measured by its own command, and all are in one table."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Row", "entries", "measured", "table"]
 
 _FAILED = ("not measured", "bold red")
-_ABSENT = "not installed"  # what each message says of a library that is not here
+_ABSENT = "not installed"  # part of every message about a missing library
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One workload: the words after ``envcli bench``, and peer -> the least ratio that is promised against it.
+    """One workload and its promises.
 
-    The peer may be ``variant``, ourselves by other words, of which ``words`` hold a ``variant={...}`` then: so is
-    promised that a step does not cost more where there are more of them. ``memory``: peer -> how many times our memory
-    it has, at least.
+    Attributes:
+        name: the name of the workload.
+        words: what is typed after ``envcli bench``.
+        against: peer -> the least ratio of our speed to its speed. The peer ``variant`` is the subject itself with the
+            keys of ``variant={...}``, which is then among ``words``; it shows, for example, that a step does not cost
+            more in a longer rollout.
+        memory: peer -> the least ratio of its memory to ours.
     """
 
     name: str
@@ -43,10 +47,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """One promise, and what became of it; microseconds are of one env step.
+    """One promise and its measurement; microseconds are of one env step.
 
-    ``ratio`` is None where it could not be measured, and ``reason`` says why. ``failed``: not for want of a library, or
-    of a peer that can do it, but since the workload's own command failed, as it does of words that are wrong.
+    ``ratio`` is None if it could not be measured, and ``reason`` says why. ``failed`` says that this is because the
+    workload's command failed, for example because its words are wrong, and not because a library is missing or the
+    peer cannot do the work.
     """
 
     workload: str
@@ -63,17 +68,17 @@ class Row:
 
     @property
     def kept(self) -> bool | None:
-        """None where it could not be measured."""
+        """Whether the promise is kept; None if it could not be measured."""
         return None if self.ratio is None else self.ratio >= self.promised
 
 
 def entries(suite: Mapping[str, Any], doors: Collection[str] = ()) -> list[Entry]:  # Any: what a YAML holds
     """The workloads of ``conf/suite/<name>.yaml``; those set to null are left out.
 
-    ``doors`` are keys that nobody but the user may type.
+    ``doors`` are keys that only the user may type.
 
     Raises:
-        ConfigError: one is not written as it must be, or would type what is not its own.
+        ConfigError: a workload is malformed, or sets what a file must not set.
     """
     found = []
     for name, node in suite.items():
@@ -97,7 +102,7 @@ def _opens(override: Override, doors: Collection[str]) -> bool:
 
 
 def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Row]:
-    """A row for each promise of ``entry``; the command's own run folder is below ``folder``."""
+    """Measure ``entry`` and yield a row for each of its promises; the command's run folder is below ``folder``."""
     own = {override.key for override in parsed(entry.words)}
     shared = [str(override) for override in parsed(settings) if override.key not in own]
     peers = [peer for peer in entry.against if peer != "variant"]
@@ -130,13 +135,13 @@ def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Ro
 
 
 def _failure(stderr: str, code: int) -> str:
-    """The one line that a command which failed says of it; others may come after."""
+    """The line on stderr that says why a command failed; more lines may follow it."""
     lines = stderr.strip().splitlines() or [f"its command ended with {code}"]
     return next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
 
 
 def table(rows: Sequence[Row], below: Sequence[str] = ()) -> RenderableType:
-    """A line a promise; then the lines ``below``."""
+    """A row for each promise, then the lines ``below``."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

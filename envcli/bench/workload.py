@@ -1,4 +1,4 @@
-"""What is to be done, the same for every contender."""
+"""The work that every contender does."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from envcli.vocabulary import registry
 
 __all__ = ["Unfit", "Workload"]
 
-_ALE_FRAME_SKIP = 4  # the simulator's own, of every ALE/...-v5
-_ENGINES = ("brax", "gymnasium_vector", "torch")  # and those with threads
+_ALE_FRAME_SKIP = 4  # the default of every ALE/...-v5
+_ENGINES = ("brax", "gymnasium_vector", "torch")  # and backends with threads
 
 
 class Unfit(ConfigError):
-    """A contender has no way to do this work; it is left out, and the message says why."""
+    """A contender cannot do this work; it is left out, and the message says why."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps of one env or of a batch, episodes beginning anew where they end.
+    """Steps of one env or of a batch, with a reset after each end of an episode.
 
-    A value that can be sent as JSON: each contender gets it in a process of its own.
+    It is a value that can be sent as JSON, because each contender runs in its own process.
 
     Args:
         cfg: the keys of `envcli.vocabulary.schema.EnvConfig`, resolved, as plain dicts.
-        steps: of each env, in one pass.
-        seed: of the first env, and of the actions.
+        steps: steps of each env in one pass.
+        seed: the seed of the first env and of the actions.
         actions: a ``.npy`` file: ``[batch, time]`` numbers of discrete actions, or ``[batch, time, *value]``; None
-            where the subject cannot say them, and everybody draws its own.
+            if the subject's actions cannot be known, so each contender draws its own.
     """
 
     cfg: Mapping[str, Any]
@@ -41,31 +41,31 @@ class Workload:
     actions: str | None = None
 
     def __post_init__(self) -> None:
-        if ":" in str(self.backend.get("name")):  # gymnasium, which some contenders call themselves, would import it
+        if ":" in str(self.backend.get("name")):  # gymnasium, which some contenders call directly, would import it
             registry.imported(self.backend["name"], "backend.name", bool(self.cfg.get("allow_imports")))
 
     @property
     def kind(self) -> str:
-        """``"serial"``, ``"processes"``, ``"ray"``: a batch of ours; ``"none"``: one env, or a batch by nature."""
+        """``"serial"``, ``"processes"`` or ``"ray"`` for a batch of ours; ``"none"`` for one env or an engine."""
         return str(self._parallel.get("type", "none"))
 
     @property
     def envs(self) -> int:
-        """How many."""
+        """The number of envs."""
         return int(self._parallel.get("num_envs") or 1)
 
     @property
     def steps_at_once(self) -> bool:
-        """Are they stepped by one engine, a batch by nature, however many they are? Of custom ones only several are."""
+        """Whether one engine steps all envs in one call, even if there is only one; a custom backend needs several."""
         engine = self.backend.get("type") in _ENGINES or "num_threads" in self.backend
         return self.kind == "none" and (engine or self.envs > 1)
 
     @property
     def workers(self) -> int:
-        """How many processes, or threads, share the envs."""
+        """The number of processes or threads that share the envs."""
         if self.kind in ("processes", "ray"):
             wanted = self._parallel.get("num_workers" if self.kind == "processes" else "num_actors")
-        elif "num_threads" in self.backend:  # an engine that has some
+        elif "num_threads" in self.backend:  # an engine with threads
             wanted = self.backend["num_threads"]
         else:
             wanted = 1
@@ -73,7 +73,7 @@ class Workload:
 
     @property
     def frames_per_step(self) -> int | None:
-        """Frames of the simulator that a step takes, if the configuration tells it: some repeat by themselves."""
+        """Simulator frames in a step; None if the configuration does not tell, as some skip frames by themselves."""
         node = self.backend
         own = _ALE_FRAME_SKIP if node.get("type") in ("ale", "ale_vector") else 1
         if own == 1 and (node.get("type") == "envpool" or str(node.get("name")).startswith("ALE/")):
@@ -83,7 +83,7 @@ class Workload:
 
     @property
     def backend(self) -> dict[str, Any]:
-        """Its node."""
+        """The node of the backend."""
         return dict(self.cfg.get("backend") or {})
 
     @property

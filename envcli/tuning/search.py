@@ -1,4 +1,4 @@
-"""A bounded search for how many envs and processes make the most steps a second."""
+"""A bounded search for the numbers of envs and processes with the most steps per second."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from envcli.tuning.setting import Setting
 
 __all__ = ["Finalist", "Trial", "Tuned", "best_of", "candidates", "chosen", "search"]
 
-_GROWS = 1.05  # twice as many envs must be so many times as fast, or twice as many again are not tried for long
+_GROWS = 1.05  # growth in speed that doubling the envs must bring for doubling them again
 _MOST_ENVS = 256
-_OF_BUDGET = 0.4  # of the time, for the first look at each setting
-_FEWEST = 3  # samples of each, to say which of two is faster
+_OF_BUDGET = 0.4  # share of the time for the first look at each setting
+_FEWEST = 3  # samples of each that are enough to compare two
 
 
 class Trial(Protocol):
     """What the search needs to try a setting.
 
     Attributes:
-        transforms: how many there are, on either side.
+        transforms: the number of transforms, in the workers and outside of them.
     """
 
     transforms: int
 
     def look(self, setting: Setting) -> Sample:
-        """A quick measurement. Raises EnvError where it cannot be built."""
+        """Measure ``setting`` quickly. Raises EnvError if it cannot be built."""
 
     def sides(self, setting: Setting, until: float) -> list[int]:
         """Other numbers of transforms outside of the workers with which all bits stay the same, as far as is known
         by ``until``, a `time.monotonic`."""
 
     def least(self, settings: Sequence[Setting]) -> float:
-        """Seconds that it takes to compare them, about."""
+        """About how many seconds it takes to compare ``settings``."""
 
     def compare(self, settings: Sequence[Setting], until: float) -> dict[Setting, list[Sample]]:
-        """Samples taken in turn, as many of each as there is time for by ``until``; one that fails has none."""
+        """Samples in turn, as many of each as there is time for before ``until``; a setting that fails has none."""
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A setting that was measured in turn with the others; ``behind``: how many times as fast the best one is."""
+    """A setting that was measured in turn with others; ``behind`` is how many times as fast the fastest one is."""
 
     setting: Setting
     speed: Summary
@@ -54,14 +54,14 @@ class Finalist:
 
 @dataclass
 class Tuned:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        looks: setting -> steps per second at the first look; None where it cannot be built.
+        looks: setting -> steps per second at the first look; None if it cannot be built.
         finalists: the fastest first.
-        best: the simplest of those that are not clearly slower than the fastest; what was typed if none took turns.
-        left_out: what there was no time for, in words.
-        seconds: that the search took.
+        best: the simplest that is not clearly slower than the fastest; the typed setting if none were compared.
+        left_out: what there was no time for, as a text.
+        seconds: the duration of the search.
     """
 
     typed: Setting
@@ -73,11 +73,11 @@ class Tuned:
 
     @property
     def compared(self) -> bool:
-        """Was there time to compare what was typed with anything, if there was anything?"""
+        """Whether there was time to compare the typed setting with others, if there were any."""
         return len(self.finalists) > 1 or not self.left_out
 
     def finalist(self, setting: Setting | None) -> Finalist:
-        """What was measured of ``setting``."""
+        """The finalist with this ``setting``."""
         return next(one for one in self.finalists if one.setting == setting)
 
 
@@ -89,15 +89,15 @@ def search(
     tell: Callable[[str], None] = lambda text: None,
     began: float | None = None,
 ) -> Tuned:
-    """Look at settings one by one, then let the best of them take turns.
+    """Look at settings one by one, then measure the best of them in turn.
 
-    A first look is one short measurement, which a busy moment may spoil; so nothing is claimed by it. Of the three
-    fastest and of what was typed many samples are taken in turn, and the simplest setting wins that the fastest does
+    A first look is one short measurement, which a busy moment may spoil, so nothing is concluded from it alone. Of the
+    three fastest and the typed setting, many samples are taken in turn. The simplest setting wins that the fastest does
     not beat by more than the spread.
 
-    What was typed is looked at in any case. Nothing else begins that would not end within ``budget`` seconds, if it
-    takes as long as its like did before; where that leaves no time to compare, what was typed is the one finalist.
-    ``began``: the `time.monotonic` from which they count; None: now.
+    The typed setting is looked at in any case. Nothing else begins that would end after ``budget`` seconds if it took
+    as long as similar ones before it. If that leaves no time to compare, the typed setting is the only finalist.
+    ``budget`` counts from ``began``, a `time.monotonic`; None: now.
     """
     here, longest, first = time.monotonic(), 0.0, list[Sample]()
     began = here if began is None else began
@@ -142,7 +142,7 @@ def search(
 
 
 def _compared(found: Tuned, trial: Trial, until: float, tell: Callable[[str], None]) -> dict[Setting, list[Sample]]:
-    """Samples of as many as there is time for; where that is for none beside what was typed, of that, if of any."""
+    """Samples of as many settings as there is time for, or of the typed one alone if that is all."""
     leading = _leading(found)
     last = list(leading)
     while last and time.monotonic() + trial.least(last) > until:
@@ -158,38 +158,38 @@ def _compared(found: Tuned, trial: Trial, until: float, tell: Callable[[str], No
 
 
 def _leading(found: Tuned) -> list[Setting]:
-    """What was typed, then the fastest three by one look."""
+    """The typed setting, then the three fastest by their first look."""
     known = {setting: speed for setting, speed in found.looks.items() if speed is not None}
     fastest = sorted(known, key=lambda setting: -known[setting])[:3]
     return list(dict.fromkeys([found.typed, *fastest]))
 
 
 def candidates(typed: Setting, cores: int, found: Tuned) -> Iterator[Setting]:
-    """What to look at next, given what was found before: what matters most comes first."""
+    """The settings to look at next, given what was found before, the most important first."""
     moved = typed.moved
     yield typed
     yield Setting("none", moved=moved)
     envs, most, misses = cores, 0.0, 0
-    while envs <= _MOST_ENVS and misses < 2:  # a single look may be unlucky
+    while envs <= _MOST_ENVS and misses < 2:  # a single look may be slow by chance
         yield Setting("processes", envs, cores, moved)
         speed = found.looks.get(Setting("processes", envs, cores, moved)) or 0.0
         misses = 0 if speed > _GROWS * most else misses + 1
         envs, most = 2 * envs, max(most, speed)
     envs = _fastest(found, typed, cores).envs
     yield Setting("serial", envs, 1, moved)
-    for workers in (cores - 1, cores + 1, 2 * cores):  # the main process needs a core too, or does it?
+    for workers in (cores - 1, cores + 1, 2 * cores):  # the main process may need a core too
         if 0 < workers <= envs:
             yield Setting("processes", envs, workers, moved)
 
 
 def _fastest(found: Tuned, typed: Setting, cores: int) -> Setting:
-    """Of those in processes; one that nobody has looked at, if there is none."""
+    """The fastest setting with processes; a new one if none was looked at."""
     looks = {one: speed for one, speed in found.looks.items() if one.kind == "processes" and speed is not None}
     return max(looks, key=lambda one: looks[one]) if looks else Setting("processes", 4 * cores, cores, typed.moved)
 
 
 def chosen(samples: dict[Setting, list[Sample]]) -> list[Finalist]:
-    """The settings with what was measured in turn, the fastest first."""
+    """The settings with their samples taken in turn, the fastest first."""
     speed = {setting: summary(speeds(taken)) for setting, taken in samples.items()}
     ranked = sorted(samples, key=lambda setting: -speed[setting].median)
     fastest = samples[ranked[0]]
@@ -197,6 +197,6 @@ def chosen(samples: dict[Setting, list[Sample]]) -> list[Finalist]:
 
 
 def best_of(finalists: Sequence[Finalist]) -> Setting:
-    """The simplest of those that the fastest does not clearly beat."""
+    """The simplest setting that the fastest does not clearly beat."""
     equal = [one.setting for one in finalists if not (one.behind.clear and one.behind.median > 1)]
     return min(equal, key=lambda setting: setting.simplicity)

@@ -1,4 +1,4 @@
-"""How a workload is spread over envs and processes: what `envcli bench tune=true` chooses."""
+"""How a workload is spread over envs and processes, which `envcli bench tune=true` chooses."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PLACES = ("transforms", "outer_transforms")
 
 @dataclass(frozen=True)
 class Setting:
-    """One env, or so many, one after the other or in so many processes.
+    """A number of envs, in one process or in several.
 
-    ``moved``: transforms, counted from the last, that see all envs at once in the main process.
+    ``moved`` is the number of transforms, counted from the last, that run on all envs at once in the main process.
     """
 
     kind: str
@@ -30,23 +30,23 @@ class Setting:
 
     @classmethod
     def of(cls, work: Workload) -> Setting:
-        """As ``work`` has it."""
+        """The setting of ``work``."""
         return cls(work.kind, work.envs, work.workers, len(_nodes(work, "outer_transforms")))
 
     @property
     def simplicity(self) -> tuple[int, int, int, int]:
-        """Of two that are equally fast the one with the smaller number is better."""
+        """Of two equally fast settings, the one with the smaller value is better."""
         return _KINDS.index(self.kind), self.workers, self.envs, self.moved
 
     def can_be_typed(self, work: Workload) -> bool:
-        """Do its transforms follow from those of ``work`` by words, which append, each under a name of its own?"""
+        """Whether overrides can make its transforms from those of ``work``: they only append, each under a new name."""
         inner, outer = (_nodes(work, place) for place in _PLACES)
         if self.moved > len(outer):
             return not outer
         return self.moved == len(outer) or not inner.keys() & outer.keys()
 
     def applied(self, work: Workload, steps: int) -> Workload:
-        """``work`` in this setting, which can be typed, ``steps`` of each env in a pass."""
+        """``work`` in this setting, which can be typed, with ``steps`` of each env in a pass."""
         parallel = {name: value for name, value in (work.cfg.get("parallel") or {}).items() if self.kind == work.kind}
         if self.kind != "none":
             parallel["num_envs"] = self.envs
@@ -57,7 +57,7 @@ class Setting:
         return replace(work, cfg=cfg, steps=steps, actions=None)
 
     def words(self, work: Workload) -> list[str]:
-        """What to type, beside what was typed, to get from ``work`` here."""
+        """The overrides to add to those of ``work`` for this setting."""
         found = [f"parallel={self.kind}"]
         if self.kind != "none":
             found.append(f"parallel.num_envs={self.envs}")

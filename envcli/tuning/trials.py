@@ -1,4 +1,4 @@
-"""Tries settings in processes of their own."""
+"""Measures settings, each in its own process."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from envcli.tuning.setting import Setting
 
 __all__ = ["Trials"]
 
-_PASS = 0.25  # seconds that a pass is to take, and a repetition at least
-_FEWEST_STEPS = 32  # of each env in a pass, or what a rollout costs by itself would decide
-_PROBE_STEPS = 64  # to find how long a step takes
-_SAME_STEPS = 24  # of each env, to see whether all bits are the same
+_PASS = 0.25  # seconds that a pass should take, and a repetition at least
+_FEWEST_STEPS = 32  # steps of each env in a pass, at least, or the cost of a rollout itself would dominate
+_PROBE_STEPS = 64  # steps to find how long a step takes
+_SAME_STEPS = 24  # steps of each env to see whether all bits are equal
 _LEAST, _MOST = 5, 15  # repetitions in turn
-_BEFORE = 4  # passes, about, to find how many make a repetition and to warm up
-_FAREWELL = 0.5  # seconds that a process takes to close, about
+_BEFORE = 4  # passes, about, for warming up and finding how many make a repetition
+_FAREWELL = 0.5  # seconds, about, that a process takes to close
 
 
 class Trials:
-    """What `envcli.tuning.search.search` tries settings with. Closes in a ``with``.
+    """Measures settings for `envcli.tuning.search.search`. A context manager, which closes the processes.
 
-    First looks share one process, which pays for its imports once; those that are compared have one each.
+    First looks share one process, so imports are done once; settings that are compared have a process each.
 
     Args:
         subject: the contender.
-        work: as it was typed; passes are shorter than ``work.steps`` where envs are many.
-        logs: the folder for whatever the processes print.
+        work: the typed workload; passes are shorter than ``work.steps`` if there are many envs.
+        logs: the folder for what the processes print.
         threads, timeout: see `envcli.bench.lane.Lane`.
     """
 
@@ -46,8 +46,8 @@ class Trials:
         probe = Setting("none", moved=len(work.cfg.get("outer_transforms") or {})).applied(work, _PROBE_STEPS)
         began = time.monotonic()
         self._lane = Lane(subject, probe, logs / "looks.txt", *self._limits)
-        self._starting = time.monotonic() - began  # seconds that a contender takes
-        self._building = 0.0  # seconds that workers take, at most so far
+        self._starting = time.monotonic() - began  # seconds that a contender takes to start
+        self._building = 0.0  # seconds that workers took to start, at most so far
         self._lane.run(1)
         sample = self._lane.run(1)
         self._pace = sample.wall / sample.steps
@@ -61,7 +61,7 @@ class Trials:
         self._lane.__exit__(kind, error, trace)
 
     def steps(self, setting: Setting) -> int:
-        """Of each env in a pass: as typed, or as many as fit into its time."""
+        """Steps of each env in a pass: as typed, or as many as fit into its time."""
         fitting = int(_PASS / self._pace * setting.workers / setting.envs)
         return min(self._work.steps, max(fitting, _FEWEST_STEPS))
 
@@ -81,11 +81,11 @@ class Trials:
         return workers + repetitions + (self._starting + _FAREWELL) * len(settings)
 
     def _repetition(self, setting: Setting) -> float:
-        """Seconds, about."""
+        """About how many seconds a repetition takes."""
         return 1.3 * max(_PASS, self._pace * self.steps(setting) * setting.envs / setting.workers)
 
     def sides(self, setting: Setting, until: float) -> list[int]:
-        """See `envcli.tuning.search.Trial`: the most that can be outside, and the least."""
+        """See `envcli.tuning.search.Trial`: the most transforms that can be outside, and the least."""
         with contextlib.suppress(EnvError):
             bits = self._bits(setting, setting.moved)
             orders = (range(self.transforms, setting.moved, -1), range(setting.moved))
@@ -99,13 +99,13 @@ class Trials:
                 return None
             if not replace(setting, moved=moved).can_be_typed(self._work):
                 continue
-            with contextlib.suppress(EnvcliError):  # one that cannot stand there
+            with contextlib.suppress(EnvcliError):  # a transform cannot be there
                 if self._bits(setting, moved) == bits:
                     return moved
         return None
 
     def _bits(self, setting: Setting, moved: int) -> str:
-        envs = Setting("serial", min(setting.envs, 2), 1, moved)  # whoever runs them, the bits are the same
+        envs = Setting("serial", min(setting.envs, 2), 1, moved)  # the bits are equal wherever they run
         self._build(envs, _SAME_STEPS)
         return self._lane.digest()
 

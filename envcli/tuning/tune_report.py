@@ -1,4 +1,4 @@
-"""What a search for the best setting gave: as data, as a table, and as a curve."""
+"""The result of a search for the best setting: as data, as a table, and as a curve."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Data = dict[str, Any]  # Any: what JSON can hold
 
 
 def as_data(found: Tuned, work: Workload) -> Data:
-    """For JSON, raw samples included."""
+    """The result as JSON can hold it, including raw samples."""
     assert found.best is not None
     finalists: list[Data] = [
         {
@@ -55,7 +55,7 @@ def _gain(found: Tuned) -> float | None:
 
 
 def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -> RenderableType:
-    """A row for each setting, those that took turns first; then the best one, to be typed or pasted."""
+    """A row for each setting, those that were compared first; then the best one, to type or to paste."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -109,7 +109,7 @@ def _best(found: Tuned, work: Workload) -> list[str]:
 
 
 def curve(title: str, found: Tuned) -> str | None:
-    """SVG: speed against the number of envs, in as many workers as the best of them had; None: too few points."""
+    """SVG of speed against the number of envs, with the workers of the fastest; None if there are too few points."""
     exact: dict[Setting, Finalist] = {one.setting: one for one in found.finalists}
     speeds = {one: speed for one, speed in found.looks.items() if one.kind == "processes" and speed is not None}
     if not speeds:
