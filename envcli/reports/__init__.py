@@ -1,1 +1,1 @@
-"""What run folders say together: one file a noun, none of them imports torch."""
+"""Reports on run folders, as tables, pages and spreadsheets. No file here imports torch."""

@@ -1,4 +1,4 @@
-"""A state, coloured."""
+"""The coloured label of a state."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _HARMLESS = ("finished", "running", "interrupted")
 
 
 def chip(state: str, text: str = "") -> Markup:
-    """The state, or a text about it; only states that we know become a class of the style sheet."""
+    """The state, or a text about it; only known states become a class of the style sheet."""
     return tag("span", text or state, class_=f"chip {state if state in _HARMLESS else 'failed'}")

@@ -20,5 +20,5 @@ COLUMNS = {
 
 
 def present(jobs: Sequence[Job]) -> dict[str, str]:
-    """The columns that hold a number for any of the jobs."""
+    """The columns in which any of the jobs has a number."""
     return {key: title for key, title in COLUMNS.items() if any(job.metric(key) is not None for job in jobs)}

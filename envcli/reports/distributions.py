@@ -1,4 +1,4 @@
-"""How the returns, or the lengths, of the episodes of each group are spread."""
+"""The distributions of returns or lengths of episodes, for each group."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from envcli.terminal.answer import number
 
 __all__ = ["MOST", "distributions"]
 
-MOST = 60  # groups in one figure: more are a table's work
+MOST = 60  # groups in one figure; a table is better for more
 
-_DOTS = 60  # episodes drawn of a group; evenly over their ranks where there are more
-_HEIGHT, _MIDDLE, _LOW = 34, 11, 27  # pixels: of a line, where its box is, where its dots are
+_DOTS = 60  # episodes drawn for a group, evenly chosen by rank if there are more
+_HEIGHT, _MIDDLE, _LOW = 34, 11, 27  # pixels: height of a line, place of its box, place of its dots
 
 
 def distributions(groups: Sequence[Group], metric: str, unit: str) -> Markup | None:
-    """A box over the middle half, a line from least to largest, a stroke at the median, a dot an episode.
+    """For each group, a box over the middle half, a line from least to largest, a stroke at the median, and a dot for
+    each episode.
 
-    ``metric`` is return or length. None where no group has any.
+    ``metric`` is return or length. None if no group has any.
     """
     known = [(group, values) for group in groups if (values := group.values(f"{metric}_quantiles"))][:MOST]
     if not known:

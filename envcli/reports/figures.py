@@ -16,7 +16,7 @@ __all__ = ["figures"]
 
 
 def figures(sweep: Sweep) -> list[Markup | None]:
-    """The returns and lengths of each env on an axis of their own, and the speeds."""
+    """The returns and lengths, with an axis for each env, and the speeds."""
     found: list[Markup | None] = []
     for metric, title, unit in (("return", "Returns", "return"), ("length", "Lengths", "steps")):
         figures = []

@@ -1,4 +1,4 @@
-"""The posters of jobs that made any, each a link to its film."""
+"""The posters of jobs that have one, each a link to its film."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from envcli.reports.sweep import Sweep
 
 __all__ = ["film_of", "gallery", "link"]
 
-_FILMS = ("video.mp4", "video.webp", "video.gif", "frames")  # what `envcli.films` writes
+_FILMS = ("video.mp4", "video.webp", "video.gif", "frames")  # the files that `envcli.films` writes
 _WIDTH = 240  # pixels
 _LARGEST = 64_000_000  # pixels of a poster: a small file can hold a huge picture
 _MOST = 200  # posters of about 5 KB each: a page of a megabyte
 
 
 def gallery(sweep: Sweep) -> Markup | None:
-    """Small posters inside the page; None where no job has one. What is no picture is passed over."""
+    """Small posters, embedded in the page; None if no job has one. A file that is not a picture is left out."""
     items = []
     for job in sweep.jobs[:_MOST]:
         if (picture := _poster(job.folder / "poster.png")) is None:
@@ -36,12 +36,12 @@ def gallery(sweep: Sweep) -> Markup | None:
 
 
 def film_of(job: Job) -> Path | None:
-    """The film of a job; found by its name, for its metrics may name any file."""
+    """The film of a job, found by its name, because its metrics may name any file."""
     return next((job.folder / name for name in _FILMS if os.path.exists(job.folder / name)), None)
 
 
 def link(path: Path) -> str:
-    """A relative path as an address, whatever it holds: a name like ``javascript:x`` stays a name."""
+    """A relative path as an address; a name such as ``javascript:x`` stays a name."""
     return "./" + quote(os.fsencode(path))
 
 
@@ -50,8 +50,8 @@ def _kind(film: Path | None) -> str:
 
 
 def _poster(path: Path) -> str | None:
-    """A JPEG of the picture as a data: address."""
-    if not os.path.isfile(path) or path.is_symlink():  # which raises where nobody may look
+    """The picture as a JPEG in a ``data:`` address."""
+    if not os.path.isfile(path) or path.is_symlink():  # raises without permission
         return None
     from PIL import Image, UnidentifiedImageError
 
@@ -64,5 +64,5 @@ def _poster(path: Path) -> str | None:
         small.thumbnail((_WIDTH * 2, _WIDTH * 2))
         small.save(file, "JPEG", quality=80)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, UnidentifiedImageError):
-        return None  # not a picture, or half of one: the page is not the place to say so
+        return None  # not a picture, or an incomplete one, which the page need not report
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

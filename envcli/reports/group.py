@@ -1,4 +1,4 @@
-"""Jobs that differ in their seed alone."""
+"""Jobs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AVERAGED_FIRST = "runs of the same seed are averaged first, and count as one"
 
 @dataclass(frozen=True)
 class Mean:
-    """A number over ``count`` seeds: ``spread`` is the standard deviation (n - 1), None of fewer than two seeds.
+    """A mean over ``count`` seeds; ``spread`` is the standard deviation (n - 1), None for fewer than two seeds.
 
     >>> str(Mean(12.345, 0.678, 3)), str(Mean(-1287.7, 145.2, 3)), str(Mean(7.0, None, 1))
     ('12.35 ± 0.68', '-1,288 ± 145', '7')
@@ -38,15 +38,15 @@ class Mean:
 
 @dataclass(frozen=True)
 class Group:
-    """One setting of everything that differs but the seed, and its jobs."""
+    """One setting of all keys that differ, except the seed, and its jobs."""
 
     settings: Mapping[str, str]
     jobs: Sequence[Job]
 
     def label(self, among: Sequence[Group] = ()) -> str:
-        """The setting that was typed, of it what differs ``among`` some groups, if any are given.
+        """The setting as it was typed; with ``among``, only the keys in which those groups differ.
 
-        The name of what ran where nothing differs.
+        If nothing differs, the name of the env.
         """
         typed = [
             f"{key}={value}" if value else f"{key} not given"
@@ -57,14 +57,14 @@ class Group:
 
     @cached_property
     def seeds(self) -> Mapping[str, Sequence[Job]]:
-        """Each seed with its jobs; one whose seed is not known stands for itself."""
+        """Seed -> its jobs; a job without a known seed stands for itself."""
         found: dict[str, list[Job]] = {}
         for job in self.jobs:
             found.setdefault(job.seed or str(job.folder), []).append(job)
         return found
 
     def mean(self, key: str) -> Mean | None:
-        """A metric over the seeds that have it, the jobs of a seed averaged first; None if none has."""
+        """A metric's mean over the seeds that have it, after averaging the jobs of each seed; None if none has it."""
         found = []
         for jobs in self.seeds.values():
             if values := [value for job in jobs if (value := job.metric(key)) is not None]:
@@ -74,7 +74,7 @@ class Group:
         return Mean(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
 
     def averaged(self, keys: Iterable[str]) -> list[str]:
-        """The means of these metrics as they are read in a row; of how many seeds, where some that count lack one."""
+        """The means of these metrics as text, with the number of seeds if some measured seeds lack the metric."""
         most = self._measured(keys)
         return [
             "-" if mean is None else f"{mean}" if mean.count == len(most) else f"{mean} (of {mean.count})"
@@ -82,7 +82,7 @@ class Group:
         ]
 
     def counted(self, keys: Iterable[str], runs: bool = False) -> str:
-        """How many seeds, or ``runs``, the means of these metrics are of: ``3``, or ``2 of 3`` where some have none."""
+        """The number of seeds, or ``runs``, behind these metrics: ``3``, or ``2 of 3`` if some have none."""
         measured = self._measured(keys)
         found, every = len(measured), len(self.seeds)
         if runs:
@@ -90,15 +90,15 @@ class Group:
         return str(every) if found == every else f"{found} of {every}"
 
     def values(self, key: str) -> list[float]:
-        """Quantiles of all jobs together, sorted: with more than 101 episodes each, every job weighs the same.
+        """The sorted quantiles of all jobs; with more than 101 episodes each, every job has the same weight.
 
-        Runs of one seed that gave the same are one.
+        Runs of one seed with the same values count once.
         """
         lists = {(seed, tuple(job.values(key))) for seed, jobs in self.seeds.items() for job in jobs}
         return sorted(value for _, values in lists for value in values)
 
     def _measured(self, keys: Iterable[str]) -> dict[str, list[Job]]:
-        """The jobs that have any of these metrics, by their seed."""
+        """Seed -> its jobs that have any of these metrics."""
         names = list(keys)
         found = {
             seed: [job for job in jobs if any(job.metric(key) is not None for key in names)]

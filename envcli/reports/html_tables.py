@@ -1,4 +1,4 @@
-"""The tables of a page: the groups with their means, and the jobs."""
+"""The tables of a page: the groups with their means, and all jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILES = ("config.yaml", "metrics.json", "log.txt")
 
 
 def means(sweep: Sweep) -> Markup | None:
-    """The settings with mean and spread over seeds; the jobs' own table says it all where seeds do not differ."""
+    """The settings with mean and spread over seeds; None if seeds do not differ, as the table of jobs is enough."""
     if not sweep.repeated:
         return None
     columns = {key: title for key, title in present(sweep.jobs).items() if key in _OF_MEANS}
@@ -41,7 +41,7 @@ def means(sweep: Sweep) -> Markup | None:
 
 
 def jobs(sweep: Sweep) -> Markup | None:
-    """A row a job, with links to what it left; None where there is none."""
+    """A row for each job, with links to its files; None if there are no jobs."""
     if not sweep.jobs:
         return None
     columns = present(sweep.jobs)
@@ -82,4 +82,4 @@ def _table(
     head += [tag("th", word, scope="col", class_="number") for word in numbers]
     head += [tag("th", word, scope="col") for word in after]
     table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *(tag("tr", *row) for row in rows)))
-    return tag("div", table, class_="wide", role="region", aria_label=name, tabindex=0)  # it can be scrolled by keys
+    return tag("div", table, class_="wide", role="region", aria_label=name, tabindex=0)  # so that keys can scroll it

@@ -19,17 +19,17 @@ __all__ = ["UNBEGUN", "Job", "shown"]
 UNBEGUN = "not begun"
 """The state of a job that was planned, and has no folder."""
 
-_MOST = 1e100  # whatever is larger is no measurement, and its square no float
+_MOST = 1e100  # a larger value is no measurement, and its square would overflow
 
-_NUMBERED = re.compile(r"(\d+)_(.*)")  # what conf/command.yaml calls the folder of a sweep's job
+_NUMBERED = re.compile(r"(\d+)_(.*)")  # the name of a job's folder, see conf/command.yaml
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run and what is known of it. What its files hold may have been written by anybody: nothing here trusts it.
+    """A run and what is known of it. Its files may have been written by anybody, so nothing here trusts them.
 
-    ``state`` is that of :func:`envcli.folders.run_status.run_state`, or ``unreadable`` where a file is broken;
-    ``error`` then says how. ``overrides`` are those that were typed, in one spelling (`settings`).
+    ``state`` is that of :func:`envcli.folders.run_status.run_state`, or ``unreadable`` if a file is broken, which
+    ``error`` then explains. ``overrides`` are those that were typed, in one spelling (`settings`).
     """
 
     folder: Path
@@ -53,58 +53,58 @@ class Job:
 
     @classmethod
     def unbegun(cls, sweep: Path, number: int, words: Sequence[str]) -> Job:
-        """A job of the ``sweep`` there that never came to have a folder, and what was typed for it."""
+        """A job of the multirun in ``sweep`` that never got a folder, with the overrides typed for it."""
         return cls(sweep / f"{number}_", UNBEGUN, overrides=settings([*map(shown, words)]))
 
     @property
     def number(self) -> int | None:
-        """Its number in a sweep; None outside of one."""
+        """The job's number in a sweep; None outside of one."""
         match = _NUMBERED.fullmatch(self.folder.name)
         return int(match[1]) if match else None
 
     @property
     def name(self) -> str:
-        """What was run, such as ``Pendulum-v1``."""
+        """The name of the env, such as ``Pendulum-v1``."""
         if isinstance(name := self.metrics.get("name"), str):
             return shown(name)
-        match = _NUMBERED.fullmatch(self.folder.name)  # one that failed has no metrics
+        match = _NUMBERED.fullmatch(self.folder.name)  # a failed job has no metrics
         return shown(match[2] if match else self.folder.parent.name)
 
     @property
     def command(self) -> str:
-        """The subcommand that ran; empty if it is not known."""
+        """The subcommand; empty if it is not known."""
         return shown(self.manifest.get("command") or "")
 
     @property
     def seed(self) -> str:
-        """Its seed, given or drawn; empty if it is not known."""
+        """The seed, given or drawn; empty if it is not known."""
         found = self.manifest.get("seed")
         return self.overrides.get("seed", "") if found is None else shown(found)
 
     @property
     def reward_transforms(self) -> tuple[str, ...]:
-        """The kinds of transforms that its rewards went through."""
+        """The classes of the transforms that changed the rewards."""
         found = self.metrics.get("reward_transforms")
         return tuple(map(shown, found)) if isinstance(found, list) else ()
 
     def metric(self, key: str) -> float | None:
-        """A number of ``metrics.json``; None where there is none, or no finite one."""
+        """A number of ``metrics.json``; None if it is missing or not finite."""
         return _finite(self.metrics.get(key))
 
     def values(self, key: str) -> list[float]:
-        """A list of numbers of ``metrics.json``, sorted; empty where there is none."""
+        """A list of numbers of ``metrics.json``, sorted; empty if it is missing."""
         found = self.metrics.get(key)
         numbers = map(_finite, found) if isinstance(found, list) else ()
         return sorted(value for value in numbers if value is not None)
 
     def data(self) -> dict[str, Any]:
-        """The row as JSON can hold it."""
+        """The job as JSON can hold it."""
         found = {"job": self.number, "folder": str(self.folder), "state": self.state, "error": self.error}
         return {**found, "seed": self.seed, "overrides": dict(self.overrides), "metrics": dict(self.metrics)}
 
 
 def shown(value: object) -> str:
-    """``value`` on one line, without what would move a terminal's cursor or not fit into UTF-8.
+    """``value`` on one line, without control characters or what is not valid UTF-8.
 
     >>> shown("a\\n b \\x1b[2J")
     'a b \ufffd[2J'
@@ -115,4 +115,4 @@ def shown(value: object) -> str:
 def _finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if abs(value) < _MOST else None  # nan is in no order
+    return value if abs(value) < _MOST else None  # also false for nan

@@ -1,4 +1,4 @@
-"""HTML and SVG, put together so that no text can become markup."""
+"""HTML and SVG, built so that no text can become markup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _VOID = {"img", "link", "meta"}
 
 
 class Markup(str):
-    """A string that is markup already. Any other string that comes here is text, and escaped."""
+    """A string that is already markup. Any other string is text, and is escaped."""
 
     __slots__ = ()
 
 
 def tag(name: str, /, *children: str, **attributes: object) -> Markup:
-    """An element. Attributes that are None are left out; ``class_`` and ``font_size`` lose and change their underscore.
+    """An element. Attributes that are None are left out; ``class_`` becomes ``class``, ``font_size`` ``font-size``.
 
     >>> tag("a", "<b>", href='x"y', class_="far")
     '<a href="x&quot;y" class="far">&lt;b&gt;</a>'
@@ -27,5 +27,5 @@ def tag(name: str, /, *children: str, **attributes: object) -> Markup:
 
 
 def join(*children: str) -> Markup:
-    """Pieces one after the other, those that are not markup escaped."""
+    """The pieces joined, with those that are not markup escaped."""
     return Markup("".join(child if isinstance(child, Markup) else escape(child) for child in children))

@@ -1,4 +1,4 @@
-"""A sweep as one HTML file: no script, nothing from elsewhere, for any screen, light or dark, by eye or by ear."""
+"""A sweep as one HTML file without scripts or external files, for any screen, light or dark, and for screen readers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from envcli.reports.sweep import Sweep
 
 __all__ = ["page"]
 
-# Nothing may be loaded and nothing may run, whatever a name or a message holds: escaping is not the only wall.
+# Besides escaping: the browser must load and run nothing, whatever a name or a message holds.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_MOST_NAMES = 8  # of jobs that failed in the same way
+_MOST_NAMES = 8  # jobs listed that failed with the same message
 
 
 def page(sweep: Sweep) -> str:
@@ -77,11 +77,11 @@ def _time(stamp: object) -> datetime | None:
         found = datetime.fromisoformat(str(stamp))
     except ValueError:
         return None
-    return found if found.tzinfo else None  # one without a zone is not ours, and cannot be compared
+    return found if found.tzinfo else None  # without a time zone it is not from envcli, and cannot be compared
 
 
 def _failures(sweep: Sweep) -> Markup | None:
-    """What went wrong: jobs with the same words once."""
+    """What went wrong, with jobs of the same message together."""
     if not sweep.failed:
         return None
     by_error: dict[str, list[Job]] = {}
@@ -102,7 +102,7 @@ def _films(sweep: Sweep) -> Markup | None:
 
 
 def _common(sweep: Sweep) -> Markup:
-    """What all jobs have alike: what was typed, the versions, the machine."""
+    """What all jobs have in common: overrides, versions, the machine."""
     pairs = list(sweep.shared.items())
     for key, words in (("versions", _versions), ("platform", shown), ("git", _commit)):
         said = {words(job.manifest.get(key)) for job in sweep.jobs if job.manifest.get(key)}

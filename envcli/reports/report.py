@@ -1,4 +1,4 @@
-"""Writes what a sweep has to say into its folder."""
+"""Writes the reports on a sweep into its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["write"]
 
 
 def write(sweep: Sweep) -> Path:
-    """``sweep.json``, ``sweep.csv`` and ``report.html``, each replaced as a whole. Returns the last of them.
+    """Write ``sweep.json``, ``sweep.csv`` and ``report.html``, each replaced as a whole. Returns the path of the last.
 
     Raises:
         StoreError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""From values to places on an axis, and the round values that are marked on it."""
+"""An axis: from values to places, and the round values that are marked."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 __all__ = ["Scale"]
 
-_WIDE_RANGE = 16  # from so many times the least on, equal factors take equal room
+_WIDE_RANGE = 16  # from this ratio of largest to least on, the axis is logarithmic
 
 
 class Scale:
-    """An axis over ``values``, of which there is at least one; round at both ends.
+    """An axis over ``values``, at least one, with round ends.
 
-    ``log`` where all are above zero and far apart, and ``may_be_log`` allows it.
+    It is logarithmic, ``log``, if all values are positive and far apart, and ``may_be_log`` allows it.
     """
 
     def __init__(self, values: Iterable[float], from_zero: bool = False, may_be_log: bool = False) -> None:
@@ -27,13 +27,13 @@ class Scale:
         self.low, self.high = self.ticks[0], self.ticks[-1]
 
     def share(self, value: float) -> float:
-        """Where ``value`` lies: 0 is the low end, 1 the high end."""
+        """The place of ``value``: 0 is the low end, 1 the high end."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def label(self, tick: float) -> str:
-        """A tick as text, no longer than it must be.
+        """A tick as text, as short as possible.
 
         >>> [Scale([0, 25000]).label(tick) for tick in (0, 25000)], Scale([0, 0.5]).label(0.25)
         (['0', '25k'], '0.25')
@@ -49,12 +49,12 @@ class Scale:
 
 
 def _round(low: float, high: float) -> list[float]:
-    """Four to nine values at round distances that hold both ends.
+    """Four to nine values at round distances that enclose both ends.
 
     >>> _round(0, 97), _round(5, 5)
     ([0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [4.0, 4.5, 5.0, 5.5, 6.0])
     """
-    if high - low <= 1e-4 * max(abs(low), abs(high)):  # closer than a label's six digits can tell apart
+    if high - low <= 1e-4 * max(abs(low), abs(high)):  # closer than the six digits of a label can show
         margin = abs(low) * 0.2 or 1.0
         low, high = low - margin, high + margin
     rough = (high - low) / 5
@@ -65,7 +65,7 @@ def _round(low: float, high: float) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Powers of two, or of ten where those would be many."""
+    """Powers of two, or of ten if those would be too many."""
     base = 2 if high / low <= 1024 else 10
     first, last = math.floor(math.log(low, base) + 1e-9), math.ceil(math.log(high, base) - 1e-9)
     return [float(base) ** i for i in range(first, last + 1)]

@@ -1,4 +1,4 @@
-"""A part of the page, under a heading by which screen readers find it."""
+"""A section of the page with a heading, by which screen readers find it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["section"]
 
 
 def section(title: str, *children: str) -> Markup:
-    """The part; its title is its name too."""
+    """The section; its accessible name is its title."""
     name = title.lower().replace(" ", "-")
     return tag("section", tag("h2", title, id=name), *children, aria_labelledby=name)

@@ -1,4 +1,4 @@
-"""What was typed for a key, spelt so that the same value is the same text."""
+"""The values of overrides in one spelling, so that equal values are equal texts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FLOAT = re.compile(r"[+-]?(\d+(_\d+)*\.?|\d*\.\d+|\d+\.\d*)(e[+-]?\d+)?", re.AS
 _WORDS = ("true", "false", "null")
 _PLAIN = re.compile(r"[\w./:+-]+")
 _PART = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[\[\]{},:]|[^\[\]{},:'\"]+|.", re.DOTALL)
-_LONGEST = 40  # characters of a number: of more, Python refuses some, and a stranger's file may hold them
+_LONGEST = 40  # characters of a number: Python refuses very long ones, which a stranger's file may hold
 
 
 def settings(words: Sequence[str]) -> dict[str, str]:
-    """Key -> value of overrides, as Hydra reads them whatever their spelling; the text of a value is never ambiguous.
+    """Key -> value of overrides; values that Hydra reads as equal are the same text, and others are not.
 
     >>> settings(["max_steps=1_000", "+break_when_any_done=True", "~transforms.resize", "transforms=[a, 'b']"])
     {'max_steps': '1000', 'break_when_any_done': 'true', '~transforms.resize': 'removed', 'transforms': '[a,b]'}

@@ -1,4 +1,4 @@
-"""A sweep as CSV: a row a job."""
+"""A sweep as CSV, with a row for each job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMULA = ("=", "+", "-", "@")
 
 
 def text(sweep: Sweep) -> str:
-    """The file: what differs, the state, then every metric that is a single value."""
+    """The text of the file: the keys that differ, the state, then every metric that is a single value."""
     metrics = dict.fromkeys(key for job in sweep.jobs for key, value in job.metrics.items() if _single(value))
     for key in ("seed", "folder", *sweep.swept):
         metrics.pop(key, None)
@@ -39,7 +39,7 @@ def _single(value: object) -> bool:
 
 
 def _cell(value: object) -> object:
-    """Numbers as they are. A text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """A cell: numbers as they are, and an apostrophe before a text that a spreadsheet would take for a formula.
 
     >>> _cell(-1.5), _cell("-1.5"), _cell("=1+1")
     (-1.5, '-1.5', "'=1+1")

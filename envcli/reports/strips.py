@@ -1,6 +1,6 @@
-"""One line a group over a common axis: labels and numbers as text, between them a drawing as wide as the page allows.
+"""A line for each group over a common axis: labels and numbers as text, and a drawing as wide as the page between them.
 
-Places along the axis are percentages, heights are pixels: so text keeps its size, and dots stay round, on any screen.
+Places along the axis are percentages and heights are pixels, so text keeps its size and dots stay round on any screen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Strip = tuple[str, Markup, str, str]
 
 
 def strips(rows: Sequence[Strip], scale: Scale, height: int, unit: str) -> Markup:
-    """The list, and below it the axis with its ``unit``."""
+    """The list of lines, and below it the axis with its ``unit``."""
     lines = [join(tag("line", x1=percent(scale, t), x2=percent(scale, t), y1=0, y2=height)) for t in scale.ticks]
     grid = tag("g", *lines, class_="grid")
     items = []
@@ -34,7 +34,7 @@ def strips(rows: Sequence[Strip], scale: Scale, height: int, unit: str) -> Marku
 
 
 def percent(scale: Scale, value: float) -> str:
-    """Where a value lies, as a share of the width."""
+    """The place of a value, as a percentage of the width."""
     return f"{100 * scale.share(value):.2f}%"
 
 

@@ -1,4 +1,4 @@
-"""All the runs below a folder, and in what they differ."""
+"""All runs below a folder, and how they differ."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from envcli.reports.job import Job, shown
 
 __all__ = ["Sweep"]
 
-_ASIDE = ("seed", "json")  # keys that do not tell settings apart: seeds are averaged over; how it answers is no setting
+_ASIDE = (
+    "seed",
+    "json",
+)  # not part of a setting: seeds are averaged over, json only changes the output
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The jobs of a multirun, or a single run, or every run of a tree, in order."""
+    """The jobs of a multirun, or a single run, or every run in a tree of folders, in order."""
 
     folder: Path
     jobs: Sequence[Job]
 
     @classmethod
     def of(cls, folder: Path) -> Sweep:
-        """The runs in and below ``folder``, none of them inside another; links are not followed."""
+        """The runs in and below ``folder``, not looking inside of runs and not following links."""
         closed: list[Path] = []
         jobs = [Job.read(path) for path in _run_folders(folder, closed)]
         jobs += [Job(path, "unreadable", shown(f"{path}: cannot be read, permission denied")) for path in closed]
@@ -37,7 +40,7 @@ class Sweep:
 
     @cached_property
     def swept(self) -> list[str]:
-        """The keys in which the settings of jobs differ, but the seed, in the order in which they were typed."""
+        """The keys, except the seed, in which jobs differ, in the order in which they were typed."""
         keys = dict.fromkeys(key for job in self.jobs for key in job.overrides if key not in _ASIDE)
         return [key for key in keys if len({job.overrides.get(key) for job in self.jobs}) > 1]
 
@@ -63,16 +66,16 @@ class Sweep:
         return any(len(group.seeds) < len(group.jobs) for group in self.groups)
 
     def settings(self, job: Job) -> dict[str, str]:
-        """In what the job differs from others, but the seed; a key that it does not give is empty.
+        """The job's values for the keys in :attr:`swept`, empty for a key that was not typed.
 
-        In a tree also what ran: there a preset may be typed, or be the default.
+        In a tree of folders, also the command and the env if they differ, as a default may stand for either.
         """
         found = {key: job.overrides.get(key, "") for key in self.swept}
         return found if self._numbered else {**{k: getattr(job, k) for k in self._kinds}, **found}
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The jobs by their settings, those that differ in the seed alone together."""
+        """The jobs by their settings; those that differ only in the seed are together."""
         found: dict[tuple[str, ...], list[Job]] = {}
         for job in self.jobs:
             found.setdefault(tuple(self.settings(job).values()), []).append(job)
@@ -80,27 +83,27 @@ class Sweep:
 
     @property
     def states(self) -> Counter[str]:
-        """How many jobs are in which state."""
+        """State -> the number of jobs in it."""
         return Counter(job.state for job in self.jobs)
 
     @property
     def failed(self) -> list[Job]:
-        """The jobs that came to no good end of their own."""
+        """The jobs that failed, were killed, did not begin, or cannot be read."""
         return [job for job in self.jobs if job.state not in ("finished", "running", "interrupted")]
 
     def where(self, job: Job) -> Path:
-        """The job's folder, seen from the sweep's."""
+        """The job's folder, relative to the sweep's."""
         return job.folder.relative_to(self.folder)
 
     def label(self, job: Job) -> str:
-        """What a job is called here: its number, or its folder where it has none."""
+        """The name of a job in the report: its number, or its folder if it has none."""
         where = self.where(job)
         if not where.parts:
             return shown(job.folder.name)
         return str(job.number) if job.number is not None and len(where.parts) == 1 else shown(where)
 
     def data(self) -> dict[str, Any]:  # Any: what JSON can hold
-        """Everything, as JSON can hold it."""
+        """The sweep as JSON can hold it."""
         return {
             "folder": str(self.folder),
             "envcli": envcli.__version__,
@@ -121,7 +124,7 @@ class Sweep:
 
 
 def _run_folders(folder: Path, closed: list[Path]) -> Iterator[Path]:
-    """Those in and below ``folder``; folders into which nobody may look are added to ``closed``."""
+    """The run folders in and below ``folder``; folders without read permission are added to ``closed``."""
 
     def note(error: OSError) -> None:
         if isinstance(error, PermissionError):
@@ -129,10 +132,10 @@ def _run_folders(folder: Path, closed: list[Path]) -> Iterator[Path]:
 
     for path, folders, files in os.walk(folder, onerror=note):
         if "status.json" in files:
-            folders.clear()  # the data of a run are many files, and no runs
+            folders.clear()  # the data of a run is many files, and contains no runs
             yield Path(path)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """Sorts 10_x after 9_x."""
+    """A sort key that puts 10_x after 9_x."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]

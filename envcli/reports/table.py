@@ -1,4 +1,4 @@
-"""A sweep in the terminal, narrow enough for 80 characters where its settings are short."""
+"""A sweep in the terminal, within 80 characters if its settings are short."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn"]
 
-_MANY = 8  # settings in columns of their own: of the runs of a whole tree each has a few of dozens
-_NARROW = 8  # characters that a column of words keeps
+_MANY = 8  # settings with a column each; the runs of a whole tree may have dozens
+_NARROW = 8  # least width of a column of words, in characters
 
 _STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 
 
 def drawn(sweep: Sweep) -> RenderableType:
-    """A row a job; below, where seeds differ, their mean and spread. What all jobs have alike is said once."""
+    """A row for each job, and the mean and spread over seeds below. What all jobs have in common is said once."""
     from rich.console import Group
     from rich.text import Text
 
@@ -41,7 +41,7 @@ def drawn(sweep: Sweep) -> RenderableType:
 
 
 def _of_rewards(sweep: Sweep) -> Iterator[str]:
-    """What returns are sums of, where it is not what the simulator pays; and of which jobs, where it is not all."""
+    """Lines that say which transforms changed the rewards, if any did, and of which jobs, if not of all."""
     jobs = [job for job in sweep.jobs if job.metric("return_mean") is not None]
     for kinds in dict.fromkeys(job.reward_transforms for job in jobs):
         if kinds:
@@ -75,7 +75,7 @@ def _jobs(sweep: Sweep, steps_alike: bool) -> Table:
 
 
 def _averaged(sweep: Sweep) -> dict[str, str]:
-    """The columns that seeds are compared by."""
+    """The columns in which seeds are compared."""
     return {k: title for k, title in present(sweep.jobs).items() if k not in ("steps", "episodes", "frames")}
 
 
@@ -93,7 +93,7 @@ def _groups(sweep: Sweep, columns: Mapping[str, str]) -> Table:
 
 
 def _settings(sweep: Sweep, settings: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """``settings`` a column each; of runs that have little in common, those that were typed together in a last one."""
+    """A column for each of ``settings``; if there are too many, one column with those that were typed for the job."""
     if len(sweep.swept) <= _MANY:
         return settings, {}
     typed = " ".join(f"{key}={settings[key]}" for key in sweep.swept if settings[key])
@@ -101,7 +101,7 @@ def _settings(sweep: Sweep, settings: Mapping[str, str]) -> tuple[Mapping[str, s
 
 
 def _legible(table: Table) -> Table:
-    """``table`` that is rather wider than the terminal than have a number broken, or a column of words vanish."""
+    """``table``, made wider than the terminal rather than break a number or lose a column of words."""
     from rich.cells import cell_len
 
     for column in table.columns:

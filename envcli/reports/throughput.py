@@ -1,4 +1,4 @@
-"""How fast the groups ran: over the swept number where there is one, else a bar each."""
+"""The speed of the groups: curves over the swept number, if there is one, else bars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from envcli.terminal.answer import number
 
 __all__ = ["throughput"]
 
-_MOST_LINES, _MOST_BARS = 8, 60  # as many colours as can be told apart; beyond, a table is better
+_MOST_LINES, _MOST_BARS = 8, 60  # colours that can be told apart; for more, a table is better
 _HIGH = 240  # pixels
 _BAR = 22
 
@@ -21,7 +21,7 @@ Point = tuple[float, Mean]
 
 
 def throughput(groups: Sequence[Group]) -> Markup | None:
-    """The figure; None where no job measured its speed."""
+    """The figure; None if no job measured its speed."""
     known = [(group, speed) for group in groups if (speed := group.mean("steps_per_second")) is not None]
     if not known:
         return None
@@ -37,7 +37,7 @@ def throughput(groups: Sequence[Group]) -> Markup | None:
 
 
 def _swept_number(groups: Sequence[Group]) -> str | None:
-    """The key whose values are numbers, the one with most of them; None where no key has more than one."""
+    """The key with the most different numbers as values; None if no key has more than one."""
     counts = {}
     for key in groups[0].settings:
         values = {group.settings[key] for group in groups}
@@ -67,7 +67,7 @@ def _bars(known: Sequence[tuple[Group, Mean]]) -> Markup:
 
 
 def _curves(key: str, lines: dict[str, list[Point]]) -> Markup:
-    """Lines over the swept number, from zero upwards; the spread over seeds is a stroke through the point."""
+    """Curves over the swept number, from zero upwards, with the spread over seeds as a stroke through each point."""
     points = [point for line in lines.values() for point in line]
     across = Scale((x for x, _ in points), may_be_log=True)
     up = Scale((speed.mean + (speed.spread or 0) for _, speed in points), from_zero=True)
