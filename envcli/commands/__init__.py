@@ -5,13 +5,12 @@ A command that does several things is a folder instead, such as ``commands/bench
 
 A command is a module that imports nothing heavy at its top (help and completion import it) and holds either
 
-* ``Config``, a dataclass from `envcli.vocabulary.schema`, and ``run(cfg)`` or ``run(cfg, folder)``; its defaults are in
-  ``conf/<command>.yaml``. What ``run`` returns, if anything, is the number a sweeper optimises; a failure is an
-  exception. ``KEEPS = True`` says that the command keeps results, in the ``folder``, a `RunFolder`, that its ``run`` is
-  given; without, it gets none and writes nothing. ``POSITIONAL``, if there, names the key whose value may be typed
-  without it. Or
-* ``main(words) -> exit code``, a command that takes plain words and no configuration. ``WORDS``, or ``words(current)``
-  where they depend on what was begun, are those that completion offers.
+* ``Config``, a dataclass made of those in `envcli.vocabulary.schema`, with its defaults in ``conf/<command>.yaml``, and
+  ``run(cfg)`` or ``run(cfg, folder)``. What ``run`` returns, if anything, is the number that a sweeper optimises; a
+  failure is an exception. ``KEEPS = True`` says that the command keeps results, and gives its ``run`` a ``folder``, a
+  `RunFolder`; other commands write nothing. ``POSITIONAL`` may name a key whose value can be typed without the key. Or
+* ``main(words) -> exit code``, for a command that takes plain words and no configuration. Completion offers ``WORDS``,
+  or ``words(current)`` if they depend on the unfinished word.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def run(cfg: Config) -> None:
 
 
 def _strict(node: Mapping[str, Any]) -> dict[str, Any]:  # Any: what a configuration holds
-    """``node`` with every backend that can holding its simulator to its word in every step, unless that is off."""
+    """``node`` with ``checks: full`` for each backend that checks only first steps."""
     strict = {**node, "envs": {name: _strict(one) for name, one in (node.get("envs") or {}).items()}}
     backend = node.get("backend") or {}
     if backend.get("checks") == "first":

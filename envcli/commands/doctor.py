@@ -35,7 +35,7 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Print tables: the parts of envcli, what other packages add to it, and the ways of drawing that MuJoCo has."""
+    """Print tables: the parts of envcli, what other packages add to it, and the OpenGL backends of MuJoCo."""
     found, ways, added = parts(), gl.survey(), [(it, it.problem()) for it in extensions.extensions()]
     data = {
         "envcli": envcli.__version__,
@@ -69,7 +69,7 @@ def _drawing(
     drawing = Table("", "MUJOCO_GL", "found", "to install, type", title="MuJoCo rendering", title_justify="left")
     usable = any(way.works for way in ways)
     for way in ways:
-        cure = "" if usable else _cure(way)  # one way is enough
+        cure = "" if usable else _cure(way)  # one of them is enough
         drawing.add_row(_mark(way.works), Text(way.name), Text(way.reason or "renders"), Text(cure))
     chosen = data["MUJOCO_GL"]
     told = (

@@ -62,13 +62,13 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Read, write, report. Nothing is left of an export that fails, or is ended by Ctrl-C, SIGTERM or SIGHUP."""
+    """Read, write, report. An export that fails, or that Ctrl-C, SIGTERM or SIGHUP ends, leaves nothing behind."""
     from envcli.shards.loading import load_rollout, read_manifest, rollout_folder
     from envcli.shards.sharded_rollout import ShardedRollout
 
     existing_folder(cfg.folder, "folder")
     folder, began = Path(cfg.folder), time.perf_counter()
-    load_rollout(folder, cfg.verify)  # whole, and unchanged where that is asked for
+    load_rollout(folder, cfg.verify)  # complete and, if asked, verified
     place = rollout_folder(folder)
     data = ShardedRollout(place, read_manifest(place))
     if not data.numel():
@@ -101,20 +101,20 @@ def run(cfg: Config) -> None:
 
 
 def _part_of_run(path: Path, folder: Path, suffix: str) -> str:
-    """Why ``path``, a file that is there, is not an earlier export; empty where it may be."""
+    """Why the existing file ``path`` is not an earlier export; empty if it may be one."""
     own = bool(suffix) and path.suffix != suffix and path.resolve().is_relative_to(folder.resolve())
     return "is part of the run" if own else ""
 
 
 def _write(export: Any, data: Any, path: Path, check: Callable[[], None]) -> None:
-    """Of types that are imported late, an Export and a ShardedRollout. ``check`` raises if ``path`` must stay."""
+    """Write an Export from a ShardedRollout, types that are imported late. ``check`` raises if ``path`` must stay."""
     part = PartFolder(path)
     try:
         check()
         with cleared(part.clear):
             part.begin()
             export.write(data, part.new)
-            check()  # there may be something by now
+            check()  # something may be there by now
             part.take_place()
     except OSError as error:
         if isinstance(error, StoreError):
@@ -130,7 +130,7 @@ def _saved_config(folder: Path) -> dict[str, Any]:
 
 
 def _made(folder: Path, data: ShardedRollout) -> dict[str, Any]:
-    """Is it all that was asked for, and how many steps were that?"""
+    """Whether the rollout is complete, and the number of steps that were planned."""
     state = run_state(folder, read_json(folder / "status.json"))
     ended = data.finished and state not in _CUT_SHORT
     return {"complete": ended, "planned": data.manifest.planned * math.prod(data.manifest.batch_size)}
@@ -162,7 +162,7 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
         from omegaconf import OmegaConf
 
         saved: Any = OmegaConf.to_container(OmegaConf.create(dict(read)), resolve=True)
-        one = next(iter((saved.get("envs") or {}).values()), saved)  # of an env_list, the first stands for all
+        one = next(iter((saved.get("envs") or {}).values()), saved)  # the first of an env_list stands for all
         parts = {name: one[name] for name in ONE_ENV if name in one}
         outer = {"outer_transforms": saved.get("outer_transforms"), "allow_imports": allow_imports}
         with closing(build_one({**parts, **outer})) as env:

@@ -41,11 +41,11 @@ def run(cfg: Config) -> None:
     for backend in registry.members("backends"):
         try:
             names = registry.find("backends", backend).available_names()
-        except ConfigError as missing:  # a library, or a package of somebody else's is broken
+        except ConfigError as missing:  # a library is missing, or a package that adds a backend is broken
             print(f"left out: {missing}", file=sys.stderr)
             continue
         choice = _choice(backend)
-        names = {*names, *(name for place, name in presets if place == choice)}  # of custom nothing else is known
+        names = {*names, *(name for place, name in presets if place == choice)}  # the only names that custom has
         rows += [{"backend": choice, "name": name, "preset": presets.get((choice, name))} for name in sorted(names)]
     query = cfg.query.lower()
     found = [row for row in rows if query in row["name"].lower() or query in (row["preset"] or "")]
@@ -69,7 +69,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _choice(backend: str) -> str:
-    """The choice in ``conf/backend/`` that stands for a registry type: gymnasium for gym."""
+    """The choice in ``conf/backend/`` for a type of the registry: gymnasium for gym."""
     for path in catalog.files("backend"):
         if re.search(rf"^type: {re.escape(backend)}$", path.read_text(encoding="utf-8"), re.MULTILINE):
             return path.stem

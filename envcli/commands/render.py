@@ -46,9 +46,9 @@ __all__ = ["KEEPS", "Config", "run"]
 
 KEEPS = True
 
-_CHUNK = 100  # steps of all envs filmed at a time: so many frames are in memory, and those that GIF and WebP hold
+_CHUNK = 100  # steps of all envs filmed at a time, so frames in memory, besides those that GIF and WebP hold
 _RAW = "raw_pixels"
-_FPS = 30.0  # of an env that has no clock
+_FPS = 30.0  # frames per second for an env without a clock
 
 BESIDE_ROLLOUT = ("allow_imports", "episodes", "format", "fps", "json", "max_steps", "preview", "tracker")
 """The keys that say how a recorded rollout is filmed; all others say how one is made."""
@@ -65,7 +65,7 @@ class Config(EnvConfig):
     episodes: int | None = key(None, "stop after this many episodes, over all envs; null: after max_steps")
     compare: bool = key(False, "show each frame next to what the transforms make of it")
     preview: bool = key(False, "also play the film in the terminal")
-    tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
+    tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # older runs have none
     rollout: str | None = key(
         None, "film a saved rollout instead: a run folder with pixels; all of it, unless max_steps is typed"
     )
@@ -78,7 +78,7 @@ class Config(EnvConfig):
 
 
 def run(cfg: Config, folder: RunFolder) -> None:
-    """Film, write, report. The tracker hears of it from the first frame on."""
+    """Film, write, report. The tracker starts with the first frame."""
     from envcli.trackers.tracker import following
 
     tracker = registry.construct("trackers", cfg.tracker, "tracker", cfg.allow_imports, folder=folder.path)
@@ -91,9 +91,14 @@ def run(cfg: Config, folder: RunFolder) -> None:
 
 @dataclass
 class _Take:
-    """What is filmed: pieces that continue each other, for ``scene``; the first ``steps`` of each env.
+    """What is filmed.
 
-    ``clock`` is how long a step took in the simulator's time, if that is known, ``seed`` what all was drawn from.
+    Attributes:
+        scene: the picture of one step.
+        pieces: rollouts that continue each other.
+        steps: the number of steps filmed of each env.
+        clock: seconds of simulated time in a step; None if that is not known.
+        seed: the seed of the rollout; None if that is not known.
     """
 
     scene: Scene
@@ -104,7 +109,7 @@ class _Take:
 
 
 def _run(cfg: Config, folder: RunFolder, begin: Callable[[], None]) -> dict[str, Any]:
-    """Film, write, report; the metrics. ``begin`` is called when there is a frame."""
+    """Film, write, report. Returns the metrics. ``begin`` is called at the first frame."""
     if cfg.rollout is not None:
         typed = any(override.key == "max_steps" for override in parsed(folder.overrides))
         take = _recorded(existing_folder(cfg.rollout, "rollout"), cfg.rollout, cfg.max_steps if typed else None)
@@ -121,7 +126,7 @@ def _run(cfg: Config, folder: RunFolder, begin: Callable[[], None]) -> dict[str,
 
 
 def _live(cfg: Config, env: Env) -> _Take:
-    """What ``env`` will show."""
+    """A take of ``env``, which runs while it is filmed."""
     from envcli.builder import step_seconds
     from envcli.frames.look import Look
     from envcli.frames.scene import Scene
@@ -143,7 +148,7 @@ def _pieces(cfg: Config, env: Env) -> Iterator[TensorDictBase]:
 
 
 def _recorded(run: Path, given: str, max_steps: int | None) -> _Take:
-    """What the rollout in the folder ``run``, typed as ``given``, holds; None: all of it."""
+    """A take of the rollout in the folder ``run``, typed as ``given``; ``max_steps`` None: of all of it."""
     from envcli.frames.look import Look
     from envcli.frames.scene import Scene
     from envcli.shards.loading import load_rollout
@@ -155,7 +160,7 @@ def _recorded(run: Path, given: str, max_steps: int | None) -> _Take:
     metrics, named = read_json(run / "metrics.json"), saved_config(run).get("env_list")
     names = named if isinstance(named, Sequence) and not isinstance(named, str) else ()
     clock = metrics.get("step_seconds")
-    clock = clock if isinstance(clock, int | float) and clock > 0 else None  # anybody may have written it
+    clock = clock if isinstance(clock, int | float) and clock > 0 else None  # the file may hold anything
     scene = Scene(["pixels"], {"pixels": Look.read(metrics.get("pixels"))}, list(map(str, names)))
     held = rollout.batch_size[-1]
     steps = held if max_steps is None else min(held, max_steps)
@@ -164,7 +169,7 @@ def _recorded(run: Path, given: str, max_steps: int | None) -> _Take:
 
 
 def _keeping_raw(cfg: Config) -> dict[str, Any]:
-    """The configuration, with the frames kept as the simulator draws them, whatever transforms make of them."""
+    """The configuration, changed so that the simulator's frames are kept beside what transforms make of them."""
     if not _keeps_raw(cfg):
         return vars(cfg)
     raw = {_RAW: {"type": "rename", "in_keys": ["pixels"], "out_keys": [_RAW], "create_copy": True}}
@@ -172,12 +177,12 @@ def _keeping_raw(cfg: Config) -> dict[str, Any]:
 
 
 def _keeps_raw(cfg: Config) -> bool:
-    """Not of different envs side by side: it may be transforms that make their frames equally large."""
+    """Whether the simulator's frames can be kept; not for different envs, whose frames may differ in size."""
     return bool(cfg.transforms or cfg.outer_transforms) and not cfg.env_list
 
 
 def _keys(cfg: Config, env: Env) -> list[NestedKey]:
-    """What is shown: the frames as the simulator drew them, and, to compare, as the transforms leave them."""
+    """The entries that are shown: the simulator's frames and, to compare, what transforms make of them."""
     from envcli.keys import as_path
 
     shown = {as_path(key) for key in env.observation_keys}
@@ -227,7 +232,7 @@ def _film(cfg: Config, folder: RunFolder, begin: Callable[[], None], take: _Take
         kept = f"kept in {relative_path(folder.path)}" if count else "nothing kept"
         raise KeyboardInterrupt(f"interrupted after {number(count)} frames, {kept}") from None
     finally:
-        if count:  # also after Ctrl-C: what was filmed by then
+        if count:  # also after Ctrl-C, for what was filmed until then
             Pillow.fromarray(zoomed(sheet.poster())).save(folder.path / "poster.png")
             Pillow.fromarray(sheet.drawn()).save(folder.path / "contact_sheet.png")
             written = film.finish()
@@ -249,7 +254,7 @@ def _new_film(kind: str, folder: Path, fps: float) -> Film:
 
 
 def _frames(take: _Take, episodes: int | None) -> Iterator[Frame]:
-    """All of them, up to the end of so many episodes."""
+    """The frames, up to the end of the last of ``episodes``."""
     scene = take.scene
     shown = itertools.chain.from_iterable(scene.frames(piece) for piece in take.pieces)
     for frame in itertools.chain(shown, scene.rest()):

@@ -21,7 +21,7 @@ __all__ = ["main", "words"]
 
 
 def words(current: str) -> list[str]:
-    """What may be typed: folders that begin with ``current``, and the one key."""
+    """The words that completion offers: folders that begin with ``current``, and the one key."""
     above = Path(current[: current.rfind("/") + 1])
     return ["json=true", *(f"{path}/" for path in above.glob("*") if path.is_dir())]
 
@@ -66,7 +66,7 @@ def _parsed(typed: Sequence[str]) -> tuple[Path, bool]:
 
 
 def _latest() -> str:
-    """What may have been meant: the last sweep that ran from here."""
+    """A suggestion: the last sweep below ``outputs``, or all runs there."""
     sweeps = sorted(Path("outputs").glob("*/multirun/*/"), key=lambda path: path.name)
     if sweeps:
         return f"The last sweep: envcli report {sweeps[-1]}"

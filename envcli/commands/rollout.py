@@ -51,7 +51,7 @@ KEEPS = True
 
 log = logging.getLogger(__name__)
 
-_TOLD = 3  # restarts of workers that are told one by one
+_TOLD = 3  # restarts of workers that are reported one by one
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Config(EnvConfig):
     """What ``envcli rollout`` reads."""
 
     recorder: dict[str, Any] = field(default_factory=dict)  # Any: what its class takes
-    tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # runs that were saved earlier have none
+    tracker: dict[str, Any] = field(default_factory=lambda: {"type": "none"})  # older runs have none
     total_steps: int | None = key(None, "steps of all envs together, saved in shards and resumable; replaces max_steps")
     shard_steps: int | None = key(
         None, "with total_steps: steps of each env per shard; null: as many as fit in about 128 MiB"
@@ -126,7 +126,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
         folder.write_metrics(metrics)
         tracker.end(plain(metrics))
         _note_no_numbers(metrics, cfg)
-        if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
+        if not folder.part_of_sweep:  # the table at the end of the sweep shows all jobs
             answer(metrics, lambda: summary(_lines(metrics, folder)), cfg.json)
     mean: float | None = metrics["return_mean"]
     return mean
@@ -142,9 +142,9 @@ def _look(env: Env) -> dict[str, Any]:
 def _record(
     env: Env, recorder: Recorder, policy: BoundPolicy | None, cfg: Config, folder: RunFolder, tracker: Tracker
 ) -> tuple[int, dict[str, Any]]:
-    """The rollout in the recorder's memory: its steps, and what is to be said of its episodes.
+    """Run the rollout in the recorder's memory. Returns the number of steps, and the metrics of its episodes.
 
-    Whatever stops it, what was made by then is kept and named. The tracker hears of each episode.
+    Whatever stops it, the steps so far are kept and reported. The tracker is told of each episode.
     """
     from envcli.episodes import Episodes
 
@@ -174,12 +174,12 @@ def _record(
 def _stream(
     env: Env, recorder: Recorder, policy: BoundPolicy | None, cfg: Config, folder: RunFolder
 ) -> tuple[int, dict[str, Any]]:
-    """As :func:`_record`, piece by piece in constant memory: episodes are counted, and nobody hears of each."""
+    """As :func:`_record`, but piece by piece in constant memory; episodes are counted, but not told to the tracker."""
     from envcli.envs.stream import pieces
     from envcli.episodes import Episodes
 
     assert cfg.total_steps is not None
-    rows = -(-cfg.total_steps // env.numel())  # a row is a step of each env
+    rows = -(-cfg.total_steps // env.numel())  # a row holds a step of each env
     stream = recorder.stream(env, rows, cfg.shard_steps, folder.resumed)
     episodes, replayed = Episodes(), stream.replayed * env.numel()
     try:

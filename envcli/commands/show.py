@@ -49,7 +49,7 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Read, report. Raises MissingRun where there is none, StoreError where its data is not what was written."""
+    """Read, report. Raises MissingRun if there is no run, and StoreError if its data is not what was written."""
     existing_folder(cfg.folder, "folder")
     folder = Path(cfg.folder)
     status = read_json(folder / "status.json")
@@ -94,7 +94,7 @@ def _changes(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _data(folder: Path, verify: bool) -> dict[str, Any] | None:
-    """What the rollout in ``folder`` holds; None if there is none."""
+    """A description of the rollout in ``folder``; None if there is none."""
     from envcli.episodes import Episodes
     from envcli.shards.loading import load_rollout, read_manifest, rollout_folder
     from envcli.shards.sharded_rollout import ShardedRollout
@@ -135,9 +135,6 @@ def _films(folder: Path) -> Iterator[Path]:
         yield from sorted(folder.glob(pattern))
 
 
-# -- for people --------------------------------------------------------------------------------------------------------
-
-
 def _drawing(found: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
@@ -176,7 +173,7 @@ def _summary(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _reward_transforms(metrics: dict[str, Any]) -> list[str]:
-    """Those that the run says its rewards went through; a file may hold anything."""
+    """The transforms of the rewards, from the metrics, where a file may hold anything."""
     told = metrics.get("reward_transforms")
     return [name for name in told if isinstance(name, str) and name.isidentifier()] if isinstance(told, list) else []
 
@@ -195,7 +192,7 @@ def _data_rows(folder: str, data: dict[str, Any], reward_transforms: list[str]) 
 
 
 def size(count: int) -> str:
-    """Bytes as people read them.
+    """A number of bytes for people.
 
     >>> size(512), size(2236416), size(3 * 2**40)
     ('512 bytes', '2.13 MiB', '3 TiB')

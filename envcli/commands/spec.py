@@ -33,7 +33,7 @@ class Config(EnvConfig):
 
 
 def run(cfg: Config) -> None:
-    """Print the specs as a tree; where transforms change them, those of the bare env come first."""
+    """Print the specs as a tree; if transforms change them, those of the bare env come first."""
     from envcli.builder import build
     from envcli.envs.closing import closing
 
@@ -58,12 +58,12 @@ def _types(nodes: dict[str, Any]) -> dict[str, str]:
 
 
 def _unseeded(cfg: Config) -> dict[str, Any]:
-    """The configuration without a seed, for which an env may have no place; a batch needs it, to start all envs."""
+    """The configuration without a seed, which some envs do not take; a batch keeps it, as it starts all envs."""
     return {**vars(cfg), "seed": cfg.seed if cfg.parallel.get("type", "none") != "none" else None}
 
 
 def _bare(cfg: Config) -> dict[str, Any]:
-    """The configuration without transforms; without a seed too, so that a batch builds one env and not all."""
+    """The configuration without transforms, and without a seed, so that a batch builds only one env."""
     envs = {name: {**node, "transforms": {}} for name, node in cfg.envs.items()}
     return {**vars(cfg), "transforms": {}, "outer_transforms": {}, "envs": envs, "seed": None}
 
@@ -78,15 +78,15 @@ def _described(spec: Any, one: tuple[int, ...]) -> dict[str, Any]:  # Any: a Com
     if hasattr(spec, "keys"):
         return {str(name): _described(spec[name], one) for name in spec.keys()}  # noqa: SIM118 - a spec is no dict
     dtype = str(spec.dtype).removeprefix("torch.")
-    kind = type(spec).__name__.removesuffix("Continuous").removesuffix("Discrete")  # which the dtype says
+    kind = type(spec).__name__.removesuffix("Continuous").removesuffix("Discrete")  # the dtype implies it
     leaf = {"type": kind, "shape": list(spec.shape), "dtype": dtype, "device": str(spec.device)}
     return {**leaf, **_limits(spec, one)}
 
 
 def _limits(spec: Any, one: tuple[int, ...]) -> dict[str, Any]:  # Any: each kind of spec has limits of its own
-    """What a leaf allows, as short as it can be said: two numbers, a list of at most 16, or the widest range.
+    """The bounds of a leaf, as short as possible: two numbers, a list of at most 16, or the widest range.
 
-    Of a batch, that of its env ``one``: they are all alike.
+    In a batch, those of the env ``one``, as all envs are alike.
     """
     if (n := getattr(spec, "n", None)) is not None:
         return {"n": int(n)}
@@ -122,7 +122,7 @@ def _tree(data: dict[str, Any]) -> Tree:
 
 
 def _grow(tree: Tree, specs: dict[str, Any], root: Tree | None = None) -> Tree:
-    """Hang ``specs`` under ``tree``; names line up within a branch. Returns ``root``, or ``tree``."""
+    """Add ``specs`` below ``tree``, with names aligned within a branch. Returns ``root``, or ``tree``."""
     from rich.text import Text
 
     width = max((len(name) for name, node in specs.items() if "dtype" in node), default=0)
@@ -138,7 +138,7 @@ def _leaf(node: dict[str, Any]) -> str:
     shape = "x".join(map(str, node["shape"])) or "scalar"
     limits = ""
     if node["dtype"] == "bool" and node["type"] == "Categorical":
-        pass  # true or false, everybody knows
+        pass  # true or false goes without saying
     elif "n" in node:
         limits = f"  one of {node['n']}"
     elif "nvec" in node:

@@ -1,4 +1,4 @@
-"""The subject beside its peers, in turn; and, if wanted, beside an earlier run, or layer by layer."""
+"""Measure the subject in turn with its peers and, if asked, compare with an earlier run or look at its layers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def compare(cfg: Config, folder: RunFolder) -> float:
         result["notes"] += baseline.notes(result)
     write_json(folder.path / "bench.json", result)
     folder.write_metrics(_metrics(cfg, result))
-    if not folder.part_of_sweep:  # the table at the sweep's end says it for all jobs
+    if not folder.part_of_sweep:  # the table at the end of the sweep shows all jobs
         answer(result, lambda: _drawn(result, parts), cfg.json)
         say_kept_in(folder.path, cfg.json)
     if baseline is not None:
@@ -59,7 +59,7 @@ def compare(cfg: Config, folder: RunFolder) -> float:
 
 
 def _measured(cfg: Config, folder: RunFolder) -> Measured:
-    """Have the contenders take turns."""
+    """Let the contenders take turns."""
     logs = folder.path / "logs"
     logs.mkdir()
     given = {name: getattr(cfg, name) for name in SHARED if name != "seed"}
@@ -84,7 +84,7 @@ def _compared(cfg: Config, measured: Measured) -> dict[str, Any]:  # Any: what J
 
 
 def _parts(cfg: Config, measured: Measured) -> Breakdown | None:
-    """The parts of a step of the subject; None where nobody wanted clocks in its layers."""
+    """The parts of a step of the subject; None without ``profile``."""
     clocked, readings = measured.clocked
     if not clocked:
         return None

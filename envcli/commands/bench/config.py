@@ -13,7 +13,7 @@ from envcli.vocabulary.schema import EnvConfig, at_least, key
 __all__ = ["SHARED", "Config"]
 
 SHARED = ("repetitions", "warm_up", "seconds", "threads", "timeout", "seed")
-"""The keys that say how is measured; all workloads of a suite share them."""
+"""The keys about how to measure, which all workloads of a suite share."""
 
 _OURS = ("envcli", "envcli_memmap", "envcli_step")
 
@@ -81,7 +81,7 @@ class Config(EnvConfig):
             )
 
     def _check_search(self) -> None:
-        """Of ``tune`` and ``profile``, what they cannot be combined with."""
+        """Check what ``tune`` and ``profile`` cannot be combined with."""
         for name in ("profile", "tune"):
             if getattr(self, name) and self.subject not in _OURS:
                 raise ConfigError(f"{name}: {self.subject} is not from envcli. Expected subject={' or '.join(_OURS)}.")

@@ -1,4 +1,4 @@
-"""Several workloads, each measured by a command of its own, and whether they keep their promises."""
+"""Measure several workloads, each by its own command, and whether they keep their promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of envs and processes with the most steps per second."""
+"""Search for the numbers of envs and processes with the most steps per second."""
 
 from __future__ import annotations
 

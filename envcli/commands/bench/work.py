@@ -1,4 +1,4 @@
-"""What is measured, as the configuration says it."""
+"""The work that the configuration describes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def workload(cfg: Config) -> Workload:
 
 
 def variant(cfg: Config) -> Workload | None:
-    """The other work for the subject, if there is any; with the same seed, unless it has its own."""
+    """The other work for the subject; None without ``variant``. It has the same seed, unless it sets its own."""
     return _workload(cfg, cfg.of_variant) if cfg.variant else None
 
 
@@ -31,7 +31,7 @@ def _workload(cfg: Config, keys: dict[str, Any]) -> Workload:  # Any: what a YAM
 
 
 def described(cfg: Config, folder: RunFolder) -> dict[str, Any]:  # Any: what JSON can hold
-    """What ``bench.json`` says of the work before it is done."""
+    """The part of ``bench.json`` that is known before measuring."""
     work = workload(cfg)
     return {
         "name": cfg.env_name,
