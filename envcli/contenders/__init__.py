@@ -1,1 +1,1 @@
-"""Ways to do a workload that can be measured side by side, one file each; chosen by name, imported by nobody."""
+"""Ways to do a workload that can be measured side by side: one file for each, chosen by name."""

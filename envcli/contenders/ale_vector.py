@@ -21,10 +21,9 @@ class AleVectorContender(VectorContender):
     """``ale_py.vector_env.AtariVectorEnv``, with as many threads as there are workers.
 
     The same: game, frame skip, sticky actions, max-pool, and what ``transforms=atari`` does: no-ops, gray, the size,
-    the stack of frames, the clipped reward; an episode that ends begins anew in the same step; actions, where they can
-    be known. Not the same: frames are gray by ALE's palette and shrunk by OpenCV's area mean, so pixels differ by a few
-    of 255; no-ops are counted in frames and not in steps; nothing is stored but the last observations; it steps in a
-    loop.
+    the stack of frames, the clipped reward; an env is reset in the step that ends its episode; actions, if they can be
+    known. Not the same: frames are gray by ALE's palette and shrunk by OpenCV's area mean, so pixels differ by a few of
+    255; no-ops are counted in frames, not in steps; only the last observations are stored; it steps in a loop.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -66,4 +65,4 @@ class AleVectorContender(VectorContender):
         given = self.given_actions()
         if given is None or given.shape != (work.envs, work.steps):
             given = np.random.default_rng(work.seed).integers(int(space.n), size=(work.envs, work.steps))
-        self._take(envs, np.asfortranarray(given, dtype=np.int64))  # the actions of a step lie together
+        self._take(envs, np.asfortranarray(given, dtype=np.int64))  # the actions of a step are contiguous

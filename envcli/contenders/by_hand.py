@@ -1,4 +1,4 @@
-"""The loop that everybody writes first: what the floor itself is measured against."""
+"""The loop that everybody writes first, with which the contender ``native`` is itself compared."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["ByHandContender"]
 class ByHandContender(Contender):
     """``gymnasium.make`` and a loop over ``env.step``, with nothing of ours in between.
 
-    The same as ``native``, for gymnasium's envs: options, actions and resets. It is there to show that ``native`` costs
-    no more than this; so it has neither pixels nor a frame skip.
+    The same as ``native``, for gymnasium's envs: options, actions and resets. It shows that ``native`` costs no more
+    than this, so it has neither pixels nor a frame skip.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -30,7 +30,7 @@ class ByHandContender(Contender):
 
     @property
     def env_steps(self) -> int:
-        """Those of one env."""
+        """The steps of one env."""
         return self.work.steps
 
     def run(self) -> None:

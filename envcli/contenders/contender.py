@@ -1,4 +1,4 @@
-"""The contract of what takes part in a measurement."""
+"""The contract of contenders."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from envcli.bench.workload import Unfit, Workload
 
 __all__ = ["Contender", "Unfit", "refuse_transforms"]
 
-Array = NDArray[Any]  # of whatever dtype the actions have
+Array = NDArray[Any]  # of the dtype that the actions have
 
 
 class Contender(ABC):
-    """One way of doing a workload: built once, then timed again and again, in a process of its own.
+    """One way of doing a workload: built once, then timed repeatedly, in its own process.
 
     A subclass must write :meth:`run`. It may extend ``__init__`` (import its library, build its envs, seed them),
-    ``env_steps``, ``envs``, ``frames_per_step``, ``actions`` and ``close``. Its docstring says what is and what is not
-    the same work. Libraries that not everybody has are imported in ``__init__``, so that the file can be read without
+    ``env_steps``, ``envs``, ``frames_per_step``, ``actions`` and ``close``. Its docstring says which work is the same
+    as ours and which is not. Optional libraries are imported in ``__init__``, so that the file can be imported without
     them.
 
     Raises:
@@ -39,33 +39,33 @@ class Contender(ABC):
 
     @abstractmethod
     def run(self) -> None:
-        """One pass: ``work.steps`` steps, beginning with a reset, and with a reset wherever an episode ends."""
+        """One pass: a reset, then ``work.steps`` steps, with a reset after each end of an episode."""
 
     @property
     def envs(self) -> int:
-        """How many there are. Asked of the subject."""
+        """The number of envs. Only the subject is asked."""
         return self.work.envs
 
     @property
     def env_steps(self) -> int:
-        """Env steps in one pass."""
+        """The number of env steps in one pass."""
         return self.work.steps * self.envs
 
     @property
     def frames_per_step(self) -> int | None:
-        """Frames of the simulator that a step takes; None if it cannot say. Asked of the subject."""
+        """Simulator frames in a step; None if that is not known. Only the subject is asked."""
         return self.work.frames_per_step
 
     def actions(self) -> Array | None:
-        """``[batch, time, *value]``: what it acts with in each pass; None if it cannot say. Asked of the subject."""
+        """The actions of each pass, ``[batch, time, *value]``; None if not known. Only the subject is asked."""
         return None
 
     def close(self) -> None:
-        """End what was started."""
+        """End everything that was started."""
         return None
 
     def given_actions(self) -> Array | None:
-        """Those of the subject, as :meth:`actions` gave them."""
+        """The actions of the subject, from its :meth:`actions`."""
         return None if self.work.actions is None else np.load(self.work.actions)
 
 

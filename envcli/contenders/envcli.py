@@ -1,4 +1,4 @@
-"""Ourselves: what the YAML describes, in whole rollouts."""
+"""envcli in whole rollouts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class EnvcliContender(OurContender):
     """envcli as the YAML describes it, in whole rollouts: one env, serial or in processes.
 
     A pass is one ``env.rollout``. Everything is done and stored: observation, action, reward and flags of each step, in
-    memory that the rollout hands out; nothing is written to disk. Random actions are known beforehand: torch draws them
-    inside the measured time, the same ones in each pass, and workers get one message per rollout. Any other policy is
-    called, and paid for, in each step; the peers act as it did when it was asked, at no cost.
+    memory that the rollout returns; nothing is written to disk. Random actions are known beforehand: torch draws them
+    within the measured time, the same ones in each pass, and workers get one message per rollout. Any other policy is
+    called in each step, within the measured time; the peers replay its actions at no cost.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -33,7 +33,7 @@ class EnvcliContender(OurContender):
         self._rollout()
 
     def actions(self) -> Array | None:
-        """Those of every rollout."""
+        """The actions of every rollout."""
         found = self._as_numbers(self._rollout())
         self._env.set_seed(self.work.seed)
         return found

@@ -1,4 +1,4 @@
-"""Ourselves, with the rollout in files."""
+"""envcli with the rollout in files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["EnvcliMemmapContender"]
 class EnvcliMemmapContender(EnvcliContender):
     """As ``envcli``, each rollout written straight into memory-mapped files, as ``envcli rollout`` keeps it.
 
-    A pass makes the files, fills them and finishes them, and removes those of the pass before. They are where temporary
-    files are; whether they reach the disk meanwhile is the kernel's business.
+    A pass makes, fills and finishes the files, and removes those of the pass before. They are in the folder for
+    temporary files; whether they reach the disk meanwhile is up to the kernel.
     """
 
     def __init__(self, work: Workload) -> None:

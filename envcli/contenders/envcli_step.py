@@ -1,4 +1,4 @@
-"""Ourselves, one step after the other, as a policy makes us."""
+"""envcli step by step, as with a policy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ __all__ = ["EnvcliStepContender"]
 
 
 class EnvcliStepContender(OurContender):
-    """envcli with a policy: each action is asked for when its step is due, so workers get one message per step.
+    """envcli with a policy: each action is known only when its step is due, so workers get one message per step.
 
-    Everything is stored, as in a rollout. The policy costs nothing but the call: it sets actions that were drawn when
-    it was built, which are checked like those of any policy. The peers that step in a loop do this same work, storing
-    nothing.
+    Everything is stored, as in a rollout. The policy costs only its call: it sets actions that were drawn when it was
+    built, which are checked like those of any policy. Peers that step in a loop do the same work, but store nothing.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -34,14 +33,14 @@ class EnvcliStepContender(OurContender):
         self._env.rollout(self.work.steps, self._policy, break_when_any_done=False)
 
     def actions(self) -> Array | None:
-        """Those of the policy."""
+        """The actions of the policy."""
         return self._as_numbers(self._drawn)
 
 
 class _Known:
-    """A policy that knows its actions already."""
+    """A policy that has its actions beforehand."""
 
-    in_keys = ()  # it looks at nothing
+    in_keys = ()  # it reads no entries
 
     def __init__(self, drawn: TensorDictBase, time: int) -> None:
         self._rows = {key: drawn[key].unbind(time) for key in drawn.keys(True, True)}

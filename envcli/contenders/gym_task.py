@@ -1,4 +1,4 @@
-"""One env of a workload as gymnasium's own API has it, for the contenders that step such envs."""
+"""One env of a workload with gymnasium's own API, for contenders that step such envs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["GymTask", "gym_actions", "task_of"]
 
 Env = gymnasium.Env[Any, Any]
 
-_ALE_OPTIONS = {  # of our node -> of ALE/...-v5
+_ALE_OPTIONS = {  # argument of our node -> argument of ALE/...-v5
     "obs_type": "obs_type",
     "repeat_action_probability": "repeat_action_probability",
     "full_action_space": "full_action_space",
@@ -26,7 +26,7 @@ _ALE_OPTIONS = {  # of our node -> of ALE/...-v5
 
 @dataclass(frozen=True)
 class GymTask:
-    """Makes the env; sent to workers as it is."""
+    """Makes the env, also in workers, to which it is pickled."""
 
     name: str
     options: dict[str, Any]
@@ -35,14 +35,14 @@ class GymTask:
     pixels_only: bool = True
 
     def bare(self) -> Env:
-        """A new env, actions repeated as the YAML asks for; one that can be drawn, if it asks for frames."""
+        """A new env with the frame skip of the YAML, and with a render mode if the YAML asks for frames."""
         env = ids.make(self.name, self.options, from_pixels=self.from_pixels, frame_skip=self.repeat)
         if self.repeat in (None, 1) or "frameskip" in self.options:
             return env
         return _Repeated(env, self.repeat)
 
     def __call__(self) -> Env:
-        """The same, frames among the observations where they are asked for."""
+        """A new env as :meth:`bare`, with frames among the observations if the YAML asks for them."""
         env = self.bare()
         if self.from_pixels:
             from gymnasium.wrappers import AddRenderObservation
@@ -52,14 +52,14 @@ class GymTask:
 
 
 class _Repeated(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Repeats each action, rewards summed, until the episode ends."""
+    """Repeats each action until the episode ends, and adds up the rewards."""
 
     def __init__(self, env: Env, repeat: int) -> None:
         super().__init__(env)
         self._repeat = repeat
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:  # Any: the env's own
-        """The last of the steps."""
+        """What the last of the repeated steps returns, with the sum of rewards."""
         total = 0.0
         for _ in range(self._repeat):
             observation, reward, terminated, truncated, info = self.env.step(action)
@@ -70,7 +70,7 @@ class _Repeated(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def task_of(work: Workload) -> GymTask:
-    """What the workload's YAML describes. Raises `Unfit` where gymnasium has nothing like it."""
+    """The env that the workload's YAML describes. Raises `Unfit` if gymnasium has no such env."""
     refuse_transforms(work, "the peers that step gymnasium's own envs have no counterpart")
     node, cfg = work.backend, work.cfg
     repeat = cfg.get("frame_skip")
@@ -102,7 +102,7 @@ def _atari(node: dict[str, Any], repeat: int | None) -> GymTask:
 
 
 def _classic(node: dict[str, Any], repeat: int | None) -> GymTask:
-    """The env of the same name and the same equations."""
+    """The env with the same name and the same equations."""
     if others := [name for name in ("options", "params") if node.get(name)]:
         raise Unfit(f"gymnasium's classic control has no {', '.join(others)}")
     if str(node["name"]) not in gymnasium.registry:
@@ -112,14 +112,14 @@ def _classic(node: dict[str, Any], repeat: int | None) -> GymTask:
 
 
 def gym_actions(work: Workload, given: Array | None, space: gymnasium.Space[Any]) -> Array:
-    """``[batch, time, *value]``: the given actions where they have the form of ``space``'s; else drawn from it.
+    """Actions ``[batch, time, *value]``: the given ones if they have the shape of ``space``, else drawn from it.
 
-    Raises `Unfit` if one of the given is not in ``space``: another env took it.
+    Raises `Unfit` if one of the given actions is not in ``space``, because another env took it.
     """
     if given is not None and given.shape == (work.envs, work.steps, *(space.shape or ())):
         offset = np.asarray(getattr(space, "start", 0))
         numbers = (given + offset).astype(space.dtype) if offset.any() else given.astype(space.dtype)
-        for action in (numbers.min((0, 1)), numbers.max((0, 1))):  # every space of numbers is bounded one by one
+        for action in (numbers.min((0, 1)), numbers.max((0, 1))):  # each number has its own bounds
             if not space.contains(action):
                 raise Unfit(f"its actions differ: {space}, but the subject took {action}")
         return numbers

@@ -12,9 +12,9 @@ __all__ = ["GymnasiumAsyncContender"]
 class GymnasiumAsyncContender(VectorContender):
     """``gymnasium.vector.AsyncVectorEnv``: a process for each env, observations in shared memory (its defaults).
 
-    The same: envs, options, frame skip, pixels and, where they can be known, actions; an episode that ends begins anew
-    in the same step. Not the same: nothing is stored but the last observations, which each step hands out as a copy; it
-    steps in a loop; a process per env, for that is how it works, whatever ``num_workers`` says; no transforms.
+    The same: envs, options, frame skip, pixels and, if they can be known, actions; an env is reset in the step
+    that ends its episode. Not the same: only the last observations are stored, of which each step returns a copy; it
+    steps in a loop; it has a process for each env, whatever ``num_workers`` says; no transforms.
     """
 
     def __init__(self, work: Workload) -> None:

@@ -12,9 +12,9 @@ __all__ = ["GymnasiumSyncContender"]
 class GymnasiumSyncContender(VectorContender):
     """``gymnasium.vector.SyncVectorEnv``: the envs one after the other in one process.
 
-    The same: envs, options, frame skip, pixels and, where they can be known, actions; an episode that ends begins anew
-    in the same step, so no step is lost. Not the same: nothing is stored but the last observations, which each step
-    hands out as a copy (gymnasium's default); it steps in a loop, never in whole rollouts; no transforms.
+    The same: envs, options, frame skip, pixels and, if they can be known, actions; an env is reset in the step
+    that ends its episode, so no step is lost. Not the same: only the last observations are stored, of which each step
+    returns a copy (gymnasium's default); it steps in a loop, never in whole rollouts; no transforms.
     """
 
     def __init__(self, work: Workload) -> None:

@@ -1,4 +1,4 @@
-"""The simulator's own loop: the floor."""
+"""The simulator's own loop, the lower bound."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Loop = tuple[Callable[[], None], Callable[[], None]]
 class NativeContender(Contender):
     """The bare loop of the simulator, on one core: gymnasium's step, PettingZoo's, dm_control's suite, ALE's act.
 
-    The same: the env and its options, frame skip, pixels if they are asked for, and, where they can be known, the very
-    actions of the subject's first env, ready as the simulator takes them. Not the same: nothing is stored or checked,
-    no action is drawn, there are no transforms, and of a batch it runs the first env alone. So it is the speed that no
-    wrapper can pass on one core, but for what gymnasium's own layers take, which ours steps past. Of backend torch it
-    is gymnasium's env of the same name, whose equations are the same.
+    The same: the env and its options, frame skip, pixels if the YAML asks for them, and, if they can be known, the
+    actions of the subject's first env, in the form that the simulator takes. Not the same: nothing is stored or
+    checked, no action is drawn, there are no transforms, and only the first env of a batch runs. So no wrapper on one
+    core can be faster, except by skipping gymnasium's own layers, as ours does. For backend torch it is gymnasium's env
+    of the same name, whose equations are the same.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -44,7 +44,7 @@ class NativeContender(Contender):
 
     @property
     def env_steps(self) -> int:
-        """Those of one env."""
+        """The steps of one env."""
         return self.work.steps
 
     def run(self) -> None:
@@ -111,7 +111,7 @@ def dm_control_loop(work: Workload, given: Array | None) -> Loop:
     camera = {**size, "camera_id": node.get("camera_id", 0)}
     if pixels:
         aimed = PhysicsCamera(camera["camera_id"], None, node.get("render_quality", "full"), size)
-        aimed.aim(env, domain)  # sets the quality
+        aimed.aim(env, domain)  # it sets the quality
 
     def run() -> None:
         over = True

@@ -1,4 +1,4 @@
-"""The simulator's own loop in several processes at once: what the machine itself can give."""
+"""The simulator's own loop in several processes at once, the limit of the machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["NativeProcessesContender"]
 
 
 class NativeProcessesContender(Contender):
-    """``native`` once in each of as many processes as share the envs, side by side.
+    """``native`` in each of as many processes as share the envs, side by side.
 
-    The same: as of ``native``, and as many env steps as the batch makes. Each process steps one env, as often as its
-    share of the envs would be. Not the same: as of ``native``; nobody gathers what was made, and nobody waits for
-    anybody before the end. Two cores that share a cache, a clock or a hypervisor are not twice one: this says what they
-    are, so that the rest is what a batch costs.
+    The same: as for ``native``, and the number of env steps of the batch. Each process steps one env as often as its
+    share of the envs would be stepped. Not the same: as for ``native``; results are not gathered, and no process waits
+    for another before the end. Two cores that share a cache, a clock or a hypervisor are not twice as fast as one: this
+    measures how fast they are, and what is left is the cost of a batch.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -41,7 +41,7 @@ class NativeProcessesContender(Contender):
             raise
 
     def run(self) -> None:
-        """All loops at once, until the last has ended."""
+        """Run all loops at once, until the last has ended."""
         for line in self._lines:
             line.send("run")
         self._hear()
@@ -54,7 +54,7 @@ class NativeProcessesContender(Contender):
             process.join()
 
     def _hear(self) -> None:
-        """Wait for a word of each. Raises what one of them raised, and EOFError if one is gone."""
+        """Wait for a message of each. Raises what one of them raised, and EOFError if one has ended."""
         for line in self._lines:
             if isinstance(said := line.recv(), Exception):
                 raise said
@@ -63,7 +63,7 @@ class NativeProcessesContender(Contender):
 def _serve(line: Connection, work: Workload, passes: int) -> None:
     try:
         native = NativeContender(work)
-    except Exception as error:  # whatever it is, the other side raises it
+    except Exception as error:  # raised again on the other side
         line.send(error)
         return
     line.send(None)
@@ -72,5 +72,5 @@ def _serve(line: Connection, work: Workload, passes: int) -> None:
             for _ in range(passes):
                 native.run()
             line.send(None)
-    except EOFError:  # nobody asks any more
+    except EOFError:  # the other side has closed the pipe
         native.close()

@@ -1,4 +1,4 @@
-"""What the contenders have in common that run an env of ours."""
+"""The base of contenders that run an env of envcli."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["OurContender"]
 
 
 class OurContender(Contender, ABC):
-    """The env that the YAML describes, as ``_env``. A subclass writes ``run``, and ``actions``."""
+    """Builds the env that the YAML describes, ``_env``. A subclass writes ``run`` and ``actions``."""
 
     takes_different_envs = True
 
@@ -26,16 +26,16 @@ class OurContender(Contender, ABC):
 
     @property
     def envs(self) -> int:
-        """As the env says it: one of somebody's own may be a batch by itself."""
+        """The number of envs, as the env says: a user's own may be a batch by itself."""
         return self._env.numel()
 
     @property
     def frames_per_step(self) -> int | None:
-        """As the env says it."""
+        """Simulator frames in a step, as the env says."""
         return frames_per_step(self._env)
 
     def _as_numbers(self, rollout: TensorDictBase) -> Array | None:
-        """Its actions ``[batch, time, ...]``, numbers where they are one-hot; None where a dict of them is taken."""
+        """The actions ``[batch, time, ...]``, as numbers if they are one-hot; None if the env takes a dict of them."""
         if list(self._env.action_keys) != ["action"]:
             return None
         taken = rollout["action"]

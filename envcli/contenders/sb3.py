@@ -15,9 +15,9 @@ __all__ = ["Sb3Contender"]
 class Sb3Contender(VectorContender):
     """``SubprocVecEnv``, a process for each env, for ``parallel=processes``; ``DummyVecEnv``, in one process, else.
 
-    The same: envs, options, frame skip, pixels and, where they can be known, actions; an episode that ends begins anew
-    in the same step. Not the same: nothing is stored but the last observations; it steps in a loop; ``num_workers``
-    does not apply; no transforms, and no ``Monitor``.
+    The same: envs, options, frame skip, pixels and, if they can be known, actions; an env is reset in the step
+    that ends its episode. Not the same: only the last observations are stored; it steps in a loop; ``num_workers`` does
+    not apply; no transforms, and no ``Monitor``.
     """
 
     def __init__(self, work: Workload) -> None:

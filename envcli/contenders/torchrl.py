@@ -1,4 +1,4 @@
-"""TorchRL. Imported here and in the file of its collector, and only when it is asked for."""
+"""TorchRL, which is imported only here and in the file of its collector, when it takes part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["TorchrlContender"]
 
 
 class TorchrlContender(Contender):
-    """TorchRL by the same YAML: its env, alone or in a ``SerialEnv`` or ``ParallelEnv``, and the same transforms.
+    """TorchRL, built from the same YAML: its env, alone or in a ``SerialEnv`` or ``ParallelEnv``, with its transforms.
 
     The same: env (by ``GymEnv``, ``DMControlEnv`` or ``PettingZooWrapper``), options, frame skip, pixels, transforms by
     their names and arguments (inner ones in the workers, outer ones in the main process), everything stored; a pass is
@@ -31,7 +31,7 @@ class TorchrlContender(Contender):
         except ModuleNotFoundError as error:
             raise MissingDependency("torchrl", "peers=[torchrl]", "peers") from error
         make = partial(_one, work)
-        make().close()  # what it cannot build is said here, and not by a worker
+        make().close()  # what it cannot build is reported here, not by a worker
         batches = {"serial": torchrl.envs.SerialEnv, "processes": torchrl.envs.ParallelEnv}
         env: Any = make() if work.kind == "none" else batches[work.kind](work.envs, make)  # Any: see above
         self._env = _transformed(env, work, "outer_transforms")
@@ -49,7 +49,7 @@ class TorchrlContender(Contender):
 
 
 def _one(work: Workload) -> Any:  # Any: of a library that is there for some only
-    """One env with the inner transforms; sent to workers by its name."""
+    """One env with the inner transforms; pickled to workers by its name."""
     from torchrl.envs import DMControlEnv, GymEnv
 
     node, cfg = work.backend, work.cfg
@@ -78,7 +78,7 @@ def _one(work: Workload) -> Any:  # Any: of a library that is there for some onl
 
 
 def _zoo(work: Workload) -> Any:  # Any: see _one
-    """By ours of the tasks: theirs imports all families, and knows none unless all can be imported."""
+    """Made from our list of tasks: theirs is empty unless all families can be imported."""
     from torchrl.envs import MarlGroupMapType, PettingZooWrapper
 
     from envcli.zoo import tasks
@@ -114,7 +114,7 @@ def _transformed(env: Any, work: Workload, place: str) -> Any:  # Any: see _one
 
 
 def _said(ours: type[Any], node: dict[str, Any]) -> dict[str, Any]:
-    """What a node says beyond the defaults, which are the same here and there."""
+    """The keys of a node that are not defaults, which are the same in both libraries."""
     import torch
 
     taken = registry.arguments(ours)

@@ -1,4 +1,4 @@
-"""TorchRL's collector: how its training loops get their data."""
+"""TorchRL's collector, from which its training loops get their data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TorchrlCollectorContender(TorchrlContender):
         made: Any = kind(self._env, policy=None, frames_per_batch=self.env_steps, total_frames=-1)  # Any: see torchrl
         self._collector = made
         self._batches = iter(made)
-        self.run()  # begins the first episodes
+        self.run()  # starts the first episodes
 
     def run(self) -> None:
         """One batch."""

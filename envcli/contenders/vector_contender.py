@@ -1,4 +1,4 @@
-"""The base of contenders that are vector envs: they are stepped in a loop."""
+"""The base of contenders that are vector envs, stepped in a loop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["VectorContender"]
 
 
 class VectorContender(Contender, ABC):
-    """Has ``reset``, ``step`` and ``close`` of a vector env called; a subclass makes it, and tells the actions."""
+    """Calls ``reset``, ``step`` and ``close`` of a vector env; a subclass makes it and passes the actions."""
 
     def _take(self, envs: Any, actions: Array) -> None:  # Any: each library has a class of its own
-        """Step ``envs``, which has been reset, with ``actions``, ``[env, time, ...]``."""
+        """Make :meth:`run` step ``envs``, which has been reset, with ``actions``, ``[env, time, ...]``."""
         self._envs = envs
         self._actions = list(actions.swapaxes(0, 1))
 

@@ -14,10 +14,10 @@ __all__ = ["pettingzoo_loop"]
 
 
 def pettingzoo_loop(work: Workload, given: Array | None) -> tuple[Callable[[], None], Callable[[], None]]:
-    """``step`` with an action for each agent that is there; or where they take turns ``last`` and ``step``.
+    """``step`` with an action for each living agent or, if agents take turns, ``last`` and ``step``.
 
-    Actions are drawn from each agent's space beforehand. Where there is an action mask chance alone is, and a choice is
-    made by both, since it must be allowed. With pixels, ``render`` after each step and reset.
+    Actions are drawn from each agent's space beforehand. With an action mask only random numbers are, and the action is
+    chosen by both, since it must be allowed. With pixels, ``render`` after each step and reset.
     """
     from envcli.zoo import tasks
 
