@@ -147,6 +147,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "set_exploration_type": "exploration",
     "set_gym_backend": "gym.gym_backend",
     "step_mdp": "mdp",
+    "terminated_or_truncated": "rows.done_family",
 }
 
 __all__ = sorted(_HOME)  # derived, so that it cannot disagree with the table

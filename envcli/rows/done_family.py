@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from tensordict import TensorDictBase
 
-from envcli.keys import DONE_FAMILY
+from envcli.keys import DONE_FAMILY, Key, as_path, as_user_key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Categorical, Composite
 
-__all__ = ["EndRows", "completed", "done_family"]
+__all__ = ["EndRows", "completed", "done_family", "terminated_or_truncated"]
 
 
 def done_family(batch_size: Sequence[int] = (), device: torch.device | None = None) -> Composite:
@@ -36,6 +37,43 @@ def completed(flags: Composite, device: torch.device | None) -> Composite:
         if one in flags and other not in flags:
             flags.set(other, flags[one])
     return flags
+
+
+def terminated_or_truncated(
+    data: TensorDictBase,
+    full_done_spec: Composite | None = None,
+    key: str | None = "_reset",
+    write_full_false: bool = False,
+) -> bool:
+    """Is any flag of ``data`` set? If so, what a reset needs is left in it: in each group, where one of its flags is.
+
+    If none is set, masks of before are taken out.
+
+    Args:
+        data: ``[*batch]``, what :func:`envcli.step_mdp` gives, say.
+        full_done_spec: which flags there are; one that ``data`` lacks is false. None: whatever in ``data`` is called
+            ``done``, ``terminated`` or ``truncated``, in each group.
+        key: what the masks are called, one beside the flags of each group, of their shape; None: none are written.
+        write_full_false: write the masks if no flag is set, too, instead of taking them out.
+    """
+    paths = map(as_path, data.keys(True, True)) if full_done_spec is None else full_done_spec.leaves()
+    masks: dict[Key, torch.Tensor] = {}
+    for path in paths:
+        if full_done_spec is None and path[-1] not in DONE_FAMILY:
+            continue
+        flag = data.get(as_user_key(path), None)
+        if flag is None:
+            flag = torch.zeros((*data.batch_size, 1), dtype=torch.bool, device=data.device)
+        before = masks.get(path[:-1])
+        masks[path[:-1]] = flag if before is None else before | flag
+    found = any(bool(mask.any()) for mask in masks.values())
+    for group, mask in masks.items() if key is not None else ():
+        place = as_user_key((*group, key))
+        if found or write_full_false:
+            data.set(place, mask.clone())
+        else:
+            data.pop(place, None)
+    return found
 
 
 class EndRows:

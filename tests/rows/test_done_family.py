@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from tensordict import TensorDict
 
 from envcli.keys import DONE_FAMILY, Key
 from envcli.memory.buffer import RolloutBuffer
-from envcli.rows.done_family import EndRows, done_family
+from envcli.rows.done_family import EndRows, done_family, terminated_or_truncated
 from envcli.rows.env_specs import EnvSpecs
-from envcli.specs import Categorical
+from envcli.specs import Categorical, Composite
 
 
 def rows(batch_size: torch.Size, steps: int = 4) -> RolloutBuffer:
@@ -50,3 +52,23 @@ def test_ends_of_a_batch_are_marked_together() -> None:
         [True, True, False],
         [False, True, False],
     ]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_any_flag_of_a_group_asks_for_its_reset(declared: bool) -> None:
+    inner = done_family([2])
+    spec = Composite(agents=inner, done=inner["done"], shape=[2]) if declared else None
+    data = TensorDict({"agents": inner.zero(), "done": torch.zeros(2, 1, dtype=torch.bool)}, batch_size=[2])
+    assert not terminated_or_truncated(data, spec)
+    assert "_reset" not in data
+    assert not terminated_or_truncated(data, spec, write_full_false=True)
+    assert data["agents", "_reset"].tolist() == data["_reset"].tolist() == [[False], [False]]
+    assert not terminated_or_truncated(data, spec)
+    assert "_reset" not in data
+    data["agents", "truncated"][1] = True
+    assert terminated_or_truncated(data, spec, key=None)
+    assert "_reset" not in data
+    assert terminated_or_truncated(data, spec, key="asked")
+    assert data["agents", "asked"].tolist() == [[False], [True]]
+    assert data["asked"].tolist() == [[False], [False]]
+    assert terminated_or_truncated(data.exclude("done"), spec), "what is missing is false"
