@@ -67,7 +67,9 @@ def terminated_or_truncated(
         before = masks.get(path[:-1])
         masks[path[:-1]] = flag if before is None else before | flag
     found = any(bool(mask.any()) for mask in masks.values())
-    for group, mask in masks.items() if key is not None else ():
+    if key is None:
+        return found
+    for group, mask in masks.items():
         place = as_user_key((*group, key))
         if found or write_full_false:
             data.set(place, mask.clone())
