@@ -101,7 +101,7 @@ class ModulePolicy(Policy):
             network(*zeros)
         except (EnvcliError, RuntimeError, TypeError, ValueError) as error:
             given = ", ".join(f"{'.'.join(as_path(k))} {list(z.shape)}" for k, z in zip(keys, zeros, strict=True))
-            reason, wanted = str(error).strip().splitlines()[0], list(env.action_spec.shape)
+            reason, wanted = str(error).strip().splitlines()[0], list(env.full_action_spec[action].shape)
             others = sorted(map(".".join, set(shown) - set(map(as_path, keys))))
             more = f". The env shows {', '.join(others)} too: policy.in_keys=[...] selects its inputs" if others else ""
             raise ConfigError(

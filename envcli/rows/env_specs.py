@@ -80,8 +80,8 @@ class EnvSpecs(EnvShape):
 
     @property
     def action_spec(self) -> TensorSpec:
-        """What ``step`` takes: the leaf itself if there is but one, else the Composite."""
-        return _only_leaf(self._spec("action"))
+        """What ``step`` takes: the leaf itself if ``"action"`` is all there is, else the Composite."""
+        return self._leaf_or_all("action")
 
     @action_spec.setter
     def action_spec(self, spec: TensorSpec) -> None:
@@ -98,8 +98,8 @@ class EnvSpecs(EnvShape):
 
     @property
     def reward_spec(self) -> TensorSpec:
-        """What ``step`` pays: the leaf itself if there is but one, else the Composite."""
-        return _only_leaf(self._spec("reward"))
+        """What ``step`` pays: the leaf itself if ``"reward"`` is all there is, else the Composite."""
+        return self._leaf_or_all("reward")
 
     @reward_spec.setter
     def reward_spec(self, spec: TensorSpec) -> None:
@@ -116,8 +116,8 @@ class EnvSpecs(EnvShape):
 
     @property
     def done_spec(self) -> TensorSpec:
-        """The flags of the end of an episode: the leaf itself if there is but one, else the Composite."""
-        return _only_leaf(self._spec("done"))
+        """``full_done_spec`` by its shorter name."""
+        return self._spec("done")
 
     @done_spec.setter
     def done_spec(self, spec: TensorSpec) -> None:
@@ -339,6 +339,11 @@ class EnvSpecs(EnvShape):
     def _keys(self, family: str) -> list[NestedKey]:
         return [as_user_key(path) for path in self._spec(family).leaves()]
 
+    def _leaf_or_all(self, family: str) -> TensorSpec:
+        spec = self._spec(family)
+        leaves = spec.leaves()
+        return leaves[family,] if len(leaves) == 1 and (family,) in leaves else spec
+
     def _only_key(self, family: str) -> NestedKey:
         keys = self._keys(family)
         if len(keys) != 1:
@@ -348,8 +353,3 @@ class EnvSpecs(EnvShape):
     def _gather(self, *families: str) -> Composite:
         parts = {f"full_{family}_spec": self._spec(family).clone() for family in families}
         return Composite(parts, shape=self.batch_size, device=self.device)
-
-
-def _only_leaf(spec: Composite) -> TensorSpec:
-    leaves = spec.leaves()
-    return next(iter(leaves.values())) if len(leaves) == 1 else spec

@@ -153,6 +153,18 @@ def test_a_leaf_is_the_only_one_of_its_family() -> None:
     assert specs.observation_spec == Composite(observation=leaf, shape=[2])
 
 
+@pytest.mark.parametrize("key", [("agents", "move"), "move"])
+def test_what_has_another_key_is_found_by_it(key: str | tuple[str, ...]) -> None:
+    specs = EnvSpecs(batch_size=[2])
+    leaf = Categorical(4, shape=[2, 3])
+    specs.action_spec = Composite({key: leaf}, shape=[2])
+    specs.reward_spec = Composite({key: leaf}, shape=[2])
+    assert specs.action_spec[specs.action_key] == leaf == specs.reward_spec[specs.reward_key]
+    assert specs.action_spec_unbatched[key] == Categorical(4, shape=[3])
+    specs.action_spec = leaf
+    assert specs.action_spec == leaf
+
+
 def test_no_state_can_be_said() -> None:
     specs = EnvSpecs()
     specs.state_spec = Composite(x=Unbounded([1]))
