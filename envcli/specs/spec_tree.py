@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self, TypeGuard
 
 import torch
@@ -167,6 +167,17 @@ class SpecTree(TensorSpec):
         out = self.clone()
         for key in keys:
             out.pop(key, None)
+        return out
+
+    def of_leaves(self, leaves: Iterable[tuple[Key, TensorSpec]]) -> Self:
+        """A new tree of these leaves; a group that is in this tree, too, has its shape and device from there."""
+        out = self.empty()
+        for path, leaf in leaves:
+            for depth in range(1, len(path)):
+                group = self.get(path[:depth])
+                if path[:depth] not in out and isinstance(group, SpecTree):
+                    out.set(path[:depth], group.empty())
+            out.set(path, leaf)
         return out
 
     def lock_(self, recurse: bool = True) -> Self:

@@ -89,11 +89,7 @@ def matches(some: Key, path: Key) -> bool:
 
 def without(spec: Composite, gone: set[Key]) -> Composite:
     """``spec`` in its order without the leaves ``gone``."""
-    kept = spec.empty()
-    for path, leaf in spec.leaves().items():
-        if path not in gone:
-            kept[as_user_key(path)] = leaf
-    return kept
+    return spec.of_leaves((path, leaf) for path, leaf in spec.leaves().items() if path not in gone)
 
 
 def left_out(output_spec: Composite, gone: set[Key], transform: Transform) -> Composite:

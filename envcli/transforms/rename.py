@@ -12,7 +12,7 @@ from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.row_hooks import RowHooks
-from envcli.specs import Composite
+from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
 
 __all__ = ["RenameTransform"]
@@ -129,14 +129,13 @@ class RenameTransform(Transform):
 
     def _respelled(self, spec: Composite, pairs: _Pairs) -> Composite:
         """``spec`` in its order, with new names in the place of the old ones."""
-        names = dict(pairs)
-        changed = spec.empty()
+        names, leaves = dict(pairs), list[tuple[Key, TensorSpec]]()
         for path, leaf in spec.leaves().items():
             if path not in names or self.create_copy:
-                changed[as_user_key(path)] = leaf
+                leaves.append((path, leaf))
             if path in names:
-                changed[as_user_key(names[path])] = leaf
-        return changed
+                leaves.append((names[path], leaf))
+        return spec.of_leaves(leaves)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

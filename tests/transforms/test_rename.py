@@ -11,12 +11,17 @@ from tensordict import TensorDict
 from envcli.backends.gym import GymEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.errors import TransformError
+from envcli.specs import Categorical, Composite, Unbounded
 from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
 from envcli.transforms.compose import Compose
+from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.rename import RenameTransform
+from envcli.transforms.select import SelectTransform
 from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.transform import Transform
 
 
 def renamed(env: Env, *args: Any, **kwargs: Any) -> TransformedEnv:
@@ -154,3 +159,39 @@ def test_repr() -> None:
 def test_an_entry_is_named_once(names: tuple[list[str], list[str]]) -> None:
     with pytest.raises(TransformError, match="list an entry twice"):
         RenameTransform(*names)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        RenameTransform([("agents", "observation")], [("agents", "view")]),
+        RenameTransform([("agents", "observation")], ["view"]),
+        RenameTransform([], [], [("agents", "action")], [("agents", "move")]),
+        ExcludeTransform("state"),
+        SelectTransform(("agents", "observation")),
+    ],
+    ids=["within", "out", "action", "exclude", "select"],
+)
+def test_groups_keep_their_batch_size(transform: Transform) -> None:
+    class Team(EnvBase):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_spec = Composite(
+                agents=Composite(observation=Unbounded([3, 2]), shape=[3]), state=Unbounded([4])
+            )
+            self.action_spec = Composite(agents=Composite(action=Categorical(4, shape=[3]), shape=[3]))
+            self.reward_spec = Composite(agents=Composite(reward=Unbounded([3, 1]), shape=[3]))
+
+        def _reset(self, tensordict: Any, **options: Any) -> Any:
+            return self.observation_spec.zero()
+
+        def _step(self, tensordict: Any) -> Any:
+            return self.observation_spec.zero().update(self.full_reward_spec.zero()).update(self.full_done_spec.zero())
+
+        def _set_seed(self, seed: int | None) -> None:
+            pass
+
+    env = TransformedEnv(Team(), transform)
+    for spec in (env.full_action_spec, env.full_reward_spec):
+        assert spec["agents"].shape == (3,)
+    assert env.rollout(2)["agents"].batch_size == (2, 3)
