@@ -53,9 +53,10 @@ FAMILIES = {  # folder -> the word for a member, the suffix that its class may h
 
 _PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
 
-_NO_TYPES = {  # they take functions or envs, which no YAML can hold; several nodes are a Compose
+_NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; these two are for what an env has made
     "callable_transform",
     "compose",
+    "random_crop_tensor_dict",
     "reward2_go",
 }
 

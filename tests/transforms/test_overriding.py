@@ -38,6 +38,7 @@ from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.overriding import is_written_for
 from envcli.transforms.permute import PermuteTransform
+from envcli.transforms.remove_empty_specs import RemoveEmptySpecs
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.resize import Resize
 from envcli.transforms.reward_clipping import RewardClipping
@@ -332,6 +333,7 @@ SPOKEN: list[tuple[type[Transform], Make]] = [
     (ExcludeTransform, lambda kind: kind("start")),
     (SelectTransform, lambda kind: kind("observation")),
     (FiniteTensorDictCheck, lambda kind: kind()),
+    (RemoveEmptySpecs, lambda kind: kind()),
     (VecNorm, lambda kind: kind(["observation", "reward"])),
     (VecNormV2, lambda kind: kind(["observation", "reward"])),
     (VecNormV2, lambda kind: kind(["observation", "reward"], reduce_batch_dims=True)),
