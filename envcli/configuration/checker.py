@@ -9,6 +9,7 @@ from pathlib import Path
 
 from envcli import commands
 from envcli.configuration import env_list, launchers
+from envcli.configuration.meant import meant
 from envcli.errors import ConfigError, nearest
 from envcli.override import Override
 from envcli.vocabulary import catalog
@@ -100,6 +101,8 @@ class Checker:
             cure = f" Any env that a backend knows works without a preset: backend.name={name} (see envcli list)."
         elif group.name == "device":
             cure = f" Any other device: device.name={name}."
+        elif group.name == "policy" and Path(name).suffix:
+            cure = f" A network in a file: policy=module policy.path={name}"
         return f"{group.name}: no choice {name!r}. {nearest(name, known)}{cure}"
 
     def _unknown(self, override: Override) -> str:
@@ -109,7 +112,7 @@ class Checker:
             return f"{head} is a preset and has no keys; found {key}. The env itself is under backend: backend.name=..."
         others = [name for name in commands.names() if name != self.command and head in known_to(name)]
         cure = f" It is a key of envcli {', '.join(others)}." if others else ""
-        near = nearest(head, [*self.keys, *self.groups])
+        near = meant(key, self.command, [*self.keys, *self.groups])
         return f"no key {key!r} in {self.command}. {near}{cure} See envcli {self.command} --help."
 
     def _not_an_override(self, word: str) -> str:
@@ -119,6 +122,6 @@ class Checker:
                 return f"found {word!r}, expected key=value. Did you mean '{group.name}={word}'?"
         if "rollout" in self.keys and Path(word).is_dir():
             return f"found {word!r}, expected key=value. Did you mean 'rollout={word}'?"
-        if word in self.keys:
-            return f"{word}: found no value, expected {word}=value."
+        if word in self.keys or word in self.groups:
+            return f"{word}: found no value, expected {word}=value, without spaces."
         return f"found {word!r}, expected key=value. See envcli {self.command} --help."

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from envcli.configuration.composition import compose
+from envcli.configuration.meant import bringing
 from envcli.errors import nearest
 from envcli.override import Override
 from envcli.vocabulary import catalog
@@ -18,14 +19,19 @@ def unknown_key(key: str, command: str, overrides: Sequence[Override] = ()) -> s
     if key.startswith("hydra."):
         return f"no key {key!r} in Hydra's own configuration. See envcli {command} --cfg hydra."
     parent, known = _neighbours(key, command, overrides)
-    if parent == "parallel" and key in _paths(command, "parallel"):
-        return f"no key {key!r}: only available with worker processes. Add parallel=processes."
+    words = bringing(key, command)
     if not known:
-        cure = f" Choose one first, such as {parent}=[step_counter]." if parent.endswith("transforms") else ""
-        return f"no key {key!r}: {parent or command} is empty.{cure}"
-    near = nearest(_first_below(key, parent), known)
+        cure = f" Choose one first, such as {words[0] if words else f'{parent}=[step_counter]'}."
+        return f"no key {key!r}: {parent or command} is empty.{cure if parent.endswith('transforms') else ''}"
+    if words and parent == key.partition(".")[0]:
+        return f"no key {key!r}: only available with {' or '.join(words)}."
+    below = key.removeprefix(f"{parent}.")
+    name = _first_below(key, parent)
+    near = nearest(name, known)
     if parent and near.startswith("Did you mean"):
-        return f"no key {key!r}. " + re.sub(r"'([^']+)'", rf"'{parent}.\1'", near)
+        return f"no key {key!r}. " + re.sub(r"'([^']+)'", rf"'{parent}.\1{below[len(name) :]}'", near)
+    if parent == "backend" and "options" in known:
+        return f"no key {key!r}. {near} For an option of the simulator, type backend.options.{below}=..."
     return f"no key {key!r}. {near}" + (f" (in {parent})" if parent else "")
 
 
@@ -74,7 +80,6 @@ def _first_below(path: str, parent: str) -> str:
     return path.removeprefix(f"{parent}.").partition(".")[0]
 
 
-def _paths(command: str, group: str | None = None) -> list[str]:
-    """The keys that all choices bring, in all groups or in one."""
-    groups = [one for one in catalog.groups(command) if group in (None, one.name)]
-    return [key.path for one in groups for key in catalog.node_keys(one)]
+def _paths(command: str) -> list[str]:
+    """The keys that all choices bring, in all groups."""
+    return [key.path for one in catalog.groups(command) for key in catalog.node_keys(one)]

@@ -39,7 +39,7 @@ def said(*words: str) -> str:
         ),
         (
             ["parallel.num_workers=3"],
-            "no key 'parallel.num_workers': only available with worker processes. Add parallel=processes.",
+            "no key 'parallel.num_workers': only available with parallel=processes.",
         ),
         (
             ["+max_steps=3"],
@@ -48,7 +48,15 @@ def said(*words: str) -> str:
         (["+env=pendulum"], "env already exists. To change it, type env=... without the plus sign."),
         (["+tracker=none"], "tracker already exists. To change it, type tracker=... without the plus sign."),
         (["++device=cpu"], "device already exists. To change it, type device=... without the plus sign."),
-        (["backend.zzz=x"], "(in backend)"),
+        (["backend.zzz=x"], "For an option of the simulator, type backend.options.zzz=..."),
+        (["device.zzz=x"], "(in device)"),
+        (["policy.path=x"], "no key 'policy.path': only available with policy=module."),
+        (["transforms.resize.h=9"], "transforms is empty. Choose one first, such as transforms=[resize]."),
+        (
+            ["transforms=[step_counter]", "transforms.resize.h=9"],
+            "no key 'transforms.resize.h': only available with transforms=[resize].",
+        ),
+        (["transforms=[resize]", "transforms.resise.h=9"], "Did you mean 'transforms.resize.h'?"),
         (["a=b#c"], "cannot read 'a=b#c'. Type it with nested quotes: \"a='b#c'\""),
         (["env=cartpol"], "env: no choice 'cartpol'. Did you mean 'cartpole'"),
         (["hydra.nothing=1"], "no key 'hydra.nothing' in Hydra's own configuration. See envcli rollout --cfg hydra."),
