@@ -43,7 +43,7 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
         if name not in Config.__dataclass_fields__:  # ``+name=...`` gets past the schema
             raise ConfigError(f"no key {str(name)!r} in {command}. {nearest(str(name), Config.__dataclass_fields__)}")
     for name in sorted(OmegaConf.missing_keys(cfg)):
-        raise ConfigError(f"{name}: required but not given. Add {name}=...")
+        raise ConfigError(f"{name}: required but not given. {_to_give(name, command)}")
     config: Any = OmegaConf.to_object(cfg)
     check_finite(OmegaConf.to_container(cfg, resolve=True))
     if getattr(config, "env_list", None) and not config.envs:  # in a replay they are already there
@@ -53,6 +53,15 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
     if getattr(config, "variant", None) and not config.of_variant:
         config.of_variant = _variant(command, config.variant, words, folders)
     return config
+
+
+def _to_give(name: str, command: str) -> str:
+    """What to type for a key that has no default: for a run folder the last one, which is what is mostly meant."""
+    if name != "folder":
+        return f"Add {name}=..."
+    runs = Path("outputs").glob("rollout/*/*/rollout" if command == "export" else "*/*/*/status.json")
+    last = max((run.parent for run in runs), key=lambda run: run.name, default=None)
+    return f"Type: envcli {command} {last}" if last else f"Type: envcli {command} FOLDER"
 
 
 def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
