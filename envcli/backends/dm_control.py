@@ -25,7 +25,7 @@ try:
     from envcli.dm.answers import DMAnswers
     from envcli.dm.specs import dm_spec_to_spec, is_nested, row_reader, row_writer
 except ModuleNotFoundError as error:
-    raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
+    raise MissingDependency("dm_control", "backend=dm_control", "dm_control") from error
 
 __all__ = ["DMControlEnv", "DMControlWrapper", "from_dm_env"]
 

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envcli.errors import ConfigError, UnknownName
+from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.terminal.answer import answer
 from envcli.vocabulary import catalog, registry
 from envcli.vocabulary.schema import Answer, key
@@ -36,17 +36,22 @@ class Config(Answer):
 
 def run(cfg: Config) -> None:
     """Print the table; what is not installed is said on stderr."""
-    rows = []
+    rows, absent = [], []
     presets = catalog.presets()
     for backend in registry.members("backends"):
         try:
             names = registry.find("backends", backend).available_names()
-        except ConfigError as missing:  # a library is missing, or a package that adds a backend is broken
-            print(f"left out: {missing}", file=sys.stderr)
+        except MissingDependency:
+            absent.append(_choice(backend))
+            continue
+        except ConfigError as broken:  # a package of somebody else's
+            print(f"left out: {broken}", file=sys.stderr)
             continue
         choice = _choice(backend)
         names = {*names, *(name for place, name in presets if place == choice)}  # the only names that custom has
         rows += [{"backend": choice, "name": name, "preset": presets.get((choice, name))} for name in sorted(names)]
+    if absent:
+        print(f"left out, as not installed: {', '.join(absent)}. What to type is in: envcli doctor", file=sys.stderr)
     query = cfg.query.lower()
     found = [row for row in rows if query in row["name"].lower() or query in (row["preset"] or "")]
     if not found:

@@ -66,7 +66,7 @@ def _suite(pixels: bool) -> Any:  # Any: dm_control is not annotated
     try:
         from dm_control import suite
     except ModuleNotFoundError as error:
-        raise MissingDependency("dm_control", "the dm_control backend", "dm_control") from error
+        raise MissingDependency("dm_control", "backend=dm_control", "dm_control") from error
     except (AttributeError, ImportError, RuntimeError) as error:  # what it raises where the GL it is told is not there
         told = os.environ.get("MUJOCO_GL")
         raise ConfigError(

@@ -14,7 +14,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from envcli.vocabulary import catalog
+from envcli.errors import MissingDependency
+from envcli.vocabulary import catalog, registry
 from tests.conftest import ROOT, Command
 
 
@@ -41,6 +42,20 @@ def test_a_preset_of_an_env_that_its_backend_does_not_list_is_found(
     monkeypatch.setattr(catalog, "presets", lambda: {("custom", "robo.cam:make"): "robo_cam"})
     (found,) = json.loads(cli("list", "robo_cam", "json=true").out)
     assert found == {"backend": "custom", "name": "robo.cam:make", "preset": "robo_cam"}
+
+
+def test_list_says_in_one_line_what_is_not_installed(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Absent:
+        @staticmethod
+        def available_names() -> list[str]:
+            raise MissingDependency("ale-py", "backend=ale", "atari")
+
+    found = registry.find
+    monkeypatch.setattr(registry, "members", lambda family: ["gym", "ale", "brax"])
+    monkeypatch.setattr(registry, "find", lambda family, name: found(family, name) if name == "gym" else Absent)
+    done = cli("list", "pend")
+    assert done.err == "left out, as not installed: ale, brax. What to type is in: envcli doctor\n"
+    assert done.code == 0
 
 
 def test_list_without_a_match_says_what_is_near(cli: Command) -> None:
@@ -164,7 +179,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "[\n"
-    assert all(said.startswith("left out: ") for said in done.stderr.splitlines()), "what is not installed, and no more"
+    assert all(said.startswith("left out") for said in done.stderr.splitlines()), "what is not installed, and no more"
 
 
 def test_into_a_pipe_no_line_is_cut(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
