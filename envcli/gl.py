@@ -34,7 +34,10 @@ _PROOF = """
 import ctypes.util, os, sys
 if sys.argv[1] and not ctypes.util.find_library(sys.argv[1]):
     sys.exit(f"lib{sys.argv[1]} is not installed")
-import mujoco
+try:
+    import mujoco
+except ModuleNotFoundError:
+    sys.exit("mujoco is not installed")
 model = mujoco.MjModel.from_xml_string(
     "<mujoco><worldbody><light pos='0 0 3'/><geom type='box' size='1 1 1'/></worldbody></mujoco>")
 data = mujoco.MjData(model)

@@ -50,6 +50,8 @@ def run(cfg: Config) -> None:
 
 
 def _cure(way: gl.GL) -> str:
+    if way.reason == "mujoco is not installed":
+        return "pip install 'envcli[mujoco]'"
     packages = gl.PACKAGES[way.name]
     return f"apt-get install --no-install-recommends {packages}" if packages and not way.works else ""
 

@@ -40,6 +40,13 @@ def test_where_one_way_draws_nothing_more_is_asked_for(cli: Command, monkeypatch
     assert "MUJOCO_GL=osmesa is set, and takes precedence" in out
 
 
+def test_without_mujoco_it_is_what_has_to_be_installed(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gl, "survey", lambda: [gl.GL("egl", False, "mujoco is not installed")])
+    out = cli("doctor").out
+    assert "pip install 'envcli[mujoco]'" in out
+    assert "apt-get" not in out
+
+
 def test_in_json(cli: Command) -> None:
     data = json.loads(cli("doctor", "json=true").out)
     assert [way["works"] for way in data["gl"]] == [False, False]
