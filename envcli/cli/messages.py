@@ -11,7 +11,8 @@ from envcli.terminal.printable import printable
 
 __all__ = ["explain", "one_line"]
 
-_FULL_DISK = "no space left on device. Free some space, or write runs elsewhere with hydra.run.dir=FOLDER."
+_ELSEWHERE = "hydra.run.dir=FOLDER, of a sweep hydra.sweep.dir=FOLDER"
+_FULL_DISK = f"no space left on device. Free some space, or write elsewhere: {_ELSEWHERE}."
 _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
 
 
@@ -25,7 +26,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         reason = (error.strerror or type(error).__name__).lower()
         place = printable(" ".join(str(error.filename).split()))
         read = os.path.exists(error.filename) and not os.access(error.filename, os.R_OK)
-        cure = "" if read else " Choose another folder with hydra.run.dir=FOLDER."
+        cure = "" if read else f" Choose another folder: {_ELSEWHERE}."
         return f"error: {place}: {reason}.{cure}", 1
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"error: {_FULL_DISK}", 1

@@ -55,7 +55,8 @@ def test_a_file_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) ->
     with pytest.raises(FileNotFoundError) as caught:
         (tmp_path / "nowhere" / "a").write_text("")
     assert explain(caught.value) == (
-        f"error: {tmp_path}/nowhere/a: no such file or directory. Choose another folder with hydra.run.dir=FOLDER.",
+        f"error: {tmp_path}/nowhere/a: no such file or directory. "
+        "Choose another folder: hydra.run.dir=FOLDER, of a sweep hydra.sweep.dir=FOLDER.",
         1,
     )
 
@@ -72,7 +73,8 @@ def test_one_that_cannot_be_read_is_not_to_be_written_elsewhere(
 def test_of_a_full_disk_it_is_enough_to_say_so() -> None:
     text, code = explain(OSError(errno.ENOSPC, "No space left on device"))
     assert (text, code) == (
-        "error: no space left on device. Free some space, or write runs elsewhere with hydra.run.dir=FOLDER.",
+        "error: no space left on device. Free some space, or write elsewhere: "
+        "hydra.run.dir=FOLDER, of a sweep hydra.sweep.dir=FOLDER.",
         1,
     )
 
