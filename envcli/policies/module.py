@@ -177,7 +177,11 @@ def _kind(path: Path) -> str:
 def _stack(path: Path, state: Any, activation: type[nn.Module]) -> nn.Sequential:
     """The Linear layers of a state dict, in the order of their names, with activations between."""
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ConfigError(f"{path}: expected a state dict (name -> tensor), found a {type(state).__name__}")
+        found = f"a dict of {', '.join(map(str, [*state][:5]))}" if isinstance(state, dict) else type(state).__name__
+        raise ConfigError(
+            f"{path}: expected a state dict (name -> tensor), found {found}. "
+            "Save the network alone: torch.save(network.state_dict(), path)"
+        )
     weights = {name.removesuffix("weight"): value for name, value in state.items() if name.endswith("weight")}
     strange = [
         name for name in state if name.rpartition(".")[0] + "." not in weights and name not in ("weight", "bias")

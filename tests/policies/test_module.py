@@ -75,7 +75,7 @@ def test_a_file_that_could_run_code_is_not_read(network: nn.Sequential, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a": 1}, "expected a state dict"),
+        ({"step": 1, "model": {}}, r"found a dict of step, model\. Save the network alone: torch\.save"),
         ({"conv.weight": torch.zeros(3, 3, 3, 3)}, "Linear layers only"),
         ({}, "Linear layers only"),
     ],
