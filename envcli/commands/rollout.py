@@ -227,10 +227,10 @@ def _interrupted(steps: int, saved: Path | None, resumable: bool = False) -> Key
 
 
 def _lines(metrics: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, str]]:
-    each = f", {number(metrics['steps'] // metrics['envs'])} of each of {metrics['envs']} envs"
+    each = f", {number(metrics['steps'] // metrics['envs'])} of each of {number(metrics['envs'])} envs"
     yield "steps", number(metrics["steps"]) + (each if metrics["envs"] > 1 else "")
     yield from episode_lines(metrics, metrics["reward_transforms"])
-    if metrics["episodes"] == 0:
+    if metrics["episodes"] == 0 and metrics["reward_sum"] is not None:  # None: groups are paid, the root is not
         yield "rewards", f"{number(metrics['reward_sum'])} so far"
     if metrics["restarts"]:
         yield "restarts", restarts_line(metrics["restarts"])

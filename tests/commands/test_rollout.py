@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -16,6 +17,7 @@ import yaml
 from tensordict import TensorDict
 
 import envcli
+from envcli.commands import rollout
 from envcli.testing.gym_toys import CountingGym
 from tests.conftest import ROOT, Command
 
@@ -270,7 +272,7 @@ def test_a_place_that_cannot_be_written(cli: Command, tmp_path: Path) -> None:
     done = cli("rollout", "max_steps=5", "hydra.run.dir=file/run")
     assert done.code == 1
     assert done.err.startswith("error: ")
-    assert "file/run: not a directory. Choose another folder with hydra.run.dir=FOLDER." in done.err
+    assert "file/run: not a directory. Choose another folder: hydra.run.dir=FOLDER" in done.err
 
 
 def test_a_failure_is_recorded_and_named(cli: Command, tmp_path: Path) -> None:
@@ -414,3 +416,13 @@ def test_a_simulator_that_cannot_be_closed_spoils_no_run(words: list[str], cli: 
     assert "steps" in done.out
     assert read(tmp_path / "run" / "status.json")["state"] == "finished"
     assert read(tmp_path / "run" / "metrics.json")["steps"]
+
+
+def test_agents_that_are_paid_by_groups_have_no_sum_of_rewards() -> None:
+    metrics = {"steps": 8192, "envs": 4096, "episodes": 0, "unfinished_episodes": 4096, "reward_sum": None}
+    metrics |= {"return_mean": None, "length_mean": None, "reward_transforms": [], "restarts": 0}
+    metrics |= {"steps_per_second": 1.0, "seed": 3}
+    folder: Any = SimpleNamespace(home=Path("outputs"))
+    said = dict(rollout._lines(metrics, folder))
+    assert said["steps"] == "8,192, 2 of each of 4,096 envs"
+    assert list(said) == ["steps", "episodes", "speed", "seed", "kept in"]
