@@ -86,10 +86,10 @@ def _explained(name: str, options: Options) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError(f"{name} needs a library that is not installed: {error}.{_cure(name)}") from error
+        raise ConfigError(f"{name} needs a library that is not installed: {_said(error)}.{_cure(name)}") from error
     except gym_error.Error as error:
         if name in gymnasium.registry:  # DependencyNotInstalled, DeprecatedEnv, ...: gymnasium says it in one line
-            raise ConfigError(f"{name} cannot be made: {error}.{_cure(name)}") from error
+            raise ConfigError(f"{name} cannot be made: {_said(error)}.{_cure(name)}") from error
         raise _unknown(name) from None
     except EnvcliError:
         raise
@@ -104,6 +104,10 @@ def _explained(name: str, options: Options) -> Iterator[None]:
             raise ConfigError(said) from None
         kind = ConfigError if options else EnvError
         raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def _said(error: Exception) -> str:
+    return str(error).rstrip(". ")
 
 
 def frames_of(spec: EnvSpec | None) -> int | None:

@@ -12,6 +12,8 @@ from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.errors import ConfigError, EnvError, SpecError, UnknownName
 from envcli.testing.gym_toys import CountingGym
 
+MOVED = {"Moved": {"how": "moved"}}
+
 
 class Broken(CountingGym):
     """Cannot be made, or answers as gymnasium's envs did of old."""
@@ -19,6 +21,8 @@ class Broken(CountingGym):
     def __init__(self, how: str = "", gravity: float = 1.0) -> None:
         super().__init__()
         self.how = how
+        if how == "moved":
+            raise ImportError("It moved.")
         if how == "no licence":
             raise RuntimeError("no licence")
         if gravity < 0:
@@ -35,10 +39,10 @@ class Broken(CountingGym):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    for name, kwargs in {"Good": {}, "NoLicence": {"how": "no licence"}, "Old": {"how": "old"}}.items():
+    for name, kwargs in {"Good": {}, "NoLicence": {"how": "no licence"}, "Old": {"how": "old"}, **MOVED}.items():
         gymnasium.register(f"{name}-v0", f"{__name__}:Broken", kwargs=kwargs)
     yield
-    for name in ("Good", "NoLicence", "Old"):
+    for name in ("Good", "NoLicence", "Old", *MOVED):
         del gymnasium.registry[f"{name}-v0"]
 
 
@@ -48,6 +52,8 @@ def test_a_misspelt_id_is_looked_for_in_its_own_module() -> None:
 
 
 def test_a_constructor_that_raises_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^Moved-v0 needs a library that is not installed: It moved\.$"):
+        GymEnv("Moved-v0")
     with pytest.raises(EnvError, match=r"^NoLicence-v0 cannot be made: RuntimeError: no licence$"):
         GymEnv("NoLicence-v0")
     with pytest.raises(ConfigError, match=r"^Good-v0 cannot be made: ValueError: gravity is negative$"):
