@@ -2,7 +2,7 @@
 
 Prints a line for each promise of the contract. The exit code is 1 if any of them is broken.
 
-  envcli check env=pendulum transforms=[double_to_float]
+  envcli check env=pendulum transforms=double_to_float
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ The rollout is written as memory-mapped tensors while it runs; read it with envc
 and keeps all steps so far.
 
   envcli rollout env=pendulum max_steps=1000 seed=3 frame_skip=2
-  envcli rollout backend.name=MountainCar-v0 transforms=[step_counter]
+  envcli rollout backend.name=MountainCar-v0 transforms=step_counter
   envcli rollout -m env=pendulum,cartpole 'seed=range(0,3)'
   envcli rollout env=cartpole parallel=processes parallel.num_envs=64
   envcli rollout env=humanoid_walk parallel=ray parallel.num_actors=2
-  envcli rollout env_list=[air_raid,pong] transforms=pixels parallel=processes
+  envcli rollout 'env_list=[air_raid,pong]' transforms=pixels parallel=processes
   envcli rollout env=cheetah_run total_steps=10_000_000
   envcli rollout resume=outputs/rollout/cheetah-run/2025-01-31_12-00-00-000000
   envcli rollout replay=outputs/rollout/Pendulum-v1/2025-01-31_12-00-00-000000

@@ -5,7 +5,7 @@ JSON, null means no bound.
 
   envcli spec env=pendulum
   envcli spec env=pendulum parallel=serial parallel.num_envs=3
-  envcli spec env=cartpole transforms=[step_counter] json=true
+  envcli spec env=cartpole transforms=step_counter json=true
 """
 
 from __future__ import annotations

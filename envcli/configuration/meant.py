@@ -14,13 +14,13 @@ def bringing(key: str, command: str) -> list[str]:
     """What to type for ``key`` to exist: the choices of its group that bring it.
 
     >>> bringing("policy.path", "rollout"), bringing("transforms.clip.low", "rollout")
-    (['policy=module'], ['transforms=[clip]'])
+    (['policy=module'], ['transforms=clip'])
     """
     for group in catalog.groups(command):
         if key.startswith(f"{group.name}."):
             names = catalog.choices(group.source)
             found = [name for name in names if any(it.path == key for it in catalog.node_keys(group, [name]))]
-            return [f"{group.name}=[{name}]" if group.many else f"{group.name}={name}" for name in found]
+            return [f"{group.name}={name}" for name in found]
     return []
 
 

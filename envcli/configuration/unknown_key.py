@@ -21,7 +21,7 @@ def unknown_key(key: str, command: str, overrides: Sequence[Override] = ()) -> s
     parent, known = _neighbours(key, command, overrides)
     words = bringing(key, command)
     if not known:
-        cure = f" Choose one first, such as {words[0] if words else f'{parent}=[step_counter]'}."
+        cure = f" Choose one first, such as {words[0] if words else f'{parent}=step_counter'}."
         return f"no key {key!r}: {parent or command} is empty.{cure if parent.endswith('transforms') else ''}"
     if words and parent == key.partition(".")[0]:
         return f"no key {key!r}: only available with {' or '.join(words)}."

@@ -35,7 +35,7 @@ def said(*words: str) -> str:
         (
             ["transforms.step_counter.max_steps=3"],
             "no key 'transforms.step_counter.max_steps': transforms is empty. "
-            "Choose one first, such as transforms=[step_counter].",
+            "Choose one first, such as transforms=step_counter.",
         ),
         (
             ["parallel.num_workers=3"],
@@ -51,10 +51,10 @@ def said(*words: str) -> str:
         (["backend.zzz=x"], "For an option of the simulator, type backend.options.zzz=..."),
         (["device.zzz=x"], "(in device)"),
         (["policy.path=x"], "no key 'policy.path': only available with policy=module."),
-        (["transforms.resize.h=9"], "transforms is empty. Choose one first, such as transforms=[resize]."),
+        (["transforms.resize.h=9"], "transforms is empty. Choose one first, such as transforms=resize."),
         (
             ["transforms=[step_counter]", "transforms.resize.h=9"],
-            "no key 'transforms.resize.h': only available with transforms=[resize].",
+            "no key 'transforms.resize.h': only available with transforms=resize.",
         ),
         (["transforms=[resize]", "transforms.resise.h=9"], "Did you mean 'transforms.resize.h'?"),
         (["a=b#c"], "cannot read 'a=b#c'. Type it with nested quotes: \"a='b#c'\""),
