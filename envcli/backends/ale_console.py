@@ -80,9 +80,10 @@ def _folded(name: str) -> str:
 class Console:
     """One game in one emulator: seeds, new games, and actions held down for some frames.
 
-    There are two ways to hold an action. ALE's own repetition is the cheaper one, and bit for bit a loop over ``act``.
-    Where something must happen between two frames, the loop is ours and ends with the frame that ends the game (or
-    loses a life), as that of ``gymnasium.wrappers.AtariPreprocessing`` does.
+    An action is held by a loop over ``act``, as gymnasium's env has it. ALE's own repetition is no faster, and lasts
+    through the frames in which some games are begun, too: Berzerk and DoubleDunk then begin in another state. Where
+    something must happen between two frames, the loop ends with the frame that ends the game (or loses a life), as
+    that of ``gymnasium.wrappers.AtariPreprocessing`` does.
 
     Args:
         rom: ALE's own name of the game, see :func:`rom_of`.
@@ -117,10 +118,9 @@ class Console:
         self._difficulty, self._mode = difficulty, mode
         self._frame_skip, self._max_pool, self._noop_max = frame_skip, max_pool, noop_max
         by_frame = max_pool or noop_max > 0 or stop_at_life_loss
-        self.ale.setInt("frame_skip", 1 if by_frame else frame_skip)
         self.ale.setInt("max_num_frames_per_episode", max_num_frames or 0)
         self.ale.setFloat("repeat_action_probability", repeat_action_probability)
-        self.hold: Callable[[int], int] = self._hold_by_frame if by_frame else self.ale.act
+        self.hold: Callable[[int], int] = self._hold_by_frame if by_frame else self._hold
         self.over: Callable[[], bool] = self._game_or_life_over if stop_at_life_loss else self.ale.game_over
         self.life_lost = self._pooling = False
         self._lives = 0
@@ -187,6 +187,13 @@ class Console:
             turn(wanted)
 
     # -- one step -------------------------------------------------------------------------------------------------
+
+    def _hold(self, action: int) -> int:
+        """Hold ``action`` for all frames: once the game is over they change nothing but ALE's random numbers."""
+        act, reward = self.ale.act, 0
+        for _ in range(self._frame_skip):
+            reward += act(action)
+        return reward
 
     def _hold_by_frame(self, action: int) -> int:
         """Hold ``action`` frame by frame. Returns the sum of the rewards."""

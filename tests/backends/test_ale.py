@@ -103,6 +103,15 @@ def test_equals_gymnasium(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         assert_equals_gymnasium(env, native, key, steps=60, seed=5)
 
 
+@pytest.mark.parametrize(
+    ("game", "options"),
+    [("Berzerk", {}), ("DoubleDunk", {}), ("Adventure", {"mode": 1}), ("VideoCube", {"mode": 5002})],
+)
+def test_games_begin_as_in_gymnasium_whatever_the_frame_skip(game: str, options: dict[str, Any]) -> None:
+    with ALEEnv(game, **options) as env, gymnasium.make(f"ALE/{game}-v5", **options) as native:
+        assert_equals_gymnasium(env, native, "pixels", steps=5, seed=5)
+
+
 def test_equals_gymnasium_over_the_end_of_games() -> None:
     with ALEEnv("Breakout", obs_type="ram") as env, gymnasium.make("ALE/Breakout-v5", obs_type="ram") as native:
         data = assert_equals_gymnasium(env, native, "observation", steps=500, seed=0)
@@ -402,7 +411,7 @@ def test_made_from_configuration() -> None:
         assert data["pixels"].shape == (3, 210, 160, 1)
         assert data["lives"].shape == (3, 1)
         assert isinstance(env, ALEEnv)
-        assert env.ale.getInt("frame_skip") == 2
+        assert env.frames_per_step == 2
 
 
 # -- the price --------------------------------------------------------------------------------------------------------
