@@ -48,11 +48,15 @@ def strict_rows(announced: Announced | AnnouncedNest, rows: Rows, where: str) ->
         return _StrictNest(announced, rows, where)
     if not announced.shape and announced.dtype.kind in "iuf":
         return _StrictNumbers(announced, rows, where)
-    if not isinstance(rows, np.ndarray) or announced.dtype.kind == "c":
+    if not isinstance(rows, np.ndarray) or announced.dtype.kind == "c" or not announced.size:
         return _StrictValues(announced, rows, where)
-    if rows.ndim == 2 and rows.size and rows.strides[1] == rows.itemsize and rows.strides[0] % rows.itemsize == 0:
-        return _StrictVectors(announced, rows, where)
-    return _StrictArrays(announced, rows, where)
+    return (_StrictVectors if _is_readable(rows) else _StrictArrays)(announced, rows, where)
+
+
+def _is_readable(rows: Array) -> bool:
+    """Can a memoryview read row after row of ``rows``? It knows no float16."""
+    whole = rows.ndim == 2 and rows.size and rows.strides[1] == rows.itemsize and rows.strides[0] % rows.itemsize == 0
+    return bool(whole) and rows.dtype.char != "e"
 
 
 class _StrictNest:

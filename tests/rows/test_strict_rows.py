@@ -43,6 +43,27 @@ def test_a_member_is_written_and_nothing_beside_it(shape: tuple[int, ...], how: 
             rows[7] = wrong
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_halves_are_compared_too(shape: tuple[int, ...]) -> None:
+    array = np.zeros((10, *(shape or (1,))), np.float16)
+    rows = strict_rows(Announced(shape, "float16", -1, 1), array, "here")
+    rows[3] = np.full(shape, 0.5, np.float16)
+    assert rows.whole(0, 10) == 10
+    array[4] = 2
+    if shape:
+        assert rows.whole(0, 10) == rows.whole(4, 5) == 4
+        with pytest.raises(SpecError, match=r"here: expected -1\.0 to 1\.0, found 2\.0"):
+            rows.check(4)
+
+
+def test_a_value_without_numbers_has_nothing_to_compare() -> None:
+    rows = strict_rows(Announced((0, 3), "float32", -1, 1), np.zeros((10, 0, 3), np.float32), "here")
+    rows[3] = np.zeros((0, 3), np.float32)
+    assert rows.whole(0, 10) == 10
+    with pytest.raises(SpecError, match=r"here: expected shape \(0, 3\) .*found \(3,\)"):
+        rows[4] = np.zeros(3, np.float32)
+
+
 @pytest.mark.parametrize("how", ["dense", "beside"])
 @pytest.mark.parametrize("bounds", [(None, None), (-1, 1), (0, 1), (-np.inf, 1)])
 @pytest.mark.parametrize("shape", SHAPES[:-1])
