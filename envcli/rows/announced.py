@@ -83,6 +83,8 @@ class Announced:
             raise SpecError(f"{where}: expected {self}, found {_short(value)}. {CURE}") from None
         if array.shape != self.shape and array.dtype.kind not in "OSU":
             shapes = f"expected shape {self.shape} as the env declares, found {array.shape}"
+            if not self.shape:
+                shapes = f"expected a single number, found an array of shape {array.shape}"
             raise SpecError(f"{where}: {shapes}: {_short(value)}. {CURE}")
         if array.shape != self.shape or array.dtype.kind not in _KINDS[self.dtype.kind]:
             kind = "" if array.dtype.kind in "OSU" else f"{array.dtype} "
