@@ -72,8 +72,8 @@ def vector_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Reader:
     """
     match space:
         case spaces.Dict():
-            named = {name: vector_reader(child, (*path, name), buffer) for name, child in space.spaces.items()}
-            return lambda t: {name: read(t) for name, read in named.items()}
+            named = {at: vector_reader(child, (*path, str(at)), buffer) for at, child in space.spaces.items()}
+            return lambda t: {at: read(t) for at, read in named.items()}
         case spaces.Tuple():
             ordered = [vector_reader(child, (*path, str(i)), buffer) for i, child in enumerate(space.spaces)]
             return lambda t: tuple(read(t) for read in ordered)
@@ -113,10 +113,9 @@ def _several_numbers(space: spaces.MultiDiscrete, rows: Array) -> Reader:
 
 def _leaves(space: Space, path: Key, place: tuple[Any, ...], buffer: RolloutBuffer) -> Iterator[Leaf]:
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        keyed = isinstance(space, spaces.Dict)
         inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-        for name, child in inner:
-            yield from _leaves(child, (*path, str(name)), (*place, name if keyed else int(name)), buffer)
+        for at, child in inner:
+            yield from _leaves(child, (*path, str(at)), (*place, at), buffer)
         return
     rows = buffer.array(path)
     yield place, _conversion(space, rows), rows

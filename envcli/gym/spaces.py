@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, SpecError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
 from envcli.rows.announced import Announced, AnnouncedNest
@@ -60,42 +60,49 @@ def space_to_spec(
     """
     match space:
         case spaces.Box():
-            return _box_spec(space, device)
+            return _box_spec(space, device, where)
         case spaces.Discrete():
             n = int(space.n)
             return Categorical(n, device=device) if categorical else OneHot(n, device=device, dtype=torch.int64)
         case spaces.MultiDiscrete():
-            return _multi_discrete_spec(space, categorical, device)
+            return _multi_discrete_spec(space, categorical, device, where)
         case spaces.MultiBinary():
             return Binary(shape=torch.Size(space.shape), device=device, dtype=torch.int8)
         case spaces.Dict() | spaces.Tuple():
             leaves = {
                 name: space_to_spec(inner, categorical=categorical, device=device, where=f"{where}.{name}".strip("."))
-                for name, inner in _children(space)
+                for _, name, inner in _children(space)
             }
             return Composite(leaves, device=device)
     raise ConfigError(
-        f"{where or 'space'}: {space} has no fixed shape, so its values do not fit in tensors. "
+        f"{where or 'space'}: {_in_a_line(space)} has no fixed shape, so its values do not fit in tensors. "
         "Wrap the env so that it shows a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple"
     )
 
 
-def _box_spec(space: spaces.Box, device: torch.device | None) -> TensorSpec:
+def _box_spec(space: spaces.Box, device: torch.device | None, where: str) -> TensorSpec:
     shape = torch.Size(space.shape) or torch.Size([1])
     dtype = torch.from_numpy(np.empty((), space.dtype)).dtype
     low, high = np.asarray(space.low).reshape(shape), np.asarray(space.high).reshape(shape)
     if np.isneginf(low).all() and np.isposinf(high).all():
         return Unbounded(shape, device=device, dtype=dtype)
-    return Bounded(torch.from_numpy(low.copy()), torch.from_numpy(high.copy()), shape=shape, device=device, dtype=dtype)
+    try:
+        bounds = torch.from_numpy(low.copy()), torch.from_numpy(high.copy())
+        return Bounded(*bounds, shape=shape, device=device, dtype=dtype)
+    except SpecError as error:
+        raise ConfigError(f"{where or 'space'}: {_in_a_line(space)} cannot be a spec: {error}") from error
 
 
-def _multi_discrete_spec(space: spaces.MultiDiscrete, categorical: bool, device: torch.device | None) -> TensorSpec:
+def _multi_discrete_spec(
+    space: spaces.MultiDiscrete, categorical: bool, device: torch.device | None, where: str
+) -> TensorSpec:
     counts = np.asarray(space.nvec)
     if categorical:
         return MultiCategorical(torch.from_numpy(counts.copy()), device=device)
     if counts.ndim > 1:
         raise ConfigError(
-            f"a one-hot encoding of {space} has rows of different lengths. Add categorical_action_encoding=true"
+            f"{where or 'space'}: a one-hot encoding of {_in_a_line(space)} has rows of different lengths. "
+            "Type: backend.categorical_action_encoding=true"
         )
     if (counts == counts[0]).all():
         return OneHot(int(counts[0]), shape=torch.Size([len(counts), int(counts[0])]), device=device, dtype=torch.int64)
@@ -152,7 +159,7 @@ def starts_of(space: Space, spec: Composite) -> dict[Key, Array]:
 
 def _starts(space: Space, spec: TensorSpec, path: Key) -> Iterator[tuple[Key, Array]]:
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        for name, inner in _children(space):
+        for _, name, inner in _children(space):
             if isinstance(spec, Composite) and name in spec.keys():  # noqa: SIM118  # a Composite is not its keys
                 yield from _starts(inner, spec[name], (*path, name))
     elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
@@ -166,9 +173,8 @@ def announced(space: Space) -> Announced | AnnouncedNest:
     """What a member of ``space``, which :func:`space_to_spec` takes, looks like in the simulator's own form."""
     match space:
         case spaces.Dict() | spaces.Tuple():
-            keyed = isinstance(space, spaces.Dict)
-            entries = [(name if keyed else int(name), name, announced(inner)) for name, inner in _children(space)]
-            return AnnouncedNest(entries, keyed)
+            entries = [(at, name, announced(inner)) for at, name, inner in _children(space)]
+            return AnnouncedNest(entries, isinstance(space, spaces.Dict))
         case spaces.Discrete():
             return Announced((), np.int64, space.start, space.start + space.n - 1)
         case spaces.MultiDiscrete():
@@ -187,11 +193,14 @@ def is_image(space: Space) -> bool:
     return bool((space.low == 0).all() and (space.high == 255).all())
 
 
-def _children(space: spaces.Dict | spaces.Tuple[Any]) -> Iterator[tuple[str, Space]]:
-    if isinstance(space, spaces.Dict):
-        yield from space.spaces.items()
-    else:
-        yield from ((str(i), inner) for i, inner in enumerate(space.spaces))
+def _children(space: spaces.Dict | spaces.Tuple[Any]) -> Iterator[tuple[Any, str, Space]]:  # Any: a key, or a place
+    """How to index the value, what the entry is called, and its space. Keys of a ``Dict`` need not be words."""
+    inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+    yield from ((at, str(at), child) for at, child in inner)
+
+
+def _in_a_line(space: Space) -> str:
+    return " ".join(str(space).split())
 
 
 # -- native value -> row ----------------------------------------------------------------------------------------------
@@ -203,13 +212,7 @@ def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
     For most spaces that is the array itself: an assignment to it costs 0.1 us less than a call of a function.
     """
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        keyed = isinstance(space, spaces.Dict)
-        return NestedRows(
-            [
-                (name if keyed else int(name), row_writer(child, (*path, name), buffer))
-                for name, child in _children(space)
-            ]
-        )
+        return NestedRows([(at, row_writer(child, (*path, name), buffer)) for at, name, child in _children(space)])
     rows = buffer.array(path)
     if isinstance(space, spaces.Discrete):
         return _NumberRows(space, rows) if rows.ndim == 1 else _OneHotRows([int(space.n)], int(space.start), rows)
@@ -245,10 +248,10 @@ class _OneHotRows:
 def row_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Callable[[int], Any]:
     """``read(t)``: row ``t`` of ``path`` as the native action. Arrays are copies: a simulator may keep its action."""
     if isinstance(space, spaces.Dict):
-        named = {name: row_reader(child, (*path, name), buffer) for name, child in _children(space)}
-        return lambda t: {name: read(t) for name, read in named.items()}
+        named = {at: row_reader(child, (*path, name), buffer) for at, name, child in _children(space)}
+        return lambda t: {at: read(t) for at, read in named.items()}
     if isinstance(space, spaces.Tuple):
-        ordered = [row_reader(child, (*path, name), buffer) for name, child in _children(space)]
+        ordered = [row_reader(child, (*path, name), buffer) for _, name, child in _children(space)]
         return lambda t: tuple(read(t) for read in ordered)
     rows = buffer.array(path)
     if isinstance(space, spaces.Discrete):

@@ -108,6 +108,29 @@ def test_an_engine_that_cannot_reset_some_envs_is_refused(forgetful: str) -> Non
 # -- sync -------------------------------------------------------------------------------------------------------------
 
 
+class Numbered(gymnasium.Env[Any, Any]):
+    """Its entries are numbered, and shown what was done before."""
+
+    observation_space = spaces.Dict({7: spaces.Box(0, 9, (), np.float32)})
+    action_space = spaces.Dict({3: spaces.Box(0, 9, (), np.float32)})
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return {7: np.float32(0)}, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return {7: action[3]}, 0.0, False, False, {}
+
+
+def test_keys_that_are_no_words_are_called_as_they_are_written() -> None:
+    if "Numbered-v0" not in gymnasium.registry:
+        gymnasium.register("Numbered-v0", Numbered, disable_env_checker=True)
+    with GymnasiumVectorEnv("Numbered-v0", 2, vectorization_mode="sync") as env:
+        data = env.rollout(3)
+    assert data["3"].any()
+    assert torch.equal(data["next", "7"], data["3"])
+
+
 @pytest.mark.parametrize("preset", ["blackjack", "pendulum"])
 def test_a_loop_of_theirs_gives_the_bits_of_ours(preset: str) -> None:
     runs = []

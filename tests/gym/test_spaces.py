@@ -88,8 +88,14 @@ def test_what_has_no_fixed_shape_is_refused_by_its_name_and_place(space: Any) ->
 
 
 def test_a_table_of_choices_has_no_one_hot() -> None:
-    with pytest.raises(ConfigError, match="categorical_action_encoding=true"):
-        space_to_spec(spaces.MultiDiscrete([[2, 3], [4, 5]]))
+    said = r"^observation_space: a one-hot encoding of .*\]\]\) has .* Type: backend\.categorical_action_encoding=true$"
+    with pytest.raises(ConfigError, match=said):  # in one line
+        space_to_spec(spaces.MultiDiscrete([[2, 3], [4, 5]]), where="observation_space")
+
+
+def test_numbers_that_torch_cannot_compare_are_refused_by_their_place() -> None:
+    with pytest.raises(ConfigError, match=r"^observation_space\.a: Box\(0, 7, \(2,\), uint64\) .*torch\.uint64"):
+        space_to_spec(spaces.Dict(a=spaces.Box(0, 7, (2,), np.uint64)), where="observation_space")
 
 
 @pytest.mark.parametrize("categorical", [False, True])
@@ -153,7 +159,12 @@ def same(one: Any, other: Any) -> bool:
     return bool(np.asarray(one).dtype == np.asarray(other).dtype or np.isscalar(one)) and np.array_equal(one, other)
 
 
-ALL = {**every_space().spaces, "everything": every_space(), "far choices": spaces.MultiDiscrete([2, 3], start=[5, -1])}
+ALL = {
+    **every_space().spaces,
+    "everything": every_space(),
+    "far choices": spaces.MultiDiscrete([2, 3], start=[5, -1]),
+    "keys that are no words": spaces.Dict({1: spaces.Discrete(3), (0, 2): spaces.Dict({0: spaces.Box(0, 1, (2,))})}),
+}
 
 
 @pytest.mark.parametrize("categorical", [False, True])
@@ -202,7 +213,7 @@ def test_what_a_simulator_keeps_is_not_our_memory() -> None:
     [
         (spaces.Box(0, 1, (2,)), np.zeros(3), r"here: expected shape \(2,\) as the env declares, found \(3,\)"),
         (spaces.Box(0, 1, (2,)), 0.5, r"found \(\)"),
-        (spaces.Discrete(2), np.zeros(1), r"expected shape \(\)"),
+        (spaces.Discrete(2), np.zeros(1), r"here: expected a single number, found an array of shape \(1,\)"),
         (spaces.Dict(a=spaces.Discrete(2)), {"b": 1}, "here: expected an entry 'a'"),
         (spaces.Dict(a=spaces.Box(0, 1, (2,))), {"a": np.zeros(1)}, r"here\.a: expected shape"),
         (spaces.Tuple((spaces.Discrete(2),)), (), "here: expected 1 entries, found 0"),
