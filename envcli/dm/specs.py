@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from dm_env import specs
 
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, SpecError
 from envcli.keys import Key
 from envcli.memory.buffer import RolloutBuffer, Rows
 from envcli.rows.announced import Announced, AnnouncedNest
@@ -45,7 +45,7 @@ def dm_spec_to_spec(
     if is_nested(native):
         leaves = {
             name: dm_spec_to_spec(inner, categorical=categorical, device=device, where=f"{where}.{name}".strip("."))
-            for name, inner in _children(native)
+            for _, name, inner in _places(native)
         }
         return Composite(leaves, device=device)
     if not isinstance(native, specs.Array) or native.dtype.kind not in "biufc":
@@ -60,7 +60,10 @@ def dm_spec_to_spec(
         )
     shape = torch.Size(native.shape) or torch.Size([1])
     if isinstance(native, specs.BoundedArray):
-        return _bounded(native, shape, dtype, device)
+        try:
+            return _bounded(native, shape, dtype, device)
+        except SpecError as error:  # a bound that is NaN
+            raise ConfigError(f"{where or 'spec'}: {native!r} cannot be a spec: {error}") from error
     if dtype == torch.uint8 and len(shape) == 3:
         return image_spec(shape, device)
     return Unbounded(shape, device=device, dtype=dtype)
@@ -113,17 +116,10 @@ def announced(native: Any) -> Announced | AnnouncedNest:
     return Announced(native.shape, native.dtype)
 
 
-def _children(native: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(native, Mapping):
-        yield from native.items()
-    else:
-        yield from ((str(i), inner) for i, inner in enumerate(native))
-
-
 def _places(native: Any) -> Iterator[tuple[Any, str, Any]]:
-    """How to index the value, what the entry is called, and its spec."""
-    for name, inner in _children(native):
-        yield (name if isinstance(native, Mapping) else int(name)), name, inner
+    """How to index the value, what the entry is called, and its spec. Keys of a mapping need not be words."""
+    inner = native.items() if isinstance(native, Mapping) else enumerate(native)
+    yield from ((at, str(at), child) for at, child in inner)
 
 
 # -- native value -> row ----------------------------------------------------------------------------------------------
@@ -156,7 +152,8 @@ def row_reader(native: Any, path: Key, buffer: RolloutBuffer) -> Callable[[int],
         inner = [(at, row_reader(child, (*path, name), buffer)) for at, name, child in _places(native)]
         if isinstance(native, Mapping):
             return lambda t: {at: read(t) for at, read in inner}
-        return lambda t: [read(t) for _, read in inner]
+        several = tuple if isinstance(native, tuple) else list
+        return lambda t: several(read(t) for _, read in inner)
     rows = buffer.array(path)
     if isinstance(native, specs.DiscreteArray):
         kind = native.dtype.type

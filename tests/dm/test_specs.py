@@ -122,6 +122,23 @@ def test_a_value_that_is_written_into_a_row_is_read_from_it(categorical: bool) -
     assert [int(np.ravel(one)[0]) for one in found["pair"]] == [7, 1]
 
 
+def test_a_tuple_is_read_as_a_tuple_and_a_key_that_is_no_word_as_it_is() -> None:
+    native = {0: (specs.DiscreteArray(3), specs.DiscreteArray(2))}
+    spec = dm_spec_to_spec(native)
+    assert isinstance(spec, Composite)
+    assert list(spec.leaves()) == [("0", "0"), ("0", "1")]
+    layout = {path: (leaf.shape, leaf.dtype) for path, leaf in spec.leaves().items()}
+    buffer = RolloutBuffer.allocate(layout, 2, torch.Size([]))
+    value = {0: (np.int32(2), np.int32(1))}
+    row_writer(native, (), buffer)[1] = value
+    assert row_reader(native, (), buffer)(1) == value
+
+
+def test_bounds_that_are_none_are_refused_by_their_place() -> None:
+    with pytest.raises(ConfigError, match=r"^action_spec\.a: BoundedArray.* neither may be NaN"):
+        dm_spec_to_spec({"a": specs.BoundedArray((), np.float32, np.nan, 1)}, where="action_spec")
+
+
 def test_a_simulator_may_keep_its_action() -> None:
     native = specs.BoundedArray((2,), np.float32, -1, 1)
     buffer = RolloutBuffer.allocate({("action",): (torch.Size([2]), torch.float32)}, 3, torch.Size([]))
