@@ -29,6 +29,8 @@ except ModuleNotFoundError as error:
 
 __all__ = ["DMControlEnv", "DMControlWrapper", "from_dm_env"]
 
+_UNFIT = (TypeError, ValueError, OverflowError, LookupError)  # what rows raise that do not take a value
+
 
 class DMControlWrapper(Backend):
     """An existing ``dm_env.Environment``, from dm_control or elsewhere.
@@ -163,7 +165,11 @@ class DMControlWrapper(Backend):
             raise
         if answers.new_reset:
             answers.check_reset(observation)
-        self._first[t] = observation
+        try:
+            self._first[t] = observation
+        except _UNFIT as error:
+            answers.explain_first(observation, error)
+            raise
         if answers.full:
             answers.look_at_reset(t)
         if self._pixels is not None:
@@ -180,7 +186,11 @@ class DMControlWrapper(Backend):
             raise answers.unpaid(step)
         if answers.new_step:
             answers.check_step(step)
-        self._reward[t], self._following[t] = step.reward, step.observation
+        try:
+            self._reward[t], self._following[t] = step.reward, step.observation
+        except _UNFIT as error:
+            answers.explain_following(step, error)
+            raise
         if answers.full:
             answers.look_at_step(t)
         if step.last():

@@ -10,7 +10,7 @@ import numpy as np
 from envcli.dm.specs import announced
 from envcli.errors import EnvError, SpecError
 from envcli.memory.buffer import Rows
-from envcli.rows.announced import CURE
+from envcli.rows.announced import CURE, explaining
 from envcli.rows.strict_rows import StrictRows, strict_rows
 
 __all__ = ["DMAnswers"]
@@ -82,6 +82,16 @@ class DMAnswers:
         if step.first():  # the first moment of the next episode: dm_env resets by itself
             return EnvError(f"{self._name}: the episode is over or has not started. Call reset() before step()")
         return SpecError(f"{self._in_step}: reward: expected {self._reward}, found None. Fix the simulator")
+
+    def explain_first(self, observation: Any, error: Exception) -> None:
+        """Raise SpecError where it is for the answer of a reset that rows did not take it, whatever the ``checks``."""
+        with explaining(error):
+            self.check_reset(observation)
+
+    def explain_following(self, step: dm_env.TimeStep, error: Exception) -> None:
+        """The same of a step."""
+        with explaining(error):
+            self.check_step(step)
 
     def explain_reset(self, error: RuntimeError) -> None:
         """Raise EnvError if the physics came apart."""

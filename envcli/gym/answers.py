@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -15,7 +14,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from envcli.errors import ConfigError, SpecError
 from envcli.gym.spaces import announced
 from envcli.memory.buffer import Array, Rows
-from envcli.rows.announced import CURE, Announced, check_flag
+from envcli.rows.announced import CURE, Announced, check_flag, explaining
 from envcli.rows.strict_rows import StrictRows, strict_rows
 
 __all__ = ["GymAnswers", "Step"]
@@ -157,7 +156,7 @@ class GymAnswers:
 
     def explain_step(self, result: Any, error: Exception) -> None:
         """Raise SpecError where it is for the answer of a step that rows did not take it, whatever the ``checks``."""
-        with self._explaining(error):
+        with explaining(error):
             if isinstance(result, tuple) and len(result) == 5:
                 _REWARD.check(
                     result[1], f"{self._in_step}: reward"
@@ -166,17 +165,8 @@ class GymAnswers:
 
     def explain_reset(self, result: Any, error: Exception) -> None:
         """The same of a reset."""
-        with self._explaining(error):
+        with explaining(error):
             self._check_reset(result)
-
-    @contextlib.contextmanager
-    def _explaining(self, error: Exception) -> Iterator[None]:
-        if isinstance(error, SpecError):  # it explains itself
-            raise error
-        try:
-            yield
-        except SpecError as found:
-            raise SpecError(str(found).removesuffix(CURE) + "Fix the simulator") from error
 
     # -- in their rows --------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from envcli.errors import ConfigError, SpecError
 from envcli.memory.buffer import Array
 
-__all__ = ["CHECKS", "CURE", "Announced", "AnnouncedNest", "check_flag", "check_mode"]
+__all__ = ["CHECKS", "CURE", "Announced", "AnnouncedNest", "check_flag", "check_mode", "explaining"]
 
 CHECKS = ("full", "first", "off")
 """When a backend holds what its simulator returns against what it announces."""
@@ -142,6 +143,17 @@ class AnnouncedNest:
             raise SpecError(f"{where}: expected an entry {_one(missing)}, found {_listed(value)}. {CURE}")
         if self.keyed and (more := set(value) - self._names):
             raise SpecError(f"{where}: found {_one(more)}, which is not declared: {_listed(self._names)} are. {CURE}")
+
+
+@contextmanager
+def explaining(error: Exception) -> Iterator[None]:
+    """Around a check of what rows did not take, which raised ``error``: no ``checks`` would have let it pass."""
+    if isinstance(error, SpecError):  # it explains itself
+        raise error
+    try:
+        yield
+    except SpecError as found:
+        raise SpecError(str(found).removesuffix(CURE) + "Fix the simulator") from error
 
 
 def check_flag(value: Any, where: str) -> None:

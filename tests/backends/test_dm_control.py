@@ -388,7 +388,7 @@ class Faulty(Counting):
         ("reward", np.nan, "step: reward: expected a finite number, found nan"),
         ("reward", None, "step: reward: expected a number, float64, found None"),
         ("reward", "much", "step: reward: expected a number, float64, found 'much'"),
-        ("reward", np.zeros(2), r"step: reward: expected shape \(\).*found \(2,\)"),
+        ("reward", np.zeros(2), r"step: reward: expected a single number, found an array of shape \(2,\)"),
     ],
 )
 def test_a_fault_is_told_when_it_is_looked_for(what: str, lie: Any, said: str) -> None:
@@ -408,6 +408,17 @@ def test_a_fault_is_let_pass_where_nobody_looks() -> None:
         for checks, at in (("off", 1), ("off", 20), ("first", 20)):
             with DMControlWrapper(Faulty(what, lie, at), checks=checks) as env:
                 assert len(env.rollout(30)) == 30
+
+
+@pytest.mark.parametrize("checks", ["first", "off"])
+def test_what_no_row_takes_is_explained_whenever_it_comes(checks: str) -> None:
+    for what, lie in (("observation", np.zeros(2, np.float32)), ("reward", "much")):
+        said = f"^Faulty step: {what}: expected .*, found .*. Fix the simulator\nafter 19 steps"
+        with DMControlWrapper(Faulty(what, lie, 20), checks=checks) as env, pytest.raises(SpecError, match=said):
+            env.rollout(30)
+    env = DMControlWrapper(Faulty("observation", np.zeros(2, np.float32), 0), checks="off")
+    with env, pytest.raises(SpecError, match=r"^Faulty reset: observation: expected .* Fix the simulator$"):
+        env.reset()
 
 
 def test_a_discount_is_a_number() -> None:
