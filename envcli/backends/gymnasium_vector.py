@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
-from gymnasium.vector import SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_rows import VectorRows
@@ -48,7 +48,8 @@ class GymnasiumVectorEnv(VectorBackend):
     Raises:
         UnknownName: there is no such id; says the nearest.
         ConfigError: the env does not take an option, needs a library that is not installed, or cannot be drawn here; or
-            its engine cannot reset some envs and leave the others alone.
+            its engine cannot reset some envs and leave the others alone, or resets them in the step that ends their
+            episode.
     """
 
     library: ClassVar[str] = "gymnasium"
@@ -73,6 +74,7 @@ class GymnasiumVectorEnv(VectorBackend):
         try:
             super().__init__(engine, num_envs, frame_skip=frame_skip, device=device)
             self.env_name = name
+            self._require_last_observations()
             self._require_partial_resets()
             space = engine.single_observation_space
             image = is_image(space)
@@ -115,6 +117,15 @@ class GymnasiumVectorEnv(VectorBackend):
         super()._show(shown if self._pixels is None else self._pixels.added_to(shown, self.pixels_only))
 
     # -- resets ---------------------------------------------------------------------------------------------------
+
+    def _require_last_observations(self) -> None:
+        """An engine that resets an env in the very step that ends its episode shows the next one in its place."""
+        if self._env.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP:
+            raise ConfigError(
+                f"{self.env_name}: its engine, {type(self._env).__name__}, has the autoreset_mode SAME_STEP, so the "
+                "last observations of episodes would be lost. Leave that option out, or type: "
+                "backend.vectorization_mode=sync"
+            )
 
     def _require_partial_resets(self) -> None:
         """Try it: an engine that does not know ``reset_mask`` resets all envs without a word."""

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from gymnasium.vector import VectorEnv
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envcli.backends.gymnasium_vector import GymnasiumVectorEnv
@@ -103,6 +104,13 @@ def test_an_engine_that_cannot_reset_some_envs_is_refused(forgetful: str) -> Non
         GymnasiumVectorEnv(forgetful, 2)
     with GymnasiumVectorEnv(forgetful, 1) as env:  # there is nobody to leave alone
         assert env.rollout(3)["next", "observation"].flatten().tolist() == [1, 2, 3]
+
+
+def test_an_engine_that_hides_the_last_observation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    same_step = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+    monkeypatch.setattr(CartPoleVectorEnv, "metadata", same_step)
+    with pytest.raises(ConfigError, match=r"CartPole-v1: .* would be lost.* type: backend.vectorization_mode=sync"):
+        GymnasiumVectorEnv("CartPole-v1", 2)
 
 
 # -- sync -------------------------------------------------------------------------------------------------------------
