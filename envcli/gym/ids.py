@@ -19,6 +19,15 @@ __all__ = ["frames_of", "make", "make_vector", "named_libraries", "names"]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
 
+_BRINGS = {
+    "mujoco": "envcli[mujoco]",
+    "classic_control": "envcli[classic]",
+    "toy_text": "envcli[classic]",
+    "phys2d": "gymnasium[jax]",
+    "tabular": "gymnasium[jax]",
+}
+"""A part of the entry points of gymnasium's own envs -> what brings the libraries they need."""
+
 
 def names() -> list[str]:
     """Every id, sorted; Atari's too where ale-py is installed."""
@@ -85,11 +94,14 @@ def _explained(name: str, options: Options) -> Iterator[None]:
     """Say in one line what gymnasium says in several kinds of exceptions."""
     try:
         yield
-    except ImportError as error:
-        raise ConfigError(f"{name} needs a library that is not installed: {_said(error)}.{_cure(name)}") from error
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{name} needs a library that is not installed: {_sentence(error)}{_cure(name)}") from error
+    except ImportError as error:  # what the env says of a library that is there, or of its move to another one
+        raise ConfigError(f"{name} cannot be made: {_sentence(error)}") from error
     except gym_error.Error as error:
         if name in gymnasium.registry:  # DependencyNotInstalled, DeprecatedEnv, ...: gymnasium says it in one line
-            raise ConfigError(f"{name} cannot be made: {_said(error)}.{_cure(name)}") from error
+            cure = _cure(name) if isinstance(error, gym_error.DependencyNotInstalled) else ""
+            raise ConfigError(f"{name} cannot be made: {_sentence(error)}{cure}") from error
         raise _unknown(name) from None
     except EnvcliError:
         raise
@@ -104,10 +116,6 @@ def _explained(name: str, options: Options) -> Iterator[None]:
             raise ConfigError(said) from None
         kind = ConfigError if options else EnvError
         raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
-
-
-def _said(error: Exception) -> str:
-    return str(error).rstrip(". ")
 
 
 def frames_of(spec: EnvSpec | None) -> int | None:
@@ -144,11 +152,15 @@ def _prepare_drawing(name: str) -> None:
 
 
 def _cure(name: str) -> str:
-    """What to type for the library that an env of gymnasium's own needs, where an extra of ours brings it."""
-    for part, extra in (("mujoco", "mujoco"), ("classic_control", "classic"), ("toy_text", "classic")):
+    """What to type for the library that an env of gymnasium's own needs, if its message does not say so itself."""
+    for part, packages in _BRINGS.items():
         if part in _entry_point(name):
-            return f" Type: pip install 'envcli[{extra}]'"
+            return f" Type: pip install '{packages}'"
     return ""
+
+
+def _sentence(error: Exception) -> str:
+    return f"{' '.join(str(error).split()).rstrip('.')}."
 
 
 def _entry_point(name: str) -> str:

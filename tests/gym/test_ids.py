@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +59,28 @@ def test_a_constructor_that_raises_is_named() -> None:
         GymEnv("NoLicence-v0")
     with pytest.raises(ConfigError, match=r"^Good-v0 cannot be made: ValueError: gravity is negative$"):
         GymEnv("Good-v0", gravity=-1.0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Ant-v3", r"^Ant-v3 cannot be made: The mujoco v2 and v3 .*gymnasium-robotics\)\.$"),
+        ("Pusher-v4", r"^Pusher-v4 cannot be made: `Pusher-v4` is only supported on `mujoco<3`[^.]*\.[^.]*\.$"),
+    ],
+)
+def test_an_env_that_an_installation_would_not_bring_says_why(name: str, said: str) -> None:
+    pytest.importorskip("mujoco", minversion="3", reason="mujoco is not installed (extra mujoco)")
+    with pytest.raises(ConfigError, match=said):
+        GymEnv(name)
+
+
+def test_what_brings_jax_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jax", None)  # not to be found
+    for module in [module for module in sys.modules if module.startswith("gymnasium.envs.phys2d")]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(ConfigError, match=r"that is not installed: .* Type: pip install 'gymnasium\[jax\]'"):
+        GymEnv("phys2d/CartPole-v1")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
