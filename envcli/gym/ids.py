@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,7 +54,7 @@ def make(
         ConfigError: the env does not take an option, needs another library, or nothing here can draw it.
     """
     complete = _completed(name, options, from_pixels, frame_skip)
-    with _explained(name, complete):
+    with _explained(name, complete), _without_hints(name):
         return gymnasium.make(name, **complete)
 
 
@@ -74,7 +75,7 @@ def make_vector(
         spec = gymnasium.registry.get(name)
         mode = "sync" if spec is None or spec.vector_entry_point is None else "vector_entry_point"
     loop = {"copy": False} if mode == "sync" else None  # rows are copies already
-    with _explained(name, complete):
+    with _explained(name, complete), _without_hints(name):
         return gymnasium.make_vec(name, num_envs, mode, loop, **complete)
 
 
@@ -116,6 +117,30 @@ def _explained(name: str, options: Options) -> Iterator[None]:
             raise ConfigError(said) from None
         kind = ConfigError if options else EnvError
         raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _without_hints(name: str) -> Iterator[None]:
+    """Leave out what gymnasium's own models are told at each load: that an attribute of their XML is deprecated.
+
+    MuJoCo prints it for every env that is made, and writes it into a file of the present folder.
+    """
+    if "mujoco" not in _entry_point(name) or importlib.util.find_spec("mujoco") is None:
+        yield
+        return
+    import mujoco
+
+    before = mujoco.get_mju_user_warning()
+
+    def warn(message: str) -> None:
+        if "is deprecated" not in message:
+            print(f"WARNING: {message}", file=sys.stderr) if before is None else before(message)
+
+    mujoco.set_mju_user_warning(warn)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def frames_of(spec: EnvSpec | None) -> int | None:

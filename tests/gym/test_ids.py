@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -81,6 +82,18 @@ def test_what_brings_jax_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, module)
     with pytest.raises(ConfigError, match=r"that is not installed: .* Type: pip install 'gymnasium\[jax\]'"):
         GymEnv("phys2d/CartPole-v1")
+
+
+def test_models_of_gymnasiums_own_load_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mujoco = pytest.importorskip("mujoco", reason="mujoco is not installed (extra mujoco)")
+    monkeypatch.chdir(tmp_path)
+    before = mujoco.get_mju_user_warning()
+    GymEnv("HalfCheetah-v5").close()
+    assert mujoco.get_mju_user_warning() is before
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
