@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torch._C._functorch import is_batchedtensor
+from torch._C._functorch import get_unwrapped, is_batchedtensor, is_functorch_wrapped_tensor
 
 from envcli.errors import SpecError
 from envcli.keys import DONE_FAMILY, as_user_key
@@ -62,7 +62,7 @@ class TaskFront:
         state, elapsed = _entry(tensordict, "state"), _entry(tensordict, "elapsed_steps")
         action = _entry(tensordict, "action", "env.rand_action(tensordict) writes a random one")
         lead = tensordict.batch_size
-        if not (torch.compiler.is_compiling() or is_batchedtensor(action)):  # else nobody can look at its values
+        if not (torch.compiler.is_compiling() or _is_batched(action)):  # else nobody can look at its values
             action = as_member(("action",), self.actions(lead), action)
         params = self.params(tensordict, lead, required=True)
         return self._tensordict(self._task.advance(state, elapsed, action, params), lead)
@@ -125,6 +125,15 @@ def _entry(tensordict: TensorDictBase, name: str, cure: str = "Start from env.re
     if value is None:
         raise SpecError(f"step: no {name!r} in the TensorDict, which this env's step reads. {cure}")
     return value
+
+
+def _is_batched(value: Tensor) -> bool:
+    """Does ``torch.vmap`` map over it, perhaps around ``torch.func.grad`` or another transform of torch?"""
+    while is_functorch_wrapped_tensor(value):
+        if is_batchedtensor(value):
+            return True
+        value = get_unwrapped(value)
+    return False
 
 
 def _mask(tensordict: TensorDictBase) -> Tensor | None:

@@ -192,6 +192,20 @@ def test_a_step_can_be_mapped() -> None:
     assert torch.allclose(mapped["next", "state"], env.step(many)["next", "state"])
 
 
+def test_gradients_of_a_step_can_be_mapped() -> None:
+    env = pendulum()
+    start = env.reset(state=[2.0, 0.3])
+
+    def reward(action: torch.Tensor) -> torch.Tensor:
+        earned: torch.Tensor = env.step(start.clone().set("action", action))["next", "reward"].sum()
+        return earned
+
+    actions = torch.linspace(-1, 1, 1000).unsqueeze(-1)
+    by_hand = -0.002 * actions  # the reward of a step is 0.001 * action ** 2 less
+    assert torch.allclose(torch.vmap(torch.func.grad(reward))(actions), by_hand, atol=1e-6)
+    assert torch.allclose(torch.vmap(torch.func.jacrev(reward))(actions), by_hand, atol=1e-6)
+
+
 def test_a_step_can_be_compiled() -> None:
     env = pendulum(3)
     given = env.rand_action(env.reset())
