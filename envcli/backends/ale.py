@@ -131,6 +131,11 @@ class ALEEnv(Backend):
         """The ``ALEInterface``, as gymnasium's env has it. Acting on it moves this env."""
         return self._env
 
+    @property
+    def game_goes_on(self) -> bool:
+        """Did the last reset begin with the next life of the same game (``episodic_life``), and not with a new one?"""
+        return self._console.goes_on
+
     def get_action_meanings(self) -> list[str]:
         """What each action is called, in the order of the action spec; by gymnasium's name.
 

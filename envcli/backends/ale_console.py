@@ -122,7 +122,7 @@ class Console:
         self.ale.setFloat("repeat_action_probability", repeat_action_probability)
         self.hold: Callable[[int], int] = self._hold_by_frame if by_frame else self._hold
         self.over: Callable[[], bool] = self._game_or_life_over if stop_at_life_loss else self.ale.game_over
-        self.life_lost = self._pooling = False
+        self.life_lost = self.goes_on = self._pooling = False
         self._lives = 0
         self._seed_with(np.random.SeedSequence())
         self._load()
@@ -147,7 +147,8 @@ class Console:
 
         Games after the first of a seed draw on from where the last one ended.
         """
-        if self._seeds is not None or not self.life_lost:
+        self.goes_on = self.life_lost and self._seeds is None
+        if not self.goes_on:
             self._new_game()
         self.life_lost = self._pooling = False
         self._lives = self.ale.lives()

@@ -70,7 +70,10 @@ class NoopResetEnv(Transform):
         self._noop = _noop_of(inner.base_env, leaves)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        inner, actions = self._inner_env, self._inner_env.saved_actions(t)
+        inner = self._inner_env
+        if getattr(inner.base_env, "game_goes_on", False):
+            return
+        actions = inner.saved_actions(t)
         for _ in range(self._count()):
             self._act(t)
             inner.step(t)

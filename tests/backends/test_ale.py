@@ -17,11 +17,13 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.builder import build
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.make import make_env
 from envcli.specs import Bounded, Categorical, OneHot
 from envcli.testing import EnvContract
+from envcli.transforms.noop_reset_env import NoopResetEnv
 
 pytest.importorskip("ale_py", reason="ale-py is not installed (extra atari)")
 
@@ -198,6 +200,25 @@ def test_a_lost_life_ends_the_episode_and_not_the_game(lives: ALEEnv) -> None:
     assert not following["done"]
     assert torch.equal(following["observation"], lost["next", "observation"][-1])
     assert lives.ale.getEpisodeFrameNumber() == frame
+
+
+def test_only_a_new_game_begins_with_no_ops_and_not_the_next_life() -> None:
+    game = ALEEnv("Breakout", obs_type="ram", episodic_life=True, lives=True, repeat_action_probability=0)
+    with game, TransformedEnv(game, NoopResetEnv(noops=7, random=False)) as env:
+        torch.manual_seed(0)
+        env.set_seed(0)
+        frames = []  # of each game, when its episodes begin
+        for _ in range(7):
+            state = env.reset()
+            frames.append((state["lives"].item(), game.ale.getEpisodeFrameNumber()))
+            lost = env.rollout(1000, auto_reset=False, tensordict=state)
+            assert lost["next", "terminated"][-1]
+            ended = game.ale.getEpisodeFrameNumber()
+            frames.append((lost["next", "lives"][-1].item(), ended))
+    lives, at = zip(*frames, strict=True)
+    assert lives == (5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 5, 4, 4, 3)
+    assert at[0] == at[10] == 7 * 4  # frames: 7 steps
+    assert at[2::2][:4] == at[1:9:2]  # the next life begins where the last one ended
 
 
 def test_the_end_of_the_game_begins_a_new_one(lives: ALEEnv) -> None:
