@@ -21,6 +21,7 @@ from envcli.envs.unrolled import cast, collected, each_step
 from envcli.errors import ConfigError, SpecError
 from envcli.keys import NestedKey, as_user_key
 from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.shared_memory import crowds
 from envcli.rows.env_shape import usable
 from envcli.rows.env_specs import FAMILIES
 from envcli.specs import TensorSpec
@@ -168,7 +169,9 @@ class Env(SteppedEnv):
                 self._front.take_over(buffer)  # and let go of the rollout's memory
         if asked.set_truncated:
             mark_truncated(self, buffer)
-        return (buffer.compact() if asked.out is None else buffer).tensordict(device=self.device)
+        if asked.out is None:
+            buffer = buffer.compact(apart=crowds(buffer.tensors))
+        return buffer.tensordict(device=self.device)
 
     def _by_steps(self, asked: RolloutRequest) -> TensorDictBase:
         """The rollout by :meth:`step` and :meth:`reset`, which somebody wrote anew, or which keep a graph."""

@@ -320,9 +320,12 @@ class RolloutBuffer:
         found = self._by_env.get(path)
         return self.tensors[path].movedim(0, len(self.batch_size)) if found is None else found
 
-    def compact(self) -> RolloutBuffer:
-        """The filled rows alone, in memory of their own where that sets half of the old free or makes a batch dense."""
-        if self.filled == self.steps or (self.filled > self.steps // 2 and not self.batch_size):
+    def compact(self, apart: bool = False) -> RolloutBuffer:
+        """The filled rows alone, in memory of their own where that sets half of the old free or makes a batch dense.
+
+        ``apart``: in ordinary memory of their own in any case.
+        """
+        if not apart and (self.filled == self.steps or (self.filled > self.steps // 2 and not self.batch_size)):
             return self
         layout = {path: (tensor.shape[1:], tensor.dtype) for path, tensor in self.tensors.items()}
         kept = RolloutBuffer.allocate(layout, self.filled, self.batch_size)

@@ -22,7 +22,7 @@ from envcli.batch.worker_pool import WorkerPool
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
-from envcli.memory import spare_memory
+from envcli.memory import shared_memory, spare_memory
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.shared_memory import SharedMemory
 from envcli.shards.loading import load_rollout
@@ -283,6 +283,26 @@ def test_rollouts_whose_memory_was_used_before_are_the_same(
             del data
         for data, expected in held:
             assert (data == expected).all(), "what somebody keeps is not written again"
+
+
+def test_thousands_of_rollouts_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux lets a process have 65,530 mappings, and each entry of a rollout in shared memory takes one."""
+    monkeypatch.setattr(shared_memory, "_MANY", 40)
+
+    def act(td: TensorDictBase) -> TensorDictBase:
+        return td.set("action", actions).set("seen", td["observation"] + 1)
+
+    with ParallelEnv(2, CountingEnv, num_workers=1) as env, SerialEnv(2, CountingEnv) as alone:
+        actions = env.full_action_spec.zero()["action"]
+        env.set_seed(0)
+        alone.set_seed(0)
+        before = len(shared_memory._FILES)
+        kept = [env.rollout(4, act, break_when_any_done=False) for _ in range(30)]
+        assert len(shared_memory._FILES) <= before + 40 + 2 * len(list(kept[0].keys(True, True)))
+        for data in kept:
+            expected = alone.rollout(4, act, break_when_any_done=False)
+            assert (data == expected).all()
+            assert data.names == expected.names
 
 
 @pytest.mark.parametrize("make", [lambda: ParallelEnv(3, CountingEnv, num_workers=2), outside], ids=["plain", "outer"])

@@ -93,6 +93,9 @@ def test_compact_frees_what_was_not_used(buffer: RolloutBuffer) -> None:
     buffer["observation",][:2] = 1
     buffer.filled = 5
     assert buffer.compact() is buffer
+    apart = buffer.compact(apart=True)
+    assert torch.equal(apart["observation",], buffer["observation",])
+    assert apart["observation",].data_ptr() != buffer["observation",].data_ptr()
     buffer.filled = 2
     kept = buffer.compact()
     assert (kept.steps, kept.filled) == (2, 2)

@@ -14,7 +14,7 @@ import torch
 from envcli.errors import EnvError
 from envcli.memory import shared_memory
 from envcli.memory.buffer import RolloutBuffer
-from envcli.memory.shared_memory import Known, Mapped, SharedMemory, mapped, open_all, open_mapped, remember
+from envcli.memory.shared_memory import Known, Mapped, SharedMemory, crowds, mapped, open_all, open_mapped, remember
 
 SHAPE = (6, 4, 3)
 DTYPES = [torch.float32, torch.float64, torch.bool, torch.uint8, torch.int64, torch.bfloat16, torch.complex64]
@@ -191,3 +191,13 @@ def test_what_a_container_keeps_of_files_is_free(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     assert shared_memory._free_memory(tmp_path / "meminfo", tmp_path) == 8000 * 1024
     assert shared_memory._free_memory(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_small_rows_crowd_where_there_are_many_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {("x",): SharedMemory()(("x",), (3,), torch.float32)}
+    assert not crowds(rows)
+    monkeypatch.setattr(shared_memory, "_MANY", 0)
+    assert crowds(rows)
+    assert not crowds({("x",): torch.zeros(3)})
+    monkeypatch.setattr(shared_memory, "_SMALL", 11)
+    assert not crowds(rows)
