@@ -12,10 +12,7 @@ import envcli
 from envcli import commands
 from envcli.cli import arguments
 from envcli.cli.arguments import FLAGS
-from envcli.configuration import overrides
-from envcli.configuration.checker import known_to
 from envcli.vocabulary import catalog, schema
-from envcli.vocabulary.chosen import Chosen
 
 __all__ = ["command_help", "main_help"]
 
@@ -44,6 +41,10 @@ def command_help(command: str, words: Sequence[str] = ()) -> str:
 
     The keys of a choice are listed if the words, or the defaults, choose it, with the values that they would have.
     """
+    from envcli.configuration import overrides  # the main help, shown most often, needs none of these
+    from envcli.configuration.checker import known_to
+    from envcli.vocabulary.chosen import Chosen
+
     module = commands.find(command)
     lines = [*_prose(f"envcli {command}: {inspect.getdoc(module)}"), ""]
     if not hasattr(module, "Config"):
