@@ -215,7 +215,7 @@ def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
         return NestedRows([(at, row_writer(child, (*path, name), buffer)) for at, name, child in _children(space)])
     rows = buffer.array(path)
     if isinstance(space, spaces.Discrete):
-        return _NumberRows(space, rows) if rows.ndim == 1 else _OneHotRows([int(space.n)], int(space.start), rows)
+        return _NumberRows(space, rows) if rows.ndim == 1 else _ChoiceRows(space, rows)
     if isinstance(space, spaces.MultiDiscrete):
         if rows.shape[1:] == space.nvec.shape:
             return _NumberRows(space, rows)
@@ -229,6 +229,16 @@ class _NumberRows:
 
     def __setitem__(self, t: int, value: Any) -> None:
         self._rows[t] = value - self._start
+
+
+class _ChoiceRows:
+    """One choice as a one-hot vector: 0.7 us a row, where the way of several choices takes 10."""
+
+    def __init__(self, space: spaces.Discrete, rows: Array) -> None:
+        self._units, self._start, self._rows = np.eye(int(space.n), dtype=rows.dtype), int(space.start), rows
+
+    def __setitem__(self, t: int, value: Any) -> None:
+        self._rows[t] = self._units[value - self._start]
 
 
 class _OneHotRows:
