@@ -1,4 +1,4 @@
-"""Many envs as one, whoever runs them."""
+"""Many envs as one, wherever they run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OF_TORCHRL = frozenset(
         "consolidate", "daemon", "shutdown_timeout",
     ]
 )  # fmt: skip
-"""Arguments that batches take for the sake of TorchRL's programs, and that change nothing."""
+"""Arguments of TorchRL's batches, accepted so that its programs run. They change nothing."""
 
 Maker = Callable[..., Env]
 """Makes one env."""
@@ -40,9 +40,9 @@ class BatchedEnv(Env):
     """``num_envs`` envs as one of shape ``[num_envs, *batch]``.
 
     Nothing is built before it is needed: ``start()``, ``reset``, ``step``, ``rollout`` and ``set_seed`` start it, and
-    ``close()`` brings it back to where it was. Attributes and methods that are not our own are those of the envs, all
-    at once: ``env.foo`` is a lazy list, ``env.method(x)`` a list of results; before the start they raise RuntimeError,
-    and start nothing.
+    ``close()`` returns it to the state before. Attributes and methods that a batch does not have are those of its
+    envs, all at once: ``env.foo`` is a lazy list, ``env.method(x)`` a list of results. Before the start they raise
+    RuntimeError, and start nothing.
 
     Args:
         num_envs: how many.
@@ -81,7 +81,7 @@ class BatchedEnv(Env):
         return each
 
     def update_kwargs(self, kwargs: Kwargs | Sequence[Kwargs]) -> None:
-        """Change the arguments of the makers, of all alike or of each, before the start.
+        """Change the arguments of all makers, or of each, before the start.
 
         Raises:
             EnvError: the envs are already built.
@@ -120,7 +120,7 @@ class BatchedEnv(Env):
         """Build the envs, and call :meth:`_describe_as` with what they are."""
 
     def _probe(self) -> EnvSummary:
-        """What the first of the envs is, before the start: it is built, and closed again."""
+        """A summary of the first env before the start: the env is built for it and closed again."""
         env = made(self._makers()[0])
         try:
             return EnvSummary.of(env)
@@ -128,7 +128,7 @@ class BatchedEnv(Env):
             env.close()
 
     def _describe_as(self, summaries: Mapping[int, EnvSummary]) -> None:
-        """``summaries``: of the envs, or of those among them that may differ."""
+        """Take over specs and shape from ``summaries`` of the envs, or of those among them that may differ."""
         known, summary = self._summary, summaries[0]
         for i, other in summaries.items():
             (known or summary).require_same(other, f"env {i}")

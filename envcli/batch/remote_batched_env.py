@@ -1,4 +1,4 @@
-"""Many envs in other processes, which may be lost."""
+"""Many envs in other processes, which can die."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ON_DEATH = ("raise", "restart")
 
 
 class RemoteBatchedEnv(BatchedEnv):
-    """A batch whose envs run in other processes: when to give one up for lost, and what follows.
+    """A batch whose envs run in other processes: when one counts as lost, and what happens then.
 
     Args:
         num_envs, create_env_fn, create_env_kwargs, device: see :class:`BatchedEnv`.
@@ -86,7 +86,7 @@ class RemoteBatchedEnv(BatchedEnv):
         self._specs_changed()
 
     def _roles(self) -> Roles:
-        """Who is lost shows once more what it showed before."""
+        """As of any batch; but for an env that is lost, a step repeats its observations."""
         shown = set(self.observation_spec.leaves()) if self._lasts else set()
         return super()._roles().reading(shown)
 

@@ -1,4 +1,4 @@
-"""What a worker does: it waits to be called, does as the numbers say to its share of the envs, and answers."""
+"""A worker process: it waits to be called, carries out orders on its share of the envs, and answers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _FENCE = threading.Lock()
 
 
 def work(words: int, call: int, answer: int, stack: int) -> None:
-    """Serve until the main process says to close, given the file descriptors of a channel and of a file for stacks."""
+    """Serve until the main process says close. The arguments are file descriptors: a channel, and a stack file."""
     faulthandler.enable(stack)
     faulthandler.register(signal.SIGUSR1, stack, all_threads=False)
     connection = Connection(words)
@@ -60,7 +60,7 @@ def work(words: int, call: int, answer: int, stack: int) -> None:
 
 
 def _settle_in(connection: Connection) -> dict[str, Any]:
-    """Be at home where the main process is: its paths, its environment; but with one thread, and luck of our own."""
+    """Take over the paths and the environment of the main process, with one thread and random generators of our own."""
     setting: dict[str, Any] = pickle.loads(connection.recv_bytes())
     sys.path[:] = setting["path"]
     os.chdir(setting["folder"])
@@ -103,7 +103,7 @@ class _Worker:
                 self.channel.words.send_bytes(reply)
 
     def is_forked(self) -> bool:
-        """Is this a child that an env has forked? It has no business with the main process."""
+        """Is this a child that an env has forked? It must not talk to the main process."""
         return this_process() != self.process
 
     def _await_order(self) -> None:

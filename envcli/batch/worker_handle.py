@@ -95,7 +95,7 @@ class WorkerHandle:
         self.channel.send(in_words({**setting, **ours}))
 
     def ordered(self, order: int, start: int, stop: int, onward: int, some: int, together: int) -> None:
-        """Call it to do something without a word, and, unless it is alone in that, to ring only if it is the last."""
+        """Give it an order. With other workers ``together``, it rings only if it is the last to finish."""
         numbers = self.numbers
         if order == AUTORESET:  # who dies before it begins has noted nothing of it
             numbers[PLACE], numbers[PHASE], numbers[ROW], numbers[VAGUE] = 0, _STEP, start, 0
@@ -105,14 +105,14 @@ class WorkerHandle:
         self.channel.call.ring()
 
     def told(self, word: str) -> None:
-        """Call it to hear ``word``, which is yet to be sent."""
+        """Have it listen for ``word``, which is sent next."""
         self.word = word
         self.numbers[PHASE] = PHASES.index(word if word in PHASES else "call")
         self.numbers[ORDER], self.numbers[TOGETHER], self.numbers[STATE] = WORDS, 0, WORKING
         self.channel.call.ring()
 
     def unfinished(self) -> tuple[int, int, int, int, int, int] | None:
-        """What it was ordered without a word and has not done; of several rows, those from where it stands on."""
+        """The order that it has not completed; of several rows, those from its current one on."""
         order, start, stop, onward, some, together, state = self.numbers[ORDER : STATE + 1].tolist()
         phase, row = self.numbers[PHASE], self.numbers[ROW]
         if state != WORKING or order == WORDS:
@@ -136,7 +136,7 @@ class WorkerHandle:
             self.process.status(patience)
 
     def end(self) -> None:
-        """Kill it, wait until it is dead, and let go of everything."""
+        """Kill it, wait until it is dead, and release all its resources."""
         if self.process is not None:
             self.process.end()
         self._opened.close()
@@ -144,7 +144,7 @@ class WorkerHandle:
     # -- what goes wrong ------------------------------------------------------------------------------------------
 
     def where(self, offset: int = 0, exact: bool = True) -> str:
-        """Which env does what: ``"env 5 (worker 1, seed 13) in step 17"``.
+        """Which env is doing what: ``"env 5 (worker 1, seed 13) in step 17"``.
 
         Args:
             offset: what the number of the step is more than that of the row.
@@ -160,12 +160,12 @@ class WorkerHandle:
         return located(self.envs[place], f"worker {self.index}", self.seeds[place], doing, row + offset, vague)
 
     def failure(self, fault: Fault, offset: int) -> EnvcliError | AttributeError:
-        """What it reported, as an error of ours."""
+        """The error that it reported, as one of ours."""
         looked_up = self.numbers[ORDER] == WORDS and self.word == "get"
         return fault.error(self.where(offset), looked_up)
 
     def death(self, offset: int) -> EnvError:
-        """It is dead."""
+        """The error for its death."""
         assert self.process is not None
         how = self.process.how_it_ended()
         if self.numbers[STATE] == IDLE:
@@ -175,7 +175,7 @@ class WorkerHandle:
         return traced(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
 
     def hung(self, offset: int) -> EnvError:
-        """It does not answer."""
+        """The error for a worker that does not answer."""
         assert self.process is not None
         word = self.word if self.numbers[ORDER] == WORDS else ""
         option = {"build": "start_timeout", "close": "close_timeout"}.get(word, "step_timeout")
@@ -204,7 +204,7 @@ def _scratch() -> Any:  # Any: typeshed gives a temporary file a private name
 
 
 def _as_timeval(seconds: float) -> bytes:
-    """For a socket, in whole seconds, and no more than it takes; 0: no limit, which half a second is not."""
+    """A timeout for a socket: whole seconds, within its limits; 0: none, so that half a second becomes one."""
     return struct.pack("ll", math.ceil(min(seconds, 2**53)), 0)
 
 

@@ -23,8 +23,8 @@ class PolicyRows:
     """Calls a policy row by row, and stores what it writes.
 
     The policy gets a TensorDict whose tensors are rows of the buffer: those it names in ``in_keys``, or all of the root
-    if it names none. Everything it sets is stored: actions after they passed the gate, entries that no spec announced
-    in rows of their own, and entries that it replaced (a normalised observation) in place of the old.
+    if it names none. Everything it sets is stored: actions once they have passed the gate, entries that no spec
+    declares in rows of their own, and entries that it replaces (a normalised observation) in place of the old.
 
     Args:
         env: whose actions are written.

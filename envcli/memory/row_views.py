@@ -89,5 +89,5 @@ class RowViews:
 
 
 def is_passing(rows: torch.Tensor) -> bool:
-    """Is every row of ``rows``, ``[time, ...]``, the same memory, which the next step writes again?"""
+    """Are all rows of ``rows``, ``[time, ...]``, the same memory, which the next step overwrites?"""
     return len(rows) == 1 or rows.stride(0) == 0

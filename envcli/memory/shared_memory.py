@@ -1,4 +1,4 @@
-"""Memory that several processes map: where it comes from, and how another process finds it."""
+"""Memory that several processes map: how it is made, and how another process finds it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 class Mapped(NamedTuple):
-    """A tensor as another process can have it: plain values, so that it can be sent as text."""
+    """A tensor described for another process, in plain values that can be sent as text."""
 
     file: str
     offset: int  # bytes from the start of the file
@@ -128,7 +128,7 @@ class SharedMemory:
 
     @property
     def nbytes(self) -> int:
-        """How much there is of it."""
+        """How many bytes there are."""
         return self._size
 
     def starts_with(self, size: int) -> bool:
@@ -136,15 +136,15 @@ class SharedMemory:
         return bool(self._pieces) and self._pieces[0].size == size
 
     def is_free(self) -> bool:
-        """Does nobody look at any of the rows any more?"""
+        """Have all views of the rows gone?"""
         return not any(piece.in_use() for piece in self._pieces)
 
     def is_ours(self) -> bool:
-        """Has this process not forked since? A child sees the rows that its parent has let go of."""
+        """Is this the process that made it? A forked child still sees rows that its parent has released."""
         return self._forks == _forks[0]
 
     def again(self) -> None:
-        """Hand out the same memory once more, from the first rows on, with whatever it holds: it must be free."""
+        """Hand out the same memory again, from the start, with whatever it holds. It must be free."""
         self._next = 0
 
 
@@ -169,7 +169,7 @@ class _Piece:
 
 
 def nameless_file(owner: object) -> tuple[int, str]:
-    """An empty file that is gone with ``owner``: its descriptor, and what another process of this user opens."""
+    """An empty file that disappears with ``owner``: its descriptor, and the path for other processes of this user."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("envcli")
         file = f"{_NAMELESS}{os.getpid()}/fd/{fd}"
@@ -191,7 +191,7 @@ def _note(rows: Array, file: str, offset: int, serial: int) -> None:
 
 
 def mapped(tensor: torch.Tensor) -> Mapped | None:
-    """How another process can have ``tensor``, or any view of it; None: its memory is this process's own."""
+    """The description of ``tensor``, or of any view, for another process; None: its memory is private."""
     start = tensor.untyped_storage().data_ptr()
     dtype = str(tensor.dtype).removeprefix("torch.")
     if not tensor.numel():  # an observation may be no numbers at all

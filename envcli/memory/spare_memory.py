@@ -1,4 +1,4 @@
-"""Large memory that a rollout has let go of, kept for the next one that needs as much."""
+"""Large memory that a rollout has released, kept for the next one of the same size."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from envcli.memory.shared_memory import KEPT, SharedMemory
 
 __all__ = ["SpareMemory", "SpareShared"]
 
-_LARGE = 2**20  # bytes: below that, malloc keeps memory for the next who asks
+_LARGE = 2**20  # bytes: below that, malloc keeps freed memory itself
 _SMALL = 2**24  # bytes
-_LENT = 6  # shared memories that are looked after: the front desk's, two rollouts', and what transforms have beside
+_LENT = 6  # shared memories that are kept: the front's, those of two rollouts, and those of transforms
 _MOST = 16  # blocks kept: two rollouts of a few entries each, which take turns where one is read as the next is made
 
 _spare: dict[int, list[mmap.mmap]] = {}  # size -> blocks that nobody looks at any more
 
 
 class SpareMemory:
-    """A ``Place`` (see :mod:`envcli.memory.buffer`) where rows that are written before they are read may hold anything.
+    """A ``Place`` (see :mod:`envcli.memory.buffer`) of rows that need no zeros, since they are written first.
 
     New pages are zeroed by the kernel when they are first written, 15 us for the two frames of a step of Atari, and a
     virtual machine may have to fetch them from its host, ten times that. Memory that was written before costs neither.

@@ -1,4 +1,4 @@
-"""Mean and deviation of a stream, from a few numbers that several processes may share."""
+"""Mean and standard deviation of a stream, from a few numbers that several processes can share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["RunningStatistics"]
 
 
 class RunningStatistics(ABC):
-    """Three tensors that tell of all values ``[*shape]`` so far: of the values, of their squares, and their number.
+    """Three tensors that sum up all values ``[*shape]`` so far: the values, their squares, and their number.
 
     They are changed in place only. A subclass names them in ``PARTS``, in this order, makes them, and writes ``update``
     and ``_weight``: mean and mean of squares are the first two, divided by the weight. In float64 the variance, their
@@ -53,10 +53,10 @@ class RunningStatistics(ABC):
 
     @abstractmethod
     def _weight(self, decay: float) -> Any:  # Any: a float, or an array [*batch, 1, ...] of them
-        """What the first two parts are to be divided by; 0 of nothing."""
+        """The divisor of the first two parts; 0 where there were no values."""
 
     def moments(self, least: float, decay: float = 1.0) -> tuple[Array, Array]:
-        """Mean and standard deviation, ``[*batch, *shape]``; 0 and 1 of nothing.
+        """Mean and standard deviation, ``[*batch, *shape]``; 0 and 1 where there were no values.
 
         ``decay`` is that of the updates; the variance is taken for ``least`` at least.
         """
@@ -72,7 +72,7 @@ class RunningStatistics(ABC):
         return mean, std if whole else np.where(seen, std, 1.0)
 
     def share(self) -> None:
-        """Move the tensors to memory that other processes can map, unless they are in such already."""
+        """Move the tensors to memory that other processes can map, unless they are there already."""
         if mapped(self.tensors[self.PARTS[0]]) is not None:
             return
         self._place = SharedMemory()  # kept: who maps the tensors later finds them by it

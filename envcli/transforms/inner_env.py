@@ -1,4 +1,4 @@
-"""The env as it stands before one transform, for transforms that make steps of their own."""
+"""The env as it is before one transform, for transforms that make steps of their own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Saved = list[tuple[Array, Array]]
 class InnerEnv:
     """The base env with the transforms before this one, on rows that are bound: it can step and be reset once more.
 
-    A step reads root ``[t]`` and writes next ``[t]``, as often as it is asked to. The memory of root ``[t]`` may be the
-    user's own: who changes it for further steps puts it back (``saved_reads``, ``saved_actions``, :func:`put_back`).
+    A step reads root ``[t]`` and writes next ``[t]``, any number of times. The memory of root ``[t]`` may be the user's
+    own: a transform that changes it for further steps must restore it (``saved_reads``, ``saved_actions``,
+    :func:`put_back`).
 
     Args:
         specs: what this stage shows and takes.

@@ -31,26 +31,28 @@ KEYS = ("in_keys", "out_keys", "in_keys_inv", "out_keys_inv")
 
 
 class Transform(BoundToRows, torch.nn.Module):
-    """One change of some entries.
+    """A change of some entries.
 
-    A subclass writes ``_apply_transform`` (value to value, on any leading dimensions); everything else follows: rows,
-    specs, the use on a TensorDict. Towards the simulator it is ``_inv_apply_transform`` and ``transform_input_spec``.
+    A subclass implements ``_apply_transform`` (value to value, on any leading dimensions); rows, specs and the use on a
+    TensorDict follow from it. Towards the simulator it implements ``_inv_apply_transform`` and
+    ``transform_input_spec``.
 
-    A transform that needs more than one value at a time writes the row hooks ``_bind``, ``_step_row``, ``_reset_row``
-    and ``_inv_row``, or, as for TorchRL, the TensorDict hooks ``_call``, ``_step``, ``_reset`` and ``_inv_call``, which
-    cost some TensorDicts a step. A class may write both, where they say the same: rows are run then.
+    A transform that needs more than one value at a time implements the row hooks ``_bind``, ``_step_row``,
+    ``_reset_row`` and ``_inv_row``, or, as for TorchRL, the TensorDict hooks ``_call``, ``_step``, ``_reset`` and
+    ``_inv_call``, which cost some TensorDicts a step. If a class implements both, they must do the same, and the row
+    hooks are run.
 
-    A rollout has room for what the specs name: when a TensorDict hook writes another entry, that is a SpecError.
-    (TorchRL keeps it, beside specs that do not tell of it.) Announce it in ``transform_observation_spec``, or name it
-    in ``out_keys`` where ``_apply_transform`` makes it.
+    A rollout has memory for what the specs declare: a TensorDict hook that writes another entry raises a SpecError.
+    (TorchRL keeps the entry, although no spec declares it.) Declare it in ``transform_observation_spec``, or name it in
+    ``out_keys`` if ``_apply_transform`` makes it.
 
-    What a TensorDict hook finds at the root, the first argument of ``_step``, ``_reset`` and ``_inv_call``, is memory
-    of the env: its values are to be read, and not to be changed in place. It holds the entries that the specs name.
-    (TorchRL shows whatever the user put into the TensorDict.)
+    The root that a TensorDict hook is given, the first argument of ``_step``, ``_reset`` and ``_inv_call``, is memory
+    of the env: read its values, but do not change them in place. It holds the entries that the specs declare. (TorchRL
+    shows whatever the user put into the TensorDict.)
 
-    Of any transform a subclass may write any of these methods anew, as in TorchRL: what was written to do the same
-    faster (``_step_row`` beside ``_apply_transform``, say) is left aside then. Where rows do what cannot be done on a
-    TensorDict, ``super()._step`` and the like raise a TransformError.
+    A subclass of any transform may override any of these methods, as in TorchRL. A faster form of what it overrides,
+    such as ``_step_row`` beside ``_apply_transform``, is then not run. Where a row hook does something that cannot be
+    done on a TensorDict, ``super()._step`` and the like raise a TransformError.
 
     Args:
         in_keys: what is read on the way to the user. A string is one key, here and below, a tuple of them a nested one.
@@ -62,7 +64,7 @@ class Transform(BoundToRows, torch.nn.Module):
         TransformError: ``in_keys_inv`` and ``out_keys_inv`` are not equally many.
     """
 
-    # What ``_bind`` finds to do; a subclass that binds its own rows leaves them empty.
+    # What ``_bind`` found to do. They stay empty in a subclass that binds rows of its own.
     _root_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
     _next_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
     _inverse_moves: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
@@ -103,14 +105,14 @@ class Transform(BoundToRows, torch.nn.Module):
     # -- values ---------------------------------------------------------------------------------------------------
 
     _keeps_values = True
-    """May a value be kept that was given to ``_apply_transform`` or ``_inv_apply_transform``?
+    """May ``_apply_transform`` or ``_inv_apply_transform`` keep a value that it is given?
 
-    Then an env gives copies of what stands in memory that the next step writes again. A class that never keeps one says
-    False and saves them.
+    If so, an env passes copies of values in memory that the next step overwrites. A class that keeps none says False,
+    which saves the copies.
     """
 
     _resets_by_call = False
-    """Does a reset call ``_call`` too where a subclass wrote that anew? As TorchRL's class of the same name does."""
+    """Does a reset call a ``_call`` that a subclass overrides, as TorchRL's class of the same name does?"""
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:
         """``[*lead, *value]`` -> ``[*lead, *new value]``, for one pair of ``in_keys`` and ``out_keys``."""
@@ -171,7 +173,7 @@ class Transform(BoundToRows, torch.nn.Module):
         return tensordict
 
     def _require_twin(self, asked: str, row_hook: str, *twins: str) -> None:
-        """Raise TransformError where ``row_hook`` does what no change of values does, nor ``twins`` of its class."""
+        """Raise TransformError if only ``row_hook`` does the work, and neither a method on values nor ``twins``."""
         kind, rule = writer(type(self), row_hook), SHORTCUTS[row_hook]
         if kind is Transform or getattr(type(self), rule) is not getattr(Transform, rule):
             return
@@ -220,17 +222,17 @@ class Transform(BoundToRows, torch.nn.Module):
         return state_spec
 
     def _inspect(self, before: EnvSpecs) -> None:
-        """Look at the env before, when the chain is built; the methods that change specs are called next."""
+        """Look at the env before this transform, when the chain is built, before the specs are transformed."""
 
     def _take_keys(self, **keys: list[NestedKey]) -> None:
-        """Have these keys, ``in_keys`` and so on; for a transform itself, who else sets them is heeded."""
+        """Set these keys, ``in_keys`` and so on, from within the transform; ``_keys_given`` is not called."""
         self.__dict__.update(keys)
 
     def _keys_given(self, name: str) -> None:
-        """Somebody has set the keys ``name``: one that would have found them itself takes those from now on."""
+        """Called after a user set the keys ``name``: a transform that finds its keys itself keeps these instead."""
 
     def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
-        """The entries that the env before must show, and those that it must take."""
+        """The entries that the env before this transform must show, and those that it must accept."""
         return self.in_keys, self.in_keys_inv
 
     def _derived(self, spec: Composite) -> Composite:
@@ -255,7 +257,7 @@ class Transform(BoundToRows, torch.nn.Module):
         return spec
 
     def _spec_after(self, leaf: TensorSpec) -> TensorSpec:
-        """``_leaf_after``; Unbounded, where a subclass wrote ``_apply_transform`` anew and that does not know of it."""
+        """``_leaf_after``; Unbounded if a subclass overrides ``_apply_transform`` and not ``_leaf_after``."""
         known = is_written_for(type(self), "_leaf_after", "_apply_transform")
         return self._leaf_after(leaf) if known else Transform._leaf_after(self, leaf)
 
@@ -347,7 +349,7 @@ class Transform(BoundToRows, torch.nn.Module):
             target[t] = self._inwards(source[t])
 
     def _row_hooks(self) -> RowHooks:
-        """The hooks above, those that have something to do. Called after ``_bind``."""
+        """Those of the hooks above that have something to do. Called after ``_bind``."""
         plan = self._hook_plan
         return RowHooks(
             self._hook("_inv_row", self._inverse_moves, plan),
@@ -374,9 +376,9 @@ class Transform(BoundToRows, torch.nn.Module):
         """Make what is drawn here after the next reset follow from ``seed``, that of the env."""
 
     def _fused(self, following: Transform) -> Transform | None:
-        """One transform that gives what this one and then ``following`` give, and costs less; None: there is none.
+        """One transform that does what this one and then ``following`` do, at less cost; None: there is none.
 
-        Only rows are run by it, and what stands between the two is then not written: nobody else may see it.
+        It is used on rows only, and does not write the values between the two, which therefore nobody else may read.
         """
         return None
 
@@ -403,7 +405,7 @@ class Transform(BoundToRows, torch.nn.Module):
         return None if self._container is None else self._container._env_before(self)
 
     def set_container(self, container: Any) -> None:
-        """Say who holds this transform. Raises TransformError if another does already."""
+        """Set who holds this transform. Raises TransformError if another chain or env does already."""
         if self._container is not None and container is not None and self._container is not container:
             raise TransformError(
                 f"{type(self).__name__} is already part of another chain. Use a copy: transform.clone()"
@@ -411,11 +413,11 @@ class Transform(BoundToRows, torch.nn.Module):
         self._hold(container)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As any module's; what a constructor was given counts anew from the next step on, in specs and in rows.
+        """As any module's. Attributes that a constructor takes have effect from the next step on, in specs and rows.
 
-        Raises TransformError where it does not fit the env that this is part of; all stays as it was then.
+        Raises TransformError where the value does not fit the env that this is part of; all stays as it was then.
 
-        Other attributes are the transform's own affair: it may set them at every step, at no more cost than this.
+        Other attributes are the transform's own: it may set them at every step, at no more cost than this.
         """
         if name in KEYS:
             self._take_keys(**{name: as_keys(value)})
@@ -433,7 +435,7 @@ class Transform(BoundToRows, torch.nn.Module):
             raise
 
     def _set_silently(self, **attributes: Any) -> None:
-        """Set several attributes that belong together; who sets them tells the env."""
+        """Set several attributes that belong together; the caller informs the env."""
         for name, value in attributes.items():
             super().__setattr__(name, value)
 
@@ -442,7 +444,7 @@ class Transform(BoundToRows, torch.nn.Module):
         self.__dict__["_container"] = container
 
     def clone(self) -> Self:
-        """A copy with memory of its own that stands alone."""
+        """A copy with memory of its own, outside any chain."""
         container = self._container
         self._hold(None)
         try:
@@ -460,7 +462,7 @@ class Transform(BoundToRows, torch.nn.Module):
 
 @cached_on_class
 def _given(kind: type[Transform], *names: str) -> frozenset[str]:
-    """What the constructors of a class are given, besides the keys: specs follow from those, and rows from specs."""
+    """The names of the constructors' arguments, besides the keys: specs follow from them, and rows from specs."""
     below = kind.__mro__[: kind.__mro__.index(Transform)]
     given = [signature(vars(above)["__init__"]).parameters for above in below if "__init__" in vars(above)]
     return frozenset[str]().union(*given) - signature(Transform.__init__).parameters.keys()
