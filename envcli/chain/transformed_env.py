@@ -354,9 +354,10 @@ class TransformedEnv(Env):
         inner = self.base_env.state_dict()
         return {**found, "base_env": inner} if inner else found
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """See :meth:`state_dict`."""
-        self.transform.load_state_dict({key: value for key, value in state_dict.items() if key != "base_env"})
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """See :meth:`state_dict`. With ``strict=False`` the chain may lack entries, and there may be others."""
+        of_chain = {key: value for key, value in state_dict.items() if key != "base_env"}
+        self.transform.load_state_dict(of_chain, strict=strict)
         if "base_env" in state_dict:
             self.base_env.load_state_dict(state_dict["base_env"])
 

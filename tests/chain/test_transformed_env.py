@@ -29,6 +29,7 @@ from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.dtype_cast import DTypeCastTransform
 from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.module_transform import ModuleTransform
+from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
@@ -291,6 +292,16 @@ def test_a_copy_of_a_chain_that_has_run_stands_alone() -> None:
 def test_state_of_the_chain() -> None:
     env = TransformedEnv(CountingEnv(), Compose(StepCounter(), ActionScaling()))
     assert set(env.transform.state_dict()) == {"transforms.1.loc", "transforms.1.scale"}
+
+
+def test_the_state_of_another_chain_is_taken_where_it_fits() -> None:
+    norm = ObservationNorm(in_keys=["observation"], loc=1.0, scale=2.0)
+    env = TransformedEnv(CountingEnv(), Compose(norm, StepCounter()))
+    state = {"transforms.0.loc": torch.tensor(5.0), "transforms.7.loc": torch.tensor(6.0)}
+    with pytest.raises(RuntimeError, match=r"transforms\.7\.loc"):
+        env.load_state_dict(state)
+    env.load_state_dict(state, strict=False)
+    assert (norm.loc, norm.scale) == (5, 2)
 
 
 def test_what_is_shown_and_read_must_be_one_value() -> None:
