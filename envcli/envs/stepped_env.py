@@ -83,7 +83,9 @@ class SteppedEnv(RowEnv, ABC):
         """Make one step.
 
         Args:
-            tensordict: ``[*batch]``, with the action (and the state, if ``state_spec`` is not empty).
+            tensordict: ``[*batch]``, with the action (and the state, if ``state_spec`` is not empty). With a mask
+                ``"_step"``, ``[*batch]`` bool, the envs of a batch that it leaves out make no step: they show what they
+                show here, and earn nothing.
 
         Returns:
             The same object, with observation, reward and done family of the next moment under ``"next"``: fresh memory.
@@ -191,7 +193,7 @@ class SteppedEnv(RowEnv, ABC):
         """
         self._require_open()
         _require_tensordict("step_and_maybe_reset", tensordict)
-        if not self._front.leads or self._is_foreign(tensordict):
+        if not self._front.leads or self._is_foreign(tensordict) or tensordict.get("_step", None) is not None:
             tensordict = self.step(tensordict)
             return tensordict, self.maybe_reset(self.step_mdp(tensordict))
         following, begun = self._front.step_onward(tensordict)

@@ -225,3 +225,20 @@ def test_random_actions_that_wrap_ours_are_those_of_rollouts() -> None:
             return super().rand_action(tensordict).set("action", torch.tensor([1, 0]))
 
     assert (Still("CartPole-v1").rollout(9)["action"] == torch.tensor([1, 0])).all()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_step_of_some_envs(wrapped: bool) -> None:
+    env: Any = SerialEnv(3, CountingEnv)
+    env = TransformedEnv(env, StepCounter()) if wrapped else env
+    td = env.step_mdp(env.rand_step(env.reset()))
+    td["action"], td["_step"] = torch.ones(3, 1), torch.tensor([True, False, True])
+    following = env.step(td)["next"]
+    assert following["observation"].flatten().tolist() == [2, 1, 2]
+    assert following["reward"].flatten().tolist() == [1, 0, 1]
+    assert following["start"].equal(td["start"])
+    assert not wrapped or following["step_count"].flatten().tolist() == [2, 1, 2]
+    both, after = env.step_and_maybe_reset(env.step_mdp(td).set("_step", torch.tensor([False, True, True])))
+    assert both["next", "observation"].flatten().tolist() == [2, 2, 3] == after["observation"].flatten().tolist()
+    del after["_step"]
+    assert env.rand_step(after)["next", "observation"].flatten().tolist() == [3, 3, 4]
