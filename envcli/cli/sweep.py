@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 
 from envcli.bench import plot
 from envcli.cli import answers, jobs
+from envcli.configuration import launchers
 from envcli.errors import EnvcliError, StoreError
 from envcli.reports import report, table
 from envcli.reports.columns import present
@@ -59,6 +60,7 @@ def noting_jobs(checked: Callable[..., None]) -> Callable[..., None]:
     def note(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: a Sweeper
         if _seen:
             _planned.setdefault(_seen[-1], []).extend(batch)
+        launchers.require_cluster(str(sweeper.config.hydra.launcher.get("_target_")))
         checked(sweeper, batch)
 
     return note

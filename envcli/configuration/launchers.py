@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from envcli.errors import MissingDependency
+from envcli.errors import ConfigError, MissingDependency
 from envcli.override import parsed
 from envcli.processes import cores
 from envcli.vocabulary.catalog import extra_folders
 
-__all__ = ["at_once", "preset", "workers"]
+__all__ = ["at_once", "preset", "require_cluster", "workers"]
 
 _PLUGINS = {  # launcher -> its plugin, and the extra that installs that
     "joblib": ("hydra-joblib-launcher", "launchers"),
@@ -44,6 +45,15 @@ def _is_there(package: str) -> bool:
         return importlib.util.find_spec(f"hydra_plugins.{package}") is not None
     except ModuleNotFoundError:  # no plugin at all
         return False
+
+
+def require_cluster(target: str) -> None:
+    """Refuse to submit to Slurm where there is none. ``target`` names the class of the launcher."""
+    if target.endswith("SlurmLauncher") and not shutil.which("srun"):
+        raise ConfigError(
+            "hydra/launcher=submitit_slurm: found no srun, so this machine is not part of a Slurm cluster. "
+            "To run the jobs here: hydra/launcher=joblib"
+        )
 
 
 def workers(cfg: Mapping[str, Any]) -> int:

@@ -219,6 +219,15 @@ def test_the_script_that_slurm_would_get(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert not GlobalHydra.instance().is_initialized()
 
 
+def test_without_slurm_there_is_another_launcher_to_type(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install envcli[launchers]")
+    monkeypatch.setattr("shutil.which", lambda name, *rest: None)
+    done = cli("rollout", "-m", "hydra/launcher=submitit_slurm", "seed=1,2")
+    assert done.code == 2
+    assert "error: hydra/launcher=submitit_slurm: found no srun" in done.err
+    assert "To run the jobs here: hydra/launcher=joblib" in done.err
+
+
 def composed(words: list[str]) -> Any:
     """All of the configuration, Hydra's part of it too."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
