@@ -17,11 +17,12 @@ from envcli.errors import ConfigError
 from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.processes import cores
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.note import HALT, ROW
 from envcli.seeding import one_seed_each
 from envcli.specs import Composite, Unbounded
-from envcli.vocabulary.schema import at_least, cores
+from envcli.vocabulary.schema import at_least
 
 __all__ = ["VectorBackend", "thread_count"]
 

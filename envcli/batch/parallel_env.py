@@ -21,7 +21,8 @@ from envcli.keys import Key
 from envcli.memory.buffer import Array, Place, RolloutBuffer
 from envcli.memory.shared_memory import KEPT, Mapped, SharedMemory, mapped
 from envcli.memory.spare_memory import SpareShared
-from envcli.vocabulary.schema import cores, whole
+from envcli.processes import cores
+from envcli.vocabulary.schema import whole
 
 __all__ = ["ParallelEnv"]
 

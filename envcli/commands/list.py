@@ -51,7 +51,7 @@ def run(cfg: Config) -> None:
         names = {*names, *(name for place, name in presets if place == choice)}  # the only names that custom has
         rows += [{"backend": choice, "name": name, "preset": presets.get((choice, name))} for name in sorted(names)]
     if absent:
-        print(f"left out, as not installed: {', '.join(absent)}. What to type is in: envcli doctor", file=sys.stderr)
+        print(f"left out: not installed: {', '.join(absent)}. What to type is in: envcli doctor", file=sys.stderr)
     query = cfg.query.lower()
     found = [row for row in rows if query in row["name"].lower() or query in (row["preset"] or "")]
     if not found:

@@ -18,6 +18,9 @@ class RemoveEmptySpecs(Transform):
     ``Composite(agents=Composite())``.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     # -- TensorDicts ----------------------------------------------------------------------------------------------
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -18,7 +18,7 @@ from envcli.errors import ConfigError
 from envcli.processes import cores
 
 __all__ = [
-    "MISSING", "ONE_ENV", "WHOLE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite", "cores",
+    "MISSING", "ONE_ENV", "WHOLE_ENV", "WORKLOAD", "Answer", "EnvConfig", "at_least", "check_finite",
     "describe", "doors", "in_one_line", "key", "settled_parallel", "whole",
 ]  # fmt: skip
 

@@ -54,7 +54,7 @@ def test_list_says_in_one_line_what_is_not_installed(cli: Command, monkeypatch: 
     monkeypatch.setattr(registry, "members", lambda family: ["gym", "ale", "brax"])
     monkeypatch.setattr(registry, "find", lambda family, name: found(family, name) if name == "gym" else Absent)
     done = cli("list", "pend")
-    assert done.err == "left out, as not installed: ale, brax. What to type is in: envcli doctor\n"
+    assert done.err == "left out: not installed: ale, brax. What to type is in: envcli doctor\n"
     assert done.code == 0
 
 

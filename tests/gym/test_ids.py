@@ -54,7 +54,7 @@ def test_a_misspelt_id_is_looked_for_in_its_own_module() -> None:
 
 
 def test_a_constructor_that_raises_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^Moved-v0 needs a library that is not installed: It moved\.$"):
+    with pytest.raises(ConfigError, match=r"^Moved-v0 cannot be made: It moved\.$"):
         GymEnv("Moved-v0")
     with pytest.raises(EnvError, match=r"^NoLicence-v0 cannot be made: RuntimeError: no licence$"):
         GymEnv("NoLicence-v0")
