@@ -91,13 +91,15 @@ class RunFolder:
         return self._place.path
 
     def __enter__(self) -> RunFolder:
+        log = logging.FileHandler(self.path / "log.txt", delay=True, encoding="utf-8")
+        log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         with contextlib.ExitStack() as undo:
             undo.callback(self._place.release)
             self._begin()
+            # The status says running: a Ctrl-C between here and the body of the with is not written down, so be short.
             undo.pop_all()
-        self._log = logging.FileHandler(self.path / "log.txt", delay=True, encoding="utf-8")
-        self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.getLogger().addHandler(self._log)
+        logging.getLogger().addHandler(log)
+        self._log = log
         return self
 
     def __exit__(
