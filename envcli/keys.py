@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["DONE_FAMILY", "RESTARTED", "Key", "NestedKey", "as_keys", "as_path", "as_user_key", "nest", "under_next"]
+__all__ = [
+    "DONE_FAMILY", "RESTARTED", "Key", "NestedKey", "as_keys", "as_path", "as_user_key", "nest", "places", "under_next",
+]  # fmt: skip
 
 NestedKey: TypeAlias = str | tuple[str, ...]
 """What a user writes: ``"observation"`` or ``("next", "observation")``."""
@@ -58,6 +60,18 @@ def under_next(path: Key) -> Key:
     ('next', 'agents', 'reward')
     """
     return ("next", *path)
+
+
+def places(entries: Mapping[Any, T] | Sequence[T]) -> Iterator[tuple[Any, str, T]]:  # Any: a key, or a number
+    """How a simulator's nested value is indexed, what the entry is called here, and what ``entries`` hold there.
+
+    Keys of a mapping need not be strings.
+
+    >>> list(places({1: "a"})), list(places(["b"]))
+    ([(1, '1', 'a')], [(0, '0', 'b')])
+    """
+    inner = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
+    yield from ((at, str(at), entry) for at, entry in inner)
 
 
 def nest(entries: Mapping[Key, T] | Iterable[tuple[Key, T]]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from envcli.dm.camera import PhysicsCamera, release
 from envcli.errors import ConfigError, EnvError, MissingDependency
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
+from envcli.rows.announced import UNFIT
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.pixels import FrameSize, Unwritten
 from envcli.specs import Composite, TensorSpec
@@ -28,8 +29,6 @@ except ModuleNotFoundError as error:
     raise MissingDependency("dm_control", "backend=dm_control", "dm_control") from error
 
 __all__ = ["DMControlEnv", "DMControlWrapper", "from_dm_env"]
-
-_UNFIT = (TypeError, ValueError, OverflowError, LookupError)  # what rows raise that do not take a value
 
 
 class DMControlWrapper(Backend):
@@ -167,7 +166,7 @@ class DMControlWrapper(Backend):
             answers.check_reset(observation)
         try:
             self._first[t] = observation
-        except _UNFIT as error:
+        except UNFIT as error:
             answers.explain_first(observation, error)
             raise
         if answers.full:
@@ -188,7 +187,7 @@ class DMControlWrapper(Backend):
             answers.check_step(step)
         try:
             self._reward[t], self._following[t] = step.reward, step.observation
-        except _UNFIT as error:
+        except UNFIT as error:
             answers.explain_following(step, error)
             raise
         if answers.full:

@@ -16,6 +16,7 @@ from envcli.gym.info_reader import InfoReader
 from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
+from envcli.rows.announced import UNFIT
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.note import HALT, ROW
 from envcli.rows.pixels import Pixels, Unwritten
@@ -23,7 +24,6 @@ from envcli.specs import Composite, Unbounded
 
 __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
 
-_UNFIT = (TypeError, ValueError, OverflowError, LookupError)  # what rows raise that do not take a value
 _AT_ONCE = 64  # rows whose actions are converted together: an episode that ends among them was little work in vain
 
 
@@ -223,7 +223,7 @@ class GymWrapper(Backend):
         result: Any = self._answers.reset(**options)
         try:
             self._first[t], info = result
-        except _UNFIT as error:
+        except UNFIT as error:
             self._answers.explain_reset(result, error)
             raise
         self._answers.check_first(t)
@@ -243,7 +243,7 @@ class GymWrapper(Backend):
             over = made >= clock._max_episode_steps
         try:
             self._following[t], self._reward[t], terminated, truncated, info = result
-        except _UNFIT as error:
+        except UNFIT as error:
             answers.explain_step(result, error)
             raise
         truncated = over or truncated
@@ -275,7 +275,7 @@ class GymWrapper(Backend):
                     observations[t], rewards[t], terminated, truncated, _ = result
                 except Exception as error:
                     answers.over()  # it has been made
-                    if isinstance(error, _UNFIT):
+                    if isinstance(error, UNFIT):
                         answers.explain_step(result, error)
                     raise
                 if (terminated is not False or truncated is not False) and answers.is_end(terminated, truncated):
@@ -301,7 +301,7 @@ class GymWrapper(Backend):
             try:
                 observation, reward, terminated, truncated, info = result
                 total += float(reward)
-            except _UNFIT as error:
+            except UNFIT as error:
                 answers.explain_step(result, error)
                 raise
             truncated = answers.over() or truncated

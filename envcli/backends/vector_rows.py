@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from envcli.keys import Key
+from envcli.keys import Key, places
 from envcli.memory.buffer import Array, RolloutBuffer
 
 __all__ = ["VectorRows", "vector_reader"]
@@ -72,10 +72,10 @@ def vector_reader(space: Space, path: Key, buffer: RolloutBuffer) -> Reader:
     """
     match space:
         case spaces.Dict():
-            named = {at: vector_reader(child, (*path, str(at)), buffer) for at, child in space.spaces.items()}
+            named = {at: vector_reader(child, (*path, name), buffer) for at, name, child in places(space.spaces)}
             return lambda t: {at: read(t) for at, read in named.items()}
         case spaces.Tuple():
-            ordered = [vector_reader(child, (*path, str(i)), buffer) for i, child in enumerate(space.spaces)]
+            ordered = [vector_reader(child, (*path, name), buffer) for _, name, child in places(space.spaces)]
             return lambda t: tuple(read(t) for read in ordered)
         case spaces.Discrete():
             return _numbers(buffer.array(path), 2, int(space.start), space.dtype)
@@ -113,9 +113,8 @@ def _several_numbers(space: spaces.MultiDiscrete, rows: Array) -> Reader:
 
 def _leaves(space: Space, path: Key, place: tuple[Any, ...], buffer: RolloutBuffer) -> Iterator[Leaf]:
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-        for at, child in inner:
-            yield from _leaves(child, (*path, str(at)), (*place, at), buffer)
+        for at, name, child in places(space.spaces):
+            yield from _leaves(child, (*path, name), (*place, at), buffer)
         return
     rows = buffer.array(path)
     yield place, _conversion(space, rows), rows

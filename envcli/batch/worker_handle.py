@@ -37,7 +37,7 @@ from envcli.batch.channel import (
     in_words,
 )
 from envcli.batch.fault import Fault, located, traced
-from envcli.batch.phases import PHASES
+from envcli.batch.phases import PHASES, RESETTING, STEPPING
 from envcli.batch.process import Process, start_process
 from envcli.batch.timeouts import Timeouts
 from envcli.errors import EnvcliError, EnvError
@@ -46,7 +46,6 @@ from envcli.rows.note import PHASE, PLACE, ROW, VAGUE
 
 __all__ = ["WorkerHandle"]
 
-_RESET, _STEP = PHASES.index("reset"), PHASES.index("step")
 _STACK_IN = 0.3  # seconds that a hung worker has to write its stack
 _STACK = 2**16  # bytes of it that are read
 _DEVNULL = "/dev/null"
@@ -98,7 +97,7 @@ class WorkerHandle:
         """Give it an order. With other workers ``together``, it rings only if it is the last to finish."""
         numbers = self.numbers
         if order == AUTORESET:  # who dies before it begins has noted nothing of it
-            numbers[PLACE], numbers[PHASE], numbers[ROW], numbers[VAGUE] = 0, _STEP, start, 0
+            numbers[PLACE], numbers[PHASE], numbers[ROW], numbers[VAGUE] = 0, STEPPING, start, 0
         numbers[ORDER], numbers[START], numbers[STOP] = order, start, stop
         numbers[ONWARD], numbers[SOME], numbers[TOGETHER] = onward, some, together
         numbers[STATE] = WORKING
@@ -118,7 +117,7 @@ class WorkerHandle:
         if state != WORKING or order == WORDS:
             return None
         if order == AUTORESET:
-            start = max(start, row - (phase == _RESET))
+            start = max(start, row - (phase == RESETTING))
         return order, start, stop, onward, some, together
 
     def is_dead(self) -> bool:

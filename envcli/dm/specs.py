@@ -5,7 +5,7 @@ A leaf is one entry of the buffer. Mappings nest by their keys, lists and tuples
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from dm_env import specs
 
 from envcli.errors import ConfigError, SpecError
-from envcli.keys import Key
+from envcli.keys import Key, places
 from envcli.memory.buffer import RolloutBuffer, Rows
 from envcli.rows.announced import Announced, AnnouncedNest
 from envcli.rows.pixels import image_spec
@@ -45,7 +45,7 @@ def dm_spec_to_spec(
     if is_nested(native):
         leaves = {
             name: dm_spec_to_spec(inner, categorical=categorical, device=device, where=f"{where}.{name}".strip("."))
-            for _, name, inner in _places(native)
+            for _, name, inner in places(native)
         }
         return Composite(leaves, device=device)
     if not isinstance(native, specs.Array) or native.dtype.kind not in "biufc":
@@ -109,17 +109,11 @@ def spec_to_dm_spec(spec: TensorSpec, name: str = "") -> Any:
 def announced(native: Any) -> Announced | AnnouncedNest:
     """What a value of ``native``, which :func:`dm_spec_to_spec` takes, looks like in the simulator's own form."""
     if is_nested(native):
-        entries = [(at, name, announced(inner)) for at, name, inner in _places(native)]
+        entries = [(at, name, announced(inner)) for at, name, inner in places(native)]
         return AnnouncedNest(entries, isinstance(native, Mapping))
     if isinstance(native, specs.BoundedArray):
         return Announced(native.shape, native.dtype, native.minimum, native.maximum)
     return Announced(native.shape, native.dtype)
-
-
-def _places(native: Any) -> Iterator[tuple[Any, str, Any]]:
-    """How to index the value, what the entry is called, and its spec. Keys of a mapping need not be words."""
-    inner = native.items() if isinstance(native, Mapping) else enumerate(native)
-    yield from ((at, str(at), child) for at, child in inner)
 
 
 # -- native value -> row ----------------------------------------------------------------------------------------------
@@ -128,7 +122,7 @@ def _places(native: Any) -> Iterator[tuple[Any, str, Any]]:
 def row_writer(native: Any, path: Key, buffer: RolloutBuffer) -> Rows:
     """``rows[t] = value``: a native value becomes row ``t`` of ``path`` (and of what is nested under it)."""
     if is_nested(native):
-        return NestedRows([(at, row_writer(inner, (*path, name), buffer)) for at, name, inner in _places(native)])
+        return NestedRows([(at, row_writer(inner, (*path, name), buffer)) for at, name, inner in places(native)])
     rows = buffer.array(path)
     if isinstance(native, specs.DiscreteArray) and rows.ndim > 1:
         return _OneHotRows(native.num_values, rows)
@@ -149,7 +143,7 @@ class _OneHotRows:
 def row_reader(native: Any, path: Key, buffer: RolloutBuffer) -> Callable[[int], Any]:
     """``read(t)``: row ``t`` of ``path`` as the native action. Arrays are copies: a simulator may keep its action."""
     if is_nested(native):
-        inner = [(at, row_reader(child, (*path, name), buffer)) for at, name, child in _places(native)]
+        inner = [(at, row_reader(child, (*path, name), buffer)) for at, name, child in places(native)]
         if isinstance(native, Mapping):
             return lambda t: {at: read(t) for at, read in inner}
         several = tuple if isinstance(native, tuple) else list

@@ -24,6 +24,8 @@ class GivenActions:
         SpecError: when it is called once more than there are actions.
     """
 
+    in_keys: tuple[str, ...] = ()
+
     def __init__(self, actions: Iterable[Any], key: NestedKey) -> None:  # Any: what a TensorDict takes
         self._left, self._key, self._taken = iter(actions), key, 0
 

@@ -13,7 +13,10 @@ import numpy as np
 from envcli.errors import ConfigError, SpecError
 from envcli.memory.buffer import Array
 
-__all__ = ["CHECKS", "CURE", "Announced", "AnnouncedNest", "check_flag", "check_mode", "explaining"]
+__all__ = ["CHECKS", "CURE", "UNFIT", "Announced", "AnnouncedNest", "check_flag", "check_mode", "explaining"]
+
+UNFIT = (TypeError, ValueError, OverflowError, LookupError)
+"""What rows raise that do not take a value."""
 
 CHECKS = ("full", "first", "off")
 """When a backend holds what its simulator returns against what it announces."""

@@ -79,17 +79,10 @@ class SpecTree(TensorSpec):
         """Path -> leaf, however deep, in the order of :meth:`keys`. They are looked for again only after a change."""
         trees, leaves = self._found
         if not trees or any(tree._changes != changes for tree, changes in trees):
-            trees = []
-            self._found = trees, leaves = trees, dict(self._walk((), trees))
+            inner = [tree for tree in self.values(True) if isinstance(tree, SpecTree)]
+            leaves = {as_path(key): leaf for key, leaf in self.items(True, True)}
+            self._found = [(tree, tree._changes) for tree in (self, *inner)], leaves
         return leaves
-
-    def _walk(self, above: Key, trees: list[tuple[SpecTree, int]]) -> Iterator[tuple[Key, TensorSpec]]:
-        trees.append((self, self._changes))
-        for name, spec in self._specs.items():
-            if isinstance(spec, SpecTree):
-                yield from spec._walk((*above, name), trees)
-            else:
-                yield (*above, name), spec
 
     def is_empty(self, recurse: bool = False) -> bool:
         """Whether there is no entry; with ``recurse``, whether there is no leaf, however deep."""
