@@ -16,7 +16,6 @@ from envcli.vocabulary import catalog
 
 __all__ = ["Checker", "known_to"]
 
-_WORD = re.compile(r"[\w./:+-]+")
 _NO_NAME = re.compile(r"[\d.]+|true|false|null", re.IGNORECASE)  # what is typed for a key, and is no choice
 _OPEN = re.compile(r"\.options(\.|$)")  # a node whose keys are the simulator's, in no YAML of ours
 
@@ -83,7 +82,7 @@ class Checker:
             name = name.strip()
             if name in known or (name == "null" and group.default == "null"):
                 continue
-            if name and not _WORD.fullmatch(name):
+            if name and not env_list.PLAIN.fullmatch(name):
                 return  # quotes, glob(...), choice(...): Hydra reads them
             raise ConfigError(self._no_choice(group, name, known))
 

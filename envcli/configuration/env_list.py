@@ -10,9 +10,10 @@ from envcli.errors import ConfigError, nearest
 from envcli.override import Override
 from envcli.vocabulary import catalog
 
-__all__ = ["first_env", "require_list", "require_preset"]
+__all__ = ["PLAIN", "first_env", "require_list", "require_preset"]
 
-_WORD = re.compile(r"[\w./:+-]+")
+PLAIN = re.compile(r"[\w./:+-]+")
+"""A name that needs no quotes. Whatever else is typed, Hydra reads."""
 
 
 def require_list(override: Override, folders: Iterable[Path] = ()) -> None:
@@ -53,4 +54,4 @@ def _names(value: str) -> list[str]:
     (['pong', 'qbert'], [])
     """
     names = [name.strip() for name in value[1:-1].split(",")]
-    return names if all(map(_WORD.fullmatch, names)) else []
+    return names if all(map(PLAIN.fullmatch, names)) else []
