@@ -3,43 +3,105 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["Handler", "call_off", "heard_by", "is_called_off"]
+from envcli.errors import EnvcliError
+
+__all__ = ["Handler", "again_soon", "call_off", "heard_by", "require_not_called_off", "unless_called_off"]
 
 Handler = Callable[[int, "FrameType | None"], Any]  # Any: nobody looks at what it returns
 
 _CALLED_OFF = ".interrupted"
+_SOON = 0.05  # seconds
+_PATIENCE = 2.0  # seconds to wait for a lock; whoever keeps it longer hangs
 
 
 @contextlib.contextmanager
 def heard_by(handler: Callable[[Handler], Handler]) -> Iterator[bool]:
     """Inside, a Ctrl-C goes to what ``handler`` returns for the usual handler.
 
-    Yields whether it does: signals arrive in the main thread only.
+    Yields whether it does: signals arrive in the main thread only. A KeyboardInterrupt that is raised where Python can
+    only print it, as in a finalizer, is not lost: it is raised again soon after, by the usual handler.
     """
     usual = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(usual):
         yield False
         return
+    unraisable = sys.unraisablehook
+
+    def lost(args: sys.UnraisableHookArgs) -> None:
+        if args.exc_type is KeyboardInterrupt:
+            signal.signal(signal.SIGINT, usual)
+            again_soon()
+        else:
+            unraisable(args)
+
     signal.signal(signal.SIGINT, handler(usual))
+    sys.unraisablehook = lost
     try:
         yield True
     finally:
+        sys.unraisablehook = unraisable
         signal.signal(signal.SIGINT, usual)
 
 
+def again_soon() -> None:
+    """Have SIGINT arrive once more, in a moment."""
+    timer = threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
+
+
 def call_off(folder: Path) -> None:
-    """Note in ``folder``, if it exists, that its multirun was interrupted."""
+    """Note in ``folder``, if it exists, that its multirun was interrupted. After this, no job of it begins."""
     if folder.is_dir():
-        (folder / _CALLED_OFF).touch()
+        with _locked(folder, fcntl.LOCK_EX):
+            (folder / _CALLED_OFF).touch()
 
 
-def is_called_off(folder: Path) -> bool:
-    """Whether the multirun in ``folder`` was interrupted; its launcher may start more jobs all the same."""
-    return (folder / _CALLED_OFF).exists()
+def require_not_called_off(folder: Path) -> None:
+    """Raise EnvcliError if the multirun in ``folder`` was interrupted; its launcher may start jobs all the same."""
+    if (folder / _CALLED_OFF).exists():
+        raise EnvcliError("the sweep was interrupted")
+
+
+@contextlib.contextmanager
+def unless_called_off(folder: Path) -> Iterator[None]:
+    """Inside, a job of the multirun in ``folder`` begins: :func:`call_off` waits until it has a status.
+
+    So whoever calls off the multirun and then looks for jobs with a status finds all.
+
+    Raises:
+        EnvcliError: the multirun was interrupted.
+    """
+    with _locked(folder, fcntl.LOCK_SH):
+        require_not_called_off(folder)
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    """Inside, the calling process has the kernel's lock of ``folder``, if its file system has such locks."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.005)
+            except OSError:
+                break
+        yield
+    finally:
+        os.close(descriptor)

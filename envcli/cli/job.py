@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
 from envcli.cli import answers, launched, messages, sweep
-from envcli.cli.interrupt import is_called_off
+from envcli.cli.interrupt import require_not_called_off, unless_called_off
 from envcli.configuration import composition, environment_variables, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
 from envcli.folders.given_file import given_files, recorded_files
@@ -49,8 +49,7 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     _mend_start_method()
     if hydra.mode == RunMode.MULTIRUN and not sweep.launched_here():
         launched.stand_alone()
-        if is_called_off(Path(hydra.sweep.dir)):
-            raise EnvcliError("the sweep was interrupted")
+        require_not_called_off(_of_sweep(hydra))
     try:
         return _run(cfg, hydra)
     except Exception as error:
@@ -81,10 +80,12 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     typed = overrides.as_typed(hydra.overrides.task)
     place = Path(hydra.runtime.output_dir)
     elsewhere = sweeping and not sweep.launched_here()
-    once = launched.interrupted_once() if elsewhere else contextlib.nullcontext()
-    with once, RunFolder(place, command, typed, sweeping, **given, hide=environment_variables.hidden) as folder:
+    folder = RunFolder(place, command, typed, sweeping, **given, hide=environment_variables.hidden)
+    with contextlib.ExitStack() as leaving:
         if elsewhere:
-            launched.leave_if_called_off(Path(hydra.sweep.dir))
+            leaving.enter_context(launched.interrupted_once())
+        with unless_called_off(_of_sweep(hydra)) if elsewhere else contextlib.nullcontext():
+            leaving.enter_context(folder)
         cfg = _looked_up(command, cfg, typed)
         texts = environment_variables.unresolved(cfg)
         environment_variables.require_no_name(texts)
@@ -93,6 +94,11 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
         files = given_files(resolved, texts)
         folder.write_config(environment_variables.written(resolved, texts), getattr(config, "seed", None), files)
         return module.run(config, folder)
+
+
+def _of_sweep(hydra: Any) -> Path:  # Any: see above
+    """The folder of the multirun, wherever the job's working directory is."""
+    return Path(hydra.runtime.cwd, hydra.sweep.dir)
 
 
 def _looked_up(command: str, cfg: DictConfig, typed: Sequence[str]) -> DictConfig:

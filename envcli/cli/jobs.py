@@ -24,7 +24,7 @@ __all__ = ["interruptible", "told"]
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
-_SAVE_IN = 10.0  # seconds that jobs have to save what they made after a Ctrl-C
+_SAVE_IN = 30.0  # seconds that jobs have to save what they made after a Ctrl-C
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ def _interrupt(folders: Sequence[Path]) -> None:
     for folder in folders:
         call_off(folder)
     until = time.monotonic() + _SAVE_IN
-    for job in _at_work(folders):
+    for job in _at_work(folders):  # all there will be: none begins after it was called off
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(int(job.status["pid"]), signal.SIGINT)
     while time.monotonic() < until and _at_work(folders):

@@ -8,12 +8,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
-from envcli.cli.interrupt import Handler, heard_by, is_called_off
+from envcli.cli.interrupt import Handler, again_soon, heard_by
 
-__all__ = ["interrupted_once", "leave_if_called_off", "stand_alone"]
+__all__ = ["interrupted_once", "stand_alone"]
 
 _TWICE_IN = 1.0  # seconds in which two interrupts are one
 
@@ -40,7 +39,8 @@ def stand_alone() -> None:
 def interrupted_once() -> Iterator[None]:
     """Inside, two interrupts within a second are one: from the terminal, and from the process that launched the job.
 
-    The second would keep the job from saving what it made. One that comes later is meant.
+    The second would keep the job from saving what it made. One that comes later is meant. Nobody is there to press a
+    key again, so one that arrives during an import waits for its end: modules in C lose a KeyboardInterrupt.
     """
 
     def heeding_once(usual: Handler) -> Handler:
@@ -48,7 +48,9 @@ def interrupted_once() -> Iterator[None]:
 
         def heed(number: int, frame: FrameType | None) -> None:
             nonlocal first
-            if time.monotonic() - first > _TWICE_IN:
+            if _imports(frame):
+                again_soon()
+            elif time.monotonic() - first > _TWICE_IN:
                 first = time.monotonic()
                 usual(number, frame)
 
@@ -58,16 +60,10 @@ def interrupted_once() -> Iterator[None]:
         yield
 
 
-def leave_if_called_off(folder: Path) -> None:
-    """End as if by a Ctrl-C if the multirun in ``folder`` was interrupted before this job had a status.
-
-    The launching process first notes the interrupt and then looks for jobs with a status; a job first writes its
-    status and then looks for that note. So none is missed.
-
-    Raises:
-        KeyboardInterrupt: it was.
-    """
-    if is_called_off(folder):
-        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launching process may have seen the status as well
-        raise KeyboardInterrupt
+def _imports(frame: FrameType | None) -> bool:
+    """Whether ``frame`` belongs to an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,12 @@ from typing import Any
 import pytest
 import yaml
 
-from envcli.cli import jobs, launched
+from envcli.cli import interrupt, jobs, launched
 from envcli.cli.ended import Ended
-from envcli.cli.interrupt import is_called_off
 from envcli.configuration import launchers
 from envcli.configuration.composition import register
 from envcli.configuration.overrides import check
-from envcli.errors import ConfigError, MissingDependency
+from envcli.errors import ConfigError, EnvcliError, MissingDependency
 from envcli.processes import cores
 from tests.conftest import ROOT, Command
 
@@ -170,7 +171,8 @@ def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signa
         with pytest.raises(Ended) as caught:
             end_a_sweep()
         assert (caught.value.code, str(caught.value)) == (128 + number, f"interrupted ({number.name})")
-        assert is_called_off(tmp_path)
+        with pytest.raises(EnvcliError, match="the sweep was interrupted"):
+            interrupt.require_not_called_off(tmp_path)
         assert signal.getsignal(number) == signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN)
         with jobs.interruptible([tmp_path]) as also_when_ended:
@@ -180,16 +182,58 @@ def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signa
         signal.signal(number, before)
 
 
-def test_a_job_that_was_not_yet_seen_when_all_were_told_leaves_by_itself(tmp_path: Path) -> None:
-    launched.leave_if_called_off(tmp_path)
-    jobs._interrupt([tmp_path])
-    usual = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            launched.leave_if_called_off(tmp_path)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, usual)
+def test_no_job_begins_after_the_sweep_was_called_off(tmp_path: Path) -> None:
+    begun = [tmp_path / "0_", tmp_path / "1_"]
+    with interrupt.unless_called_off(tmp_path):
+        calling = threading.Thread(target=interrupt.call_off, args=(tmp_path,))
+        calling.start()
+        time.sleep(0.1)
+        interrupt.require_not_called_off(tmp_path)  # that waits until the job has a status
+        begun[0].mkdir()
+    calling.join()
+    with pytest.raises(EnvcliError, match="the sweep was interrupted"), interrupt.unless_called_off(tmp_path):
+        begun[1].mkdir()
+    assert [place.exists() for place in begun] == [True, False]
+
+
+class Slow:
+    """In a finalizer an exception is only printed."""
+
+    def __init__(self, during: Callable[[], object]) -> None:
+        self.during = during
+
+    def __del__(self) -> None:
+        self.during()
+
+
+def test_a_ctrl_c_is_not_lost_in_a_finalizer(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+
+    def work() -> None:
+        with launched.interrupted_once():
+            Slow(lambda: signal.raise_signal(signal.SIGINT))
+            time.sleep(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert before == (signal.getsignal(signal.SIGINT), sys.unraisablehook)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_ctrl_c_during_an_import_of_a_job_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module in C may lose it."""
+    module = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nfinally:\n    WHOLE = True\nEND = True\n"
+    (tmp_path / "long_module.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work() -> None:
+        with launched.interrupted_once():
+            importlib.import_module("long_module")
+            time.sleep(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert sys.modules.pop("long_module").END
 
 
 def test_the_script_that_slurm_would_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -290,8 +334,19 @@ def test_jobs_are_so_many_that_their_workers_have_cores(parallel: Any, task: lis
 def test_every_preset_stands_on_the_plugins_own() -> None:
     for path in (ROOT / "conf" / "hydra" / "launcher").glob("*.yaml"):
         name = path.stem.removeprefix("envcli_")
-        assert yaml.safe_load(path.read_text())["defaults"] == [name]
         assert name in launchers._PLUGINS
+        if name != "submitit_local":  # its own schema lacks what we need
+            assert yaml.safe_load(path.read_text())["defaults"] == [name]
+
+
+def test_submitit_is_given_all_that_its_plugin_knows() -> None:
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install envcli[launchers]")
+    from hydra_plugins.hydra_submitit_launcher.config import LocalQueueConf
+
+    ours = yaml.safe_load((ROOT / "conf" / "hydra" / "launcher" / "envcli_submitit_local.yaml").read_text())
+    theirs = vars(LocalQueueConf())
+    assert ours.keys() - theirs.keys() == {"setup"}
+    assert {key for key, value in theirs.items() if ours[key] != value} == {"timeout_min", "name"}
 
 
 def test_a_ctrl_c_that_arrives_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
