@@ -9,6 +9,7 @@ import contextlib
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ __all__ = ["interruptible", "told"]
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
+_UNSAID = 1.0  # seconds to wait for them without a word
 _SAVE_IN = 30.0  # seconds that jobs have to save what they made after a Ctrl-C
 
 
@@ -130,12 +132,23 @@ class _EndSignals:
 def _interrupt(folders: Sequence[Path]) -> None:
     for folder in folders:
         call_off(folder)
-    until = time.monotonic() + _SAVE_IN
     for job in _at_work(folders):  # all there will be: none begins after it was called off
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(int(job.status["pid"]), signal.SIGINT)
-    while time.monotonic() < until and _at_work(folders):
+    if left := _left_after(_UNSAID, folders):
+        if sys.stderr.isatty():
+            who = "a job saves" if left == 1 else f"{left} jobs save"
+            text = f"waiting up to {_SAVE_IN:g} s while {who} what was made; Ctrl-C again ends at once\n"
+            os.write(sys.stderr.fileno(), text.encode())  # print may be what was interrupted
+        _left_after(_SAVE_IN, folders)
+
+
+def _left_after(seconds: float, folders: Sequence[Path]) -> int:
+    """How many jobs are at work still after some time, or 0 as soon as none is."""
+    until = time.monotonic() + seconds
+    while (left := len(_at_work(folders))) and time.monotonic() < until:
         time.sleep(0.05)
+    return left
 
 
 def _at_work(folders: Sequence[Path]) -> list[Job]:

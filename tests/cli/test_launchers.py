@@ -25,6 +25,7 @@ from envcli.configuration.composition import register
 from envcli.configuration.overrides import check
 from envcli.errors import ConfigError, EnvcliError, MissingDependency
 from envcli.processes import cores
+from envcli.reports.job import Job
 from tests.conftest import ROOT, Command
 
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
@@ -194,6 +195,18 @@ def test_no_job_begins_after_the_sweep_was_called_off(tmp_path: Path) -> None:
     with pytest.raises(EnvcliError, match="the sweep was interrupted"), interrupt.unless_called_off(tmp_path):
         begun[1].mkdir()
     assert [place.exists() for place in begun] == [True, False]
+
+
+def test_who_waits_for_jobs_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[bytes] = []
+    monkeypatch.setattr(jobs, "_UNSAID", 0.0)
+    monkeypatch.setattr(jobs, "_at_work", lambda folders: [] if said else [Job(tmp_path, "running", status={"pid": 0})])
+    monkeypatch.setattr(os, "kill", lambda pid, number: None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2)
+    monkeypatch.setattr(os, "write", lambda fd, text: said.append(text))
+    jobs._interrupt([tmp_path])
+    assert said == [b"waiting up to 30 s while a job saves what was made; Ctrl-C again ends at once\n"]
 
 
 class Slow:
