@@ -8,8 +8,8 @@ from typing import Any
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import EnvError
+from envcli.memory.mapped import mapped, open_mapped
 from envcli.memory.shared_lock import SharedLock
-from envcli.memory.shared_memory import mapped, open_mapped
 from envcli.transforms.running_norm import RunningNorm
 from envcli.transforms.transform import Transform
 

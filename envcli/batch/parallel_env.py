@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,11 @@ from envcli.batch.restarting_pool import RestartingPool
 from envcli.batch.worker_pool import WorkerPool
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
 from envcli.keys import Key
-from envcli.memory.buffer import Array, Place, RolloutBuffer
-from envcli.memory.shared_memory import KEPT, Mapped, SharedMemory, mapped
-from envcli.memory.spare_memory import SpareShared
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.mapped import KEPT, Mapped, mapped
+from envcli.memory.shared_memory import SharedMemory
+from envcli.memory.spare_memory import SpareMemory
+from envcli.memory.spare_shared import SpareShared
 from envcli.processes import cores
 from envcli.vocabulary.schema import whole
 
@@ -201,8 +203,9 @@ class ParallelEnv(RemoteBatchedEnv):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _place(self, paths: Set[Key] = frozenset()) -> Place:
-        return self._spare.place(paths)
+    @property
+    def _row_memory(self) -> SpareMemory:
+        return self._spare
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         if self._pool is None:  # closed while a rollout was under way: there is nobody to bind

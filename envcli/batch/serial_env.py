@@ -12,8 +12,8 @@ from envcli.batch.env_summary import EnvSummary
 from envcli.batch.phases import PHASES
 from envcli.batch.share import Share
 from envcli.errors import ConfigError
-from envcli.keys import Key
-from envcli.memory.buffer import Array, Place, RolloutBuffer
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.spare_memory import SpareMemory
 from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["SerialEnv"]
@@ -91,8 +91,9 @@ class SerialEnv(BatchedEnv):
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def _place(self, paths: Set[Key] = frozenset()) -> Place:
-        return super()._place(paths) if self._share is None else self._share.envs[0]._place(paths)
+    @property
+    def _row_memory(self) -> SpareMemory:
+        return super()._row_memory if self._share is None else self._share.envs[0]._row_memory
 
     def _bind(self, buffer: RolloutBuffer) -> None:
         self._envs().bind(buffer)

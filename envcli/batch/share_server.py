@@ -13,7 +13,7 @@ from envcli.batch.share import Share
 from envcli.envs.env import Env
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.memory.shared_memory import Known, Mapped, open_all
+from envcli.memory.mapped import Known, Mapped, open_all
 from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["ShareServer"]

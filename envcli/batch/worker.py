@@ -39,7 +39,7 @@ from envcli.batch.channel import (
 from envcli.batch.fault import Fault
 from envcli.batch.share_server import ShareServer
 from envcli.batch.this_process import this_process
-from envcli.memory.shared_memory import open_mapped
+from envcli.memory.mapped import open_mapped
 from envcli.rows.note import HALT
 
 __all__ = ["work"]

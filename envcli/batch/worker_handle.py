@@ -41,7 +41,7 @@ from envcli.batch.phases import PHASES, RESETTING, STEPPING
 from envcli.batch.process import Process, start_process
 from envcli.batch.timeouts import Timeouts
 from envcli.errors import EnvcliError, EnvError
-from envcli.memory.shared_memory import mapped
+from envcli.memory.mapped import mapped
 from envcli.rows.note import PHASE, PLACE, ROW, VAGUE
 
 __all__ = ["WorkerHandle"]

@@ -125,7 +125,7 @@ class Stages:
 
     def buffers(self, outer: RolloutBuffer) -> list[RolloutBuffer]:
         """The memory of every stage, where ``outer`` is that of the last."""
-        found, place = [outer], self.base._place()
+        found, place = [outer], self.base._row_memory.place()
         for i, transform in reversed(list(enumerate(self.chain))):
             found.insert(0, found[0].behind(self.layouts[i], self._rewritten[i], transform._renames(), place))
         return found

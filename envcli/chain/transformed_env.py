@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -16,8 +16,8 @@ from envcli.chain.tensordict_chain import TensorDictChain
 from envcli.envs.beginning import updated
 from envcli.envs.env import Env
 from envcli.errors import EnvcliError, TransformError
-from envcli.keys import Key
-from envcli.memory.buffer import Array, Place, RolloutBuffer
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.spare_memory import SpareMemory
 from envcli.rows.note import Note
 from envcli.rows.reset_request import ResetRequest
 from envcli.rows.roles import Roles
@@ -234,8 +234,9 @@ class TransformedEnv(Env):
         elif change == Change.ROWS:
             self._changed()
 
-    def _place(self, paths: Set[Key] = frozenset()) -> Place:
-        return self.base_env._place(paths)
+    @property
+    def _row_memory(self) -> SpareMemory:
+        return self.base_env._row_memory
 
     def _is_attached(self, buffer: RolloutBuffer) -> bool:
         return super()._is_attached(buffer) and self.base_env._is_attached(self._bound_chain.inner)

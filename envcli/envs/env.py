@@ -21,7 +21,6 @@ from envcli.envs.unrolled import cast, collected, each_step
 from envcli.errors import ConfigError, SpecError
 from envcli.keys import NestedKey, as_user_key
 from envcli.memory.buffer import RolloutBuffer
-from envcli.memory.shared_memory import crowds
 from envcli.rows.env_shape import usable
 from envcli.rows.env_specs import FAMILIES
 from envcli.specs import TensorSpec
@@ -170,7 +169,7 @@ class Env(SteppedEnv):
         if asked.set_truncated:
             mark_truncated(self, buffer)
         if asked.out is None:
-            buffer = buffer.compact(apart=crowds(buffer.tensors))
+            buffer = buffer.compact(apart=self._row_memory.wants_back(buffer))
         return buffer.tensordict(device=self.device)
 
     def _by_steps(self, asked: RolloutRequest) -> TensorDictBase:

@@ -8,7 +8,7 @@ import types
 import weakref
 from typing import Any, Self
 
-from envcli.memory.shared_memory import nameless_file
+from envcli.memory.nameless_file import nameless_file
 
 __all__ = ["SharedLock"]
 

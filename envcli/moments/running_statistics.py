@@ -11,7 +11,8 @@ import torch
 
 from envcli.errors import TransformError
 from envcli.memory.buffer import Array
-from envcli.memory.shared_memory import SharedMemory, mapped
+from envcli.memory.mapped import mapped
+from envcli.memory.shared_memory import SharedMemory
 
 __all__ = ["RunningStatistics"]
 

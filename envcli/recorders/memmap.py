@@ -40,6 +40,6 @@ class MemmapRecorder(Recorder):
             planned=steps,
             shard_steps=shard_steps,
             resume=resume,
-            place=env._place(),
+            place=env._row_memory.place(),
             parts=env._group_parts(),
         )

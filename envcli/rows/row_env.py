@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from envcli.keys import Key, under_next
-from envcli.memory.buffer import Array, Place, RolloutBuffer
+from envcli.keys import under_next
+from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
+from envcli.memory.spare_private import SparePrivate
 from envcli.rows.bound_to_rows import BoundToRows
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.note import HALT, ROW, Note, new_note
@@ -19,6 +20,8 @@ from envcli.rows.reset_request import NO_REQUEST, ResetRequest
 from envcli.rows.roles import Roles
 
 __all__ = ["RowEnv"]
+
+_SPARE = SparePrivate()
 
 
 class RowEnv(BoundToRows, EnvSpecs, ABC):
@@ -155,14 +158,15 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
 
     # -- binding --------------------------------------------------------------------------------------------------
 
-    def _place(self, paths: Set[Key] = frozenset()) -> Place:
-        """Where rows of this env are allocated. Large rows of ``paths`` need not be zeroed."""
-        return SpareMemory(paths)
+    @property
+    def _row_memory(self) -> SpareMemory:
+        """Where the rows of this env come from."""
+        return _SPARE
 
     def _buffer(self, steps: int) -> RolloutBuffer:
         """A new buffer for this env. Its flags are false; other large rows are arbitrary until they are written."""
         layout, flags = self._row_layout(), set(self.full_done_spec.leaves())
-        place = self._place(set(layout) - flags - set(map(under_next, flags)))
+        place = self._row_memory.place(set(layout) - flags - set(map(under_next, flags)))
         return RolloutBuffer.allocate(layout, steps, self.batch_size, place)
 
     def _attach(self, buffer: RolloutBuffer) -> None:

@@ -14,7 +14,7 @@ from tensordict import MemoryMappedTensor, TensorDict
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
 from envcli.memory.buffer import Layout, RolloutBuffer, set_group_batch_sizes
-from envcli.memory.shared_memory import remember
+from envcli.memory.mapped import remember
 from envcli.shards import twins
 from envcli.shards.entry import entries_of, file_name
 from envcli.shards.manifest import Manifest, Shard, checksum

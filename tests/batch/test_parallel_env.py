@@ -22,7 +22,7 @@ from envcli.batch.worker_pool import WorkerPool
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
-from envcli.memory import shared_memory, spare_memory
+from envcli.memory import spare_memory, spare_shared
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.shared_memory import SharedMemory
 from envcli.shards.loading import load_rollout
@@ -250,12 +250,14 @@ def outside() -> Env:
     return TransformedEnv(ParallelEnv(3, CountingEnv, num_workers=2), StepCounter(max_steps=4))
 
 
+@pytest.mark.parametrize("cheap", [0, 2**20], ids=["lent", "copied"])
 @pytest.mark.parametrize("large", [1, 2**20])
 @pytest.mark.parametrize("make", [lambda: ParallelEnv(3, CountingEnv, num_workers=2), outside], ids=["plain", "outer"])
 def test_rollouts_whose_memory_was_used_before_are_the_same(
-    make: Any, large: int, monkeypatch: pytest.MonkeyPatch
+    make: Any, large: int, cheap: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spare_memory, "_LARGE", large)
+    monkeypatch.setattr(spare_shared, "_CHEAP", cheap)
 
     def with_memory(td: TensorDictBase) -> TensorDictBase:
         return td.update(actions).set("hidden", torch.ones(3, 2))
@@ -285,9 +287,11 @@ def test_rollouts_whose_memory_was_used_before_are_the_same(
             assert (data == expected).all(), "what somebody keeps is not written again"
 
 
-def test_thousands_of_rollouts_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux lets a process have 65,530 mappings, and each entry of a rollout in shared memory takes one."""
-    monkeypatch.setattr(shared_memory, "_MANY", 40)
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's account of mappings")
+@pytest.mark.parametrize(("cheap", "each"), [(2**20, 0), (0, 1)], ids=["small", "large"])
+def test_any_number_of_rollouts_can_be_kept(cheap: int, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux lets a process have 65,530 mappings."""
+    monkeypatch.setattr(spare_shared, "_CHEAP", cheap)
 
     def act(td: TensorDictBase) -> TensorDictBase:
         return td.set("action", actions).set("seen", td["observation"] + 1)
@@ -296,17 +300,23 @@ def test_thousands_of_rollouts_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> N
         actions = env.full_action_spec.zero()["action"]
         env.set_seed(0)
         alone.set_seed(0)
-        before = len(shared_memory._FILES)
-        kept = [env.rollout(4, act, break_when_any_done=False) for _ in range(30)]
-        assert len(shared_memory._FILES) <= before + 40 + 2 * len(list(kept[0].keys(True, True)))
+        kept = [env.rollout(4, act, break_when_any_done=False)]
+        before = Path("/proc/self/maps").read_text(encoding="ascii").count("memfd:envcli")
+        kept += [env.rollout(4, act, break_when_any_done=False) for _ in range(30)]
+        after = Path("/proc/self/maps").read_text(encoding="ascii").count("memfd:envcli")
+        assert after - before == 30 * each
         for data in kept:
             expected = alone.rollout(4, act, break_when_any_done=False)
             assert (data == expected).all()
             assert data.names == expected.names
 
 
+@pytest.mark.parametrize(("cheap", "told"), [(2**20, 0), (0, 1)], ids=["small", "large"])
 @pytest.mark.parametrize("make", [lambda: ParallelEnv(3, CountingEnv, num_workers=2), outside], ids=["plain", "outer"])
-def test_workers_that_are_bound_to_the_same_memory_are_not_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_are_bound_to_the_same_memory_are_not_told(
+    make: Any, cheap: int, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spare_shared, "_CHEAP", cheap)
     asked: list[str] = []
     ask = WorkerPool.ask
 
@@ -318,11 +328,11 @@ def test_workers_that_are_bound_to_the_same_memory_are_not_told(make: Any, monke
         env.rollout(5)
         monkeypatch.setattr(WorkerPool, "ask", spy)
         for _ in range(4):
-            env.rollout(5)
-        assert asked.count("bind") <= 1
-        kept = env.rollout(5)
-        again = env.rollout(5)
-        assert asked.count("bind") <= 2
+            env.rollout(5, break_when_any_done=False)
+        assert asked.count("bind") <= told
+        kept = env.rollout(5, break_when_any_done=False)
+        again = env.rollout(5, break_when_any_done=False)
+        assert asked.count("bind") <= 2 * told
         assert kept["observation"].data_ptr() != again["observation"].data_ptr()
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from envcli.errors import TransformError
-from envcli.memory.shared_memory import mapped
+from envcli.memory.mapped import mapped
 from envcli.moments.running_averages import RunningAverages
 from envcli.moments.running_statistics import RunningStatistics
 from envcli.moments.running_sums import RunningSums

@@ -12,7 +12,7 @@ from envcli.batch.env_creator import EnvCreator
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import ConfigError, TransformError
-from envcli.memory.shared_memory import mapped
+from envcli.memory.mapped import mapped
 from envcli.specs import Unbounded
 from envcli.testing.toys import CountingEnv, DoubleEnv
 from envcli.transforms.compose import Compose

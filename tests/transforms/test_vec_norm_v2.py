@@ -15,7 +15,7 @@ from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
-from envcli.memory.shared_memory import mapped
+from envcli.memory.mapped import mapped
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.transforms.vec_norm import VecNorm
