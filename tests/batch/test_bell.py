@@ -43,8 +43,21 @@ def test_a_ring_is_not_lost_and_several_count_once(made: Bell) -> None:
 
 def test_each_side_needs_only_its_own_end(made: Bell) -> None:
     ear, hand = Bell(listen=os.dup(made.listen_fd)), Bell(ring=os.dup(made.ring_fd))
+    made.close()
+    assert (ear.ring_fd, hand.listen_fd) == (-1, -1)
+    os.set_blocking(ear.listen_fd, False)
+    with pytest.raises(BlockingIOError):
+        ear.wait()
     hand.ring()
     ear.wait()
-    for one in (made, ear, hand):
-        one.close()
-        one.close()
+    ear.close()
+    hand.close()
+
+
+def test_a_closed_bell_holds_no_file_descriptor_and_can_be_closed_again(made: Bell) -> None:
+    fds = {made.listen_fd, made.ring_fd}
+    made.close()
+    made.close()
+    for fd in fds:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
