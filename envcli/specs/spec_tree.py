@@ -77,12 +77,17 @@ class SpecTree(TensorSpec):
 
     def leaves(self) -> Mapping[Key, TensorSpec]:
         """Path -> leaf, however deep, in the order of :meth:`keys`. They are looked for again only after a change."""
-        trees, leaves = self._found
+        trees, _ = self._found
         if not trees or any(tree._changes != changes for tree, changes in trees):
-            inner = [tree for tree in self.values(True) if isinstance(tree, SpecTree)]
-            leaves = {as_path(key): leaf for key, leaf in self.items(True, True)}
-            self._found = [(tree, tree._changes) for tree in (self, *inner)], leaves
-        return leaves
+            trees, found = [(self, self._changes)], dict[Key, TensorSpec]()
+            for name, spec in self._specs.items():
+                if isinstance(spec, SpecTree):
+                    found.update({(name, *path): leaf for path, leaf in spec.leaves().items()})
+                    trees += spec._found[0]
+                else:
+                    found[name,] = spec
+            self._found = trees, found
+        return self._found[1]
 
     def is_empty(self, recurse: bool = False) -> bool:
         """Whether there is no entry; with ``recurse``, whether there is no leaf, however deep."""
@@ -221,11 +226,12 @@ class SpecTree(TensorSpec):
         return self
 
     def _flat(self, include_nested: bool, leaves_only: bool) -> dict[NestedKey, TensorSpec]:
+        if include_nested and leaves_only:
+            return {as_user_key(path): leaf for path, leaf in self.leaves().items()}
         flat: dict[NestedKey, TensorSpec] = {}
         for name, spec in self._specs.items():
             if isinstance(spec, SpecTree) and include_nested:
-                deeper = spec._flat(True, leaves_only).items()
-                flat.update({(name, *as_path(key)): leaf for key, leaf in deeper})
+                flat.update({(name, *as_path(key)): inner for key, inner in spec._flat(True, False).items()})
             if not (leaves_only and isinstance(spec, SpecTree)):
                 flat[name] = spec
         return flat
