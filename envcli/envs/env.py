@@ -121,7 +121,7 @@ class Env(SteppedEnv):
             if policy is not None:
                 raise ConfigError("rollout: found a policy and actions. Give one of them")
             max_steps = min(max_steps, len(actions)) if isinstance(actions, Sized) else max_steps
-            policy = GivenActions(actions, self.action_keys[0])
+            policy = GivenActions({self.action_keys[0]: actions})
         if policy is None and self._draws_itself:
             policy = self.rand_action
         asked = RolloutRequest(

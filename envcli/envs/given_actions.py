@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tensordict import TensorDictBase
@@ -14,11 +14,10 @@ __all__ = ["GivenActions"]
 
 
 class GivenActions:
-    """One of ``actions`` after the other, each ``[*batch, *value]``, whatever is observed.
+    """One action after the other, each ``[*batch, *value]``, whatever is observed.
 
     Args:
-        actions: in the order of the steps; a tensor ``[time, *batch, *value]`` is one, too.
-        key: where they are written.
+        actions: key -> its actions in the order of the steps; a tensor ``[time, *batch, *value]`` is such, too.
 
     Raises:
         SpecError: when it is called once more than there are actions.
@@ -26,15 +25,17 @@ class GivenActions:
 
     in_keys: tuple[str, ...] = ()
 
-    def __init__(self, actions: Iterable[Any], key: NestedKey) -> None:  # Any: what a TensorDict takes
-        self._left, self._key, self._taken = iter(actions), key, 0
+    def __init__(self, actions: Mapping[NestedKey, Iterable[Any]]) -> None:  # Any: what a TensorDict takes
+        self._left = [(key, iter(each)) for key, each in actions.items()]
+        self._taken = 0
 
     def __call__(self, tensordict: TensorDictBase) -> TensorDictBase:
-        try:
-            action = next(self._left)
-        except StopIteration:
-            raise SpecError(
-                f"rollout: there are only {self._taken} actions. Give more of them, or max_steps={self._taken}"
-            ) from None
+        for key, left in self._left:
+            try:
+                tensordict.set(key, next(left))
+            except StopIteration:
+                raise SpecError(
+                    f"rollout: there are only {self._taken} actions. Give more of them, or max_steps={self._taken}"
+                ) from None
         self._taken += 1
-        return tensordict.set(self._key, action)
+        return tensordict

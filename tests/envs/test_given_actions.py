@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.given_actions import GivenActions
 from envcli.errors import ConfigError, SpecError
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.step_counter import StepCounter
@@ -44,3 +46,12 @@ def test_actions_may_come_from_anywhere() -> None:
 def test_the_result_may_be_kept_elsewhere() -> None:
     data = CountingEnv().rollout(3, storing_device="meta")
     assert data.device == torch.device("meta") == data["next", "observation"].device
+
+
+def test_each_step_sets_every_action() -> None:
+    policy = GivenActions({"near": torch.arange(2), ("far", "away"): [torch.ones(3), torch.zeros(3)]})
+    first, second = policy(TensorDict()), policy(TensorDict())
+    assert [step["near"].item() for step in (first, second)] == [0, 1]
+    assert [step["far", "away"].sum().item() for step in (first, second)] == [3, 0]
+    with pytest.raises(SpecError, match="there are only 2 actions"):
+        policy(TensorDict())
