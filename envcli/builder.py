@@ -21,7 +21,8 @@ from envcli.errors import ConfigError, SpecError, TransformError, UnknownName
 from envcli.ray.ray_env import RayEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.transform import Transform
-from envcli.vocabulary import catalog, registry
+from envcli.vocabulary import catalog, registry, signature
+from envcli.vocabulary.imported import imported, say_imported_elsewhere
 from envcli.vocabulary.schema import ONE_ENV, check_finite, settled_parallel
 
 __all__ = ["build", "build_one", "frames_per_step", "step_seconds"]
@@ -109,7 +110,7 @@ def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.de
                 f"Type: parallel=none parallel.num_envs={parallel['num_envs']}"
             )
     if kind != "serial" and cfg.get("allow_imports"):
-        registry.say_imported_elsewhere(name for part in parts for name in _own_names(part))
+        say_imported_elsewhere(name for part in parts for name in _own_names(part))
     make: Callable[..., Env] = build_one
     if any(node.get("shared") for part in parts for node in (part.get("transforms") or {}).values() if node):
         make = EnvCreator(build_one, {"cfg": parts[0]})
@@ -117,7 +118,7 @@ def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.de
     node = {name: value for name, value in parallel.items() if name != "type"}
     given = {"create_env_fn": make, "create_env_kwargs": each, "device": device}
     try:
-        batch: Env = registry.call(_BATCHES[kind], node, "parallel", **given)
+        batch: Env = signature.call(_BATCHES[kind], node, "parallel", **given)
     except ConfigError as error:
         where = "" if str(error).startswith("parallel") else "parallel."
         raise ConfigError(f"{where}{error}") from error
@@ -153,9 +154,9 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
         )
     node = {name: value for name, value in cfg["backend"].items() if name != "type"}
     if ":" in str(node.get("name")):  # gymnasium imports what stands before it
-        registry.imported(node["name"], "backend.name", bool(cfg.get("allow_imports")))
+        imported(node["name"], "backend.name", bool(cfg.get("allow_imports")))
     try:
-        env: Env = registry.call(backend.from_name, node, "backend", **given)
+        env: Env = signature.call(backend.from_name, node, "backend", **given)
     except UnknownName as error:
         if error.name == node.get("name") and (preset := _preset(error.name)):
             raise error.adding(f"Or, as a preset: env={preset}.") from error

@@ -13,7 +13,7 @@ from envcli.backends.backend import Backend
 from envcli.envs.env import Env
 from envcli.envs.foreign import way_in
 from envcli.errors import ConfigError, EnvError, nearest
-from envcli.vocabulary import registry
+from envcli.vocabulary import signature
 
 __all__ = ["CustomEnv"]
 
@@ -105,7 +105,7 @@ def _found(name: str) -> Callable[..., Any]:
 
 def _taken(make: Callable[..., Any], name: str, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """``given`` without what need not be taken. Raises `ConfigError` for what is not taken, or is missing."""
-    taken = registry.arguments(make)
+    taken = signature.arguments(make)
     for key, parameter in taken.items():
         if parameter.default is parameter.empty and key not in {**given, **options}:
             raise ConfigError(f"options.{key}: required by {name} but not given. Add backend.options.{key}=...")

@@ -81,7 +81,7 @@ class ParallelEnv(RemoteBatchedEnv):
             a fork of the one that started the workers, or another thread is using the batch: they are as before.
     """
 
-    without_effect = OF_TORCHRL  # of a YAML they are refused: see `envcli.vocabulary.registry.call`
+    without_effect = OF_TORCHRL  # of a YAML they are refused: see `envcli.vocabulary.signature.call`
     _autoresets = True
     _pool: WorkerPool | MixedPool | None = None
     _mask_memory: SharedMemory | None = None

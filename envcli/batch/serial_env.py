@@ -39,7 +39,7 @@ class SerialEnv(BatchedEnv):
     torch.Size([2, 5, 4])
     """
 
-    without_effect = OF_TORCHRL  # of a YAML they are refused: see `envcli.vocabulary.registry.call`
+    without_effect = OF_TORCHRL  # of a YAML they are refused: see `envcli.vocabulary.signature.call`
     _autoresets = True
     _share: Share | None = None
 

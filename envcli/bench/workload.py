@@ -9,7 +9,7 @@ from typing import Any
 
 from envcli.errors import ConfigError
 from envcli.processes import cores
-from envcli.vocabulary import registry
+from envcli.vocabulary.imported import imported
 
 __all__ = ["Unfit", "Workload"]
 
@@ -42,7 +42,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         if ":" in str(self.backend.get("name")):  # gymnasium, which some contenders call directly, would import it
-            registry.imported(self.backend["name"], "backend.name", bool(self.cfg.get("allow_imports")))
+            imported(self.backend["name"], "backend.name", bool(self.cfg.get("allow_imports")))
 
     @property
     def kind(self) -> str:

@@ -25,7 +25,7 @@ from envcli.rows.row_env import RowEnv
 from envcli.rows.row_hooks import RowHooks
 from envcli.transforms.image import ImageSequence, ImageTransform
 from envcli.transforms.transform import Transform
-from envcli.vocabulary import registry
+from envcli.vocabulary import signature
 
 __all__ = ["Layers", "TimedMaker"]
 
@@ -65,7 +65,7 @@ class Layers:
             self._put(Share, name, timed(LOOP, getattr(Share, name), spans=True))
         for name in ("_autoreset_rows", "_receive_row", "_reset_row", "_step_row"):
             self._put(ParallelEnv, name, timed(WAITING, getattr(ParallelEnv, name), spans=True))
-        self._put(registry, "call", self._naming(registry.call))
+        self._put(signature, "call", self._naming(signature.call))
         self._put(bound_chain, "row_hooks", self._timing_hooks(bound_chain.row_hooks))
         self._put(ImageSequence, "_rules", self._timing_rules(ImageSequence._rules))
         self._put(PolicyRows, "__init__", self._timing_policy(PolicyRows.__init__))
@@ -104,7 +104,7 @@ class Layers:
     # -- what a YAML describes ------------------------------------------------------------------------------------
 
     def _naming(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """``registry.call``, by which everything is built that a YAML describes."""
+        """``signature.call``, by which everything is built that a YAML describes."""
 
         def named(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
             made = call(function, node, where, **given)

@@ -8,7 +8,7 @@ from typing import Any
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Contender, Unfit
 from envcli.errors import MissingDependency
-from envcli.vocabulary import registry
+from envcli.vocabulary import registry, signature
 
 __all__ = ["TorchrlContender"]
 
@@ -117,6 +117,6 @@ def _said(ours: type[Any], node: dict[str, Any]) -> dict[str, Any]:
     """The keys of a node that are not defaults, which are the same in both libraries."""
     import torch
 
-    taken = registry.arguments(ours)
+    taken = signature.arguments(ours)
     given = {name: value for name, value in node.items() if name in taken and value != taken[name].default}
     return {name: getattr(torch, value) if name.startswith("dtype") else value for name, value in given.items()}

@@ -15,7 +15,7 @@ from envcli.memory.row_views import RowViews
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.transforms.transform import Transform
-from envcli.vocabulary import registry
+from envcli.vocabulary.imported import function_of
 
 __all__ = ["TerminateTransform"]
 
@@ -54,7 +54,7 @@ class TerminateTransform(Transform):
         allow_imports: bool = False,
     ) -> None:
         super().__init__()
-        found = registry.function_of(stop, "stop", allow_imports) if isinstance(stop, str) else stop
+        found = function_of(stop, "stop", allow_imports) if isinstance(stop, str) else stop
         if not callable(found):
             raise ConfigError(f"stop: expected a function that takes a TensorDict, found {found!r}")
         self.stop, self.write_done = found, write_done

@@ -11,7 +11,7 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.transform import Transform
-from envcli.vocabulary import registry
+from envcli.vocabulary.imported import function_of
 
 __all__ = ["UnaryTransform"]
 
@@ -120,7 +120,7 @@ class UnaryTransform(Transform):
 
 
 def _function(given: Any, name: str, allow_imports: bool) -> Callable[[torch.Tensor], Any]:
-    found = registry.function_of(given, name, allow_imports) if isinstance(given, str) else given
+    found = function_of(given, name, allow_imports) if isinstance(given, str) else given
     if not callable(found):
         raise ConfigError(f"{name}: expected a function that takes a tensor, found {found!r}")
     function: Callable[[torch.Tensor], Any] = found

@@ -8,7 +8,7 @@ import pytest
 from envcli.backends.backend import AvailableEnvs, ByName
 from envcli.backends.gym import GymEnv
 from envcli.errors import ConfigError
-from envcli.vocabulary import registry
+from envcli.vocabulary import signature
 
 
 class Made:
@@ -37,20 +37,20 @@ class Renamed(Made):
 def test_a_name_is_what_the_constructor_cannot_do_without() -> None:
     assert Made.from_name("pong", 3, gravity=1.6).given == ("pong", 3, 1.6, {})
     assert Made.from_name(name="pong", lives=2).given == ("pong", None, 9.8, {"lives": 2})
-    assert list(registry.arguments(Made.from_name)) == ["name", "num_envs", "gravity"]
-    assert registry.arguments(Made.from_name)["gravity"].annotation == "float"
+    assert list(signature.arguments(Made.from_name)) == ["name", "num_envs", "gravity"]
+    assert signature.arguments(Made.from_name)["gravity"].annotation == "float"
     assert MadeOfTwo.from_name("cheetah-run", seed=5).given == ("run of cheetah", None, 9.8, {"seed": 5})
-    assert list(registry.arguments(MadeOfTwo.from_name)) == ["name", "seed"]
+    assert list(signature.arguments(MadeOfTwo.from_name)) == ["name", "seed"]
 
 
 def test_a_node_is_held_against_what_the_constructor_takes() -> None:
     with pytest.raises(ConfigError, match=r"backend.num_env: no such key. Did you mean 'num_envs'"):
-        registry.call(Made.from_name, {"name": "pong", "num_env": 2}, "backend")
+        signature.call(Made.from_name, {"name": "pong", "num_env": 2}, "backend")
     with pytest.raises(ConfigError, match=r"backend.gravity: found 'much', expected a number"):
-        registry.call(Made.from_name, {"name": "pong", "gravity": "much"}, "backend")
+        signature.call(Made.from_name, {"name": "pong", "gravity": "much"}, "backend")
     with pytest.raises(ConfigError, match=r"backend.name: required but not given"):
-        registry.call(Made.from_name, {}, "backend")
-    made = registry.call(Made.from_name, {"name": "pong", "options": {"lives": 2}}, "backend", gravity=1.6)
+        signature.call(Made.from_name, {}, "backend")
+    made = signature.call(Made.from_name, {"name": "pong", "options": {"lives": 2}}, "backend", gravity=1.6)
     assert made.given == ("pong", None, 1.6, {"lives": 2})
 
 
@@ -80,9 +80,9 @@ def test_constructors_of_any_shape_have_a_name() -> None:
             super().__init__(f"{env_name} {size}", **options)
 
     assert Optional.from_name("breakout", lives=2).given == ("breakout", None, 9.8, {"lives": 2})
-    assert list(registry.arguments(Optional.from_name)) == ["name"]
+    assert list(signature.arguments(Optional.from_name)) == ["name"]
     assert Placed.from_name("pong", size=3).given[0] == "pong 3"
-    assert list(registry.arguments(Placed.from_name)) == ["name", "size"]
+    assert list(signature.arguments(Placed.from_name)) == ["name", "size"]
 
 
 def test_it_can_be_sent_to_another_process() -> None:

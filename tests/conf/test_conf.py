@@ -13,7 +13,7 @@ from envcli import commands
 from envcli.builder import build
 from envcli.configuration.reading import read
 from envcli.errors import EnvcliError, MissingDependency
-from envcli.vocabulary import catalog, registry
+from envcli.vocabulary import catalog, registry, signature
 
 CONF = catalog.folder()
 COMMANDS = [name for name in commands.names() if hasattr(commands.find(name), "Config")]
@@ -108,8 +108,8 @@ def test_a_node_lists_exactly_the_arguments_of_its_class(group: str) -> None:
             continue
         for node in content.values() if group == "transforms" else [content]:
             cls = registry.find(family, node["type"])
-            arguments = set(registry.arguments(cls)) - GIVEN
-            assert set(node) - {"type", *registry.listed(cls)} == arguments, f"conf/{group}/{choice}.yaml"
+            arguments = set(signature.arguments(cls)) - GIVEN
+            assert set(node) - {"type", *signature.listed(cls)} == arguments, f"conf/{group}/{choice}.yaml"
 
 
 @pytest.mark.parametrize("choice", catalog.choices("backend"))
@@ -117,7 +117,7 @@ def test_a_backends_node_lists_what_its_from_name_takes(choice: str) -> None:
     """But for what stands elsewhere in a configuration; and with the same defaults."""
     node = yaml.safe_load((CONF / "backend" / f"{choice}.yaml").read_text())
     try:
-        taken = registry.arguments(registry.find("backends", node["type"]).from_name)
+        taken = signature.arguments(registry.find("backends", node["type"]).from_name)
     except MissingDependency as error:
         pytest.skip(str(error))
     elsewhere = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}

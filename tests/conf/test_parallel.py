@@ -14,7 +14,7 @@ from envcli.batch.serial_env import SerialEnv
 from envcli.configuration.reading import read
 from envcli.errors import ConfigError
 from envcli.ray.ray_env import RayEnv
-from envcli.vocabulary import catalog, registry
+from envcli.vocabulary import catalog, signature
 from envcli.vocabulary.schema import settled_parallel
 
 BATCHES: dict[str, Any] = {"processes": ParallelEnv, "ray": RayEnv, "serial": SerialEnv}
@@ -31,7 +31,7 @@ NAMED = {"processes": {"start_method": "forkserver"}}  # what None stands for, s
 @pytest.mark.parametrize("choice", BATCHES)
 def test_a_node_lists_exactly_the_arguments_of_its_class(choice: str) -> None:
     node = yaml.safe_load((catalog.folder() / "parallel" / f"{choice}.yaml").read_text())
-    arguments = registry.arguments(BATCHES[choice])
+    arguments = signature.arguments(BATCHES[choice])
     assert node.pop("type") == choice
     others = {"num_workers"} if choice == "serial" else set()  # its name in TorchRL for num_envs
     assert set(node) == set(arguments) - GIVEN - TORCHRLS - others

@@ -1,0 +1,106 @@
+"""The signature of a class or function as the schema of the node of a configuration that calls it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from envcli.errors import ConfigError, EnvcliError, TransformError, nearest
+
+__all__ = ["arguments", "call", "listed"]
+
+_PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
+
+
+def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
+    """Call ``function(**node, **given)``, after checking the node's keys against the signature.
+
+    The keys of ``options`` in the node are passed on unchecked if the function takes ``**options``. Arguments that
+    ``function`` lists in ``without_effect`` are refused: they exist for Python code written for TorchRL, not for YAML.
+    """
+    taken = arguments(function)
+    node = dict(node)
+    said = inspect.signature(function).parameters
+    spread = [
+        _with_keys(said[name].annotation, value) for name in listed(function) for value in node.pop(name, None) or ()
+    ]
+    extra = node.pop("options", None) or {} if "options" not in taken and _takes_anything(function) else {}
+    if not isinstance(extra, Mapping):
+        raise ConfigError(f"{where}.options: found {extra!r}, expected names and values. Type {where}.options.NAME=...")
+    if clash := next((name for name in extra if name in taken), ""):
+        key = clash if clash in given else f"{where}.{clash}"
+        raise ConfigError(f"{where}.options.{clash}: is not one of the options. Type {key}=...")
+    idle = getattr(function, "without_effect", ())
+    for name in node:
+        if name in idle:
+            raise ConfigError(f"{where}.{name}: has no effect here, it exists only for TorchRL code. Leave it out.")
+        if name not in taken or name in given:
+            known = [k for k in taken if k not in given and k not in idle]
+            raise ConfigError(f"{where}.{name}: no such key. {nearest(name, known)}")
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in node and name not in given:
+            raise ConfigError(f"{where}.{name}: required but not given. Add {where}.{name}=...")
+    for name, value in node.items():
+        if value == "???":
+            raise ConfigError(f"{where}.{name}: required but not given. Add {where}.{name}=...")
+        _check_plain(f"{where}.{name}", str(taken[name].annotation).split(" | "), value)
+        node[name] = _with_keys(taken[name].annotation, value)
+    given = {name: value for name, value in given.items() if name in taken}
+    try:
+        return function(*spread, **node, **extra, **given)
+    except TransformError as error:  # a value that the transform does not take
+        raise ConfigError(f"{where}: {error}") from error
+    except EnvcliError as error:
+        own = re.match(r"(\w+)[:.]", str(error))  # the message begins with an argument from the node
+        if type(error) is ConfigError and own and own[1] in {*taken, "options"} - {*given}:
+            cured = str(error).replace(f"Type: {own[1]}=", f"Type: {where}.{own[1]}=")
+            raise ConfigError(f"{where}.{cured}") from error
+        if type(error) is ConfigError and own and own[1] == getattr(function, "__name__", None):
+            raise ConfigError(f"{where}: {error}") from error
+        raise
+    except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments that ``function`` takes by name, in order.
+
+    >>> list(arguments(lambda a, *, b=1, **rest: None))
+    ['a', 'b']
+    """
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind in named}
+
+
+def listed(function: Callable[..., Any]) -> list[str]:
+    """The name of the ``*keys`` that ``function`` begins with, if any; a node gives these as a list.
+
+    >>> listed(lambda *keys, b=1: None), listed(lambda a, *keys: None)
+    (['keys'], [])
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    return [p.name for p in parameters[:1] if p.kind is p.VAR_POSITIONAL]
+
+
+def _check_plain(where: str, kinds: list[str], value: object) -> None:
+    """Raise `ConfigError` for a word, a list or a node if only numbers, booleans or null are taken."""
+    if isinstance(value, str | Mapping | list) and set(kinds) <= set(_PLAIN):
+        raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
+
+
+def _with_keys(annotation: object, value: Any) -> Any:  # Any: what a YAML holds
+    """``value`` with nested keys as tuples of strings, if the annotation takes keys; in YAML they are lists.
+
+    >>> _with_keys("Sequence[NestedKey] | None", [["agent", 1], "b"]), _with_keys("NestedKey", ["a", "b"])
+    ([('agent', '1'), 'b'], ('a', 'b'))
+    """
+    kinds = str(annotation).split(" | ")
+    if isinstance(value, list) and "Sequence[NestedKey]" in kinds:
+        return [_with_keys("NestedKey", one) for one in value]
+    return tuple(map(str, value)) if isinstance(value, list) and "NestedKey" in kinds else value
+
+
+def _takes_anything(function: Callable[..., Any]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())

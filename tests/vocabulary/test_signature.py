@@ -1,0 +1,40 @@
+"""The signature of a class or function as the schema of a node."""
+
+from __future__ import annotations
+
+import pytest
+
+from envcli.errors import ConfigError
+from envcli.vocabulary import signature
+
+
+def test_options_are_handed_on_only_where_anything_is_taken() -> None:
+    def make(name: str, **options: object) -> tuple[str, dict[str, object]]:
+        return name, options
+
+    assert signature.call(make, {"name": "a", "options": {"g": 3}}, "backend") == ("a", {"g": 3})
+    with pytest.raises(ConfigError, match=r"backend.options: found 3, expected names and values"):
+        signature.call(make, {"name": "a", "options": 3}, "backend")
+    with pytest.raises(ConfigError, match=r"backend.options.name: is not one of the options. Type backend.name="):
+        signature.call(make, {"name": "a", "options": {"name": "b"}}, "backend")
+    with pytest.raises(ConfigError, match=r"backend.g: no such key"):
+        signature.call(make, {"name": "a", "g": 3}, "backend")
+    with pytest.raises(ConfigError, match=r"backend.options: no such key"):
+        signature.call(lambda name: name, {"name": "a", "options": {}}, "backend")
+
+
+def test_what_a_class_refuses_is_told_with_its_node() -> None:
+    class Picky:
+        def __init__(self, at: int) -> None:
+            raise ConfigError(f"at: found {at}" if at else "Picky: found 0. Give more")
+
+    with pytest.raises(ConfigError, match=r"^transforms.p.at: found 1"):
+        signature.call(Picky, {"at": 1}, "transforms.p")
+    with pytest.raises(ConfigError, match=r"^transforms.p: Picky: found 0. Give more"):
+        signature.call(Picky, {"at": 0}, "transforms.p")
+
+
+def test_what_is_given_is_passed_only_where_it_is_taken() -> None:
+    assert signature.call(lambda a, b: (a, b), {"a": 1}, "x", b=2, c=3) == (1, 2)
+    with pytest.raises(ConfigError, match=r"x.b: no such key"):
+        signature.call(lambda a, b: (a, b), {"a": 1, "b": 5}, "x", b=2)
