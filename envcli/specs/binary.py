@@ -68,15 +68,25 @@ class Binary(TensorSpec):
         members = torch.arange(2**bits, device=self._device).unsqueeze(-1) >> places & 1
         return members.to(self._dtype).reshape(-1, *self._shape)
 
-    def to_one_hot(self, value: Tensor, safe: bool = True) -> Tensor:
-        """``value``, ``[*lead, *self.shape]``, as bool ``[*lead, *self.shape, 2]``; ``safe`` checks it first."""
+    def to_one_hot(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val``, ``[*lead, *self.shape]``, as bool ``[*lead, *self.shape, 2]``; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
-        return torch.stack([value == 0, value == 1], -1)
+            self.assert_is_in(val)
+        return torch.stack([val == 0, val == 1], -1)
 
     def to_one_hot_spec(self) -> TensorSpec:
         """The OneHot, bool ``[*self.shape, 2]``, with one vector for each bit."""
         return self._kinds["OneHot"](2, (*self._shape, 2), self._device)
+
+    def to_categorical(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val`` itself: a bit is the number of its own choice; ``safe`` checks it first."""
+        if safe:
+            self.assert_is_in(val)
+        return val
+
+    def to_categorical_spec(self) -> TensorSpec:
+        """The Categorical of two choices for each bit, of the same dtype."""
+        return self._kinds["Categorical"](2, self._shape, self._device, self._dtype)
 
     def _holds(self, value: Tensor) -> bool:
         return value.dtype == torch.bool or bool(((value == 0) | (value == 1)).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -103,6 +103,10 @@ class Bounded(TensorSpec):
 
     def _nearest(self, value: Tensor) -> Tensor:
         return self._box.clip(value)
+
+    def _stacked(self, specs: Sequence[Self], where: int) -> Self:
+        low, high = (torch.stack([getattr(spec, end) for spec in specs], where) for end in ("low", "high"))
+        return type(self)(low, high, low.shape, self._device, self._dtype)
 
     def _rebuild(self, move: Move, device: torch.device | None, dtype: torch.dtype | None) -> Self:
         low, high = move(self.low), move(self.high)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy.typing as npt
@@ -33,7 +33,7 @@ class Categorical(DiscreteSpec):
     def __init__(
         self,
         n: int,
-        shape: Shape = (),
+        shape: Shape | None = None,
         device: DeviceLike = None,
         dtype: torch.dtype = torch.int64,
         mask: Tensor | None = None,
@@ -41,7 +41,8 @@ class Categorical(DiscreteSpec):
         self._n = int(n)
         if torch.tensor(self._n - 1).to(dtype).to(torch.int64) != self._n - 1:
             raise SpecError(f"{dtype} cannot hold {n} choices. Use int64.")
-        super().__init__(as_shape(shape), CategoricalBox(self._n), as_device(device), dtype, mask)
+        size = as_shape(() if shape is None else shape)
+        super().__init__(size, CategoricalBox(self._n), as_device(device), dtype, mask)
 
     @property
     def n(self) -> int:
@@ -66,21 +67,21 @@ class Categorical(DiscreteSpec):
             members = members[self._common_mask()]
         return members.to(self._dtype).view(-1, *[1] * self.ndim).repeat(1, *self._shape)
 
-    def to_one_hot(self, value: Tensor, safe: bool = True) -> Tensor:
-        """``value``, ``[*lead, *self.shape]``, as bool ``[*lead, *self.shape, n]``; ``safe`` checks it first."""
+    def to_one_hot(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val``, ``[*lead, *self.shape]``, as bool ``[*lead, *self.shape, n]``; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
-        return value.to(torch.int64).unsqueeze(-1) == torch.arange(self._n, device=value.device)
+            self.assert_is_in(val)
+        return val.to(torch.int64).unsqueeze(-1) == torch.arange(self._n, device=val.device)
 
     def to_one_hot_spec(self) -> TensorSpec:
         """The OneHot, bool ``[*self.shape, n]``, of the same choices and mask."""
         return self._kinds["OneHot"](self._n, (*self._shape, self._n), self._device, mask=self._mask)
 
-    def to_categorical(self, value: Tensor, safe: bool = True) -> Tensor:
-        """``value`` itself; ``safe`` checks it first."""
+    def to_categorical(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val`` itself; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
-        return value
+            self.assert_is_in(val)
+        return val
 
     def to_categorical_spec(self) -> TensorSpec:
         """This spec."""
@@ -99,6 +100,12 @@ class Categorical(DiscreteSpec):
 
     def _holds(self, value: Tensor) -> bool:
         return self._choices.allow(value)
+
+    def _stacked(self, specs: Sequence[Self], where: int) -> Self:
+        most = max(spec._n for spec in specs)
+        masks = [torch.nn.functional.pad(spec._mask_or_all(), (0, most - spec._n)) for spec in specs]
+        mask = torch.stack(masks, where)
+        return type(self)(most, mask.shape[:-1], self._device, self._dtype, mask)
 
     def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
         if self._mask is not None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.errors import SpecError, nearest
+from envcli.keys import as_keys
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
-from envcli.specs.spec import TensorSpec
+from envcli.specs.spec import TensorSpec, stacked
 from envcli.specs.spec_tree import SpecTree
 
 __all__ = ["Composite"]
@@ -92,46 +94,66 @@ class Composite(SpecTree):
         """A TensorDict ``[*shape, *self.shape]`` with the member nearest to one of each spec."""
         return self._filled(lambda spec: spec.one(shape), shape)
 
-    def is_in(self, value: Any) -> bool:
-        """Whether ``value``, a TensorDict or a dict, holds a member under each key, whatever else it holds."""
-        return isinstance(value, (TensorDictBase, Mapping)) and self._holds(value)
+    def zeros_update(self, val: TensorDictBase) -> TensorDictBase:
+        """Write the member nearest to zero of each spec into ``val``, ``[*lead, *self.shape]``, and return it."""
+        return val.update(self.zero(self._lead_of(val)))
 
-    def project(self, value: Any) -> Any:
-        """``value`` itself where it is a member, else a copy with each entry projected; the others are kept.
+    def ones_update(self, val: TensorDictBase) -> TensorDictBase:
+        """Write the member nearest to one of each spec into ``val``, ``[*lead, *self.shape]``, and return it."""
+        return val.update(self.one(self._lead_of(val)))
 
-        The copy is shallow: entries that were members are shared. (TorchRL writes into ``value`` instead.) Raises
+    def rand_update(self, val: TensorDictBase) -> TensorDictBase:
+        """Write a random member of each spec into ``val``, ``[*lead, *self.shape]``, and return it."""
+        return val.update(self.rand(self._lead_of(val)))
+
+    def is_in(self, val: Any) -> bool:
+        """Whether ``val``, a TensorDict or a dict, holds a member under each key, whatever else it holds."""
+        return isinstance(val, (TensorDictBase, Mapping)) and self._holds(val)
+
+    def project(self, val: Any) -> Any:
+        """``val`` itself where it is a member, else a copy with each entry projected; the others are kept.
+
+        The copy is shallow: entries that were members are shared. (TorchRL writes into ``val`` instead.) Raises
         SpecError, naming the key, where one is missing or cannot be projected.
         """
-        if self.is_in(value):
-            return value
-        if not isinstance(value, (TensorDictBase, Mapping)):
-            raise SpecError(f"cannot project: {self._complaint(value)}")
-        return self._nearest(value)
+        if self.is_in(val):
+            return val
+        if not isinstance(val, (TensorDictBase, Mapping)):
+            raise SpecError(f"cannot project: {self._complaint(val)}")
+        return self._nearest(val)
 
-    def encode(self, value: Any) -> TensorDict:
-        """The entries of ``value``, a dict or a TensorDict, encoded by their specs, in fresh memory.
+    def encode(self, val: Any, *, ignore_device: bool = False) -> TensorDict:
+        """The entries of ``val``, a dict or a TensorDict, encoded by their specs, in fresh memory.
 
         Keys may be missing, as in TorchRL. Raises SpecError, naming the key, for one that is unknown, for what its spec
-        does not hold, and where leading dimensions differ.
+        does not hold, and where leading dimensions differ. With ``ignore_device`` each entry stays where it was.
         """
         entries: dict[str, Any] = {}
         leads: dict[str, torch.Size] = {}
-        for key, entry in value.items():
+        for key, entry in val.items():
             spec = self._known(key)
-            entries[key] = encoded = _at(key, spec.encode, entry)
+            entries[key] = encoded = _at(key, partial(spec.encode, ignore_device=ignore_device), entry)
             leads[key] = encoded.shape[: encoded.ndim - spec.ndim + self.ndim]
         if len(set(leads.values())) > 1:
             raise SpecError(f"the leading dimensions differ between keys: { {k: [*v] for k, v in leads.items()} }.")
-        return TensorDict(entries, batch_size=next(iter(leads.values()), self._shape), device=self._device)
+        device = None if ignore_device else self._device
+        return TensorDict(entries, batch_size=next(iter(leads.values()), self._shape), device=device)
 
-    def to_numpy(self, value: Any, safe: bool = True) -> dict[str, Any]:
-        """A dict of arrays, nested like the specs; ``safe`` checks first that ``value`` is a member."""
-        return {key: _at(key, spec.to_numpy, value[key], safe) for key, spec in self._specs.items()}
+    def to_numpy(self, val: Any, safe: bool = True) -> dict[str, Any]:
+        """A dict of arrays, nested like the specs; ``safe`` checks first that ``val`` is a member."""
+        return {key: _at(key, spec.to_numpy, val[key], safe) for key, spec in self._specs.items()}
 
-    def type_check(self, value: Any, key: object = None) -> None:
-        """Raise SpecError, naming the key, where the dtype of an entry of ``value`` is not its spec's."""
+    def type_check(  # type: ignore[override]  # the second one is TorchRL's
+        self, value: Any, selected_keys: str | Sequence[str] | None = None
+    ) -> None:
+        """Raise SpecError, naming the key, where the dtype of an entry of ``value`` is not its spec's.
+
+        With ``selected_keys`` only these entries are looked at.
+        """
+        chosen = None if selected_keys is None else as_keys(selected_keys)
         for name, spec in self._specs.items():
-            spec.type_check(value[name], name if key is None else (key, name))
+            if chosen is None or name in chosen:
+                _at(name, spec.type_check, value[name])
 
     def cardinality(self) -> float:
         """The number of combinations of the members of all specs."""
@@ -154,6 +176,13 @@ class Composite(SpecTree):
     def _filled(self, fill: Callable[[TensorSpec], Any], shape: Shape) -> TensorDict:
         entries = {key: fill(spec) for key, spec in self._specs.items()}
         return TensorDict(entries, batch_size=self._size(shape), device=self._device)
+
+    def _lead_of(self, value: TensorDictBase) -> torch.Size:
+        """The ``[*lead]`` of a TensorDict ``[*lead, *self.shape]``."""
+        if not self._fits(value.batch_size):
+            expected = ", ".join(map(str, self._shape))
+            raise SpecError(f"expected the batch size [*, {expected}], found {list(value.batch_size)}.")
+        return value.batch_size[: value.batch_dims - self.ndim]
 
     def _holds(self, value: Any) -> bool:
         return all(spec.is_in(value.get(key, None)) for key, spec in self._present())
@@ -189,6 +218,14 @@ class Composite(SpecTree):
     def _with(self, change: Callable[[TensorSpec], TensorSpec]) -> Self:
         out = self.empty()
         out._specs.update({key: change(spec) for key, spec in self._specs.items()})
+        return out
+
+    def _stacked(self, specs: Sequence[Self], where: int) -> Self:
+        if any(spec._specs.keys() != self._specs.keys() for spec in specs):
+            return super()._stacked(specs, where)
+        out = self.empty()._repeated(where, len(specs))
+        for key in self._specs:
+            out._specs[key] = _at(key, stacked, [spec._specs[key] for spec in specs], where)
         return out
 
     def _rebuild(self, move: Move, device: torch.device | None, dtype: torch.dtype | None) -> Self:

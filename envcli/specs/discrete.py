@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -59,6 +61,19 @@ class DiscreteSpec(TensorSpec):
             return mask.detach().to(self._device).clone().expand(target)
         except RuntimeError as error:
             raise SpecError(f"a mask must broadcast to {list(target)}, found {list(mask.shape)}.") from error
+
+    def _mask_or_all(self) -> Tensor:
+        """The mask; all ones where there is none."""
+        return (
+            torch.ones(self._mask_shape(), dtype=torch.bool, device=self._device) if self._mask is None else self._mask
+        )
+
+    def _stacked(self, specs: Sequence[Self], where: int) -> Self:
+        if any(spec._space != self._space for spec in specs):
+            return super()._stacked(specs, where)
+        stacked = self._repeated(where, len(specs))
+        stacked.update_mask(torch.stack([spec._mask_or_all() for spec in specs], where))
+        return stacked
 
     def _common_mask(self) -> Tensor:
         """The mask ``[n]`` that the whole batch shares."""

@@ -88,23 +88,23 @@ class MultiCategorical(DiscreteSpec):
         members = torch.cartesian_prod(*allowed).to(self._dtype).view(-1, *[1] * (self.ndim - 1), *event)
         return members.expand(-1, *self._shape).clone()
 
-    def to_one_hot(self, value: Tensor, safe: bool = True) -> Tensor:
-        """``value``, ``[*lead, *self.shape]``, as bool ``[*lead, *self.shape[:-1], sum(nvec)]``."""
+    def to_one_hot(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val``, ``[*lead, *self.shape]``, as bool ``[*lead, *self.shape[:-1], sum(nvec)]``."""
         if safe:
-            self.assert_is_in(value)
-        columns = [torch.arange(n, device=value.device) for n in self._row()]
-        return torch.cat([value[..., i, None] == column for i, column in enumerate(columns)], -1)
+            self.assert_is_in(val)
+        columns = [torch.arange(n, device=val.device) for n in self._row()]
+        return torch.cat([val[..., i, None] == column for i, column in enumerate(columns)], -1)
 
     def to_one_hot_spec(self) -> TensorSpec:
         """The MultiOneHot, bool, of the same choices and mask. Raises SpecError where rows of ``nvec`` differ."""
         row = self._row()
         return self._kinds["MultiOneHot"](row, (*self._shape[:-1], sum(row)), self._device, mask=self._mask)
 
-    def to_categorical(self, value: Tensor, safe: bool = True) -> Tensor:
-        """``value`` itself; ``safe`` checks it first."""
+    def to_categorical(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val`` itself; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
-        return value
+            self.assert_is_in(val)
+        return val
 
     def to_categorical_spec(self) -> TensorSpec:
         """This spec."""

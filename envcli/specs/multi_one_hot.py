@@ -73,12 +73,11 @@ class MultiOneHot(DiscreteSpec):
         """All rows, ``[cardinality, *self.shape]``, as :class:`MultiCategorical` lists them."""
         return self._hot(self.to_categorical_spec().enumerate(use_mask))
 
-    def encode(self, value: Any) -> Tensor:
-        """The one-hots of ``value``, indices ``[*lead, *self.shape[:-1], len(nvec)]``, in fresh memory.
+    def _encoded(self, tensor: Tensor) -> Tensor:
+        """The one-hots of ``tensor``, indices ``[*lead, *self.shape[:-1], len(nvec)]``, in fresh memory.
 
         What is a member already is copied. Raises SpecError for an index that is not a whole number or not allowed.
         """
-        tensor = as_tensor(value).to(self._device)
         if self.is_in(tensor):
             return tensor.clone()
         if tensor.dtype == torch.bool or not self._fits_index(tensor) or not self._choices.allow(tensor):
@@ -88,16 +87,16 @@ class MultiOneHot(DiscreteSpec):
             )
         return self._hot(tensor.to(torch.int64))
 
-    def to_numpy(self, value: Any, safe: bool = True) -> Any:
-        """The indices of ``value``, as an int64 array ``[*lead, *self.shape[:-1], len(nvec)]``."""
-        return self.to_categorical(value, safe).cpu().numpy()
+    def to_numpy(self, val: Any, safe: bool = True) -> Any:
+        """The indices of ``val``, as an int64 array ``[*lead, *self.shape[:-1], len(nvec)]``."""
+        return self.to_categorical(val, safe).cpu().numpy()
 
-    def to_categorical(self, value: Tensor, safe: bool = True) -> Tensor:
-        """The indices of ``value``, int64 ``[*lead, *self.shape[:-1], len(nvec)]``; ``safe`` checks it first."""
+    def to_categorical(self, val: Tensor, safe: bool = True) -> Tensor:
+        """The indices of ``val``, int64 ``[*lead, *self.shape[:-1], len(nvec)]``; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
+            self.assert_is_in(val)
         return torch.stack(
-            [part.to(torch.uint8).argmax(-1) for part in torch.split_with_sizes(value, self._nvec, -1)], -1
+            [part.to(torch.uint8).argmax(-1) for part in torch.split_with_sizes(val, self._nvec, -1)], -1
         )
 
     def to_categorical_spec(self) -> TensorSpec:
@@ -105,11 +104,11 @@ class MultiOneHot(DiscreteSpec):
         shape = (*self._shape[:-1], len(self._nvec))
         return self._kinds["MultiCategorical"](self._nvec, shape, self._device, mask=self._mask)
 
-    def to_one_hot(self, value: Tensor, safe: bool = True) -> Tensor:
-        """``value`` itself; ``safe`` checks it first."""
+    def to_one_hot(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val`` itself; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
-        return value
+            self.assert_is_in(val)
+        return val
 
     def to_one_hot_spec(self) -> TensorSpec:
         """This spec."""

@@ -16,7 +16,7 @@ from envcli.specs.choices import Choices
 from envcli.specs.discrete import DiscreteSpec
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
 from envcli.specs.space import CategoricalBox
-from envcli.specs.spec import TensorSpec, as_tensor
+from envcli.specs.spec import TensorSpec
 
 __all__ = ["OneHot"]
 
@@ -72,12 +72,11 @@ class OneHot(DiscreteSpec):
         """
         return self._hot(self.to_categorical_spec().enumerate(use_mask))
 
-    def encode(self, value: Any) -> Tensor:
-        """The one-hot of ``value``, indices ``[*lead, *self.shape[:-1]]``, in fresh memory.
+    def _encoded(self, tensor: Tensor) -> Tensor:
+        """The one-hot of ``tensor``, indices ``[*lead, *self.shape[:-1]]``, in fresh memory.
 
         What is a member already is copied. Raises SpecError for an index that is not a whole number or not allowed.
         """
-        tensor = as_tensor(value).to(self._device)
         if self.is_in(tensor):
             return tensor.clone()
         if tensor.dtype == torch.bool or not self._fits_index(tensor) or not self._choices.allow(tensor):
@@ -87,25 +86,25 @@ class OneHot(DiscreteSpec):
             )
         return self._hot(tensor.to(torch.int64))
 
-    def to_numpy(self, value: Any, safe: bool = True) -> Any:
-        """The index of ``value``, as an int64 array ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
-        return self.to_categorical(value, safe).cpu().numpy()
+    def to_numpy(self, val: Any, safe: bool = True) -> Any:
+        """The index of ``val``, as an int64 array ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
+        return self.to_categorical(val, safe).cpu().numpy()
 
-    def to_categorical(self, value: Tensor, safe: bool = True) -> Tensor:
-        """The index of ``value``, int64 ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
+    def to_categorical(self, val: Tensor, safe: bool = True) -> Tensor:
+        """The index of ``val``, int64 ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
-        return value.to(torch.uint8).argmax(-1)
+            self.assert_is_in(val)
+        return val.to(torch.uint8).argmax(-1)
 
     def to_categorical_spec(self) -> TensorSpec:
         """The Categorical, int64 ``[*self.shape[:-1]]``, of the same choices and mask."""
         return self._kinds["Categorical"](self._n, self._shape[:-1], self._device, mask=self._mask)
 
-    def to_one_hot(self, value: Tensor, safe: bool = True) -> Tensor:
-        """``value`` itself; ``safe`` checks it first."""
+    def to_one_hot(self, val: Tensor, safe: bool = True) -> Tensor:
+        """``val`` itself; ``safe`` checks it first."""
         if safe:
-            self.assert_is_in(value)
-        return value
+            self.assert_is_in(val)
+        return val
 
     def to_one_hot_spec(self) -> TensorSpec:
         """This spec."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from envcli.errors import MemberError, SpecError
 from envcli.specs.shaped import Shape, Shaped
 from envcli.specs.space import Box
 
-__all__ = ["TensorSpec"]
+__all__ = ["TensorSpec", "stacked"]
 
 
 class TensorSpec(Shaped):
@@ -112,18 +112,16 @@ class TensorSpec(Shaped):
         """The number of members: an int, or infinity for floats."""
         return float("inf")
 
-    def is_in(self, value: Any) -> bool:
-        """Whether ``value`` is a member: a tensor ``[*lead, *self.shape]`` of this dtype with allowed values only.
+    def is_in(self, val: Any) -> bool:
+        """Whether ``val`` is a member: a tensor ``[*lead, *self.shape]`` of this dtype with allowed values only.
 
         Leading dimensions are free, the device is not looked at. Anything else than a tensor is no member.
         """
-        return (
-            isinstance(value, Tensor) and value.dtype == self._dtype and self._fits(value.shape) and self._holds(value)
-        )
+        return isinstance(val, Tensor) and val.dtype == self._dtype and self._fits(val.shape) and self._holds(val)
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, item: Any) -> bool:
         """:meth:`is_in` by its other name."""
-        return self.is_in(value)
+        return self.is_in(item)
 
     def assert_is_in(self, value: Any) -> None:
         """Raise MemberError with what differs where ``value`` is not a member."""
@@ -138,38 +136,39 @@ class TensorSpec(Shaped):
             where = "" if key is None else f" at key {key!r}"
             raise SpecError(f"the value{where} has dtype {value.dtype}, expected {self._dtype}.")
 
-    def project(self, value: Any) -> Any:
-        """``value`` itself where it is a member, else its nearest member as a fresh tensor of this dtype.
+    def project(self, val: Any) -> Any:
+        """``val`` itself where it is a member, else its nearest member as a fresh tensor of this dtype.
 
-        ``value`` is a tensor ``[*lead, *self.shape]``. Raises SpecError for another shape, and for NaN, which is near
+        ``val`` is a tensor ``[*lead, *self.shape]``. Raises SpecError for another shape, and for NaN, which is near
         to nothing.
         """
-        if self.is_in(value):
-            return value
-        if not isinstance(value, Tensor) or not self._fits(value.shape):
-            raise SpecError(f"cannot project: {self._complaint(value)}")
-        if value.is_floating_point() and bool(value.isnan().any()):
+        if self.is_in(val):
+            return val
+        if not isinstance(val, Tensor) or not self._fits(val.shape):
+            raise SpecError(f"cannot project: {self._complaint(val)}")
+        if val.is_floating_point() and bool(val.isnan().any()):
             raise SpecError(f"cannot project NaN: no member of {type(self).__name__} is nearest to it.")
-        return self._nearest(value)
+        return self._nearest(val)
 
-    def encode(self, value: Any) -> Any:
-        """``value`` (array, number, list or tensor) as a member in fresh memory.
+    def encode(self, val: Any, *, ignore_device: bool = False) -> Any:
+        """``val`` (array, number, list or tensor) as a member in fresh memory.
 
         A single number becomes ``[1]`` where that is the shape. Floats may lose precision, integers and booleans must
-        stay what they are. Raises SpecError where the result is not a member.
+        stay what they are. With ``ignore_device`` it stays where ``val`` is, an array on the host. Raises SpecError
+        where the result is not a member.
         """
-        tensor = self._convert(value)
-        self.assert_is_in(tensor)
-        return tensor
+        tensor = as_tensor(val)
+        encoded = self._encoded(tensor.to(self._device))
+        return encoded.to(tensor.device) if ignore_device else encoded
 
-    def to_numpy(self, value: Any, safe: bool = True) -> Any:
-        """``value`` as an array, the way a simulator takes it; shares memory where torch does.
+    def to_numpy(self, val: Any, safe: bool = True) -> Any:
+        """``val`` as an array, the way a simulator takes it; shares memory where torch does.
 
-        ``safe=False`` leaves out the check that ``value`` is a member, which otherwise raises SpecError.
+        ``safe=False`` leaves out the check that ``val`` is a member, which otherwise raises SpecError.
         """
         if safe:
-            self.assert_is_in(value)
-        return value.detach().cpu().numpy()
+            self.assert_is_in(val)
+        return val.detach().cpu().numpy()
 
     def index(self, index: Tensor, tensor_to_index: Tensor) -> Tensor:
         """The entries of ``tensor_to_index`` that ``index``, a member, points at. Only specs of choices have it."""
@@ -177,9 +176,9 @@ class TensorSpec(Shaped):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Give ``torch.stack`` a meaning: equal specs become one with a new dimension. Others have none."""
+        """Give ``torch.stack`` a meaning, see :func:`stacked`. Others have none."""
         if func is torch.stack:
-            return _stack(*args, **(kwargs or {}))
+            return stacked(*args, **(kwargs or {}))
         return NotImplemented
 
     def __eq__(self, other: object) -> bool:
@@ -226,6 +225,18 @@ class TensorSpec(Shaped):
         """What ends :meth:`in_words`: which values are members."""
         return f", {type(self).__name__}"
 
+    def _stacked(self, specs: Sequence[Self], where: int) -> Self:
+        """The spec of stacks along the new dimension ``where``: of ``specs``, whose form is this one's, first this one.
+
+        Raises SpecError where they differ in something that this kind of spec has once only.
+        """
+        raise SpecError(_unlike(next(spec for spec in specs if spec != self), self))
+
+    def _repeated(self, where: int, count: int) -> Self:
+        """With ``count`` times the same along the new dimension ``where``."""
+        shape = (*self._shape[:where], count, *self._shape[where:])
+        return self.unsqueeze(where).expand(shape)
+
     def _size(self, shape: Shape) -> tuple[int, ...]:
         """The shape of ``[*shape, *self.shape]``."""
         if isinstance(shape, int):
@@ -247,14 +258,14 @@ class TensorSpec(Shaped):
             return f"{name} takes the dtype {self._dtype}, found {value.dtype}."
         return f"{name} does not hold {_excerpt(value)}."
 
-    def _convert(self, value: Any) -> Tensor:
-        """``value`` as a fresh tensor of this dtype and device, cast only where nothing but precision is lost."""
-        tensor = as_tensor(value).to(self._device)
+    def _encoded(self, tensor: Tensor) -> Tensor:
+        """:meth:`encode` of ``tensor``, which is on this device: a fresh member, cast where only precision is lost."""
         if not tensor.ndim and self._shape == (1,):
             tensor = tensor.unsqueeze(-1)
         cast = tensor.to(self._dtype, copy=True)
         if not cast.is_floating_point() and not torch.equal(cast.to(tensor.dtype), tensor):
             raise SpecError(f"{type(self).__name__} of {self._dtype} cannot hold {_excerpt(tensor)} without change.")
+        self.assert_is_in(cast)
         return cast
 
 
@@ -283,13 +294,27 @@ def _excerpt(tensor: Tensor) -> str:
     return f"the values of a tensor {list(tensor.shape)} from {tensor.min().item()} to {tensor.max().item()}"
 
 
-def _stack(specs: Any, dim: int = 0, *, out: Any = None) -> Any:
-    """``torch.stack`` of equal specs."""
-    first, count = specs[0], len(specs)
-    for place, spec in enumerate(specs):
-        if not spec == first:
-            raise SpecError(f"only equal specs can be stacked; number {place} differs from the first:\n{spec}\n{first}")
-    stacked = first.unsqueeze(dim)
-    shape = list(stacked.shape)
-    shape[dim if dim >= 0 else dim + len(shape)] = count
-    return stacked.expand(shape)
+def stacked(specs: Sequence[Any], dim: int = 0, *, out: None = None) -> Any:
+    """``torch.stack`` of specs: the set of stacks of one member of each, along a new dimension ``dim``.
+
+    Raises SpecError where they differ in kind, shape, dtype or device, or in what one spec cannot hold side by side.
+    """
+    first = specs[0]
+    where = first._dim(dim, new=True)
+    if all(spec == first for spec in specs):
+        return first._repeated(where, len(specs))
+    for spec in specs:
+        if type(spec) is not type(first) or _form(spec) != _form(first):
+            raise SpecError(_unlike(spec, first))
+    return first._stacked(specs, where)
+
+
+def _form(spec: TensorSpec) -> tuple[object, ...]:
+    return spec.shape, spec.dtype, spec.device
+
+
+def _unlike(spec: TensorSpec, first: TensorSpec) -> str:
+    return (
+        "specs can be stacked if they are of one kind, shape, dtype and device, and a Composite of the same keys; "
+        f"found {spec}\nbeside {first}"
+    )

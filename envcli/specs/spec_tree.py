@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, Self, TypeGuard
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, Self, TypeAlias, TypeGuard
 
 import torch
 
@@ -14,6 +14,7 @@ from envcli.specs.spec import TensorSpec
 
 __all__ = ["SpecTree"]
 
+IsLeaf: TypeAlias = Callable[[type], bool]
 _MISSING = object()
 _LOCKED = "the Composite is locked. Call unlock_() first."
 
@@ -38,10 +39,10 @@ class SpecTree(TensorSpec):
 
     # Reading.
 
-    def get(self, key: NestedKey, default: Any = None) -> Any:
-        """The spec at ``key``, or ``default``."""
+    def get(self, item: NestedKey, default: Any = None) -> Any:
+        """The spec at the key ``item``, or ``default``."""
         node: Any = self
-        for part in as_path(key):
+        for part in as_path(item):
             node = node._specs.get(part, _MISSING) if isinstance(node, SpecTree) else _MISSING
         return default if node is _MISSING else node
 
@@ -63,17 +64,26 @@ class SpecTree(TensorSpec):
     def __len__(self) -> int:
         return len(self._specs)
 
-    def keys(self, include_nested: bool = False, leaves_only: bool = False) -> KeysView[NestedKey]:
-        """The keys; ``include_nested`` those of inner trees too, before their tree's, ``leaves_only`` no trees."""
-        return self._flat(include_nested, leaves_only).keys()
+    def keys(
+        self, include_nested: bool = False, leaves_only: bool = False, *, is_leaf: IsLeaf | None = None
+    ) -> KeysView[NestedKey]:
+        """The keys; ``include_nested`` those of inner trees too, before their tree's, ``leaves_only`` no trees.
 
-    def values(self, include_nested: bool = False, leaves_only: bool = False) -> ValuesView[TensorSpec]:
+        ``is_leaf`` says of the type of a spec whether it counts as a leaf; None: all do that are no trees.
+        """
+        return self._flat(include_nested, leaves_only, is_leaf).keys()
+
+    def values(
+        self, include_nested: bool = False, leaves_only: bool = False, *, is_leaf: IsLeaf | None = None
+    ) -> ValuesView[TensorSpec]:
         """The specs, in the order of :meth:`keys`."""
-        return self._flat(include_nested, leaves_only).values()
+        return self._flat(include_nested, leaves_only, is_leaf).values()
 
-    def items(self, include_nested: bool = False, leaves_only: bool = False) -> ItemsView[NestedKey, TensorSpec]:
+    def items(
+        self, include_nested: bool = False, leaves_only: bool = False, *, is_leaf: IsLeaf | None = None
+    ) -> ItemsView[NestedKey, TensorSpec]:
         """The pairs of key and spec, in the order of :meth:`keys`."""
-        return self._flat(include_nested, leaves_only).items()
+        return self._flat(include_nested, leaves_only, is_leaf).items()
 
     def leaves(self) -> Mapping[Key, TensorSpec]:
         """Path -> leaf, however deep, in the order of :meth:`keys`. They are looked for again only after a change."""
@@ -135,9 +145,9 @@ class SpecTree(TensorSpec):
         holder._changes += 1
         return holder._specs.pop(path[-1])
 
-    def update(self, other: SpecTree | Mapping[Any, Any]) -> Self:
-        """Set every entry of ``other``, joining inner trees rather than replacing them; returns the tree itself."""
-        for key, spec in other.items():
+    def update(self, dict_or_spec: SpecTree | Mapping[Any, Any]) -> Self:
+        """Set every entry of it, joining inner trees rather than replacing them; returns the tree itself."""
+        for key, spec in dict_or_spec.items():
             present = self.get(key)
             if isinstance(present, SpecTree) and isinstance(spec, (SpecTree, Mapping)):
                 present.update(spec)
@@ -225,19 +235,27 @@ class SpecTree(TensorSpec):
                 inner._set_lock(locked, True)
         return self
 
-    def _flat(self, include_nested: bool, leaves_only: bool) -> dict[NestedKey, TensorSpec]:
-        if include_nested and leaves_only:
+    def _flat(
+        self, include_nested: bool, leaves_only: bool, is_leaf: IsLeaf | None = None
+    ) -> dict[NestedKey, TensorSpec]:
+        if include_nested and leaves_only and is_leaf is None:
             return {as_user_key(path): leaf for path, leaf in self.leaves().items()}
+        is_leaf = is_leaf or _is_no_tree
         flat: dict[NestedKey, TensorSpec] = {}
         for name, spec in self._specs.items():
             if isinstance(spec, SpecTree) and include_nested:
-                flat.update({(name, *as_path(key)): inner for key, inner in spec._flat(True, False).items()})
-            if not (leaves_only and isinstance(spec, SpecTree)):
+                deeper = spec._flat(True, leaves_only, is_leaf).items()
+                flat.update({(name, *as_path(key)): leaf for key, leaf in deeper})
+            if not leaves_only or is_leaf(type(spec)):
                 flat[name] = spec
         return flat
 
     def _names(self) -> list[str]:
         return [str(key) if isinstance(key, str) else ".".join(key) for key in self.keys(True)]
+
+
+def _is_no_tree(kind: type) -> bool:
+    return not issubclass(kind, SpecTree)
 
 
 def _is_key(index: object) -> TypeGuard[NestedKey]:

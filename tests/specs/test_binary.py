@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from envcli.errors import SpecError
-from envcli.specs import Binary, BinaryBox, OneHot
+from envcli.specs import Binary, BinaryBox, Categorical, OneHot
 
 
 def test_what_it_is() -> None:
@@ -70,3 +70,11 @@ def test_encoding() -> None:
 def test_indexing_drops_bits() -> None:
     assert Binary(3)[:2] == Binary(2)
     assert Binary(3)[0] == Binary(shape=())
+
+
+def test_as_choices() -> None:
+    bits = torch.tensor([0, 1, 1], dtype=torch.int8)
+    assert Binary(3).to_categorical(bits) is bits
+    assert Binary(3).to_categorical_spec() == Categorical(2, (3,), dtype=torch.int8)
+    with pytest.raises(SpecError):
+        Binary(3).to_categorical(bits + 1)

@@ -192,3 +192,7 @@ def test_projection_is_nearest_among_members(n: int, allowed: list[bool], value:
     members = mask.nonzero().flatten().tolist()
     assert nearest in members
     assert abs(nearest - value) == min(abs(member - value) for member in members)
+
+
+def test_no_shape_is_a_single_number() -> None:
+    assert Categorical(3, shape=None) == Categorical(3)

@@ -162,6 +162,40 @@ def test_checking_types(spec: Composite) -> None:
         spec.type_check(spec.rand().set(("agent", "action"), torch.zeros(2, 4)))
 
 
+def test_checking_some_types_only(spec: Composite) -> None:
+    wrong = spec.rand().set(("agent", "action"), torch.zeros(2, 4))
+    spec.type_check(wrong, selected_keys="observation")
+    spec.type_check(wrong, ["observation", "done"])
+    with pytest.raises(SpecError, match="at key 'agent': at key 'action': the value has dtype"):
+        spec.type_check(wrong, ["agent"])
+
+
+def test_filling_a_tensordict(spec: Composite) -> None:
+    given = TensorDict({"other": torch.ones(5, 2), "observation": torch.ones(5, 2, 3)}, batch_size=[5, 2])
+    assert spec.zeros_update(given) is given
+    assert given["other"].all()
+    assert not given["observation"].any()
+    assert given["agent", "action"].shape == (5, 2, 4)
+    assert spec.ones_update(given)["observation"].eq(1).all()
+    assert spec.is_in(spec.rand_update(given))
+    assert not given["observation"].eq(1).all()
+    with pytest.raises(SpecError, match=r"expected the batch size \[\*, 2\], found \[3\]"):
+        spec.rand_update(TensorDict({}, batch_size=[3]))
+
+
+def test_stacking_goes_key_by_key() -> None:
+    first, second = (Composite(a=Bounded(0, high, (3,)), b={"c": Categorical(high)}) for high in (2, 4))
+    both = torch.stack([first, second])
+    assert both.shape == (2,)
+    assert both["a"].high.tolist() == [[2.0] * 3, [4.0] * 3]
+    assert first.is_in(both.rand()[0])
+    assert second.is_in(both.rand()[1])
+    with pytest.raises(SpecError, match="a Composite of the same keys"):
+        torch.stack([first, Composite(a=Bounded(0, 2, (3,)))])
+    with pytest.raises(SpecError, match="at key 'a': specs can be stacked if"):
+        torch.stack([first, Composite(a=Bounded(0, 2, (4,)), b={"c": Categorical(2)})])
+
+
 def test_a_device_is_everybodys() -> None:
     spec = Composite(a=Unbounded(3), b=Composite(c=Unbounded(1))).to("cpu")
     assert spec.device == torch.device("cpu")

@@ -158,9 +158,59 @@ def test_stacking_along_another_dimension() -> None:
     assert torch.stack((OneHot(4, (3, 4)),) * 2, 1).shape == (3, 2, 4)
 
 
-def test_stacking_different_specs_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"only equal specs can be stacked; number 1"):
-        torch.stack([Unbounded(3), Unbounded(4)])
+@pytest.mark.parametrize(
+    "others", [[Unbounded(4)], [Unbounded(3), Bounded(0, 1, (3,))], [Unbounded(3, dtype=torch.int64)]]
+)
+def test_stacking_specs_of_other_forms_is_refused(others: list[TensorSpec]) -> None:
+    with pytest.raises(SpecError, match=r"can be stacked if they are of one kind, shape, dtype and device.*; found"):
+        torch.stack([Unbounded(3), *others])
+
+
+def test_stacking_holds_what_the_parts_hold() -> None:
+    some, other = torch.tensor([True, False, True]), torch.tensor([True, True, False])
+    pairs: list[tuple[TensorSpec, TensorSpec]] = [
+        (Bounded(0, 1, (2,)), Bounded(-3, torch.tensor([2.0, 4.0]), (2,))),
+        (Bounded(0, 1, (), dtype=torch.int64), Bounded(5, 6, (), dtype=torch.int64)),
+        (Categorical(3), Categorical(5)),
+        (Categorical(3, (2,), mask=some), Categorical(3, (2,))),
+        (OneHot(3, mask=some), OneHot(3, mask=other)),
+        (MultiOneHot([2, 3]), MultiOneHot([2, 3], mask=torch.tensor([True, False, True, False, True]))),
+    ]
+    for first, second in pairs:
+        both = torch.stack([first, second])
+        assert type(both) is type(first)
+        assert both.shape == (2, *first.shape)
+        for _ in range(20):
+            drawn = both.rand()
+            assert first.is_in(drawn[0])
+            assert second.is_in(drawn[1])
+            assert both.is_in(torch.stack([first.rand(), second.rand()]))
+    assert not torch.stack([Categorical(3), Categorical(5)]).is_in(torch.tensor([4, 4]))
+
+
+def test_stacking_along_a_later_dimension_keeps_the_parts_apart() -> None:
+    low, high = Bounded(0, 1, (3,)), Bounded(5, 6, (3,))
+    assert torch.equal(torch.stack([low, high], 1).low, torch.tensor([[0.0, 5.0]] * 3))
+    masks = [torch.tensor([True, False]), torch.tensor([False, True])]
+    one_hots = torch.stack([OneHot(2, (3, 2), mask=mask) for mask in masks], 1)
+    assert torch.equal(one_hots.rand(), torch.stack(masks).expand(3, 2, 2))
+
+
+def test_stacking_what_one_spec_cannot_hold_is_refused() -> None:
+    with pytest.raises(SpecError, match="can be stacked if"):
+        torch.stack([MultiOneHot([2, 3]), MultiOneHot([3, 2])])
+
+
+def test_arguments_have_torchrls_names(spec: TensorSpec) -> None:
+    member = spec.rand(shape=None)  # type: ignore[arg-type]  # as TorchRL's default
+    assert spec.is_in(val=member)
+    assert spec.contains(item=member)
+    spec.assert_is_in(value=member)
+    assert spec.project(val=member) is member
+    assert spec.is_in(spec.encode(val=member, ignore_device=True))
+    spec.to_numpy(val=member, safe=True)
+    for fill in (spec.zero, spec.zeros, spec.one, spec.ones, spec.sample):
+        assert fill(shape=None).shape == member.shape  # type: ignore[arg-type]
 
 
 def test_other_torch_functions_are_not_for_specs() -> None:

@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from envcli.errors import SpecError
-from envcli.specs import Composite, Unbounded
+from envcli.specs import Bounded, Composite, Unbounded
 
 ONE, TWO, THREE = Unbounded(1), Unbounded(2), Unbounded(3)
 
@@ -178,3 +178,18 @@ def test_leaves_are_in_order_and_follow_every_change(tree: Composite) -> None:
     inner.unlock_().set("g", ONE)  # which is not in the tree any more
     assert list(tree.leaves()) == [("e",)]
     assert copy.deepcopy(tree).set("h", ONE).leaves().keys() == {("e",), ("h",)}
+
+
+def test_somebody_else_says_what_a_leaf_is() -> None:
+    tree = Composite(a=Unbounded(3), b=Composite(c=Bounded(0, 1, (2,))))
+    assert list(tree.keys(True, True, is_leaf=lambda kind: kind is Composite)) == ["b"]
+    assert list(tree.keys(True, True, is_leaf=lambda kind: True)) == ["a", ("b", "c"), "b"]
+    assert [*tree.items(True, True, is_leaf=lambda kind: kind is Composite)] == [("b", tree["b"])]
+    assert [*tree.values(True, True, is_leaf=lambda kind: kind is Composite)] == [tree["b"]]
+
+
+def test_torchrls_names_of_arguments() -> None:
+    tree = Composite(a=Unbounded(3))
+    assert tree.get(item="a", default=None) == Unbounded(3)
+    assert tree.update(dict_or_spec={"b": Unbounded(1)}) is tree
+    assert "b" in tree
