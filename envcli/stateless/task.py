@@ -57,6 +57,20 @@ class Task:
         self.dtype = _floating(dtype)
         self.params = [dynamics.parameter(name) for name in params]
 
+    def parameter(self, name: str, value: Tensor | None, lead: torch.Size) -> Tensor:
+        """``value`` of the physical parameter ``name``, or what the dynamics say, as ``[*lead]``.
+
+        Raises SpecError where it is neither one number nor one for each.
+        """
+        found = torch.as_tensor(getattr(self.dynamics, name) if value is None else value)
+        try:
+            return found.expand(lead)
+        except RuntimeError as error:
+            raise SpecError(
+                f"params: {name!r} is {list(found.shape)}, expected one number, or one for each env of batch size "
+                f"{list(lead)}"
+            ) from error
+
     # -- what its values look like --------------------------------------------------------------------------------
 
     def specs(self, lead: torch.Size, device: torch.device | None) -> dict[str, Composite]:

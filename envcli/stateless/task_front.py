@@ -87,8 +87,8 @@ class TaskFront:
             )
         if required and (missing := [name for name in names if name not in given.keys()]):  # noqa: SIM118
             raise SpecError(f"step: no ('params', {missing[0]!r}) in the TensorDict. Start from env.reset()")
-        values = {name: torch.as_tensor(given.get(name, getattr(self._task.dynamics, name))) for name in names}
-        return {name: value.to(self._device, self._task.dtype).expand(lead) for name, value in values.items()}
+        values = {name: self._task.parameter(name, given.get(name, None), lead) for name in names}
+        return {name: value.to(self._device, self._task.dtype) for name, value in values.items()}
 
     def _action_spec(self, lead: torch.Size) -> TensorSpec:
         spec = self._task.action_spec(lead)

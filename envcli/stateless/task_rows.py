@@ -46,7 +46,7 @@ class TaskRows:
         if where is None and t == 0:
             for name, rows in self._params.items():
                 value = None if given is None else given.get(("params", name), None)
-                rows[t] = getattr(self._task.dynamics, name) if value is None else value
+                rows[t] = self._task.parameter(name, value, self._batch)
         mask = torch.ones(self._batch, dtype=torch.bool) if where is None else torch.from_numpy(where)
         if state is None:
             state = self._start(mask.reshape(-1).nonzero().squeeze(-1).to(self._device))

@@ -333,6 +333,17 @@ def test_a_parameter_of_other_envs_is_named() -> None:
             use(many.clone())
 
 
+@pytest.mark.parametrize("shape", [[3], [2, 1], [2, 4]])
+def test_parameters_of_another_shape_are_named(shape: list[int]) -> None:
+    env = pendulum(2, params=["g"])
+    for batch in ([], [2]) if shape[0] == 2 else ([],):
+        given = TensorDict({"params": {"g": torch.ones(shape)}}, batch_size=batch)
+        with pytest.raises(SpecError, match=rf"params: 'g' is \[.*\], expected one number, .* batch size \{batch}"):
+            env.reset(given)
+        with pytest.raises(SpecError, match="params: 'g' is"):
+            env.rollout(2, tensordict=given)
+
+
 def test_parameters_that_are_not_taken_are_named() -> None:
     given = TensorDict({"params": {"g": torch.ones(2)}}, batch_size=[2])
     env = pendulum(2)
