@@ -13,7 +13,7 @@ from torch import Tensor
 
 from envcli.errors import SpecError
 from envcli.specs.interval import Interval
-from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
+from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape, home_of
 from envcli.specs.space import ContinuousBox
 from envcli.specs.spec import TensorSpec, as_tensor, domain_of
 
@@ -52,11 +52,12 @@ class Bounded(TensorSpec):
         domain: str | None = None,
     ) -> None:
         device, dtype = as_device(device), dtype or torch.get_default_dtype()
-        lows, highs = _bound("low", low, dtype, device), _bound("high", high, dtype, device)
+        home = home_of(device)
+        lows, highs = _bound("low", low, dtype, home), _bound("high", high, dtype, home)
         size = _common_shape(lows, highs, shape)
         self._box = ContinuousBox(lows.expand(size), highs.expand(size))
         super().__init__(size, self._box, device, dtype, domain_of(dtype, domain))
-        self._interval = Interval.of(self._box)
+        self._interval = Interval.of(self._box, device)
         if type(self) in (Bounded, BoundedContinuous, BoundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = BoundedContinuous if self.domain == "continuous" else BoundedDiscrete
 

@@ -29,6 +29,7 @@ class Choices:
 
     def __init__(self, count: int | Tensor, mask: Tensor | None, device: torch.device) -> None:
         self._device, self._mask = device, mask
+        self._is_empty = device.type == "meta"  # tensors have no values there
         self._limit = count  # an index is below this
         self._order: Tensor | None = None  # the allowed indices, then the others
         self._count = count  # how many are allowed
@@ -52,6 +53,8 @@ class Choices:
 
     def draw(self, size: tuple[int, ...]) -> Tensor:
         """Allowed indices ``[*size]``, int64, each equally likely; ``size`` ends with the batch."""
+        if self._is_empty:
+            return torch.empty(size, dtype=torch.int64, device=self._device)
         if isinstance(self._count, int):
             place = torch.randint(self._count, size, device=self._device)
         else:

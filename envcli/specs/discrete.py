@@ -11,6 +11,7 @@ from torch import Tensor
 
 from envcli.errors import SpecError
 from envcli.specs.choices import Choices
+from envcli.specs.shaped import home_of
 from envcli.specs.space import Box
 from envcli.specs.spec import TensorSpec
 
@@ -27,6 +28,7 @@ class DiscreteSpec(TensorSpec):
         self, shape: torch.Size, space: Box, device: torch.device, dtype: torch.dtype, mask: Tensor | None
     ) -> None:
         super().__init__(shape, space, device, dtype, "discrete")
+        self._home = home_of(device)
         self.update_mask(mask)
 
     @abstractmethod
@@ -58,15 +60,15 @@ class DiscreteSpec(TensorSpec):
         if mask.dtype != torch.bool or mask.ndim > len(target):
             raise SpecError(f"a mask must be bool {list(target)}, found {mask.dtype} {list(mask.shape)}.")
         try:
-            return mask.detach().to(self._device).clone().expand(target)
+            return mask.detach().to(self._home).clone().expand(target)
         except RuntimeError as error:
             raise SpecError(f"a mask must broadcast to {list(target)}, found {list(mask.shape)}.") from error
 
     def _mask_or_all(self) -> Tensor:
         """The mask; all ones where there is none."""
-        return (
-            torch.ones(self._mask_shape(), dtype=torch.bool, device=self._device) if self._mask is None else self._mask
-        )
+        if self._mask is not None:
+            return self._mask
+        return torch.ones(self._mask_shape(), dtype=torch.bool, device=self._home)
 
     def _stacked(self, specs: Sequence[Self], where: int) -> Self:
         if any(spec._space != self._space for spec in specs):

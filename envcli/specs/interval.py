@@ -10,7 +10,7 @@ from torch import Tensor
 
 from envcli.specs.space import ContinuousBox
 
-__all__ = ["FloatInterval", "IntegerInterval", "Interval"]
+__all__ = ["FloatInterval", "IntegerInterval", "Interval", "NoInterval"]
 
 Rule: TypeAlias = Callable[[Tensor], Tensor]
 """Fills a tensor with draws, or answers with another one."""
@@ -27,8 +27,10 @@ class Interval:
         raise NotImplementedError
 
     @staticmethod
-    def of(box: ContinuousBox) -> Interval:
-        """The one that suits the dtype of ``box``."""
+    def of(box: ContinuousBox, device: torch.device | None = None) -> Interval:
+        """The one that suits the dtype of ``box``; on the device "meta", one whose draws have no values."""
+        if device is not None and device.type == "meta":
+            return NoInterval(box.dtype)
         return FloatInterval(box) if box.dtype.is_floating_point else IntegerInterval(box)
 
 
@@ -137,6 +139,16 @@ class IntegerInterval(Interval):
 
     def _random_bits(self, size: tuple[int, ...]) -> Tensor:
         return torch.empty(size, dtype=torch.int64, device=self._device).random_(-(2**63), None)
+
+
+class NoInterval(Interval):
+    """What draws nothing: tensors of ``dtype`` on the device "meta", which have a shape only."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def draw(self, size: tuple[int, ...]) -> Tensor:
+        return torch.empty(size, dtype=self._dtype, device="meta")
 
 
 def _all_bits_below(span: Tensor) -> Tensor:

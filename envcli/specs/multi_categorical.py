@@ -11,7 +11,7 @@ from torch import Tensor
 from envcli.errors import SpecError
 from envcli.specs.choices import Choices
 from envcli.specs.discrete import DiscreteSpec
-from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
+from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape, home_of
 from envcli.specs.space import BoxList
 from envcli.specs.spec import TensorSpec, as_tensor
 
@@ -43,7 +43,7 @@ class MultiCategorical(DiscreteSpec):
         mask: Tensor | None = None,
     ) -> None:
         device = as_device(device)
-        counts = as_tensor(nvec).to(device, torch.int64)
+        counts = as_tensor(nvec).to(home_of(device), torch.int64)
         counts = counts if counts.ndim or shape is not None else counts.unsqueeze(0)
         size = counts.shape if shape is None else as_shape(shape)
         try:

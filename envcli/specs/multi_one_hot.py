@@ -52,9 +52,10 @@ class MultiOneHot(DiscreteSpec):
         device = as_device(device)
         # For each column, the vector it belongs to and its place there.
         counts = torch.tensor(self._nvec, device=device)
-        self._vector = torch.repeat_interleave(torch.arange(len(counts), device=device), counts)
+        numbers = torch.arange(len(counts), device=device)
+        self._vector = torch.repeat_interleave(numbers, counts, output_size=sum(self._nvec))
         self._place = torch.cat([torch.arange(n, device=device) for n in self._nvec])
-        super().__init__(size, BoxList.of(counts), device, dtype, mask)
+        super().__init__(size, BoxList.of(torch.tensor(self._nvec)), device, dtype, mask)
 
     @property
     def nvec(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from envcli.errors import SpecError, SpecIndexError
 
-__all__ = ["DeviceLike", "Move", "Shape", "Shaped", "as_device", "as_shape"]
+__all__ = ["DeviceLike", "Move", "Shape", "Shaped", "as_device", "as_shape", "home_of"]
 
 Shape: TypeAlias = Sequence[int] | int
 DeviceLike: TypeAlias = torch.device | str | int | None
@@ -33,6 +33,11 @@ def as_device(device: DeviceLike) -> torch.device:
     found = torch.get_default_device() if device is None else torch.device(device)
     # "cuda" and "cuda:0" must compare equal
     return torch.device("cuda", torch.cuda.current_device()) if str(found) == "cuda" else found
+
+
+def home_of(device: torch.device) -> torch.device:
+    """Where the numbers of a spec on ``device`` are kept: there, or on the host where it is "meta", which has none."""
+    return torch.device("cpu") if device.type == "meta" else device
 
 
 class Shaped(ABC):

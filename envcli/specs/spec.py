@@ -26,6 +26,9 @@ class TensorSpec(Shaped):
     one. (Two exceptions that TorchRL has: a ``Composite`` is also a dict, and ``update_mask`` replaces a mask in
     place.)
 
+    On the device "meta", where tensors have a shape and no values, specs keep their numbers on the host, and a tensor
+    there is a member if its shape and dtype are right.
+
     A subclass must write :meth:`rand`, ``_holds``, ``_nearest`` and ``_rebuild``. It may write :meth:`enumerate` and
     :meth:`cardinality`, set ``_event_dims`` to the number of trailing dimensions that no reshaping may touch (one for a
     one-hot vector), and write ``_array_test`` and ``_members_in_words``. ``_holds`` and ``_nearest`` are called with a
@@ -90,7 +93,7 @@ class TensorSpec(Shaped):
 
         TorchRL gives zeros here even where the spec does not hold them; this is a member always.
         """
-        return self._nearest(torch.zeros(self._size(shape), dtype=self._dtype, device=self._device))
+        return self._near(torch.zeros(self._size(shape), dtype=self._dtype, device=self._device))
 
     def zeros(self, shape: Shape = ()) -> Any:
         """:meth:`zero` by its other name."""
@@ -98,7 +101,7 @@ class TensorSpec(Shaped):
 
     def one(self, shape: Shape = ()) -> Any:
         """The member nearest to one, ``[*shape, *self.shape]``, as fresh memory."""
-        return self._nearest(torch.ones(self._size(shape), dtype=self._dtype, device=self._device))
+        return self._near(torch.ones(self._size(shape), dtype=self._dtype, device=self._device))
 
     def ones(self, shape: Shape = ()) -> Any:
         """:meth:`one` by its other name."""
@@ -117,7 +120,8 @@ class TensorSpec(Shaped):
 
         Leading dimensions are free, the device is not looked at. Anything else than a tensor is no member.
         """
-        return isinstance(val, Tensor) and val.dtype == self._dtype and self._fits(val.shape) and self._holds(val)
+        fits = isinstance(val, Tensor) and val.dtype == self._dtype and self._fits(val.shape)
+        return fits and (val.is_meta or self._holds(val))
 
     def contains(self, item: Any) -> bool:
         """:meth:`is_in` by its other name."""
@@ -146,9 +150,9 @@ class TensorSpec(Shaped):
             return val
         if not isinstance(val, Tensor) or not self._fits(val.shape):
             raise SpecError(f"cannot project: {self._complaint(val)}")
-        if val.is_floating_point() and bool(val.isnan().any()):
+        if val.is_floating_point() and not val.is_meta and bool(val.isnan().any()):
             raise SpecError(f"cannot project NaN: no member of {type(self).__name__} is nearest to it.")
-        return self._nearest(val)
+        return self._near(val)
 
     def encode(self, val: Any, *, ignore_device: bool = False) -> Any:
         """``val`` (array, number, list or tensor) as a member in fresh memory.
@@ -224,6 +228,11 @@ class TensorSpec(Shaped):
     def _members_in_words(self) -> str:
         """What ends :meth:`in_words`: which values are members."""
         return f", {type(self).__name__}"
+
+    def _near(self, value: Tensor) -> Tensor:
+        """``_nearest``, also of a tensor without values."""
+        near: Tensor = torch.empty_like(value, dtype=self._dtype) if value.is_meta else self._nearest(value)
+        return near
 
     def _stacked(self, specs: Sequence[Self], where: int) -> Self:
         """The spec of stacks along the new dimension ``where``: of ``specs``, whose form is this one's, first this one.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from envcli.errors import SpecError
 from envcli.specs.interval import Interval
-from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
+from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape, home_of
 from envcli.specs.space import ContinuousBox
 from envcli.specs.spec import TensorSpec, domain_of
 
@@ -38,10 +38,10 @@ class Unbounded(TensorSpec):
         domain: str | None = None,
     ) -> None:
         size, device, dtype = as_shape(shape), as_device(device), dtype or torch.get_default_dtype()
-        self._whole = _everything(dtype, device)
+        self._whole = _everything(dtype, home_of(device))
         self._box = ContinuousBox(self._whole.low.expand(size), self._whole.high.expand(size))
         super().__init__(size, self._box, device, dtype, domain_of(dtype, domain))
-        self._interval = Interval.of(self._box)
+        self._interval = Interval.of(self._box, device)
         if type(self) in (Unbounded, UnboundedContinuous, UnboundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = UnboundedContinuous if self.domain == "continuous" else UnboundedDiscrete
 

@@ -402,3 +402,23 @@ def test_the_test_of_a_row_takes_the_bits_of_bfloat16() -> None:
 )
 def test_it_is_said_in_words(spec: TensorSpec, words: str) -> None:
     assert spec.in_words() == words
+
+
+def test_a_spec_without_values_keeps_its_numbers(spec: TensorSpec) -> None:
+    nowhere = spec.to("meta")
+    assert nowhere.to("cpu") == spec.to("cpu")
+    assert nowhere == spec.to("meta")
+    assert nowhere.unsqueeze(0).shape == (1, *spec.shape)
+    for make in (nowhere.rand, nowhere.zero, nowhere.one):
+        made = make((4,))
+        assert made.shape == (4, *spec.shape)
+        assert made.device == torch.device("meta")
+        assert nowhere.is_in(made)
+        assert nowhere.project(made) is made
+    assert spec.is_in(spec.rand())
+
+
+def test_another_dtype_without_values_is_projected() -> None:
+    given = torch.zeros(3, dtype=torch.float64, device="meta")
+    assert Bounded(-1, 1, (3,), "meta").project(given).dtype == torch.float32
+    assert not Bounded(-1, 1, (3,), "meta").is_in(given)
