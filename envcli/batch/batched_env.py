@@ -252,9 +252,16 @@ class BatchedEnv(Env):
         self._require_open()
         return {f"worker{i}": state for i, state in enumerate(self._call("state_dict", (), {}))}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """From :meth:`state_dict`. Raises SpecError unless it has a state for each env; what it has besides is left."""
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """From :meth:`state_dict`. Raises SpecError unless it has a state for each env; what it has besides is left.
+
+        With ``strict=False`` the envs, and entries of theirs, that it lacks stay as they are, and what they do not know
+        is left, too.
+        """
         self._require_open()
+        if not strict:
+            own = self.state_dict()
+            state_dict = {env: _where_known(state, state_dict.get(env, {})) for env, state in own.items()}
         if missing := [i for i in range(self.num_envs) if f"worker{i}" not in state_dict]:
             found = sum(f"worker{i}" in state_dict for i in range(len(state_dict)))
             raise SpecError(
@@ -322,3 +329,8 @@ def of_first(env: Env, name: str) -> Any:
         return found[0] if isinstance(found, Gathered | list) else found
     except AttributeError:  # only the envs of the batch knew
         return None
+
+
+def _where_known(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """``state`` with the entries of ``other`` that it has, too."""
+    return {name: other.get(name, value) for name, value in state.items()}

@@ -75,9 +75,13 @@ class EnvCreator:
         """That of the envs: the shared tensors themselves, which may be changed in place."""
         return self._first.state_dict()
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
         """From :meth:`state_dict`; all envs see it at once."""
-        self._first.load_state_dict(state_dict)
+        self._first.load_state_dict(state_dict, strict=strict)
+
+    def make_variant(self, **kwargs: Any) -> EnvCreator:
+        """Another one of the same function, with ``kwargs`` before those of this one; it shares nothing with it."""
+        return EnvCreator(self.create_env_fn, {**self.create_env_kwargs, **kwargs}, bool(self._shared))
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs: where the sums are, not what they are; and nothing of the first env."""

@@ -125,6 +125,9 @@ class TransformedEnv(Env):
             self._changed()
             raise
 
+    def _exchange(self, transform: Transform, other: Transform) -> None:
+        self.transform = other
+
     def empty_cache(self) -> None:
         """Work out the specs anew, after an attribute of a transform was changed that they follow from."""
         self._changed()
@@ -360,7 +363,7 @@ class TransformedEnv(Env):
         of_chain = {key: value for key, value in state_dict.items() if key != "base_env"}
         self.transform.load_state_dict(of_chain, strict=strict)
         if "base_env" in state_dict:
-            self.base_env.load_state_dict(state_dict["base_env"])
+            self.base_env.load_state_dict(state_dict["base_env"], strict=strict)
 
     def train(self, mode: bool = True) -> Self:
         """See :meth:`Env.train`; the base env and the transforms go along."""

@@ -18,7 +18,7 @@ from envcli.envs.rollout import Callback, Rollout
 from envcli.envs.rollout_request import RolloutRequest
 from envcli.envs.stepped_env import SteppedEnv
 from envcli.envs.unrolled import cast, collected, each_step
-from envcli.errors import ConfigError, SpecError
+from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import NestedKey, as_user_key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.env_shape import usable
@@ -213,6 +213,20 @@ class Env(SteppedEnv):
             following.update(spec.zero())
         return fake.set("next", following)
 
+    def check_env_specs(self, *args: Any, **kwargs: Any) -> None:
+        """:func:`envcli.check_env_specs` of this env, with its arguments."""
+        import envcli
+
+        envcli.check_env_specs(self, *args, **kwargs)  # by its public name: it stands above this module
+
+    @staticmethod
+    def make_parallel(create_env_fn: Callable[..., Env], *, num_envs: int = 1, **arguments: Any) -> Env:
+        """A :class:`~envcli.ParallelEnv` of ``num_envs`` envs that ``create_env_fn`` makes, with its ``arguments``."""
+        import envcli
+
+        batch: Env = envcli.ParallelEnv(num_envs, create_env_fn, **arguments)
+        return batch
+
     def append_transform(self, transform: Any) -> Env:
         """This env with ``transform``, a :class:`~envcli.Transform`, between it and the user: a ``TransformedEnv``.
 
@@ -240,8 +254,17 @@ class Env(SteppedEnv):
         """What the env has learnt, for ``load_state_dict``: that of its transforms; nothing for an env without."""
         return {}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """From ``state_dict()``."""
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """From ``state_dict()``. Raises EnvError where it holds what is not known here, unless ``strict`` is False."""
+        if strict and state_dict:
+            raise EnvError(
+                f"load_state_dict: {type(self).__name__} has nothing to load, found {', '.join(map(str, state_dict))}. "
+                "Build the env with the transforms that it had, or pass strict=False"
+            )
+
+    def empty_cache(self) -> None:
+        """Look at the specs anew, after something that they follow from was changed in place."""
+        self._specs_changed()
 
     def train(self, mode: bool = True) -> Self:
         """Set ``training``. Returns the env itself, as a ``torch.nn.Module`` does, which TorchRL's envs are."""

@@ -156,13 +156,28 @@ class SteppedEnv(RowEnv, ABC):
             tensordict.set(as_user_key(path), spec.rand(tensordict.batch_size if foreign else ()))
         return tensordict
 
+    def all_actions(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
+        """Every action that there is, ``[actions, *batch]``; where a mask restricts them, those that it allows.
+
+        The mask is that of ``tensordict``, or the one that was shown last. Raises SpecError where they cannot be
+        listed.
+        """
+        spec = self.full_action_spec.clone()
+        for path in self._roles().masks:
+            mask = self._front.mask(path, tensordict)
+            if mask is not None:
+                spec[as_user_key(path)] = masked(spec[as_user_key(path)], mask)
+        return spec.enumerate(use_mask=True)
+
     def rand_step(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """``step`` with a random action."""
         return self.step(self.rand_action(tensordict))
 
-    def step_mdp(self, tensordict: TensorDictBase) -> TensorDictBase:
+    def step_mdp(self, next_tensordict: TensorDictBase) -> TensorDictBase:
         """:func:`envcli.step_mdp` with the keys of this env: the TensorDict that the next ``step`` takes."""
-        return step_mdp(tensordict, reward_keys=self.reward_keys, action_keys=self.action_keys, exclude_action=False)
+        return step_mdp(
+            next_tensordict, reward_keys=self.reward_keys, action_keys=self.action_keys, exclude_action=False
+        )
 
     def any_done(self, tensordict: TensorDictBase) -> bool:
         """Is any env done in ``tensordict``? If so, the mask is left in it, under ``"_reset"``.

@@ -165,6 +165,8 @@ class EnvSpecs(EnvShape):
     action_spec_unbatched = Unbatched()
     done_spec_unbatched = Unbatched()
     full_action_spec_unbatched = Unbatched()
+    input_spec_unbatched = Unbatched()
+    output_spec_unbatched = Unbatched()
     full_done_spec_unbatched = Unbatched()
     full_observation_spec_unbatched = Unbatched()
     full_reward_spec_unbatched = Unbatched()

@@ -12,7 +12,7 @@ __all__ = ["Unbatched"]
 class Unbatched:
     """``action_spec_unbatched`` and the like: that spec without ``batch_size`` in front.
 
-    What is assigned is the spec of every env of the batch.
+    What is assigned, where that can be, is the spec of every env of the batch.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:

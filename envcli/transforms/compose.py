@@ -126,6 +126,9 @@ class Compose(Transform):
         after[self._checked(index)] = value
         self._become([as_transform(transform, "Compose") for transform in after])
 
+    def _exchange(self, transform: Transform, other: Transform) -> None:
+        self[list(self).index(transform)] = other
+
     def _checked(self, index: Any) -> Any:
         if not isinstance(index, slice):
             self[index]  # raises IndexError

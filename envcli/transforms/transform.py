@@ -221,6 +221,14 @@ class Transform(BoundToRows, torch.nn.Module):
         """The state before this transform."""
         return state_spec
 
+    missing_tolerance = False
+    """May the env lack what ``in_keys`` and ``in_keys_inv`` name? On a TensorDict entries may always be missing."""
+
+    def set_missing_tolerance(self, mode: bool = False) -> None:
+        """Set ``missing_tolerance``. What an env lacks is then left out, for a transform of one entry at a time."""
+        self.missing_tolerance = mode
+        self.empty_cache()
+
     def _inspect(self, before: EnvSpecs) -> None:
         """Look at the env before this transform, when the chain is built, before the specs are transformed."""
 
@@ -442,6 +450,19 @@ class Transform(BoundToRows, torch.nn.Module):
     def _hold(self, container: Any) -> None:
         # Past torch's __setattr__: a Compose would become a submodule of its own transforms, and `to` would never end.
         self.__dict__["_container"] = container
+
+    def reset_parent(self) -> None:
+        """Stand alone from now on; the chain or env that held this keeps a copy in its place."""
+        if self._container is not None:
+            self._container._exchange(self, self.clone())
+
+    def empty_cache(self) -> None:
+        """Have the env that this is part of work out its specs anew, if there is one."""
+        if self._container is not None:
+            self._container._changed()
+
+    def close(self) -> None:
+        """Let go of what a subclass holds; there is nothing here. An env does not call it."""
 
     def clone(self) -> Self:
         """A copy with memory of its own, outside any chain."""

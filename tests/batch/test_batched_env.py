@@ -33,6 +33,7 @@ from envcli.transforms.compose import Compose
 from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.vec_norm import VecNorm
 
 KINDS = [SerialEnv, functools.partial(ParallelEnv, num_workers=2)]
 LIMITS = [2, 3, 5]
@@ -510,8 +511,6 @@ def workers_of(env: BatchedEnv) -> list[int]:
 
 def test_state_is_that_of_all(kind: Any) -> None:
     def make() -> Env:
-        from envcli.transforms.vec_norm import VecNorm
-
         return TransformedEnv(CountingEnv(), VecNorm(["observation"], decay=1.0))
 
     with kind(2, make) as env:
@@ -523,6 +522,20 @@ def test_state_is_that_of_all(kind: Any) -> None:
         other.load_state_dict(state)
         other.rollout(3)
         assert other.state_dict()["worker0"]["_extra_state"]["td"]["observation_count"].item() == 8
+
+
+def test_a_state_of_other_envs_is_taken_where_it_fits(kind: Any) -> None:
+    def make() -> Env:
+        return TransformedEnv(CountingEnv(), VecNorm(["observation"], decay=1.0))
+
+    with kind(2, make) as env:
+        env.rollout(3)
+        state = env.state_dict()
+    with kind(3, make) as other:
+        other.rollout(1)
+        other.load_state_dict({"worker0": {**state["worker0"], "unknown": torch.zeros(1)}, "worker7": {}}, strict=False)
+        found = other.state_dict()
+    assert [found[f"worker{i}"]["_extra_state"]["td"]["observation_count"].item() for i in range(3)] == [4, 2, 2]
 
 
 def test_a_state_of_too_few_envs_is_refused(kind: Any) -> None:

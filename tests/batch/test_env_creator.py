@@ -166,3 +166,17 @@ def test_an_exception_inside_leaves_the_lock_free() -> None:
         raise ZeroDivisionError
     with lock:
         pass
+
+
+def test_a_variant_has_other_arguments_and_sums_of_its_own() -> None:
+    def make(limit: int, decay: float = 1.0) -> Env:
+        return TransformedEnv(CountingEnv(limit), VecNorm(["observation"], decay=decay))
+
+    first = EnvCreator(make, limit=3)
+    other = first.make_variant(limit=5)
+    assert other.create_env_kwargs == {"limit": 5}
+    with SerialEnv(2, other) as env:
+        assert env.rollout(9).shape == (2, 5)
+    assert other.state_dict()["_extra_state"]["td"]["observation_count"].item() == 12
+    assert first.state_dict()["_extra_state"]["td"]["observation_count"].item() == 0
+    other.load_state_dict({"unknown": torch.zeros(1)}, strict=False)

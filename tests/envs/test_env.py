@@ -10,15 +10,16 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.envs.env_base import EnvBase
-from envcli.errors import ConfigError, EnvError, SpecError
+from envcli.errors import ConfigError, ContractError, EnvError, SpecError
 from envcli.specs import Bounded, Categorical, Composite, Unbounded
 from envcli.testing.contract import check_env_specs
 from envcli.testing.gym_toys import CountingGym
-from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
+from envcli.testing.toys import BrokenEnv, CountingEnv, NestedEnv, StatelessEnv
 from envcli.transforms.step_counter import StepCounter
 from tests.envs.conftest import native
 
@@ -182,6 +183,47 @@ def test_an_env_has_the_words_of_a_module(env: Any) -> None:
     assert env.training
     assert list(env.parameters()) == []
     env.rollout(2)
+
+
+def test_an_env_checks_itself(env: Any) -> None:
+    env.check_env_specs(seed=0, return_contiguous=True)
+    assert env.rollout(2).shape[-1] == 2
+
+
+def test_an_env_that_breaks_its_promises_says_so() -> None:
+    with pytest.raises(ContractError, match="BrokenEnv breaks"):
+        BrokenEnv("wrong_seed").check_env_specs()
+
+
+def test_an_env_without_a_memory_has_nothing_to_load(env: Any) -> None:
+    env.load_state_dict(env.state_dict())
+    state = {**env.state_dict(), "transforms.0.loc": torch.zeros(1)}
+    if not env.state_dict():
+        with pytest.raises(EnvError, match=r"has nothing to load, found transforms\.0\.loc.* or pass strict=False"):
+            env.load_state_dict(state)
+    env.load_state_dict(state, strict=False)
+
+
+def test_specs_changed_in_place_count_once_they_are_looked_at() -> None:
+    env = CountingEnv()
+    env.set_spec_lock_(False)
+    env.observation_spec["more"] = Unbounded(1)
+    env.empty_cache()
+    with pytest.raises(SpecError, match="'more' is missing"):
+        env.rollout(2)
+
+
+def test_many_envs_from_the_class() -> None:
+    with EnvBase.make_parallel(CountingEnv, num_envs=2, create_env_kwargs={"limit": 7}) as env:
+        assert isinstance(env, ParallelEnv)
+        assert env.rollout(20).shape == (2, 7)
+
+
+@pytest.mark.parametrize("batch", [[], [2], [2, 3]])
+def test_input_and_output_of_a_single_env_of_the_batch(batch: list[int]) -> None:
+    env, single = CountingEnv(batch_size=batch), CountingEnv()
+    assert env.input_spec_unbatched == single.input_spec
+    assert env.output_spec_unbatched == single.output_spec
 
 
 @pytest.mark.parametrize("batch", [[], [2], [2, 3]])

@@ -21,6 +21,28 @@ from envcli.transforms.step_counter import StepCounter
 from tests.envs.conftest import native
 
 
+@pytest.mark.parametrize("batch", [None, 3])
+def test_every_action_there_is(batch: int | None) -> None:
+    def make() -> GymEnv:
+        return GymEnv("CartPole-v1", categorical_action_encoding=True)
+
+    with make() if batch is None else SerialEnv(batch, make) as env:
+        env.reset()
+        every = env.all_actions()
+        assert every.batch_size == (2, *env.batch_size)
+        assert [set(row.flatten().tolist()) for row in every["action"]] == [{0}, {1}]
+
+
+def test_actions_without_end_cannot_be_listed() -> None:
+    with pytest.raises(SpecError, match="cannot list its members"):
+        GymEnv("Pendulum-v1").all_actions()
+
+
+def test_the_next_step_by_torchrls_argument() -> None:
+    env = CountingEnv()
+    assert env.step_mdp(next_tensordict=env.rand_step(env.reset()))["observation"] == 1
+
+
 def test_step_updates_what_it_is_given(env: Any) -> None:
     td = env.rand_action(env.reset())
     td["note"] = torch.ones(1)

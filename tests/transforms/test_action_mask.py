@@ -208,3 +208,12 @@ def test_what_does_not_fit() -> None:
         TransformedEnv(Once(OneHot(4), n=3), ActionMask())
     with pytest.raises(TransformError, match=r"'observation', \[1\], does not fit as a mask for 'action', Bounded"):
         TransformedEnv(CountingEnv(), ActionMask(mask_key="observation"))
+
+
+def test_listed_actions_are_those_that_it_allows() -> None:
+    env = TransformedEnv(Once(Categorical(4)), ActionMask())
+    td = env.reset()
+    assert env.all_actions(td)["action"].tolist() == [0, 1, 2, 3]
+    td = env.step_mdp(env.step(td.set("action", torch.tensor(2))))
+    assert env.all_actions()["action"].tolist() == [0, 1, 3]
+    assert env.all_actions(env.reset())["action"].tolist() == [0, 1, 2, 3]

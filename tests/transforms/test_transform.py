@@ -431,3 +431,58 @@ def test_one_key_needs_no_list(transform: Transform, in_keys: list[Any], out_key
 def test_one_key_inwards() -> None:
     transform = Transform(in_keys_inv="action", out_keys_inv=("agent", "action"))
     assert (transform.in_keys_inv, transform.out_keys_inv) == (["action"], [("agent", "action")])
+
+
+# -- its place ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_one_that_leaves_its_env_is_replaced_by_a_copy(many: bool) -> None:
+    norm = ObservationNorm(in_keys=["observation"], loc=10.0, scale=1.0)
+    env = TransformedEnv(CountingEnv(), Compose(StepCounter(), norm) if many else norm)
+    env.rollout(2)
+    norm.reset_parent()
+    assert norm.container is norm.parent is None
+    assert env.rollout(2)["observation"].tolist() == [[10], [11]]
+    other = TransformedEnv(CountingEnv(), norm)
+    norm.loc = torch.tensor(0.0)
+    assert other.rollout(2)["observation"].tolist() == [[0], [1]]
+    assert env.rollout(2)["observation"].tolist() == [[10], [11]]
+    Transform().reset_parent()
+
+
+def test_what_an_env_lacks_may_be_left_out() -> None:
+    def norm() -> ObservationNorm:
+        return ObservationNorm(in_keys=["observation", "pixels"], loc=10.0, scale=1.0)
+
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
+        TransformedEnv(CountingEnv(), norm())
+    tolerant = norm()
+    assert not tolerant.missing_tolerance
+    tolerant.set_missing_tolerance(True)
+    env = TransformedEnv(CountingEnv(), tolerant)
+    assert env.rollout(2)["observation"].tolist() == [[10], [11]]
+    with pytest.raises(TransformError, match=r"in_keys \['pixels'\] do not exist"):
+        tolerant.set_missing_tolerance()
+
+
+def test_an_env_works_its_specs_out_anew() -> None:
+    class Grown(Transform):
+        size = 1
+
+        def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+            observation_spec["grown"] = Unbounded(self.size)
+            return observation_spec
+
+        def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+            return next_tensordict.set("grown", torch.zeros(self.size))
+
+        _reset = _step
+
+    env = TransformedEnv(CountingEnv(), grown := Grown())
+    assert env.rollout(2)["grown"].shape == (2, 1)
+    Grown.size = 3
+    grown.empty_cache()
+    assert env.rollout(2)["grown"].shape == (2, 3)
+    grown.close()
+    assert env.rollout(2)["grown"].shape == (2, 3)
