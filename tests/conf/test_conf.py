@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +20,11 @@ from envcli.vocabulary import catalog, registry, signature
 
 CONF = catalog.folder()
 COMMANDS = [name for name in commands.names() if hasattr(commands.find(name), "Config")]
-CHOICES = [(group.name, choice) for group in catalog.groups("rollout") for choice in catalog.choices(group.source)]
+GROUPS = [group for group in catalog.groups("rollout") if group.source not in ("env", "experiment", "transforms")]
+BESIDE = [  # one choice of each group that no test below composes
+    [f"{group.name}={choice}" for group, choice in zip(GROUPS, row, strict=True) if choice]
+    for row in zip_longest(*(catalog.choices(group.source) for group in GROUPS))
+]
 NEEDS = {("policy", "module"): ["policy.path=x"]}  # what a choice leaves to the user
 for images in (
     "atari",
@@ -49,6 +56,7 @@ NEEDS["transforms", "cat_frames"] = ["env=pong", "transforms.cat_frames.dim=-1"]
 NEEDS["transforms", "squeeze"] = ["env=pong", "transforms.squeeze.dim=-1", "backend.obs_type=grayscale"]
 NEEDS["transforms", "frame_skip"] = ["env=pendulum"]  # long enough
 NEEDS["transforms", "end_of_life"] = ["env=pong", "backend.lives=true"]
+SINGLE = [path.stem for path in catalog.files("transforms") if "\ndefaults:" not in path.read_text()]  # no bundles
 FAMILIES = {"transforms": "transforms", "policy": "policies", "recorder": "recorders", "tracker": "trackers"}
 GIVEN = {"folder", "allow_imports"}  # what the program and not the YAML says
 
@@ -60,10 +68,37 @@ def test_every_command_has_a_yaml_that_composes(command: str) -> None:
     assert isinstance(read(command, must), module.Config)
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_choice_composes(group: str, choice: str) -> None:
-    needs = [word.replace("transforms.", f"{group}.") for word in NEEDS.get((group.removeprefix("outer_"), choice), [])]
-    assert read("rollout", [f"{group}={choice}", *needs])
+@pytest.mark.parametrize("words", BESIDE, ids=" ".join)
+def test_every_choice_composes(words: list[str]) -> None:
+    """Those of env, transforms and experiment are built as well: below, and in test_experiments."""
+    needs = [word for choice in words for word in NEEDS.get(tuple(choice.split("=")), [])]
+    assert read("rollout", [*words, *needs])
+
+
+@cache
+def nodes(group: str) -> dict[str, Any]:
+    """Of every transform that is no bundle, as ``group`` composes them."""
+    needs = [word for name in SINGLE for word in NEEDS.get(("transforms", name), []) if word.startswith("transforms.")]
+    words = [f"{group}=[{','.join(SINGLE)}]", *(word.replace("transforms.", f"{group}.", 1) for word in needs)]
+    return dict(getattr(read("rollout", words), group))
+
+
+def test_transforms_are_the_same_around_the_whole_batch() -> None:
+    assert nodes("outer_transforms") == nodes("transforms")
+    assert set(nodes("transforms")) == set(SINGLE) - {"none"}
+
+
+@cache
+def workload(*words: str) -> dict[str, Any]:
+    return vars(read("rollout", words))
+
+
+def with_transform(name: str) -> dict[str, Any]:
+    needs = NEEDS.get(("transforms", name), [])
+    if name not in SINGLE:
+        return vars(read("rollout", [f"transforms=[{name}]", *needs]))
+    rest = workload(*(word for word in needs if not word.startswith("transforms.")))
+    return {**rest, "transforms": {key: node for key, node in nodes("transforms").items() if key == name}}
 
 
 @pytest.mark.parametrize("group", catalog.groups("rollout"), ids=lambda group: group.name)
@@ -87,14 +122,13 @@ def test_every_env_preset_builds_and_steps(preset: str) -> None:
 
 @pytest.mark.parametrize("transform", REFUSED)
 def test_a_transform_that_fits_none_of_these_envs_says_so(transform: str) -> None:
-    cfg = vars(read("rollout", [f"transforms=[{transform}]", *NEEDS.get(("transforms", transform), [])]))
     with pytest.raises(EnvcliError, match=REFUSED[transform]):
-        build(cfg)
+        build(with_transform(transform))
 
 
 @pytest.mark.parametrize("transform", [name for name in catalog.choices("transforms") if name not in REFUSED])
 def test_every_transform_builds(transform: str) -> None:
-    with build(vars(read("rollout", [f"transforms=[{transform}]", *NEEDS.get(("transforms", transform), [])]))) as env:
+    with build(with_transform(transform)) as env:
         assert env.rollout(3, break_when_any_done=False).shape[-1] == 3
 
 

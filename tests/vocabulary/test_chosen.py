@@ -9,10 +9,13 @@ from envcli.configuration import composition, overrides
 from envcli.vocabulary import catalog
 from envcli.vocabulary.chosen import Chosen
 
+BUNDLES = [path.stem for path in catalog.files("transforms") if "\ndefaults:" in path.read_text()]
+SINGLE = [name for name in catalog.choices("transforms") if name not in BUNDLES]
 WORDS = [
     *([f"env={choice}"] for choice in catalog.choices("env")),
     *([f"experiment={choice}"] for choice in catalog.choices("experiment")),
-    *([f"transforms=[{choice}]", "from_pixels=true"] for choice in catalog.choices("transforms")),
+    *([f"transforms=[{bundle}]", "from_pixels=true"] for bundle in BUNDLES),
+    [f"transforms=[{','.join(SINGLE)}]", "from_pixels=true"],
     *([f"parallel={choice}"] for choice in catalog.choices("parallel")),
     *([f"policy={choice}"] for choice in catalog.choices("policy")),
     ["experiment=ppo_atari", "env=pong", "transforms=[pixels]", "parallel.num_envs=3"],
