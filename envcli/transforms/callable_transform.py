@@ -6,17 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModuleBase
 
 from envcli.errors import SpecError, TransformError
-from envcli.rows.env_specs import EnvSpecs
+from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.mdp import leaf_paths
+from envcli.rows.env_specs import FAMILIES, EnvSpecs
+from envcli.specs import Composite, Unbounded
 from envcli.transforms.module_transform import ModuleTransform
 from envcli.transforms.transform import Transform
 
 __all__ = ["CallableTransform", "Transforming", "as_transform"]
 
 Function = Callable[[TensorDictBase], TensorDictBase | None]
+Values = dict[Key, torch.Tensor]
 
 Transforming = Transform | Function
 """A transform, or a function that takes a TensorDict and gives one, or writes into it and gives None."""
@@ -25,21 +29,26 @@ Transforming = Transform | Function
 class CallableTransform(Transform):
     """``function`` is called on what each reset and each step shows, ``[*batch]``, and the user sees what it returns.
 
-    A reset shows no reward: a function that changes rewards looks if there is one. What it writes are entries that are
-    there; for new ones write a :class:`Transform`, which can announce them.
+    A reset shows no reward: a function that changes rewards looks if there is one. What it writes becomes known by a
+    trial: an env calls it on zeros, when it is built, of a reset and of a step. New entries of both are observations,
+    and shapes and dtypes that it changes count. What the zeros do not show, such as an entry of later steps only, needs
+    a :class:`Transform`, which can announce it. (TorchRL announces nothing: what is new stands still between resets.)
 
     Args:
         function: takes a TensorDict, and returns it or another one; None, where it wrote into the one that it took.
 
     Raises:
-        SpecError: from steps and resets of an env: the function wrote an entry that was not there. (On a TensorDict of
-            another batch size than the env's it may.)
+        SpecError: from steps and resets of an env: the function wrote an entry that the trial did not show. (On a
+            TensorDict of another batch size than the env's it may.)
     """
 
     def __init__(self, function: Function) -> None:
         super().__init__()
         self.function = function
-        self._batch: torch.Size | None = None  # of the env, whose rows have no room for new entries
+        self._batch: torch.Size | None = None  # of the env, whose rows have no room for what the trial did not show
+        self._begun: Values = {}  # what the trial gave
+        self._followed: Values = {}
+        self._added: set[NestedKey] = set()
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """``function`` of ``tensordict``, whatever is in it."""
@@ -56,19 +65,56 @@ class CallableTransform(Transform):
         return self._within(tensordict_reset)
 
     def _within(self, tensordict: TensorDictBase) -> TensorDictBase:
-        given = set(tensordict.keys(True, True))
+        given = self._added.union(tensordict.keys(True, True))
         result = self._call(tensordict)
         fresh = [key for key in result.keys(True, True) if key not in given]
         if fresh and result.batch_size == self._batch:
             raise SpecError(
                 f"{self!r} wrote {fresh}, which the env does not have there. If it has it at other times, like a "
-                "reward after a step but not after a reset, check for it first. For a new entry, write a Transform "
-                "with _apply_transform, in_keys and out_keys: a function cannot declare one"
+                "reward after a step but not after a reset, check for it first. A new entry must be written after "
+                "resets and steps alike, of zeros too; else write a Transform, which can declare it"
             )
         return result
 
+    # -- specs ----------------------------------------------------------------------------------------------------
+
     def _inspect(self, before: EnvSpecs) -> None:
         self._batch = before.batch_size
+        self._begun = self._trial(before, "observation", "done")
+        self._followed = self._trial(before, "observation", "reward", "done")
+        known = {path for family in FAMILIES for path in before._leaves(family)}
+        self._added = {as_user_key(path) for path in (self._begun.keys() & self._followed.keys()) - known}
+
+    def _trial(self, before: EnvSpecs, *families: str) -> Values:
+        """What the function makes of zeros; nothing, where it cannot do with them."""
+        zeros = TensorDict({}, batch_size=before.batch_size, device=before.device)
+        for family in families:
+            zeros.update(before._spec(family).zero())
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                made = self._call(zeros)
+        except Exception:  # whatever it raises, it will say again of true values
+            return {}
+        values = ((path, made.get(as_user_key(path))) for path in leaf_paths(made))
+        return {path: value for path, value in values if isinstance(value, torch.Tensor)}
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        """With what the function adds, and in the shapes and dtypes that it gives."""
+        for key in self._added:
+            value = self._followed[as_path(key)]
+            observation_spec[key] = Unbounded(value.shape, device=value.device, dtype=value.dtype)
+        return self._as_given(observation_spec)
+
+    def transform_reward_spec(self, reward_spec: Composite) -> Composite:
+        """In the shapes and dtypes that the function gives."""
+        return self._as_given(reward_spec)
+
+    def _as_given(self, spec: Composite) -> Composite:
+        for path, leaf in spec.leaves().items():
+            value = self._followed.get(path)
+            if value is not None and (value.shape, value.dtype) != (leaf.shape, leaf.dtype):
+                spec[as_user_key(path)] = Unbounded(value.shape, device=leaf.device, dtype=value.dtype)
+        return spec
 
     def extra_repr(self) -> str:
         """The name of the function, for ``repr``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -9,6 +11,8 @@ from tensordict.nn import TensorDictModule
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import SpecError, TransformError
+from envcli.specs import Unbounded
+from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.callable_transform import CallableTransform
 from envcli.transforms.compose import Compose
@@ -62,10 +66,53 @@ def test_what_is_no_function_is_refused() -> None:
         TransformedEnv(CountingEnv(), "more")  # type: ignore[arg-type]  # the point of the test
 
 
-def test_an_entry_that_no_spec_names_is_refused() -> None:
-    env = TransformedEnv(CountingEnv(), lambda td: td.set("twice", 2 * td["observation"]))
-    with pytest.raises(SpecError, match=r"<lambda>\) wrote \['twice'\], which .* write a Transform with _apply_tr"):
-        env.rollout(2)
+@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("key", ["twice", ("group", "twice")])
+def test_a_function_may_add_an_entry(batch: tuple[int, ...], key: Any) -> None:
+    env = TransformedEnv(CountingEnv(2, batch), Compose(lambda td: td.set(key, 2 * td["observation"]), StepCounter()))
+    assert env.observation_spec[key] == Unbounded((*batch, 1))
+    data = env.rollout(3, break_when_any_done=False)
+    assert torch.equal(data[key], 2 * data["observation"])
+    assert torch.equal(data["next", key], 2 * data["next", "observation"])
+    check_env_specs(env)
+
+
+def test_a_function_may_change_shapes_and_dtypes() -> None:
+    def widened(td: TensorDictBase) -> TensorDictBase:
+        if "reward" in td.keys():  # noqa: SIM118  # a TensorDict
+            td["reward"] = td["reward"].double()
+        return td.set("observation", td["observation"].expand(*td.batch_size, 3).half())
+
+    env = TransformedEnv(CountingEnv(), widened)
+    assert env.reward_spec == Unbounded(1, dtype=torch.float64)
+    assert env.observation_spec["observation"] == Unbounded(3, dtype=torch.float16)
+    data = env.rollout(3)
+    assert (data["observation"].shape, data["observation"].dtype) == ((3, 3), torch.float16)
+    assert data["next", "reward"].dtype == torch.float64
+    check_env_specs(env)
+
+
+def test_building_an_env_with_a_function_draws_nothing() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    TransformedEnv(CountingEnv(), lambda td: td.set("noise", torch.rand(1)))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_an_entry_that_the_trial_did_not_show_is_refused() -> None:
+    def late(td: TensorDictBase) -> TensorDictBase:
+        return td.set("twice", 2 * td["observation"]) if td["observation"] > 0 else td
+
+    def unfit(td: TensorDictBase) -> TensorDictBase:
+        if not td["observation"]:
+            raise ValueError("no zeros, please")
+        return td.set("twice", 2 * td["observation"])
+
+    for function, said in ((late, SpecError), (unfit, ValueError)):
+        env = TransformedEnv(CountingEnv(), function)
+        with pytest.raises(said, match=r"late\) wrote \['twice'\], .* resets and steps alike, of zeros too|no zeros"):
+            env.rollout(3)
 
 
 def test_a_function_may_write_into_what_it_takes_and_return_nothing() -> None:
