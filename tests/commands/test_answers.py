@@ -14,6 +14,8 @@ import gymnasium
 import numpy as np
 import pytest
 
+from envcli.cli.launch import _asks_json
+from envcli.configuration.reading import read
 from envcli.errors import MissingDependency
 from envcli.vocabulary import catalog, registry
 from tests.conftest import ROOT, Command
@@ -205,9 +207,13 @@ def test_specs_need_no_seed(cli: Command, tmp_path: Path) -> None:
     assert "observation" in done.out
 
 
-@pytest.mark.parametrize("true", ["true", "True", "yes", "1", "on"])
-def test_a_sweep_of_answers_is_one_array(cli: Command, true: str) -> None:
-    done = cli("spec", "-m", "env=pendulum,cartpole", "seed=3", f"json={true}")
+@pytest.mark.parametrize("typed", ["true", "True", "yes", "1", "on", "false", "False", "no", "0", "off"])
+def test_a_sweep_takes_for_true_what_each_of_its_jobs_does(typed: str) -> None:
+    assert _asks_json([f"json={typed}"]) is read("doctor", [f"json={typed}"]).json
+
+
+def test_a_sweep_of_answers_is_one_array(cli: Command) -> None:
+    done = cli("spec", "-m", "env=pendulum,cartpole", "seed=3", "json=True")
     assert done.code == 0
     found = json.loads(done.out)
     assert [(job["job"], job["state"], job["overrides"]["env"], job["seed"]) for job in found] == [
@@ -226,7 +232,6 @@ def test_in_a_sweep_of_answers_the_job_that_failed_is_told(cli: Command, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("true", ["yes", "1", "on"])
-def test_a_sweep_of_runs_takes_for_true_what_a_run_does(cli: Command, true: str) -> None:
-    done = cli("rollout", "-m", "seed=1,2", "max_steps=20", f"json={true}")
+def test_a_sweep_of_runs_is_one_array(cli: Command) -> None:
+    done = cli("rollout", "-m", "seed=1,2", "max_steps=20", "json=on")
     assert [job["seed"] for job in json.loads(done.out)] == ["1", "2"]
