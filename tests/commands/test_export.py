@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -12,69 +13,72 @@ import gymnasium
 import numpy as np
 import pytest
 
+import envcli.cli
 from envcli.testing.gym_toys import ExoticGym
 from tests.conftest import Command, ran
 
-PROGRAM = """
+ENDED = """
 import os, sys
 from envcli.cli import main
 from envcli.vocabulary import registry
 
-format, number = sys.argv[1], int(sys.argv[2])
-class_of = registry.find("exports", format)
-write = class_of.write
+def interrupted(format, number):
+    class_of = registry.find("exports", format)
+    write = class_of.write
 
-def interrupted(self, data, path):
-    write(self, data, path)
-    assert path.parent.name.endswith(".part") and path.exists()
-    os.kill(os.getpid(), number)
+    def ends_itself(self, data, path):
+        write(self, data, path)
+        assert path.parent.name.endswith(".part") and path.exists()
+        os.kill(os.getpid(), number)
 
-class_of.write = interrupted
-sys.exit(main(["export", "a", f"format={format}", "to=new/folder/here"]))
+    class_of.write = ends_itself
+    return main(["export", "a", f"format={format}", "to=new/folder/here"])
+
+import torch, hydra.main, envcli.commands.export  # once, which takes seconds
+for format, number in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
+    pid = os.fork()
+    if not pid:
+        sys.exit(interrupted(format, number))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
-@pytest.mark.parametrize(
-    ("format", "number", "code"),
-    [
-        ("npz", signal.SIGTERM, -signal.SIGTERM),
-        ("npz", signal.SIGHUP, -signal.SIGHUP),
-        ("npz", signal.SIGINT, 130),
-        ("minari", signal.SIGTERM, -signal.SIGTERM),
-    ],
-)
-def test_of_one_that_is_ended_nothing_is_left(
-    cli: Command, tmp_path: Path, format: str, number: signal.Signals, code: int
-) -> None:
-    assert cli("rollout", "env=cartpole", "max_steps=40", "seed=1", "hydra.run.dir=a").code == 0
+def test_of_one_that_is_ended_nothing_is_left(tmp_path: Path, run_folder: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    done = ran([sys.executable, "-c", PROGRAM, format, str(int(number))], tmp_path)
-    assert done.code == code, done.err
-    assert done.err == ("interrupted\n" if number == signal.SIGINT else "")
+    ways = [("npz", signal.SIGTERM), ("npz", signal.SIGHUP), ("npz", signal.SIGINT), ("minari", signal.SIGTERM)]
+    words = [str(word) for format, number in ways for word in (format, int(number))]
+    done = ran([sys.executable, "-c", ENDED, *words], tmp_path)
+    assert [int(line) for line in done.out.split()] == [-signal.SIGTERM, -signal.SIGHUP, 130, -signal.SIGTERM], done.err
+    assert done.err == "interrupted\n"
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.fixture(scope="module")
+def rolled_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of 40 steps in shards of 16, which no test touches."""
+    folder = tmp_path_factory.mktemp("rolled_out") / "a"
+    words = ["env=cartpole", "total_steps=40", "shard_steps=16", "seed=1", f"hydra.run.dir={folder}"]
+    assert envcli.cli.main(["rollout", *words]) == 0
+    return folder
+
+
 @pytest.fixture
-def run_folder(cli: Command, tmp_path: Path) -> Path:
-    """Of 40 steps in shards of 16."""
-    done = cli("rollout", "env=cartpole", "total_steps=40", "shard_steps=16", "seed=1", "hydra.run.dir=a")
-    assert done.code == 0, done.err
-    return tmp_path / "a"
+def run_folder(rolled_out: Path, tmp_path: Path) -> Path:
+    """One of a test's own."""
+    return Path(shutil.copytree(rolled_out, tmp_path / "a"))
 
 
 @pytest.mark.parametrize("typed", ["precious", "precious/", "precious/../precious", "../{name}/precious"])
-@pytest.mark.parametrize("overwrite", [False, True])
 def test_into_a_folder_goes_a_file_and_nothing_in_it_is_lost(
-    cli: Command, tmp_path: Path, run_folder: Path, typed: str, overwrite: bool
+    cli: Command, tmp_path: Path, run_folder: Path, typed: str
 ) -> None:
     (tmp_path / "precious" / "deep").mkdir(parents=True)
     (tmp_path / "precious" / "deep" / "thesis.txt").write_text("years")
-    words = ["overwrite=true"] * overwrite
-    for _ in range(1 + overwrite):
+    for words in ([], ["overwrite=true"]):
         done = cli("export", "a", f"to={typed.format(name=tmp_path.name)}", *words)
         assert done.code == 0, done.err
-    assert sorted(path.name for path in (tmp_path / "precious").iterdir()) == ["deep", "rollout.npz"]
-    assert (tmp_path / "precious" / "deep" / "thesis.txt").read_text() == "years"
+        assert sorted(path.name for path in (tmp_path / "precious").iterdir()) == ["deep", "rollout.npz"]
+        assert (tmp_path / "precious" / "deep" / "thesis.txt").read_text() == "years"
 
 
 def test_a_folder_that_is_not_there_yet_is_told_by_its_slash(cli: Command, tmp_path: Path, run_folder: Path) -> None:
