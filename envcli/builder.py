@@ -106,7 +106,7 @@ def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.de
     for part in parts:
         if _backend(part).batched:
             raise ConfigError(
-                f"parallel={kind}: backend {part['backend']['type']} steps the whole batch in one call. "
+                f"parallel={kind}: {_typed(part)} steps the whole batch in one call. "
                 f"Type: parallel=none parallel.num_envs={parallel['num_envs']}"
             )
     if kind != "serial" and cfg.get("allow_imports"):
@@ -141,6 +141,11 @@ def _own_names(part: Mapping[str, Any]) -> Iterator[str]:
         yield from (str((node or {}).get(key)) for key in ("type", "stop", "fn", "inv_fn"))
 
 
+def _typed(cfg: Mapping[str, Any]) -> str:
+    """The word that chooses the backend of ``cfg``."""
+    return f"backend={catalog.choice_of('backend', cfg['backend']['type'])}"
+
+
 def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
     backend, num_envs = _backend(cfg), (cfg.get("parallel") or {}).get("num_envs")
     given = {name: cfg[name] for name in ("frame_skip", "from_pixels", "pixels_only") if name in cfg}
@@ -149,7 +154,7 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
         given["num_envs"] = num_envs
     elif num_envs is not None:
         raise ConfigError(
-            f"parallel.num_envs: found {num_envs}, but backend {cfg['backend']['type']} runs a single env. "
+            f"parallel.num_envs: found {num_envs}, but {_typed(cfg)} runs a single env. "
             "For several, add parallel=processes or parallel=serial."
         )
     node = {name: value for name, value in cfg["backend"].items() if name != "type"}

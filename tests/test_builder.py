@@ -97,7 +97,7 @@ def test_frame_skip_reaches_the_backend() -> None:
         ({"env_list": ["a", "b"], "envs": {}}, "env_list: several envs need a batch"),
         (
             {**PENDULUM, "parallel": {"type": "none", "num_envs": 8}},
-            "parallel.num_envs: found 8, but backend gym runs a single env. For several, add parallel=processes",
+            "parallel.num_envs: found 8, but backend=gymnasium runs a single env. For several, add parallel=processes",
         ),
     ],
 )

@@ -159,6 +159,11 @@ class Backend(Env):
         """The names that ``from_name`` takes, sorted."""
 
     @classmethod
+    def needed_for(cls, name: str) -> str:
+        """What to type before the env called ``name`` can run here; empty: nothing, as far as is known."""
+        return ""
+
+    @classmethod
     def absorb(
         cls, node: Mapping[str, Any], transforms: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -102,8 +102,13 @@ class GymWrapper(Backend):
 
     @classmethod
     def available_names(cls) -> list[str]:
-        """Every id in gymnasium's registry."""
+        """Every id in gymnasium's registry, but for those whose env has moved to another package."""
         return ids.names()
+
+    @classmethod
+    def needed_for(cls, name: str) -> str:
+        """See :class:`Backend`."""
+        return ids.needed_for(name)
 
     @property
     def step_seconds(self) -> float | None:

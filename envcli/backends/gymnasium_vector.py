@@ -98,6 +98,11 @@ class GymnasiumVectorEnv(VectorBackend):
         """The ids that have an engine of their own; any other of ``backend=gymnasium`` works too."""
         return [name for name in ids.names() if gymnasium.registry[name].vector_entry_point is not None]
 
+    @classmethod
+    def needed_for(cls, name: str) -> str:
+        """See :class:`Backend`."""
+        return ids.needed_for(name)
+
     @property
     def step_seconds(self) -> float | None:
         """``frame_skip`` frames at the rate that the engine's ``metadata`` gives."""

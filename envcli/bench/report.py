@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from envcli.bench import machine
 from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
 from envcli.terminal.answer import number
+from envcli.terminal.table import empty_table
 from envcli.vocabulary.schema import in_one_line
 
 if TYPE_CHECKING:
@@ -61,16 +62,12 @@ def notes(result: Data) -> list[str]:
 def table(result: Data) -> RenderableType:
     """A row for each contender; below, how and on what it was measured."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     several = any((data["frames_per_step"] or 1) > 1 for data in result["contenders"].values())
-    drawn = Table(title=title(result), title_justify="left")
-    drawn.add_column("contender")
-    for column in ("steps/s", "±", *(["frames/s"] if several else []), "us/step", "CPU us/step"):
-        drawn.add_column(column, justify="right")
-    for column in (f"{result['subject']} is", "ready in", "memory"):
-        drawn.add_column(column, justify="right")
+    numbers = ["steps/s", "±", *(["frames/s"] if several else []), "us/step", "CPU us/step"]
+    numbers += [f"{result['subject']} is", "ready in", "memory"]
+    drawn = empty_table("contender", *numbers, right=numbers, title=title(result))
     for name, data in result["contenders"].items():
         speed = data["steps_per_second"]
         cells = [number(round(speed["median"])), _spread(speed)]

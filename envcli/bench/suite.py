@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from envcli.bench.report import percent, three_digits
 from envcli.errors import ConfigError
 from envcli.override import Override, parsed
+from envcli.terminal.table import empty_table
 from envcli.vocabulary.schema import in_one_line
 
 if TYPE_CHECKING:
@@ -143,15 +144,10 @@ def _failure(stderr: str, code: int) -> str:
 def table(rows: Sequence[Row], below: Sequence[str] = ()) -> RenderableType:
     """A row for each promise, then the lines ``below``."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title="Speed ratios", title_justify="left")
-    for column in ("workload", "contender", "against", "by"):
-        drawn.add_column(column)
-    for column in ("us/step", "theirs", "ratio", "±", "at least"):
-        drawn.add_column(column, justify="right")
-    drawn.add_column("")
+    numbers = ("us/step", "theirs", "ratio", "±", "at least")
+    drawn = empty_table("workload", "contender", "against", "by", *numbers, "", right=numbers, title="Speed ratios")
     said = {True: ("ok", "green"), False: ("missed", "bold red"), None: ("left out", "yellow")}
     for row in rows:
         costs = ["" if cost is None else three_digits(cost) for cost in (row.ours_us, row.theirs_us)]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from envcli.errors import EnvError
 from envcli.terminal.answer import answer
+from envcli.terminal.table import empty_table
 from envcli.vocabulary.schema import EnvConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from envcli.testing.contract import Finding
 
@@ -61,16 +62,16 @@ def _strict(node: Mapping[str, Any]) -> dict[str, Any]:  # Any: what a configura
     return strict
 
 
-def _table(findings: list[Finding], name: str) -> Table:
-    from rich.table import Table
+def _table(findings: list[Finding], name: str) -> RenderableType:
+    from rich.console import Group
     from rich.text import Text
 
     kept = sum(finding.passed for finding in findings)
-    table = Table("", "promise", "finding", title=name, caption=f"{kept} of {len(findings)} promises kept")
+    drawn = empty_table("", "promise", "finding", title=name)
     told: dict[str, str] = {}
     for finding in findings:
         mark = Text("ok", "green") if finding.passed else Text("failed", "bold red")
         first = told.setdefault(finding.message, finding.name)
         message = finding.message if first == finding.name else f"same as: {first}"
-        table.add_row(mark, Text(finding.name), Text(message))
-    return table
+        drawn.add_row(mark, Text(finding.name), Text(message))
+    return Group(drawn, f"{kept} of {len(findings)} promises kept")

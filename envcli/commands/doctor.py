@@ -21,6 +21,7 @@ from envcli.installed import extensions
 from envcli.installed.extensions import Extension
 from envcli.installed.parts import Part, parts
 from envcli.terminal.answer import answer
+from envcli.terminal.table import empty_table
 from envcli.vocabulary.schema import Answer
 
 if TYPE_CHECKING:
@@ -60,15 +61,14 @@ def _drawing(
     data: dict[str, Any], found: list[Part], ways: list[gl.GL], added: list[tuple[Extension, str]]
 ) -> RenderableType:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    libraries = Table("", "part", "found", "to install, type", title="Libraries", title_justify="left")
+    libraries = empty_table("", "part", "found", "to install, type", title="Libraries")
     for part in found:
         there = ", ".join(f"{name} {version}" for name, version in part.found.items())
         said = "; ".join([*part.lacking, there] if there else part.lacking)
         libraries.add_row(_mark(not part.lacking), Text(part.name or "core"), Text(said), Text(part.cure))
-    drawing = Table("", "MUJOCO_GL", "found", "to install, type", title="MuJoCo rendering", title_justify="left")
+    drawing = empty_table("", "MUJOCO_GL", "found", "to install, type", title="MuJoCo rendering")
     usable = any(way.works for way in ways)
     for way in ways:
         cure = "" if usable else _cure(way)  # one of them is enough
@@ -80,19 +80,18 @@ def _drawing(
         else "MUJOCO_GL is not set: the first that works is used"
     )
     head = Text(f"envcli {data['envcli']}, Python {data['python']}, {data['platform']}")
-    return Group(head, libraries, *_packages(added), drawing, Text(told))
+    return Group(head, "", libraries, *_packages(added), "", drawing, Text(told))
 
 
 def _packages(added: list[tuple[Extension, str]]) -> Iterator[RenderableType]:
     """What installed packages add, if any do."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "package", "adds", "problem", title="Packages", title_justify="left")
+    drawn = empty_table("", "package", "adds", "problem", title="Packages")
     for it, problem in added:
-        table.add_row(_mark(not problem, "broken"), *map(Text, (it.package, f"{it.group} {it.name}", problem)))
+        drawn.add_row(_mark(not problem, "broken"), *map(Text, (it.package, f"{it.group} {it.name}", problem)))
     if added:
-        yield table
+        yield from ("", drawn)
 
 
 def _mark(works: bool, otherwise: str = "missing") -> Any:  # Any: rich is imported late

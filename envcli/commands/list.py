@@ -9,18 +9,19 @@ backend.name=MountainCar-v0
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.terminal.answer import answer
+from envcli.terminal.table import empty_table
 from envcli.vocabulary import catalog, registry
+from envcli.vocabulary.catalog import choice_of
 from envcli.vocabulary.schema import Answer, key
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 __all__ = ["POSITIONAL", "Config", "run"]
 
@@ -35,21 +36,24 @@ class Config(Answer):
 
 
 def run(cfg: Config) -> None:
-    """Print the table; what is not installed is said on stderr."""
+    """Print the table; the backends that are not installed are said on stderr."""
     rows, absent = [], []
     presets = catalog.presets()
-    for backend in registry.members("backends"):
+    for kind in registry.members("backends"):
+        choice = choice_of("backend", kind)
         try:
-            names = registry.find("backends", backend).available_names()
+            backend = registry.find("backends", kind)
+            names = set(backend.available_names())
         except MissingDependency:
-            absent.append(_choice(backend))
+            absent.append(choice)
             continue
         except ConfigError as broken:  # a package of somebody else's
             print(f"left out: {broken}", file=sys.stderr)
             continue
-        choice = _choice(backend)
-        names = {*names, *(name for place, name in presets if place == choice)}  # the only names that custom has
-        rows += [{"backend": choice, "name": name, "preset": presets.get((choice, name))} for name in sorted(names)]
+        names |= {name for place, name in presets if place == choice}  # the only names that custom has
+        for name in sorted(names):
+            row = {"backend": choice, "name": name, "preset": presets.get((choice, name))}
+            rows.append({**row, "to_install": backend.needed_for(name) or None})
     if absent:
         print(f"left out: not installed: {', '.join(absent)}. What to type is in: envcli doctor", file=sys.stderr)
     query = cfg.query.lower()
@@ -59,23 +63,14 @@ def run(cfg: Config) -> None:
     answer(found, lambda: _table(found), cfg.json)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
-    from rich.table import Table
+def _table(rows: list[dict[str, Any]]) -> RenderableType:
+    from rich.console import Group
 
-    table = Table(
-        "backend",
-        "name",
-        "preset",
-        caption=f"{len(rows)} env{'s' * (len(rows) != 1)}; run one with env=PRESET, or backend=... backend.name=NAME",
-    )
+    absent = sum(row["to_install"] is not None for row in rows)
+    drawn = empty_table("backend", "name", "preset", *(["to install, type"] if absent else []))
     for row in rows:
-        table.add_row(f"backend={row['backend']}", row["name"], f"env={row['preset']}" if row["preset"] else "")
-    return table
-
-
-def _choice(backend: str) -> str:
-    """The choice in ``conf/backend/`` for a type of the registry: gymnasium for gym."""
-    for path in catalog.files("backend"):
-        if re.search(rf"^type: {re.escape(backend)}$", path.read_text(encoding="utf-8"), re.MULTILINE):
-            return path.stem
-    return backend
+        preset = f"env={row['preset']}" if row["preset"] else ""
+        drawn.add_row(f"backend={row['backend']}", row["name"], preset, *([row["to_install"] or ""] if absent else []))
+    some = f", {absent} of them need" + "s" * (absent == 1) + " a library that is not installed" if absent else ""
+    many = f"{len(rows)} env{'s' * (len(rows) != 1)}{some}"
+    return Group(drawn, f"{many}; run one with env=PRESET, or backend=... backend.name=NAME")

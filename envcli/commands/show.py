@@ -24,6 +24,7 @@ from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, number, relative_path
 from envcli.terminal.episode_lines import episode_lines, restarts_line
 from envcli.terminal.summary import summary
+from envcli.terminal.table import empty_table
 from envcli.typed_word import word
 from envcli.vocabulary.catalog import existing_folder
 from envcli.vocabulary.changes import changes
@@ -137,17 +138,15 @@ def _films(folder: Path) -> Iterator[Path]:
 
 def _drawing(found: dict[str, Any]) -> RenderableType:
     from rich.console import Group
-    from rich.table import Table
 
     parts: list[RenderableType] = [summary(_summary(found))]
     if found["changes"]:
-        differing = Table("key", "default", "this run", title="Changed from the defaults", title_justify="left")
+        differing = empty_table("key", "default", "this run", title="Changed from the defaults")
         for path, pair in found["changes"].items():
             differing.add_row(path, *("-" if value is None else str(value) for value in pair.values()))
         parts += ["", differing]
     if found["data"] is not None:
-        entries = Table("entry", "dtype", "shape per step", title="Data", title_justify="left")
-        entries.add_column("size", justify="right")
+        entries = empty_table("entry", "dtype", "shape per step", "size", right=["size"], title="Data")
         for entry in found["data"]["entries"]:
             shape = "x".join(map(str, entry["shape"])) or "-"
             room = f"in {'.'.join(entry['key'][1:])}" if entry["joined"] else size(entry["bytes"])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envcli.terminal.answer import answer
+from envcli.vocabulary.catalog import choice_of
 from envcli.vocabulary.schema import EnvConfig
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(cfg: Config) -> None:
     with closing(build(_unseeded(cfg))) as env:
         data: dict[str, Any] = {
             "name": cfg.env_name,
-            "backend": cfg.backend.get("type"),
+            "backend": choice_of("backend", str(cfg.backend.get("type"))),
             "batch_size": list(env.batch_size),
             "parallel": cfg.parallel,
             "transforms": _types(cfg.transforms),
@@ -111,7 +112,7 @@ def _tree(data: dict[str, Any]) -> Tree:
 
     where = _WHERE.get(data["parallel"].get("type", "none"), "")
     several = f" x {data['batch_size'][0]}{where}" if data["batch_size"] else ""
-    tree = Tree(Text.assemble((data["name"], "bold"), f" (backend {data['backend']}){several}"))
+    tree = Tree(Text.assemble((data["name"], "bold"), f" (backend={data['backend']}){several}"))
     if before := data.get("specs_before_transforms"):
         _grow(tree.add("before transforms"), before)
         names = ", ".join([*data["transforms"], *data["outer_transforms"]])

@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
 
-__all__ = ["frames_of", "make", "make_vector", "named_libraries", "names"]
+__all__ = ["frames_of", "make", "make_vector", "named_libraries", "names", "needed_for"]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
 
@@ -29,11 +29,39 @@ _BRINGS = {
 }
 """A part of the entry points of gymnasium's own envs -> what brings the libraries they need."""
 
+_RUNS_ON = {
+    "box2d": ("Box2D", "gymnasium[box2d]"),
+    "mujoco": ("mujoco", "envcli[mujoco]"),
+    "phys2d": ("jax", "gymnasium[jax]"),
+    "tabular": ("jax", "gymnasium[jax]"),
+}
+"""A part of the entry points of gymnasium's own envs -> a library without which they cannot step, what brings it."""
+
 
 def names() -> list[str]:
-    """Every id, sorted; Atari's too where ale-py is installed."""
+    """Every id, sorted; Atari's too where ale-py is installed.
+
+    Left out are those that only say to which package their env has moved, such as Ant-v2.
+    """
     _register_atari()
-    return sorted(gymnasium.registry)
+    moved = {name for name, spec in gymnasium.registry.items() if _raises(spec.entry_point)}
+    return sorted(gymnasium.registry.keys() - moved)
+
+
+def _raises(entry_point: object) -> bool:
+    return getattr(entry_point, "__name__", "").startswith("_raise_")
+
+
+def needed_for(name: str) -> str:
+    """What to type before the env of an id of gymnasium's own can run here; empty: nothing.
+
+    >>> needed_for("CartPole-v1")
+    ''
+    """
+    for part, (library, packages) in _RUNS_ON.items():
+        if f"gymnasium.envs.{part}." in _entry_point(name) and importlib.util.find_spec(library) is None:
+            return f"pip install '{packages}'"
+    return ""
 
 
 def make(

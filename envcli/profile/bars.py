@@ -9,6 +9,7 @@ from envcli.bench.report import percent, three_digits
 from envcli.clocks.parts import MEANING, WAITING
 from envcli.profile.breakdown import Breakdown
 from envcli.terminal.answer import number
+from envcli.terminal.table import empty_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,20 +24,13 @@ _DOUBTFUL = 0.1  # of a step
 def table(title: str, found: Breakdown, under: Sequence[str] = ()) -> RenderableType:
     """A row for each part, then the effect of the clocks, and the lines ``under``."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     several = "" if found.envs == 1 else f" of all {found.envs} envs"
     speed = number(round(found.envs * 1e6 / found.us))
-    drawn = Table(
-        title=f"{title}: where the {three_digits(found.us)} us of a step{several} go ({speed} steps/s)",
-        title_justify="left",
-    )
-    drawn.add_column("where")
-    drawn.add_column("us", justify="right")
-    drawn.add_column("share", justify="right")
-    drawn.add_column("")
-    drawn.add_column("", style="dim")
+    said = f"{title}: where the {three_digits(found.us)} us of a step{several} go ({speed} steps/s)"
+    drawn = empty_table("where", "us", "share", "", "", right=("us", "share"), title=said)
+    drawn.columns[-1].style = "dim"
     for column in found.columns:
         if len(found.columns) > 1:
             drawn.add_section()

@@ -9,6 +9,7 @@ from envcli.reports.columns import present
 from envcli.reports.group import AVERAGED_FIRST
 from envcli.reports.sweep import Sweep
 from envcli.terminal.answer import number
+from envcli.terminal.table import empty_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,7 +59,7 @@ def _jobs(sweep: Sweep, steps_alike: bool) -> Table:
         columns.pop("steps", None)
     settings, typed = _settings(sweep, sweep.settings(sweep.jobs[0]))
     seeds = ["seed"] if sweep.several_seeds else []
-    table = _table(["job", *settings, *seeds, "state"], list(columns.values()), [*typed])
+    table = empty_table("job", *settings, *seeds, "state", *columns.values(), *typed, right=columns.values())
     for job in sweep.jobs:
         values = [number(job.metric(key)) for key in columns]
         settings, typed = _settings(sweep, sweep.settings(job))
@@ -84,7 +85,8 @@ def _groups(sweep: Sweep, columns: Mapping[str, str]) -> Table:
 
     settings, typed = _settings(sweep, sweep.settings(sweep.jobs[0]))
     counts = {"seeds": False, **({"runs": True} if sweep.again else {})}
-    table = _table([*settings], [*counts, *columns.values()], [*typed])
+    numbers = [*counts, *columns.values()]
+    table = empty_table(*settings, *numbers, *typed, right=numbers)
     for group in sweep.groups:
         numbers = [*(group.counted(columns, runs) for runs in counts.values()), *group.averaged(columns)]
         settings, typed = _settings(sweep, group.settings)
@@ -107,19 +109,4 @@ def _legible(table: Table) -> Table:
     for column in table.columns:
         widest = max(cell_len(str(text)) for text in (column.header, *column.cells))
         column.min_width = widest if column.justify == "right" else min(widest, _NARROW)
-    return table
-
-
-def _table(words: list[str], numbers: list[str], last: list[str]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for word in words:
-        table.add_column(Text(word), overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right")
-    for word in last:
-        table.add_column(word, overflow="fold")
     return table

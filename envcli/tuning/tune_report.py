@@ -10,6 +10,7 @@ from envcli.bench import plot
 from envcli.bench.report import percent, three_digits, with_spread
 from envcli.bench.workload import Workload
 from envcli.terminal.answer import number
+from envcli.terminal.table import empty_table
 from envcli.tuning.search import Finalist, Tuned
 from envcli.tuning.setting import Setting
 
@@ -57,14 +58,10 @@ def _gain(found: Tuned) -> float | None:
 def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -> RenderableType:
     """A row for each setting, those that were compared first; then the best one, to type or to paste."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, title_justify="left")
-    drawn.add_column("setting")
-    for column in ("steps/s", "±", "the fastest is"):
-        drawn.add_column(column, justify="right")
-    drawn.add_column("")
+    numbers = ("steps/s", "±", "the fastest is")
+    drawn = empty_table("setting", *numbers, "", right=numbers, title=title)
     for one in found.finalists:
         ahead = f"{three_digits(one.behind.median)}x ±{percent(one.behind.spread)}" if one.behind.median != 1 else ""
         is_best = found.compared and one.setting == found.best

@@ -19,6 +19,7 @@ from envcli.installed import extensions
 __all__ = [
     "Group",
     "NodeKey",
+    "choice_of",
     "choices",
     "existing_folder",
     "extra_folders",
@@ -118,6 +119,18 @@ def files(source: str) -> Iterator[Path]:
     """The files of a folder of choices: ours, and those of installed packages."""
     for place in (folder(), *extensions.folders()):
         yield from sorted((place / source).glob("*.yaml"))
+
+
+def choice_of(source: str, kind: str) -> str:
+    """What is typed for ``type: kind`` in a folder of choices, or ``kind`` itself.
+
+    >>> choice_of("backend", "gym"), choice_of("policy", "my_nets:Actor")
+    ('gymnasium', 'my_nets:Actor')
+    """
+    for path in files(source):
+        if re.search(rf"^type: {re.escape(kind)}$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            return path.stem
+    return kind
 
 
 def presets() -> dict[tuple[str, str], str]:

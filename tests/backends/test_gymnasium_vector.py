@@ -232,7 +232,7 @@ def test_the_commands_see_the_batch(cli: Command) -> None:
     done = cli("rollout", *words, "max_steps=100", "seed=1")
     assert (done.code, done.err) == (0, "")
     assert "steps     6,400, 100 of each of 64 envs" in done.out
-    assert "CartPole-v1 (backend gymnasium_vector) x 64\n" in cli("spec", *words).out
+    assert "CartPole-v1 (backend=gymnasium_vector) x 64\n" in cli("spec", *words).out
     assert cli("check", *words[:2], "parallel.num_envs=3").code == 0
     refused = cli("rollout", *words, "parallel=processes")
     assert refused.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -21,9 +22,26 @@ from envcli.vocabulary import catalog, registry
 from tests.conftest import ROOT, Command
 
 
-def test_list_names_every_env(cli: Command) -> None:
+def test_list_names_every_env_that_has_not_moved_to_another_package(cli: Command) -> None:
     names = {row["name"] for row in json.loads(cli("list", "json=true").out) if row["backend"] == "gymnasium"}
-    assert names == set(gymnasium.registry)
+    moved = set(gymnasium.registry) - names
+    assert {"Ant-v2", "Ant-v3", "GymV26Environment-v0"} <= moved
+    assert all(callable(gymnasium.spec(name).entry_point) for name in moved)
+
+
+def test_list_says_what_an_env_needs_that_is_not_installed(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    absent = ("Box2D", "jax")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *at: None if name in absent else found(name, *at))
+    done = cli("list", "lunarlander-v")
+    assert done.out.splitlines()[2].split(maxsplit=2)[1:] == ["LunarLander-v3", "pip install 'gymnasium[box2d]'"]
+    assert done.out.splitlines()[-1].startswith("1 env, 1 of them needs a library that is not installed; run one with")
+    rows = json.loads(cli("list", "cartpole-v", "json=true").out)
+    needed = {(row["backend"], row["name"]): row["to_install"] for row in rows}
+    for backend in ("gymnasium", "gymnasium_vector"):
+        assert needed[backend, "phys2d/CartPole-v1"] == "pip install 'gymnasium[jax]'"
+        assert needed[backend, "CartPole-v1"] is None
+    assert "to install" not in cli("list", "query=mountain_car").out
 
 
 def test_list_finds_by_name_and_preset(cli: Command, tmp_path: Path) -> None:
@@ -43,7 +61,7 @@ def test_a_preset_of_an_env_that_its_backend_does_not_list_is_found(
 ) -> None:
     monkeypatch.setattr(catalog, "presets", lambda: {("custom", "robo.cam:make"): "robo_cam"})
     (found,) = json.loads(cli("list", "robo_cam", "json=true").out)
-    assert found == {"backend": "custom", "name": "robo.cam:make", "preset": "robo_cam"}
+    assert found == {"backend": "custom", "name": "robo.cam:make", "preset": "robo_cam", "to_install": None}
 
 
 def test_list_says_in_one_line_what_is_not_installed(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +87,7 @@ def test_list_without_a_match_says_what_is_near(cli: Command) -> None:
 def test_spec_shows_the_tree(cli: Command, tmp_path: Path) -> None:
     done = cli("spec", "env=pendulum")
     assert (done.code, done.err) == (0, "")
-    for text in ("Pendulum-v1 (backend gym)", "observation", "[3]", "action", "-2 to 2", "reward", "truncated"):
+    for text in ("Pendulum-v1 (backend=gymnasium)", "observation", "[3]", "action", "-2 to 2", "reward", "truncated"):
         assert text in done.out
     assert list(tmp_path.iterdir()) == []
 
@@ -99,7 +117,7 @@ def test_spec_in_json(cli: Command) -> None:
 def test_check_finds_nothing_wrong_with_a_good_env(preset: str, cli: Command, tmp_path: Path) -> None:
     done = cli("check", f"env={preset}", "seed=0")
     assert done.code == 0, done.out + done.err
-    assert done.out.count(" ok ") > 3
+    assert done.out.count("\nok ") > 3
     assert list(tmp_path.iterdir()) == []
     assert all(finding["passed"] for finding in json.loads(cli("check", f"env={preset}", "seed=0", "json=true").out))
 
@@ -172,7 +190,7 @@ def test_a_multirun_of_an_answer_writes_nothing(command: str, cli: Command, tmp_
     sweep = "query=pendulum,cartpole" if command == "list" else "env=pendulum,cartpole"
     done = cli(command, "-m", sweep)
     assert done.code == 0, done.err
-    assert "CartPole-v1" in done.out or done.out.count(" ok ") > 6
+    assert "CartPole-v1" in done.out or done.out.count("\nok ") > 6
     assert list(tmp_path.iterdir()) == []
 
 

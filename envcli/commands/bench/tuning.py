@@ -16,6 +16,7 @@ from envcli.tuning import tune_report
 from envcli.tuning.search import search
 from envcli.tuning.setting import Setting
 from envcli.tuning.trials import Trials
+from envcli.vocabulary.catalog import choice_of
 
 __all__ = ["tune"]
 
@@ -30,8 +31,9 @@ def tune(cfg: Config, folder: RunFolder) -> float:
     """
     wanted = work.workload(cfg)
     if wanted.steps_at_once:
+        backend = choice_of("backend", str(wanted.backend.get("type")))
         raise ConfigError(
-            f"tune: backend {wanted.backend.get('type')} steps the whole batch in one call, without processes. "
+            f"tune: backend={backend} steps the whole batch in one call, without processes. "
             "Leave tune out, and sweep over the number of envs: -m parallel.num_envs=8,16,32"
         )
     began, budget = time.monotonic(), _BUDGET if cfg.budget is None else cfg.budget
