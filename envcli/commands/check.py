@@ -31,13 +31,10 @@ class Config(EnvConfig):
 
 def run(cfg: Config) -> None:
     """Print a line for each promise of the contract. Raises `EnvError` if one is broken."""
-    import torch
-
     from envcli.builder import build
     from envcli.testing.contract import check_env
 
-    assert cfg.seed is not None  # drawn by then
-    torch.manual_seed(cfg.seed)
+    cfg.settle_torch()
     with build(_strict(vars(cfg))) as env:
         findings = check_env(env)
     told = [{"name": f.name, "passed": f.passed, "message": f.message} for f in findings]

@@ -114,13 +114,10 @@ def _run(cfg: Config, folder: RunFolder, begin: Callable[[], None]) -> dict[str,
         typed = any(override.key == "max_steps" for override in parsed(folder.overrides))
         take = _recorded(existing_folder(cfg.rollout, "rollout"), cfg.rollout, cfg.max_steps if typed else None)
         return _film(cfg, folder, begin, take)
-    import torch
-
     from envcli.builder import build
     from envcli.envs.closing import closing
 
-    assert cfg.seed is not None  # drawn by then
-    torch.manual_seed(cfg.seed)
+    cfg.settle_torch()
     with closing(build(_keeping_raw(cfg))) as env:
         return _film(cfg, folder, begin, _live(cfg, env))
 

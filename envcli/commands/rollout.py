@@ -84,8 +84,6 @@ class Config(EnvConfig):
 
 def run(cfg: Config, folder: RunFolder) -> float | None:
     """Build, run, write, report. Returns the mean return of the episodes that ended."""
-    import torch
-
     from envcli.batch.remote_batched_env import restarts_of
     from envcli.builder import build, step_seconds
     from envcli.envs.closing import closing
@@ -95,8 +93,7 @@ def run(cfg: Config, folder: RunFolder) -> float | None:
     if folder.resumed and cfg.total_steps is None:
         cure = word("replay", relative_path(folder.path))
         raise ConfigError(f"resume: {folder.path} is not a rollout with total_steps. Type {cure}")
-    assert cfg.seed is not None  # drawn by then
-    torch.manual_seed(cfg.seed)  # random actions come from torch's global generator
+    cfg.settle_torch()
     with contextlib.ExitStack() as until_told:
         with closing(build(vars(cfg))) as env:
             recorder, policy = _parts(env, cfg, folder)

@@ -21,7 +21,6 @@ from envcli.errors import ConfigError, EnvcliError, UnknownName
 from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
 from envcli.specs import MultiOneHot, OneHot, TensorSpec
-from envcli.vocabulary.schema import at_least
 
 __all__ = ["ModulePolicy"]
 
@@ -53,14 +52,10 @@ class ModulePolicy(Policy):
         in_keys: which observations the network takes, in its order; None: those that the parameters of its ``forward``
             are called like, or else the first that the env shows, see :func:`~envcli.envs.network.inputs_of`.
         activation: between the layers of a state dict: elu, gelu, relu, sigmoid, silu or tanh.
-        num_threads: which torch shares an operation out to, in this process as a whole, from :meth:`bind` on. Of the
-            small networks of RL more than one mostly wait for each other, and longer where workers keep the cores busy.
-            None: as it is.
         allow_imports: the file is trusted, and may run code when it is read.
 
     Raises:
-        ConfigError: ``num_threads`` is no number from 1 on; no such file, or not of these kinds; or it could do more
-            than compute, and is not trusted.
+        ConfigError: no such file, or not of these kinds; or it could do more than compute, and is not trusted.
     """
 
     def __init__(
@@ -68,7 +63,6 @@ class ModulePolicy(Policy):
         path: str,
         in_keys: Sequence[str] | None = None,
         activation: str = "tanh",
-        num_threads: int | None = None,
         allow_imports: bool = False,
     ) -> None:
         if activation not in _ACTIVATIONS:
@@ -76,13 +70,9 @@ class ModulePolicy(Policy):
         self._path = Path(path).expanduser()
         self._module = _loaded(self._path, _ACTIVATIONS[activation], allow_imports)
         self._in_keys = in_keys
-        at_least("policy.num_threads", num_threads, 1)
-        self._num_threads = num_threads
 
     def bind(self, env: Env) -> BoundPolicy:
         """See :class:`Policy`. The network is tried on zeros, so that what does not fit is said here."""
-        if self._num_threads is not None:
-            torch.set_num_threads(self._num_threads)
         shown = env.observation_spec.leaves()
         given = self._in_keys
         keys: list[Any] = inputs_of(self._module, env.observation_keys) if given is None else list(given)

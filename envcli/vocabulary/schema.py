@@ -98,15 +98,29 @@ class EnvConfig(Answer):
     from_pixels: bool = key(False, "observe rendered frames, as pixels")
     pixels_only: bool = key(True, "with from_pixels: observe the frames only, not the state")
     break_when_any_done: bool = key(False, "stop when the first episode ends, instead of resetting")
+    threads: int = key(1, "threads that torch may use for one operation; more pay only with large tensors")
     allow_imports: bool = key(False, "allow 'type: module:Class' and the like to import your own code", typed=True)
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
+        at_least("threads", self.threads, 1)
         if self.seed is not None and self.seed >= 2**64:
             raise ConfigError(f"seed: found {self.seed}, expected a whole number below 2**64, the limit of torch.")
         at_least("max_steps", self.max_steps, 1)
         at_least("frame_skip", self.frame_skip, 1)
         self.parallel = settled_parallel(self.parallel, self.env_list)
+
+    def settle_torch(self) -> None:
+        """Give torch, in this process as a whole, the seed and the threads.
+
+        Actions are drawn from its global generator. Tensors of RL are small: with several threads, which torch takes
+        by default, an operation mostly waits for them, and on busy cores it takes three times as long.
+        """
+        import torch
+
+        assert self.seed is not None  # drawn by then
+        torch.manual_seed(self.seed)
+        torch.set_num_threads(self.threads)
 
     @property
     def env_name(self) -> str:

@@ -118,18 +118,6 @@ def test_what_it_was_not_given_is_told_too(tmp_path: Path) -> None:
         ModulePolicy(save(nn.Linear(4, 1), "state dict", tmp_path)).bind(env)
 
 
-def test_it_has_as_many_threads_as_was_said(
-    network: nn.Sequential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, said = save(network, "state dict", tmp_path), list[int]()
-    monkeypatch.setattr(torch, "set_num_threads", said.append)
-    for num_threads in (None, 3):
-        ModulePolicy(path, num_threads=num_threads).bind(GymEnv("CartPole-v1"))
-    assert said == [3]
-    with pytest.raises(ConfigError, match=r"policy\.num_threads: found 0, expected a whole number of at least 1"):
-        ModulePolicy(path, num_threads=0)
-
-
 class Chooses(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -38,7 +38,6 @@ class Config(EnvConfig):
     warm_up: int = key(1, "untimed rounds before those")
     seconds: float = key(0.3, "minimum duration of one repetition in seconds")
     clock: str = key("wall", "time that speeds and ratios are computed from: wall, or cpu (summed over all processes)")
-    threads: int = key(1, "threads that one torch or numpy operation may use")
     timeout: float = key(600.0, "seconds allowed for a contender to get ready, and for each repetition")
     baseline: str | None = key(None, "an earlier run of envcli bench to compare with: its folder, or its bench.json")
     max_slowdown: float = key(1.1, "with baseline: fail if a step takes more than this many times as long")
@@ -65,7 +64,6 @@ class Config(EnvConfig):
     def _check_numbers(self) -> None:
         at_least("repetitions", self.repetitions, 1)
         at_least("warm_up", self.warm_up, 0)
-        at_least("threads", self.threads, 1)
         for name in ("seconds", "timeout", "max_slowdown", "budget"):
             if (getattr(self, name) or 0) < 0:
                 raise ConfigError(f"{name}: found {getattr(self, name)}, expected a number of at least 0.")
