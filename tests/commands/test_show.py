@@ -26,8 +26,7 @@ def test_it_says_what_is_there(cli: Command, run: str, tmp_path: Path) -> None:
         "steps     500",
         "episodes  2 and 1 cut off by the end",
         "in 4 shards",
-        "backend.name",
-        "Pendulum-v1",
+        "env          cartpole  pendulum",
         "next.observation",
     ):
         assert text in done.out, text
@@ -49,8 +48,8 @@ def test_json_and_checksums(cli: Command, run: str, tmp_path: Path) -> None:
     assert told["data"]["shards"] == 4
     assert told["data"]["episodes"]["episodes"] == 2
     assert told["changes"]["total_steps"] == {"default": None, "value": 500}
-    assert told["changes"]["backend.name"] == {"default": "CartPole-v1", "value": "Pendulum-v1"}
-    assert "policy.type" not in told["changes"]
+    assert told["changes"]["env"] == {"default": "cartpole", "value": "pendulum"}
+    assert [*told["changes"]] == ["env", "total_steps", "shard_steps"]
     assert sum(entry["bytes"] for entry in told["data"]["entries"]) == told["data"]["bytes"]
     broken = tmp_path / run / "rollout" / "000001" / "action.memmap"
     content = bytearray(broken.read_bytes())
