@@ -94,10 +94,9 @@ def watched(as_json: bool) -> Iterator[None]:
         if failures := _show(as_json):
             raise EnvcliError(failures) from error
         raise
-    except BaseException:  # Ctrl-C: jobs that did not begin are not listed
-        _planned.clear()
+    except BaseException:
         with suppress(OSError):  # the terminal was closed
-            _show(as_json)
+            _show(as_json, stopped=True)
         raise
     finally:
         del _heeding[:]
@@ -105,8 +104,11 @@ def watched(as_json: bool) -> Iterator[None]:
         raise EnvcliError(failures)
 
 
-def _show(as_json: bool) -> str:
-    """Print the table and write the report. Returns a sentence about the jobs that failed, or an empty one."""
+def _show(as_json: bool, stopped: bool = False) -> str:
+    """Print the table and write the report. Returns a sentence about the jobs that failed, or an empty one.
+
+    ``stopped``: by Ctrl-C. The jobs that had not begun may be many, so they are counted and not listed.
+    """
     failures = ""
     for sweep in map(Sweep.of, _seen):
         if not sweep.jobs:
@@ -114,9 +116,12 @@ def _show(as_json: bool) -> str:
                 answer(found, str, as_json)
             continue
         planned = _with_unbegun(sweep)
-        data = [job.data() for job in planned.jobs]
+        shown, unbegun = (sweep, planned.states[UNBEGUN]) if stopped else (planned, 0)
+        data = [job.data() for job in shown.jobs]
+        if as_json and unbegun:
+            print(table.unbegun_line(unbegun), file=sys.stderr)
         try:
-            answer(data, lambda planned=planned: table.drawn(planned), as_json)  # type: ignore[misc]
+            answer(data, lambda shown=shown, unbegun=unbegun: table.drawn(shown, unbegun), as_json)  # type: ignore[misc]
         finally:
             _keep(sweep, as_json)
         failures = _explain(planned) or failures

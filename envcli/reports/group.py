@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from envcli.reports.columns import averaged
 from envcli.reports.job import Job
 from envcli.terminal.answer import number
 
@@ -108,8 +109,7 @@ class Group:
 
     def data(self) -> dict[str, Any]:  # Any: what JSON can hold
         """The group as JSON can hold it."""
-        keys = ("return_mean", "length_mean", "steps_per_second")
-        means = {key: vars(mean) for key in keys if (mean := self.mean(key)) is not None}
+        means = {key: vars(mean) for key in averaged(self.jobs) if (mean := self.mean(key)) is not None}
         return {
             "settings": dict(self.settings),
             "seeds": [jobs[0].seed for jobs in self.seeds.values()],

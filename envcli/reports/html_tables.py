@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from envcli.reports.chip import chip
-from envcli.reports.columns import present
+from envcli.reports.columns import averaged, present
 from envcli.reports.gallery import film_of, link
 from envcli.reports.group import AVERAGED_FIRST
 from envcli.reports.job import Job
@@ -18,7 +18,6 @@ from envcli.terminal.answer import number
 
 __all__ = ["jobs", "means"]
 
-_OF_MEANS = ("return_mean", "length_mean", "steps_per_second")
 _FILES = ("config.yaml", "metrics.json", "log.txt")
 
 
@@ -26,7 +25,7 @@ def means(sweep: Sweep) -> Markup | None:
     """The settings with mean and spread over seeds; None if seeds do not differ, as the table of jobs is enough."""
     if not sweep.repeated:
         return None
-    columns = {key: title for key, title in present(sweep.jobs).items() if key in _OF_MEANS}
+    columns = averaged(sweep.jobs)
     if not columns:
         return None
     counts = {"seeds": False, **({"runs": True} if sweep.again else {})}

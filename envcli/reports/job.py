@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,15 @@ from envcli.folders.run_status import run_state
 from envcli.reports.setting import settings
 from envcli.terminal.printable import printable
 
-__all__ = ["UNBEGUN", "Job", "shown"]
+__all__ = ["GROUP", "UNBEGUN", "Job", "shown"]
 
 UNBEGUN = "not begun"
 """The state of a job that was planned, and has no folder."""
+
+GROUP = "group_returns."
+"""What the name of a group of agents follows in the key of its mean return, see :meth:`Job.metric`."""
+
+_GROUPS = 8  # whose returns are shown
 
 _MOST = 1e100  # a larger value is no measurement, and its square would overflow
 
@@ -88,8 +95,21 @@ class Job:
         return tuple(map(shown, found)) if isinstance(found, list) else ()
 
     def metric(self, key: str) -> float | None:
-        """A number of ``metrics.json``; None if it is missing or not finite."""
+        """A number of ``metrics.json``, or the mean return of a group of agents; None if missing or not finite."""
+        if key.startswith(GROUP):
+            return self.group_returns.get(key.removeprefix(GROUP))
         return _finite(self.metrics.get(key))
+
+    @cached_property
+    def group_returns(self) -> Mapping[str, float]:
+        """Group of agents -> its mean return; of the first eight, where groups are rewarded."""
+        found = self.metrics.get("group_returns")
+        means = {
+            shown(name): _finite(numbers.get("mean"))
+            for name, numbers in (found.items() if isinstance(found, dict) else ())
+            if isinstance(numbers, dict)
+        }
+        return dict(islice(((name, mean) for name, mean in means.items() if mean is not None), _GROUPS))
 
     def values(self, key: str) -> list[float]:
         """A list of numbers of ``metrics.json``, sorted; empty if it is missing."""

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from envcli.reports.job import Job, shown
+from envcli.reports.job import GROUP, Job, shown
 from envcli.reports.sweep import Sweep
 
 __all__ = ["text"]
@@ -15,8 +15,8 @@ _FORMULA = ("=", "+", "-", "@")
 
 
 def text(sweep: Sweep) -> str:
-    """The text of the file: the keys that differ, the state, then every metric that is a single value."""
-    metrics = dict.fromkeys(key for job in sweep.jobs for key, value in job.metrics.items() if _single(value))
+    """The text of the file: the keys that differ, the state, then each metric that is a single value or of a group."""
+    metrics = dict.fromkeys(key for job in sweep.jobs for key in _metrics(job))
     for key in ("seed", "folder", *sweep.swept):
         metrics.pop(key, None)
     settings = list(sweep.settings(sweep.jobs[0])) if sweep.jobs else []
@@ -29,9 +29,15 @@ def text(sweep: Sweep) -> str:
 
 
 def _row(sweep: Sweep, job: Job, metrics: list[str]) -> list[Any]:  # Any: what JSON can hold
-    values = [job.metrics.get(key) for key in metrics]
+    found = _metrics(job)
+    values = [found.get(key) for key in metrics]
     settings = sweep.settings(job).values()
     return [job.number, *settings, job.seed, job.state, job.error, *values, sweep.where(job)]
+
+
+def _metrics(job: Job) -> dict[str, Any]:
+    returns = {f"{GROUP}{name}": mean for name, mean in job.group_returns.items()}
+    return {key: value for key, value in job.metrics.items() if _single(value)} | returns
 
 
 def _single(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from envcli.reports.columns import present
+from envcli.reports.columns import averaged, present
 from envcli.reports.group import AVERAGED_FIRST
 from envcli.reports.sweep import Sweep
 from envcli.terminal.answer import number
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["drawn"]
+__all__ = ["drawn", "unbegun_line"]
 
 _MANY = 8  # settings with a column each; the runs of a whole tree may have dozens
 _NARROW = 8  # least width of a column of words, in characters
@@ -23,15 +23,20 @@ _NARROW = 8  # least width of a column of words, in characters
 _STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 
 
-def drawn(sweep: Sweep) -> RenderableType:
-    """A row for each job, and the mean and spread over seeds below. What all jobs have in common is said once."""
+def drawn(sweep: Sweep, unbegun: int = 0) -> RenderableType:
+    """A row for each job, and the mean and spread over seeds below. What all jobs have in common is said once.
+
+    ``unbegun`` is the number of jobs that did not begin and are not in ``sweep``.
+    """
     from rich.console import Group
     from rich.text import Text
 
     steps = {job.metric("steps") for job in sweep.jobs if job.state != "failed"}
     alike = steps.pop() if len(steps) == 1 else None
     parts: list[RenderableType] = [_jobs(sweep, alike is not None)]
-    if sweep.repeated and (columns := _averaged(sweep)):
+    if unbegun:
+        parts.append(Text(unbegun_line(unbegun)))
+    if sweep.repeated and (columns := averaged(sweep.jobs)):
         parts += [Text(), _groups(sweep, columns)]
         if sweep.again:
             parts.append(Text(AVERAGED_FIRST))
@@ -41,9 +46,18 @@ def drawn(sweep: Sweep) -> RenderableType:
     return Group(*parts)
 
 
+def unbegun_line(count: int) -> str:
+    """How many jobs did not begin, in words.
+
+    >>> unbegun_line(1), unbegun_line(1200)
+    ('1 more job did not begin', '1,200 more jobs did not begin')
+    """
+    return f"{number(count)} more job{'s' * (count != 1)} did not begin"
+
+
 def _of_rewards(sweep: Sweep) -> Iterator[str]:
     """Lines that say which transforms changed the rewards, if any did, and of which jobs, if not of all."""
-    jobs = [job for job in sweep.jobs if job.metric("return_mean") is not None]
+    jobs = [job for job in sweep.jobs if job.metric("return_mean") is not None or job.group_returns]
     for kinds in dict.fromkeys(job.reward_transforms for job in jobs):
         if kinds:
             those = [job for job in jobs if job.reward_transforms == kinds]
@@ -73,11 +87,6 @@ def _jobs(sweep: Sweep, steps_alike: bool) -> Table:
             *map(Text, typed.values()),
         )
     return _legible(table)
-
-
-def _averaged(sweep: Sweep) -> dict[str, str]:
-    """The columns in which seeds are compared."""
-    return {k: title for k, title in present(sweep.jobs).items() if k not in ("steps", "episodes", "frames")}
 
 
 def _groups(sweep: Sweep, columns: Mapping[str, str]) -> Table:

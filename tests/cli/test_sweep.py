@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -48,4 +49,26 @@ def test_what_went_wrong_in_one_job_is_told_apart_from_the_next(
     with pytest.raises(EnvcliError) as caught, sweep.watched(as_json=False):
         sweep._seen.append(tmp_path)
     assert str(caught.value) == said
+    del sweep._seen[:]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_after_an_interrupt_the_jobs_that_did_not_begin_are_counted(
+    as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "0_x", "interrupted", return_mean=1.5)
+
+    def interrupted() -> None:
+        sweep._seen.append(tmp_path)
+        sweep._planned[tmp_path] = [[f"seed={seed}"] for seed in range(3)]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), sweep.watched(as_json):
+        interrupted()
+    said = capsys.readouterr()
+    assert "2 more jobs did not begin\n" in (said.err if as_json else said.out)
+    if as_json:
+        assert [job["state"] for job in json.loads(said.out)] == ["interrupted"]
+    else:
+        assert said.out.split("2 more jobs")[0].count("interrupted") == 1
     del sweep._seen[:]

@@ -3,9 +3,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from envcli.reports import table
+from envcli.reports import spreadsheet, table
 from envcli.reports.sweep import Sweep
 from tests.reports.runs import EVIL, some_metrics, write_run, write_sweep
 
@@ -98,3 +99,27 @@ def test_a_group_of_which_all_failed_has_no_seed(tmp_path: Path) -> None:
         words = (f"env={env}", f"seed={number}")
         write_run(tmp_path / f"{number}_x", state, overrides=words, seed=number, steps=5, return_mean=5)
     assert lines(tmp_path, 80)[9].split() == ["b", "0", "of", "1", "-"]
+
+
+def test_groups_of_agents_have_their_returns(tmp_path: Path) -> None:
+    for seed in range(2):
+        paid = {"predators": {"mean": 2.5 + seed, "min": 0.0}, "preys": {"mean": -seed}, "idle": {"mean": None}}
+        metrics = {"steps": 5, "episodes": 2, "length_mean": 25, "return_mean": None, "group_returns": paid}
+        write_run(tmp_path / f"{seed}_x", overrides=(f"seed={seed}",), seed=seed, **metrics)
+    found = lines(tmp_path, 80)
+    assert "  ".join(found[0].split()) == "job  seed  state  episodes  return  predators  return  preys  length"
+    assert found[3].split() == ["1", "1", "finished", "2", "3.5", "-1", "25"]
+    assert found[-2].split() == ["2", "3", "±", "0.71", "-0.5", "±", "0.71", "25", "±", "0"]
+    (group,) = Sweep.of(tmp_path).data()["groups"]
+    assert group["group_returns.preys"]["mean"] == -0.5
+    head, first, _ = spreadsheet.text(Sweep.of(tmp_path)).splitlines()
+    assert dict(zip(head.split(","), first.split(","), strict=True))["group_returns.predators"] == "2.5"
+
+
+@pytest.mark.parametrize("strange", [3, ["a"], {"a": 1}, {"a": {"mean": "x"}}, {f"{EVIL}": {"mean": True}}])
+def test_returns_of_groups_that_a_stranger_wrote_are_left_out(strange: object, tmp_path: Path) -> None:
+    write_run(tmp_path / "0_x", return_mean=1.0, group_returns=strange)
+    assert lines(tmp_path, 80)[0].split() == ["job", "state", "return"]
+    many = {f"group {i}": {"mean": 1.0} for i in range(1000)}
+    write_run(tmp_path / "1_x", return_mean=1.0, group_returns=many)
+    assert lines(tmp_path, 80)[0].count("return group") == 8
