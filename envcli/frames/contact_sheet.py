@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from envcli.frames.image import Image, captioned, resized, tiled, zoomed
 from envcli.frames.scene import Frame
+from envcli.frames.spread import Spread
 
 __all__ = ["ContactSheet"]
 
@@ -14,42 +17,45 @@ _WIDTH = 240  # pixels: four columns fit on a screen
 class ContactSheet:
     """Collects frames evenly spread over a film of unknown length.
 
-    Every frame is kept at first; whenever there are twice as many as fit, every second one goes, and from then on only
-    every second one is taken. So the first frame, the reset, is always there, and the last is added.
+    The first frame, the reset, is always there, the others follow at equal distances, and the last is added.
     """
 
     def __init__(self) -> None:
-        self._kept: list[Frame] = []
-        self._stride, self._seen = 1, 0
+        self._small = Spread[tuple[int, Frame]](8 * _CELLS)  # so many that a sheet of equal distances is a full one
+        self._large = Spread[Image](8)  # for the poster
         self._last: Frame | None = None
+        self._count = 0
 
     def add(self, frame: Frame) -> None:
         """Look at the next frame."""
-        if self._seen % self._stride == 0:
-            self._kept.append(frame)
-            if len(self._kept) == 2 * _CELLS:
-                self._kept = self._kept[::2]
-                self._stride *= 2
-        self._seen += 1
+        if self._small.wants():
+            self._small.kept.append((self._count, _small(frame)))
+        if self._large.wants():
+            self._large.kept.append(frame.image)
         self._last = frame
+        self._count += 1
 
     def drawn(self) -> Image:
         """The sheet: up to 16 frames in order, step, reward and return under each."""
         chosen = self._chosen()
         several = len({frame.episode for frame in chosen}) > 1
-        cells = []
-        for frame in chosen:
-            image = zoomed(frame.image)
-            image = resized(image, round(image.shape[0] * _WIDTH / image.shape[1]), _WIDTH)
-            cells.append(captioned(image, f"{frame.episode + 1}: {frame.caption}" if several else frame.caption))
+        cells = [
+            captioned(frame.image, f"{frame.episode + 1}: {frame.caption}" if several else frame.caption)
+            for frame in chosen
+        ]
         return tiled(cells, columns=min(4, len(cells)), gap=8)
 
     def poster(self) -> Image:
         """One frame for the whole: the one in the middle."""
-        return self._kept[len(self._kept) // 2].image
+        return self._large.kept[len(self._large.kept) // 2]
 
     def _chosen(self) -> list[Frame]:
-        kept = self._kept if self._kept[-1] is self._last or self._last is None else [*self._kept, self._last]
-        if len(kept) <= _CELLS:
-            return kept
-        return [kept[round(i * (len(kept) - 1) / (_CELLS - 1))] for i in range(_CELLS)]
+        places, chosen = zip(*self._small.few(_CELLS), strict=True)
+        if self._last is None or places[-1] == self._count - 1:
+            return [*chosen]
+        return [*chosen[: _CELLS - 1], _small(self._last)]
+
+
+def _small(frame: Frame) -> Frame:
+    image = zoomed(frame.image)
+    return replace(frame, image=resized(image, round(image.shape[0] * _WIDTH / image.shape[1]), _WIDTH))

@@ -13,6 +13,7 @@ from envcli.frames.image import Image, as_image, captioned, narrowed, side_by_si
 from envcli.frames.look import Look
 from envcli.frames.reel import Reel
 from envcli.keys import NestedKey
+from envcli.terminal.answer import number
 
 __all__ = ["Frame", "Scene"]
 
@@ -37,8 +38,18 @@ class Frame:
     @property
     def caption(self) -> str:
         """The numbers in a few words."""
-        paid = self.step and self.reward is not None
-        return f"step {self.step}" + (f"  reward {self.reward:.3g}  return {self.total:.3g}" if paid else "")
+        if not self.step or self.reward is None:
+            return f"step {self.step:,}"
+        return f"step {self.step:,}  reward {_short(self.reward)}  return {_short(self.total)}"
+
+
+def _short(value: float) -> str:
+    """Three digits.
+
+    >>> _short(-1053.2), _short(0.061234), _short(float("nan"))
+    ('-1,050', '0.0612', 'nan')
+    """
+    return number(float(f"{value:.3g}"))
 
 
 class Scene:

@@ -48,8 +48,15 @@ class Progress:
 
     def _start(self) -> tuple[rich.progress.Progress, rich.progress.TaskID]:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
         from rich.text import Text
+
+        class Done(ProgressColumn):
+            """Steps done, of all."""
+
+            def render(self, task: Task) -> Text:
+                total = f"{task.total:,.0f}"
+                return Text(f"{task.completed:,.0f}/{total}".rjust(2 * len(total) + 1))
 
         class Speed(ProgressColumn):
             """Steps per second since the bar appeared."""
@@ -57,7 +64,7 @@ class Progress:
             def render(self, task: Task) -> Text:
                 return Text(f"{task.speed or 0:,.0f} steps/s")
 
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+        columns = ("{task.description}", BarColumn(), Done(), Speed(), TimeRemainingColumn())
         # No thread of its own: a drawing thread would take the interpreter lock from the env.
         bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
         bar.start()

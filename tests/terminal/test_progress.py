@@ -23,11 +23,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bar_with_steps_and_speed(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with progress.Progress(10, "rollout") as bar:
+    with progress.Progress(10_000, "rollout") as bar:
         bar(3)
-        bar(10)
+        bar(10_000)
     assert "rollout" in terminal.getvalue()
-    assert "10/10" in terminal.getvalue()
+    assert "     3/10,000" in terminal.getvalue()
+    assert "10,000/10,000" in terminal.getvalue()
     assert "steps/s" in terminal.getvalue()
 
 
