@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from envcli.envs.env import Env
+from envcli.envs.idle_envs import IdleEnvs
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer, as_array
 
@@ -27,18 +28,12 @@ class LostEnvs:
         self._flags = [buffer.array(under_next(path)) for path in flags]
         self._up = [buffer.array(under_next(path)) for path in flags if path[-1] in ("done", "truncated")]
         self._up += [as_array(rows) for rows in restarted.values()]
-        self._rewards = [buffer.array(under_next(path)) for path in env.full_reward_spec.leaves()]
-        self._stays = [
-            (buffer.array(under_next(path)), buffer.array(path))
-            for path in env.observation_spec.leaves()
-            if path not in env._roles().recurrent
-        ]
+        self._idle = IdleEnvs(env, buffer, but=env._roles().recurrent)
 
     def write(self, i: int, t: int) -> None:
         """The step ``t`` that env ``i`` never made: nothing moved, nothing was earned, and the episode is cut."""
-        for following, root in self._stays:
-            following[t, i] = root[t, i]
-        for flags in (*self._rewards, *self._flags):
-            flags[t, i] = 0
+        self._idle.write(t, i)
+        for flags in self._flags:
+            flags[t, i] = False
         for flags in self._up:
             flags[t, i] = True

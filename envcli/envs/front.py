@@ -11,10 +11,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import load_row, reset_mask, shown_by_reset
+from envcli.envs.idle_envs import IdleEnvs
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key, nest, under_next
 from envcli.mdp import leaf_paths
-from envcli.memory.buffer import RolloutBuffer, set_group_batch_sizes
+from envcli.memory.buffer import Array, RolloutBuffer, set_group_batch_sizes
 from envcli.rows.action_gate import ActionGate
 from envcli.rows.reset_request import ResetRequest
 from envcli.rows.row_env import RowEnv
@@ -36,7 +37,7 @@ class Front:
         self.buffer = env._buffer(2 if onward and not roles.reset_reads_input else 1)  # the second: what comes after
         self._gates = gates(env, self.buffer)
         self._last: Key | None = None  # where the env's last moment stands: ("next",), or () for the root
-        self._held: list[tuple[torch.Tensor, ...]] = []  # rows, the envs that make no step now, what they keep
+        self._waiting: Array | None = None  # [*batch] bool: the envs that make no step now
         self._sealed = roles.hidden_states
         self._state = set(env.state_spec.leaves())
         self._flag_paths = set(env.full_done_spec.leaves())
@@ -59,8 +60,7 @@ class Front:
         where = None if tensordict is None else reset_mask(self._env, tensordict)
         if where is not None and tensordict is not None:
             self.require_here(tensordict, reset=True)
-            self._show_last(tensordict)
-            load_row(self.buffer, 0, tensordict, (path for path, _ in self._root))
+            self._stand_at(tensordict, "reset")
         for flags in self._root_flags:
             flags[0][... if where is None else where] = False
         if where is None or where.any():
@@ -104,11 +104,11 @@ class Front:
                 f"{list(tensordict.batch_size)}. Start from env.reset()"
             )
         self._env._attach(self.buffer)
-        some = tensordict.get("_step", None) if self._batch_size else None  # 0.5 % of a step by hand of two CartPoles
-        if some is not None or self._held:
-            self._wait(tensordict, None if some is None else ~some.reshape(self._batch_size).cpu())
         if self._sealed:
             self.require_here(tensordict, reset=False)
+        some = tensordict.get("_step", None) if self._batch_size else None  # 0.5 % of a step by hand of two CartPoles
+        if some is not None or self._waiting is not None:
+            self._have_wait(tensordict, None if some is None else ~some.reshape(self._batch_size).numpy(force=True))
         for key, path in self._reads:
             value = tensordict.get(key, None)
             if value is None:
@@ -132,30 +132,25 @@ class Front:
 
     def show(self, tensordict: TensorDictBase) -> TensorDict:
         """The result of the step; what it wrote back at the root goes into ``tensordict``."""
-        for row, waiting, value in self._held:
-            row[waiting] = value
-        if self._held:
-            self._wait(tensordict, None)
+        if self._waiting is not None:
+            self._idle.write(0, self._waiting)
+            self._have_wait(tensordict, None)
         self._last = ("next",)
         for key, row in self._left:
             tensordict.set(key, row.to(self._env.device or "cpu", copy=True))
         self._note_masks()
         return self._handed_out(self._next)
 
-    def _wait(self, tensordict: TensorDictBase, waiting: torch.Tensor | None) -> None:
-        """Have the envs ``waiting``, ``[*batch]`` bool, keep what they show, and earn nothing; None: all go on."""
-        self._held = []
-        if waiting is None or not waiting.any():
-            self._env._pause(None)
-            return
-        for path, row in self._next:
-            value = tensordict.get(as_user_key(path), None)
-            if path in self._env.full_reward_spec.leaves():
-                value = torch.zeros_like(row)
-            elif value is None:
-                value = torch.zeros_like(row) if self._last is None else self._latest(path)
-            self._held.append((row, waiting, value[waiting].to(row, copy=True)))
-        self._env._pause(waiting.numpy())
+    def _have_wait(self, tensordict: TensorDictBase, where: Array | None) -> None:
+        """Have the envs ``where``, ``[*batch]`` bool, stay where ``tensordict`` shows them; None: all go on."""
+        self._waiting = None if where is None or not where.any() else where
+        if self._waiting is not None:
+            self._stand_at(tensordict, "step")
+        self._env._pause(self._waiting)
+
+    @cached_property
+    def _idle(self) -> IdleEnvs:
+        return IdleEnvs(self._env, self.buffer)
 
     # -- where the env stands -------------------------------------------------------------------------------------
 
@@ -199,18 +194,21 @@ class Front:
         latest = (*self._last, *path)
         return self.buffer[latest if latest in self.buffer else path][0]
 
-    def _show_last(self, tensordict: TensorDictBase) -> None:
-        """The root shows where the env stands. Raises SpecError if that is unknown and ``tensordict`` lacks it too."""
+    def _stand_at(self, tensordict: TensorDictBase, call: str) -> None:
+        """The root shows where ``tensordict`` stands, and the env where that does not say.
+
+        Raises SpecError if nobody says; ``call``, ``"reset"`` or ``"step"``, is what is asked of some envs alone.
+        """
         if self._last is None:
             missing = sorted({path for path, _ in self._root} - set(leaf_paths(tensordict)) - self._flag_paths)
             if missing:
                 raise SpecError(
-                    f"reset: no {as_user_key(missing[0])!r} in the TensorDict, for the envs that '_reset' leaves out. "
-                    "Reset all of them first, or pass what env.step_mdp() gives"
+                    f"{call}: no {as_user_key(missing[0])!r} in the TensorDict, for the envs that '_{call}' leaves "
+                    "out. Reset all of them first, or pass what env.step_mdp() gives"
                 )
-            return
-        for path, row in self._root:
+        for path, row in self._root if self._last is not None else ():
             row.copy_(self._latest(path))
+        load_row(self.buffer, 0, tensordict, (path for path, _ in self._root))
 
     # -- masks ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from tensordict import TensorDictBase
 
 from envcli.envs.beginning import load_row, reset_masks
 from envcli.envs.callback_rows import Callback, CallbackRows
+from envcli.envs.idle_envs import IdleEnvs
 from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
@@ -64,7 +65,7 @@ class Rollout:
             env._adopt(None, None) if policy is None else env._adopt(policy.policy, policy.device)
         )
         self._look_for_ends()
-        self._waiting: Array | None = None
+        self._waiting: Array | None = None  # the envs that are done while others are not
         self._carried = 0  # root rows up to this one are complete
         self._callback = None if callback is None else CallbackRows(env, buffer, callback)
         roles = env._roles()
@@ -104,6 +105,8 @@ class Rollout:
                 self._later.append((buffer.array(source), buffer.array(path)))
         if self._callback is not None:
             self._callback.look()
+        if self.at_end == "wait":
+            self._idle = IdleEnvs(env, buffer)
 
     # -- the first row --------------------------------------------------------------------------------------------
 
@@ -215,7 +218,7 @@ class Rollout:
         else:
             self.env._step_row(t)
         if self._waiting is not None:
-            self._hold_waiting(t)
+            self._idle.write(t, self._waiting)
         if t + 1 == self.steps:
             return
         for source, target in self._now:
@@ -258,16 +261,6 @@ class Rollout:
         if where.any():
             self._clear_root_flags(t, where)
             self.env._reset_row(t, where if self.env.batch_size else None)
-
-    def _hold_waiting(self, t: int) -> None:
-        """Make the envs that are done, while others are not, repeat their last row with a reward of 0."""
-        where = self._waiting
-        for source, target in self._now:
-            source[t][where] = target[t][where]
-        for following, root in self._flags:
-            following[t][where] = root[t][where]
-        for path in self.env.full_reward_spec.leaves():
-            self.buffer.array(under_next(path))[t][where] = 0
 
     def _clear_root_flags(self, t: int, where: Array | None) -> None:
         for _, root in self._flags:

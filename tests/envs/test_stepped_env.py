@@ -264,3 +264,15 @@ def test_a_step_of_some_envs(wrapped: bool) -> None:
     assert both["next", "observation"].flatten().tolist() == [2, 2, 3] == after["observation"].flatten().tolist()
     del after["_step"]
     assert env.rand_step(after)["next", "observation"].flatten().tolist() == [3, 3, 4]
+
+
+def test_who_makes_no_step_shows_what_the_tensordict_shows() -> None:
+    env = SerialEnv(2, CountingEnv)
+    td = env.step_mdp(env.rand_step(env.reset()))
+    earlier = td.clone().set("observation", torch.full((2, 1), 7.0))
+    earlier["action"], earlier["_step"] = torch.ones(2, 1), torch.tensor([True, False])
+    assert env.step(earlier)["next", "observation"].flatten().tolist() == [2, 7]
+    bare = earlier.select("action", "_step")
+    assert env.step(bare)["next", "observation"].flatten().tolist() == [3, 7], "what it showed last"
+    with pytest.raises(SpecError, match=r"^step: no 'observation' in the TensorDict, for the envs that '_step' leaves"):
+        SerialEnv(2, CountingEnv).step(bare.select("action", "_step"))
