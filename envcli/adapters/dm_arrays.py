@@ -1,4 +1,4 @@
-"""What an env of ours looks like to dm_env: its specs, and the entries behind them."""
+"""The dm_env specs of an env of ours, and the entries behind them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ __all__ = ["DmEnvAdapter"]
 
 
 class DmEnvAdapter(OverStepper, dm_env.Environment):  # type: ignore[misc]  # dm_env has no annotations
-    """``env`` in dm_env's dress, for Acme and whoever else takes a ``dm_env.Environment``.
+    """``env`` as a ``dm_env.Environment``, for Acme and other libraries that use that interface.
 
     Specs are those of :class:`~envcli.adapters.dm_arrays.DmArrays`: an observation whose only entry is called
     ``"observation"`` or ``"pixels"`` is that array, discrete actions are whole numbers. Values are fresh memory.
@@ -57,7 +57,7 @@ class DmEnvAdapter(OverStepper, dm_env.Environment):  # type: ignore[misc]  # dm
         return dm_env.restart(self._first())
 
     def step(self, action: Any) -> dm_env.TimeStep:
-        """What ``action`` leads to; after the end of an episode, and before the first one, the same as :meth:`reset`.
+        """Take a step with ``action``. Before the first episode and after the end of one, the same as :meth:`reset`.
 
         Raises:
             ActionError: ``action`` is not in ``action_spec()``; nothing has been stepped.
@@ -82,7 +82,7 @@ class DmEnvAdapter(OverStepper, dm_env.Environment):  # type: ignore[misc]  # dm
         return self._specs.taken
 
     def reward_spec(self) -> Any:
-        """A number, of the dtype that our env pays in."""
+        """A number, of the dtype of the env's reward."""
         return self._specs.reward
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""The ways in and out that need a library which not everybody has: imported when they are used, and not by their names.
+"""Conversions that need an optional library, which is imported when they are called.
 
-Whoever calls one without that library gets a `MissingDependency` that says what to install.
+Without that library a call raises `MissingDependency`, which says what to install.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def as_dm_env(*env: str | Env) -> DmEnvAdapter:
     try:
         return DmEnvAdapter(ours)
     except BaseException:
-        ours.close()  # it belonged to the adapter, which nobody got to see
+        ours.close()  # it belongs to the adapter, which was not made
         raise
 
 
@@ -47,7 +47,7 @@ def as_sb3(*env: str | Env, observation: str | Sequence[str] | None = None) -> S
     ours = adopted("as_sb3", env)
     if not ours.ndim:
         batch = SerialEnv(1, lambda: ours)
-        batch.start()  # before it is asked what its env is: to answer, it would make it and close it again
+        batch.start()  # otherwise, asked for its specs, it would build the env and close it again
         ours = batch
     return Sb3Adapter(as_gymnasium_vector(ours, observation=observation))
 

@@ -16,12 +16,12 @@ __all__ = ["EachEnv"]
 class EachEnv:
     """Attributes and methods of each env of ``batched``, a batch ``[n]``, with or without transforms.
 
-    What the batch itself, or an engine, has or answers once is that of all envs; a method of an engine that returns a
-    list or tuple of as many answers for each.
+    An attribute or answer of the batch itself, or of an engine, counts for all envs. If a method of an engine returns a
+    list or tuple of ``n`` items, there is one for each env.
 
     Attributes:
         env: the batch without its transforms.
-        batch: the same, if its envs are of their own; None: an engine steps all of them.
+        batch: the same, if it is made of separate envs; None: an engine steps all of them.
     """
 
     def __init__(self, batched: Env) -> None:
@@ -30,14 +30,14 @@ class EachEnv:
         self.batch = self.env if isinstance(self.env, BatchedEnv) else None
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """What the method ``name`` of each env returns; where it is no method, the attribute."""
+        """What the method ``name`` of each env returns; if it is not a method, the attribute."""
         try:
             return self._answers(getattr(self._batched, name), args, kwargs)
         except (TypeError, EnvError) as error:
             if args or kwargs or "object is not callable" not in str(error):
                 raise
             found = self.get(name)
-            if any(map(callable, found)):  # it is the method that calls what is none
+            if any(map(callable, found)):  # the error comes from within the method
                 raise
             return found
 

@@ -1,4 +1,4 @@
-"""One entry of a row, the way another library writes the same value."""
+"""One entry of a row, and the same value as another library represents it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ __all__ = ["Encoding", "Numbers", "OneHots", "Same"]
 
 
 class Encoding(ABC):
-    """Between rows ``[*lead, *ours]`` and what others see of them, ``[*lead, *theirs]``; a single number has no shape.
+    """Converts rows ``[*lead, *ours]`` to values of another library, ``[*lead, *theirs]``, and back.
+
+    The shape of a single number of theirs is ``()``.
 
     Attributes:
         proves: what :meth:`inward` gives is a member of its spec, and need not be looked at again.
@@ -30,18 +32,18 @@ class Encoding(ABC):
 
     @abstractmethod
     def outward(self, row: Array) -> Any:
-        """``row`` as others see it, in fresh memory. A single number is a numpy scalar."""
+        """``row`` as the other library represents it, in fresh memory. A single number is a numpy scalar."""
 
     def reader(self, row: Array) -> Callable[[], Any]:
-        """What gives :meth:`outward` of the memory ``row`` as it is then."""
+        """A function that returns :meth:`outward` of what ``row`` holds when it is called."""
         return lambda: self.outward(row)
 
     @abstractmethod
     def inward(self, value: Any, lead: tuple[int, ...], name: str) -> Array:
-        """``[*lead, *ours]`` of what others give. Raises ActionError, beginning with ``name``, if it does not fit."""
+        """``[*lead, *ours]`` of a value of the other library. Raises ActionError, with ``name``, if it does not fit."""
 
     def writer(self, row: Array, name: str) -> Callable[[Any], None]:
-        """What writes :meth:`inward` of a value into ``row``."""
+        """A function that writes :meth:`inward` of a value into ``row``."""
         lead = self.lead(row)
 
         def write(value: Any) -> None:
@@ -67,7 +69,7 @@ class Encoding(ABC):
 
 
 class Same(Encoding):
-    """The same numbers; at most another shape of as many, or another dtype of the same kind."""
+    """The same numbers; shape and dtype may differ, but not their count or the kind of dtype."""
 
     proves = False
 
@@ -88,7 +90,7 @@ class Same(Encoding):
 
 
 class Numbers(Encoding):
-    """Choices as numbers on both sides; theirs may begin elsewhere than at 0.
+    """Choices as numbers on both sides; theirs need not begin at 0.
 
     Args:
         counts: ``[*theirs]``, of the choices.

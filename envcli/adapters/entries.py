@@ -17,20 +17,20 @@ __all__ = ["Entries", "Entry", "Nest"]
 
 
 class Entries(Protocol):
-    """What is read from rows and written to them."""
+    """One or more entries of a row, which can be read as one value of the other library, and written from one."""
 
     def paths(self) -> Iterator[Key]:
         """The entries of a row."""
 
     def reader(self, rows: Mapping[Key, Array]) -> Callable[[], Any]:
-        """What gives the value that ``rows``, path -> ``[*lead, *value]``, hold at the time, in fresh memory."""
+        """A function that returns the current value in ``rows``, path -> ``[*lead, *value]``, in fresh memory."""
 
     def writer(
         self, rows: Mapping[Key, Array], gates: Mapping[Key, ActionGate], masked: Set[Key]
     ) -> Callable[[Any], None]:
-        """What writes a value into ``rows``, whose ``gates`` look at it. It raises ActionError if it does not fit.
+        """A function that writes a value into ``rows``, checked by ``gates``. It raises ActionError if it does not fit.
 
-        ``masked``: the entries of which not all choices are allowed in each row.
+        ``masked``: the entries whose choices a mask can forbid in a row.
         """
 
 
@@ -39,7 +39,7 @@ class Entry:
 
     Args:
         path: where it stands in a row.
-        encoding: how others see it.
+        encoding: how the other library represents it.
     """
 
     def __init__(self, path: Key, encoding: Encoding) -> None:
@@ -56,7 +56,7 @@ class Entry:
     def writer(
         self, rows: Mapping[Key, Array], gates: Mapping[Key, ActionGate], masked: Set[Key]
     ) -> Callable[[Any], None]:
-        """See :class:`Entries`. What the encoding proves, and no mask forbids, need not pass the gate."""
+        """See :class:`Entries`. Without a mask, a value that the encoding proves to fit does not pass the gate."""
         row, gate, encoding, name = rows[self.path], gates[self.path], self.encoding, ".".join(self.path)
         lead = encoding.lead(row)
         if encoding.proves and self.path not in masked:
@@ -68,7 +68,7 @@ class Nest:
     """Several entries.
 
     Args:
-        children: what each is called, or where it stands in the sequence; and the entry.
+        children: the key of each, or its place in the sequence; and the entry.
         kind: ``dict``, ``tuple`` or ``list``.
     """
 

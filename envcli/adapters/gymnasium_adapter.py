@@ -30,7 +30,7 @@ _HERE = f"{__name__}:_made_again"
 
 
 class GymnasiumAdapter(OverStepper, gymnasium.Env[Any, Any]):
-    """``env`` in gymnasium's dress, for any trainer that takes a ``gymnasium.Env``.
+    """``env`` as a ``gymnasium.Env``, for any trainer that takes one.
 
     Spaces are those of :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`: an observation whose only entry is
     called ``"observation"`` or ``"pixels"`` is that entry, any other is a ``Dict``; discrete actions are whole numbers,

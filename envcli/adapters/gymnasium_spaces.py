@@ -1,4 +1,4 @@
-"""What an env of ours looks like in gymnasium: its spaces, and the entries behind them."""
+"""The gymnasium spaces of an env of ours, and the entries behind them."""
 
 from __future__ import annotations
 

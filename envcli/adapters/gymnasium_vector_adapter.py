@@ -33,7 +33,7 @@ Results = tuple[Any, Array, Array, Array, dict[str, Any]]
 
 
 class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
-    """``env``, a batch ``[n]``, in the dress of gymnasium's vector envs: arrays ``[n, ...]``, fresh in each step.
+    """``env``, a batch ``[n]``, as a vector env of gymnasium: arrays ``[n, ...]``, fresh in each step.
 
     Spaces, values and refusals are those of :class:`~envcli.adapters.gymnasium_adapter.GymnasiumAdapter`; rewards are
     float64, as with gymnasium's own, of what a simulator's were rounded to, float32. Workers write into memory that is
@@ -212,7 +212,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
         return self._later(), rewards, terminated, truncated, self._later_infos.read()
 
     def _begun_instead(self) -> Results:
-        """A step in which the envs that were done begin anew, and only the others are stepped."""
+        """A step that resets the envs that were done, and steps only the others."""
         stepper, waiting = self._stepper, self._done
         if waiting.all():
             stepper.reset()

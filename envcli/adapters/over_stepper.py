@@ -1,4 +1,4 @@
-"""What adapters have in common that read and write the rows of a stepper."""
+"""The base of adapters that read and write the rows of a stepper."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["OverStepper"]
 
 
 class OverStepper:
-    """An adapter whose values are read from the rows of a stepper, and whose actions are written there.
+    """An adapter that reads values from the rows of a stepper, and writes actions there.
 
-    It can be copied and pickled although it has functions bound to memory: a copy binds its own. A subclass names in
-    ``_bound`` the attributes that its :meth:`_bind` sets, and says in ``_stepped`` whether what the last step led to is
-    the present moment.
+    It can be copied and pickled although its functions are bound to memory: a copy binds functions of its own. A
+    subclass names in ``_bound`` the attributes that its :meth:`_bind` sets. ``_stepped`` says whether the present
+    moment is the result of a step, and not of a reset.
     """
 
     _bound: ClassVar[frozenset[str]] = frozenset({"_act", "_first", "_later"})
@@ -26,11 +26,11 @@ class OverStepper:
     _stepped = False
 
     def _entries(self) -> tuple[Entries, Entries]:
-        """Those that are shown, and those that an action is made of."""
+        """The entries of the observation, and those of the action."""
         raise NotImplementedError
 
     def _bind(self) -> None:
-        """Make all that reads and writes the rows."""
+        """Make the functions that read and write the rows."""
         stepper, (shown, taken) = self._stepper, self._entries()
         self._act = taken.writer(stepper.root, stepper.gates(), set(stepper.env._roles().masks))
         self._first, self._later = (shown.reader(rows) for rows in (stepper.root, stepper.following))

@@ -19,7 +19,7 @@ __all__ = ["Stepper"]
 
 
 class Stepper:
-    """Resets and steps ``env``; what came of it is in :attr:`root` and :attr:`following` until the next call.
+    """Resets and steps ``env``. The results are in :attr:`root` and :attr:`following` until the next call.
 
     Args:
         env: a single one or a batch.
@@ -66,7 +66,7 @@ class Stepper:
         self._begun = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has rows of its own, which show the same."""
+        """A copy has rows of its own, with the same values."""
         rows = {path: self.buffer.array(path).copy() for path in self.buffer}
         return {"env": self.env, "onward": self._asked, "begun": self._begun, "rows": rows}
 
@@ -84,7 +84,7 @@ class Stepper:
         return self.following[as_path(self.env.reward_key)].reshape(self.env.batch_size)
 
     def gates(self) -> dict[Key, ActionGate]:
-        """What actions pass on their way into the row."""
+        """The checks that actions pass before they are written into the row."""
         return {as_path(key): gate for key, gate in gates(self.env, self.buffer)}
 
     def reset(self, where: Array | None = None, options: Mapping[str, Any] | None = None) -> None:
@@ -105,7 +105,7 @@ class Stepper:
         self._begun = True
 
     def step(self) -> None:
-        """Do what the action in :attr:`root` asks for; :attr:`following` shows what it led to."""
+        """Make a step with the action in :attr:`root`; the result is in :attr:`following`."""
         self.send()
         self.receive()
 
@@ -130,7 +130,7 @@ class Stepper:
         self.env._receive_row(0, self._onward)
 
     def go_on(self, everything: bool = False) -> None:
-        """The next step begins where the last one led to: :attr:`root` shows what it reads, or ``everything``."""
+        """Begin the next step where the last one ended: :attr:`root` gets what it reads, or ``everything``."""
         for root, following in [*self._moves, *self._flags] if everything else self._reads:
             root[...] = following
 
@@ -163,7 +163,7 @@ class Stepper:
         return found
 
     def _at_hand(self) -> Env:
-        """The env, bound here: it may have been used elsewhere meanwhile, or a batch of it have been closed."""
+        """The env, bound to these rows again if it was used elsewhere; a batch that was closed is started again."""
         self.env._require_open()
         self.env._attach(self.buffer)
         return self.env

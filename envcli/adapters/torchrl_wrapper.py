@@ -20,7 +20,7 @@ __all__ = ["TorchrlWrapper"]
 
 
 class TorchrlWrapper(EnvBase):
-    """An existing ``torchrl.envs.EnvBase``: theirs does the steps, at its own price; everything else is ours.
+    """An existing ``torchrl.envs.EnvBase``. It makes the steps, at its own cost; everything else is ours.
 
     Specs are converted one to one; batch size, device and keys stay. Public attributes that are not ours are theirs.
     ``set_seed(s)`` is theirs, and leaves torch's global generator as it was: an env that draws from that alone is not

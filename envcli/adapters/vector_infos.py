@@ -1,4 +1,4 @@
-"""What the envs of a batch show besides the observation, the way gymnasium's vector envs write it."""
+"""The infos of a batch: entries besides the observation, as gymnasium's vector envs give them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class VectorInfos:
         self._readers = {key: entry.reader(rows) for key, entry in entries.items()}
 
     def read(self, where: Array | None = None) -> Infos:
-        """Those of the moment, of the envs in ``where``, ``[n]`` bool; None: all. Zeros stand for the others."""
+        """The current infos of the envs in ``where``, ``[n]`` bool; None: of all. The others have zeros."""
         infos: Infos = {}
         for key, read in self._readers.items():
             _add(infos, key, read(), np.ones(self._num_envs, bool) if where is None else where)

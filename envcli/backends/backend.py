@@ -21,7 +21,7 @@ _NAME = inspect.Parameter("name", inspect.Parameter.POSITIONAL_OR_KEYWORD, annot
 
 
 class ByName:
-    """The constructor as ``from_name``, so that what it takes is said once: ``from_name = ByName()``.
+    """The constructor as ``from_name``, so that its arguments are declared once: ``from_name = ByName()``.
 
     ``name`` stands for what the constructor cannot do without, or else for its first argument; all else is called as
     there, and has its defaults.
@@ -38,7 +38,7 @@ class ByName:
 
 
 class _FromName(Generic[T]):
-    """``from_name`` of a class; its signature is what the keys of a YAML are held against."""
+    """``from_name`` of a class. The keys of a YAML are checked against its signature."""
 
     def __init__(self, owner: type[T], parts: Callable[[str], Sequence[str]] | None) -> None:
         self._owner, self._parts = owner, parts
@@ -167,7 +167,7 @@ class Backend(Env):
     def absorb(
         cls, node: Mapping[str, Any], transforms: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """A configuration in which what the simulator does itself has moved from ``transforms`` to ``node``.
+        """A configuration in which work that the simulator can do itself has moved from ``transforms`` to ``node``.
 
         Both are as a YAML has them. Nothing moves unless a subclass knows better; what has moved is not done twice.
         """
@@ -184,7 +184,7 @@ class Backend(Env):
         return self.frame_skip or 1
 
     def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
-        """Where the simulator's own work is called, for whoever measures it: an object, its attribute, and for what.
+        """The calls of the simulator itself, to be measured: an object, the name of its method, and the kind of work.
 
         That is ``"steps"``, ``"resets"`` or ``"pixels"``. Each attribute is looked up by ``_bind`` or later, so that
         another function may be put there after the env is made.

@@ -86,7 +86,7 @@ class BraxEnv(VectorBackend):
 
     @classmethod
     def available_names(cls) -> list[str]:
-        """Every env that Brax knows."""
+        """Every env of Brax."""
         return names()
 
     @property

@@ -1,4 +1,4 @@
-"""The functions of a Brax env, over a batch of envs and compiled: all that knows JAX."""
+"""The functions of a Brax env, compiled for a batch. The only file that imports JAX."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Numbers = Any  # a jax.Array: its annotations are there for some only
 
 
 class Moment(NamedTuple):
-    """What all envs are at one time: leaves of Brax's own ``State``, and what is shown of them."""
+    """The state of all envs at one time: leaves of Brax's own ``State``, and what is observed of it."""
 
     floats: Numbers  # [envs, size]: all its real numbers, those of each env side by side
     others: tuple[Numbers, ...]  # [envs, ...] each
@@ -43,7 +43,7 @@ class Moment(NamedTuple):
 
 
 class BraxWorld:
-    """Begins and steps ``env`` for many envs at once. Nothing is kept but what was compiled.
+    """Resets and steps ``env`` for many envs at once. It keeps nothing but the compiled functions.
 
     Args:
         env: of Brax, without a wrapper.
@@ -165,7 +165,7 @@ def native(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def as_tensor(numbers: Numbers) -> Tensor:
-    """``numbers`` over the same memory; nobody is to write there."""
+    """``numbers`` as a tensor over the same memory, which must not be written to."""
     tensor: Tensor = torch.utils.dlpack.from_dlpack(numbers)
     return tensor
 

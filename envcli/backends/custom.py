@@ -1,4 +1,4 @@
-"""Envs of whoever types ``module:Name``."""
+"""A user's own envs, by ``module:Name``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CURES = {
 
 
 class CustomEnv(Backend):
-    """Makes envs of one's own by name: ``CustomEnv.from_name("my_envs:MyEnv", size=5)``.
+    """Makes a user's own envs by name: ``CustomEnv.from_name("my_envs:MyEnv", size=5)``.
 
     The name is that of an :class:`~envcli.Env`, mostly an :class:`~envcli.EnvBase`, or of a function that returns one.
     Nothing is put around the env: it is what ``from_name`` gives.
@@ -79,7 +79,7 @@ class CustomEnv(Backend):
 
     @classmethod
     def available_names(cls) -> list[str]:
-        """None: they are not known before they are typed."""
+        """An empty list: the names are known only to the user."""
         return []
 
 
@@ -104,7 +104,7 @@ def _found(name: str) -> Callable[..., Any]:
 
 
 def _taken(make: Callable[..., Any], name: str, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """``given`` without what need not be taken. Raises `ConfigError` for what is not taken, or is missing."""
+    """``given`` without optional arguments that ``make`` lacks. Raises `ConfigError` for others, and missing ones."""
     taken = signature.arguments(make)
     for key, parameter in taken.items():
         if parameter.default is parameter.empty and key not in {**given, **options}:
@@ -119,7 +119,7 @@ def _taken(make: Callable[..., Any], name: str, given: dict[str, Any], options: 
 
 
 def _made(make: Callable[..., Any], name: str, taken: dict[str, Any], options: dict[str, Any]) -> Any:
-    """What ``make`` makes of both, ``taken`` being what somebody may refuse whom it hands that on to."""
+    """``make(**taken, **options)``, without what it refuses of ``taken``, perhaps in a function that it calls."""
     try:
         return make(**taken, **options)
     except TypeError as error:

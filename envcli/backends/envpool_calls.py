@@ -1,4 +1,4 @@
-"""EnvPool's ``send`` and ``recv``, without what they make anew for each step."""
+"""EnvPool's ``send`` and ``recv``, without the objects that they build in each step."""
 
 from __future__ import annotations
 

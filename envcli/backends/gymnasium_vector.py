@@ -124,7 +124,7 @@ class GymnasiumVectorEnv(VectorBackend):
     # -- resets ---------------------------------------------------------------------------------------------------
 
     def _require_last_observations(self) -> None:
-        """An engine that resets an env in the very step that ends its episode shows the next one in its place."""
+        """Refuse an engine that resets an env in the step that ends its episode: the last observation would be lost."""
         if self._env.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP:
             raise ConfigError(
                 f"{self.env_name}: its engine, {type(self._env).__name__}, has the autoreset_mode SAME_STEP, so the "

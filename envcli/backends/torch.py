@@ -1,4 +1,4 @@
-"""Worlds of equations, in torch: stateless, batched, differentiable."""
+"""Envs whose dynamics are written in torch: stateless, batched, differentiable."""
 
 from __future__ import annotations
 
@@ -142,12 +142,12 @@ class TorchEnv(Backend):
 
     @classmethod
     def available_names(cls) -> list[str]:
-        """Those of all dynamics that there are."""
+        """The names of all dynamics."""
         return sorted(_kinds())
 
     @property
     def dynamics(self) -> Dynamics:
-        """The laws of the world, as pure functions of tensors."""
+        """The dynamics, as pure functions of tensors."""
         return self._task.dynamics
 
     @property

@@ -205,10 +205,10 @@ class VectorBackend(Backend, ABC):
         return self._receive()
 
     def _note(self, t: int, info: Any, where: Array | None = None) -> None:  # Any: each engine's own
-        """What else row ``t`` of next shows of the envs in ``where``, or of all, besides the observation."""
+        """Write row ``t`` of next, all but the observation, from ``info``, for the envs in ``where`` or for all."""
 
     def _refuse_options(self, library: str) -> None:
-        """Of a reset, for an engine that takes none."""
+        """Raise ConfigError if a reset has options, which this engine does not take."""
         if self._reset_request.options:
             found = ", ".join(self._reset_request.options)
             raise ConfigError(f"reset: {library} takes no options, found {found}. To seed it: env.set_seed(seed)")

@@ -1,13 +1,14 @@
-"""The fork server: a small process from which workers are born, and with which they die.
+"""The fork server: a small process that forks the workers of a batch, and takes them along when it ends.
 
-A worker cannot be forked from the main process (after an EGL context or a thread pool was made there a child
-deadlocks), and a fresh interpreter needs seconds to import torch. So torch is imported once, here, where nothing else
-ever happens, and workers are forked from here, in 20 ms each. They ask the kernel to be killed when this process ends,
-even when they hang or are stopped; and it ends when the main process does, however that ended. Each worker has a
-process group of its own, with the programs that its envs start: where it does not end by itself, having closed its
-envs, those are killed with it.
+Workers are not forked from the main process, because a child deadlocks if an EGL context or a thread pool exists there;
+and a fresh interpreter needs seconds to import torch. The fork server imports torch once, does nothing else, and forks
+a worker in 20 ms. Workers ask the kernel to kill them when the fork server ends, which works even if they hang or are
+stopped. The fork server ends when the main process does, for whatever reason. Each worker has a process group of its
+own, which includes the programs that its envs start. If it ends without having closed its envs, the whole group is
+killed.
 
-Run as a program, with one end of a socket. Light: nothing but the standard library is imported before a worker is born.
+It is run as a program, with one end of a socket. It imports nothing but the standard library until the first worker is
+wanted.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from typing import NoReturn
 
 __all__ = ["FDS", "die_with_parent", "main", "run_worker"]
 
-FDS = ("words", "call", "answer", "stack", "stdout", "stderr")  # what a worker is given, in this order
+FDS = ("words", "call", "answer", "stack", "stdout", "stderr")  # file descriptors of a worker, in this order
 
-_LINGER = 5.0  # seconds without a worker until it ends; the main process asks for a new one when it needs it
-_LOOK = 0.25  # seconds between two looks for whether the main process is still there
+_LINGER = 5.0  # seconds without a worker until it ends; the main process starts a new one when needed
+_LOOK = 0.25  # seconds between two checks that the main process is alive
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_NAME = 15
 
 
 def main(fd: int, parent: int) -> None:
-    """Wait for orders on ``fd`` until the main process, ``parent``, ends, or there is nothing to do any more."""
+    """Serve orders from ``fd`` until the main process, ``parent``, ends, or there has been no worker for a while."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _name(b"envcli-forks")
@@ -78,7 +79,7 @@ def _serve(channel: Connection, parent: int, wakeup: int, waker: int) -> None:
 
 
 def _reap(channel: Connection) -> int:
-    """Tell of each child that has ended, how. Returns how many."""
+    """Report the exit status of each child that has ended. Returns how many there were."""
     count = 0
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -92,9 +93,9 @@ def _reap(channel: Connection) -> int:
 
 
 def _kill_what_it_started() -> None:
-    """Kill the process group of a child that has ended, but for one that has closed its envs: it left all in order.
+    """Kill the process group of a child that has ended, unless it closed its envs and so left nothing running.
 
-    As long as nobody has waited for the child, its number is no other process's, nor that of another group.
+    Until somebody waits for the child, its process id cannot be that of another process or group.
     """
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return
@@ -133,8 +134,8 @@ def _birth(method: str, fds: list[int], ours: list[int]) -> int:
 
 
 def run_worker(fds: list[int]) -> NoReturn:
-    """Be a worker from here on, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of the terminal; the main process sees to us
+    """Turn this process into a worker. The arguments are its file descriptors, in the order of ``FDS``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the main process ends us
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
@@ -149,17 +150,17 @@ def run_worker(fds: list[int]) -> NoReturn:
 
         work(given["words"], given["call"], given["answer"], given["stack"])
         code = 0
-    except BaseException:  # the main process, if it is still there, looks for the reason where it looks for our stack
+    except BaseException:  # the main process reads the reason from the stack file
         os.write(given["stack"], traceback.format_exc().encode())
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(code)  # what the parent had at exit is not ours to do
+        os._exit(code)  # without the exit handlers of the parent
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when ``parent`` ends, by the kernel where it can be asked to, which reaches a stopped process too."""
+    """Have this process killed when ``parent`` ends: by the kernel where possible, even if this process is stopped."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     else:

@@ -1,4 +1,4 @@
-"""Workers, and this process as one of them."""
+"""A pool of workers in which this process takes part."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ Order = tuple[int, int, int, bool, bool]
 
 
 class MixedPool:
-    """A :class:`~envcli.batch.worker_pool.WorkerPool`, and a share of the envs that is stepped here meanwhile.
+    """A :class:`~envcli.batch.worker_pool.WorkerPool`, and a share of the envs that this process steps meanwhile.
 
-    What goes wrong in an env that is stepped here ends the pool too; but nobody watches over such an env: one that
-    hangs, hangs the program.
+    If one of these envs fails, the whole pool ends. They have no timeout: if one hangs, the program hangs.
 
     Args:
-        pool: has the other shares.
-        envs: those of the share that is stepped here, the first of the batch.
+        pool: the workers, with the other shares.
+        envs: the envs that this process steps, the first of the batch.
     """
 
     def __init__(self, pool: WorkerPool, envs: range) -> None:
         self._pool, self._envs = pool, envs
         self._server = ShareServer(envs.start, new_note())
         self._seeds: Sequence[int | None] = [None] * len(envs)
-        self._word = ""  # the last that was said here
-        self._due: Order | None = None  # what the workers do already
+        self._word = ""  # the last one that was carried out here
+        self._due: Order | None = None  # what the workers are doing, and this process has yet to do
 
     @property
     def offset(self) -> int:
@@ -67,7 +66,7 @@ class MixedPool:
         self.wait()
 
     def post(self, order: int, start: int = 0, stop: int = 0, onward: bool = False, some: bool = False) -> None:
-        """See :meth:`WorkerPool.post`; what is to be done here is done by :meth:`wait`."""
+        """See :meth:`WorkerPool.post`. This process does its part in :meth:`wait`."""
         self._pool.post(order, start, stop, onward, some)
         self._due = order, start, stop, onward, some
 
@@ -100,7 +99,7 @@ class MixedPool:
         except (EnvcliError, AttributeError):
             if refusal is None or self.ended:
                 raise
-        if refusal is not None:  # that of the first env is told, as ever
+        if refusal is not None:  # of several, the first env's is raised, as in any batch
             raise refusal
         return [answer, *answers]
 
@@ -110,7 +109,7 @@ class MixedPool:
         return self._server.say(name, args)
 
     def _failure(self, error: Exception) -> EnvcliError | AttributeError:
-        """``error``, with the env that it comes from; who asks for it sees where in the env by its cause."""
+        """``error`` with a message that names the env; its cause is the original, with the traceback."""
         index, phase, row = self._server.note[: ROW + 1]
         doing = self._word if PHASES[phase] == "call" else PHASES[phase]
         where = located(self._envs[index], "this process", self._seeds[index], doing, row + self.offset)
@@ -124,10 +123,10 @@ class MixedPool:
         self._pool.interrupt()
 
     def close(self) -> None:
-        """See :meth:`WorkerPool.close`; the envs here are closed first, and the others whatever happens."""
+        """See :meth:`WorkerPool.close`. The envs here are closed first, the others even if that fails."""
         if not self._pool.is_own:
             return
-        if self.ended:  # there is something else to be told
+        if self.ended:  # another error is on its way
             self.give_up()
             return
         hasty = is_leaving()

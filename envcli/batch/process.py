@@ -1,4 +1,4 @@
-"""A worker's process as the main process sees it, however it was started."""
+"""The process of a worker, seen from the main process, whichever way it was started."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ _TURN = 0.05  # seconds that one thread listens to the fork server until another
 
 
 class Process:
-    """A process that is not necessarily our child.
+    """A process that need not be a child of this one.
 
     Args:
-        pid: its number.
-        fork_server: where it was born; None: we forked it ourselves.
+        pid: its process id.
+        fork_server: its parent; None: this process.
     """
 
     def __init__(self, pid: int, fork_server: _ForkServer | None) -> None:
         self.pid = pid
         self._fork_server = fork_server
         self._status: int | None = None
-        self._lost = False  # nobody will ever tell how it ended
-        self.fd: int | None = None  # readable when the process has ended; None where there is no such thing
+        self._lost = False  # its exit status cannot be had any more
+        self.fd: int | None = None  # readable once the process has ended; None where the system has no pidfd
         if hasattr(os, "pidfd_open"):
             try:
                 self.fd = os.pidfd_open(pid)
-            except ProcessLookupError:  # it has ended, and whoever asks will be told
+            except ProcessLookupError:  # it has ended; status() will say how
                 pass
             except OSError:
                 self.end()
                 raise
 
     def status(self, patience: float = 0) -> int | None:
-        """How it ended, as ``os.waitpid`` says it; None: it runs, or nobody tells within ``patience`` seconds."""
+        """Its status as of ``os.waitpid``, waiting up to ``patience`` seconds; None: it runs, or nobody can tell."""
         until = time.monotonic() + patience
         while self._status is None and not self._lost:
             left = max(until - time.monotonic(), 0)
@@ -66,7 +66,7 @@ class Process:
                 return self._status
             try:
                 found, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else has waited for it, or it was ignored
+            except ChildProcessError:  # something else has waited for it, or SIGCHLD is ignored
                 self._lost = True
                 return None
             self._status = status if found else None
@@ -77,7 +77,7 @@ class Process:
         return self._status
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send it a signal, unless it has ended."""
         if self._status is not None or self._lost:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -87,7 +87,7 @@ class Process:
                 os.kill(self.pid, number)
 
     def end(self) -> None:
-        """Kill it if it still runs, wait for that, and forget it."""
+        """Kill it if it is running, wait until it has ended, and release the file descriptor."""
         self.send(signal.SIGKILL)
         self.status(_TOLD_IN)
         if self.fd is not None:
@@ -95,7 +95,7 @@ class Process:
             self.fd = None
 
     def how_it_ended(self) -> str:
-        """In words: ``"was killed by SIGSEGV"``."""
+        """How it ended, in words: ``"was killed by SIGSEGV"``."""
         status = self.status(_TOLD_IN)
         if status is None:
             return "ended"
@@ -104,7 +104,7 @@ class Process:
         return f"exited with code {os.waitstatus_to_exitcode(status)}"
 
     def is_stopped(self) -> bool:
-        """Has somebody sent it SIGSTOP?"""
+        """Is it stopped, as by SIGSTOP?"""
         try:
             with open(f"/proc/{self.pid}/stat", encoding="utf-8") as stat:
                 return stat.read().rsplit(")", 1)[1].split()[0] in ("T", "t")
@@ -113,15 +113,15 @@ class Process:
 
 
 def start_process(method: str, given: Mapping[str, int]) -> Process:
-    """A new worker.
+    """Start a worker.
 
     Args:
-        method: ``"forkserver"``: forked from the fork server, which has torch; ``"spawn"``: a fresh interpreter;
-            ``"fork"``: forked from this very process, with all it holds.
-        given: the file descriptors it is given, by the names in ``FDS``; they stay open here.
+        method: ``"forkserver"``: forked from the fork server, which has imported torch; ``"spawn"``: a fresh
+            interpreter; ``"fork"``: forked from this process, with everything in it.
+        given: its file descriptors, by the names in ``FDS``; they stay open here.
 
     Raises:
-        EnvError: no process can be started; says why.
+        EnvError: the process cannot be started; says why.
     """
     if method not in METHODS:
         raise ConfigError(f"start_method: found {method!r}, expected one of {', '.join(METHODS)}.")
@@ -129,7 +129,7 @@ def start_process(method: str, given: Mapping[str, int]) -> Process:
     if method != "fork":
         return _born(method, fds)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # what is not yet written would be written by both
+        with contextlib.suppress(Exception):  # or both processes would write what is in the buffer
             stream.flush()
     try:
         return lastingly(lambda: _forked(fds))
@@ -140,7 +140,7 @@ def start_process(method: str, given: Mapping[str, int]) -> Process:
 def _forked(fds: list[int]) -> Process:
     parent = os.getpid()
     with undisturbed(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: that threads are not forked along
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns that threads are not copied
         pid = os.fork()
         if pid == 0:
             try:
@@ -154,14 +154,14 @@ def _forked(fds: list[int]) -> Process:
 def _born(method: str, fds: list[int]) -> Process:
     for _ in range(2):
         fork_server = _fork_server()
-        with contextlib.suppress(EOFError, ConnectionError):  # it has just ended for want of work
+        with contextlib.suppress(EOFError, ConnectionError):  # it had no workers and has just ended
             return Process(fork_server.birth(method, fds), fork_server)
         fork_server.end()
     raise EnvError("cannot start the worker processes (the process that starts them exited by itself)")
 
 
 class _ForkServer:
-    """The fork server's process (see :mod:`envcli.batch.fork_server`), as this process sees it."""
+    """The fork server (see :mod:`envcli.batch.fork_server`), seen from this process."""
 
     def __init__(self) -> None:
         ours, theirs = socketpair()
@@ -176,10 +176,10 @@ class _ForkServer:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     env={**os.environ, **threads},
-                    process_group=0,  # Ctrl-C and Ctrl-Z are the main process's to deal with
+                    process_group=0,  # the main process handles Ctrl-C and Ctrl-Z
                 )
             )
-            self._line = ours.dup()  # the same, for file descriptors; made now, for later there may be too few
+            self._line = ours.dup()  # to send file descriptors; made now, as later there may be too few
             self._channel = Connection(ours.detach())
         self._lock = threading.Lock()  # of the channel
         self._orders = itertools.count()
@@ -189,16 +189,16 @@ class _ForkServer:
         self.end = weakref.finalize(self, _end, self._process, self._channel, self._line, os.getpid())
 
     def lives(self) -> bool:
-        """Can workers be born here?"""
+        """Is it running?"""
         return self.end.alive and self._process.poll() is None
 
     @property
     def empty(self) -> bool:
-        """Are all workers that were born here dead?"""
+        """Have all its workers ended?"""
         return not self._living
 
     def birth(self, method: str, fds: list[int]) -> int:
-        """The number of a new process. Raises EOFError or ConnectionError if the fork server has just ended."""
+        """The process id of a new worker. Raises EOFError or ConnectionError if the fork server has just ended."""
         with self._lock, undisturbed():
             order = next(self._orders)
             self._channel.send_bytes(json.dumps({"order": order, "method": method}).encode())
@@ -212,14 +212,14 @@ class _ForkServer:
         return born
 
     def told(self, pid: int, patience: float) -> int | None:
-        """How process ``pid`` ended; None: nobody has told yet."""
+        """The status in which process ``pid`` ended; None: it has not been reported in ``patience`` seconds."""
         until = time.monotonic() + patience
         try:
             while pid not in self._dead:
                 self._listen(max(min(until - time.monotonic(), _TURN), 0))
                 if time.monotonic() >= until:
                     break
-        except (EOFError, OSError):  # the fork server is gone, and all that were born there with it
+        except (EOFError, OSError):  # the fork server is gone, and its workers with it
             self._living.clear()
             return signal.SIGKILL
         return self._dead.pop(pid, None)
@@ -239,7 +239,7 @@ class _ForkServer:
 
 
 def _end(process: subprocess.Popen[bytes], channel: Connection, line: socket, owner: int) -> None:
-    if owner == os.getpid():  # a forked child's copy ends nothing
+    if owner == os.getpid():  # not in a forked child
         channel.close()
         line.close()
         process.kill()
@@ -251,7 +251,7 @@ _LOCK = [threading.Lock()]  # of the list above
 
 
 def _fork_server() -> _ForkServer:
-    """The living fork server of this process."""
+    """The fork server of this process, started if there is none."""
     with _LOCK[0]:
         if _SHARED and not _SHARED[0].lives():
             _SHARED.pop().end()
@@ -266,7 +266,7 @@ def _fork_server() -> _ForkServer:
 
 
 def end_fork_server() -> None:
-    """Do not keep the fork server for the next batch, unless it has workers of another one."""
+    """End the fork server, unless it has workers of another batch."""
     with _LOCK[0]:
         if _SHARED and _SHARED[0].empty:
             _SHARED.pop().end()
@@ -274,7 +274,7 @@ def end_fork_server() -> None:
 
 def _after_fork() -> None:
     for fork_server in _SHARED:
-        fork_server.end.detach()  # it is the parent's
+        fork_server.end.detach()  # it belongs to the parent
     _SHARED.clear()
     _LOCK[0] = threading.Lock()
 

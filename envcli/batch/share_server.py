@@ -1,4 +1,4 @@
-"""What a share of a batch can be asked to do, whoever runs it: orders, which are a few numbers, and words."""
+"""Carries out orders, which are a few numbers, and words on a share of a batch, in any process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ShareServer:
         self._known: Known = [{}, {}]
 
     def do(self, order: int, start: int, stop: int, onward: bool, some: bool) -> None:
-        """Rows; see :mod:`envcli.batch.channel`."""
+        """Carry out an order on rows; see :mod:`envcli.batch.channel`."""
         if order == AUTORESET:
             self._share.autoreset_rows(start, stop, onward)
         elif order == STEP:
@@ -49,7 +49,7 @@ class ShareServer:
             self._share.pause(self._masks["pause"] if some else None)
 
     def say(self, name: str, args: Sequence[Any]) -> Any:
-        """What is answered to a word."""
+        """Carry out the word ``name``, and return the answer."""
         return getattr(self, f"_{name}")(*args)
 
     def _build(self, makers: Sequence[Callable[[], Env]], abreast: bool) -> dict[int, EnvSummary]:
