@@ -74,6 +74,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "MountainCarContinuous": "dynamics.mountain_car_continuous",
     "MultiCategorical": "specs",
     "MultiOneHot": "specs",
+    "MultiStepTransform": "transforms.multi_step",
     "NoopResetEnv": "transforms.noop_reset_env",
     "ObservationNorm": "transforms.observation_norm",
     "ObservationTransform": "transforms.observation_transform",
