@@ -20,6 +20,7 @@ STOREYS = [
     ["envcli.errors"],
     [
         "envcli.gl",
+        "envcli.gl_contexts",
         "envcli.installed",
         "envcli.keys",
         "envcli.override",

@@ -12,6 +12,7 @@ import torch
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.dm.camera import PhysicsCamera, release
 from envcli.errors import ConfigError, EnvError, MissingDependency
+from envcli.gl_contexts import ending_in_time
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
 from envcli.rows.announced import UNFIT
@@ -93,9 +94,11 @@ class DMControlWrapper(Backend):
 
     def _take(self, env: dm_env.Environment) -> None:
         self._env = env
-        # Also where close() is forgotten: a context that outlives its library prints a traceback when the process ends.
-        self._release = weakref.finalize(self, release, env)
+        self._release = weakref.finalize(self, release, env)  # also where close() is forgotten
         self._pixels = self._camera.aim(env, self._native_name()) if self.from_pixels else None
+        if self._pixels is not None:
+            self._release.detach()
+            self._release = ending_in_time(self, release, env)
 
     # -- what it is -----------------------------------------------------------------------------------------------
 

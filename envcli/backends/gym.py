@@ -13,6 +13,7 @@ from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
 from envcli.gym.info_reader import InfoReader
+from envcli.gym.lens import Lens
 from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
@@ -85,6 +86,7 @@ class GymWrapper(Backend):
         self._seed: int | None = None
         self._info: InfoReader | None = None
         self._categorical = categorical_action_encoding
+        self._lens = Lens(env)
         image = is_image(env.observation_space)
         self.from_pixels, self.pixels_only = from_pixels or image, pixels_only
         self._pixels = self._camera() if from_pixels and not image else None
@@ -96,7 +98,9 @@ class GymWrapper(Backend):
         name = self._native_name()
         self._env.reset()  # nothing can be drawn before
         with ids.named_libraries(name):
-            return Pixels(self._env.render, f"{name}, which must be made with render_mode='rgb_array'")
+            pixels = Pixels(self._lens, f"{name}, which must be made with render_mode='rgb_array'")
+        self._lens.look_anew()  # its camera looks at where this reset was, which no seed decides
+        return pixels
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -121,6 +125,10 @@ class GymWrapper(Backend):
         """``frame_skip`` times what an Atari repeats by itself; None where it draws how often."""
         own = ids.frames_of(self._env.spec)
         return None if own is None else self._repeat * own
+
+    def render(self) -> Any:  # Any: as gymnasium has it
+        """What ``env.render()`` gives, whoever else draws in this process: see :class:`~envcli.gym.lens.Lens`."""
+        return self._lens()
 
     def set_info_dict_reader(self, info_dict_reader: InfoReader | None = None, ignore_private: bool = True) -> Self:
         """Show entries of the simulator's ``info`` beside the observation. Returns the env itself.
@@ -223,6 +231,7 @@ class GymWrapper(Backend):
         if self._seed is not None:
             options = {"seed": self._seed, **options}
             self._seed = None
+            self._lens.look_anew()  # the same seed gives the same frames, whatever was drawn before
         if not t:
             self._answers.begin_anew()
         result: Any = self._answers.reset(**options)
@@ -316,6 +325,10 @@ class GymWrapper(Backend):
 
     def _set_seed(self, seed: int | None) -> None:
         self._seed = seed
+
+    def _close(self) -> None:
+        self._lens.close()
+        super()._close()
 
 
 class GymEnv(GymWrapper):

@@ -15,6 +15,7 @@ from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_rows import VectorRows
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym import ids
+from envcli.gym.lens import Lenses
 from envcli.gym.spaces import is_image
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
@@ -73,6 +74,7 @@ class GymnasiumVectorEnv(VectorBackend):
         engine = ids.make_vector(name, num_envs or 1, vectorization_mode, options, from_pixels=from_pixels)
         try:
             super().__init__(engine, num_envs, frame_skip=frame_skip, device=device)
+            self._lenses = Lenses(engine)
             self.env_name = name
             self._require_last_observations()
             self._require_partial_resets()
@@ -89,7 +91,9 @@ class GymnasiumVectorEnv(VectorBackend):
     def _camera(self) -> Pixels:
         self._env.reset()  # nothing can be drawn before
         with ids.named_libraries(self.env_name):
-            return Pixels(self._env.render, self.env_name, several=True)
+            pixels = Pixels(self._lenses, self.env_name, several=True)
+        self._lenses.look_anew()  # their cameras look at where this reset was, which no seed decides
+        return pixels
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -151,6 +155,8 @@ class GymnasiumVectorEnv(VectorBackend):
         engine, options = self._env, self._reset_request.options
         if where is None:
             seeds: Any = self._taken_seeds()
+            if seeds is not None:
+                self._lenses.look_anew()
             seeds = seeds[0] if seeds is not None and not isinstance(engine, SyncVectorEnv) else seeds
             return engine.reset(seed=seeds, options=options or None)[0]
         if isinstance(engine, CartPoleVectorEnv):
@@ -173,6 +179,10 @@ class GymnasiumVectorEnv(VectorBackend):
         super()._reset_row(t, where)
         if self._pixels is not None:
             self._pixels.show_first(t, where)
+
+    def _close(self) -> None:
+        self._lenses.close()
+        super()._close()
 
     def _note(self, t: int, info: Any, where: Array | None = None) -> None:
         if self._pixels is not None:

@@ -92,7 +92,15 @@ class _Lens:
             except Error as error:  # no camera of that name; it is a bare Exception
                 raise ValueError(str(error)) from error
             self._model = physics.model
+        _make_current(physics)
         return self._camera.render(**self._drawn)
+
+
+def _make_current(physics: Any) -> None:  # Any: dm_control is not annotated
+    """Make the OpenGL context of ``physics`` current, also where dm_control believes it is: others draw here, too."""
+    context = physics.contexts.gl
+    with context.make_current() as thread:
+        thread.call(context._platform_make_current)
 
 
 def release(env: Any) -> None:  # Any: a dm_env environment, with or without a physics
