@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from envcli.envs.env import Env
     from envcli.films.film import Film
+    from envcli.frames.image import Image
     from envcli.frames.scene import Frame, Scene
     from envcli.keys import NestedKey
 
@@ -59,7 +60,7 @@ class Config(EnvConfig):
     """What ``envcli render`` reads."""
 
     format: str | None = key(
-        None, "mp4, png, gif or webp (the last two stay in memory to the end); null: mp4 if installed, else gif"
+        None, "mp4, png, gif or webp (the last two are held in memory, 1 GiB at most); null: mp4 if installed, else gif"
     )
     fps: float | None = key(None, "frames per second; null: real time by the env's clock, or 30 if it has none")
     episodes: int | None = key(None, "stop after this many episodes, over all envs; null: after max_steps")
@@ -216,10 +217,13 @@ def _film(cfg: Config, folder: RunFolder, begin: Callable[[], None], take: _Take
     try:
         with Progress(take.steps, folder.command) if preview is None else contextlib.nullcontext(None) as progress:
             for last in _frames(take, cfg.episodes):
+                image = zoomed(last.image)
                 if count == 0:
+                    _require_room(film, image, take.steps + 1 if cfg.episodes is None else 1)
                     begin()
+                _require_room(film, image, count + 1, f"; these are kept in {relative_path(folder.path)}")
                 sheet.add(last)
-                film.add(zoomed(last.image))
+                film.add(image)
                 count += 1
                 if preview is not None:
                     preview.show(last)
@@ -248,6 +252,16 @@ def _new_film(kind: str, folder: Path, fps: float) -> Film:
     except UnknownName as error:
         raise UnknownName("film format", kind, error.known, "(format)") from None
     return film
+
+
+def _require_room(film: Film, image: Image, count: int, kept: str = "") -> None:
+    """Raise ConfigError unless ``film`` takes ``count`` frames like ``image``."""
+    room = film.room(image)
+    if room is not None and count > room:
+        raise ConfigError(
+            f"format: this one holds its frames in memory, at most {number(room)} of this size (1 GiB){kept}. "
+            f"Type: max_steps={room - 1} or format=mp4"
+        )
 
 
 def _frames(take: _Take, episodes: int | None) -> Iterator[Frame]:

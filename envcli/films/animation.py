@@ -16,6 +16,8 @@ from envcli.frames.image import Image
 
 __all__ = ["Animation"]
 
+_HELD = 2**30  # bytes of frames at most; Pillow needs up to twice that to write them
+
 
 class Animation(Film, ABC):
     """All frames in one file that plays in a loop. They are held in memory until the end.
@@ -37,6 +39,10 @@ class Animation(Film, ABC):
                 f"fps: found {fps}, but {self.name} shows a frame for at most {longest:.0f} seconds. Type: format=mp4"
             )
         self._frames: list[Pillow.Image] = []
+
+    def room(self, image: Image) -> int:
+        """See :class:`Film`: as many as make 1 GiB."""
+        return max(_HELD // image.nbytes, 1)
 
     def add(self, image: Image) -> None:
         """See :class:`Film`."""

@@ -28,6 +28,10 @@ class Film(ABC):
         self.folder = folder
         self.fps = fps
 
+    def room(self, image: Image) -> int | None:
+        """How many frames like ``image`` the film takes; None: any number."""
+        return None
+
     @abstractmethod
     def add(self, image: Image) -> None:
         """Add the next frame, uint8 ``[height, width, 3]``, of the size of the first one."""

@@ -52,6 +52,31 @@ def test_a_fast_gif_says_what_it_leaves_out(cli: Command, tmp_path: Path) -> Non
         assert film.n_frames == 10
 
 
+def test_a_film_that_would_fill_the_memory_is_refused_before_it_is_made(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envcli.films.animation._HELD", 10 * 500 * 500 * 3)
+    done = cli("render", "env=pendulum", "max_steps=10", "format=gif", "seed=0")
+    assert done.code == 2
+    assert done.err == (
+        "error: format: this one holds its frames in memory, at most 10 of this size (1 GiB). Type: max_steps=9 or "
+        "format=mp4\n"
+    )
+    assert cli("render", "env=pendulum", "max_steps=9", "format=gif", "seed=0").code == 0
+
+
+def test_a_film_whose_length_was_not_known_is_kept_as_far_as_it_fits(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envcli.films.animation._HELD", 10 * 500 * 500 * 3)
+    done = cli("render", "env=pendulum", "episodes=1", "format=webp", "seed=0")
+    folder = folder_of(tmp_path)
+    assert (done.code, f"(1 GiB); these are kept in {folder.relative_to(tmp_path)}. Type" in done.err) == (2, True)
+    with Pillow.open(folder / "video.webp") as film:
+        assert film.n_frames == 10
+    assert json.loads((folder / "metrics.json").read_text())["frames"] == 10
+
+
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_a_film_that_ctrl_c_stopped_is_whole(
     cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -49,6 +49,15 @@ def test_an_animation_plays_all_frames_at_its_pace_again_and_again(name: str, tm
         assert abs(int(np.asarray(shown.convert("RGB"))[5, 5, 0]) - 30) <= 8
 
 
+@pytest.mark.parametrize(("name", "room"), [("gif", 3), ("webp", 3), ("png", None)])
+def test_only_films_that_are_held_in_memory_have_no_room_for_more(
+    name: str, room: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envcli.films.animation._HELD", 3 * FRAMES[0].nbytes + 1)
+    new = registry.construct("films", {"type": name}, "format", folder=tmp_path, fps=25.0)
+    assert new.room(FRAMES[0]) == room
+
+
 def test_a_fast_gif_leaves_frames_out_and_keeps_its_pace(tmp_path: Path) -> None:
     with Pillow.open(film("gif", tmp_path, fps=100.0)) as shown:
         assert shown.n_frames == 12
