@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import mmap
 import weakref
@@ -33,25 +34,27 @@ class SparePrivate(SpareMemory):
         self._blocks: dict[int, list[mmap.mmap]] = {}  # size -> blocks that nobody looks at any more
 
     def place(self, paths: Set[Key] = frozenset()) -> Place:
-        """See :class:`SpareMemory`. Its rows raise EnvError where the machine has too little memory."""
+        """See :class:`SpareMemory`. It can be pickled, and raises EnvError where the machine has too little memory."""
+        return functools.partial(self._rows, paths)
 
-        def rows(path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-            size = math.prod(shape) * dtype.itemsize
-            if path not in paths or must_be_zero(size, dtype) or not hasattr(mmap, "MADV_FREE"):
-                return in_memory(path, shape, dtype)
+    def __reduce__(self) -> tuple[type[SparePrivate], tuple[()]]:
+        return type(self), ()  # nothing is spare in a copy
+
+    def _rows(self, paths: Set[Key], path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        size = math.prod(shape) * dtype.itemsize
+        if path not in paths or must_be_zero(size, dtype) or not hasattr(mmap, "MADV_FREE"):
+            return in_memory(path, shape, dtype)
+        try:
+            block = self._blocks[size].pop()
+        except (KeyError, IndexError):
             try:
-                block = self._blocks[size].pop()
-            except (KeyError, IndexError):
-                try:
-                    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-                except OSError:  # too much for this machine, as will be said there
-                    return in_memory(path, shape, dtype)
-                _advise(block, "MADV_HUGEPAGE")  # 13 us for a frame of Atari, page by page 55
-            found = np.frombuffer(block, dtype=np.uint8)  # whatever tensor or array shows the block keeps this alive
-            weakref.finalize(found, self._keep, block).atexit = False
-            return torch.from_numpy(found).view(dtype).view(shape)
-
-        return rows
+                block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            except OSError:  # too much for this machine, as will be said there
+                return in_memory(path, shape, dtype)
+            _advise(block, "MADV_HUGEPAGE")  # 13 us for a frame of Atari, page by page 55
+        rows = np.frombuffer(block, dtype=np.uint8)  # whatever tensor or array shows the block keeps this one alive
+        weakref.finalize(rows, self._keep, block).atexit = False
+        return torch.from_numpy(rows).view(dtype).view(shape)
 
     def _keep(self, block: mmap.mmap) -> None:
         if sum(map(len, list(self._blocks.values()))) >= _MOST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,13 @@ def test_flags_and_unknown_paths_begin_at_zero() -> None:
             assert not made.any()
             made.fill_(1)
             del made
+
+
+def test_a_copy_of_a_place_has_nothing_spare(rows: Rows) -> None:
+    rows().fill_(1)
+    assert rows.memory._blocks
+    place = pickle.loads(pickle.dumps(rows.memory.place({PATH})))
+    assert not place(PATH, SHAPE, torch.uint8).any()
 
 
 def test_a_few_blocks_are_kept_and_no_more(rows: Rows) -> None:
