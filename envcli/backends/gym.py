@@ -14,7 +14,8 @@ from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
 from envcli.gym.info_reader import InfoReader
 from envcli.gym.lens import Lens
-from envcli.gym.spaces import is_image, row_reader, row_writer, rows_reader, space_to_spec
+from envcli.gym.space_rows import row_reader, row_writer, rows_reader
+from envcli.gym.spaces import is_image, space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
 from envcli.rows.announced import UNFIT

@@ -11,7 +11,8 @@ from gymnasium import spaces
 from envcli.agent_groups import MarlGroupMapType, group_map_of, groups_by_name
 from envcli.backends.backend import AvailableEnvs, Backend, single
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
-from envcli.gym.spaces import announced, row_writer, space_to_spec
+from envcli.gym.space_rows import row_writer
+from envcli.gym.spaces import announced, space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
 from envcli.rows.done_family import EndRows, done_family

@@ -15,7 +15,8 @@ from envcli.envs.idle_envs import IdleEnvs
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key, nest, under_next
 from envcli.mdp import leaf_paths
-from envcli.memory.buffer import Array, RolloutBuffer, set_group_batch_sizes
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.groups import set_group_batch_sizes
 from envcli.rows.action_gate import ActionGate
 from envcli.rows.reset_request import ResetRequest
 from envcli.rows.row_env import RowEnv

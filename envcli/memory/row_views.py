@@ -9,7 +9,8 @@ import torch
 from tensordict import TensorDict
 
 from envcli.keys import Key, nest
-from envcli.memory.buffer import RolloutBuffer, set_group_batch_sizes
+from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.groups import set_group_batch_sizes
 
 __all__ = ["RowViews", "is_passing"]
 

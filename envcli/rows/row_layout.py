@@ -8,7 +8,8 @@ import torch
 
 from envcli.errors import SpecError
 from envcli.keys import Key, as_path, as_user_key, under_next
-from envcli.memory.buffer import Layout, common
+from envcli.memory.buffer import Layout
+from envcli.memory.groups import common
 from envcli.specs import Composite
 
 __all__ = ["group_parts", "leaf_layout", "row_layout"]

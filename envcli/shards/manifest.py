@@ -18,7 +18,8 @@ from tensordict import TensorDict
 
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
-from envcli.memory.buffer import as_array, set_group_batch_sizes
+from envcli.memory.buffer import as_array
+from envcli.memory.groups import set_group_batch_sizes
 from envcli.shards import twins
 from envcli.shards.entry import Entry, checked_entries, checked_groups, count, text
 from envcli.shards.private_map import private_map

@@ -13,7 +13,8 @@ from tensordict import MemoryMappedTensor, TensorDict
 
 from envcli.errors import StoreError
 from envcli.keys import Key, nest
-from envcli.memory.buffer import Layout, RolloutBuffer, set_group_batch_sizes
+from envcli.memory.buffer import Layout, RolloutBuffer
+from envcli.memory.groups import set_group_batch_sizes
 from envcli.memory.mapped import remember
 from envcli.shards import twins
 from envcli.shards.entry import entries_of, file_name

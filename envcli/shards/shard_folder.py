@@ -16,7 +16,8 @@ import torch
 from envcli.errors import StoreError
 from envcli.folders.folder_lock import FolderLock
 from envcli.keys import RESTARTED, Key
-from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, groups_of, in_memory
+from envcli.memory.buffer import Layout, Place, RolloutBuffer, as_array, in_memory
+from envcli.memory.groups import groups_of
 from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 from envcli.shards.memmap_folder import MemmapFolder

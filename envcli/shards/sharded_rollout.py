@@ -14,7 +14,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
-from envcli.memory.buffer import set_group_batch_sizes
+from envcli.memory.groups import set_group_batch_sizes
 from envcli.shards.manifest import Manifest
 
 __all__ = ["ShardedRollout"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from envcli.errors import EnvError
-from envcli.gym.spaces import row_reader, row_writer
+from envcli.gym.space_rows import row_reader, row_writer
 from envcli.keys import DONE_FAMILY, Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.zoo.agent_group import ACTION_MASK, AgentGroup, mask_of
