@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from envcli.batch.batched_env import BatchedEnv, of_first
+from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.env_creator import EnvCreator
+from envcli.batch.gathered import of_first
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from envcli.batch.batched_env import BatchedEnv, Gathered
+from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.gathered import Gathered
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError

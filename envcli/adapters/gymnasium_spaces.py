@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from envcli.adapters.encoding import Encoding, Numbers, OneHots, Same
 from envcli.adapters.entries import Entries, Entry, Nest
-from envcli.batch.batched_env import of_first
+from envcli.batch.gathered import of_first
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym.spaces import space_to_spec, spec_to_space

@@ -17,7 +17,7 @@ from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.over_stepper import OverStepper
 from envcli.adapters.stepper import Stepper
 from envcli.adapters.vector_infos import VectorInfos
-from envcli.batch.batched_env import of_first
+from envcli.batch.gathered import of_first
 from envcli.builder import step_seconds
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ConfigError, EnvError

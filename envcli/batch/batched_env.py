@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Self
 
 import torch
 
 from envcli.batch.env_summary import EnvSummary
+from envcli.batch.gathered import Gathered
 from envcli.batch.share import made
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError, UnstartedError
@@ -18,7 +19,7 @@ from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 from envcli.vocabulary.schema import whole
 
-__all__ = ["OF_TORCHRL", "BatchedEnv", "Gathered", "Kwargs", "Maker", "of_first"]
+__all__ = ["OF_TORCHRL", "BatchedEnv", "Kwargs", "Maker"]
 
 OF_TORCHRL = frozenset(
     [
@@ -290,45 +291,6 @@ class BatchedEnv(Env):
     def __repr__(self) -> str:
         state = "not started" if self.is_closed else "started"
         return f"{type(self).__name__}(num_envs={self.num_envs}, {state})"
-
-
-class Gathered(Sequence[Any]):
-    """An attribute of all envs of a batch: looked up when it is looked at; called, it calls that of each env.
-
-    It equals the list of their values.
-    """
-
-    def __init__(self, env: BatchedEnv, name: str) -> None:
-        self._env, self._name = env, name
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._env._get(self._name)[index]
-
-    def __len__(self) -> int:
-        return self._env.num_envs
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._env._get(self._name))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and not isinstance(other, str) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # as that of a list
-
-    def __call__(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return self._env._call(self._name, args, kwargs)
-
-    def __repr__(self) -> str:
-        return f"<{self._name} of {self._env!r}: list(...) shows the values>"
-
-
-def of_first(env: Env, name: str) -> Any:
-    """The attribute ``name`` of ``env``, or of the first env of a batch; None where there is none."""
-    try:
-        found = getattr(env, name, None)
-        return found[0] if isinstance(found, Gathered | list) else found
-    except AttributeError:  # only the envs of the batch knew
-        return None
 
 
 def _where_known(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

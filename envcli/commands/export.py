@@ -150,7 +150,7 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
     def build() -> dict[str, Any]:
         from gymnasium import Space
 
-        from envcli.batch.batched_env import of_first
+        from envcli.batch.gathered import of_first
         from envcli.builder import build_one
         from envcli.envs.closing import closing
         from envcli.gym.spaces import starts_of
