@@ -37,6 +37,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "ClosedError": "errors",
     "Compose": "transforms.compose",
     "Composite": "specs",
+    "ConditionalPolicySwitch": "transforms.conditional_policy_switch",
     "ConfigError": "errors",
     "ContractError": "errors",
     "Crop": "transforms.crop",

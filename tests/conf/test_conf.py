@@ -40,6 +40,11 @@ for images in (
 NEEDS["transforms", "action_discretizer"] = NEEDS["transforms", "action_scaling"] = ["env=pendulum"]
 NEEDS["transforms", "flatten_action"] = ["env=pendulum", "transforms.flatten_action.first_dim=-1"]
 NEEDS["transforms", "module_transform"] = ["transforms.module_transform.module=net.pt"]
+SWITCH = "transforms.conditional_policy_switch"
+NEEDS["transforms", "conditional_policy_switch"] = [
+    f"{SWITCH}.policy=my_rules:idle",
+    f"{SWITCH}.condition=my_rules:odd",
+]
 NEEDS["transforms", "terminate"] = ["transforms.terminate.stop=my_rules:reached"]
 NEEDS["transforms", "unary"] = [f"transforms.unary.{name}=[observation]" for name in ("in_keys", "out_keys")]
 NEEDS["transforms", "unary"] += ["transforms.unary.fn=my_rules:doubled"]
@@ -48,6 +53,7 @@ REFUSED = {
     "action_mask": "'action_mask'. do not exist",
     "module_transform": "no file /.*/net.pt",
     "random_truncation": r"no step count 'step_count'. Put StepCounter\(\) before it",
+    "conditional_policy_switch": f"{SWITCH}.policy: 'my_rules:idle' would import external code",
     "terminate": "transforms.terminate.stop: 'my_rules:reached' would import external code",
     "unary": "transforms.unary.fn: 'my_rules:doubled' would import external code",
 }  # by every env that is here
