@@ -22,7 +22,7 @@ from envcli.shards.sharded_rollout import ShardedRollout
 from envcli.typed_word import quoted
 from tests.conftest import ROOT, Command
 
-WORDS = ("env=cartpole", "total_steps=20000", "shard_steps=4096", "seed=1")
+WORDS = ("env=cartpole", "total_steps=400", "shard_steps=100", "seed=1")
 
 
 def data(folder: Path) -> ShardedRollout:
@@ -32,7 +32,8 @@ def data(folder: Path) -> ShardedRollout:
 
 
 def test_total_steps_are_the_rollout_of_max_steps(cli: Command, tmp_path: Path) -> None:
-    assert cli("rollout", *WORDS, "hydra.run.dir=a").code == 0
+    words = ("env=cartpole", "total_steps=20000", "shard_steps=4096", "seed=1")
+    assert cli("rollout", *words, "hydra.run.dir=a").code == 0
     assert cli("rollout", "env=cartpole", "max_steps=20000", "seed=1", "hydra.run.dir=b").code == 0
     one, two = data(tmp_path / "a"), envcli.load_rollout(tmp_path / "b", verify=True)
     assert (one.num_shards, one.batch_size) == (5, two.batch_size)
