@@ -126,6 +126,9 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
         raise ConfigError(f"{word}: found the file {folder}, expected its run folder: {word}={folder.parent}")
     if not saved.is_file():
         raise ConfigError(f"{word}: found no {saved}, expected a run folder such as outputs/rollout/CartPole-v1/...")
+    made_by = read_json(folder / "manifest.json").get("command")
+    if made_by != command and made_by in commands.names():
+        raise ConfigError(f"{word}: {folder} is a run of envcli {made_by}, expected one of envcli {command}.")
     schema = OmegaConf.structured(commands.find(command).Config)
     replayed = OmegaConf.merge(schema, saved_config(folder), {"json": cfg.json, "overwrite": cfg.overwrite})
     assert isinstance(replayed, DictConfig)

@@ -186,7 +186,7 @@ def _keys(cfg: Config, env: Env) -> list[NestedKey]:
     shown = {as_path(key) for key in env.observation_keys}
     if not _keeps_raw(cfg):
         if ("pixels",) not in shown:
-            raise ConfigError(f"{env!r} shows no pixels. Type: from_pixels=true")
+            raise ConfigError(f"{cfg.env_name} shows no pixels. Type: from_pixels=true")
         if cfg.compare and cfg.env_list:
             raise ConfigError("compare: with different envs only the transformed frames are shown. Type: compare=false")
         if cfg.compare:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -86,7 +86,7 @@ class Checker:
                 return  # quotes, glob(...), choice(...): Hydra reads them
             raise ConfigError(self._no_choice(group, name, known))
 
-    def _no_choice(self, group: catalog.Group, name: str, known: Iterable[str]) -> str:
+    def _no_choice(self, group: catalog.Group, name: str, known: Collection[str]) -> str:
         """The message for ``parallel=4`` and ``env=pendulm``."""
         if not name or _NO_NAME.fullmatch(name):
             keys = {key.path for key in catalog.node_keys(group)}
@@ -102,7 +102,10 @@ class Checker:
             cure = f" Any other device: device.name={name}."
         elif group.name == "policy" and Path(name).suffix:
             cure = f" A network in a file: policy=module policy.path={name}"
-        return f"{group.name}: no choice {name!r}. {nearest(name, known)}{cure}"
+        near = nearest(name, known)
+        if near.endswith(f"There are {len([*known])}.") and not cure:  # none is near, and they are too many to list
+            cure = f" They are in envcli {self.command} --help."
+        return f"{group.name}: no choice {name!r}. {near}{cure}"
 
     def _unknown(self, override: Override) -> str:
         """The message for a key, or a group, that this command does not have."""

@@ -136,7 +136,8 @@ def _explained(name: str, options: Options) -> Iterator[None]:
         raise
     except Exception as error:  # whatever a constructor raises
         if options and isinstance(error, TypeError):
-            said = f"{name} does not take these options: {', '.join(options)} ({error})"
+            reason = str(error).partition(" was raised from the environment creator")[0]
+            said = f"{name} does not take these options: {', '.join(options)} ({reason})"
             if not {"num_envs", "num_workers"}.isdisjoint(options):  # as TorchRL's GymEnv takes them
                 said += (
                     f". It is one env. For several, write ParallelEnv(num_envs, lambda: GymEnv({name!r})), "

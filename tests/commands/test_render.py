@@ -219,7 +219,7 @@ def test_a_rollout_without_pixels_is_said(cli: Command, tmp_path: Path) -> None:
     [
         (["format=mp5"], "Did you mean 'mp4'? (format)"),
         (["compare=true"], "no transforms to compare with"),
-        (["from_pixels=false"], "from_pixels=true"),
+        (["from_pixels=false"], "CartPole-v1 shows no pixels. Type: from_pixels=true"),
         (["fps=0"], "fps: found 0"),
         (["rollout=nowhere"], "rollout: no folder nowhere"),
     ],

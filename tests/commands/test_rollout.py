@@ -145,6 +145,16 @@ def network(path: Path, pushes: int) -> None:
     torch.save({"weight": torch.zeros(2, 4), "bias": torch.eye(2)[pushes]}, path)
 
 
+@pytest.mark.parametrize("word", ["replay", "resume"])
+def test_a_run_of_another_command_is_not_run_again(word: str, cli: Command, tmp_path: Path) -> None:
+    assert cli("render", "max_steps=2", "hydra.run.dir=film").code == 0
+    status = tmp_path / "film" / "status.json"
+    status.write_text(status.read_text().replace("finished", "interrupted"))
+    done = cli("rollout", f"{word}=film")
+    said = f"error: {word}: film is a run of envcli render, expected one of envcli rollout.\n"
+    assert (done.code, done.err) == (2, said)
+
+
 def test_a_replay_notices_that_a_file_is_another(cli: Command, tmp_path: Path) -> None:
     network(tmp_path / "net.pt", 0)
     words = ["env=cartpole", "policy=module", "policy.path=net.pt"]
