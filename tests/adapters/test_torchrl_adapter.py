@@ -156,7 +156,9 @@ def test_a_collector_and_the_ppo_loss_take_it() -> None:
     actor, critic = ProbabilisticTensorDictSequential(net, head), ValueOperator(torch.nn.Linear(4, 1))
     loss = ClipPPOLoss(actor, critic)
     collector = Collector(env, actor, frames_per_batch=128, total_frames=256)
+    collected = 0
     for data in collector:
+        collected += data.numel()
         assert data.shape == (2, 64)
         GAE(gamma=0.99, lmbda=0.95, value_network=critic)(data)
         values = loss(data.reshape(-1))
@@ -164,3 +166,4 @@ def test_a_collector_and_the_ppo_loss_take_it() -> None:
         total.backward()
         assert net.module.weight.grad.abs().sum() > 0
     collector.shutdown()
+    assert collected == 256

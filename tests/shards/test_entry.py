@@ -42,7 +42,9 @@ def test_files_are_called_as_tensordict_calls_them(tmp_path: Path) -> None:
     keys = [("next", "observation"), ("walker/joints",), ("a b", "100 %"), ("a:b",)]
     tensors = {key: torch.zeros(3, 1) for key in keys}
     TensorDict(tensors, [3]).memmap(tmp_path)
-    for entry in entries_of(tensors):
+    entries = entries_of(tensors)
+    assert {entry.key for entry in entries} == set(keys)
+    for entry in entries:
         assert (tmp_path / entry.file).is_file()
 
 

@@ -103,6 +103,7 @@ def test_another_apply_transform_counts_at_every_step(kind: type[Transform], mak
         return env.rollout(5, break_when_any_done=False)
 
     usual, changed = rollout(kind), rollout(more(kind, "_apply_transform"))
+    assert not (changed == usual).all()
     for key in usual.keys(True, True):
         touched = key[-1] in make(kind).in_keys if isinstance(key, tuple) else key in make(kind).in_keys
         touched |= (
