@@ -13,7 +13,7 @@ from envcli.errors import SpecError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.rows.env_specs import FAMILIES, EnvSpecs
-from envcli.specs import Composite, Unbounded
+from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.module_transform import ModuleTransform
 from envcli.transforms.transform import Transform
 
@@ -96,7 +96,7 @@ class CallableTransform(Transform):
         except Exception:  # whatever it raises, it will say again of true values
             return {}
         values = ((path, made.get(as_user_key(path))) for path in leaf_paths(made))
-        return {path: value for path, value in values if isinstance(value, torch.Tensor)}
+        return {path: value for path, value in values if isinstance(value, torch.Tensor) and not value.is_complex()}
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With what the function adds, and in the shapes and dtypes that it gives."""
@@ -112,13 +112,19 @@ class CallableTransform(Transform):
     def _as_given(self, spec: Composite) -> Composite:
         for path, leaf in spec.leaves().items():
             value = self._followed.get(path)
-            if value is not None and (value.shape, value.dtype) != (leaf.shape, leaf.dtype):
+            if value is not None and not _fits(value, leaf):
                 spec[as_user_key(path)] = Unbounded(value.shape, device=leaf.device, dtype=value.dtype)
         return spec
 
     def extra_repr(self) -> str:
         """The name of the function, for ``repr``."""
         return str(getattr(self.function, "__qualname__", type(self.function).__name__))
+
+
+def _fits(value: torch.Tensor, leaf: TensorSpec) -> bool:
+    """Is ``value`` of the form of ``leaf``? Dimensions of one may be more or less."""
+    sizes, wanted = ([size for size in shape if size != 1] for shape in (value.shape, leaf.shape))
+    return sizes == wanted and value.dtype == leaf.dtype
 
 
 def as_transform(transform: Any, who: str) -> Transform:  # Any: what a user gave

@@ -300,7 +300,13 @@ def test_what_the_specs_say_of_an_entry_is_enough(make: Callable[[], Env]) -> No
     ],
 )
 def test_what_a_row_does_not_hold_is_refused(change: Callable[[torch.Tensor], torch.Tensor], found: str) -> None:
-    env = TransformedEnv(CountingEnv(), lambda td: td.set("observation", change(td["observation"])))
+    class Changed(Transform):
+        def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+            return next_tensordict.set("observation", change(next_tensordict["observation"]))
+
+        _resets_by_call = True
+
+    env = TransformedEnv(CountingEnv(), Changed())
     with pytest.raises(SpecError, match=rf"gives 'observation' as {found}.*transform_observation_spec"):
         env.reset()
 
