@@ -32,9 +32,10 @@ FAMILIES = {  # folder -> the word for a member, the suffix that its class may h
     "transforms": ("transform", "Transform"),
 }
 
-_NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; these two are for what an env has made
+_NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; the rest is for rollouts
     "callable_transform",
     "compose",
+    "multi_step",
     "random_crop_tensor_dict",
     "reward2_go",
 }
