@@ -17,7 +17,7 @@ from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import TensorSpec
 from envcli.transforms.inner_env import InnerEnv, put_back
 from envcli.transforms.transform import Transform
-from envcli.vocabulary import registry
+from envcli.vocabulary import imported
 
 __all__ = ["ConditionalPolicySwitch"]
 
@@ -148,7 +148,7 @@ class ConditionalPolicySwitch(Transform):
 
 
 def _function(given: Any, where: str, allow_imports: bool) -> Any:
-    found = registry.function_of(given, where, allow_imports) if isinstance(given, str) else given
+    found = imported.function_of(given, where, allow_imports) if isinstance(given, str) else given
     if not callable(found):
         raise ConfigError(f"{where}: expected a function that takes a TensorDict, found {found!r}")
     return found
