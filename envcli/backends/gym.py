@@ -12,7 +12,7 @@ from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
-from envcli.gym.info_reader import InfoReader
+from envcli.gym.info_reader import InfoReader, ShownInfo
 from envcli.gym.lens import Lens
 from envcli.gym.space_rows import row_reader, row_writer, rows_reader
 from envcli.gym.spaces import is_image, space_to_spec
@@ -131,12 +131,14 @@ class GymWrapper(Backend):
         """What ``env.render()`` gives, whoever else draws in this process: see :class:`~envcli.gym.lens.Lens`."""
         return self._lens()
 
-    def set_info_dict_reader(self, info_dict_reader: InfoReader | None = None, ignore_private: bool = True) -> Self:
+    def set_info_dict_reader(
+        self, info_dict_reader: InfoReader | ShownInfo | None = None, ignore_private: bool = True
+    ) -> Self:
         """Show entries of the simulator's ``info`` beside the observation. Returns the env itself.
 
         Args:
             info_dict_reader: which. None: all numbers and arrays of numbers that a reset and a step with a random
-                action show; the env is reset for that, so do it before ``set_seed``.
+                action show. These are made for that, and where no specs are given, so do it before ``set_seed``.
             ignore_private: leave out those that begin with ``_``, with None.
 
         Raises:
@@ -144,7 +146,9 @@ class GymWrapper(Backend):
             ConfigError: it is a function, as TorchRL takes it: rows have memory for what is known beforehand only.
         """
         if info_dict_reader is None:
-            info_dict_reader = InfoReader.of(*self._first_infos(), ignore_private=ignore_private)
+            info_dict_reader = ShownInfo(ignore_private=ignore_private)
+        if isinstance(info_dict_reader, ShownInfo):
+            info_dict_reader = info_dict_reader.reader(*self._first_infos())
         if not isinstance(info_dict_reader, InfoReader):
             raise ConfigError(
                 f"info_dict_reader: found a {type(info_dict_reader).__name__}, which does not declare what it writes. "
@@ -160,7 +164,7 @@ class GymWrapper(Backend):
         return self
 
     def auto_register_info_dict(
-        self, ignore_private: bool = True, *, info_dict_reader: InfoReader | None = None
+        self, ignore_private: bool = True, *, info_dict_reader: InfoReader | ShownInfo | None = None
     ) -> Self:
         """:meth:`set_info_dict_reader`, by TorchRL's other name: what an ``info`` lacks is 0 in any case."""
         return self.set_info_dict_reader(info_dict_reader, ignore_private)

@@ -12,7 +12,7 @@ from envcli.errors import ConfigError, SpecError
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Composite, TensorSpec, Unbounded
 
-__all__ = ["InfoReader", "default_info_dict_reader"]
+__all__ = ["InfoReader", "ShownInfo", "default_info_dict_reader"]
 
 _NUMBERS = "biuf"  # numpy's kinds
 
@@ -99,8 +99,38 @@ class InfoReader:
         return write
 
 
+class ShownInfo:
+    """A reader yet to be made, once it is seen what a simulator's first reset and step show.
+
+    Args:
+        keys: which; a number that is not shown yet is a float32 scalar. None: all numbers and arrays of numbers.
+        ignore_private: without ``keys``, leave out those that begin with ``_``.
+    """
+
+    def __init__(self, keys: Sequence[str] | None = None, ignore_private: bool = True) -> None:
+        self._keys, self._ignore_private = keys, ignore_private
+
+    def reader(self, *infos: Mapping[str, Any]) -> InfoReader:
+        """The reader, with the shapes and dtypes of ``infos``."""
+        if self._keys is None:
+            return InfoReader.of(*infos, ignore_private=self._ignore_private)
+        shown = InfoReader.of(*infos, ignore_private=False).info_spec
+        return InfoReader(self._keys, {key: shown.get(key, Unbounded(torch.Size([]))) for key in self._keys})
+
+
 def default_info_dict_reader(
-    keys: Sequence[str], spec: Mapping[str, TensorSpec] | Sequence[TensorSpec] | Composite | None = None
-) -> InfoReader:
-    """TorchRL's name for :class:`InfoReader`."""
+    keys: Sequence[str] | None = None,
+    spec: Mapping[str, TensorSpec] | Sequence[TensorSpec] | Composite | None = None,
+    ignore_private: bool = True,
+) -> InfoReader | ShownInfo:
+    """For ``set_info_dict_reader``: an :class:`InfoReader` where ``spec`` is given, else a :class:`ShownInfo`.
+
+    A ``spec`` with names needs no ``keys``.
+    """
+    if spec is None:
+        return ShownInfo(keys, ignore_private)
+    if keys is None and isinstance(spec, Mapping | Composite):
+        keys = [str(key) for key in spec]
+    if keys is None:
+        raise SpecError("info reader: found specs in order without keys. Give keys, or specs by name")
     return InfoReader(keys, spec)

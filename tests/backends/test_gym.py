@@ -331,6 +331,13 @@ def test_info_is_read() -> None:
     assert env.rand_step(env.reset())["next", "steps"] == 1
 
 
+@pytest.mark.parametrize("keys", [["steps"], None])
+def test_info_is_read_in_its_own_shape_and_dtype(keys: list[str] | None) -> None:
+    env = GymWrapper(CountingGym(limit=3)).set_info_dict_reader(default_info_dict_reader(keys))
+    assert env.observation_spec["steps"] == Unbounded([], dtype=torch.int64)
+    assert env.rollout(5, break_when_any_done=False)["next", "steps"].tolist() == [1, 2, 3, 1, 2]
+
+
 def test_info_is_shown_by_its_names() -> None:
     env = from_gymnasium(CountingGym(limit=3), info_keys=["steps"])
     data = env.rollout(5, break_when_any_done=False)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from envcli.errors import ConfigError, SpecError
-from envcli.gym.info_reader import InfoReader, default_info_dict_reader
+from envcli.gym.info_reader import InfoReader, ShownInfo, default_info_dict_reader
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Bounded, Composite, Unbounded
 
@@ -76,3 +76,25 @@ def test_a_reader_of_named_entries() -> None:
         InfoReader.named(["e"], *infos)
     with pytest.raises(ConfigError, match=r"expected a list of names, found 'a'. Write info_keys=\[action_mask\]"):
         InfoReader.named("a", *infos)
+
+
+def test_specs_by_name_need_no_keys() -> None:
+    reader = default_info_dict_reader(spec={"b": Unbounded([2])})
+    assert isinstance(reader, InfoReader)
+    assert reader.info_spec == Composite(b=Unbounded([2]))
+    with pytest.raises(SpecError, match="specs in order without keys"):
+        default_info_dict_reader(spec=[Unbounded([2])])
+
+
+def test_without_specs_it_is_what_is_shown_first() -> None:
+    infos = {"a": np.zeros(3), "_b": 1}, {"a": np.ones(3), "late": 2.5}
+    of_two = default_info_dict_reader(["a", "never", "_b"])
+    assert isinstance(of_two, ShownInfo)
+    assert of_two.reader(*infos).info_spec == Composite(
+        a=Unbounded([3], dtype=torch.float64), never=Unbounded([]), _b=Unbounded([], dtype=torch.int64)
+    )
+    every, private = default_info_dict_reader(), default_info_dict_reader(ignore_private=False)
+    assert isinstance(every, ShownInfo)
+    assert isinstance(private, ShownInfo)
+    assert set(every.reader(*infos).info_spec) == {"a", "late"}
+    assert set(private.reader(*infos).info_spec) == {"a", "_b", "late"}
