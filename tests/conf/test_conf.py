@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from copy import deepcopy
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -104,7 +105,7 @@ def with_transform(name: str) -> dict[str, Any]:
     if name not in SINGLE:
         return vars(read("rollout", [f"transforms=[{name}]", *needs]))
     rest = workload(*(word for word in needs if not word.startswith("transforms.")))
-    return {**rest, "transforms": {key: node for key, node in nodes("transforms").items() if key == name}}
+    return deepcopy({**rest, "transforms": {key: node for key, node in nodes("transforms").items() if key == name}})
 
 
 @pytest.mark.parametrize("group", catalog.groups("rollout"), ids=lambda group: group.name)
