@@ -144,7 +144,19 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
         log.warning(
             "%s: workers died and were restarted in that run, which is not reproducible: the data will differ", word
         )
+    if _shares_statistics(replayed):
+        log.warning(
+            "%s: workers update shared statistics (shared=true) in no fixed order, so the data will differ",
+            word,
+        )
     return replayed
+
+
+def _shares_statistics(cfg: DictConfig) -> bool:
+    """Whether several workers normalise by one set of running statistics."""
+    nodes = [node for part in (cfg, *cfg.envs.values()) for node in part.transforms.values()]
+    several = cfg.parallel.type == "processes" and cfg.parallel.get("num_workers") != 1
+    return several and any(node.get("shared") for node in nodes if node)
 
 
 def _find_files(word: str, folder: Path, replayed: DictConfig, cfg: DictConfig, typed: Collection[str]) -> None:

@@ -42,7 +42,8 @@ class VecNorm(RunningNorm):
         eps: the least the variance is taken for. (TorchRL says the standard deviation, and does this.)
         shapes: of one value of each entry; None: all dimensions but the batch's. Those before it are averaged over.
         shared: in a configuration: the envs of a batch, in whatever process, keep one set of sums, as
-            :class:`~envcli.EnvCreator` makes them. Of itself it does nothing, and a single env has nothing to share.
+            :class:`~envcli.EnvCreator` makes them. Several workers update them in no fixed order, so the same seed
+            gives other numbers each time. Of itself it does nothing, and a single env has nothing to share.
         new_api: make a :class:`VecNormV2` of the other arguments; it has no ``shared_td`` and no ``shapes``. (TorchRL
             warns where it is not given.)
 

@@ -52,7 +52,8 @@ class VecNormV2(RunningNorm, Stated):
             ``shared_statistics()`` of another one gives them; float64, and int64 for ``count``.
         reduce_batch_dims: one set of averages for all of a batch.
         shared: in a configuration: the envs of a batch, in whatever process, keep one set of averages, as
-            :class:`~envcli.EnvCreator` makes them. Of itself it does nothing, and a single env has nothing to share.
+            :class:`~envcli.EnvCreator` makes them. Several workers update them in no fixed order, so the same seed
+            gives other numbers each time. Of itself it does nothing, and a single env has nothing to share.
 
     Raises:
         ConfigError: ``decay`` or ``eps`` is out of range, ``stateful`` is False, or something of ``in_keys`` is not in

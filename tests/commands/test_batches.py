@@ -230,3 +230,12 @@ def test_what_became_of_lost_workers_is_said(cli: Command, tmp_path: Path) -> No
         assert f"restarts  {cut // 2} workers died and were restarted" in text
     again = cli("rollout", "replay=run", "allow_imports=true", "hydra.run.dir=again")
     assert "replay: workers died and were restarted in that run" in again.err
+
+
+@pytest.mark.parametrize(("parallel", "said"), [("processes", True), ("serial", False)])
+def test_a_replay_says_that_shared_statistics_do_not_repeat(cli: Command, parallel: str, said: bool) -> None:
+    words = ("env=pendulum", "transforms=vec_norm", "transforms.vec_norm.shared=true", "parallel.num_envs=2")
+    assert cli("rollout", *words, f"parallel={parallel}", "max_steps=3", "hydra.run.dir=run").code == 0
+    again = cli("rollout", "replay=run", "hydra.run.dir=again")
+    assert again.code == 0, again.err
+    assert ("replay: workers update shared statistics (shared=true) in no fixed order" in again.err) == said
