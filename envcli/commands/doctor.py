@@ -64,6 +64,7 @@ def _drawing(
     from rich.text import Text
 
     libraries = empty_table("", "part", "found", "to install, type", title="Libraries")
+    libraries.columns[-1].no_wrap = True  # a command that is broken cannot be copied
     for part in found:
         there = ", ".join(f"{name} {version}" for name, version in part.found.items())
         said = "; ".join([*part.lacking, there] if there else part.lacking)

@@ -27,6 +27,8 @@ __all__ = ["POSITIONAL", "Config", "run"]
 
 POSITIONAL = "query"
 
+_INSTALL = "pip install"  # above what follows it, so that the table fits into 80 columns
+
 
 @dataclass
 class Config(Answer):
@@ -67,10 +69,11 @@ def _table(rows: list[dict[str, Any]]) -> RenderableType:
     from rich.console import Group
 
     absent = sum(row["to_install"] is not None for row in rows)
-    drawn = empty_table("backend", "name", "preset", *(["to install, type"] if absent else []))
+    drawn = empty_table("backend", "name", "preset", *([_INSTALL] if absent else []))
     for row in rows:
         preset = f"env={row['preset']}" if row["preset"] else ""
-        drawn.add_row(f"backend={row['backend']}", row["name"], preset, *([row["to_install"] or ""] if absent else []))
+        packages = (row["to_install"] or "").removeprefix(f"{_INSTALL} ")
+        drawn.add_row(f"backend={row['backend']}", row["name"], preset, *([packages] if absent else []))
     some = f", {absent} of them need" + "s" * (absent == 1) + " a library that is not installed" if absent else ""
     many = f"{len(rows)} env{'s' * (len(rows) != 1)}{some}"
     return Group(drawn, f"{many}; run one with env=PRESET, or backend=... backend.name=NAME")

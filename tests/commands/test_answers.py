@@ -34,14 +34,15 @@ def test_list_says_what_an_env_needs_that_is_not_installed(cli: Command, monkeyp
     absent = ("Box2D", "jax")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *at: None if name in absent else found(name, *at))
     done = cli("list", "lunarlander-v")
-    assert done.out.splitlines()[2].split(maxsplit=2)[1:] == ["LunarLander-v3", "pip install 'gymnasium[box2d]'"]
+    assert done.out.splitlines()[2].split(maxsplit=2)[1:] == ["LunarLander-v3", "'gymnasium[box2d]'"]
+    assert done.out.splitlines()[0].split() == ["backend", "name", "preset", "pip", "install"]
     assert done.out.splitlines()[-1].startswith("1 env, 1 of them needs a library that is not installed; run one with")
     rows = json.loads(cli("list", "cartpole-v", "json=true").out)
     needed = {(row["backend"], row["name"]): row["to_install"] for row in rows}
     for backend in ("gymnasium", "gymnasium_vector"):
         assert needed[backend, "phys2d/CartPole-v1"] == "pip install 'gymnasium[jax]'"
         assert needed[backend, "CartPole-v1"] is None
-    assert "to install" not in cli("list", "query=mountain_car").out
+    assert "pip install" not in cli("list", "query=mountain_car").out
 
 
 def test_list_finds_by_name_and_preset(cli: Command, tmp_path: Path) -> None:

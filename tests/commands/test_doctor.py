@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from envcli import gl
 from envcli.commands import doctor
@@ -52,3 +54,11 @@ def test_in_json(cli: Command) -> None:
     assert [way["works"] for way in data["gl"]] == [False, False]
     assert data["parts"][1]["lacking"] == ["dm_control is not installed"]
     assert data["MUJOCO_GL"] is None
+
+
+def test_in_a_narrow_terminal_a_command_to_type_is_in_one_piece() -> None:
+    file = io.StringIO()
+    about = {"envcli": "0", "python": "3", "platform": "Linux", "MUJOCO_GL": None}
+    found = [Part("dm_control", {}, ["dm_control is not installed, nor is any of what it needs"])]
+    Console(file=file, width=60).print(doctor._drawing(about, found, NOTHING, []))
+    assert "pip install 'envcli[dm_control]'" in file.getvalue()
