@@ -85,7 +85,7 @@ def _run(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
 
 def _changes(folder: Path) -> dict[str, dict[str, Any]]:
     command = read_json(folder / "manifest.json").get("command")
-    if not (folder / "config.yaml").is_file() or command not in commands.names():
+    if not (folder / "config.yaml").is_file() or command not in commands.names() or not commands.keeps(command):
         return {}
     from omegaconf import OmegaConf
 

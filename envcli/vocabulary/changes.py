@@ -50,9 +50,9 @@ def defaults(command: str, config: type, choices: Mapping[str, Sequence[str]] = 
     found: Any = OmegaConf.create({name: value for name, value, _ in schema.describe(config)})
     for group in catalog.groups(command):
         for choice in choices.get(group.name) or group.default.strip("[]").split(","):
-            for path in catalog.files(group.source):
-                if path.stem == choice.strip():
-                    found = OmegaConf.merge(found, _packaged(path, group.name))
+            path = next((path for path in catalog.files(group.source) if path.stem == choice.strip()), None)
+            if path is not None:
+                found = OmegaConf.merge(found, _packaged(path, group.name))
     found = OmegaConf.merge(found, _nodes(catalog.folder() / f"{command}.yaml"))
     plain = OmegaConf.to_container(found, resolve=False)
     assert isinstance(plain, dict)
@@ -90,8 +90,7 @@ def _chosen(cfg: Mapping[str, Any], group: catalog.Group) -> Iterator[tuple[str,
 def _words(cfg: Mapping[str, Any], groups: Sequence[catalog.Group], preset: str | None) -> dict[str, str]:
     """Path -> the choice that is typed there; with a ``preset``, that is ``env``, which brings the backend."""
     chosen = {f"{g.name}.{name}".rstrip("."): choice for g in groups for name, choice, _ in _chosen(cfg, g)}
-    if preset:
-        del chosen["backend"]
+    if preset and chosen.pop("backend", None):
         chosen["env"] = preset
     return chosen
 
@@ -101,9 +100,10 @@ def _told(cfg: Mapping[str, Any], groups: Sequence[catalog.Group], preset: str |
     words, found = _words(cfg, groups, preset), Node()
     for path, value in _flat(cfg):
         above, _, last = path.rpartition(".")
-        name = "env" if preset and above == "backend" and last in ("type", "name") else above
-        if name in words and last in ("type", "name") and (last == "type" or name == "env"):
-            found[name] = words[name]
+        if "env" in words and path in ("backend.type", "backend.name"):
+            found["env"] = words["env"]
+        elif last == "type" and above in words:
+            found[above] = words[above]
         else:
             found[path] = None if value == schema.MISSING else value
     return found

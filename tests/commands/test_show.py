@@ -133,3 +133,16 @@ def test_a_batch_is_many_episodes_to_minari(
     assert (read.total_steps, read.action_space.n) == (120, 2)
     shown = read.observation_space
     assert (shown["observation"] if "outer_transforms=[step_counter]" in words else shown).shape == (4,)
+
+
+@pytest.mark.parametrize("command", ["completion", "export", "nothing", ["rollout"], None])
+def test_a_manifest_that_names_no_command_that_keeps_runs_tells_no_changes(
+    command: object, cli: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "status.json").write_text('{"state": "finished"}')
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps({"command": command}))
+    (tmp_path / "run" / "config.yaml").write_text("backend: {type: ale, name: Pong}\n")
+    done = cli("show", "run", "json=true")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["changes"] == {}
