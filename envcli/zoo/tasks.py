@@ -62,7 +62,14 @@ def make(task: str, parallel: bool, options: dict[str, Any], *, from_pixels: boo
                 f"parallel: {name} has no version in which all agents act at once. "
                 "Let them take turns, and show whose turn it is: parallel=false and use_mask=true"
             )
-        return maker(**options)
+        return maker(**{**_games(name), **options})
+
+
+def _games(name: str) -> dict[str, str]:
+    """Where the games of Atari's tasks are: PettingZoo brings none, but ale-py does, if it is installed."""
+    found = importlib.util.find_spec("ale_py") if name.startswith("atari/") else None
+    places = found.submodule_search_locations if found is not None else None
+    return {"auto_rom_install_path": next(iter(places))} if places else {}
 
 
 def _modules() -> dict[str, str]:

@@ -29,6 +29,7 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delitem(sys.modules, name)
     for package, text in (
         ("pettingzoo", ""),
+        ("pettingzoo/atari", ""),
         ("pettingzoo/sisl", ""),
         ("pettingzoo/classic", ""),
         ("pettingzoo/mpe", ""),
@@ -37,6 +38,9 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text(text)
     (tmp_path / "pettingzoo/sisl/chase_v5.py").write_text(CHASE)
+    (tmp_path / "pettingzoo/atari/pong_v3.py").write_text(
+        "def parallel_env(auto_rom_install_path=None): return auto_rom_install_path\n"
+    )
     (tmp_path / "pettingzoo/sisl/all_modules.py").write_text("")
     (tmp_path / "pettingzoo/mpe/simple_v2.py").write_text("")
     (tmp_path / "mpe2/simple_v2.py").write_text("def parallel_env(): return 'of mpe2'\n")
@@ -52,7 +56,7 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_tasks_are_read_from_folders_and_found_by_either_name(zoo: Path) -> None:
-    assert tasks.names() == ["classic/ludo_v0", "classic/whist_v1", "mpe/simple_v2", "sisl/chase_v5"]
+    assert tasks.names() == ["atari/pong_v3", "classic/ludo_v0", "classic/whist_v1", "mpe/simple_v2", "sisl/chase_v5"]
     for name in ("sisl/chase_v5", "chase_v5", "sisl/chase-v5"):
         assert tasks.make(name, True, {"speed": 2}) == ("parallel", 2, None)
     assert tasks.make("chase_v5", False, {}) == ("turns", 1)
@@ -96,3 +100,17 @@ def test_a_package_that_is_not_installed_is_named(zoo: Path, monkeypatch: pytest
     missing.add("pettingzoo")
     with pytest.raises(MissingDependency, match=r"backend=pettingzoo needs pettingzoo.*'envcli\[pettingzoo\]'"):
         tasks.names()
+
+
+def test_ataris_games_are_those_of_ale_py(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (zoo / "ale_py").mkdir()
+    (zoo / "ale_py/__init__.py").write_text("")
+    monkeypatch.delitem(sys.modules, "ale_py", raising=False)
+    importlib.invalidate_caches()
+    assert tasks.make("pong_v3", True, {}) == str(zoo / "ale_py")
+    assert tasks.make("pong_v3", True, {"auto_rom_install_path": "mine"}) == "mine"
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        tasks.importlib, "util", types.SimpleNamespace(find_spec=lambda name: None if name == "ale_py" else real(name))
+    )
+    assert tasks.make("pong_v3", True, {}) is None
