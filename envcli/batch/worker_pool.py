@@ -330,8 +330,10 @@ class WorkerPool:
                         worker.channel.answer.wait()
                         self._hear(worker, {})
                     elif worker in self._working:
-                        self._working.discard(worker)
-                        raise worker.death(self.offset)
+                        self._hear(worker, {})  # it may have answered, and ended, after poll() looked at its bell
+                        if worker in self._working:
+                            self._working.discard(worker)
+                            raise worker.death(self.offset)
         failures += [worker.hung(self.offset) for worker in list(self._working)[:1]]
 
     def give_up(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from envcli.batch.parallel_env import ParallelEnv
+from envcli.batch.worker_pool import WorkerPool
 from envcli.errors import EnvError
+from envcli.testing.toys import CountingEnv
 from tests.batch.faults import Faulty, is_alive
 
 SOON = 1.0  # seconds until an error must be there
@@ -153,3 +156,27 @@ def test_what_an_env_leaves_on_purpose_is_left(folder: Path) -> None:
     with pytest.raises(EnvError, match="was killed"):
         env.rollout(3)
     assert len(running(folder, patience=0.5)) == 3
+
+
+class EndsFirst:
+    """A poll that tells of the end of workers, and nothing of what they said before."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._fds = {fd: worker for fd, (worker, ended) in pool._by_fd.items() if ended}
+
+    def poll(self, patience: float) -> list[tuple[int, int]]:
+        for worker in self._fds.values():
+            assert worker.process is not None
+            assert worker.process.status(10) == 0
+        return [(fd, select.POLLIN) for fd in self._fds]
+
+    def unregister(self, fd: int) -> None:
+        del self._fds[fd]
+
+
+def test_who_answers_and_ends_at_once_is_not_missed() -> None:
+    env = ParallelEnv(2, CountingEnv, num_workers=2)
+    env.rollout(2)
+    assert isinstance(env._pool, WorkerPool)
+    env._pool._poll = EndsFirst(env._pool)  # type: ignore[assignment]  # what is asked of it
+    env.close()
