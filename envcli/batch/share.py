@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from itertools import compress
 from types import MappingProxyType
@@ -131,10 +131,13 @@ class Share:
             self._paused &= ~where
 
     def _reset_some(self, t: int, where: Array) -> None:
-        nested = where.ndim > 1
-        asked: Any = where.reshape(len(self.envs), -1).any(axis=1) if nested else where  # Any: so numpy annotates it
-        for i in compress(range(len(self.envs)), asked.tolist()):
-            self._reset_one(i, t, where[i] if nested else None)
+        for i in self._places(where):
+            self._reset_one(i, t, where[i] if where.ndim > 1 else None)
+
+    def _places(self, where: Array) -> Iterator[int]:
+        """Those of the envs that are in ``where``, ``[n, *batch]``, in whole or in part."""
+        asked: Any = where if where.ndim == 1 else where.reshape(len(self.envs), -1).any(axis=1)  # Any: as numpy has it
+        return compress(range(len(self.envs)), asked.tolist())
 
     def _reset_one(self, i: int, t: int, where: Array | None = None) -> None:
         """Reset env ``i``, or if it is a batch itself, those in ``where``."""
@@ -194,8 +197,7 @@ class Share:
 
     def _begin_anew(self, t: int, ended: Array) -> None:
         """Begin new episodes in the row after ``t`` of the envs, or parts of envs, that have ``ended`` in ``t``."""
-        asked: Any = ended.reshape(len(self.envs), -1).any(axis=1)  # Any: as in _reset_some
-        for i in compress(range(len(self.envs)), asked.tolist()):
+        for i in self._places(ended):
             self.note[PLACE] = i
             if i in self._lost:
                 self._reset_one(i, t + 1, ended[i] if ended.ndim > 1 else None)

@@ -158,9 +158,7 @@ class GymAnswers:
         """Raise SpecError where it is for the answer of a step that rows did not take it, whatever the ``checks``."""
         with explaining(error):
             if isinstance(result, tuple) and len(result) == 5:
-                _REWARD.check(
-                    result[1], f"{self._in_step}: reward"
-                )  # of an observation there may be other things to say
+                _REWARD.check(result[1], f"{self._in_step}: reward")  # first: an observation may have other faults
             self._check_whole(result)
 
     def explain_reset(self, result: Any, error: Exception) -> None:
