@@ -71,7 +71,7 @@ class BraxEnv(VectorBackend):
         super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
         if from_pixels:
             raise ConfigError(
-                "from_pixels: backend brax renders no frames. The MuJoCo versions of its envs do: backend=gymnasium"
+                "from_pixels: backend=brax renders no frames. The MuJoCo versions of its envs do: backend=gymnasium"
             )
         self._env = native(name, options) if isinstance(name, str) else name
         self.env_name = name if isinstance(name, str) else type(name).__name__

@@ -120,10 +120,10 @@ class TorchEnv(Backend):
             ConfigError: see the class; a parameter is no number; or frames are wanted, which it cannot draw.
         """
         if from_pixels:
-            raise ConfigError("from_pixels: backend torch renders no frames. The same env does with backend=gymnasium")
+            raise ConfigError("from_pixels: backend=torch renders no frames. The same env does with backend=gymnasium")
         kinds = _kinds()
         if name not in kinds:
-            raise UnknownName("env of backend torch", name, kinds)
+            raise UnknownName("env of backend=torch", name, kinds)
         for key, value in options.items():
             if isinstance(value, bool) or not isinstance(value, int | float | torch.Tensor):
                 raise ConfigError(f"options.{kinds[name].parameter(key)}: found {value!r}, expected a number")

@@ -166,7 +166,7 @@ def test_presets_name_envs_that_there_are() -> None:
 def test_it_is_run_by_its_yaml(cli: Command) -> None:
     words = ("backend=brax", "backend.name=fast", "parallel.num_envs=4")
     assert "steps     20, 5 of each of 4 envs" in cli("rollout", *words, "max_steps=5").out
-    assert "fast (backend brax) x 4" in cli("spec", *words).out
+    assert "fast (backend=brax) x 4" in cli("spec", *words).out
 
 
 def test_mistakes_are_explained() -> None:
@@ -176,7 +176,7 @@ def test_mistakes_are_explained() -> None:
         BraxEnv("inverted_pendulum", backend="steam")
     with pytest.raises(ConfigError, match="max_episode_steps: found -1"):
         BraxEnv("fast", max_episode_steps=-1)
-    with pytest.raises(ConfigError, match="from_pixels: backend brax renders no frames"):
+    with pytest.raises(ConfigError, match="from_pixels: backend=brax renders no frames"):
         make_env("backend=brax", "backend.name=fast", "from_pixels=true")
     with pytest.raises(ConfigError, match="Brax takes no options, found low"):
         BraxEnv("fast").reset(low=1)

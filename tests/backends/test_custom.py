@@ -158,7 +158,7 @@ def test_what_it_takes_reaches_it() -> None:
         ("Unfinished", [], r"Unfinished does not implement what an env must: _reset, _set_seed$"),
         ("built", [], r"built is of type Mine, expected a class or a function"),
         ("number", [], r"number is of type int, expected a class or a function"),
-        ("Mine", ["parallel.num_envs=2"], r"backend custom runs a single env\. For several, add parallel=processes"),
+        ("Mine", ["parallel.num_envs=2"], r"backend=custom runs a single env\. For several, add parallel=processes"),
         ("Mine", ["backend.name=my_rl.envs"], r"^backend\.name: found 'my_rl\.envs', expected module:Name"),
         (
             "Mine",

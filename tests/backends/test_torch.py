@@ -486,7 +486,7 @@ def test_there_are_four() -> None:
 @pytest.mark.parametrize(
     ("node", "text"),
     [
-        ({"name": "Pendulum"}, "no env of backend torch 'Pendulum'. Did you mean 'Pendulum-v1'?"),
+        ({"name": "Pendulum"}, "no env of backend=torch 'Pendulum'. Did you mean 'Pendulum-v1'?"),
         ({"name": "Pendulum-v1", "options": {"grav": 3}}, "no parameter of Pendulum-v1 'grav'. There are: dt, g, l"),
         ({"name": "Pendulum-v1", "options": {"g": "abc"}}, "options.g: found 'abc', expected a number"),
         ({"name": "Pendulum-v1", "params": ["h"]}, "no parameter of Pendulum-v1 'h'"),

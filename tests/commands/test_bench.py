@@ -248,7 +248,7 @@ def test_words_that_are_wrong_fail_a_strict_suite(
         (["profile=true", "subject=native"], "profile: native is not from envcli"),
         (["tune=true", "subject=native"], "tune: native is not from envcli"),
         (["tune=true", "profile=true"], "tune: measures settings other than those typed"),
-        (["tune=true", "backend=torch"], "tune: backend torch steps the whole batch in one call"),
+        (["tune=true", "backend=torch"], "tune: backend=torch steps the whole batch in one call"),
         (
             ["tune=true", "backend=gymnasium_vector", "parallel.num_envs=8"],
             "sweep over the number of envs: -m parallel.num_envs=8,16",
