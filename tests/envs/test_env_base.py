@@ -387,10 +387,10 @@ def test_a_name_that_envs_have_taken_is_refused() -> None:
         TypeError, match=r"Filed: '_buffer' is the name of an internal method of every env .* such as 'my_buffer'"
     ):
         Filed()
-    with pytest.raises(TypeError, match="Placed: '_place' is the name of"):
+    with pytest.raises(TypeError, match="Playing: '_roles' is the name of"):
 
-        class Placed(Own):
-            def _place(self, x: int, y: int) -> None:  # type: ignore[override]
+        class Playing(Own):
+            def _roles(self, side: int) -> None:  # type: ignore[override]
                 pass
 
     with pytest.raises(TypeError, match="Fronted: '_front' is the name of"):

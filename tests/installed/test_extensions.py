@@ -54,7 +54,7 @@ def test_a_package_adds_by_its_entry_points_alone(cli: Command, tmp_path: Path) 
         assert text in listed.out
     described = cli("spec", "env=corridor", "transforms=[reward_bonus]")
     assert described.code == 0, described.err
-    assert "Corridor-short (backend corridor)" in described.out
+    assert "Corridor-short (backend=corridor)" in described.out
     assert cli("check", "env=corridor").code == 0
     done = cli("rollout", "experiment=long_walk", "transforms.reward_bonus.bonus=3", "seed=0", "hydra.run.dir=run")
     assert done.code == 0, done.err
