@@ -347,7 +347,7 @@ def test_a_question_that_kills_is_asked_again(tmp_path: Path) -> None:
 def test_an_error_tells_what_happened_to_the_same_worker_before() -> None:
     class Hopeless(CountingEnv):
         def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
-            time.sleep(0.3)  # the other worker is missed before
+            time.sleep(0.8)  # the other worker is missed before
             os._exit(3)
 
     def act(tensordict: TensorDictBase) -> TensorDictBase:
