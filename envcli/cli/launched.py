@@ -15,6 +15,7 @@ from envcli.cli.interrupt import Handler, again_soon, heard_by
 __all__ = ["interrupted_once", "stand_alone"]
 
 _TWICE_IN = 1.0  # seconds in which two interrupts are one
+_IMPORT_IN = 5.0  # seconds that one waits for the end of an import
 
 
 def stand_alone() -> None:
@@ -29,10 +30,7 @@ def stand_alone() -> None:
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
             signal.signal(signal.SIGINT, signal.default_int_handler)
-    if os.environ.get("SUBMITIT_EXECUTOR") == "local":  # it starts all jobs at once, each for all cores
-        import torch
-
-        torch.set_num_threads(1)
+    import torch  # noqa: F401  # many seconds on busy cores; once the job has a status, it would be waited for
 
 
 @contextlib.contextmanager
@@ -40,18 +38,21 @@ def interrupted_once() -> Iterator[None]:
     """Inside, two interrupts within a second are one: from the terminal, and from the process that launched the job.
 
     The second would keep the job from saving what it made. One that comes later is meant. Nobody is there to press a
-    key again, so one that arrives during an import waits for its end: modules in C lose a KeyboardInterrupt.
+    key again, so one that arrives during an import waits for its end, for a few seconds at most: modules in C lose a
+    KeyboardInterrupt.
     """
 
     def heeding_once(usual: Handler) -> Handler:
-        first = -math.inf
+        first, waits = -math.inf, math.inf  # when one was raised first, and since when one waits
 
         def heed(number: int, frame: FrameType | None) -> None:
-            nonlocal first
-            if _imports(frame):
+            nonlocal first, waits
+            now = time.monotonic()
+            waits = min(waits, now)
+            if _imports(frame) and now - waits < _IMPORT_IN:
                 again_soon()
-            elif time.monotonic() - first > _TWICE_IN:
-                first = time.monotonic()
+            elif now - first > _TWICE_IN:
+                first = now
                 usual(number, frame)
 
         return heed
