@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from envcli.errors import EnvcliError
+from envcli.folders.folder_lock import locked
 
 __all__ = ["Handler", "again_soon", "call_off", "heard_by", "require_not_called_off", "unless_called_off"]
 
@@ -22,7 +21,6 @@ Handler = Callable[[int, "FrameType | None"], Any]  # Any: nobody looks at what 
 
 _CALLED_OFF = ".interrupted"
 _SOON = 0.05  # seconds
-_PATIENCE = 2.0  # seconds to wait for a lock; whoever keeps it longer hangs
 
 
 @contextlib.contextmanager
@@ -64,7 +62,7 @@ def again_soon() -> None:
 def call_off(folder: Path) -> None:
     """Note in ``folder``, if it exists, that its multirun was interrupted. After this, no job of it begins."""
     if folder.is_dir():
-        with _locked(folder, fcntl.LOCK_EX):
+        with locked(folder):
             (folder / _CALLED_OFF).touch()
 
 
@@ -83,25 +81,6 @@ def unless_called_off(folder: Path) -> Iterator[None]:
     Raises:
         EnvcliError: the multirun was interrupted.
     """
-    with _locked(folder, fcntl.LOCK_SH):
+    with locked(folder, shared=True):
         require_not_called_off(folder)
         yield
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, kind: int) -> Iterator[None]:
-    """Inside, the calling process has the kernel's lock of ``folder``, if its file system has such locks."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        until = time.monotonic() + _PATIENCE
-        while time.monotonic() < until:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.005)
-            except OSError:
-                break
-        yield
-    finally:
-        os.close(descriptor)

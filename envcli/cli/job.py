@@ -80,6 +80,8 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     typed = overrides.as_typed(hydra.overrides.task)
     place = Path(hydra.runtime.output_dir)
     elsewhere = sweeping and not sweep.launched_here()
+    if elsewhere:
+        import torch  # noqa: F401  # many seconds on busy cores; once the job has a status, it would be waited for
     folder = RunFolder(place, command, typed, sweeping, **given, hide=environment_variables.hidden)
     with contextlib.ExitStack() as leaving:
         if elsewhere:

@@ -30,7 +30,6 @@ def stand_alone() -> None:
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
             signal.signal(signal.SIGINT, signal.default_int_handler)
-    import torch  # noqa: F401  # many seconds on busy cores; once the job has a status, it would be waited for
 
 
 @contextlib.contextmanager

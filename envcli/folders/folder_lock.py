@@ -7,14 +7,17 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from envcli.errors import StoreError
 
-__all__ = ["FolderLock"]
+__all__ = ["FolderLock", "locked"]
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
 _GLANCE = 0.1  # seconds; a process that only checks the lock has released it by then
+_PATIENCE = 2.0  # seconds to wait for who does something short inside; whoever takes longer hangs
+_LOOK = 0.01  # seconds between two attempts
 
 
 class FolderLock:
@@ -34,7 +37,7 @@ class FolderLock:
         self._descriptor: int | None = None
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _lock(descriptor)
+            _lock(descriptor, fcntl.LOCK_EX, _GLANCE)
         except OSError as error:
             os.close(descriptor)
             if error.errno in _TAKEN:
@@ -71,14 +74,29 @@ class FolderLock:
         return False
 
 
-def _lock(descriptor: int) -> None:
-    """Lock, or raise OSError if another process holds the lock for longer than one that only checks it."""
-    until = time.monotonic() + _GLANCE
+@contextlib.contextmanager
+def locked(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Inside, nobody else has the kernel's lock of ``folder``, or with ``shared`` only others who share it.
+
+    It is for what takes a moment. If the file system has no such locks, or somebody hangs inside, it is not waited for.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, _PATIENCE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int, patience: float) -> None:
+    """Lock, or raise OSError if another process holds the lock for longer than ``patience``, in seconds."""
+    until = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return
         except OSError as error:
             if error.errno not in _TAKEN or time.monotonic() > until:
                 raise
-        time.sleep(_GLANCE / 10)
+        time.sleep(_LOOK)
