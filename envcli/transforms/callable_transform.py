@@ -14,6 +14,7 @@ from envcli.keys import Key, NestedKey, as_path, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.specs import Composite, TensorSpec, Unbounded
+from envcli.transforms.given_function import name_of
 from envcli.transforms.module_transform import ModuleTransform
 from envcli.transforms.transform import Transform
 
@@ -118,7 +119,7 @@ class CallableTransform(Transform):
 
     def extra_repr(self) -> str:
         """The name of the function, for ``repr``."""
-        return str(getattr(self.function, "__qualname__", type(self.function).__name__))
+        return name_of(self.function)
 
 
 def _fits(value: torch.Tensor, leaf: TensorSpec) -> bool:

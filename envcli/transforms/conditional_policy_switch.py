@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.errors import ConfigError, EnvError, TransformError
+from envcli.errors import EnvError, TransformError
 from envcli.keys import Key, as_user_key, under_next
 from envcli.memory.buffer import Array
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
 from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import TensorSpec
+from envcli.transforms.given_function import given_function, name_of
 from envcli.transforms.inner_env import InnerEnv, put_back
 from envcli.transforms.transform import Transform
-from envcli.vocabulary import imported
 
 __all__ = ["ConditionalPolicySwitch"]
 
@@ -70,8 +70,10 @@ class ConditionalPolicySwitch(Transform):
         allow_imports: bool = False,
     ) -> None:
         super().__init__()
-        self.policy: Policy = _function(policy, "policy", allow_imports)
-        self.condition: Callable[[TensorDictBase], Any] = _function(condition, "condition", allow_imports)
+        self.policy: Policy = given_function(policy, "policy", "a TensorDict", allow_imports)
+        self.condition: Callable[[TensorDictBase], Any] = given_function(
+            condition, "condition", "a TensorDict", allow_imports
+        )
         self._device: torch.device | None = None
 
     def _inspect(self, before: EnvSpecs) -> None:
@@ -144,15 +146,4 @@ class ConditionalPolicySwitch(Transform):
 
     def extra_repr(self) -> str:
         """The names of both, for ``repr``."""
-        return f"policy={_name(self.policy)}, condition={_name(self.condition)}"
-
-
-def _function(given: Any, where: str, allow_imports: bool) -> Any:
-    found = imported.function_of(given, where, allow_imports) if isinstance(given, str) else given
-    if not callable(found):
-        raise ConfigError(f"{where}: expected a function that takes a TensorDict, found {found!r}")
-    return found
-
-
-def _name(function: Any) -> str:
-    return str(getattr(function, "__qualname__", type(function).__name__))
+        return f"policy={name_of(self.policy)}, condition={name_of(self.condition)}"

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.errors import ConfigError, TransformError
+from envcli.errors import TransformError
 from envcli.keys import Key, as_user_key, under_next
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
+from envcli.transforms.given_function import given_function, name_of
 from envcli.transforms.transform import Transform
-from envcli.vocabulary.imported import function_of
 
 __all__ = ["TerminateTransform"]
 
@@ -54,10 +54,8 @@ class TerminateTransform(Transform):
         allow_imports: bool = False,
     ) -> None:
         super().__init__()
-        found = function_of(stop, "stop", allow_imports) if isinstance(stop, str) else stop
-        if not callable(found):
-            raise ConfigError(f"stop: expected a function that takes a TensorDict, found {found!r}")
-        self.stop, self.write_done = found, write_done
+        self.stop = given_function(stop, "stop", "a TensorDict", allow_imports)
+        self.write_done = write_done
         self._terminated: list[Key] = [("terminated",)]
         self._done: list[Key] = [("done",)]
         self._device: torch.device | None = None  # of the env that it is in
@@ -116,4 +114,4 @@ class TerminateTransform(Transform):
 
     def extra_repr(self) -> str:
         """The name of the function, for ``repr``."""
-        return f"stop={getattr(self.stop, '__qualname__', type(self.stop).__name__)}, write_done={self.write_done}"
+        return f"stop={name_of(self.stop)}, write_done={self.write_done}"

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from envcli.errors import ConfigError, TransformError
+from envcli.errors import TransformError
 from envcli.keys import NestedKey, as_path
 from envcli.specs import Composite, TensorSpec, Unbounded
+from envcli.transforms.given_function import given_function
 from envcli.transforms.transform import Transform
-from envcli.vocabulary.imported import function_of
 
 __all__ = ["UnaryTransform"]
 
@@ -61,8 +61,8 @@ class UnaryTransform(Transform):
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
         self._require_pairs()
-        self.fn = _function(fn, "fn", allow_imports)
-        self.inv_fn = None if inv_fn is None else _function(inv_fn, "inv_fn", allow_imports)
+        self.fn = given_function(fn, "fn", "a tensor", allow_imports)
+        self.inv_fn = None if inv_fn is None else given_function(inv_fn, "inv_fn", "a tensor", allow_imports)
         self.use_raw_nontensor = use_raw_nontensor
 
     # -- values ---------------------------------------------------------------------------------------------------
@@ -117,11 +117,3 @@ class UnaryTransform(Transform):
         pairs = f"in_keys={self.in_keys}, out_keys={self.out_keys}"
         inverse = f", in_keys_inv={self.in_keys_inv}, out_keys_inv={self.out_keys_inv}" if self.in_keys_inv else ""
         return pairs + inverse
-
-
-def _function(given: Any, name: str, allow_imports: bool) -> Callable[[torch.Tensor], Any]:
-    found = function_of(given, name, allow_imports) if isinstance(given, str) else given
-    if not callable(found):
-        raise ConfigError(f"{name}: expected a function that takes a tensor, found {found!r}")
-    function: Callable[[torch.Tensor], Any] = found
-    return function
