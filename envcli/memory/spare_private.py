@@ -7,6 +7,7 @@ import functools
 import math
 import mmap
 import weakref
+from collections import deque
 from collections.abc import Set
 
 import numpy as np
@@ -31,7 +32,7 @@ class SparePrivate(SpareMemory):
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[int, list[mmap.mmap]] = {}  # size -> blocks that nobody looks at any more
+        self._blocks: deque[mmap.mmap] = deque(maxlen=_MOST)  # that nobody looks at any more, the last one at the end
 
     def place(self, paths: Set[Key] = frozenset()) -> Place:
         """See :class:`SpareMemory`. It can be pickled, and raises EnvError where the machine has too little memory."""
@@ -44,9 +45,8 @@ class SparePrivate(SpareMemory):
         size = math.prod(shape) * dtype.itemsize
         if path not in paths or must_be_zero(size, dtype) or not hasattr(mmap, "MADV_FREE"):
             return in_memory(path, shape, dtype)
-        try:
-            block = self._blocks[size].pop()
-        except (KeyError, IndexError):
+        block = self._spare(size)
+        if block is None:
             try:
                 block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             except OSError:  # too much for this machine, as will be said there
@@ -56,11 +56,17 @@ class SparePrivate(SpareMemory):
         weakref.finalize(rows, self._keep, block).atexit = False
         return torch.from_numpy(rows).view(dtype).view(shape)
 
+    def _spare(self, size: int) -> mmap.mmap | None:
+        for block in reversed(list(self._blocks)):
+            if len(block) == size:
+                with contextlib.suppress(ValueError):  # another thread was faster
+                    self._blocks.remove(block)
+                    return block
+        return None
+
     def _keep(self, block: mmap.mmap) -> None:
-        if sum(map(len, list(self._blocks.values()))) >= _MOST:
-            self._blocks.clear()
         _advise(block, "MADV_FREE")
-        self._blocks.setdefault(len(block), []).append(block)
+        self._blocks.append(block)
 
 
 def _advise(block: mmap.mmap, advice: str) -> None:

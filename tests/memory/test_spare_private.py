@@ -97,7 +97,17 @@ def test_a_copy_of_a_place_has_nothing_spare(rows: Rows) -> None:
 def test_a_few_blocks_are_kept_and_no_more(rows: Rows) -> None:
     made = [rows((1000 + i, 2000)) for i in range(100)]
     made.clear()
-    assert 0 < sum(map(len, rows.memory._blocks.values())) <= 16
+    assert 0 < len(rows.memory._blocks) <= 16
+
+
+def test_what_was_let_go_of_last_is_kept(rows: Rows) -> None:
+    made = [rows((1000 + i, 2000)) for i in range(15)]
+    made.clear()
+    pair = [rows(), rows()]
+    addresses = {row.data_ptr() for row in pair}
+    pair.clear()
+    pair = [rows(), rows()]
+    assert {row.data_ptr() for row in pair} == addresses
 
 
 def test_only_what_is_written_is_paid_for(rows: Rows) -> None:
@@ -129,9 +139,8 @@ def test_rollouts_in_old_memory_are_those_in_new(monkeypatch: pytest.MonkeyPatch
 
     new = rollouts()
     assert spare._blocks, "memory was let go of"
-    for size, blocks in spare._blocks.items():
-        for block in blocks:
-            block[:] = b"\xaa" * size
+    for block in spare._blocks:
+        block[:] = b"\xaa" * len(block)
     for old, again in zip(new, rollouts(), strict=True):
         assert (old == again).all()
 
@@ -147,6 +156,7 @@ def transformed() -> Env:
 @pytest.mark.parametrize("make", [FramesEnv, serial, transformed])
 def test_an_env_holds_nothing_of_a_rollout(make: Callable[[], Env], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spare_memory, "_LARGE", 1)
+    monkeypatch.setattr(row_env, "_SPARE", SparePrivate())
     env = make()
     made = env.rollout(4, break_when_any_done=False)
     addresses = {made.get(key).data_ptr() for key in ("pixels", ("next", "pixels"))}
