@@ -227,6 +227,20 @@ def test_unseeded_workers_do_not_repeat_each_other() -> None:
     assert len({number for pair in luck for number in pair}) == 8
 
 
+class Watching(CountingEnv):
+    def in_sight(self) -> tuple[int, int]:
+        """Objects that the garbage collector looks through, and those that it does not."""
+        return len(gc.get_objects()), gc.get_freeze_count()
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_the_garbage_collector_of_a_worker_leaves_torch_alone(method: str) -> None:
+    with ParallelEnv(1, Watching, num_workers=1, start_method=method) as env:
+        env.start()
+        ((looked_through, left_alone),) = env.in_sight()
+    assert 10 * looked_through < left_alone
+
+
 class Napping(CountingEnv):
     """Takes 5 ms for a step."""
 
