@@ -41,7 +41,8 @@ def is_there(plugin: str) -> bool:
 def need(launcher: str, plugin: str) -> Any:
     extra = "ray" if launcher == "ray" else "launchers"
     missing = pytest.mark.skipif(not is_there(plugin), reason=f"{plugin} is not installed: pip install envcli[{extra}]")
-    return pytest.param(launcher, marks=[missing, pytest.mark.slow])
+    alone = [pytest.mark.xdist_group("ray")] if launcher == "ray" else []  # two clusters at once slow each other down
+    return pytest.param(launcher, marks=[missing, pytest.mark.slow, *alone])
 
 
 REAL = [need(launcher, plugin) for launcher, plugin in PLUGINS.items()]
@@ -130,8 +131,13 @@ def _in_the_background() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("launcher", [pytest.param("basic", marks=pytest.mark.slow), *REAL])
+@pytest.mark.parametrize(
+    ("launcher", "number"),
+    [
+        pytest.param("basic", signal.SIGHUP, marks=pytest.mark.slow),
+        *(pytest.param(*real.values, signal.SIGTERM, marks=real.marks) for real in REAL),
+    ],
+)
 def test_a_sweep_that_is_ended_takes_its_jobs_along(launcher: str, number: signal.Signals, tmp_path: Path) -> None:
     """As a Ctrl-C, also where a shell has it ignore those; what reads its pipe comes to the end of it."""
     with begun(launcher, tmp_path, preexec_fn=_in_the_background) as process:

@@ -49,6 +49,7 @@ def test_what_needs_one_machine_is_refused(cli: Command) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_a_cluster_of_its_own_comes_and_goes(shell: Command) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'envcli[ray]'")
     before = set(descendants())

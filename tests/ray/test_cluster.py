@@ -57,7 +57,9 @@ def cluster() -> Iterator[Any]:
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 2**28})
+    missed = {"health_check_period_ms": 500, "health_check_timeout_ms": 2000, "health_check_initial_delay_ms": 0}
+    head = {"num_cpus": 2, "object_store_memory": 2**28, "_system_config": missed}  # a lost machine is missed sooner
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(num_cpus=2, object_store_memory=2**28)
     yield cluster
     cluster.shutdown()
@@ -189,12 +191,12 @@ def is_alive(pid: int) -> bool:
 
 
 def test_too_little_room_is_named() -> None:
-    env = RayEnv(5, CountingEnv, num_actors=5, start_timeout=2.0)
-    with pytest.raises(EnvError, match=r"no room for 5 actors of 1 CPUs after 2 s: 4 of its 4 CPUs are free. Use few"):
+    env = RayEnv(2, CountingEnv, num_actors=2, cpus_per_actor=3, start_timeout=2.0)
+    with pytest.raises(EnvError, match=r"no room for 2 actors of 3 CPUs after 2 s: 4 of its 4 CPUs are free. Use few"):
         env.start()
     assert env.is_closed
-    with RayEnv(5, CountingEnv, num_actors=5, cpus_per_actor=0, start_timeout=110) as env:
-        assert env.rollout(2).shape == (5, 2)
+    with RayEnv(2, CountingEnv, num_actors=2, cpus_per_actor=0, start_timeout=110) as env:
+        assert env.rollout(2).shape == (2, 2)
 
 
 def test_a_machine_can_be_lost(cluster: Any) -> None:
