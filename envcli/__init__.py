@@ -73,6 +73,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "MissingRun": "errors",
     "ModuleTransform": "transforms.module_transform",
     "MountainCarContinuous": "dynamics.mountain_car_continuous",
+    "MultiAction": "transforms.multi_action",
     "MultiCategorical": "specs",
     "MultiOneHot": "specs",
     "MultiStepTransform": "transforms.multi_step",
