@@ -108,6 +108,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "Stack": "transforms.stack",
     "StepCounter": "transforms.step_counter",
     "StoreError": "errors",
+    "SuccessReward": "transforms.success_reward",
     "TargetReturn": "transforms.target_return",
     "TensorDictPrimer": "transforms.tensordict_primer",
     "TensorSpec": "specs",

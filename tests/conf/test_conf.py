@@ -47,6 +47,7 @@ NEEDS["transforms", "conditional_policy_switch"] = [
     f"{SWITCH}.condition=my_rules:odd",
 ]
 NEEDS["transforms", "terminate"] = ["transforms.terminate.stop=my_rules:reached"]
+NEEDS["transforms", "success_reward"] = ["transforms.success_reward.success_key=terminated"]
 NEEDS["transforms", "unary"] = [f"transforms.unary.{name}=[observation]" for name in ("in_keys", "out_keys")]
 NEEDS["transforms", "unary"] += ["transforms.unary.fn=my_rules:doubled"]
 NEEDS["transforms", "stack"] = ["transforms.stack.in_keys=[observation,observation]", "transforms.stack.out_key=both"]
