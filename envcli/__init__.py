@@ -56,6 +56,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "EnvError": "errors",
     "EnvcliError": "errors",
     "ExcludeTransform": "transforms.exclude",
+    "ExpandAs": "transforms.expand_as",
     "ExplorationType": "exploration",
     "FiniteTensorDictCheck": "transforms.finite_tensor_dict_check",
     "FlattenAction": "transforms.flatten_action",
