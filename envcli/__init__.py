@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 _HOME = {  # public name -> the module of the package it lives in
     "ALEEnv": "backends.ale",
     "Acrobot": "dynamics.acrobot",
+    "ActionChunkTransform": "transforms.action_chunk",
     "ActionDiscretizer": "transforms.action_discretizer",
     "ActionError": "errors",
     "ActionMask": "transforms.action_mask",
