@@ -42,7 +42,7 @@ class CatFrames(Stated):
         reset_key: taken for TorchRL's sake; an env says by itself who is reset.
         done_key: the flag under ``"next"`` that ends an episode of a rollout; None: ``"done"``.
         future: the next ``N`` values instead, the first first. On rollouts only.
-        mask_key: where to say, ``[*batch, time, N]``, which values were there and not padded. On rollouts only.
+        mask_key: where to say, ``[*batch, time, N]`` bool, which values were not there, but padded. On rollouts only.
 
     Raises:
         ConfigError: no such padding, or ``N`` less than 1.
@@ -106,7 +106,7 @@ class CatFrames(Stated):
             if value is not None:
                 tensordict.set(out_key, value)
         if self.mask_key is not None:
-            tensordict.set(self.mask_key, rollout.mask())
+            tensordict.set(self.mask_key, ~rollout.mask())
         return tensordict
 
     # -- specs ----------------------------------------------------------------------------------------------------
