@@ -30,6 +30,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "Bounded": "specs",
     "BoundedContinuous": "specs",
     "CartPole": "dynamics.cart_pole",
+    "BurnInTransform": "transforms.burn_in",
     "CatFrames": "transforms.cat_frames",
     "CatTensors": "transforms.cat_tensors",
     "Categorical": "specs",
