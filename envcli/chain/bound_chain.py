@@ -19,6 +19,8 @@ __all__ = ["BoundChain", "PrivateRows"]
 PrivateRows = dict[tuple[int, Key], Array]
 """Stage and path -> rows that a step reads and that are not visible outside."""
 
+_Hook = Callable[[int], None]
+
 
 class BoundChain:
     """The transforms of an env between the base env's rows and the user's, with the base env beneath them.
@@ -41,8 +43,8 @@ class BoundChain:
         buffers = stages.buffers(outer)
         self.inner = buffers[0]
         self._before_reset = [each._begin_reset for each in stages.chain if "_begin_reset" in each._hook_plan.own]
-        self._inverses: list[Callable[[int], None]] = []  # in the order of their calls: from the user inwards
-        self._steps: list[Callable[[int], None]] = []
+        self._inverses: list[_Hook] = []  # in the order of their calls: from the user inwards
+        self._steps: list[_Hook] = []
         self._resets: list[Callable[[int, Array | None], None]] = []
         entering: list[tuple[Transform, Callable[[], InnerEnv]]] = []
         self._placed = _fused(stages.chain, buffers)
@@ -54,7 +56,8 @@ class BoundChain:
         for place, rows in before.items():
             if place in self.private and self.private[place][0].shape == rows[0].shape:
                 self.private[place][0] = rows[0]
-        self._moves = [(buffers[i].array(under_next(path)), rows) for (i, path), rows in self.private.items()]
+        self._buffers = buffers
+        self._moves = self._moves_up_to(len(stages.chain))
         self._flags = [(buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in stages.private_flags]
         self._base._attach(self.inner)
         self._base_step = self._base._step_row
@@ -76,16 +79,26 @@ class BoundChain:
         """A function that makes the env inside, of the transforms added so far; called once all are bound."""
         inverses, steps, resets = list(self._inverses), list(self._steps), list(self._resets)
 
-        def step(t: int) -> None:
-            self._run(t, inverses, steps)
-
         def reset(t: int, where: Array | None) -> None:
             self._base._reset_row(t, where)
             for hook in resets:
                 hook(t, where)
 
-        specs, reads = self._stages.specs[stage], self._stages.reads_of(stage)
-        return lambda: InnerEnv(specs, self._base, rows, step, reset, reads)
+        def made() -> InnerEnv:
+            moves = self._moves_up_to(stage)  # further out, no step has been made yet
+
+            def step(t: int) -> None:
+                self._run(t, inverses, steps, moves)
+
+            specs, reads = self._stages.specs[stage], self._stages.reads_of(stage)
+            return InnerEnv(specs, self._base, rows, step, reset, reads)
+
+        return made
+
+    def _moves_up_to(self, stage: int) -> list[tuple[Array, Array]]:
+        """What the next step reads of each private entry up to ``stage``: pairs of where a step leaves it and root."""
+        own = [(place, rows) for place, rows in self.private.items() if place[0] <= stage]
+        return [(self._buffers[i].array(under_next(path)), rows) for (i, path), rows in own]
 
     def rebind(self, transform: Transform) -> None:
         """Bind ``transform`` again to the rows that it has, after one of its attributes was set."""
@@ -107,7 +120,7 @@ class BoundChain:
 
     def step(self, t: int) -> None:
         """One step."""
-        self._run(t, self._inverses, self._steps)
+        self._run(t, self._inverses, self._steps, self._moves)
 
     def send(self, t: int, onward: bool = False) -> None:
         """The first half of a step; ``onward`` only where nothing happens but the base env's own."""
@@ -117,23 +130,23 @@ class BoundChain:
     def receive(self, t: int, onward: bool = False) -> None:
         """The other half."""
         self._base._receive_row(t, onward)
-        self._outwards(t, self._steps)
+        self._outwards(t, self._steps, self._moves)
 
-    def _run(self, t: int, inverses: list[Callable[[int], None]], steps: list[Callable[[int], None]]) -> None:
+    def _run(self, t: int, inverses: list[_Hook], steps: list[_Hook], moves: list[tuple[Array, Array]]) -> None:
         self._inwards(t, inverses)
         self._base_step(t)
-        self._outwards(t, steps)
+        self._outwards(t, steps, moves)
 
-    def _inwards(self, t: int, inverses: list[Callable[[int], None]]) -> None:
+    def _inwards(self, t: int, inverses: list[_Hook]) -> None:
         for _, flags in self._flags:
             flags[t] = False
         for inverse in inverses:
             inverse(t)
 
-    def _outwards(self, t: int, steps: list[Callable[[int], None]]) -> None:
+    def _outwards(self, t: int, steps: list[_Hook], moves: list[tuple[Array, Array]]) -> None:
         for step in steps:
             step(t)
-        for source, target in self._moves:
+        for source, target in moves:
             target[t] = source[t]
 
 

@@ -14,6 +14,7 @@ from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.compose import Compose
 from envcli.transforms.dtype_cast import DTypeCastTransform
+from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.frame_skip import FrameSkipTransform
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.reward_sum import RewardSum
@@ -100,6 +101,15 @@ def test_transforms_before_it_run_in_every_frame_and_those_after_it_once() -> No
 def test_a_count_before_it_may_end_the_episode() -> None:
     env = TransformedEnv(CountingEnv(99), Compose(StepCounter(max_steps=5), FrameSkipTransform(3)))
     assert env.rollout(9)["next", "step_count"].flatten().tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_count_after_it_begins_anew_whether_it_is_shown_or_not(shown: bool) -> None:
+    chain = Compose(FrameSkipTransform(2), StepCounter(max_steps=3))
+    if not shown:
+        chain.append(ExcludeTransform("step_count"))
+    data = TransformedEnv(CountingEnv(99), chain).rollout(7, break_when_any_done=False)
+    assert data["next", "done"].flatten().int().tolist() == [0, 0, 1, 0, 0, 1, 0]
 
 
 def test_the_last_two_frames_are_pooled() -> None:
