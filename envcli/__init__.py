@@ -40,6 +40,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "Compose": "transforms.compose",
     "Composite": "specs",
     "ConditionalPolicySwitch": "transforms.conditional_policy_switch",
+    "ConditionalSkip": "transforms.conditional_skip",
     "ConfigError": "errors",
     "ContractError": "errors",
     "Crop": "transforms.crop",

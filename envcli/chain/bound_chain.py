@@ -47,10 +47,14 @@ class BoundChain:
         self._steps: list[_Hook] = []
         self._resets: list[Callable[[int, Array | None], None]] = []
         entering: list[tuple[Transform, Callable[[], InnerEnv]]] = []
+        self._core: _Hook | None = None  # the innermost step, where it may be left out; None: the base env's own
+        leaving_out: list[tuple[int, list[tuple[Array, Array]]]] = []
         self._placed = _fused(stages.chain, buffers)
         for stage, transform, within, without in self._placed:
             if "_bind_inner" in transform._hook_plan.own:
                 entering.append((transform, self._inner_env(stage, within)))
+            if "_skips" in transform._hook_plan.own:
+                leaving_out.append((stage, self._let_skip(transform)))
             self._add(row_hooks(transform, within, without, device, stages.specs[stage].full_action_spec.leaves()))
         self.private = {(i, path): buffers[i].array(path) for i, path in stages.private_reads}
         for place, rows in before.items():
@@ -58,12 +62,14 @@ class BoundChain:
                 self.private[place][0] = rows[0]
         self._buffers = buffers
         self._moves = self._moves_up_to(len(stages.chain))
+        for stage, moves in leaving_out:
+            moves += self._moves_up_to(stage)
         self._flags = [(buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in stages.private_flags]
         self._base._attach(self.inner)
         self._base_step = self._base._step_row
         for transform, inner in entering:
             transform._attach_inner(inner())
-        self.is_idle = not (self._inverses or self._steps or self._moves or self._flags)
+        self.is_idle = not (self._inverses or self._steps or self._moves or self._flags or self._core)
         self.is_idle_at_reset = not (self._before_reset or self._resets)
 
     def _add(self, hooks: RowHooks) -> None:
@@ -78,6 +84,7 @@ class BoundChain:
     def _inner_env(self, stage: int, rows: RolloutBuffer) -> Callable[[], InnerEnv]:
         """A function that makes the env inside, of the transforms added so far; called once all are bound."""
         inverses, steps, resets = list(self._inverses), list(self._steps), list(self._resets)
+        core = self._core
 
         def reset(t: int, where: Array | None) -> None:
             self._base._reset_row(t, where)
@@ -88,12 +95,33 @@ class BoundChain:
             moves = self._moves_up_to(stage)  # further out, no step has been made yet
 
             def step(t: int) -> None:
-                self._run(t, inverses, steps, moves)
+                self._run(t, inverses, core, steps, moves)
 
             specs, reads = self._stages.specs[stage], self._stages.reads_of(stage)
             return InnerEnv(specs, self._base, rows, step, reset, reads)
 
         return made
+
+    def _let_skip(self, transform: Transform) -> list[tuple[Array, Array]]:
+        """From here outwards, the step of all that was added so far is left out where ``transform`` says so.
+
+        Returns an empty list for what the next step reads of all that: a step that is left out leads to where it began.
+        """
+        inverses, steps, core = self._inverses, self._steps, self._core
+        self._inverses, self._steps = [], []
+        moves: list[tuple[Array, Array]] = []
+
+        def step(t: int) -> None:
+            if not transform._skips():
+                self._run(t, inverses, core, steps, moves)
+                return
+            for inverse in inverses:  # they may note in the row what the simulator would have got
+                inverse(t)
+            for following, root in moves:
+                following[t] = root[t]
+
+        self._core = step
+        return moves
 
     def _moves_up_to(self, stage: int) -> list[tuple[Array, Array]]:
         """What the next step reads of each private entry up to ``stage``: pairs of where a step leaves it and root."""
@@ -120,21 +148,30 @@ class BoundChain:
 
     def step(self, t: int) -> None:
         """One step."""
-        self._run(t, self._inverses, self._steps, self._moves)
+        self._run(t, self._inverses, self._core, self._steps, self._moves)
 
     def send(self, t: int, onward: bool = False) -> None:
         """The first half of a step; ``onward`` only where nothing happens but the base env's own."""
         self._inwards(t, self._inverses)
-        self._base._send_row(t, onward)
+        if self._core is None:
+            self._base._send_row(t, onward)
+        else:
+            self._core(t)
 
     def receive(self, t: int, onward: bool = False) -> None:
         """The other half."""
-        self._base._receive_row(t, onward)
+        if self._core is None:
+            self._base._receive_row(t, onward)
         self._outwards(t, self._steps, self._moves)
 
-    def _run(self, t: int, inverses: list[_Hook], steps: list[_Hook], moves: list[tuple[Array, Array]]) -> None:
+    def _run(
+        self, t: int, inverses: list[_Hook], core: _Hook | None, steps: list[_Hook], moves: list[tuple[Array, Array]]
+    ) -> None:
         self._inwards(t, inverses)
-        self._base_step(t)
+        if core is None:
+            self._base_step(t)
+        else:
+            core(t)
         self._outwards(t, steps, moves)
 
     def _inwards(self, t: int, inverses: list[_Hook]) -> None:

@@ -17,7 +17,7 @@ SHORTCUTS = {
 """Row hook -> the method on values that a class may have written it as a faster form of."""
 
 _RULES = ("_apply_transform", "_inv_apply_transform")
-_OPTIONAL = (*SHORTCUTS, "_apply_transform", "_call", "_begin_reset", "_bind_inner")
+_OPTIONAL = (*SHORTCUTS, "_apply_transform", "_call", "_begin_reset", "_bind_inner", "_skips")
 _OTHERS = ("_inv_apply_transform", "_inv_call", "_keeps_values", "_reset", "_resets_by_call", "_row_hooks", "_step")
 
 

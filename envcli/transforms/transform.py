@@ -380,6 +380,13 @@ class Transform(BoundToRows, torch.nn.Module):
     def _bind_inner(self, inner: InnerEnv) -> None:
         """Remember the env before this transform, to step and reset it from the row hooks. Called after ``_bind``."""
 
+    def _skips(self) -> bool:
+        """Is the step left out of all that stands before this? Asked after ``_inv_row``, and before ``_step_row``.
+
+        That one then writes what the step leads to.
+        """
+        return False
+
     def _set_seed(self, seed: int | None) -> None:
         """Make what is drawn here after the next reset follow from ``seed``, that of the env."""
 

@@ -47,6 +47,8 @@ NEEDS["transforms", "conditional_policy_switch"] = [
     f"{SWITCH}.policy=my_rules:idle",
     f"{SWITCH}.condition=my_rules:odd",
 ]
+SKIP = "transforms.conditional_skip.cond"
+NEEDS["transforms", "conditional_skip"] = [f"{SKIP}=my_rules:odd"]
 NEEDS["transforms", "terminate"] = ["transforms.terminate.stop=my_rules:reached"]
 NEEDS["transforms", "success_reward"] = ["transforms.success_reward.success_key=terminated"]
 NEEDS["transforms", "unary"] = [f"transforms.unary.{name}=[observation]" for name in ("in_keys", "out_keys")]
@@ -57,6 +59,7 @@ REFUSED = {
     "module_transform": "no file /.*/net.pt",
     "random_truncation": r"no step count 'step_count'. Put StepCounter\(\) before it",
     "conditional_policy_switch": f"{SWITCH}.policy: 'my_rules:idle' would import external code",
+    "conditional_skip": f"{SKIP}: 'my_rules:odd' would import external code",
     "terminate": "transforms.terminate.stop: 'my_rules:reached' would import external code",
     "unary": "transforms.unary.fn: 'my_rules:doubled' would import external code",
 }  # by every env that is here
