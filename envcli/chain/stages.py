@@ -247,7 +247,7 @@ def _rewritten(transform: Transform, before: EnvSpecs, layout: Layout, following
 
 
 def _require_one_value(after: EnvSpecs, transform: Transform) -> None:
-    shown = after._leaves("observation")
+    shown = {**after._leaves("observation"), **after._leaves("reward")}
     for path, (shape, dtype) in after._leaves("state").items():
         if shown.get(path, (shape, dtype)) != (shape, dtype):
             raise TransformError(

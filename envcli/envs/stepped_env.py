@@ -174,10 +174,14 @@ class SteppedEnv(RowEnv, ABC):
         return self.step(self.rand_action(tensordict))
 
     def step_mdp(self, next_tensordict: TensorDictBase) -> TensorDictBase:
-        """:func:`envcli.step_mdp` with the keys of this env: the TensorDict that the next ``step`` takes."""
-        return step_mdp(
-            next_tensordict, reward_keys=self.reward_keys, action_keys=self.action_keys, exclude_action=False
-        )
+        """:func:`envcli.step_mdp` with the keys of this env: the TensorDict that the next ``step`` takes.
+
+        A reward that is state too, as a sum of rewards, is among it.
+        """
+        rewards, state = self.reward_keys, self.state_spec
+        if not state.is_empty():
+            rewards = [key for key in rewards if key not in state]
+        return step_mdp(next_tensordict, reward_keys=rewards, action_keys=self.action_keys, exclude_action=False)
 
     def any_done(self, tensordict: TensorDictBase) -> bool:
         """Is any env done in ``tensordict``? If so, the mask is left in it, under ``"_reset"``.

@@ -43,7 +43,6 @@ class AlongEpisode(Transform, ABC):
         self._finds, self._names = in_keys is None, out_keys
         super().__init__(["reward"] if in_keys is None else in_keys)
         self._start = start
-        self._kept: dict[tuple[Key, torch.Size], torch.Tensor] = {}  # values that nobody outside carries along
         self._lead = 0  # dimensions of the env's batch
         self._leaves: dict[NestedKey, TensorSpec] = {}
         self._pair()
@@ -97,11 +96,8 @@ class AlongEpisode(Transform, ABC):
         return output_spec
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
-        """With the values: a step reads them, so that a TensorDict can be taken up where it was left.
-
-        Not those that are rewards: a reward is not carried over to the next step.
-        """
-        return state_spec if self._is_reward() else self._with_values(state_spec)
+        """With the values: a step reads them, so that a TensorDict can be taken up where it was left."""
+        return self._with_values(state_spec)
 
     def _is_reward(self) -> bool:
         """Are the values announced as rewards?"""
@@ -116,24 +112,10 @@ class AlongEpisode(Transform, ABC):
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         pairs = [(under_next(as_path(i)), as_path(o)) for i, o in zip(self.in_keys, self.out_keys, strict=True)]
-        roots = [outer[own] if own in outer else self._keep(own, outer) for _, own in pairs]
-        self._steps = [
-            self._step_of(inner[reward], root, outer[under_next(own)], own not in outer)
-            for (reward, own), root in zip(pairs, roots, strict=True)
-        ]
-        self._roots = roots
+        self._steps = [self._step_of(inner[reward], outer[own], outer[under_next(own)]) for reward, own in pairs]
+        self._roots = [outer[own] for _, own in pairs]
 
-    def _keep(self, own: Key, outer: RolloutBuffer) -> torch.Tensor:
-        """One row that stands for all times, and outlives the buffer."""
-        rows = outer[under_next(own)]
-        place = (own, rows[0].shape)
-        if place not in self._kept:
-            self._kept[place] = torch.full_like(rows[0], self._start)
-        return self._kept[place].expand_as(rows)
-
-    def _step_of(
-        self, reward: torch.Tensor, root: torch.Tensor, following: torch.Tensor, kept: bool
-    ) -> Callable[[int], None]:
+    def _step_of(self, reward: torch.Tensor, root: torch.Tensor, following: torch.Tensor) -> Callable[[int], None]:
         rows = (reward, root, following)
         move = self._rule()
         own = move == self._following
@@ -147,10 +129,7 @@ class AlongEpisode(Transform, ABC):
         def step(t: int) -> None:
             after[t] = move(before[t], rewards[t])
 
-        def step_and_keep(t: int) -> None:
-            before[t] = after[t] = move(before[t], rewards[t])
-
-        return step_and_keep if kept else step
+        return step
 
     def _step_row(self, t: int) -> None:
         for step in self._steps:
@@ -165,11 +144,7 @@ class AlongEpisode(Transform, ABC):
 
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
         for in_key, own in zip(self.in_keys, map(as_path, self.out_keys), strict=True):
-            reward = next_tensordict.get(in_key, None)
-            if not self._is_reward():
-                before = tensordict.get(own, None)
-            else:
-                before = None if reward is None else self._kept.get((own, reward.shape))
+            reward, before = next_tensordict.get(in_key, None), tensordict.get(own, None)
             if before is None and reward is not None:
                 before = torch.full_like(reward, self._start, dtype=_roomy(reward.dtype))
             if before is not None:
@@ -188,10 +163,7 @@ class AlongEpisode(Transform, ABC):
                 raise TransformError(
                     f"{type(self).__name__}: expected the reward {in_key!r} in the TensorDict, found none"
                 )
-            value = rule(before, reward)
-            next_tensordict.set(own, value)
-            if self._is_reward():
-                self._kept.setdefault((own, value.shape), before).copy_(value)
+            next_tensordict.set(own, rule(before, reward))
         return next_tensordict
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
@@ -200,12 +172,8 @@ class AlongEpisode(Transform, ABC):
             leaf = self._leaves.get(key)
             shape, dtype = ((1,), None) if leaf is None else (leaf.shape[self._lead :], leaf.dtype)
             start = torch.full((*batch, *shape), self._start, dtype=dtype, device=device)
-            kept = self._kept.get((as_path(key), start.shape))
-            if not self._is_reward():
-                given = None if tensordict is None else tensordict.get(key, None)
-                tensordict_reset.set(key, begun(tensordict, given, start))
-            elif kept is not None:
-                kept.copy_(begun(tensordict, kept, start))
+            given = None if tensordict is None else tensordict.get(key, None)
+            tensordict_reset.set(key, begun(tensordict, given, start))
         return tensordict_reset
 
     # -- a finished rollout ---------------------------------------------------------------------------------------

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
 from envcli.keys import Key, under_next
-from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
@@ -27,7 +26,7 @@ class ConditionalSkip(Transform):
 
     It leaves out what stands before it. What stands after it goes on: a ``StepCounter`` before it counts the steps that
     were made, one after it all of them. (TorchRL leaves those after it out as well, unless they stand in a second env
-    around the first.) Rewards that are sums of the episode already, as ``RewardSum``'s, stay what they were.
+    around the first.) A sum of rewards, as ``RewardSum``'s, stays what it was.
 
     >>> import torch
     >>> from envcli import Compose, ConditionalSkip, StepCounter, TransformedEnv
@@ -56,7 +55,7 @@ class ConditionalSkip(Transform):
         self._device: torch.device | None = None
         self._lasting: set[Key] = set()  # observations and state
         self._kept: set[Key] = set()  # those that a step which is left out leads to, as they were
-        self._rewards: dict[Key, bool] = {}  # and whether it is a sum
+        self._rewards: set[Key] = set()  # those of a single step
         self._skipped = False
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
@@ -73,7 +72,7 @@ class ConditionalSkip(Transform):
         self._device = before.device
         self._lasting = {*before.observation_spec.leaves(), *before.state_spec.leaves()}
         self._kept = self._lasting - roles.reset_markers - roles.recurrent
-        self._rewards = {path: path in roles.cumulative_rewards for path in before.full_reward_spec.leaves()}
+        self._rewards = before.full_reward_spec.leaves().keys() - self._lasting
 
     def _roles(self) -> Roles:
         return Roles(reads=self._lasting)
@@ -84,9 +83,7 @@ class ConditionalSkip(Transform):
         self._moved = [
             (inner.array(path), inner.array(under_next(path))) for path in self._kept if under_next(path) in inner
         ]
-        paid = {path: inner.array(under_next(path)) for path in self._rewards}
-        self._paid = [rows for path, rows in paid.items() if not self._rewards[path]]
-        self._sums = [(paid[path], np.zeros_like(paid[path][0])) for path, sums in self._rewards.items() if sums]
+        self._paid = [inner.array(under_next(path)) for path in self._rewards]
 
     def _inv_row(self, t: int) -> None:
         self._skipped = bool(torch.as_tensor(self.cond(self._shown(t))).all())
@@ -95,21 +92,11 @@ class ConditionalSkip(Transform):
         return self._skipped
 
     def _step_row(self, t: int) -> None:
-        if not self._skipped:
-            for rows, last in self._sums:
-                last[...] = rows[t]
-            return
-        for root, following in self._moved:
-            following[t] = root[t]
-        for rows in self._paid:
-            rows[t] = 0
-        for rows, last in self._sums:
-            rows[t] = last
-
-    def _reset_row(self, t: int, where: Array | None) -> None:
-        if where is None or where.all():
-            for _, last in self._sums:
-                last[...] = 0
+        if self._skipped:
+            for root, following in self._moved:
+                following[t] = root[t]
+            for rows in self._paid:
+                rows[t] = 0
 
     def extra_repr(self) -> str:
         """Its function, for ``repr``."""

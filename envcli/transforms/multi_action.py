@@ -38,9 +38,9 @@ class MultiAction(Transform):
     along, and keep what they showed at their end.
 
     Rewards and observations of the steps that are left out hold their place in a stack, so that every step of a rollout
-    has the same shape: their rewards are 0 (those that are sums of the episode already, as ``RewardSum``'s, and
-    observations stay what they were). In TorchRL such stacks are shorter, in a batch they hold rewards of earlier
-    steps, and without stacks the last reward of an episode that ends on the way is lost.
+    has the same shape: their rewards are 0, and their observations those of the end. In TorchRL such stacks are
+    shorter, in a batch they hold rewards of earlier steps, and without stacks the last reward of an episode that ends
+    on the way is lost.
 
     The env's ``step_seconds`` and ``frames_per_step`` count all steps of a chunk.
 
@@ -59,10 +59,11 @@ class MultiAction(Transform):
         dim: where the chunk stands among the dimensions of an action: 1 is the first after the batch. Stacks of rewards
             and observations have theirs at the same place. Actions of a group of agents need 2, after the agents.
             (TorchRL 0.14 takes 1 only.)
-        stack_rewards: show all rewards, ``[*batch, steps, *reward]``; False: the last one that was paid.
+        stack_rewards: show all rewards, ``[*batch, steps, *reward]``; False: the last one that was paid. What a step
+            reads, such as ``RewardSum``'s or a step count before this transform, is the last one in any case.
         stack_observations: show all observations, ``[*batch, steps, *observation]``, at the root too, where after a
-            reset its observation fills the stack; the last is always the newest. (TorchRL's has none of a reset.) What
-            a step reads, such as a step count before this transform, stays the last one. False: the last one.
+            reset its observation fills the stack; the last is always the newest. (TorchRL's has none of a reset.)
+            False: the last one.
         action_key: the action of one step; None: every action of the env, and ``"action"`` with a ``chunk_key``.
         chunk_key: what the user calls its chunk; None: the same.
 
@@ -97,8 +98,7 @@ class MultiAction(Transform):
         super().__init__(in_keys_inv=taken, out_keys_inv=None if chunk_key is None else [chunk_key])
         self.steps, self.dim = steps, dim
         self.stack_rewards, self.stack_observations = stack_rewards, stack_observations
-        self._repeated: set[Key] = set()  # rewards
-        self._single: set[Key] = set()  # observations that cannot be stacked
+        self._single: set[Key] = set()  # what a step reads, which is no stack
         self._stacks: list[Key] = []  # what is, under "next"
 
     @classmethod
@@ -121,7 +121,6 @@ class MultiAction(Transform):
             self._finds = False
 
     def _inspect(self, before: EnvSpecs) -> None:
-        self._repeated = set(before._roles().cumulative_rewards)
         self._single = set(before.state_spec.leaves())
         if self._finds:
             self._take_keys(in_keys_inv=before.action_keys, out_keys_inv=before.action_keys)
@@ -129,8 +128,9 @@ class MultiAction(Transform):
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """With stacks of rewards and observations, as asked for."""
         rewards, observations = output_spec["full_reward_spec"], output_spec["full_observation_spec"]
-        shown = set(observations.leaves()) - self._single if self.stack_observations else set()
-        self._stacks = sorted(map(under_next, shown | (set(rewards.leaves()) if self.stack_rewards else set())))
+        shown = set(observations.leaves()) if self.stack_observations else set()
+        shown |= set(rewards.leaves()) if self.stack_rewards else set()
+        self._stacks = sorted(map(under_next, shown - self._single))
         for spec in (rewards, observations):
             for path, leaf in spec.leaves().items():
                 if under_next(path) in self._stacks:
@@ -174,10 +174,7 @@ class MultiAction(Transform):
         self._axis = len(outer.batch_size) + self.dim  # time is the first
         names = zip(map(as_path, self.in_keys_inv), map(as_path, self.out_keys_inv), strict=True)
         self._actions = [(self._first(outer, chunk), inner.array(path)) for path, chunk in names]
-        self._kept = [
-            _Kept(inner.array(path), self._first(outer, path), path[1:] in self._repeated or path[1:] in outer)
-            for path in self._stacks
-        ]
+        self._kept = [_Kept(inner.array(path), self._first(outer, path), path[1:] in outer) for path in self._stacks]
         self._begun = [
             (inner.array(path[1:]), self._first(outer, path[1:])) for path in self._stacks if path[1:] in outer
         ]

@@ -109,7 +109,8 @@ class RenameTransform(Transform):
         return input_spec
 
     def _inspect(self, before: EnvSpecs) -> None:
-        shown_and_read = set(before.observation_spec.leaves()) & set(before.state_spec.leaves())
+        shown = set(before.observation_spec.leaves()) | set(before.full_reward_spec.leaves())
+        shown_and_read = shown & set(before.state_spec.leaves())
         for old, new in sorted(set(self._pairs) ^ set(self._pairs_inv)):
             if old in shown_and_read and not self.create_copy:
                 raise TransformError(

@@ -23,8 +23,7 @@ class RewardSum(AlongEpisode):
         in_keys: which rewards; None: all that the env has, ``"reward"`` outside an env.
         out_keys: the names of the sums; None: ``episode_`` before each reward's.
         reset_keys: kept for TorchRL's sake; what is reset is known here.
-        reward_spec: announce the sums as rewards, not as observations: they stand under ``"next"`` alone. (TorchRL's
-            are at the root too.)
+        reward_spec: announce the sums as rewards, not as observations. They are state all the same.
 
     Raises:
         TransformError: ``in_keys`` and ``out_keys`` are not equally many.

@@ -158,7 +158,8 @@ def test_a_reward_without_a_dimension_is_summed_too() -> None:
 
 
 def test_what_is_a_sum_already_is_not_summed() -> None:
-    chain = Compose(RewardSum(reward_spec=True), RenameTransform(["episode_reward"], ["total"]), FrameSkipTransform(4))
+    rename = RenameTransform(["episode_reward"], ["total"], ["episode_reward"], ["total"])
+    chain = Compose(RewardSum(reward_spec=True), rename, FrameSkipTransform(4))
     env = TransformedEnv(CountingEnv(99), chain)
     data = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
     assert data["next", "reward"].flatten().tolist() == [4, 4, 4]

@@ -9,12 +9,21 @@ import torch
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
+from envcli.errors import TransformError
 from envcli.specs import Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.binarize_reward import BinarizeReward
 from envcli.transforms.compose import Compose
+from envcli.transforms.rename import RenameTransform
+from envcli.transforms.reward_scaling import RewardScaling
 from envcli.transforms.reward_sum import RewardSum
+from envcli.transforms.transform import Transform
+
+
+class TestSumsAsRewards(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(CountingEnv([2, 5], [2]), RewardSum(reward_spec=True))
 
 
 class TestSummed(EnvContract):
@@ -27,33 +36,24 @@ def test_sums(reward_spec: bool) -> None:
     env = TransformedEnv(CountingEnv(3), RewardSum(reward_spec=reward_spec))
     data = env.rollout(5, lambda td: td.set("action", torch.ones(1)), break_when_any_done=False)
     assert data["next", "episode_reward"].flatten().tolist() == [1, 2, 3, 1, 2]
-    if not reward_spec:
-        assert data["episode_reward"].flatten().tolist() == [0, 1, 2, 0, 1]
-        assert env.state_spec == Composite(episode_reward=Unbounded([1]))
+    assert data["episode_reward"].flatten().tolist() == [0, 1, 2, 0, 1]
+    assert env.state_spec == Composite(episode_reward=Unbounded([1]))
     assert ("episode_reward" in env.reward_keys) is reward_spec
     assert ("episode_reward" in env.observation_keys) is not reward_spec
 
 
-def test_sums_as_rewards_keep_the_contract() -> None:
-    env = TransformedEnv(CountingEnv([2, 5], [2]), RewardSum(reward_spec=True))
-    td = env.reset()
-    for total in (1, 2):
-        td = env.step_mdp(env.step(td.set("action", torch.ones(2, 1))))
-        del total
-    stepped = env.step(env.reset(td.set("_reset", torch.tensor([[True], [False]]))).set("action", torch.ones(2, 1)))
-    assert stepped["next", "episode_reward"].tolist() == [[1], [3]]
-
-
-def test_a_partial_reset() -> None:
-    env = TransformedEnv(CountingEnv(99, [2]), RewardSum())
+@pytest.mark.parametrize("reward_spec", [False, True])
+def test_a_partial_reset(reward_spec: bool) -> None:
+    env = TransformedEnv(CountingEnv(99, [2]), RewardSum(reward_spec=reward_spec))
     td = env.step_mdp(env.step(env.reset().set("action", torch.ones(2, 1))))
     td = env.reset(td.set("_reset", torch.tensor([[False], [True]])))
     assert td["episode_reward"].tolist() == [[1], [0]]
     assert env.step(td.set("action", torch.ones(2, 1)))["next", "episode_reward"].tolist() == [[2], [1]]
 
 
-def test_by_steps_it_goes_on_from_what_it_is_given() -> None:
-    env = TransformedEnv(CountingEnv(), RewardSum())
+@pytest.mark.parametrize("reward_spec", [False, True])
+def test_by_steps_it_goes_on_from_what_it_is_given(reward_spec: bool) -> None:
+    env = TransformedEnv(CountingEnv(), RewardSum(reward_spec=reward_spec))
     td = env.reset().set("action", torch.ones(1)).set("episode_reward", torch.tensor([41.0]))
     assert env.step(td)["next", "episode_reward"] == 42
 
@@ -83,3 +83,18 @@ def test_rewards_of_a_rollout_may_be_named_as_they_stand_there(out_keys: Any, wr
     summed = RewardSum(in_keys=[("next", "reward")], out_keys=out_keys)(rollout)
     assert torch.equal(summed[written], expected)
     assert set(summed.keys(True, True)) - before == {written}
+
+
+def test_as_a_reward_it_is_state_for_those_behind_it_too() -> None:
+    def chain(*behind: Transform) -> Env:
+        return TransformedEnv(CountingEnv(3), Compose(RewardSum(reward_spec=True), *behind))
+
+    data = chain(RewardScaling(0, 10)).rollout(3, lambda td: td.set("action", torch.ones(1)))
+    assert data["next", "reward"].flatten().tolist() == [10, 10, 10]
+    assert data["next", "episode_reward"].flatten().tolist() == [10, 20, 30]
+    with pytest.raises(TransformError, match="Rename it both ways"):
+        chain(RenameTransform(["episode_reward"], ["total"]))
+    with pytest.raises(TransformError, match=r"but the next step reads it as torch\.float32"):
+        chain(BinarizeReward())
+    clipped = chain(BinarizeReward(["reward"])).rollout(3, lambda td: td.set("action", torch.ones(1)))
+    assert clipped["next", "episode_reward"].flatten().tolist() == [1, 2, 3]
