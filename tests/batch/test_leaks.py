@@ -53,6 +53,12 @@ sys.exit(7)
 OF_SCRIPTS = pytest.mark.xdist_group("scripts")  # one mother for all
 
 
+@OF_SCRIPTS
+def test_what_belongs_together_is_run_by_one_process(request: pytest.FixtureRequest) -> None:
+    """As pytest-xdist says it; some versions of pytest it cannot tell."""
+    assert request.node.nodeid.endswith("@scripts") or "PYTEST_XDIST_WORKER" not in os.environ
+
+
 @pytest.fixture(scope="module")
 def mother() -> Iterator[Mother]:
     found = Mother()
