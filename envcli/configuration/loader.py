@@ -77,7 +77,7 @@ class ConfigLoader(ConfigLoaderImpl):
     def _for_the_mode(
         self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool
     ) -> DictConfig:
-        """Compose what Hydra reads ``hydra.mode`` from, and keep it for what it composes next, 0.15 s later.
+        """Compose what Hydra reads ``hydra.mode`` from, and keep it: next it composes the same, which takes 0.15 s.
 
         Hydra allows defaults to be missing here. Where none is, and nothing typed is a sweep, both are the same.
         """
