@@ -111,7 +111,9 @@ def _say(channel: Connection, word: Mapping[str, int | str]) -> None:
 
 def _birth(method: str, fds: list[int], ours: list[int]) -> int:
     if method == "forkserver":
-        import envcli.batch.worker  # noqa: F401  # torch with it, once for all workers
+        import envcli.batch.worker  # torch with it, once for all workers
+        import envcli.chain.transformed_env  # and what most of their envs are made of, 50 ms for each
+        import envcli.envs.env_base  # noqa: F401
     fork_server = os.getpid()
     pid = os.fork()
     if pid == 0:
