@@ -48,8 +48,8 @@ class ConfigLoader(ConfigLoaderImpl):
         ConfigError: names the key.
     """
 
-    _said: list[str] | None = None  # keys already reported on stderr, since Hydra composes twice
-    _kept: tuple[str | None, tuple[str, ...], DictConfig] | None = None  # see `_for_the_mode`
+    _said: list[str] | None = None  # keys already reported on stderr, since each job of a sweep is composed
+    _kept: tuple[str | None, list[str], DictConfig] | None = None  # see `_for_the_mode`
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         for place in reversed(catalog.extra_folders()):
@@ -84,20 +84,21 @@ class ConfigLoader(ConfigLoaderImpl):
         if not any(override.is_sweep for override in parsed(overrides)):
             with suppress(HydraException):
                 cfg = self._composed(config_name, overrides, RunMode.RUN, from_shell, True)
-                self._kept = config_name, tuple(overrides), cfg
+                self._kept = config_name, list(overrides), cfg
                 return cfg
         return self._composed(config_name, overrides, run_mode, from_shell, False)
 
     def _known(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> DictConfig | None:
         kept, self._kept = self._kept, None
-        mode = f"hydra.mode={run_mode.name}"  # Hydra adds it where no file says it
-        if kept is None or (config_name, overrides) not in ((kept[0], [*kept[1]]), (kept[0], [*kept[1], mode])):
+        if kept is None:
             return None
-        cfg = kept[2]
-        if len(overrides) > len(kept[1]):
+        name, words, cfg = kept
+        mode = f"hydra.mode={run_mode.name}"  # Hydra adds it where no file says it
+        if name == config_name and overrides == [*words, mode]:
             cfg.hydra.overrides.hydra.append(mode)
             cfg.hydra.mode = run_mode
-        return cfg
+            return cfg
+        return cfg if (name, words) == (config_name, overrides) else None
 
     def _composed(
         self,
