@@ -30,6 +30,7 @@ from envcli.transforms.step_counter import StepCounter
 from tests.batch.faults import fail
 from tests.batch.test_faults import interrupted
 from tests.batch.test_parallel_env import BatchContract
+from tests.envs.by_hand import by_hand
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -89,19 +90,11 @@ def policy(td: TensorDictBase) -> TensorDictBase:
     return td.set("action", (td["observation"] + 1) / (LIMIT + 1))
 
 
-def stepwise(env: Env) -> TensorDictBase:
-    td, rows = env.reset(), []
-    for _ in range(STEPS):
-        row, td = env.step_and_maybe_reset(policy(td))
-        rows.append(row)
-    return torch.stack(rows, 1)
-
-
 WAYS: dict[str, Callable[[Env], TensorDictBase]] = {
     "known": lambda env: env.rollout(STEPS, break_when_any_done=False),
     "policy": lambda env: env.rollout(STEPS, policy, break_when_any_done=False),
     "callback": lambda env: env.rollout(STEPS, policy, lambda *_: None, break_when_any_done=False),
-    "steps": stepwise,
+    "steps": lambda env: by_hand(env, policy, STEPS),
 }
 
 

@@ -24,6 +24,7 @@ from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
 from envcli.transforms.frame_skip import FrameSkipTransform
 from envcli.transforms.step_counter import StepCounter
+from tests.envs.by_hand import by_hand
 
 
 def counts(data: TensorDictBase) -> list[Any]:
@@ -473,16 +474,11 @@ def test_random_actions_come_from_torchs_generator_and_cover_the_space() -> None
 @pytest.mark.parametrize("env", [CountingEnv([3, 5], [2]), NestedEnv(4), StatelessEnv(2.0, [3])], ids=repr)
 def test_a_rollout_equals_steps_by_hand_with_the_same_actions(env: EnvBase) -> None:
     data = run(env, 3)
-    actions = data.select(*env.action_keys).unbind(-1)
+    actions = iter(data.select(*env.action_keys).unbind(-1))
     env.set_seed(3)
-    state = env.reset()
-    rows = []
-    for action in actions:
-        stepped, state = env.step_and_maybe_reset(state.update(action))
-        rows.append(stepped)
-    by_hand = torch.stack(rows, -1)
-    assert set(by_hand.keys(True, True)) == set(data.keys(True, True))
-    assert (by_hand == data).all()
+    together = by_hand(env, lambda td: td.update(next(actions)), data.shape[-1])
+    assert set(together.keys(True, True)) == set(data.keys(True, True))
+    assert (together == data).all()
 
 
 def test_zero_steps_after_a_refused_action() -> None:

@@ -20,6 +20,7 @@ from envcli.transforms.compose import Compose
 from envcli.transforms.conditional_policy_switch import ConditionalPolicySwitch
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.step_counter import StepCounter
+from tests.envs.by_hand import by_hand
 
 
 def backwards(td: TensorDictBase) -> TensorDictBase:
@@ -69,11 +70,7 @@ def test_by_hand_it_is_the_same() -> None:
     env.set_seed(0)
     data = env.rollout(5, forwards, break_when_any_done=False)
     env.set_seed(0)
-    td, by_hand = env.reset(), []
-    for _ in range(5):
-        stepped, td = env.step_and_maybe_reset(forwards(td))
-        by_hand.append(stepped)
-    together = torch.stack(by_hand)
+    together = by_hand(env, forwards, 5)
     for key in data.keys(True, True):
         assert torch.equal(data[key], together[key]), key
 

@@ -25,6 +25,7 @@ from envcli.transforms.rename import RenameTransform
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
+from tests.envs.by_hand import by_hand
 from tests.transforms.test_any_batch import Adding
 
 
@@ -108,11 +109,8 @@ def test_by_hand_it_is_the_same(chain: str) -> None:
     torch.manual_seed(0)
     data = env.rollout(12, break_when_any_done=False)
     env.set_seed(0)
-    td, by_hand, actions = env.reset(), [], iter(data["action"])
-    for _ in range(12):
-        stepped, td = env.step_and_maybe_reset(td.set("action", next(actions)))
-        by_hand.append(stepped)
-    together = torch.stack(by_hand)
+    actions = iter(data["action"])
+    together = by_hand(env, lambda td: td.set("action", next(actions)), 12)
     for key in data.keys(True, True):
         assert torch.equal(data[key], together[key]), key
 

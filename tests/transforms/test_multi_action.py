@@ -20,6 +20,7 @@ from envcli.transforms.init_tracker import InitTracker
 from envcli.transforms.multi_action import MultiAction
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
+from tests.envs.by_hand import by_hand
 from tests.transforms.image_toy import FramesEnv, frame
 from tests.transforms.test_step_counter import Team
 
@@ -108,11 +109,7 @@ def test_step_by_step_it_is_the_same() -> None:
     env.set_seed(0)
     data = env.rollout(4, tenths, break_when_any_done=False)
     env.set_seed(0)
-    td, by_hand = env.reset(), []
-    for _ in range(4):
-        stepped, td = env.step_and_maybe_reset(tenths(td))
-        by_hand.append(stepped)
-    together = torch.stack(by_hand)
+    together = by_hand(env, tenths, 4)
     for key in data.keys(True, True):
         assert torch.equal(data[key], together[key]), key
 
