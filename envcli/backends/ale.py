@@ -202,7 +202,10 @@ class ALEEnv(Backend):
         if self.obs_type == "grayscale":
             rows = rows[..., 0]  # ALE writes gray frames without a channel
         read = self._read_screen
-        return (self._console.pooled(read, rows.shape[1:]) if self._max_pool else read), rows
+        if self._max_pool:
+            read = self._console.pooled(read, rows.shape[1:])
+        is_one_row = rows.strides[0] == 0  # which stands for all, and stays in the processor's cache by itself
+        return (read if is_one_row else _cached(read, rows.shape[1:])), rows
 
     def _read_lives(self, row: Array) -> None:
         row[0] = self._env.lives()
@@ -254,6 +257,20 @@ class ALEEnv(Backend):
     def _close(self) -> None:
         self._first, self._following = [], []
         del self._console, self._env, self._read_screen
+
+
+def _cached(read: Reader, shape: tuple[int, ...]) -> Reader:
+    """``read`` by way of a frame that stays in the processor's cache.
+
+    ALE writes byte by byte: 16 us for a frame that is there, and 57 for one that is not, where the copy takes 20.
+    """
+    frame = np.zeros(shape, dtype=np.uint8)
+
+    def read_row(row: Array) -> None:
+        read(frame)
+        row[...] = frame
+
+    return read_row
 
 
 def _require(name: str, found: object, expected: str, holds: bool) -> None:
