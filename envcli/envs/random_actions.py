@@ -14,6 +14,7 @@ __all__ = ["RandomActions"]
 
 _DRAW = 4096  # rows at a time: a torch call after much Python costs 0.1 ms
 _DRAW_STEPS = 2**20  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
+_CACHED_STEPS = 2**18  # of those, as many are drawn at once as the processor's cache holds, a quarter faster
 
 
 class RandomActions:
@@ -26,7 +27,8 @@ class RandomActions:
     """
 
     def __init__(self, env: RowEnv, buffer: RolloutBuffer) -> None:
-        self.rows_at_a_time = min(_DRAW, 1 << (max(_DRAW_STEPS // env.batch_size.numel(), 1).bit_length() - 1))
+        self.rows_at_a_time = _rows_of(_DRAW_STEPS, env.batch_size)
+        self._rows_in_cache = _rows_of(_CACHED_STEPS, env.batch_size)
         leaves, masks = env.full_action_spec.leaves(), env._roles().masks
         self._free = [(leaf, buffer[path]) for path, leaf in leaves.items() if path not in masks]
         plain = {p: leaf for p, leaf in leaves.items() if isinstance(leaf, Categorical | OneHot) and leaf.mask is None}
@@ -37,7 +39,9 @@ class RandomActions:
     def draw(self, start: int, stop: int) -> None:
         """Rows ``start`` to ``stop``, all but the actions that a mask restricts."""
         for leaf, actions in self._free:
-            actions[start:stop] = leaf.rand(torch.Size([stop - start]))
+            for first in range(start, stop, self._rows_in_cache):
+                rows = actions[first : min(first + self._rows_in_cache, stop)]
+                rows.copy_(leaf.rand(rows.shape[:1]))
         for single in self._single:
             single.draw(start, stop)
 
@@ -47,3 +51,8 @@ class RandomActions:
             single.write(t)
         for leaf, actions, masks in self._masked:
             actions[t] = masked(leaf, masks[t]).rand()
+
+
+def _rows_of(env_steps: int, batch_size: torch.Size) -> int:
+    """A power of two, so that these rows are ``env_steps`` at most, and no more than :data:`_DRAW`."""
+    return min(_DRAW, 1 << (max(env_steps // batch_size.numel(), 1).bit_length() - 1))

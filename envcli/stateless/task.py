@@ -131,18 +131,20 @@ class Task:
         """:data:`MOMENT` where an episode begins with ``state``, ``[*lead, size]``; that may be the observation too."""
         return self._moment(state, torch.zeros_like(state[..., :1], dtype=torch.int64))
 
+    def taken(self, action: Tensor) -> Tensor:
+        """``action``, ``[*lead, *action]``, as the laws take it: choices ``[*lead]`` as numbers."""
+        return _number(action) if self.one_hot else action
+
     def advance(self, state: Tensor, elapsed: Tensor, action: Tensor, params: Mapping[str, Tensor]) -> Values:
         """:data:`MOMENT`, reward and done family after ``action``. The observation may be the state itself.
 
         Args:
             state: ``[*lead, size]``.
             elapsed: ``[*lead, 1]`` int64, the steps that the episode has lasted.
-            action: ``[*lead, *action]``.
+            action: as :meth:`taken` gives it.
             params: name -> ``[*lead]``.
         """
         dynamics = self.dynamics.replace(params)
-        if self.one_hot:
-            action = _number(action)
         state, reward, terminated = dynamics.step(state, action)
         elapsed = elapsed + 1
         for _ in range(self.frame_skip - 1):

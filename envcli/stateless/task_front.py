@@ -65,7 +65,7 @@ class TaskFront:
         if not (torch.compiler.is_compiling() or _is_batched(action)):  # else nobody can look at its values
             action = as_member(("action",), self.actions(lead), action)
         params = self.params(tensordict, lead, required=True)
-        return self._tensordict(self._task.advance(state, elapsed, action, params), lead)
+        return self._tensordict(self._task.advance(state, elapsed, self._task.taken(action), params), lead)
 
     def actions(self, lead: torch.Size) -> TensorSpec:
         """The spec of the actions of as many envs."""
