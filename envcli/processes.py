@@ -33,6 +33,16 @@ def family(root: int) -> list[int]:
     return found
 
 
+def began(pid: int) -> str | None:
+    """When a process began, in the kernel's own words; None if it has ended, or where there is no ``/proc``.
+
+    >>> began(os.getpid()) is None or began(os.getpid()) == began(os.getpid())
+    True
+    """
+    fields = _stat(_PROC / str(pid) / "stat")
+    return fields[19] if fields and fields[0] not in "ZX" else None
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of all threads of a process since it began; 0 if it is gone.
 

@@ -86,6 +86,7 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
     with contextlib.ExitStack() as leaving:
         if elsewhere:
             leaving.enter_context(launched.interrupted_once())
+            leaving.enter_context(launched.ended_with_launcher())
         with unless_called_off(_of_sweep(hydra)) if elsewhere else contextlib.nullcontext():
             leaving.enter_context(folder)
         cfg = _looked_up(command, cfg, typed)

@@ -6,16 +6,21 @@ import contextlib
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
 
 from envcli.cli.interrupt import Handler, again_soon, heard_by
+from envcli.processes import began, family
 
-__all__ = ["interrupted_once", "stand_alone"]
+__all__ = ["ended_with_launcher", "interrupted_once", "launching", "stand_alone"]
 
 _TWICE_IN = 1.0  # seconds in which two interrupts are one
 _IMPORT_IN = 5.0  # seconds that one waits for the end of an import
+_LAUNCHER = "ENVCLI_LAUNCHER"  # an environment variable: the id of the process that runs the sweep
+_LOOK = 0.5  # seconds between two looks whether it is still there
+_SAVE_IN = 30.0  # seconds that a job has to save what it made
 
 
 def stand_alone() -> None:
@@ -30,6 +35,57 @@ def stand_alone() -> None:
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives either
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def launching() -> Iterator[None]:
+    """Inside, what this process starts knows that it is the one that launches jobs."""
+    os.environ[_LAUNCHER] = str(os.getpid())
+    try:
+        yield
+    finally:
+        os.environ.pop(_LAUNCHER, None)
+
+
+@contextlib.contextmanager
+def ended_with_launcher() -> Iterator[None]:
+    """Inside, the job is interrupted if the process that launched it is gone, as after a SIGKILL; then this one ends.
+
+    Nobody would pass on a Ctrl-C, or give it another job. Only where that process is above this one: jobs of Slurm, and
+    of another machine, are to go on.
+    """
+    launcher = int(os.environ.get(_LAUNCHER, "0"))
+    birth = began(launcher)
+    _idle.clear()
+    if birth is not None and os.getpid() in family(launcher) and not _Watch.is_at_work():
+        _Watch(launcher, birth).start()
+    try:
+        yield
+    finally:
+        _idle.set()
+
+
+_idle = threading.Event()  # is no job at work in this process?
+
+
+class _Watch(threading.Thread):
+    """Waits for the end of the process ``launcher``, which began at ``birth``. A process has one, for all its jobs."""
+
+    def __init__(self, launcher: int, birth: str) -> None:
+        super().__init__(daemon=True)
+        self._launcher, self._birth = launcher, birth
+
+    @classmethod
+    def is_at_work(cls) -> bool:
+        return any(isinstance(thread, cls) for thread in threading.enumerate())
+
+    def run(self) -> None:
+        while began(self._launcher) == self._birth:
+            time.sleep(_LOOK)
+        if not _idle.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            _idle.wait(_SAVE_IN)
+        os._exit(128 + signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 
 from envcli.bench import plot
 from envcli.cli import answers, jobs
+from envcli.cli.launched import launching
 from envcli.configuration import launchers
 from envcli.errors import EnvcliError, StoreError
 from envcli.reports import report, table
@@ -87,7 +88,7 @@ def watched(as_json: bool) -> Iterator[None]:
     del _seen[:]
     _planned.clear()
     try:
-        with jobs.interruptible(_seen) as also_when_ended, jobs.told(_seen, _say):
+        with launching(), jobs.interruptible(_seen) as also_when_ended, jobs.told(_seen, _say):
             _heeding[:] = [also_when_ended]
             yield
     except Exception as error:

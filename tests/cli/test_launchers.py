@@ -153,6 +153,17 @@ def test_a_sweep_that_is_ended_takes_its_jobs_along(launcher: str, number: signa
     assert not left
 
 
+@pytest.mark.parametrize("launcher", REAL[:2])  # Ray's workers are killed with its server, which is killed with us
+def test_jobs_are_interrupted_when_the_process_that_launched_them_is_killed(launcher: str, tmp_path: Path) -> None:
+    with begun(launcher, tmp_path) as process:
+        process.kill()
+        until = time.monotonic() + 30
+        while (left := _who_works_in(tmp_path)) and time.monotonic() < until:
+            time.sleep(0.1)
+    assert not left
+    assert set(states(tmp_path).values()) == {"interrupted"}
+
+
 def _who_works_in(folder: Path) -> list[str]:
     """The processes whose working directory it is."""
     found = []
