@@ -111,13 +111,24 @@ class ALEEnv(Backend):
             mode=mode,
             max_num_frames=limit,
         )
-        self._env = self._console.ale
-        self._read_screen: Reader = self._env.getScreenRGB
-        if obs_type == "grayscale":
-            self._read_screen = self._env.getScreenGrayscale
+        self._plug_in()
         self._legal = self._env.getLegalActionSet() if full_action_space else self._env.getMinimalActionSet()
         self._codes = np.array([action.value for action in self._legal])
         self._make_specs(lives, categorical_action_encoding)
+
+    def _plug_in(self) -> None:
+        self._env = self._console.ale
+        gray = self.obs_type == "grayscale"
+        self._read_screen: Reader = self._env.getScreenGrayscale if gray else self._env.getScreenRGB
+
+    def __getstate__(self) -> dict[str, Any]:
+        plugged_in = ("_env", "_read_screen")
+        return {name: value for name, value in super().__getstate__().items() if name not in plugged_in}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if not self.is_closed:
+            self._plug_in()
 
     # -- what it is -----------------------------------------------------------------------------------------------
 

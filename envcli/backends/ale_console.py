@@ -6,10 +6,11 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvError, MissingDependency, UnknownName
 from envcli.memory.buffer import Array
 
 try:
@@ -85,6 +86,8 @@ class Console:
     something must happen between two frames, the loop ends with the frame that ends the game (or loses a life), as
     that of ``gymnasium.wrappers.AtariPreprocessing`` does.
 
+    A copy or a pickle goes on from the same moment, to the bit; between two lives there is none (EnvError).
+
     Args:
         rom: ALE's own name of the game, see :func:`rom_of`.
         frame_skip: frames that an action is held.
@@ -112,23 +115,42 @@ class Console:
         mode: int | None,
         max_num_frames: int | None,
     ) -> None:
-        ALEInterface.setLoggerMode(LoggerMode.Error)  # for the whole process; otherwise a banner for each game
-        self.ale = ALEInterface()
         self._path = _rom_path(rom)
         self._difficulty, self._mode = difficulty, mode
         self._frame_skip, self._max_pool, self._noop_max = frame_skip, max_pool, noop_max
-        by_frame = max_pool or noop_max > 0 or stop_at_life_loss
-        self.ale.setInt("max_num_frames_per_episode", max_num_frames or 0)
-        self.ale.setFloat("repeat_action_probability", repeat_action_probability)
-        self.hold: Callable[[int], int] = self._hold_by_frame if by_frame else self._hold
-        self.over: Callable[[], bool] = self._game_or_life_over if stop_at_life_loss else self.ale.game_over
+        self._max_num_frames, self._stickiness = max_num_frames or 0, repeat_action_probability
+        self._stops_at_life_loss = stop_at_life_loss
         self.life_lost = self.goes_on = self._pooling = False
         self._lives = 0
+        self._frame_before = np.zeros(0, dtype=np.uint8)
+        self._seeds: np.random.SeedSequence | None = None
+        self._switch_on()
         self._seed_with(np.random.SeedSequence())
         self._load()
-        self._frame_before = np.zeros(0, dtype=np.uint8)
+
+    def _switch_on(self) -> None:
+        ALEInterface.setLoggerMode(LoggerMode.Error)  # for the whole process; otherwise a banner for each game
+        self.ale = ALEInterface()
+        self.ale.setInt("max_num_frames_per_episode", self._max_num_frames)
+        self.ale.setFloat("repeat_action_probability", self._stickiness)
+        by_frame = self._max_pool or self._noop_max > 0 or self._stops_at_life_loss
+        self.hold: Callable[[int], int] = self._hold_by_frame if by_frame else self._hold
+        self.over: Callable[[], bool] = self._game_or_life_over if self._stops_at_life_loss else self.ale.game_over
         self._read_frame: Reader = self.ale.getScreenRGB
-        self._seeds: np.random.SeedSequence | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.life_lost:  # the next reset shows what is on the screen, which ALE cannot save
+            raise EnvError("between two lives an Atari game cannot be copied or pickled. Reset it, or make a step")
+        fresh = ("ale", "hold", "over", "_read_frame")
+        kept = {name: value for name, value in self.__dict__.items() if name not in fresh}
+        return {**kept, "_machine": self.ale.cloneState(include_rng=True)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        machine = state.pop("_machine")
+        self.__dict__.update(state)
+        self._switch_on()
+        self._load()
+        self.ale.restoreState(machine)
 
     # -- seeds and games ------------------------------------------------------------------------------------------
 

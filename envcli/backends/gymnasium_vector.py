@@ -54,6 +54,7 @@ class GymnasiumVectorEnv(VectorBackend):
     """
 
     library: ClassVar[str] = "gymnasium"
+    _engine_copies: ClassVar[bool] = True
 
     def __init__(
         self,

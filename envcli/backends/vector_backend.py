@@ -13,7 +13,7 @@ import torch
 from envcli.backends.backend import Backend, ByName
 from envcli.backends.vector_paces import Answer
 from envcli.backends.vector_rows import VectorRows, vector_reader
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, EnvError
 from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
@@ -47,6 +47,7 @@ class VectorBackend(Backend, ABC):
     """
 
     batched: ClassVar[bool] = True
+    _engine_copies: ClassVar[bool] = False  # can the engine be copied and pickled? C++ can not
     from_name = ByName()
 
     def __init__(
@@ -65,6 +66,11 @@ class VectorBackend(Backend, ABC):
         self._repeat = frame_skip or 1
         self._seeds: list[int] | None = None
         self._sent = False  # is a step under way?
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not (self._engine_copies or self.is_closed):
+            raise EnvError(f"the engine of {type(self).__name__} cannot be copied or pickled. Build another env")
+        return super().__getstate__()
 
     @abstractmethod
     def _begin(self, where: Array | None) -> Any:  # Any: whatever the observation space holds

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import pickle
 import re
 import sys
 import types
@@ -19,7 +21,7 @@ from tensordict import TensorDictBase
 from envcli.builder import build
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
-from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvError, MissingDependency, UnknownName
 from envcli.make import make_env
 from envcli.specs import Bounded, Categorical, OneHot
 from envcli.testing import EnvContract
@@ -239,6 +241,35 @@ def test_a_reset_elsewhere_is_a_new_game(lives: ALEEnv) -> None:
     state = lives.reset()
     lives.rand_step(state)
     assert lives.reset()["lives"].item() == 5
+
+
+def _again(env: ALEEnv) -> ALEEnv:
+    copied: ALEEnv = pickle.loads(pickle.dumps(env))
+    return copied
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, _again])
+def test_a_copy_goes_on_from_the_same_moment(duplicate: Callable[[ALEEnv], ALEEnv]) -> None:
+    """With what is drawn at random, too: sticky actions, and the no-ops of the games to come."""
+    options: dict[str, Any] = {"max_pool": True, "noop_max": 30, "lives": True}
+    with ALEEnv("Breakout", categorical_action_encoding=True, **options) as env:
+        env.set_seed(0)
+        start = env.rollout(100)[-1]["next"].exclude("reward")
+        with duplicate(env) as other:
+            twice = []
+            for one in (env, other):
+                torch.manual_seed(0)
+                twice.append(one.rollout(400, auto_reset=False, tensordict=start.clone(), break_when_any_done=False))
+    assert twice[0]["next", "done"].any()
+    assert (twice[0] == twice[1]).all()
+
+
+def test_between_two_lives_there_is_no_copy(lives: ALEEnv) -> None:
+    lives.rollout(1000)
+    with pytest.raises(EnvError, match="between two lives an Atari game cannot be copied or pickled"):
+        copy.deepcopy(lives)
+    lives.reset()
+    copy.deepcopy(lives).close()
 
 
 def test_a_seed_is_a_new_game(lives: ALEEnv) -> None:

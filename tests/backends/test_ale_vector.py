@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from tensordict import TensorDictBase
 
 from envcli.configuration.reading import read
 from envcli.envs.env import Env
-from envcli.errors import ConfigError, UnknownName
+from envcli.errors import ConfigError, EnvError, UnknownName
 from envcli.make import make_env
 from envcli.testing import EnvContract
 from tests.conftest import Command
@@ -122,3 +124,8 @@ def test_a_film_shows_all_of_them(cli: Command) -> None:
     done = cli("render", *words)
     assert done.code == 0, done.err
     assert "frames    4, " in done.out
+
+
+def test_its_engine_is_not_copied() -> None:
+    with ALEVectorEnv("Pong", 2) as env, pytest.raises(EnvError, match="ALEVectorEnv cannot be copied or pickled"):
+        copy.deepcopy(env)
