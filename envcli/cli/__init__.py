@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from envcli.cli import messages
+from envcli.cli.interrupt import not_lost
 from envcli.errors import ConfigError, EnvcliError, StoreError, UnknownName
 
 __all__ = ["main"]
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("HYDRA_FULL_ERROR"))
     try:
-        code = _dispatch(words)
+        code = _heard(words)
         sys.stdout.flush()  # notice a closed pipe or a full disk here, not at exit
         return code
     except BrokenPipeError:
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text, code = messages.explain(_of_stdout(error) or error)
         with suppress(OSError):  # the terminal was closed
             print(text, file=sys.stderr)
+        exec("")  # or Python, if the interrupt passed such code, would end by the signal and not with 130
         return code
 
 
@@ -88,6 +90,20 @@ def _spare_last_collection() -> None:
     """
     if "ale_py" not in sys.modules:
         gc.freeze()
+
+
+def _heard(words: list[str]) -> int:
+    """:func:`_dispatch`. Whatever it raises after a Ctrl-C is a KeyboardInterrupt.
+
+    A library that is interrupted in the middle of a change, or a module that is half loaded, raises something else.
+    """
+    with not_lost() as was_interrupted:
+        try:
+            return _dispatch(words)
+        except Exception as error:
+            if was_interrupted():
+                raise KeyboardInterrupt from error
+            raise
 
 
 def _dispatch(words: list[str]) -> int:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from envcli.errors import EnvcliError
 from envcli.folders.folder_lock import locked
 
-__all__ = ["Handler", "again_soon", "call_off", "heard_by", "require_not_called_off", "unless_called_off"]
+__all__ = ["Handler", "again_soon", "call_off", "heard_by", "not_lost", "require_not_called_off", "unless_called_off"]
 
 Handler = Callable[[int, "FrameType | None"], Any]  # Any: nobody looks at what it returns
 
@@ -50,6 +51,37 @@ def heard_by(handler: Callable[[Handler], Handler]) -> Iterator[bool]:
     finally:
         sys.unraisablehook = unraisable
         signal.signal(signal.SIGINT, usual)
+
+
+@contextlib.contextmanager
+def not_lost() -> Iterator[Callable[[], bool]]:
+    """Inside, a Ctrl-C that arrives while a module in C is loaded waits until it is: such modules lose it, or crash.
+
+    Yields a function: was there one? What it interrupts may raise something else.
+    """
+    heard = False
+
+    def handler(usual: Handler) -> Handler:
+        def heed(number: int, frame: FrameType | None) -> None:
+            nonlocal heard
+            if _loads_extension(frame):
+                again_soon()
+            else:
+                heard = True
+                usual(number, frame)
+
+        return heed
+
+    with heard_by(handler):
+        yield lambda: heard
+
+
+def _loads_extension(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def again_soon() -> None:

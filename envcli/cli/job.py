@@ -65,6 +65,8 @@ def _of_system(error: Exception) -> bool:
 
 
 def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration, a DictConfig with attributes
+    import numpy  # noqa: F401  # torch would import it in C++, which swallows a Ctrl-C and goes on with half of it
+
     command = hydra.job.config_name
     module = commands.find(command)
     if not commands.keeps(command):
@@ -73,8 +75,6 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
             with answers.of_job(hydra, getattr(config, "seed", None)):
                 return module.run(config)
         return module.run(config)
-    import numpy  # noqa: F401  # torch would import it in C++, which swallows a Ctrl-C and goes on with half of it
-
     sweeping = hydra.mode == RunMode.MULTIRUN
     given = {"resumed": bool(cfg.get("resume")), "overwrite": bool(cfg.get("overwrite"))}
     typed = overrides.as_typed(hydra.overrides.task)

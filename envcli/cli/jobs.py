@@ -80,9 +80,9 @@ def interruptible(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
     try:
         with heard_by(passing_on) as heard:
             yield ends.take
-    except KeyboardInterrupt as error:
+    except BaseException as error:  # what was interrupted may raise something else
         if ends.arrived is not None:
-            raise Ended(ends.arrived, str(error)) from error
+            raise Ended(ends.arrived, str(error) if isinstance(error, KeyboardInterrupt) else "") from error
         raise
     finally:
         ends.give_back()
