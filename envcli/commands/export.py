@@ -15,6 +15,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,8 @@ def run(cfg: Config) -> None:
     export = registry.construct("exports", {"type": cfg.format}, "format", about=about, specs=specs)
     to = None if cfg.to is None else Path(cfg.to).expanduser()
     path = export.place(folder, to, inside=str(cfg.to).endswith("/"))
+    if path.suffix != export.suffix:
+        _require_no_other(path, cfg.format)
     if to is None and not path.parent.resolve().is_relative_to(folder.resolve()):
         raise StoreError(f"{path.parent}: is a link that points outside the run folder. Choose where to write: to=...")
     if to is not None and path.resolve().is_relative_to(place.resolve()):
@@ -98,6 +101,14 @@ def run(cfg: Config) -> None:
     found |= made
     found |= {"seconds": time.perf_counter() - began, "read": export.cure(path)}
     answer(found, lambda: summary(_lines(found, shell_word(cfg.folder))), cfg.json)
+
+
+def _require_no_other(path: Path, wanted: str) -> None:
+    """Raise `ConfigError` if ``path`` is named like a file of another format than the one ``wanted``."""
+    suffixes = {name: registry.find("exports", name).suffix for name in registry.members("exports") if name != wanted}
+    for name, suffix in suffixes.items():
+        if suffix and path.suffix == suffix:
+            raise ConfigError(f"to: found {path}, but format={wanted}. Type: format={name}")
 
 
 def _part_of_run(path: Path, folder: Path, suffix: str) -> str:
@@ -149,6 +160,7 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
 
     def build() -> dict[str, Any]:
         from gymnasium import Space
+        from gymnasium.envs.registration import EnvSpec
 
         from envcli.batch.gathered import of_first
         from envcli.builder import build_one
@@ -170,7 +182,13 @@ def _specs(read: Mapping[str, Any], allow_imports: bool) -> Callable[[], dict[st
             specs: dict[str, Any] = {n: spec[(0,) * env.ndim] if env.ndim else spec for n, spec in shown.items()}
             spaces = {n: of_first(env, f"single_{n}_space") or of_first(env, f"{n}_space") for n in specs}
             starts = [starts_of(spaces[n], spec) for n, spec in specs.items() if isinstance(spaces[n], Space)]
-            return {**specs, "starts": {path: first for part in starts for path, first in part.items()}}
+            as_it_is = not any(one.get(name) for name in ("transforms", "frame_skip", "from_pixels"))
+            made = of_first(env, "spec") if as_it_is and not saved.get("outer_transforms") else None
+            known = {}
+            if isinstance(made, EnvSpec):
+                with suppress(ValueError, TypeError):  # it was registered with a function, which JSON cannot hold
+                    known["env_spec"] = made.to_json()
+            return {**specs, **known, "starts": {path: first for part in starts for path, first in part.items()}}
 
     return build
 

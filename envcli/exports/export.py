@@ -31,7 +31,8 @@ class Export(ABC):
         about: what is known of the run, for formats that can say it: ``env``, ``seed``, ``policy``, ``envcli``,
             and whether it is ``complete``, of how many ``planned`` steps.
         specs: gives the specs of one env, ``{"observation": ..., "action": ...}``, at the price of building it; and
-            under ``starts`` the first numbers of choices whose simulator does not count them from 0, by their paths.
+            under ``starts`` the first numbers of choices whose simulator does not count them from 0, by their paths;
+            and under ``env_spec`` gymnasium's own words for it, JSON, where it is an env of gymnasium as it is.
 
     Raises:
         MissingDependency: the format's library is not installed.

@@ -32,7 +32,8 @@ class MinariExport(Export):
     One episode after the other, env by env, with the observation that each of them ended in. One that the rollout cut
     off ends truncated. One-hot actions become numbers, and these begin where the simulator's own space does; frames are
     not compressed. Several entries are a Dict of one level, nested keys with dots between; a dot or slash within a key
-    is written ``%2E`` or ``%2F``. A Box of no dimension has one of size 1. ``recover_environment`` is not supported.
+    is written ``%2E`` or ``%2F``. A Box of no dimension has one of size 1. ``recover_environment`` makes envs that are
+    gymnasium's and have no transforms, frame_skip or pixels.
     """
 
     def place(self, folder: Path, to: Path | None, inside: bool = False) -> Path:
@@ -83,6 +84,8 @@ class MinariExport(Export):
             "algorithm_name": str(self.about["policy"]),
             "description": f"{self.about['env']}, {by}",
         }
+        if "env_spec" in specs:
+            known["env_spec"] = specs["env_spec"]
         storage.update_metadata(known)
         storage.update_episodes(self._episodes(data, shown, acted))
 

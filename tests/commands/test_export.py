@@ -189,6 +189,29 @@ gymnasium.register("Starting-v0", lambda: ExoticGym(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("transforms", ["none", "step_counter"])
+def test_a_data_set_knows_its_env_where_that_is_gymnasiums_own(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transforms: str
+) -> None:
+    minari = pytest.importorskip("minari")
+    assert cli("rollout", "env=cartpole", f"transforms={transforms}", "max_steps=30", "hydra.run.dir=a").code == 0
+    assert cli("export", "a", "format=minari").code == 0
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "a" / "minari"))
+    read = minari.load_dataset("envcli/cartpole-v1/random-v0")
+    if transforms == "none":
+        with read.recover_environment() as env:
+            assert env.spec == gymnasium.spec("CartPole-v1")
+    else:
+        assert read.spec.env_spec is None
+
+
+def test_a_file_is_not_named_like_one_of_another_format(cli: Command, run_folder: Path) -> None:
+    done = cli("export", "a", "to=z.parquet")
+    assert (done.code, done.err) == (2, "error: to: found z.parquet, but format=npz. Type: format=parquet\n")
+    assert cli("export", "a", "to=z.dat").code == 0
+
+
+@pytest.mark.slow
 def test_numbers_in_a_data_set_are_those_of_the_simulator(
     cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
