@@ -33,9 +33,8 @@ class CustomEnv(Backend):
 
     library: ClassVar[str] = "envcli"
 
-    @classmethod
+    @staticmethod  # an env may take any name for an argument, cls too
     def from_name(
-        cls,
         name: str,
         *,
         frame_skip: int | None = None,

@@ -67,6 +67,9 @@ class Checker:
     def _check_choice(self, group: catalog.Group, override: Override) -> None:
         """Raise `ConfigError` for a choice that no file stands for."""
         value, known = override.text, catalog.choices(group.source, self.folders)
+        if override.removes and group.many:  # nothing that Hydra could delete, whatever was chosen
+            cure = f"For none: {group.name}=none. For one less: ~{group.name}.NAME"
+            raise ConfigError(f"{override}: found nothing of that name to remove. {cure}")
         if override.removes and not value:
             return
         bracketed = value.startswith("[") and value.endswith("]")
@@ -78,8 +81,13 @@ class Checker:
         if several and not self.multirun and not override.is_function:
             cure = f" To apply them all: '{group.name}=[{value}]'." if group.many else ""
             raise ConfigError(f"{group.name}: found several choices, {value}. Add -m to run a job for each.{cure}")
-        for name in (value[1:-1] if bracketed else value).split(","):
-            name = name.strip()
+        names = [name.strip() for name in (value[1:-1] if bracketed else value).split(",")]
+        for i, name in enumerate(names):
+            if bracketed and name in names[:i]:
+                raise ConfigError(
+                    f"{group.name}: {name} is listed twice, but each choice is one node. "
+                    f"For a second: '+{group.name}.{name}_2={{type: {name}}}', with its keys in there"
+                )
             if name in known or (name == "null" and group.default == "null"):
                 continue
             if name and not env_list.PLAIN.fullmatch(name):
@@ -94,6 +102,7 @@ class Checker:
             if group.name == "parallel":
                 cure = f" For the number of envs: parallel=processes parallel.num_envs={name or '...'}"
             found = f"found {name}" if name else "found nothing"
+            cure += f" For none: {group.name}=none" if group.many and not name else ""
             return f"{group.name} is a group: {found}, expected one of {', '.join(known)}.{cure}"
         cure = ""
         if group.name == "env":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
         if name not in Config.__dataclass_fields__:  # ``+name=...`` gets past the schema
             raise ConfigError(f"no key {str(name)!r} in {command}. {nearest(str(name), Config.__dataclass_fields__)}")
     for name in sorted(OmegaConf.missing_keys(cfg)):
-        raise ConfigError(f"{name}: required but not given. {_to_give(name, command)}")
+        raise ConfigError(f"{name}: required but not given. {_misspelt(cfg, name) or _to_give(name, command)}")
     config: Any = OmegaConf.to_object(cfg)
     check_finite(OmegaConf.to_container(cfg, resolve=True))
     if getattr(config, "env_list", None) and not config.envs:  # in a replay they are already there
@@ -53,6 +54,16 @@ def finished(command: str, cfg: DictConfig, words: Iterable[str] = (), folders: 
     if getattr(config, "variant", None) and not config.of_variant:
         config.of_variant = _variant(command, config.variant, words, folders)
     return config
+
+
+def _misspelt(cfg: DictConfig, name: str) -> str:
+    """Which key beside the missing ``name`` may be meant for it; empty if none."""
+    from omegaconf import OmegaConf
+
+    above, _, key = name.rpartition(".")
+    node = OmegaConf.select(cfg, above) if above else cfg
+    near = difflib.get_close_matches(key, [str(other) for other in node if other != key], 1, 0.7)
+    return f"Its node has {near[0]!r}: did you mean {key!r}?" if near else ""
 
 
 def _to_give(name: str, command: str) -> str:

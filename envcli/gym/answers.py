@@ -233,7 +233,7 @@ def _is_refusal(error: Exception) -> bool:
 
 def _not_a_tuple(where: str, expected: str, found: Any) -> str:
     shown = f"a tuple of {len(found)}" if isinstance(found, tuple) else f"a {type(found).__name__}"
-    return f"{where}: expected ({expected}), found {shown}. {CURE}"
+    return f"{where}: expected ({expected}), found {shown}. Fix the simulator"
 
 
 def _check_info(info: Any, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 import re
@@ -182,8 +183,16 @@ def _stack(path: Path, state: Any, activation: type[nn.Module]) -> nn.Sequential
             f"{path}: expected the state dict of Linear layers only, found {strange[:3] or 'none'}. "
             "Save any other network with torch.jit.save or torch.export.save"
         )
+    ordered = sorted(weights, key=_numbers)
+    parts = dict.fromkeys(name.partition(".")[0] for name in ordered)
+    pairs = itertools.pairwise(weights[name] for name in ordered)
+    if len(parts) > 1 and not all(first.shape[0] == second.shape[1] for first, second in pairs):
+        raise ConfigError(
+            f"{path}: expected the layers of one network, found those of {', '.join(parts)}, which do not follow each "
+            "other. Save one network alone: torch.save(network.state_dict(), path)"
+        )
     layers: list[nn.Module] = []
-    for name in sorted(weights, key=_numbers):
+    for name in ordered:
         weight, bias = weights[name], state.get(f"{name}bias")
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
         layer.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})

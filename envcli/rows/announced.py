@@ -21,7 +21,7 @@ UNFIT = (TypeError, ValueError, OverflowError, LookupError)
 CHECKS = ("full", "first", "off")
 """When a backend holds what its simulator returns against what it announces."""
 
-CURE = "Fix the simulator, or skip the check with backend.checks=off"
+CURE = "Fix the simulator, or skip the check: backend.checks=off, in Python checks='off'"
 """What ends each message."""
 
 _ROWS = 256

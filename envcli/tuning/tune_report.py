@@ -51,8 +51,8 @@ def as_data(found: Tuned, work: Workload) -> Data:
 
 
 def _gain(found: Tuned) -> float | None:
-    known = {one.setting: one.speed.median for one in found.finalists}
-    return known[found.best] / known[found.typed] if found.best in known and found.typed in known else None
+    behind = {one.setting: one.behind.median for one in found.finalists}  # the fastest, round by round
+    return behind[found.typed] / behind[found.best] if found.best in behind and found.typed in behind else None
 
 
 def table(title: str, found: Tuned, work: Workload, below: Sequence[str] = ()) -> RenderableType:

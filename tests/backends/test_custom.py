@@ -75,6 +75,10 @@ def make(limit: int = 3):
     return TransformedEnv(Mine(limit), StepCounter())
 
 
+def of_class(cls="four"):
+    return CountingEnv(limit=len(cls))
+
+
 def cart_pole():
     return GymEnv("CartPole-v1")
 
@@ -118,6 +122,11 @@ def test_the_env_is_what_its_author_wrote() -> None:
         assert env.rollout(9)["next", "step_count"].flatten().tolist() == [1, 2, 3]
     with made("cart_pole", "transforms=[step_counter]") as env:
         assert env.observation_spec["observation"].shape == (4,)
+
+
+def test_an_argument_may_be_called_as_one_of_a_classmethod() -> None:
+    with made("of_class", "backend.options.cls=seven") as env:
+        assert len(env.rollout(100)) == 5
 
 
 def test_what_it_takes_reaches_it() -> None:

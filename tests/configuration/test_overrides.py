@@ -21,6 +21,19 @@ def test_added_choices_join_those_that_are_chosen() -> None:
     assert checked("+transforms=[clip]") == ["+transforms=[clip]"], "beside a default they are Hydra's to add"
 
 
+@pytest.mark.parametrize("words", [["transforms=[sign,clip,sign]"], ["transforms=[sign]", "+transforms=[sign]"]])
+def test_a_choice_that_is_listed_twice_is_refused(words: list[str]) -> None:
+    """Both would be the same node, and it would be applied once."""
+    with pytest.raises(ConfigError, match=r"transforms: sign is listed twice, .* '\+transforms.sign_2={type: sign}'"):
+        checked(*words)
+
+
+@pytest.mark.parametrize("word", ["~transforms", "transforms=[]", "~outer_transforms"])
+def test_who_wants_none_is_told_how(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"For none: (outer_)?transforms=none"):
+        checked(word)
+
+
 def test_two_plus_signs_are_left_for_hydra_to_refuse() -> None:
     assert checked("transforms=[sign]", "++transforms=[clip]") == ["transforms=[sign]", "++transforms=[clip]"]
 

@@ -112,6 +112,12 @@ def test_it_is_given_as_many_observations_as_it_takes(network: nn.Sequential, ki
     assert (rollout["action"].argmax(-1) == network(rollout["observation"]).argmax(-1)).all()
 
 
+def test_several_networks_in_one_file_are_named(tmp_path: Path) -> None:
+    both = nn.ModuleDict({"actor": nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), "critic": nn.Linear(4, 1)})
+    with pytest.raises(ConfigError, match="found those of actor, critic, which do not follow each other"):
+        ModulePolicy(save(both, "state dict", tmp_path))
+
+
 def test_what_it_was_not_given_is_told_too(tmp_path: Path) -> None:
     env = TransformedEnv(GymEnv("Pendulum-v1"), StepCounter())
     with pytest.raises(ConfigError, match=r"The env shows step_count too: policy.in_keys=\[\.\.\.\] selects"):
