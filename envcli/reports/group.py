@@ -112,7 +112,7 @@ class Group:
         means = {key: vars(mean) for key in averaged(self.jobs) if (mean := self.mean(key)) is not None}
         return {
             "settings": dict(self.settings),
-            "seeds": [jobs[0].seed for jobs in self.seeds.values()],
+            "seeds": [jobs[0].seed_number for jobs in self.seeds.values()],
             "runs": len(self.jobs),
             "folders": [str(job.folder) for job in self.jobs],
             **means,

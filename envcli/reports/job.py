@@ -89,6 +89,11 @@ class Job:
         return self.overrides.get("seed", "") if found is None else shown(found)
 
     @property
+    def seed_number(self) -> int | str:
+        """The seed as JSON has it: a number, if it is one."""
+        return int(self.seed) if self.seed.isdecimal() else self.seed
+
+    @property
     def reward_transforms(self) -> tuple[str, ...]:
         """The classes of the transforms that changed the rewards."""
         found = self.metrics.get("reward_transforms")
@@ -120,7 +125,7 @@ class Job:
     def data(self) -> dict[str, Any]:
         """The job as JSON can hold it."""
         found = {"job": self.number, "folder": str(self.folder), "state": self.state, "error": self.error}
-        return {**found, "seed": self.seed, "overrides": dict(self.overrides), "metrics": dict(self.metrics)}
+        return {**found, "seed": self.seed_number, "overrides": dict(self.overrides), "metrics": dict(self.metrics)}
 
 
 def shown(value: object) -> str:

@@ -253,4 +253,4 @@ def test_in_a_sweep_of_answers_the_job_that_failed_is_told(cli: Command, tmp_pat
 
 def test_a_sweep_of_runs_is_one_array(cli: Command) -> None:
     done = cli("rollout", "-m", "seed=1,2", "max_steps=20", "json=on")
-    assert [job["seed"] for job in json.loads(done.out)] == ["1", "2"]
+    assert [job["seed"] for job in json.loads(done.out)] == [1, 2]

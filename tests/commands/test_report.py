@@ -75,7 +75,7 @@ def test_a_multirun_leaves_its_report_also_where_jobs_failed(cli: Command, tmp_p
     first = data["groups"][0]
     assert (first["settings"], first["seeds"], first["return_mean"]["count"]) == (
         {"backend.name": "CartPole-v1"},
-        ["1", "2"],
+        [1, 2],
         2,
     )
     assert data["jobs"][0]["metrics"]["name"] == "CartPole-v1"

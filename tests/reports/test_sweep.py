@@ -50,7 +50,7 @@ def test_a_seed_that_ran_twice_is_one_seed(tmp_path: Path) -> None:
     assert (sweep.repeated, sweep.again) == (True, True)
     assert group.mean("return_mean") == Mean(16.0, pytest.approx(72**0.5), 2)
     assert (group.counted(["return_mean"]), group.counted(["return_mean"], runs=True)) == ("2", "4")
-    assert (group.data()["seeds"], group.data()["runs"]) == (["0", "1"], 4)
+    assert (group.data()["seeds"], group.data()["runs"]) == ([0, 1], 4)
 
 
 def test_one_seed_that_ran_twice_has_no_spread(tmp_path: Path) -> None:
