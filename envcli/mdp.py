@@ -10,7 +10,16 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
 
-__all__ = ["Begun", "begun_at", "leaf_paths", "renewed", "step_mdp"]
+__all__ = ["Begun", "begun_at", "leaf_paths", "renewed", "set_next", "step_mdp"]
+
+
+def set_next(tensordict: TensorDictBase, following: TensorDictBase) -> TensorDictBase:
+    """``tensordict`` with ``following`` under ``"next"``, beside what else stood there, such as a policy's memory."""
+    given = tensordict.get("next", None)
+    for key in () if given is None else given.keys(True, True):
+        if following.get(key, None) is None:
+            following.set(key, given.get(key))
+    return tensordict.set("next", following)
 
 
 def step_mdp(

@@ -11,10 +11,12 @@ from tensordict import TensorDictBase
 
 from envcli.backends.backend import Backend, step_limit
 from envcli.dynamics.dynamics import Dynamics
+from envcli.envs.front import refuse_some
 from envcli.envs.network import on_tensordicts
 from envcli.envs.rollout import Callback
 from envcli.envs.unrolled import unrolled
 from envcli.errors import ConfigError, UnknownName
+from envcli.mdp import set_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.roles import Roles
 from envcli.specs import Categorical
@@ -215,7 +217,8 @@ class TorchEnv(Backend):
     def step(self, tensordict: TensorDictBase) -> TensorDictBase:
         """See :meth:`envcli.Env.step`; of the batch size of ``tensordict``, and with its graph."""
         self._require_open()
-        return tensordict.set("next", self._tensordicts.step(tensordict))
+        refuse_some(self, tensordict)
+        return set_next(tensordict, self._tensordicts.step(tensordict))
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """See :meth:`envcli.Env.rand_action`; of the batch size of ``tensordict``."""

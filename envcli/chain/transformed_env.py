@@ -16,6 +16,7 @@ from envcli.chain.tensordict_chain import TensorDictChain
 from envcli.envs.beginning import updated
 from envcli.envs.env import Env
 from envcli.errors import EnvcliError, TransformError
+from envcli.mdp import set_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
 from envcli.rows.note import Note
@@ -285,6 +286,10 @@ class TransformedEnv(Env):
     def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         self.base_env._autoreset_rows(start, stop, onward)
 
+    @property
+    def _pauses(self) -> bool:  # type: ignore[override]  # as the base env
+        return self.base_env._pauses
+
     def _pause(self, where: Array | None) -> None:
         self.base_env._pause(where)
 
@@ -311,7 +316,7 @@ class TransformedEnv(Env):
         if not self._is_foreign(tensordict):
             return super().step(tensordict)
         self._require_open()
-        return tensordict.set("next", self._on_tensordicts().step(tensordict))
+        return set_next(tensordict, self._on_tensordicts().step(tensordict))
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """See :meth:`Env.rand_action`; where the base env has one of its own, as in TorchRL, that one."""

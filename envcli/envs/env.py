@@ -150,6 +150,7 @@ class Env(SteppedEnv):
         begin = None if asked.begin is None else asked.begin.clone()  # it may be of rows that are used again here
         buffer.drop_added()
         try:
+            self._front.go_on()
             self._attach(buffer)
             if begin is not None:
                 begin_from(self, buffer, begin, asked.reset)

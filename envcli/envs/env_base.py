@@ -11,10 +11,11 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import begun_where, reset_masks, updated
 from envcli.envs.env import Env
+from envcli.envs.front import refuse_some
 from envcli.envs.overridden import refuse_taken
 from envcli.errors import EnvError, SpecError
 from envcli.keys import DONE_FAMILY, Key, as_path, as_user_key, under_next
-from envcli.mdp import Begun, begun_at, leaf_paths, renewed
+from envcli.mdp import Begun, begun_at, leaf_paths, renewed, set_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
@@ -111,6 +112,8 @@ class EnvBase(Env):
         If the action is of another dtype than ``action_spec`` says, a shallow copy with the action in the right one.
         """
         self._require_open()
+        if self.batch_size:
+            refuse_some(self, tensordict)
         given = tensordict
         for path, leaf in self.full_action_spec.leaves().items():
             value = tensordict.get(as_user_key(path), None)
@@ -127,8 +130,7 @@ class EnvBase(Env):
             raise EnvError(
                 f"{type(self).__name__}._step returned its input. Return a new TensorDict, without the action"
             )
-        tensordict.set("next", self._checked_step(result))
-        return tensordict
+        return set_next(tensordict, self._checked_step(result))
 
     def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
         """See :meth:`envcli.backends.backend.Backend._native_calls`: the simulator is what a user has written."""

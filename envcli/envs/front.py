@@ -21,7 +21,7 @@ from envcli.rows.action_gate import ActionGate
 from envcli.rows.reset_request import ResetRequest
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["Front", "gates"]
+__all__ = ["Front", "gates", "refuse_some"]
 
 
 class Front:
@@ -107,9 +107,9 @@ class Front:
         self._env._attach(self.buffer)
         if self._sealed:
             self.require_here(tensordict, reset=False)
+        self.go_on()
         some = tensordict.get("_step", None) if self._batch_size else None  # 0.5 % of a step by hand of two CartPoles
-        if some is not None or self._waiting is not None:
-            self._have_wait(tensordict, None if some is None else ~some.reshape(self._batch_size).numpy(force=True))
+        waiting = None if some is None else self._who_waits(tensordict, some)
         for key, path in self._reads:
             value = tensordict.get(key, None)
             if value is None:
@@ -124,6 +124,9 @@ class Front:
             if value is None:
                 raise SpecError(f"step: no {key!r} in the TensorDict. env.rand_action(tensordict) writes a random one")
             gate.write(0, value)
+        if waiting is not None:
+            self._waiting = waiting
+            self._env._pause(waiting)
         for flags in self._flags:
             flags.fill(False)
         for path in self._carried:
@@ -135,19 +138,28 @@ class Front:
         """The result of the step; what it wrote back at the root goes into ``tensordict``."""
         if self._waiting is not None:
             self._idle.write(0, self._waiting)
-            self._have_wait(tensordict, None)
+            self.go_on()
         self._last = ("next",)
         for key, row in self._left:
             tensordict.set(key, row.to(self._env.device or "cpu", copy=True))
         self._note_masks()
         return self._handed_out(self._next)
 
-    def _have_wait(self, tensordict: TensorDictBase, where: Array | None) -> None:
-        """Have the envs ``where``, ``[*batch]`` bool, stay where ``tensordict`` shows them; None: all go on."""
-        self._waiting = None if where is None or not where.any() else where
+    def _who_waits(self, tensordict: TensorDictBase, some: torch.Tensor) -> Array | None:
+        """The envs ``[*batch]`` that stay where ``tensordict`` shows them, as the mask ``some`` says; None: nobody."""
+        where: Array = ~some.reshape(self._batch_size).numpy(force=True)
+        if not where.any():
+            return None
+        if not self._env._pauses:
+            refuse_some(self._env, tensordict)
+        self._stand_at(tensordict, "step")
+        return where
+
+    def go_on(self) -> None:
+        """Have all envs make their steps, also after one that failed and in which some had to wait."""
         if self._waiting is not None:
-            self._stand_at(tensordict, "step")
-        self._env._pause(self._waiting)
+            self._waiting = None
+            self._env._pause(None)
 
     @cached_property
     def _idle(self) -> IdleEnvs:
@@ -235,6 +247,16 @@ class Front:
         handed = TensorDict(nest(values), batch_size=self._env.batch_size, device=device)
         set_group_batch_sizes(handed, self._groups)
         return handed
+
+
+def refuse_some(env: object, tensordict: TensorDictBase) -> None:
+    """Raise SpecError if ``"_step"`` in ``tensordict`` leaves out some envs of a batch that has one step for all."""
+    some = tensordict.get("_step", None)
+    if some is not None and not bool(some.all()):
+        raise SpecError(
+            f"step: '_step' leaves out some envs, but {type(env).__name__} steps all of its batch together. Leave it "
+            "out, or use a SerialEnv or a ParallelEnv of single envs"
+        )
 
 
 def gates(env: RowEnv, buffer: RolloutBuffer) -> list[tuple[str | tuple[str, ...], ActionGate]]:

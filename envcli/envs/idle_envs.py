@@ -8,7 +8,7 @@ from typing import Any
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.carry_over import carried_over
-from envcli.rows.env_specs import EnvSpecs
+from envcli.rows.row_env import RowEnv
 
 __all__ = ["IdleEnvs"]
 
@@ -22,7 +22,8 @@ class IdleEnvs:
         but: entries that are left as they are.
     """
 
-    def __init__(self, env: EnvSpecs, buffer: RolloutBuffer, but: Set[Key] = frozenset()) -> None:
+    def __init__(self, env: RowEnv, buffer: RolloutBuffer, but: Set[Key] = frozenset()) -> None:
+        but = but | env._roles().reset_markers  # no step leads to a reset
         moves = carried_over(env, buffer) | {path: under_next(path) for path in env.full_done_spec.leaves()}
         self._kept = [
             (buffer.array(source), buffer.array(path))

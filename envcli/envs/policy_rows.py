@@ -75,6 +75,10 @@ class PolicyRows:
                 raise SpecError(f"the policy set no action: expected {names}, found {sorted(map(str, result.keys()))}")
         return grown
 
+    def wrote(self, t: int, path: Key) -> bool:
+        """Did the policy set ``path`` in row ``t``?"""
+        return self._entries.wrote(t, path)
+
     def _wanted(self, root: Sequence[Key]) -> set[Key] | None:
         names = getattr(self.policy, "in_keys", None)
         if names is None:

@@ -70,7 +70,7 @@ class Rollout:
         self._carried = 0  # root rows up to this one are complete
         self._callback = None if callback is None else CallbackRows(env, buffer, callback)
         roles = env._roles()
-        self._presets = [(buffer.array(path), buffer.array(under_next(path))) for path in roles.recurrent]
+        self._presets = [(buffer.array(path), buffer.array(under_next(path)), path) for path in roles.recurrent]
         self._sort_moves()
 
     def _look_for_ends(self) -> None:
@@ -211,12 +211,13 @@ class Rollout:
         self.buffer.filled = stop
 
     def _row(self, t: int) -> None:
-        for root, following in self._presets:
-            following[t] = root[t]
         if self.policy is None:
             self._random.draw_masked(t)
         elif self.policy.write(t):
             self._sort_moves()
+        for root, following, path in self._presets:  # a hidden state stays as it is, unless the policy has moved it
+            if self.policy is None or not self.policy.wrote(t, under_next(path)):
+                following[t] = root[t]
         if self.policy is not None:
             self.env._attach(self.buffer)  # the policy may have made steps of its own
         if self._autoresets:

@@ -15,7 +15,7 @@ from envcli.envs.front import Front
 from envcli.envs.overridden import is_overridden
 from envcli.errors import ClosedError, EnvError, SpecError
 from envcli.keys import as_user_key
-from envcli.mdp import step_mdp
+from envcli.mdp import set_next, step_mdp
 from envcli.rows.action_gate import masked
 from envcli.rows.row_env import RowEnv
 from envcli.seeding import as_seed, seed_chain
@@ -99,7 +99,7 @@ class SteppedEnv(RowEnv, ABC):
         """
         self._require_open()
         try:
-            tensordict.set("next", self._front.step(tensordict))
+            set_next(tensordict, self._front.step(tensordict))
         except AttributeError:  # looked at only then, so that no step pays for it
             _require_tensordict("step", tensordict)
             raise
@@ -139,7 +139,7 @@ class SteppedEnv(RowEnv, ABC):
             return
         self._under_way = None  # unless it succeeds
         self._receive_row(0)
-        tensordict.set("next", self._front.show(tensordict))
+        set_next(tensordict, self._front.show(tensordict))
         self._under_way, self._is_made = tensordict, True
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
@@ -216,7 +216,7 @@ class SteppedEnv(RowEnv, ABC):
             tensordict = self.step(tensordict)
             return tensordict, self.maybe_reset(self.step_mdp(tensordict))
         following, begun = self._front.step_onward(tensordict)
-        after = self.step_mdp(tensordict.set("next", following))
+        after = self.step_mdp(set_next(tensordict, following))
         return tensordict, after if begun is None else updated(after, begun, self.reset_keys)
 
     # -- open and closed ------------------------------------------------------------------------------------------

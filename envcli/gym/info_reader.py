@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from envcli.errors import ConfigError, SpecError
-from envcli.memory.buffer import RolloutBuffer
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.announced import UNFIT
 from envcli.specs import Composite, TensorSpec, Unbounded
 
 __all__ = ["InfoReader", "ShownInfo", "default_info_dict_reader"]
@@ -88,15 +89,29 @@ class InfoReader:
     def writer(self, buffer: RolloutBuffer, prefix: tuple[str, ...]) -> Callable[[int, Mapping[str, Any]], None]:
         """``write(t, info)`` into the rows under ``prefix``. A key that ``info`` lacks is written as 0.
 
-        Simulators leave keys out at a reset or between episodes, and a row must not show an older value then.
+        Simulators leave keys out at a reset or between episodes, and a row must not show an older value then. It raises
+        SpecError for a value that the row cannot hold: of another shape, or no whole number where the first were.
         """
         rows = [(key, buffer.array((*prefix, key))) for key in self._keys]
 
         def write(t: int, info: Mapping[str, Any]) -> None:
             for key, row in rows:
-                row[t] = info.get(key, 0)
+                value = info.get(key, 0)
+                try:
+                    row[t] = value
+                except UNFIT as error:
+                    raise _unlike(key, row, value) from error
+                if row.dtype.kind in "biu" and (row[t] != value if row.ndim == 1 else np.any(row[t] != value)):
+                    raise _unlike(key, row, value)
 
         return write
+
+
+def _unlike(key: str, rows: Array, value: Any) -> SpecError:  # Any: whatever a simulator says
+    return SpecError(
+        f"info: {key!r}: expected {rows.dtype} {list(rows.shape[1:])}, as in the first reset and step, found {value!r}. "
+        "To say what it is, from Python: env.set_info_dict_reader(envcli.default_info_dict_reader([key], [spec]))"
+    )
 
 
 class ShownInfo:

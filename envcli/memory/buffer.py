@@ -193,7 +193,9 @@ class RolloutBuffer:
         A memoryview: one item costs 40 ns to write where numpy's costs 90 and torch's 2000.
         """
         array = self.array(path)
-        return (array if array.ndim == 1 else array[:, 0]).data
+        while array.ndim > 1:
+            array = array[:, 0]
+        return array.data
 
     def add(self, path: Key, row: torch.Tensor) -> torch.Tensor:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""

@@ -326,6 +326,12 @@ class EnvSpecs(EnvShape):
                 f"{type(self).__name__}.{family}_spec has shape {list(spec.shape)}, but the env's batch_size is "
                 f"{list(self.batch_size)}. Write: Composite(..., shape=self.batch_size)"
             )
+        for path, leaf in spec.leaves().items() if family == "done" else ():
+            if leaf.ndim <= len(self.batch_size):
+                raise SpecError(
+                    f"{self._title()}: the flag {as_user_key(path)!r} has shape {list(leaf.shape)}, expected a "
+                    f"dimension more than the batch: {[*self.batch_size, 1]}"
+                )
         self._specs[family] = spec
         self._specs_changed()
 

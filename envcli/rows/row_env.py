@@ -142,6 +142,9 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
         if self._bound is not None:
             self._bound.filled = t
 
+    _pauses = False
+    """Does :meth:`_pause` keep envs of the batch where they are?"""
+
     def _pause(self, where: Array | None) -> None:
         """The envs in ``where``, ``[*batch]`` bool, need not be stepped until their next reset; None: all are again."""
 

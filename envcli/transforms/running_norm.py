@@ -298,7 +298,8 @@ class RunningNorm(Transform, ABC):
             ((*prefix, *as_path(i)), (*prefix, *as_path(o))) for i, o in zip(self.in_keys, self.out_keys, strict=True)
         ]
         kept = [self._statistics[key] for key in self.in_keys]
-        return [(s, inner.array(i), outer.array(o)) for s, (i, o) in zip(kept, pairs, strict=True) if i in inner]
+        there = ((s, i, o) for s, (i, o) in zip(kept, pairs, strict=True) if i in inner and o in outer)
+        return [(s, inner.array(i), outer.array(o)) for s, i, o in there]
 
     def _step_row(self, t: int) -> None:
         for statistics, source, target in self._next_rows:

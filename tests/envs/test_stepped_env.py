@@ -12,11 +12,15 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv
+from envcli.backends.torch import TorchEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.dynamics.pendulum import Pendulum
+from envcli.envs.env import Env
 from envcli.errors import ActionError, ClosedError, ConfigError, SpecError
 from envcli.seeding import next_seed
 from envcli.testing.toys import CountingEnv, StatelessEnv
+from envcli.transforms.init_tracker import InitTracker
 from envcli.transforms.step_counter import StepCounter
 from tests.envs.conftest import native
 
@@ -276,3 +280,38 @@ def test_who_makes_no_step_shows_what_the_tensordict_shows() -> None:
     assert env.step(bare)["next", "observation"].flatten().tolist() == [3, 7], "what it showed last"
     with pytest.raises(SpecError, match=r"^step: no 'observation' in the TensorDict, for the envs that '_step' leaves"):
         SerialEnv(2, CountingEnv).step(bare.select("action", "_step"))
+
+
+@pytest.mark.parametrize("around", [lambda env: env, lambda env: TransformedEnv(env, StepCounter())])
+def test_who_had_to_wait_in_a_step_that_was_refused_goes_on(around: Callable[[Env], Env]) -> None:
+    env = around(SerialEnv(2, lambda: CountingEnv(9)))
+    start = env.reset()
+    wrong = start.clone().set("action", torch.full((2, 1), 5.0)).set("_step", torch.tensor([True, False]))
+    with pytest.raises(ActionError):
+        env.step(wrong)
+    data = env.rollout(3, auto_reset=False, tensordict=start)
+    assert data["next", "observation"].squeeze(-1).tolist() == [[1, 2, 3], [1, 2, 3]]
+
+
+def test_a_batch_of_one_step_for_all_leaves_nobody_out() -> None:
+    for env in (CountingEnv(9, [2]), TorchEnv(Pendulum(), batch_size=[2])):
+        td = env.rand_action(env.reset())
+        with pytest.raises(SpecError, match=r"'_step' leaves out some envs, but .* steps all of its batch together"):
+            env.step(td.clone().set("_step", torch.tensor([True, False])))
+        env.step(td.set("_step", torch.tensor([True, True])))
+
+
+def test_who_makes_no_step_is_not_at_a_beginning_afterwards() -> None:
+    env = SerialEnv(2, lambda: TransformedEnv(CountingEnv(9), InitTracker()))
+    td = env.rand_action(env.reset()).set("_step", torch.tensor([True, False]))
+    td = env.step_mdp(env.step(td).exclude("_step"))
+    assert not env.step(env.rand_action(td))["next", "is_init"].any()
+
+
+@pytest.mark.parametrize("step", ["step", "step_and_maybe_reset"])
+def test_what_a_policy_puts_under_next_stays_there(step: str) -> None:
+    for env in (CountingEnv(9), SerialEnv(2, CountingEnv), TorchEnv(Pendulum(), batch_size=[2])):
+        td = env.rand_action(env.reset()).set(("next", "memory"), torch.ones(*env.batch_size, 1))
+        td = env.step(td) if step == "step" else env.step_and_maybe_reset(td)[0]
+        assert (td["next", "memory"] == 1).all()
+        assert td["next", "reward"].shape == (*env.batch_size, 1)

@@ -98,3 +98,14 @@ def test_without_specs_it_is_what_is_shown_first() -> None:
     assert isinstance(private, ShownInfo)
     assert set(every.reader(*infos).info_spec) == {"a", "late"}
     assert set(private.reader(*infos).info_spec) == {"a", "_b", "late"}
+
+
+@pytest.mark.parametrize("value", [1.5, [1, 2]])
+def test_a_value_that_its_row_cannot_hold_is_refused(value: object) -> None:
+    """A fraction where whole numbers were seen first would be cut off without a word."""
+    reader = ShownInfo(["score"]).reader({"score": 0}, {"score": 1})
+    buffer = RolloutBuffer(2, torch.Size([]), {("score",): torch.zeros(2, dtype=torch.int64)})
+    write = reader.writer(buffer, ())
+    write(0, {"score": 3.0})
+    with pytest.raises(SpecError, match=r"info: 'score': expected int64 \[\], as in the first reset and step, found"):
+        write(1, {"score": value})

@@ -46,6 +46,12 @@ def test_a_leaf_gets_the_standard_key() -> None:
     assert list(specs.full_action_spec.keys()) == ["action"]
 
 
+def test_a_flag_has_a_dimension_of_its_own() -> None:
+    specs = EnvSpecs(batch_size=[2])
+    with pytest.raises(SpecError, match=r"the flag 'done' has shape \[2\], expected a dimension more .*: \[2, 1\]"):
+        specs.done_spec = Categorical(2, shape=[2], dtype=torch.bool)
+
+
 def test_views_gather_and_are_copies() -> None:
     env = CountingEnv()
     assert list(env.output_spec.keys()) == ["full_observation_spec", "full_reward_spec", "full_done_spec"]

@@ -104,3 +104,10 @@ def test_impossible_arguments_are_refused() -> None:
         MultiStepTransform(0, 0.9)
     with pytest.raises(ConfigError, match="give one of them"):
         MultiStepTransform(1, 0.9, done_key="done", done_keys=["done"])
+
+
+def test_whole_rewards_are_discounted_too() -> None:
+    data = CountingEnv(9).rollout(5)
+    data["next", "reward"] = torch.ones(5, 1, dtype=torch.int64)
+    made = MultiStepTransform(2, 0.5).inv(data)
+    assert made["next", "reward"].flatten().tolist() == [1.5, 1.5, 1.5]

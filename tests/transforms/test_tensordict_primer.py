@@ -54,6 +54,17 @@ def test_a_policy_leads_it_on_and_a_reset_begins_again() -> None:
     assert data["next", "hidden"].squeeze(-1).tolist() == [[11, 12, 11, 12, 11], [11, 12, 13, 11, 12]]
 
 
+def test_what_a_policy_changes_at_the_root_is_led_on() -> None:
+    """In a rollout as by hand, and as with TorchRL."""
+    env = TransformedEnv(CountingEnv(9), TensorDictPrimer({"hidden": Unbounded((1,))}, default_value=0.0))
+
+    def policy(td: TensorDictBase) -> TensorDictBase:
+        return td.set("hidden", td["hidden"] + 1).set("action", torch.zeros(1))
+
+    made = env.rollout(4, policy)
+    assert made["hidden"].flatten().tolist() == made["next", "hidden"].flatten().tolist() == [1, 2, 3, 4]
+
+
 def test_a_module_that_names_its_keys_too() -> None:
     def act(hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.zeros_like(hidden), hidden + 1

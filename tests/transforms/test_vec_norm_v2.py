@@ -18,6 +18,8 @@ from envcli.errors import ConfigError, TransformError
 from envcli.memory.mapped import mapped
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv, NestedEnv
+from envcli.transforms.compose import Compose
+from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.vec_norm import VecNorm
 from envcli.transforms.vec_norm_v2 import VecNormV2
 
@@ -315,3 +317,10 @@ def test_around_a_batch_of_envs() -> None:
     with TransformedEnv(SerialEnv(2, lambda: CountingEnv(99)), VecNormV2(["observation"], decay=1.0)) as env:
         env.rollout(4)
         assert env.transform.loc["observation"].flatten().tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("kind", [VecNorm, VecNormV2])
+def test_a_sum_of_rewards_that_is_state_is_shown_under_next(kind: type[VecNorm | VecNormV2]) -> None:
+    norm = kind(["episode_reward"], ["normed"])
+    made = TransformedEnv(CountingEnv(3), Compose(RewardSum(reward_spec=True), norm)).rollout(3)
+    assert made["next", "normed"].isfinite().all()
