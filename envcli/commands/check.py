@@ -1,6 +1,7 @@
 """Check that an env keeps its contract.
 
-Prints a line for each promise of the contract. The exit code is 1 if any of them is broken.
+Prints a line for each promise of the contract. A promise is kept "in part" if some of it was not seen, such as the end
+of an episode where none ended. The exit code is 1 if any promise is broken.
 
   envcli check env=pendulum transforms=double_to_float
 """
@@ -18,6 +19,7 @@ from envcli.vocabulary.schema import EnvConfig
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from envcli.testing.contract import Finding
 
@@ -37,7 +39,7 @@ def run(cfg: Config) -> None:
     cfg.settle_torch()
     with build(_strict(vars(cfg))) as env:
         findings = check_env(env)
-    told = [{"name": f.name, "passed": f.passed, "message": f.message} for f in findings]
+    told = [{"name": f.name, "passed": f.passed, "message": f.message, "unseen": f.unseen} for f in findings]
     answer(told, lambda: _table(findings, cfg.env_name), cfg.json)
     if broken := [finding for finding in findings if not finding.passed]:
         alike: dict[str, list[str]] = {}
@@ -63,12 +65,23 @@ def _table(findings: list[Finding], name: str) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    kept = sum(finding.passed for finding in findings)
+    kept = f"{sum(finding.passed for finding in findings)} of {len(findings)} promises kept"
+    if partly := sum(finding.unseen is not None for finding in findings):
+        kept += f", {partly} of them seen only in part"
     drawn = empty_table("", "promise", "finding", title=name)
     told: dict[str, str] = {}
     for finding in findings:
-        mark = Text("ok", "green") if finding.passed else Text("failed", "bold red")
         first = told.setdefault(finding.message, finding.name)
         message = finding.message if first == finding.name else f"same as: {first}"
-        drawn.add_row(mark, Text(finding.name), Text(message))
-    return Group(drawn, f"{kept} of {len(findings)} promises kept")
+        if finding.unseen is not None:
+            message += f"; not all of it was seen, as {finding.unseen}"
+        drawn.add_row(_mark(finding), Text(finding.name), Text(message))
+    return Group(drawn, kept)
+
+
+def _mark(finding: Finding) -> Text:
+    from rich.text import Text
+
+    if not finding.passed:
+        return Text("failed", "bold red")
+    return Text("ok", "green") if finding.unseen is None else Text("in part", "yellow")

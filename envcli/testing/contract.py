@@ -23,13 +23,15 @@ class Finding:
     """What one check found.
 
     ``message`` says what the env promises where it ``passed``, and what was seen instead where it did not; ``error`` is
-    what was raised then, with whatever was noted on its way.
+    what was raised then, with whatever was noted on its way. ``unseen`` says why a part of what ``passed`` was not
+    seen, such as what follows the end of an episode where none ended; None if all was.
     """
 
     name: str
     passed: bool
     message: str
     error: Exception | None = None
+    unseen: str | None = None
 
 
 def check_env(env: Env) -> list[Finding]:
@@ -95,11 +97,11 @@ def _undone(env: Env) -> Iterator[None]:
 
 def _tried(env: Env, name: str, promise: Promise) -> Finding:
     try:
-        promise(env)
+        unseen = promise(env)
     except Exception as error:  # whatever a foreign simulator raises is what we came to find
         kind = "" if isinstance(error, ContractError) else f"{type(error).__name__}: "
         return Finding(name, False, f"{kind}{error}", error)
-    return Finding(name, True, promise.__doc__ or "")
+    return Finding(name, True, promise.__doc__ or "", unseen=unseen)
 
 
 class EnvContract:

@@ -1,5 +1,7 @@
 """What every env promises: one function for each promise, which returns if it is kept and raises if it is not.
 
+It returns None, or words for what did not happen meanwhile, so that a part of the promise was not seen.
+
 The first line of a docstring is the promise in plain words; ``envcli check`` shows it. An env is reset and stepped
 here, never closed. Random numbers come from torch's global generator, which the caller holds.
 """
@@ -31,12 +33,17 @@ from envcli.testing.trials import acting, any_done, drawn_seed, learns, learnt, 
 
 __all__ = ["PROMISES", "Promise", "rollouts_begin_there"]
 
-Promise = Callable[[Env], None]
+Promise = Callable[[Env], str | None]
 
 PROMISES: dict[str, Promise] = {}
 """Name -> promise, in the order in which they are worth reading."""
 
 _STEPS = 20
+
+
+def _unended(seen: torch.Tensor | bool) -> str | None:
+    """What to say unless the end of an episode was ``seen``."""
+    return None if bool(seen) else f"no episode ended before step {_STEPS}"
 
 
 def _promise(function: Promise) -> Promise:
@@ -112,11 +119,13 @@ def _reset_fills_what_it_is_given(env: Env) -> None:
 
 
 @_promise
-def _reset_resets_only_whom_it_names(env: Env) -> None:
+def _reset_resets_only_whom_it_names(env: Env) -> str | None:
     """reset with a "_reset" mask does not touch the other envs"""
     known = learnt(env)
-    if env.numel() < 2 or learns(env, known):  # who learns of one env shows the others in another light
-        return
+    if env.numel() < 2:
+        return None
+    if learns(env, known):
+        return "the env learns, so what it learns of one shows in the others"
     mask = torch.zeros(env.batch_size, dtype=torch.bool, device=env.device)
     mask.view(-1)[0] = True
     states: list[TensorDictBase] = []
@@ -135,6 +144,7 @@ def _reset_resets_only_whom_it_names(env: Env) -> None:
             same_bits(states[0].get(key)[~mask], states[1].get(key)[~mask]),
             f"{key!r} of an env that was not named changed",
         )
+    return None
 
 
 # -- step -------------------------------------------------------------------------------------------------------------
@@ -153,7 +163,7 @@ def _step_keeps_to_the_specs(env: Env) -> None:
 
 
 @_promise
-def _done_is_either(env: Env) -> None:
+def _done_is_either(env: Env) -> str | None:
     """done is true exactly when terminated or truncated is; flags set to leave done alone are exempt"""
     following = env.rollout(_STEPS, break_when_any_done=False)["next"]
     manual = env.rand_step(env.reset())["next"]
@@ -165,6 +175,7 @@ def _done_is_either(env: Env) -> None:
             binding = [shown.get(k) for k in group if as_path(k) not in apart]
             least = most if len(binding) == len(group) else torch.stack([torch.zeros_like(done), *binding]).any(0)
             require(bool(((least <= done) & (done <= most)).all()), f"{key!r} is not what {group} say")
+    return _unended(any_done(env, following).any())
 
 
 @_promise
@@ -265,7 +276,7 @@ def _require_layout(env: Env, data: TensorDictBase) -> None:
 
 
 @_promise
-def _rollouts_are_chains(env: Env) -> None:
+def _rollouts_are_chains(env: Env) -> str | None:
     """each step starts from the "next" of the step before, or from a reset if the episode ended"""
     data = env.rollout(_STEPS, break_when_any_done=False)
     require(data.batch_size[-1] == _STEPS, f"rollout: {data.batch_size[-1]} steps where {_STEPS} were asked for")
@@ -275,15 +286,17 @@ def _rollouts_are_chains(env: Env) -> None:
         later, before = data.get(key)[1:], data["next"].get(key)[:-1]
         require(same_bits(later[~ended], before[~ended]), f"{key!r} of a step is not the 'next' of the step before")
     require(not any_done(env, data).any(), "a step begins with an env that is done")
+    return _unended(ended.any())
 
 
 @_promise
-def _rollouts_stop_at_done(env: Env) -> None:
+def _rollouts_stop_at_done(env: Env) -> str | None:
     """rollout stops as soon as one env is done"""
     data = env.rollout(_STEPS).movedim(env.ndim, 0)
     ended = any_done(env, data["next"]).reshape(len(data), -1).any(-1)
     require(not ended[:-1].any(), "it went on after a step that was done")
     require(bool(ended[-1]) or len(data) == _STEPS, f"it stopped after {len(data)} of {_STEPS} steps without a reason")
+    return _unended(len(data) < _STEPS)
 
 
 @_promise

@@ -123,6 +123,16 @@ def test_check_finds_nothing_wrong_with_a_good_env(preset: str, cli: Command, tm
     assert all(finding["passed"] for finding in json.loads(cli("check", f"env={preset}", "seed=0", "json=true").out))
 
 
+def test_check_tells_what_it_did_not_see(cli: Command) -> None:
+    done = cli("check", "env=pendulum", "seed=0")
+    assert re.search(r"\nin part +rollouts stop at done .*, as no episode ended before step 20\n", done.out)
+    assert done.out.endswith("17 of 17 promises kept, 3 of them seen only in part\n")
+    findings = json.loads(cli("check", "env=pendulum", "json=true").out)
+    unseen = {finding["name"]: finding["unseen"] for finding in findings}
+    assert unseen["rollouts stop at done"] == "no episode ended before step 20"
+    assert unseen["seeds repeat"] is None
+
+
 class Broken(gymnasium.Env[np.ndarray, int]):
     """Shows what its space does not hold."""
 

@@ -241,6 +241,20 @@ def test_findings_are_values_with_plain_words() -> None:
         findings[0].passed = False  # type: ignore[misc]  # the point of the test
 
 
+@pytest.mark.parametrize(("limit", "partly"), [(5, False), (20, True), (30, True)])
+def test_what_no_episode_showed_is_told(limit: int, partly: bool) -> None:
+    told = {finding.name: finding.unseen for finding in check_env(CountingEnv(limit)) if finding.unseen}
+    ends = {"done is either", "rollouts are chains", "rollouts stop at done"} if partly else set()
+    assert set(told) == ends - ({"done is either"} if limit == 20 else set())
+    assert set(told.values()) <= {"no episode ended before step 20"}
+
+
+def test_an_env_that_learns_is_not_said_to_leave_the_others_alone() -> None:
+    with SerialEnv(2, learning) as env:
+        told = {finding.name: finding.unseen for finding in check_env(env)}
+    assert "the env learns" in str(told["reset resets only whom it names"])
+
+
 def test_nothing_is_closed_and_no_generator_is_left_moved() -> None:
     env = CountingEnv()
     torch.manual_seed(5)
