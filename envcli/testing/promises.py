@@ -29,7 +29,18 @@ from envcli.testing.requirements import (
     require_members,
     same_bits,
 )
-from envcli.testing.trials import acting, any_done, drawn_seed, learns, learnt, offered, refuses, started, wrong_values
+from envcli.testing.trials import (
+    acting,
+    any_done,
+    drawn_seed,
+    learns,
+    learnt,
+    offered,
+    refuses,
+    repeats,
+    started,
+    wrong_values,
+)
 
 __all__ = ["PROMISES", "Promise", "rollouts_begin_there"]
 
@@ -39,6 +50,8 @@ PROMISES: dict[str, Promise] = {}
 """Name -> promise, in the order in which they are worth reading."""
 
 _STEPS = 20
+
+_UNREPEATED = "equal seeds do not repeat the env, which leaves nothing to compare with"
 
 
 def _unended(seen: torch.Tensor | bool) -> str | None:
@@ -126,6 +139,8 @@ def _reset_resets_only_whom_it_names(env: Env) -> str | None:
         return None
     if learns(env, known):
         return "the env learns, so what it learns of one shows in the others"
+    if not repeats(env, known, 2):
+        return _UNREPEATED
     mask = torch.zeros(env.batch_size, dtype=torch.bool, device=env.device)
     mask.view(-1)[0] = True
     states: list[TensorDictBase] = []
@@ -225,9 +240,10 @@ def _random_actions_are_allowed(env: Env) -> None:
 
 
 @_promise
-def _wrong_actions_are_refused(env: Env) -> None:
+def _wrong_actions_are_refused(env: Env) -> str | None:
     """an action of the wrong shape or outside its spec is refused before it reaches the simulator"""
     known = learnt(env)
+    comparable = repeats(env, known, 1)  # before any wrong action, which might be to blame
     for path, leaf in env.full_action_spec.leaves().items():
         for wrong in wrong_values(leaf, env.ndim):
             following = []
@@ -237,7 +253,9 @@ def _wrong_actions_are_refused(env: Env) -> None:
                     attempt = offered(state.clone(), path, first)
                     require(refuses(env, attempt), f"{dotted(path)}: {abridged(first)} was taken")
                 following.append(env.step(state)["next"])
-            require_equal(following[0], following[1], f"after {abridged(wrong)} was refused, the env had moved")
+            if comparable:
+                require_equal(following[0], following[1], f"after {abridged(wrong)} was refused, the env had moved")
+    return None if comparable else _UNREPEATED
 
 
 # -- rollouts ---------------------------------------------------------------------------------------------------------
@@ -300,15 +318,18 @@ def _rollouts_stop_at_done(env: Env) -> str | None:
 
 
 @_promise
-def _rollouts_are_steps(env: Env) -> None:
+def _rollouts_are_steps(env: Env) -> str | None:
     """rollout and step give bit-identical results for the same seed and actions"""
     known = learnt(env)
+    if not repeats(env, known, _STEPS):
+        return _UNREPEATED
     data = env.rollout(_STEPS, acting(env), auto_reset=False, tensordict=started(env, known)).movedim(env.ndim, 0)
     state, act = started(env, known), acting(env)
     for t in range(len(data)):
         stepped = env.step(act(state))
         require_equal(data[t], stepped, f"step {t}")
         state = env.step_mdp(stepped)
+    return None
 
 
 # -- seeds ------------------------------------------------------------------------------------------------------------
@@ -326,6 +347,7 @@ def _seeds_repeat(env: Env) -> None:
             env.set_seed(seed)
             runs.append(env.rollout(_STEPS, break_when_any_done=False))
     require_equal(runs[0], runs[1], "the second run")
+    require(repeats(env, known, _STEPS), "reset and step: the second run differs")
 
 
 @_promise

@@ -13,11 +13,23 @@ from tensordict import TensorDictBase
 from envcli.envs.env import Env
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key
+from envcli.mdp import leaf_paths
 from envcli.seeding import drawing_from
 from envcli.specs import TensorSpec
 from envcli.testing.requirements import same_bits
 
-__all__ = ["acting", "any_done", "drawn_seed", "learns", "learnt", "offered", "refuses", "started", "wrong_values"]
+__all__ = [
+    "acting",
+    "any_done",
+    "drawn_seed",
+    "learns",
+    "learnt",
+    "offered",
+    "refuses",
+    "repeats",
+    "started",
+    "wrong_values",
+]
 
 
 def drawn_seed() -> int:
@@ -65,6 +77,25 @@ def acting(env: Env, seed: int = 11) -> Callable[[TensorDictBase], TensorDictBas
             return env.rand_action(tensordict)
 
     return act
+
+
+def repeats(env: Env, known: Mapping[str, Any], steps: int) -> bool:
+    """Does the env make the same ``steps``, or those until an episode ends, after :func:`started` as it did before?"""
+    runs: list[list[TensorDictBase]] = []
+    for _ in range(2):
+        state, act = started(env, known), acting(env)
+        runs.append([])
+        for _ in range(steps):
+            runs[-1].append(env.step(act(state)).clone())
+            if any_done(env, runs[-1][-1]["next"]).any():
+                break
+            state = env.step_mdp(runs[-1][-1])
+    return len(runs[0]) == len(runs[1]) and all(map(_same, *runs))
+
+
+def _same(one: TensorDictBase, other: TensorDictBase) -> bool:
+    keys = [as_user_key(path) for path in leaf_paths(one)]
+    return all(same_bits(one.get(key), other.get(key)) for key in keys)
 
 
 def any_done(env: Env, shown: TensorDictBase) -> torch.Tensor:

@@ -255,6 +255,37 @@ def test_an_env_that_learns_is_not_said_to_leave_the_others_alone() -> None:
     assert "the env learns" in str(told["reset resets only whom it names"])
 
 
+@pytest.mark.parametrize("batch", [[], [2]])
+def test_an_env_that_seeds_do_not_repeat_is_not_blamed_for_more(batch: list[int]) -> None:
+    findings = {finding.name: finding for finding in check_env(BrokenEnv("ignores_seed", 30, batch))}
+    assert [name for name, finding in findings.items() if not finding.passed] == ["seeds repeat"]
+    told = {name for name, finding in findings.items() if "seeds do not repeat" in str(finding.unseen)}
+    others = {"reset resets only whom it names"} if batch else set()
+    assert told == {"wrong actions are refused", "rollouts are steps"} | others
+
+
+def test_an_action_that_is_taken_is_found_without_seeds_too() -> None:
+    class Careless(BrokenEnv):
+        def _set_seed(self, seed: int | None) -> None:
+            self._generator.seed()
+
+    assert "was taken" in broken(Careless("accepts_any_action"))["wrong actions are refused"]
+
+
+def test_seeds_that_repeat_rollouts_alone_are_found() -> None:
+    class ByHand(CountingEnv):
+        def step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            made = super().step(tensordict)
+            made["next", "reward"] += self.steps_made
+            return made
+
+        def rollout(self, *args: Any, **options: Any) -> TensorDictBase:
+            self.steps_made = 0
+            return super().rollout(*args, **options)
+
+    assert "reset and step" in broken(ByHand(30))["seeds repeat"]
+
+
 def test_nothing_is_closed_and_no_generator_is_left_moved() -> None:
     env = CountingEnv()
     torch.manual_seed(5)
