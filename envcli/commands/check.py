@@ -8,6 +8,7 @@ of an episode where none ended. The exit code is 1 if any promise is broken.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from envcli.testing.contract import Finding
 
 __all__ = ["Config", "run"]
+
+_NUMBERS = re.compile(r"(?<![\w.])[-+]?(\d+([_.,]\d+)*(e[-+]?\d+)?|inf|nan)(?!\w)")
 
 
 @dataclass
@@ -44,12 +47,21 @@ def run(cfg: Config) -> None:
     if broken := [finding for finding in findings if not finding.passed]:
         alike: dict[str, list[str]] = {}
         for finding in broken:
-            alike.setdefault(finding.message, []).append(finding.name)
+            alike.setdefault(_cause(finding.message), []).append(finding.name)
         causes = (
             f"{first} (and {len(others)} more, for the same reason)" if others else first
             for first, *others in alike.values()
         )
         raise EnvError(f"{len(broken)} of {len(findings)} checks failed: {', '.join(causes)} (seed {cfg.seed})")
+
+
+def _cause(message: str) -> str:
+    """``message`` without its numbers, which an env that draws them tells anew in each promise.
+
+    >>> _cause("CartPole-v1 reset: expected -1.0 to 1.0, found 5.2e-07 at [0], and 1 more. Fix it")
+    'CartPole-v1 reset: expected # to #, found # at [#]. Fix it'
+    """
+    return _NUMBERS.sub("#", message).replace(", and # more", "")
 
 
 def _strict(node: Mapping[str, Any]) -> dict[str, Any]:  # Any: what a configuration holds
@@ -71,7 +83,7 @@ def _table(findings: list[Finding], name: str) -> RenderableType:
     drawn = empty_table("", "promise", "finding", title=name)
     told: dict[str, str] = {}
     for finding in findings:
-        first = told.setdefault(finding.message, finding.name)
+        first = told.setdefault(_cause(finding.message), finding.name)
         message = finding.message if first == finding.name else f"same as: {first}"
         if finding.unseen is not None:
             message += f"; not all of it was seen, as {finding.unseen}"

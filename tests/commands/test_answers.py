@@ -160,6 +160,24 @@ def test_check_says_what_is_wrong(cli: Command) -> None:
     assert re.search(r"checks failed: reset keeps to the specs \(and \d+ more, for the same reason\)", done.err)
 
 
+class Drawn(Broken):
+    """Shows other numbers each time."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        gymnasium.Env.reset(self, seed=seed)
+        return self.np_random.uniform(0.5, 9, 2).astype(np.float32), {}
+
+
+def test_check_knows_a_cause_with_other_numbers(cli: Command) -> None:
+    gymnasium.register("Drawn-v0", Drawn, disable_env_checker=True)
+    try:
+        done = cli("check", "backend.name=Drawn-v0", "seed=1")
+    finally:
+        del gymnasium.registry["Drawn-v0"]
+    assert done.out.count("Drawn-v0 reset: observation: expected -1.0 to 1.0") == 1
+    assert done.err.count("for the same reason") == 1
+
+
 class Late(gymnasium.Env[Any, Any]):
     """Answers wrongly from its fifth step on."""
 
