@@ -297,10 +297,15 @@ def domain_of(dtype: torch.dtype, said: str | None = None) -> str:
 
 
 def _excerpt(tensor: Tensor) -> str:
-    """The values of a small tensor, the range of a large one."""
+    """The values of a small tensor, the range of a large one, and how many of it are NaN."""
     if tensor.numel() <= 32:
         return repr(tensor.tolist())
-    return f"the values of a tensor {list(tensor.shape)} from {tensor.min().item()} to {tensor.max().item()}"
+    said, lost = f"the values of a tensor {list(tensor.shape)}", tensor.isnan()
+    numbers = tensor[~lost]
+    if not len(numbers):
+        return f"{said}, all of them NaN"
+    said += f" from {numbers.min().item()} to {numbers.max().item()}"
+    return f"{said}, and {int(lost.sum())} NaN, first at {lost.nonzero()[0].tolist()}" if lost.any() else said
 
 
 def stacked(specs: Sequence[Any], dim: int = 0, *, out: None = None) -> Any:

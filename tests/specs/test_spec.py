@@ -422,3 +422,24 @@ def test_another_dtype_without_values_is_projected() -> None:
     given = torch.zeros(3, dtype=torch.float64, device="meta")
     assert Bounded(-1, 1, (3,), "meta").project(given).dtype == torch.float32
     assert not Bounded(-1, 1, (3,), "meta").is_in(given)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ([], r"\[20, 3\] from 0\.0 to 59\.0\. Call"),
+        ([13], r"\[20, 3\] from 0\.0 to 59\.0, and 1 NaN, first at \[4, 1\]\. Call"),
+        ([0, 59], r"\[20, 3\] from 1\.0 to 58\.0, and 2 NaN, first at \[0, 0\]\. Call"),
+        (list(range(60)), r"\[20, 3\], all of them NaN\. Call"),
+    ],
+)
+def test_a_large_tensor_is_described_apart_from_what_is_nan(lost: list[int], said: str) -> None:
+    value = torch.arange(60.0)
+    value[lost] = torch.nan
+    with pytest.raises(SpecError, match=said):
+        Bounded(0, 9, (3,)).assert_is_in(value.view(20, 3))
+
+
+def test_a_large_tensor_of_flags_is_described() -> None:
+    with pytest.raises(SpecError, match="from False to True"):
+        OneHot(3).assert_is_in((torch.arange(60) % 2 == 0).view(20, 3))
