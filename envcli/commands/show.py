@@ -23,6 +23,7 @@ from envcli.folders.run_status import run_state
 from envcli.folders.saved_config import saved_config
 from envcli.terminal.answer import answer, number, relative_path
 from envcli.terminal.episode_lines import episode_lines, restarts_line
+from envcli.terminal.printable import printable
 from envcli.terminal.summary import summary
 from envcli.terminal.table import empty_table
 from envcli.typed_word import word
@@ -38,6 +39,7 @@ __all__ = ["POSITIONAL", "Config", "run"]
 POSITIONAL = "folder"
 
 _FILMS = ("*.mp4", "*.gif", "*.webp", "video.png", "poster.png", "contact_sheet.png")
+_SPREADS = [f"{name}_{kind}" for name in ("return", "length") for kind in ("mean", "min", "max")]
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -165,6 +167,8 @@ def _summary(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "seed", str(run["seed"])
     if data is not None:
         yield from _data_rows(found["folder"], data, _reward_transforms(found["metrics"]))
+    else:
+        yield from _metrics_rows(found["metrics"])
     if isinstance(restarts := found["metrics"].get("restarts"), int) and restarts > 0:
         yield "restarts", restarts_line(restarts)
     for film in found["films"]:
@@ -188,6 +192,35 @@ def _data_rows(folder: str, data: dict[str, Any], reward_transforms: list[str]) 
     pieces = f" in {number(data['shards'])} shard{'s' * (data['shards'] > 1)}" if data["shards"] else " in one piece"
     checked = ", every checksum right" if data["verified"] else ""
     yield "data", f"{size(data['bytes'])}{pieces}{checked}"
+
+
+def _metrics_rows(metrics: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a rollout left of its result where it kept no data, from the metrics, where a file may hold anything."""
+    counted = _numbers(metrics)
+    if counted.get("steps") is None:
+        return
+    envs = counted.get("envs") or 1
+    yield "steps", number(counted["steps"]) + (f", of {number(envs)} envs together" if envs > 1 else "")
+    if not {"episodes", "unfinished_episodes", *_SPREADS} <= counted.keys():
+        return
+    groups = metrics.get("group_returns")
+    for group, told in groups.items() if isinstance(groups, dict) else ():
+        spread = _numbers(told) if isinstance(told, dict) else {}
+        if {"mean", "min", "max"} <= spread.keys():
+            counted.setdefault("group_returns", {})[printable(group)] = spread
+    paid = counted["return_mean"] is not None or "group_returns" in counted
+    for label, text in episode_lines(counted, _reward_transforms(metrics)):
+        if label != "return" or paid:  # a mean of NaN is null too, so nobody knows why there is none
+            yield label, text
+
+
+def _numbers(found: dict[str, Any]) -> dict[str, Any]:
+    """The entries that are null or a number that can be shown."""
+    return {
+        key: value
+        for key, value in found.items()
+        if value is None or (isinstance(value, int | float) and abs(value) < 2**63)
+    }
 
 
 def size(count: int) -> str:

@@ -32,6 +32,45 @@ def test_it_says_what_is_there(cli: Command, run: str, tmp_path: Path) -> None:
         assert text in done.out, text
 
 
+def test_a_run_that_kept_no_data_shows_its_result(cli: Command) -> None:
+    words = ["env=cartpole", "recorder=none", "max_steps=50", "parallel=serial", "parallel.num_envs=2", "seed=1"]
+    ran = cli("rollout", *words, "hydra.run.dir=run")
+    done = cli("show", "run")
+    assert (done.code, done.err) == (0, "")
+    assert "\nsteps     100, of 2 envs together\n" in done.out
+    told = [line for line in ran.out.splitlines() if line.startswith(("episodes ", "return ", "length "))]
+    assert len(told) == 3
+    assert set(told) <= set(done.out.splitlines())
+
+
+PAID = {"steps": 9, "episodes": 2, "unfinished_episodes": 0, "length_mean": 4, "length_min": 3, "length_max": 5}
+UNPAID = {"return_mean": None, "return_min": None, "return_max": None}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "rows"),
+    [
+        ({"steps": "many", "episodes": 3}, []),
+        ({"steps": 10**400}, []),
+        ({"steps": 9, "episodes": 3}, ["steps    9"]),
+        ({**PAID, **UNPAID}, ["steps     9", "episodes  2", "length    mean 4, from 3 to 5 steps"]),
+        ({**PAID, **UNPAID, "group_returns": {"a": {"mean": 1, "min": 0, "max": 2}, "b": 3}, "envs": [2]}, None),
+        (
+            {**dict.fromkeys([*PAID, *UNPAID]), "steps": 9},
+            ["steps     9", "episodes  -, as no flag at the root marks their end"],
+        ),
+    ],
+)
+def test_metrics_may_hold_anything(metrics: object, rows: list[str] | None, cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "status.json").write_text('{"state": "finished"}')
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    done = cli("show", "run")
+    assert (done.code, done.err) == (0, "")
+    paid = ["steps     9", "episodes  2", "return    a mean 1, from 0 to 2", "length    mean 4, from 3 to 5 steps"]
+    assert done.out.splitlines()[3:] == (paid if rows is None else rows)
+
+
 def test_without_a_folder_the_last_run_is_offered(cli: Command, tmp_path: Path) -> None:
     assert cli("show").err == "error: folder: required but not given. Type: envcli show FOLDER\n"
     runs = ["rollout/CartPole-v1/2026-01-02", "rollout/Pong/2026-01-03", "render/Pong/2026-01-04"]
