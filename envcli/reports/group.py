@@ -83,11 +83,16 @@ class Group:
         ]
 
     def counted(self, keys: Iterable[str], runs: bool = False) -> str:
-        """The number of seeds, or ``runs``, behind these metrics: ``3``, or ``2 of 3`` if some have none."""
+        """The number of seeds, or ``runs``, behind these metrics: ``3``, or ``2 of 3`` if some have none.
+
+        ``-`` if no job is a rollout: a film has no returns, and is none that failed.
+        """
         measured = self._measured(keys)
         found, every = len(measured), len(self.seeds)
         if runs:
             found, every = sum(map(len, measured.values())), len(self.jobs)
+        if not found and all(job.command not in ("", "rollout") for job in self.jobs):
+            return "-"
         return str(every) if found == every else f"{found} of {every}"
 
     def values(self, key: str) -> list[float]:

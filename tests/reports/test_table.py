@@ -101,6 +101,17 @@ def test_a_group_of_which_all_failed_has_no_seed(tmp_path: Path) -> None:
     assert lines(tmp_path, 80)[9].split() == ["b", "0", "of", "1", "-"]
 
 
+def test_films_have_no_returns_and_are_not_counted_as_failed(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"rollout/x/{seed}", seed=seed, steps=5, return_mean=5)
+    write_run(tmp_path / "render/x/0", command="render", frames=6)
+    write_run(tmp_path / "render/x/1", command="render", frames=6)
+    found = [line.split() for line in lines(tmp_path, 80)]
+    assert ["command", "seeds", "runs", "return"] in found
+    assert ["render", "-", "-", "-"] in found
+    assert ["rollout", "2", "2", "5", "±", "0"] in found
+
+
 def test_groups_of_agents_have_their_returns(tmp_path: Path) -> None:
     for seed in range(2):
         paid = {"predators": {"mean": 2.5 + seed, "min": 0.0}, "preys": {"mean": -seed}, "idle": {"mean": None}}
