@@ -109,8 +109,9 @@ class InfoReader:
 
 def _unlike(key: str, rows: Array, value: Any) -> SpecError:  # Any: whatever a simulator says
     return SpecError(
-        f"info: {key!r}: expected {rows.dtype} {list(rows.shape[1:])}, as in the first reset and step, found {value!r}. "
-        "To say what it is, from Python: env.set_info_dict_reader(envcli.default_info_dict_reader([key], [spec]))"
+        f"info: {key!r}: expected {rows.dtype} {list(rows.shape[1:])}, as in the first reset and step, found "
+        f"{value!r}. To say what it is, from Python: "
+        "env.set_info_dict_reader(envcli.default_info_dict_reader([key], [spec]))"
     )
 
 
