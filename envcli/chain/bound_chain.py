@@ -60,6 +60,7 @@ class BoundChain:
         for place, rows in before.items():
             if place in self.private and self.private[place][0].shape == rows[0].shape:
                 self.private[place][0] = rows[0]
+        self._stepped: Array | None = None  # [*batch] bool: who makes steps, where others wait; None: all
         self._buffers = buffers
         self._moves = self._moves_up_to(len(stages.chain))
         for stage, moves in leaving_out:
@@ -150,6 +151,12 @@ class BoundChain:
         """One step."""
         self._run(t, self._inverses, self._core, self._steps, self._moves)
 
+    def wait(self, where: Array | None) -> None:
+        """The envs in ``where``, ``[*batch]`` bool, make no step for now; None: all do."""
+        self._stepped = None if where is None else ~where
+        for _, transform, _, _ in self._placed:
+            transform._wait(where)
+
     def send(self, t: int, onward: bool = False) -> None:
         """The first half of a step; ``onward`` only where nothing happens but the base env's own."""
         self._inwards(t, self._inverses)
@@ -184,7 +191,10 @@ class BoundChain:
         for step in steps:
             step(t)
         for source, target in moves:
-            target[t] = source[t]
+            if self._stepped is None:
+                target[t] = source[t]
+            else:
+                target[t][self._stepped] = source[t][self._stepped]
 
 
 def row_hooks(

@@ -292,6 +292,8 @@ class TransformedEnv(Env):
 
     def _pause(self, where: Array | None) -> None:
         self.base_env._pause(where)
+        if "_bound_chain" in self.__dict__:
+            self._bound_chain.wait(where)
 
     @property
     def _seeds_taken(self) -> int:  # type: ignore[override]  # as many as the base env

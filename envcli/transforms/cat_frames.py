@@ -175,6 +175,10 @@ class CatFrames(Stated):
             ring.push(source[t])
             target[t] = ring.window
 
+    def _wait(self, where: Array | None) -> None:
+        for ring, *_ in self.__dict__.get("_shown", ()):
+            ring.waiting = where
+
     def _reset_row(self, t: int, where: Array | None) -> None:
         mask: Any = ... if where is None else where
         for (ring, source, target, _, _), earlier in zip(self._shown, self._padding, strict=True):

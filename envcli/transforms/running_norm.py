@@ -44,6 +44,7 @@ class RunningNorm(Transform, ABC):
     """
 
     _resets_by_call = True
+    _stepped: Array | None = None  # [*batch] bool: who makes steps, where others wait; None: all
 
     def __init__(
         self,
@@ -301,9 +302,12 @@ class RunningNorm(Transform, ABC):
         there = ((s, i, o) for s, (i, o) in zip(kept, pairs, strict=True) if i in inner and o in outer)
         return [(s, inner.array(i), outer.array(o)) for s, i, o in there]
 
+    def _wait(self, where: Array | None) -> None:
+        self._stepped = None if where is None else ~where
+
     def _step_row(self, t: int) -> None:
         for statistics, source, target in self._next_rows:
-            self._show(statistics, source[t, ...], target[t, ...], None)
+            self._show(statistics, source[t, ...], target[t, ...], self._stepped)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         for statistics, source, target in self._root_rows:

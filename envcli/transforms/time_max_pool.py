@@ -94,6 +94,10 @@ class TimeMaxPool(Stated):
             ring.push(source[t])
             np.maximum.reduce(ring.window, axis=0, out=target[t, ...])
 
+    def _wait(self, where: Array | None) -> None:
+        for ring, *_ in self.__dict__.get("_shown", ()):
+            ring.waiting = None if where is None else where[None]
+
     def _reset_row(self, t: int, where: Array | None) -> None:
         mask: Any = ... if where is None else where
         for ring, source, target, _, _ in self._shown:

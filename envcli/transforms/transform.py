@@ -380,6 +380,12 @@ class Transform(BoundToRows, torch.nn.Module):
     def _bind_inner(self, inner: InnerEnv) -> None:
         """Remember the env before this transform, to step and reset it from the row hooks. Called after ``_bind``."""
 
+    def _wait(self, where: Array | None) -> None:
+        """The envs in ``where``, ``[*batch]`` bool, make no step for now, and what is kept of them stays; None: all do.
+
+        For a transform that remembers, other than in rows. Called once it is bound.
+        """
+
     def _skips(self) -> bool:
         """Is the step left out of all that stands before this? Asked after ``_inv_row``, and before ``_step_row``.
 

@@ -25,6 +25,8 @@ class Ring:
         shape: ``[*batch, *value]``.
         axis: the dimension of a value, negative, along which they stand.
         dtype: of the values.
+
+    ``waiting`` is a mask of the envs, as of ``fill``, that ``push`` leaves as they are; None: of none.
     """
 
     def __init__(self, count: int, shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> None:
@@ -35,6 +37,7 @@ class Ring:
         self._memory = np.zeros(whole, dtype=dtype)
         self._after = (slice(None),) * (-axis - 1)
         self._last = count - 1
+        self.waiting: Array | None = None
 
     def _part(self, first: int, stop: int) -> Array:
         """The slots from ``first`` to ``stop``: a view."""
@@ -49,12 +52,26 @@ class Ring:
 
     def push(self, value: Array) -> None:
         """``value`` is the newest, and the oldest is forgotten."""
+        if self.waiting is not None:
+            self._push_some(value, self.waiting)
+            return
         if self._last + 1 == self._slots:
             kept = self._count - 1
             self._part(0, kept)[...] = self._part(self._slots - kept, self._slots)
             self._last = kept - 1
         self._last += 1
         self._part(self._last, self._last + 1)[...] = value
+
+    def _push_some(self, value: Array, waiting: Array) -> None:
+        self.waiting, before = None, [part.copy() for part in self._parts()]
+        self.push(value)
+        self.waiting = waiting
+        for part, old in zip(self._parts(), before, strict=True):
+            part[waiting] = old[waiting]
+
+    def _parts(self) -> list[Array]:
+        """Of the window, the oldest first."""
+        return [self._part(slot, slot + 1) for slot in range(self._last + 1 - self._count, self._last + 1)]
 
     def fill(self, value: Array, earlier: Any, where: Array | None) -> None:
         """``value`` is the first of an episode; what would have been before it is ``earlier``, None for the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -13,6 +14,7 @@ from tensordict.nn import TensorDictModule
 
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.backends.torch import TorchEnv
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.dynamics.pendulum import Pendulum
 from envcli.envs.env import Env
@@ -24,6 +26,7 @@ from envcli.testing import EnvContract
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import CountingEnv, DoubleEnv, StatelessEnv
 from envcli.transforms.action_scaling import ActionScaling
+from envcli.transforms.cat_frames import CatFrames
 from envcli.transforms.compose import Compose
 from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.dtype_cast import DTypeCastTransform
@@ -33,7 +36,9 @@ from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.rename import RenameTransform
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.time_max_pool import TimeMaxPool
 from envcli.transforms.transform import Transform
+from envcli.transforms.vec_norm_v2 import VecNormV2
 from tests.test_overhead import fulfilled
 
 
@@ -574,3 +579,39 @@ def test_a_property_that_fails_is_not_asked_of_the_base_env() -> None:
     assert env.base_env.reward_key == "reward"
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = env.reward_key
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        partial(CatFrames, 3, -1, ["observation"]),
+        partial(TimeMaxPool, ["observation"], T=2),
+        lambda: Compose(RewardSum(), RenameTransform(["observation"], ["seen"])),
+    ],
+)
+def test_what_is_around_a_batch_sees_nothing_of_envs_that_wait(transform: Callable[[], Transform]) -> None:
+    """As if each env had its own. Who waits is drawn for each step; a rollout goes before it."""
+    around = TransformedEnv(SerialEnv(3, lambda: CountingEnv(9)), transform())
+    within = SerialEnv(3, lambda: TransformedEnv(CountingEnv(9), transform()))
+    made = []
+    for env in (around, within):
+        torch.manual_seed(0)
+        td = env.step_mdp(env.rollout(4, lambda td: td.set("action", torch.ones(3, 1)))[:, -1])
+        moments = []
+        for _ in range(12):
+            td["action"], td["_step"] = torch.ones(3, 1), torch.rand(3) < 0.5
+            td = env.step(td)
+            moments.append(td["next"].clone())
+            td = env.maybe_reset(env.step_mdp(td.exclude("_step")))
+        made.append(torch.stack(moments))
+    assert (made[0] == made[1]).all()
+
+
+def test_envs_that_wait_for_others_are_not_counted() -> None:
+    env = TransformedEnv(
+        SerialEnv(2, [lambda: CountingEnv(1), lambda: CountingEnv(5)]),
+        VecNormV2(["observation"], ["normed"], decay=1.0, reduce_batch_dims=False),
+    )
+    env.rollout(9, break_when_all_done=True)
+    counts = env.state_dict()["_extra_state"]["count.-|-.observation"]
+    assert counts.flatten().tolist() == [2, 6], "a reset, and the steps of each"
