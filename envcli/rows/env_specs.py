@@ -326,14 +326,20 @@ class EnvSpecs(EnvShape):
                 f"{type(self).__name__}.{family}_spec has shape {list(spec.shape)}, but the env's batch_size is "
                 f"{list(self.batch_size)}. Write: Composite(..., shape=self.batch_size)"
             )
-        for path, leaf in spec.leaves().items() if family == "done" else ():
-            if leaf.ndim <= len(self.batch_size):
-                raise SpecError(
-                    f"{self._title()}: the flag {as_user_key(path)!r} has shape {list(leaf.shape)}, expected a "
-                    f"dimension more than the batch: {[*self.batch_size, 1]}"
-                )
+        if family == "done":
+            self._require_flags(spec)
         self._specs[family] = spec
         self._specs_changed()
+
+    def _require_flags(self, spec: Composite) -> None:
+        groups: dict[Key, torch.Size] = {}
+        for path, leaf in spec.leaves().items():
+            one = [*self.batch_size, 1]
+            said = f"{self._title()}: the flag {as_user_key(path)!r} has shape {list(leaf.shape)}, expected"
+            if leaf.ndim <= len(self.batch_size):
+                raise SpecError(f"{said} a dimension more than the batch: {one}")
+            if leaf.shape != (shape := groups.setdefault(path[:-1], leaf.shape)):
+                raise SpecError(f"{said} {list(shape)}, that of the flags beside it")
 
     def _assign_flags(self, spec: TensorSpec) -> None:
         # not in _assign: what a transform made of the flags is taken at its word

@@ -13,6 +13,7 @@ from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
 from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.unsqueeze import UnsqueezeTransform
 
 
 def test_what_is_not_assigned() -> None:
@@ -50,6 +51,11 @@ def test_a_flag_has_a_dimension_of_its_own() -> None:
     specs = EnvSpecs(batch_size=[2])
     with pytest.raises(SpecError, match=r"the flag 'done' has shape \[2\], expected a dimension more .*: \[2, 1\]"):
         specs.done_spec = Categorical(2, shape=[2], dtype=torch.bool)
+
+
+def test_flags_that_stand_together_have_one_shape() -> None:
+    with pytest.raises(SpecError, match=r"the flag 'terminated' has shape \[1\], expected \[1, 1\], that of the flags"):
+        TransformedEnv(CountingEnv(), UnsqueezeTransform(-1, in_keys=["done"])).reset()
 
 
 def test_views_gather_and_are_copies() -> None:
