@@ -269,10 +269,10 @@ def _require_keys(before: EnvSpecs, transform: Transform) -> None:
             dotted = [key for key in map(str, missing) if key in have]
             cures = [f"{key} is written [{', '.join(have[key])}], in Python {have[key]}" for key in dotted]
             if "pixels" in missing:
-                others = [".".join(path) for path in before._leaves("observation")]
-                cures.append(
-                    f"For pixels, type: from_pixels=true. For {others[0]}: in_keys=[{others[0]}]" if others else ""
-                )
+                cures.append("For pixels, type: from_pixels=true")
+                cures += [
+                    f"For {'.'.join(path)}: in_keys=[{','.join(path)}]" for path in before._leaves("observation")
+                ][:1]
             raise TransformError(
                 f"{type(transform).__name__}: {name} {missing} do not exist. The env has: {', '.join(have)}. "
                 + ". ".join(cures)

@@ -22,6 +22,8 @@ _LAUNCHER = "ENVCLI_LAUNCHER"  # an environment variable: the id of the process 
 _LOOK = 0.5  # seconds between two looks whether it is still there
 _SAVE_IN = 30.0  # seconds that a job has to save what it made
 
+_idle = threading.Event()  # is no job at work in this process?
+
 
 def stand_alone() -> None:
     """Leave the terminal's process group, before the job: its Ctrl-C is for the launching process, which passes it on.
@@ -63,9 +65,6 @@ def ended_with_launcher() -> Iterator[None]:
         yield
     finally:
         _idle.set()
-
-
-_idle = threading.Event()  # is no job at work in this process?
 
 
 class _Watch(threading.Thread):
