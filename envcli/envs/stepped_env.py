@@ -94,7 +94,7 @@ class SteppedEnv(RowEnv, ABC):
             ActionError: the action is not in ``action_spec``; nothing has been stepped.
             ClosedError: after ``close()``.
             SpecError: it is of another batch_size; or an entry that the step reads is not there, or shows a moment that
-                the env cannot go back to.
+                the env cannot go back to; or ``"_step"`` leaves out envs of a batch that has one step for all.
             TypeError: it is no TensorDict.
         """
         self._require_open()
