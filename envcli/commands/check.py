@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "run"]
 
+_CURE = "To see episodes end, add transforms=step_counter transforms.step_counter.max_steps=9"
 _NUMBERS = re.compile(r"(?<![\w.])[-+]?(\d+([_.,]\d+)*(e[-+]?\d+)?|inf|nan)(?!\w)")
 
 
@@ -43,7 +44,7 @@ def run(cfg: Config) -> None:
     with build(_strict(vars(cfg))) as env:
         findings = check_env(env)
     told = [{"name": f.name, "passed": f.passed, "message": f.message, "unseen": f.unseen} for f in findings]
-    answer(told, lambda: _table(findings, cfg.env_name), cfg.json)
+    answer(told, lambda: _table(findings, cfg.env_name, "" if cfg.transforms else _CURE), cfg.json)
     if broken := [finding for finding in findings if not finding.passed]:
         alike: dict[str, list[str]] = {}
         for finding in broken:
@@ -73,13 +74,15 @@ def _strict(node: Mapping[str, Any]) -> dict[str, Any]:  # Any: what a configura
     return strict
 
 
-def _table(findings: list[Finding], name: str) -> RenderableType:
+def _table(findings: list[Finding], name: str, cure: str) -> RenderableType:
+    """``cure``: what to type where no episode ended."""
     from rich.console import Group
     from rich.text import Text
 
     kept = f"{sum(finding.passed for finding in findings)} of {len(findings)} promises kept"
-    if partly := sum(finding.unseen is not None for finding in findings):
-        kept += f", {partly} of them seen only in part"
+    if unseen := [finding.unseen for finding in findings if finding.unseen is not None]:
+        kept += f", {len(unseen)} of them seen only in part"
+        kept += f". {cure}" if cure and any("no episode ended" in reason for reason in unseen) else ""
     drawn = empty_table("", "promise", "finding", title=name)
     told: dict[str, str] = {}
     for finding in findings:

@@ -126,7 +126,9 @@ def test_check_finds_nothing_wrong_with_a_good_env(preset: str, cli: Command, tm
 def test_check_tells_what_it_did_not_see(cli: Command) -> None:
     done = cli("check", "env=pendulum", "seed=0")
     assert re.search(r"\nin part +rollouts stop at done .*, as no episode ended before step 20\n", done.out)
-    assert done.out.endswith("17 of 17 promises kept, 3 of them seen only in part\n")
+    words = ["transforms=step_counter", "transforms.step_counter.max_steps=9"]
+    assert done.out.endswith(f"3 of them seen only in part. To see episodes end, add {' '.join(words)}\n")
+    assert cli("check", "env=pendulum", "seed=0", *words).out.endswith("17 of 17 promises kept\n")
     findings = json.loads(cli("check", "env=pendulum", "json=true").out)
     unseen = {finding["name"]: finding["unseen"] for finding in findings}
     assert unseen["rollouts stop at done"] == "no episode ended before step 20"
