@@ -11,12 +11,13 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
+from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.image import channel_axis
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
 from envcli.transforms.stated import Stated
-from envcli.transforms.windows import Ring
+from envcli.transforms.windows import Ring, require_beginnings
 
 __all__ = ["CatFrames"]
 
@@ -153,6 +154,9 @@ class CatFrames(Stated):
     def _roles(self) -> Roles:
         along_channels = self.dim in (-3, -1)
         return Roles(stacks={as_path(key): self.N for key in self.out_keys} if along_channels else {})
+
+    def _inspect(self, before: EnvSpecs) -> None:
+        require_beginnings(type(self).__name__, self.in_keys, before)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

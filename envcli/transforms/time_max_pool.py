@@ -11,10 +11,11 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
 from envcli.transforms.stated import Stated
-from envcli.transforms.windows import Ring
+from envcli.transforms.windows import Ring, require_beginnings
 
 __all__ = ["TimeMaxPool"]
 
@@ -74,6 +75,9 @@ class TimeMaxPool(Stated):
         if isinstance(leaf, Bounded):
             return leaf.clone()
         return Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)  # the largest of one-hot vectors is none
+
+    def _inspect(self, before: EnvSpecs) -> None:
+        require_beginnings(type(self).__name__, self.in_keys, before)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 

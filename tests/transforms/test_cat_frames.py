@@ -173,3 +173,8 @@ def test_the_height_of_a_frame_is_not_taken_for_its_channels() -> None:
     with pytest.raises(TransformError, match=r"dim=-3 of 'pixels' \[12, 10, 3\] is the height"):
         CatFrames(4, -3)(FramesEnv().rollout(3))
     assert TransformedEnv(FramesEnv(), Compose(ToTensorImage(), CatFrames(4, -3))).reset()["pixels"].shape[0] == 12
+
+
+def test_a_reward_has_no_first_value() -> None:
+    with pytest.raises(TransformError, match="'reward' is a reward, which no reset shows"):
+        TransformedEnv(CountingEnv(3), CatFrames(2, -1, ["reward"]))

@@ -94,3 +94,8 @@ def test_a_rollout_is_changed_under_next_too() -> None:
     seen = TransformedEnv(FramesEnv(3), pool).rollout(7, break_when_any_done=False)
     replayed = pool.clone()(FramesEnv(3).rollout(7, break_when_any_done=False))
     assert torch.equal(replayed["next", "pixels"], seen["next", "pixels"])
+
+
+def test_a_reward_has_no_first_value() -> None:
+    with pytest.raises(TransformError, match="'reward' is a reward, which no reset shows"):
+        TransformedEnv(CountingEnv(3), TimeMaxPool(["reward"], T=2))
