@@ -15,6 +15,7 @@ from envcli.bench.race import race
 from envcli.bench.sample import Sample
 from envcli.bench.workload import Workload
 from envcli.errors import ConfigError, EnvError
+from envcli.terminal.termination import cleared
 
 __all__ = ["VARIANT", "Measured", "Measurement"]
 
@@ -98,7 +99,9 @@ class Measurement:
         self, stack: contextlib.ExitStack, logs: Path, tell: Callable[[str], None], found: Measured
     ) -> list[Lane]:
         """The lanes of all that can take part, the subject first; the others are given its actions."""
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="envcli-")))
+        folder = tempfile.TemporaryDirectory(prefix="envcli-")
+        stack.enter_context(cleared(folder.cleanup))
+        scratch = Path(folder.name)
         tell(f"starting {self.subject}")
         try:
             first = stack.enter_context(self._lane(self.subject, self.work, logs, self.clocks))

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def launch(command: str, words: Sequence[str]) -> int:
         asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra answers then, and not in JSON
         alone = json_alone() if as_json and not asked else nullcontext()
         told = _instead(logging.StreamHandler, "handleError", _raise) if given.has("--info") else nullcontext()
-        with alone, told, _places(command) as places, sweep.watched(as_json):
+        with alone, told, _places(command, given.has("--multirun")) as places, sweep.watched(as_json):
             _hydra(command, [*typed, *places, *given.flags])
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, typed)) from error
@@ -129,14 +129,12 @@ def _hydra(command: str, words: list[str]) -> None:
 
 
 @contextmanager
-def _places(command: str) -> Iterator[list[str]]:
+def _places(command: str, multirun: bool) -> Iterator[list[str]]:
     """Yields overrides that keep Hydra from making folders for a command that writes nothing."""
-    if commands.keeps(command):
-        yield []
+    if commands.keeps(command) or not multirun:
+        yield [] if commands.keeps(command) else ["hydra.run.dir=."]
         return
-    with ExitStack() as stack:
-        # A multirun writes multirun.yaml in any case, so it gets a temporary folder.
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="envcli-"))
+    with tempfile.TemporaryDirectory(prefix="envcli-") as scratch:  # it writes multirun.yaml in any case
         yield ["hydra.run.dir=.", f"hydra.sweep.dir='{scratch}'", "hydra.sweep.subdir=."]
 
 

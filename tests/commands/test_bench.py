@@ -96,19 +96,25 @@ def test_a_sweep_makes_the_speed_large(cli: Command, monkeypatch: pytest.MonkeyP
     assert "max_steps" in (Path(jobs[0]["folder"]).parent / "bench.svg").read_text()
 
 
-def test_ctrl_c_ends_it_and_all_it_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_all_it_started(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "envcli", "bench", *LIGHT[:2], "seconds=60", *LIGHT[3:], "hydra.run.dir=run"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (tmp_path / "scratch").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "scratch")}
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 200
     while not ((tmp_path / "run" / "logs" / "native.txt").exists() and (started := family(process.pid)[1:])):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=100)
-    assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
-    assert read(tmp_path / "run" / "status.json")["state"] == "interrupted"
+    if number == signal.SIGINT:
+        assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
+        assert read(tmp_path / "run" / "status.json")["state"] == "interrupted"
+    else:
+        assert (process.returncode, out, err) == (-number, b"", b"")
+    assert not list((tmp_path / "scratch").glob("envcli-*"))
     while any(Path(f"/proc/{pid}").exists() for pid in started):
         assert time.monotonic() < deadline
         time.sleep(0.05)
