@@ -11,18 +11,17 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
-from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
 from envcli.transforms.image import channel_axis
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
-from envcli.transforms.stated import Stated
-from envcli.transforms.windows import Ring, require_beginnings
+from envcli.transforms.windowed import Windowed
+from envcli.transforms.windows import Ring
 
 __all__ = ["CatFrames"]
 
 
-class CatFrames(Stated):
+class CatFrames(Windowed):
     """The last ``N`` values, one after the other along ``dim``, the newest last (Mnih et al., 2013).
 
     Where an episode is younger than that, its first value stands for those before it (``padding="same"``), or
@@ -81,7 +80,6 @@ class CatFrames(Stated):
         self.N, self.dim, self.padding, self.padding_value = N, dim, padding, padding_value
         self.as_inverse, self.future, self.mask_key = as_inverse, future, mask_key
         self.reset_key, self.done_key = reset_key, done_key
-        self._rings: dict[NestedKey, Ring] = {}
 
     @property
     def _earlier(self) -> float | None:
@@ -119,14 +117,7 @@ class CatFrames(Stated):
             raise TransformError(f"CatFrames: {', '.join(offline)} works on rollouts only. Call the transform on one")
         return super().transform_output_spec(output_spec)
 
-    def _derived(self, spec: Composite) -> Composite:
-        present = spec.leaves()
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            if leaf := present.get(as_path(in_key)):
-                spec[out_key] = self._repeated(leaf, in_key, spec.ndim)
-        return spec
-
-    def _repeated(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+    def _leaf_of_windows(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
         if leaf.ndim - lead < -self.dim:
             raise TransformError(
                 f"CatFrames: {key!r} has the shape {list(leaf.shape[lead:])}, which has no dimension {self.dim}. Use "
@@ -155,9 +146,6 @@ class CatFrames(Stated):
         along_channels = self.dim in (-3, -1)
         return Roles(stacks={as_path(key): self.N for key in self.out_keys} if along_channels else {})
 
-    def _inspect(self, before: EnvSpecs) -> None:
-        require_beginnings(type(self).__name__, self.in_keys, before)
-
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
@@ -168,20 +156,13 @@ class CatFrames(Stated):
             root, following = inner.array(path), inner.array(under_next(path))
             earlier, dtype = self._earlier, inner[path].dtype
             self._padding.append(None if earlier is None else as_array(torch.full((), earlier, dtype=dtype)))
-            layout = (self.N, root.shape[1:], self.dim, root.dtype)
-            ring = self._rings.get(in_key)
-            if ring is None or ring.layout != layout:
-                ring = self._rings[in_key] = Ring(*layout)
+            ring = self._ring(in_key, self.N, root.shape[1:], self.dim, root.dtype)
             self._shown.append((ring, root, outer.array(out), following, outer.array(under_next(out))))
 
     def _step_row(self, t: int) -> None:
         for ring, _, _, source, target in self._shown:
             ring.push(source[t])
             target[t] = ring.window
-
-    def _wait(self, where: Array | None) -> None:
-        for ring, *_ in self.__dict__.get("_shown", ()):
-            ring.waiting = where
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         mask: Any = ... if where is None else where

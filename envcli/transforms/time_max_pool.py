@@ -11,16 +11,15 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.rows.env_specs import EnvSpecs
-from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
+from envcli.specs import Bounded, TensorSpec, Unbounded
 from envcli.transforms.stacked_rollout import StackedRollout, both_sides
-from envcli.transforms.stated import Stated
-from envcli.transforms.windows import Ring, require_beginnings
+from envcli.transforms.windowed import Windowed
+from envcli.transforms.windows import Ring
 
 __all__ = ["TimeMaxPool"]
 
 
-class TimeMaxPool(Stated):
+class TimeMaxPool(Windowed):
     """Element by element, the largest of the last ``T`` values of the episode (of fewer, at its beginning).
 
     With ``T=2`` and a frame skip of 1 behind it, it takes away the flicker of Atari games, which draw some things in
@@ -50,7 +49,6 @@ class TimeMaxPool(Stated):
         if T < 1:
             raise ConfigError(f"T: expected at least 1 step, found {T}")
         self.T, self.reset_key = T, reset_key
-        self._rings: dict[NestedKey, Ring] = {}
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """The maxima of a whole rollout ``[*batch, time]``, in place; what is missing is left out."""
@@ -63,21 +61,11 @@ class TimeMaxPool(Stated):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _derived(self, spec: Composite) -> Composite:
-        present = spec.leaves()
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            if leaf := present.get(as_path(in_key)):
-                spec[out_key] = self._leaf_after(leaf)
-        return spec
-
-    def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
+    def _leaf_of_windows(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
         self._require_numbers(leaf)
         if isinstance(leaf, Bounded):
             return leaf.clone()
         return Unbounded(leaf.shape, device=leaf.device, dtype=leaf.dtype)  # the largest of one-hot vectors is none
-
-    def _inspect(self, before: EnvSpecs) -> None:
-        require_beginnings(type(self).__name__, self.in_keys, before)
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
@@ -87,10 +75,7 @@ class TimeMaxPool(Stated):
             path, out = as_path(in_key), as_path(out_key)
             root, following = inner.array(path)[:, None], inner.array(under_next(path))
             # Values stand side by side along a new first axis, before the batch.
-            layout = (self.T, root.shape[1:], -(root.ndim - 1), root.dtype)
-            ring = self._rings.get(in_key)
-            if ring is None or ring.layout != layout:
-                ring = self._rings[in_key] = Ring(*layout)
+            ring = self._ring(in_key, self.T, root.shape[1:], -(root.ndim - 1), root.dtype)
             self._shown.append((ring, root, outer.array(out), following, outer.array(under_next(out))))
 
     def _step_row(self, t: int) -> None:
@@ -98,14 +83,13 @@ class TimeMaxPool(Stated):
             ring.push(source[t])
             np.maximum.reduce(ring.window, axis=0, out=target[t, ...])
 
-    def _wait(self, where: Array | None) -> None:
-        for ring, *_ in self.__dict__.get("_shown", ()):
-            ring.waiting = None if where is None else where[None]
+    def _among(self, where: Array | None) -> Array | None:
+        return None if where is None else where[None]
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         mask: Any = ... if where is None else where
         for ring, source, target, _, _ in self._shown:
-            ring.fill(source[t], None, None if where is None else where[None])
+            ring.fill(source[t], None, self._among(where))
             target[t][mask] = ring.window.max(axis=0)[mask]
 
     def extra_repr(self) -> str:

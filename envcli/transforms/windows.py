@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,8 @@ from tensordict import TensorDictBase
 from envcli.errors import TransformError
 from envcli.keys import NestedKey, as_path, as_user_key
 from envcli.memory.buffer import Array
-from envcli.rows.env_specs import EnvSpecs
 
-__all__ = ["Ring", "done_of", "first_rows", "last_rows", "require_beginnings", "time_axis", "window_rows"]
+__all__ = ["Ring", "done_of", "first_rows", "last_rows", "time_axis", "window_rows"]
 
 _ROOM = 4  # windows in a ring: the last frames are moved to its front once in so many times their number
 
@@ -84,14 +82,6 @@ class Ring:
                 part[...] = first
             else:
                 part[where] = first[where]
-
-
-def require_beginnings(who: str, keys: Sequence[NestedKey], before: EnvSpecs) -> None:
-    """Raise TransformError for one of ``keys`` that no reset shows, as a reward: a window has no beginning then."""
-    begun = {path for family in ("observation", "done", "state") for path in before._leaves(family)}
-    for key in keys:
-        if as_path(key) in before._leaves("reward") and as_path(key) not in begun:
-            raise TransformError(f"{who}: {key!r} is a reward, which no reset shows, so there is nothing to begin with")
 
 
 def time_axis(tensordict: TensorDictBase, who: str) -> int:
