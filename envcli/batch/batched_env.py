@@ -55,6 +55,8 @@ class BatchedEnv(Env):
         ConfigError: not as many makers or arguments as envs, or no makers.
     """
 
+    _pauses = True
+
     def __init__(
         self,
         num_envs: int,

@@ -271,8 +271,6 @@ class ParallelEnv(RemoteBatchedEnv):
     def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         self._order("order", AUTORESET, start, stop, onward)
 
-    _pauses = True
-
     def _pause(self, where: Array | None) -> None:
         if where is None and self._pool is None:  # closed while a rollout was under way: nobody waits any more
             return

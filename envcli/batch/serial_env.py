@@ -111,8 +111,6 @@ class SerialEnv(BatchedEnv):
     def _autoreset_rows(self, start: int, stop: int, onward: bool) -> None:
         self._run("autoreset_rows", start, stop, onward)
 
-    _pauses = True
-
     def _pause(self, where: Array | None) -> None:
         self._envs().pause(where)
 

@@ -232,8 +232,6 @@ class RayEnv(RemoteBatchedEnv):
 
         self._post("autoreset", start, given, stop - start)
 
-    _pauses = True
-
     def _pause(self, where: Array | None) -> None:
         if where is None and self._pool is None:  # closed while a rollout was under way: nobody waits any more
             return

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
+from envcli.errors import SpecError
 from envcli.keys import DONE_FAMILY, Key, as_path, as_user_key
 from envcli.memory.buffer import RolloutBuffer
 from envcli.specs import Categorical, Composite
 
-__all__ = ["EndRows", "completed", "done_family", "terminated_or_truncated"]
+__all__ = ["EndRows", "completed", "done_family", "require_flags", "terminated_or_truncated"]
 
 
 def done_family(batch_size: Sequence[int] = (), device: torch.device | None = None) -> Composite:
@@ -37,6 +38,17 @@ def completed(flags: Composite, device: torch.device | None) -> Composite:
         if one in flags and other not in flags:
             flags.set(other, flags[one])
     return flags
+
+
+def require_flags(flags: Composite, who: str) -> None:
+    """Raise SpecError unless each leaf has a dimension more than ``flags``, and those of a group have one shape."""
+    groups: dict[Key, torch.Size] = {}
+    for path, leaf in flags.leaves().items():
+        said = f"{who}: the flag {as_user_key(path)!r} has shape {list(leaf.shape)}, expected"
+        if leaf.ndim <= flags.ndim:
+            raise SpecError(f"{said} a dimension more than the batch: {[*flags.shape, 1]}")
+        if leaf.shape != (shape := groups.setdefault(path[:-1], leaf.shape)):
+            raise SpecError(f"{said} {list(shape)}, that of the flags beside it")
 
 
 def terminated_or_truncated(

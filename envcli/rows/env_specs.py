@@ -9,7 +9,7 @@ import torch
 from envcli.errors import SpecError
 from envcli.keys import DONE_FAMILY, Key, NestedKey, as_path, as_user_key
 from envcli.memory.buffer import Layout
-from envcli.rows.done_family import completed
+from envcli.rows.done_family import completed, require_flags
 from envcli.rows.env_shape import EnvShape
 from envcli.rows.roles import Roles
 from envcli.rows.row_layout import group_parts, leaf_layout, row_layout
@@ -327,19 +327,9 @@ class EnvSpecs(EnvShape):
                 f"{list(self.batch_size)}. Write: Composite(..., shape=self.batch_size)"
             )
         if family == "done":
-            self._require_flags(spec)
+            require_flags(spec, self._title())
         self._specs[family] = spec
         self._specs_changed()
-
-    def _require_flags(self, spec: Composite) -> None:
-        groups: dict[Key, torch.Size] = {}
-        for path, leaf in spec.leaves().items():
-            one = [*self.batch_size, 1]
-            said = f"{self._title()}: the flag {as_user_key(path)!r} has shape {list(leaf.shape)}, expected"
-            if leaf.ndim <= len(self.batch_size):
-                raise SpecError(f"{said} a dimension more than the batch: {one}")
-            if leaf.shape != (shape := groups.setdefault(path[:-1], leaf.shape)):
-                raise SpecError(f"{said} {list(shape)}, that of the flags beside it")
 
     def _assign_flags(self, spec: TensorSpec) -> None:
         # not in _assign: what a transform made of the flags is taken at its word
