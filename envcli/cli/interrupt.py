@@ -16,9 +16,22 @@ from typing import Any
 from envcli.errors import EnvcliError
 from envcli.folders.folder_lock import locked
 
-__all__ = ["Handler", "again_soon", "call_off", "heard_by", "not_lost", "require_not_called_off", "unless_called_off"]
+__all__ = [
+    "SAVE_IN",
+    "Handler",
+    "again_soon",
+    "call_off",
+    "heard_by",
+    "not_lost",
+    "require_not_called_off",
+    "stack",
+    "unless_called_off",
+]
 
 Handler = Callable[[int, "FrameType | None"], Any]  # Any: nobody looks at what it returns
+
+SAVE_IN = 30.0
+"""Seconds that jobs have to save what they made after an interrupt."""
 
 _CALLED_OFF = ".interrupted"
 _SOON = 0.05  # seconds
@@ -77,11 +90,14 @@ def not_lost() -> Iterator[Callable[[], bool]]:
 
 
 def _loads_extension(frame: FrameType | None) -> bool:
+    return any(isinstance(one.f_locals.get("self"), ExtensionFileLoader) for one in stack(frame))
+
+
+def stack(frame: FrameType | None) -> Iterator[FrameType]:
+    """``frame``, and those that it was called from."""
     while frame is not None:
-        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
-            return True
+        yield frame
         frame = frame.f_back
-    return False
 
 
 def again_soon() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from envcli.cli.ended import Ended
-from envcli.cli.interrupt import Handler, call_off, heard_by
+from envcli.cli.interrupt import SAVE_IN, Handler, call_off, heard_by
 from envcli.processes import family
 from envcli.reports.job import Job
 
@@ -26,7 +26,6 @@ __all__ = ["interruptible", "told"]
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
 _UNSAID = 1.0  # seconds to wait for them without a word
-_SAVE_IN = 30.0  # seconds that jobs have to save what they made after a Ctrl-C
 
 
 @contextlib.contextmanager
@@ -138,9 +137,9 @@ def _interrupt(folders: Sequence[Path]) -> None:
     if left := _left_after(_UNSAID, folders):
         if sys.stderr.isatty():
             who = "a job saves" if left == 1 else f"{left} jobs save"
-            text = f"waiting up to {_SAVE_IN:g} s while {who} what was made; Ctrl-C again ends at once\n"
+            text = f"waiting up to {SAVE_IN:g} s while {who} what was made; Ctrl-C again ends at once\n"
             os.write(sys.stderr.fileno(), text.encode())  # print may be what was interrupted
-        _left_after(_SAVE_IN, folders)
+        _left_after(SAVE_IN, folders)
 
 
 def _left_after(seconds: float, folders: Sequence[Path]) -> int:

@@ -131,11 +131,13 @@ def _hydra(command: str, words: list[str]) -> None:
 @contextmanager
 def _places(command: str, multirun: bool) -> Iterator[list[str]]:
     """Yields overrides that keep Hydra from making folders for a command that writes nothing."""
-    if commands.keeps(command) or not multirun:
-        yield [] if commands.keeps(command) else ["hydra.run.dir=."]
-        return
-    with tempfile.TemporaryDirectory(prefix="envcli-") as scratch:  # it writes multirun.yaml in any case
-        yield ["hydra.run.dir=.", f"hydra.sweep.dir='{scratch}'", "hydra.sweep.subdir=."]
+    if commands.keeps(command):
+        yield []
+    elif not multirun:
+        yield ["hydra.run.dir=."]
+    else:
+        with tempfile.TemporaryDirectory(prefix="envcli-") as scratch:  # it writes multirun.yaml in any case
+            yield ["hydra.run.dir=.", f"hydra.sweep.dir='{scratch}'", "hydra.sweep.subdir=."]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from envcli.cli.interrupt import Handler, again_soon, heard_by
+from envcli.cli.interrupt import SAVE_IN, Handler, again_soon, heard_by, stack
 from envcli.processes import began, family
 
 __all__ = ["ended_with_launcher", "interrupted_once", "launching", "stand_alone"]
@@ -20,7 +20,6 @@ _TWICE_IN = 1.0  # seconds in which two interrupts are one
 _IMPORT_IN = 5.0  # seconds that one waits for the end of an import
 _LAUNCHER = "ENVCLI_LAUNCHER"  # an environment variable: the id of the process that runs the sweep
 _LOOK = 0.5  # seconds between two looks whether it is still there
-_SAVE_IN = 30.0  # seconds that a job has to save what it made
 
 _idle = threading.Event()  # is no job at work in this process?
 
@@ -83,7 +82,7 @@ class _Watch(threading.Thread):
             time.sleep(_LOOK)
         if not _idle.is_set():
             os.kill(os.getpid(), signal.SIGINT)
-            _idle.wait(_SAVE_IN)
+            _idle.wait(SAVE_IN)
         os._exit(128 + signal.SIGINT)
 
 
@@ -117,8 +116,4 @@ def interrupted_once() -> Iterator[None]:
 
 def _imports(frame: FrameType | None) -> bool:
     """Whether ``frame`` belongs to an import."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
+    return any(one.f_code.co_filename.startswith("<frozen importlib") for one in stack(frame))
