@@ -270,9 +270,8 @@ def _require_keys(before: EnvSpecs, transform: Transform) -> None:
             cures = [f"{key} is written [{', '.join(have[key])}], in Python {have[key]}" for key in dotted]
             if "pixels" in missing:
                 cures.append("For pixels, type: from_pixels=true")
-                cures += [
-                    f"For {'.'.join(path)}: in_keys=[{','.join(path)}]" for path in before._leaves("observation")
-                ][:1]
+                for path in [*before._leaves("observation")][:1]:
+                    cures.append(f"For {'.'.join(path)}: in_keys=[{','.join(path)}]")
             raise TransformError(
                 f"{type(transform).__name__}: {name} {missing} do not exist. The env has: {', '.join(have)}. "
                 + ". ".join(cures)

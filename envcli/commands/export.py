@@ -80,7 +80,7 @@ def run(cfg: Config) -> None:
     export = registry.construct("exports", {"type": cfg.format}, "format", about=about, specs=specs)
     to = None if cfg.to is None else Path(cfg.to).expanduser()
     path = export.place(folder, to, inside=str(cfg.to).endswith("/"))
-    if path.suffix != export.suffix:
+    if path.suffix not in ("", export.suffix):
         _require_no_other(path, cfg.format)
     if to is None and not path.parent.resolve().is_relative_to(folder.resolve()):
         raise StoreError(f"{path.parent}: is a link that points outside the run folder. Choose where to write: to=...")
@@ -105,9 +105,8 @@ def run(cfg: Config) -> None:
 
 def _require_no_other(path: Path, wanted: str) -> None:
     """Raise `ConfigError` if ``path`` is named like a file of another format than the one ``wanted``."""
-    suffixes = {name: registry.find("exports", name).suffix for name in registry.members("exports") if name != wanted}
-    for name, suffix in suffixes.items():
-        if suffix and path.suffix == suffix:
+    for name in registry.members("exports"):
+        if registry.find("exports", name).suffix == path.suffix:
             raise ConfigError(f"to: found {path}, but format={wanted}. Type: format={name}")
 
 

@@ -96,7 +96,8 @@ class MultiStepTransform(Transform):
         """Those of the first ``steps`` steps."""
         shape = torch.Size([*known.shape[:time], steps, *known.shape[time + 1 :]])
         rewards = {key: self._reward(known, key) for key in self.reward_keys}
-        sums = {key: torch.zeros_like(reward[_part(time, 0, steps)]) * self.gamma for key, reward in rewards.items()}
+        nothing = {key: torch.zeros_like(reward[_part(time, 0, steps)]) for key, reward in rewards.items()}
+        sums = {key: zeros * self.gamma for key, zeros in nothing.items()}  # fractions, also of whole rewards
         ends, real = self._flags(known, time)
         counts = torch.zeros(shape, dtype=torch.int64, device=known.device)
         goes_on = torch.ones(shape, dtype=torch.bool, device=known.device)

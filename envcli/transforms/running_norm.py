@@ -299,8 +299,11 @@ class RunningNorm(Transform, ABC):
             ((*prefix, *as_path(i)), (*prefix, *as_path(o))) for i, o in zip(self.in_keys, self.out_keys, strict=True)
         ]
         kept = [self._statistics[key] for key in self.in_keys]
-        there = ((s, i, o) for s, (i, o) in zip(kept, pairs, strict=True) if i in inner and o in outer)
-        return [(s, inner.array(i), outer.array(o)) for s, i, o in there]
+        return [
+            (statistics, inner.array(i), outer.array(o))
+            for statistics, (i, o) in zip(kept, pairs, strict=True)
+            if i in inner and o in outer
+        ]
 
     def _wait(self, where: Array | None) -> None:
         self._stepped = None if where is None else ~where

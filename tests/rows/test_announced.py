@@ -56,7 +56,8 @@ def test_what_loses_nothing_but_precision_passes(announced: Announced, value: An
         (
             Announced((), "int64", 0, 3),
             4,
-            "expected 0 to 3, found 4. Fix the simulator, or skip the check: backend.checks=off, in Python checks=",
+            "expected 0 to 3, found 4. Fix the simulator, or skip the check: backend.checks=off, in Python "
+            "checks='off'",
         ),
     ],
 )
