@@ -65,6 +65,7 @@ class WorkerPool:
         self._poll = select.poll()
         self._by_fd: dict[int, tuple[WorkerHandle, bool]] = {}  # -> a worker, and whether the fd tells of its end
         self._working: set[WorkerHandle] = set()
+        self._takes_long = False  # is a whole stretch of rows being made? To look up often would only be in the way
         self._asking = False  # have words been sent whose answers are not read yet?
         self._setting = {
             "path": [p or os.getcwd() for p in sys.path],
@@ -117,6 +118,7 @@ class WorkerPool:
         for worker in self._workers:
             worker.ordered(order, start, stop, onward, some, together=1)
         self._working.update(self._workers)
+        self._takes_long = stop > start + 1
 
     def ask(self, name: str, args: Args | None = None) -> list[Any]:
         """The answers of all workers to the word ``name``, with ``args`` of their shares of the envs.
@@ -191,7 +193,8 @@ class WorkerPool:
         seen: dict[WorkerHandle, tuple[Any, float]],
     ) -> Lost | None:
         """Take the answers that are there now. Returns a worker that will never answer."""
-        at_rest = answers is None and soon(lambda: all(worker.numbers[STATE] != WORKING for worker in working))
+        is_brief = answers is None and not self._takes_long
+        at_rest = is_brief and soon(lambda: all(worker.numbers[STATE] != WORKING for worker in working))
         ready = [] if at_rest else poll.poll(_SLICE * 1000)
         try:
             for fd, _ in ready:

@@ -157,7 +157,8 @@ class Env(SteppedEnv):
                 self._front.require_here(begin, asked.reset)
             policy = None if asked.act is None else PolicyRows(self, buffer, asked.act, asked.act_on)
             steps = min(asked.steps, buffer.steps)
-            loop = Rollout(self, buffer, steps, policy, asked.callback, asked.at_end, asked.progress)
+            watched = asked.progress is not None or asked.out is not None
+            loop = Rollout(self, buffer, steps, policy, asked.callback, asked.at_end, asked.progress, watched)
             loop.begin(begin, reset=asked.reset)
             loop.run()
         except Exception as error:

@@ -21,7 +21,7 @@ from envcli.rows.row_env import RowEnv
 
 __all__ = ["Callback", "Rollout"]
 
-_FIRST_TICK = 16  # rows until progress() is called; if the envs of a batch are led, their rows are whole only then
+_FIRST_TICK = 16  # rows until somebody may look; if the envs of a batch are led, their rows are whole only then
 _GROWTH = 16  # times as many the next time, at most
 _CACHE = 2**18  # bytes that the cache of a core keeps: a frame of Atari is moved from there in 8 us, and not in 15
 _TICK_IN = 0.25  # seconds that they should take: long, because the workers of a batch wait for each other at the end
@@ -40,6 +40,7 @@ class Rollout:
         at_end: what happens when an episode ends before the last row: ``"reset"`` begins the next one, ``"stop"`` ends
             the rollout, ``"wait"`` lets the other envs of the batch finish.
         progress: called with the number of rows done, now and then.
+        watched: does somebody look at the rows before all are made, or where they never are?
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Rollout:
         callback: Callback | None = None,
         at_end: str = "reset",
         progress: Callable[[int], None] | None = None,
+        watched: bool = True,
     ) -> None:
         self.env = env
         self.buffer = buffer
@@ -58,6 +60,7 @@ class Rollout:
         self.policy = policy
         self.at_end = at_end
         self.progress = progress
+        self.watched = watched
         env._attach(buffer)
         self._random = RandomActions(env, buffer)
         self._flags = [(buffer.array(under_next(path)), buffer.array(path)) for path in env.full_done_spec.leaves()]
@@ -137,7 +140,7 @@ class Rollout:
 
     def run(self) -> None:
         """Make the steps. ``buffer.filled`` says how many rows are complete, also after an exception."""
-        tick = _FIRST_TICK
+        tick = _FIRST_TICK if self.watched else self.steps
         try:
             at_a_time = self._random.rows_at_a_time
             for first in range(0, self.steps, at_a_time):
@@ -148,8 +151,9 @@ class Rollout:
                     began, start = time.perf_counter(), self.buffer.filled
                     if self._rows(start, min(start + tick, last)):
                         return
-                    in_time = (self.buffer.filled - start) * _TICK_IN / (time.perf_counter() - began)
-                    tick = max(1, min(tick * _GROWTH, int(in_time)))
+                    if self.watched:
+                        in_time = (self.buffer.filled - start) * _TICK_IN / (time.perf_counter() - began)
+                        tick = max(1, min(tick * _GROWTH, int(in_time)))
                     if self.progress is not None:
                         self.progress(self.buffer.filled)
         finally:
