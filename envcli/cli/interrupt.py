@@ -21,6 +21,7 @@ __all__ = [
     "Handler",
     "again_soon",
     "call_off",
+    "call_on",
     "heard_by",
     "not_lost",
     "require_not_called_off",
@@ -112,6 +113,11 @@ def call_off(folder: Path) -> None:
     if folder.is_dir():
         with locked(folder):
             (folder / _CALLED_OFF).touch()
+
+
+def call_on(folder: Path) -> None:
+    """Take back :func:`call_off`, before the multirun in ``folder`` goes on."""
+    (folder / _CALLED_OFF).unlink(missing_ok=True)
 
 
 def require_not_called_off(folder: Path) -> None:

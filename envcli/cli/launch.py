@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envcli import commands
 from envcli.cli import arguments
@@ -22,13 +22,18 @@ from envcli.terminal.answer import json_alone, to_stdout
 from envcli.vocabulary import catalog
 from envcli.vocabulary.schema import Answer
 
+if TYPE_CHECKING:
+    from envcli.cli.resumed_sweep import ResumedSweep
+
 __all__ = ["launch"]
 
 
 def launch(command: str, words: Sequence[str]) -> int:
     """Run ``envcli <command> <words>`` and return the exit code. Raises whatever goes wrong."""
     given = arguments.parse(words, known_to(command))
-    typed = overrides.check(command, given.overrides, given.has("--multirun"), given.config_dirs)
+    resumed = _resumed(command, given)
+    wanted = given.overrides if resumed is None else resumed.words
+    typed = overrides.check(command, wanted, given.has("--multirun"), given.config_dirs)
     typed += overrides.resumed_place(typed, given.has("--multirun"))
 
     from envcli.cli import sweep
@@ -47,10 +52,19 @@ def launch(command: str, words: Sequence[str]) -> int:
         alone = json_alone() if as_json and not asked else nullcontext()
         told = _instead(logging.StreamHandler, "handleError", _raise) if given.has("--info") else nullcontext()
         with alone, told, _places(command, given.has("--multirun")) as places, sweep.watched(as_json):
-            _hydra(command, [*typed, *places, *given.flags])
+            _hydra(command, [*typed, *places, *given.flags], None if asked else resumed)
     except refusals.kinds() as error:
         raise ConfigError(refusals.explain(error, command, typed)) from error
     return 0
+
+
+def _resumed(command: str, given: arguments.Arguments) -> ResumedSweep | None:
+    """The sweep that is to go on; None if that is not what was typed."""
+    if not given.has("--multirun") or not any(override.key == "resume" for override in parsed(given.overrides)):
+        return None
+    from envcli.cli.resumed_sweep import ResumedSweep
+
+    return ResumedSweep.asked(command, given.overrides, given.config_dirs)
 
 
 def _raise(handler: logging.Handler, record: logging.LogRecord) -> None:
@@ -106,7 +120,7 @@ def _require_part(part: str, command: str, words: Sequence[str], folders: Sequen
     raise ConfigError(f"--package: {unknown_key(part, command, parsed(words))}")
 
 
-def _hydra(command: str, words: list[str]) -> None:
+def _hydra(command: str, words: list[str], resumed: ResumedSweep | None = None) -> None:
     import hydra
     import hydra._internal.hydra as internal
     from hydra.plugins.sweeper import Sweeper
@@ -115,11 +129,14 @@ def _hydra(command: str, words: list[str]) -> None:
     from envcli.configuration.loader import ConfigLoader
 
     application = hydra.main(version_base="1.3", config_path=str(catalog.folder()), config_name=command)(job.run)
+    noting = sweep.noting_jobs(Sweeper.validate_batch_is_legal, resumed is not None)
+    going_on = nullcontext() if resumed is None else resumed.launched()
     try:
         with (
             _instead(sys, "argv", [sys.argv[0], *words]),
+            going_on,
             _instead(internal, "ConfigLoaderImpl", ConfigLoader),
-            _instead(Sweeper, "validate_batch_is_legal", sweep.noting_jobs(Sweeper.validate_batch_is_legal)),
+            _instead(Sweeper, "validate_batch_is_legal", noting),
             _instead(ConfigLoader, "load_sweep_config", sweep.heeding(ConfigLoader.load_sweep_config)),
             _full_errors(),
         ):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,9 @@ from envcli.bench import plot
 from envcli.cli import answers, jobs
 from envcli.cli.launched import launching
 from envcli.configuration import launchers
+from envcli.configuration.overrides import as_typed
 from envcli.errors import EnvcliError, StoreError
+from envcli.folders.sweep_plan import SweepPlan
 from envcli.reports import report, table
 from envcli.reports.columns import present
 from envcli.reports.job import UNBEGUN, Job
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["SweepWatcher", "heeding", "launched_here", "noting_jobs", "watched"]
 
 _seen: list[Path] = []  # the folders of multiruns started in this process; only a callback is told
-_planned: dict[Path, list[Sequence[str]]] = {}  # the overrides of each job in them, in order
+_planned: list[list[str]] = []  # the overrides of each job so far, in order
 _heeding: list[Callable[[], None]] = []  # called when a multirun starts
 
 
@@ -55,16 +56,28 @@ def launched_here() -> bool:
     return bool(_seen)
 
 
-def noting_jobs(checked: Callable[..., None]) -> Callable[..., None]:
-    """Wrap ``Sweeper.validate_batch_is_legal`` to note all jobs before the first one starts: some may die silently."""
+def noting_jobs(checked: Callable[..., None], planned: bool) -> Callable[..., None]:
+    """Wrap ``Sweeper.validate_batch_is_legal`` to keep the plan of a sweep before its first job starts.
+
+    ``planned``: it is kept already, because the sweep goes on.
+    """
 
     def note(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: a Sweeper
-        if _seen:
-            _planned.setdefault(_seen[-1], []).extend(batch)
+        if _seen and not planned:
+            _note(_seen[-1], sweeper, batch)
         launchers.require_cluster(str(sweeper.config.hydra.launcher.get("_target_")))
         checked(sweeper, batch)
 
     return note
+
+
+def _note(folder: Path, sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: see above
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    _planned.extend(map(as_typed, batch))
+    complete = isinstance(sweeper, BasicSweeper)  # it knows all its jobs from the first batch on
+    jobs = [as_typed(job) for some in sweeper.overrides for job in some] if complete else _planned
+    SweepPlan(sweeper.config.hydra.job.config_name, complete, jobs).write(folder)
 
 
 def heeding(load: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
@@ -85,8 +98,7 @@ def _heed() -> None:
 @contextmanager
 def watched(as_json: bool) -> Iterator[None]:
     """Show the table when the multirun inside has ended, and name all jobs that failed, not only the first."""
-    del _seen[:]
-    _planned.clear()
+    del _seen[:], _planned[:]
     try:
         with launching(), jobs.interruptible(_seen) as also_when_ended, jobs.told(_seen, _say):
             _heeding[:] = [also_when_ended]
@@ -116,7 +128,7 @@ def _show(as_json: bool, stopped: bool = False) -> str:
             if as_json and (found := answers.gathered(sweep.folder)):
                 answer(found, str, as_json)
             continue
-        planned = _with_unbegun(sweep)
+        planned = sweep.with_unbegun()
         shown, unbegun = (sweep, planned.states[UNBEGUN]) if stopped else (planned, 0)
         data = [job.data() for job in shown.jobs]
         if as_json and unbegun:
@@ -127,16 +139,6 @@ def _show(as_json: bool, stopped: bool = False) -> str:
             _keep(sweep, as_json)
         failures = _explain(planned) or failures
     return failures
-
-
-def _with_unbegun(sweep: Sweep) -> Sweep:
-    """``sweep`` with the jobs that have no folder, because another job's process died before they began."""
-    begun = {job.number for job in sweep.jobs}
-    if None in begun:  # folders with other names, whose job is not known
-        return sweep
-    words = enumerate(_planned.get(sweep.folder, ()))
-    unbegun = [Job.unbegun(sweep.folder, number, typed) for number, typed in words if number not in begun]
-    return replace(sweep, jobs=sorted([*sweep.jobs, *unbegun], key=lambda job: job.number or 0))
 
 
 def _keep(sweep: Sweep, as_json: bool) -> None:
@@ -151,6 +153,8 @@ def _keep(sweep: Sweep, as_json: bool) -> None:
         return
     if not as_json:
         print(f"kept in {relative_path(sweep.folder)}\nreport  {relative_path(page)}")
+        if sweep.way_on:
+            print(f"go on   {sweep.way_on}")
 
 
 def _say(job: Job) -> None:

@@ -32,6 +32,7 @@ def main(typed: Sequence[str]) -> int:
     if not folder.is_dir():
         raise ConfigError(f"report: no folder {folder}. {_latest()}".rstrip())
     from envcli.reports import report, table
+    from envcli.reports.job import UNBEGUN
     from envcli.reports.sweep import Sweep
     from envcli.terminal.answer import answer, relative_path
 
@@ -39,9 +40,12 @@ def main(typed: Sequence[str]) -> int:
     if not sweep.jobs:
         raise MissingRun(f"report: {folder} holds no runs: no status.json in it or below. {_latest()}".rstrip())
     page = report.write(sweep)
-    answer(sweep.data(), lambda: table.drawn(sweep), as_json)
+    unbegun = sweep.with_unbegun().states[UNBEGUN]
+    answer(sweep.data(), lambda: table.drawn(sweep, unbegun), as_json)
     if not as_json:
         print(f"report in {relative_path(page)}")
+        if sweep.way_on:
+            print(f"go on by  {sweep.way_on}")
     return 0
 
 

@@ -11,6 +11,7 @@ and keeps all steps so far.
   envcli rollout 'env_list=[air_raid,pong]' transforms=pixels parallel=processes
   envcli rollout env=cheetah_run total_steps=10_000_000
   envcli rollout resume=outputs/rollout/cheetah-run/2025-01-31_12-00-00-000000
+  envcli rollout -m resume=outputs/rollout/multirun/2025-01-31_12-00-00-000000
   envcli rollout replay=outputs/rollout/Pendulum-v1/2025-01-31_12-00-00-000000
 """
 
@@ -69,7 +70,9 @@ class Config(EnvConfig):
     )
     replay: str | None = key(None, "repeat the run in this folder exactly; takes no other key", typed=True)
     resume: str | None = key(
-        None, "continue the stopped total_steps run in this folder; takes no other key", typed=True
+        None,
+        "continue the stopped total_steps run in this folder, or with -m the stopped sweep; takes no other key",
+        typed=True,
     )
 
     def __post_init__(self) -> None:

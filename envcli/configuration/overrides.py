@@ -17,6 +17,7 @@ from envcli.configuration.conflicts import refuse_conflicts
 from envcli.configuration.env_list import first_env
 from envcli.errors import ConfigError
 from envcli.folders.given_file import recorded_files
+from envcli.folders.sweep_plan import SweepPlan
 from envcli.override import Override, parsed
 from envcli.typed_word import quoted
 from envcli.vocabulary import catalog
@@ -78,12 +79,14 @@ def resumed_place(words: Iterable[str], multirun: bool) -> list[str]:
     folder = next((override.unquoted for override in reversed(parsed(words)) if override.key == "resume"), "null")
     if folder == "null":
         return []
-    if multirun:
-        raise ConfigError("resume: continues a single run, but -m starts several. Leave one of them out.")
     if Path(folder).is_file():
         raise ConfigError(f"resume: found the file {folder}, expected its run folder: resume={Path(folder).parent}")
+    if multirun and Path(folder).exists():
+        raise ConfigError(f"resume: with -m, expected the folder of a sweep, but {folder} is a run. Leave out -m.")
     if not Path(folder).is_dir():
         raise ConfigError(f"resume: no folder {folder}")
+    if SweepPlan.read(Path(folder)):
+        raise ConfigError(f"resume: {folder} is a sweep. To go on with all of its jobs, add -m.")
     return [f"hydra.run.dir={quoted(folder)}"]
 
 

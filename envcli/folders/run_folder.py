@@ -161,6 +161,7 @@ class RunFolder:
 
     def _require_resumable(self) -> None:
         self._before = self._status.read()
+        self._status.keep_overrides(self._before)
         state = self._before.get("state")
         if state is None:
             raise ConfigError(f"resume: {self.path} is not a run folder. Expected one of outputs/rollout/...")

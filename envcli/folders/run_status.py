@@ -45,6 +45,11 @@ class RunStatus:
         }
         write_json(self._file, status)
 
+    def keep_overrides(self, content: Mapping[str, Any]) -> None:  # Any: see above
+        """Go on saying what was typed for the run that this one resumes, as :meth:`read` returned it."""
+        if isinstance(typed := content.get("overrides"), list):
+            self._overrides = typed
+
     def restore(self, content: Mapping[str, Any]) -> None:  # Any: see above
         """Put back what :meth:`read` returned before this run wrote."""
         write_json(self._file, content)

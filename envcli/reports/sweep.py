@@ -6,14 +6,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import envcli
+from envcli.errors import StoreError
+from envcli.folders.sweep_plan import SweepPlan
 from envcli.reports.group import Group
-from envcli.reports.job import Job, shown
+from envcli.reports.job import UNBEGUN, Job, shown
+from envcli.terminal.answer import relative_path
+from envcli.typed_word import word
 
 __all__ = ["Sweep"]
 
@@ -21,6 +25,8 @@ _ASIDE = (
     "seed",
     "json",
 )  # not part of a setting: seeds are averaged over, json only changes the output
+
+_STOPPED = (UNBEGUN, "interrupted", "killed")
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,30 @@ class Sweep:
         jobs = [Job.read(path) for path in _run_folders(folder, closed)]
         jobs += [Job(path, "unreadable", shown(f"{path}: cannot be read, permission denied")) for path in closed]
         return cls(folder, sorted(jobs, key=lambda job: _natural(str(job.folder))))
+
+    def with_unbegun(self) -> Sweep:
+        """The same with the jobs that were planned and have no folder: they never began."""
+        begun = {job.number for job in self.jobs}
+        plan = None if None in begun else self._plan  # folders with other names do not tell which job
+        words = enumerate(() if plan is None else plan.jobs)
+        unbegun = [Job.unbegun(self.folder, number, typed) for number, typed in words if number not in begun]
+        return replace(self, jobs=sorted([*self.jobs, *unbegun], key=lambda job: job.number or 0)) if unbegun else self
+
+    @property
+    def way_on(self) -> str | None:
+        """What to type to complete a multirun that was stopped; None if nothing is missing, or it is at work."""
+        states = self.with_unbegun().states
+        stopped = any(states[state] for state in _STOPPED) and not states["running"]
+        if not stopped or self._plan is None or not self._plan.complete:
+            return None
+        return f"envcli {shown(self._plan.command)} -m {word('resume', relative_path(self.folder))}"
+
+    @cached_property
+    def _plan(self) -> SweepPlan | None:
+        try:
+            return SweepPlan.read(self.folder)
+        except StoreError:  # anybody may have written it, and the runs are there all the same
+            return None
 
     @cached_property
     def swept(self) -> list[str]:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from envcli.cli import sweep
 from envcli.cli.sweep import SweepWatcher
 from envcli.errors import EnvcliError
+from envcli.folders.sweep_plan import SweepPlan
 from tests.reports.runs import write_run
 
 
@@ -60,7 +61,7 @@ def test_after_an_interrupt_the_jobs_that_did_not_begin_are_counted(
 
     def interrupted() -> None:
         sweep._seen.append(tmp_path)
-        sweep._planned[tmp_path] = [[f"seed={seed}"] for seed in range(3)]
+        SweepPlan("rollout", True, [[f"seed={seed}"] for seed in range(3)]).write(tmp_path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), sweep.watched(as_json):
@@ -71,4 +72,5 @@ def test_after_an_interrupt_the_jobs_that_did_not_begin_are_counted(
         assert [job["state"] for job in json.loads(said.out)] == ["interrupted"]
     else:
         assert said.out.split("2 more jobs")[0].count("interrupted") == 1
+        assert f"go on   envcli rollout -m resume={tmp_path}" in said.out
     del sweep._seen[:]

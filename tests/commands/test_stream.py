@@ -64,7 +64,7 @@ def test_what_cannot_be_meant(cli: Command) -> None:
         (("total_steps=0",), "total_steps: found 0"),
         (("resume=nowhere",), "resume: no folder nowhere"),
         (("resume=.", "seed=3"), "takes no 'seed=3'"),
-        (("-m", "resume=."), "-m starts several"),
+        (("-m", "resume=."), "resume: . is no folder of a sweep"),
     ):
         done = cli("rollout", *words)
         assert done.code == 2, words
