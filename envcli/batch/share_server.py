@@ -66,6 +66,7 @@ class ShareServer:
         self._masks = {name: opened[name][ours].numpy() for name in masks}
         batch_size = torch.Size([len(envs), *envs[0].batch_size])
         buffer = RolloutBuffer(steps, batch_size, {path: opened[path][:, ours] for path in rows})
+        buffer.again = True  # by the next rollout, if the main process releases this one
         self._share.bind(buffer, {path: opened[path][:, ours] for path in restarted})
 
     def _lose(self) -> None:

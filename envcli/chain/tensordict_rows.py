@@ -12,7 +12,7 @@ from envcli.errors import SpecError
 from envcli.keys import Key, as_path, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.memory.row_views import RowViews, is_passing
+from envcli.memory.row_views import RowViews
 from envcli.transforms.transform import Transform
 
 __all__ = ["TensorDictRows"]
@@ -80,7 +80,7 @@ class TensorDictRows:
                 )
             rows = target[full]
             inwards = target is self._inner
-            shared = source.tensors.get(full) is rows and (inwards or not is_passing(rows))
+            shared = source.tensors.get(full) is rows and (inwards or not target.is_passing(full))
             known_better = shared or inwards != (full in self._taken)  # outwards: the user's own action
             if full in source and known_better and before.get(as_user_key(path), None) is value:
                 continue  # the same memory; or what the other side knows better

@@ -11,6 +11,7 @@ from tensordict import TensorDict, TensorDictBase
 from envcli.envs.beginning import begin_from
 from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
 from envcli.envs.given_actions import GivenActions
+from envcli.envs.kept_rows import KeptRows
 from envcli.envs.network import on_tensordicts
 from envcli.envs.overridden import is_overridden, refuse_in_vain
 from envcli.envs.policy_rows import PolicyRows
@@ -41,6 +42,8 @@ class Env(SteppedEnv):
     """
 
     _asked_on_tensordicts = False  # are there _reset and _step?
+
+    _kept: KeptRows | None = None  # that the last rollout was made in
 
     training = True
     """What ``train`` and ``eval`` have set, as in a ``torch.nn.Module``; an env that has no network ignores it."""
@@ -146,33 +149,47 @@ class Env(SteppedEnv):
 
     def _in_rows(self, asked: RolloutRequest) -> TensorDictBase:
         """The rollout in a buffer that this env is bound to."""
-        buffer = self._buffer(asked.steps) if asked.out is None else asked.out
+        buffer = self._buffer_for(asked.steps) if asked.out is None else asked.out
         begin = None if asked.begin is None else asked.begin.clone()  # it may be of rows that are used again here
         buffer.drop_added()
+        stays, buffer.again = False, buffer.again or (asked.out is None and KeptRows.take(buffer))
         try:
             self._front.go_on()
             self._attach(buffer)
-            if begin is not None:
-                begin_from(self, buffer, begin, asked.reset)
-                self._front.require_here(begin, asked.reset)
-            policy = None if asked.act is None else PolicyRows(self, buffer, asked.act, asked.act_on)
-            steps = min(asked.steps, buffer.steps)
-            watched = asked.progress is not None or asked.out is not None
-            loop = Rollout(self, buffer, steps, policy, asked.callback, asked.at_end, asked.progress, watched)
-            loop.begin(begin, reset=asked.reset)
-            loop.run()
+            kept = KeptRows(buffer) if asked.out is None and buffer.again else None
+            self._roll(asked, buffer, begin)
+            is_seen = asked.act is not None or asked.callback is not None
+            stays = kept is not None and (not is_seen or kept.are_free())
         except Exception as error:
             if not self.batch_size:  # a batch names its envs itself
                 error.add_note(f"after {buffer.filled} steps of the rollout")
             raise
         finally:
             if not self.is_closed:  # as after a fault in a batch
-                self._front.take_over(buffer)  # and let go of the rollout's memory
+                self._front.take_over(buffer, stays)
+        self._kept = kept if stays else None
         if asked.set_truncated:
             mark_truncated(self, buffer)
         if asked.out is None:
-            buffer = buffer.compact(apart=self._row_memory.wants_back(buffer))
+            buffer = buffer.compact(apart=stays)
         return buffer.tensordict(device=self.device)
+
+    def _buffer_for(self, steps: int) -> RolloutBuffer:
+        """A buffer for so many: that which the env is still bound to, or a new one."""
+        kept = None if self._kept is None else self._kept.of(steps)
+        return self._buffer(steps) if kept is None else kept
+
+    def _roll(self, asked: RolloutRequest, buffer: RolloutBuffer, begin: TensorDictBase | None) -> None:
+        """Make the steps in ``buffer``, which the env is bound to."""
+        if begin is not None:
+            begin_from(self, buffer, begin, asked.reset)
+            self._front.require_here(begin, asked.reset)
+        policy = None if asked.act is None else PolicyRows(self, buffer, asked.act, asked.act_on)
+        watched = asked.progress is not None or asked.out is not None
+        steps = min(asked.steps, buffer.steps)
+        loop = Rollout(self, buffer, steps, policy, asked.callback, asked.at_end, asked.progress, watched)
+        loop.begin(begin, reset=asked.reset)
+        loop.run()
 
     def _by_steps(self, asked: RolloutRequest) -> TensorDictBase:
         """The rollout by :meth:`step` and :meth:`reset`, which somebody wrote anew, or which keep a graph."""

@@ -167,14 +167,15 @@ class Front:
 
     # -- where the env stands -------------------------------------------------------------------------------------
 
-    def take_over(self, rows: RolloutBuffer) -> None:
-        """After a rollout in ``rows``: release them, and remember the env's last moment."""
+    def take_over(self, rows: RolloutBuffer, stays: bool = False) -> None:
+        """After a rollout in ``rows``: remember the env's last moment, and release them unless the env ``stays``."""
         if rows.filled and self._remembers:
             for path in self.buffer:
                 self.buffer.array(path)[0] = rows.array(path)[rows.filled - 1]
             self._last = ("next",)
             self._note_masks()
-        self._env._let_go(self.buffer)
+        if not stays:
+            self._env._let_go(self.buffer)
 
     def require_here(self, tensordict: TensorDictBase, reset: bool) -> None:
         """Raise SpecError if ``tensordict`` shows another moment than the env's, and the env cannot go there.

@@ -265,7 +265,7 @@ class SteppedEnv(RowEnv, ABC):
     def __getstate__(self) -> dict[str, Any]:
         """The state of the env, without the rows that it is bound to."""
         state = super().__getstate__()
-        for name in ("_bound", "_front", "_is_done", "_row_note"):
+        for name in ("_bound", "_front", "_is_done", "_kept", "_row_note"):
             state.pop(name, None)
         return state
 
@@ -277,6 +277,7 @@ class SteppedEnv(RowEnv, ABC):
 
     def _forget_front(self) -> None:
         self.__dict__.pop("_front", None)
+        self.__dict__.pop("_kept", None)
 
     @property
     def _draws_itself(self) -> bool:

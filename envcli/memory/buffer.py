@@ -103,7 +103,8 @@ class RolloutBuffer:
     Rows start at zero, or as ``place`` gives them. ``filled`` counts those, from the first, that hold complete steps;
     ``added`` are the paths that no spec announced; ``used`` counts rows in which an earlier rollout may have left flags
     that are up, where there are more of them than are filled. ``parts`` says of nested groups what their TensorDicts
-    count beyond the batch, ``[*part]`` (agents, say), as the env that is bound to the rows has it.
+    count beyond the batch, ``[*part]`` (agents, say), as the env that is bound to the rows has it. ``again``: another
+    rollout will be made in these rows, so that nobody may keep a view of one.
 
     Args:
         steps: rows, the length of the time axis.
@@ -126,6 +127,7 @@ class RolloutBuffer:
         self.batch_size = batch_size
         self.tensors = dict(tensors)
         self.filled = self.used = 0
+        self.again = False
         self._place = place
         self._time_first = time_first
         self.added: set[Key] = set()
@@ -150,13 +152,13 @@ class RolloutBuffer:
         return buffer
 
     def _put(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> None:
-        """New rows."""
+        """New rows. ``data``: without a tensor behind that they are a view of, see :meth:`shows`."""
         lead = len(self.batch_size)
         if self._time_first or not lead:
-            self.tensors[path] = self._place(path, (self.steps, *shape), dtype)
+            self.tensors[path] = self._place(path, (self.steps, *shape), dtype).data
             return
-        self._by_env[path] = rows = self._place(path, (*shape[:lead], self.steps, *shape[lead:]), dtype)
-        self.tensors[path] = rows.movedim(lead, 0)
+        self._by_env[path] = rows = self._place(path, (*shape[:lead], self.steps, *shape[lead:]), dtype).data
+        self.tensors[path] = rows.movedim(lead, 0).data
 
     def require(self, layout: Layout) -> None:
         """Raise SpecError unless the rows hold all of ``layout``."""
@@ -180,6 +182,11 @@ class RolloutBuffer:
         """How much memory all rows take."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
+    def is_passing(self, path: Key) -> bool:
+        """Is a row of ``path`` written again while somebody may still hold it?"""
+        rows = self.tensors[path]
+        return self.again or len(rows) == 1 or rows.stride(0) == 0
+
     def array(self, path: Key) -> Array:
         """``[time, *batch, *value]`` as numpy, over the same memory."""
         found = self._arrays.get(path)
@@ -200,18 +207,18 @@ class RolloutBuffer:
     def add(self, path: Key, row: torch.Tensor) -> torch.Tensor:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""
         rows = self._spare.pop(path, None)
-        self._forget(path)
+        self._arrays.pop(path, None)
         if rows is None or (rows.shape[1:], rows.dtype) != (row.shape, row.dtype):
+            self._by_env.pop(path, None)
             self._put(path, row.shape, row.dtype)
         else:
             self.tensors[path] = rows
         self.added.add(path)
         return self.tensors[path]
 
-    def _forget(self, path: Key) -> None:
-        """What was made of its rows."""
-        self._arrays.pop(path, None)
-        self._by_env.pop(path, None)
+    def shows(self, path: Key) -> int:
+        """How many tensors this buffer itself has of the rows; an array counts as one."""
+        return 1 + (path in self._by_env) + (path in self._arrays)
 
     def drop_added(self) -> None:
         """Before another rollout: leave out the entries that ``add`` made for the one before.
@@ -221,14 +228,15 @@ class RolloutBuffer:
         self._arrays.clear()
         for path in self.added:
             self._spare[path] = self.tensors.pop(path).zero_()
-            self._forget(path)
         self.added.clear()
 
     def of_envs(self, which: int | slice) -> RolloutBuffer:
         """The rows of one env of the batch, or of several: views of the same memory."""
         tensors = {path: tensor[:, which] for path, tensor in self.tensors.items()}
         batch_size = torch.empty(self.batch_size, device="meta")[which].shape
-        return RolloutBuffer(self.steps, batch_size, tensors)
+        buffer = RolloutBuffer(self.steps, batch_size, tensors)
+        buffer.again = self.again
+        return buffer
 
     def groups(self, paths: Iterable[Key]) -> list[tuple[Key, torch.Size]]:
         """The groups above ``paths`` that count more than the batch: see :func:`groups_of`."""
@@ -258,7 +266,7 @@ class RolloutBuffer:
             else:
                 tensors[path] = _repeated(path, (self.steps, *shape), dtype, place)
         buffer = RolloutBuffer(self.steps, self.batch_size, tensors, place)
-        buffer.parts = self.parts
+        buffer.parts, buffer.again = self.parts, self.again
         return buffer
 
     def tensordict(self, steps: int | None = None, device: torch.device | None = None) -> TensorDict:

@@ -12,7 +12,7 @@ from envcli.keys import Key, nest
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.groups import set_group_batch_sizes
 
-__all__ = ["RowViews", "is_passing"]
+__all__ = ["RowViews"]
 
 _SPLIT = 256  # rows made into views at a time: unbind costs 0.3 us a row, indexing one by one 1.5
 
@@ -27,7 +27,7 @@ class RowViews:
         paths: which entries.
         device: where the TensorDict is wanted; another place than the host means copies.
         prefix: left out of the keys: with ``("next",)`` the rows of the next step stand at the root.
-        lasting: copy what stands in memory that the next step writes again, so that whoever keeps a value keeps it.
+        lasting: copy what stands in memory that is written again, so that whoever keeps a value keeps it.
         copied: entries that are always copied, so that whoever changes a value leaves the buffer as it is.
     """
 
@@ -52,22 +52,27 @@ class RowViews:
         ]
         self._copied = [
             key
-            for path, (key, rows) in zip(paths, self._entries, strict=True)
-            if path in copied or (lasting and is_passing(rows))
+            for path, (key, _) in zip(paths, self._entries, strict=True)
+            if path in copied or (lasting and buffer.is_passing(path))
         ]
+        self._keeps_none = len(self._copied) == len(keys)
         self._first = self._stop = 0
         self._views: list[tuple[Any, tuple[torch.Tensor, ...]]] = []
 
     def __call__(self, t: int) -> TensorDict:
         """Row ``t``."""
+        values = {key: rows[t].clone() for key, rows in self._entries} if self._keeps_none else self._seen(t)
+        row = self._filled(values) if self._flat else self._nested(values)
+        return row if self._device is None else row.to(self._device)
+
+    def _seen(self, t: int) -> dict[Any, torch.Tensor]:
         if not self._first <= t < self._stop:
             self._split(t)
         i = t - self._first
         values = {key: views[i] for key, views in self._views}
         for key in self._copied:
             values[key] = values[key].clone()
-        row = self._filled(values) if self._flat else self._nested(values)
-        return row if self._device is None else row.to(self._device)
+        return values
 
     def _nested(self, values: dict[Any, torch.Tensor]) -> TensorDict:
         row: TensorDict = self._empty.empty().update(nest(values))
@@ -87,8 +92,3 @@ class RowViews:
     def _split(self, t: int) -> None:
         self._first, self._stop = t, min(t + _SPLIT, self._buffer.steps)
         self._views = [(key, tensor[t : self._stop].unbind(0)) for key, tensor in self._entries]
-
-
-def is_passing(rows: torch.Tensor) -> bool:
-    """Are all rows of ``rows``, ``[time, ...]``, the same memory, which the next step overwrites?"""
-    return len(rows) == 1 or rows.stride(0) == 0

@@ -8,7 +8,7 @@ from collections.abc import Set
 import torch
 
 from envcli.keys import Key
-from envcli.memory.buffer import Place, RolloutBuffer
+from envcli.memory.buffer import Place
 
 __all__ = ["SpareMemory", "must_be_zero"]
 
@@ -24,10 +24,6 @@ class SpareMemory(ABC):
 
         All other rows, and bools, begin at zero.
         """
-
-    def wants_back(self, buffer: RolloutBuffer) -> bool:
-        """Is a rollout in ``buffer``, of rows from here, handed out as a copy, so that they serve the next one?"""
-        return False
 
 
 def must_be_zero(size: int, dtype: torch.dtype) -> bool:

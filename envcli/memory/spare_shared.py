@@ -8,7 +8,7 @@ from collections.abc import Set
 import torch
 
 from envcli.keys import Key
-from envcli.memory.buffer import Place, RolloutBuffer
+from envcli.memory.buffer import Place
 from envcli.memory.mapped import KEPT
 from envcli.memory.shared_memory import SharedMemory
 from envcli.memory.spare_memory import SpareMemory, must_be_zero
@@ -17,25 +17,20 @@ __all__ = ["SpareShared"]
 
 _SMALL = 2**24  # bytes
 _LENT = 6  # shared memories that are kept: the front's, those of two rollouts, and those of transforms
-_CHEAP = 2**20  # bytes: to copy them takes less than the millisecond in which workers are told of other rows
 
 
 class SpareShared(SpareMemory):
     """Memory that the workers of a batch map, too.
 
     To map new pages costs each process 1 us for 4 kB, and more where machines are virtual: 20 us for the frames of a
-    step of Atari; and workers that are bound to the same memory still need not be told. That is why a rollout of up to
-    1 MiB is handed out as a copy: the next one is made where it was. Unlike memory of :class:`SparePrivate` the kernel
-    cannot take this back meanwhile: what is larger than 512 MiB is not kept, and of what is larger than 16 MiB only the
-    last that was let go of. What was there when the process forked is not used again.
+    step of Atari; and workers that are bound to the same memory still need not be told. Unlike memory of
+    :class:`SparePrivate` the kernel cannot take this back meanwhile: what is larger than 512 MiB is not kept, and of
+    what is larger than 16 MiB only the last that was let go of. What was there when the process forked is not used
+    again.
     """
 
     def __init__(self) -> None:
         self._lent: list[SharedMemory] = []
-
-    def wants_back(self, buffer: RolloutBuffer) -> bool:
-        """See :class:`SpareMemory`."""
-        return buffer.nbytes <= _CHEAP
 
     def place(self, paths: Set[Key] = frozenset()) -> Place:
         """See :class:`SpareMemory`."""

@@ -82,6 +82,7 @@ class RayActor:
         size = sum(shape.numel() * dtype.itemsize for shape, dtype in layout.values())
         most = max(min(_MOST, _BYTES // max(size, 1)), 1)
         self.buffer = RolloutBuffer.allocate(layout, most + 1, env.batch_size, time_first=True)
+        self.buffer.again = True
         env.marks = {path: torch.zeros_like(self.buffer[(*path[:-1], "truncated")]) for path in marks}
         following = [under_next(path) for path in env.full_done_spec.leaves()]
         flags = {*following, *env.full_done_spec.leaves()}

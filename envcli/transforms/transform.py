@@ -14,7 +14,6 @@ from tensordict import TensorDictBase
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_keys, as_path, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
-from envcli.memory.row_views import is_passing
 from envcli.rows.bound_to_rows import BoundToRows
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
@@ -107,7 +106,7 @@ class Transform(BoundToRows, torch.nn.Module):
     _keeps_values = True
     """May ``_apply_transform`` or ``_inv_apply_transform`` keep a value that it is given?
 
-    If so, an env passes copies of values in memory that the next step overwrites. A class that keeps none says False,
+    If so, an env passes copies of values in memory that is written again. A class that keeps none says False,
     which saves the copies.
     """
 
@@ -325,9 +324,14 @@ class Transform(BoundToRows, torch.nn.Module):
             for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True)
         ]
         self._onwards, self._inwards = self._apply_transform, self._inv_apply_transform
-        moves = (*self._root_moves, *self._next_moves, *self._inverse_moves)
-        if self._hook_plan.keeps_values and any(is_passing(source) for source, _ in moves):
+        if self._hook_plan.keeps_values and self._sees_passing(inner, outer):
             self._onwards, self._inwards = _of_copies(self._onwards), _of_copies(self._inwards)
+
+    def _sees_passing(self, inner: RolloutBuffer, outer: RolloutBuffer) -> bool:
+        roots = [as_path(key) for key in self.in_keys]
+        shown = (path for path in (*roots, *map(under_next, roots)) if path in inner)
+        taken = map(as_path, self.out_keys_inv)
+        return any(map(inner.is_passing, shown)) or any(map(outer.is_passing, taken))
 
     def _moves(
         self, inner: RolloutBuffer, outer: RolloutBuffer, prefix: Key

@@ -21,9 +21,10 @@ from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.batch.worker_pool import WorkerPool
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs import kept_rows
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvError, SpecError
-from envcli.memory import spare_memory, spare_shared
+from envcli.memory import spare_memory
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.shared_memory import SharedMemory
 from envcli.shards.loading import load_rollout
@@ -272,7 +273,7 @@ def test_rollouts_whose_memory_was_used_before_are_the_same(
     make: Any, large: int, cheap: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spare_memory, "_LARGE", large)
-    monkeypatch.setattr(spare_shared, "_CHEAP", cheap)
+    monkeypatch.setattr(kept_rows, "_CHEAP", cheap)
 
     def with_memory(td: TensorDictBase) -> TensorDictBase:
         return td.update(actions).set("hidden", torch.ones(3, 2))
@@ -306,7 +307,7 @@ def test_rollouts_whose_memory_was_used_before_are_the_same(
 @pytest.mark.parametrize(("cheap", "each"), [(2**20, 0), (0, 1)], ids=["small", "large"])
 def test_any_number_of_rollouts_can_be_kept(cheap: int, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux lets a process have 65,530 mappings."""
-    monkeypatch.setattr(spare_shared, "_CHEAP", cheap)
+    monkeypatch.setattr(kept_rows, "_CHEAP", cheap)
 
     def act(td: TensorDictBase) -> TensorDictBase:
         return td.set("action", actions).set("seen", td["observation"] + 1)
@@ -332,7 +333,7 @@ def test_any_number_of_rollouts_can_be_kept(cheap: int, each: int, monkeypatch: 
 def test_workers_that_are_bound_to_the_same_memory_are_not_told(
     make: Any, cheap: int, told: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spare_shared, "_CHEAP", cheap)
+    monkeypatch.setattr(kept_rows, "_CHEAP", cheap)
     asked: list[str] = []
     ask = WorkerPool.ask
 

@@ -13,6 +13,7 @@ from tensordict import TensorDictBase
 
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs import kept_rows
 from envcli.envs.env import Env
 from envcli.errors import EnvError
 from envcli.memory import spare_memory
@@ -156,6 +157,7 @@ def transformed() -> Env:
 @pytest.mark.parametrize("make", [FramesEnv, serial, transformed])
 def test_an_env_holds_nothing_of_a_rollout(make: Callable[[], Env], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spare_memory, "_LARGE", 1)
+    monkeypatch.setattr(kept_rows, "_CHEAP", 0)
     monkeypatch.setattr(row_env, "_SPARE", SparePrivate())
     env = make()
     made = env.rollout(4, break_when_any_done=False)
