@@ -26,7 +26,8 @@ class StepCounter(Transform):
     first row counts on from what the root says of it, or from 0, and each row after a ``done`` begins anew.
 
     Args:
-        max_steps: when an episode has so many steps it is ``truncated`` (and ``done``); None: never.
+        max_steps: when an episode has so many steps it is ``truncated`` (and ``done``); None: never. The flags of these
+            names in groups beneath, such as those of single agents, are set as well.
         truncated_key: which flag says so. It is added to the done family if it is not there.
         step_count_key: what the count is called. As with ``truncated_key``, a string alone is that of a name beside the
             only ``done``, in whatever group that is; there are as many counts as there are such flags.
@@ -50,6 +51,7 @@ class StepCounter(Transform):
             raise ConfigError(f"max_steps: expected at least 1, found {max_steps}. null counts without an end")
         self.max_steps = max_steps
         self._dones: dict[Key, torch.Size] = {}  # of the env that it is in: the group of each, and its shape
+        self._env_flags: list[Key] = []
         self.truncated_key: NestedKey = truncated_key
         self.step_count_key: NestedKey = step_count_key
         self.update_done = update_done
@@ -62,8 +64,9 @@ class StepCounter(Transform):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _inspect(self, before: EnvSpecs) -> None:
-        flags = before.full_done_spec.leaves().items()
-        self._dones = {path[:-1]: leaf.shape for path, leaf in flags if path[-1] == "done"}
+        flags = before.full_done_spec.leaves()
+        self._dones = {path[:-1]: leaf.shape for path, leaf in flags.items() if path[-1] == "done"}
+        self._env_flags = list(flags)
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With the count."""
@@ -110,8 +113,8 @@ class StepCounter(Transform):
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         path, raised = self._place(self.step_count_key), map(under_next, self._flags())
-        self._raised = [outer.array(p) for p in raised if p in outer]
         self._root, self._next = outer.array(path), outer.array(under_next(path))
+        self._raised = [_parts_first(outer.array(p), self._next.ndim) for p in raised if p in outer]
         self._single = not outer.batch_size and outer[path][0].shape in ((), (1,))
         if self._single:
             self._root_count, self._next_count = outer.flags(path), outer.flags(under_next(path))
@@ -147,7 +150,7 @@ class StepCounter(Transform):
             for flag in self._flags():
                 given = next_tensordict.get(flag, None)
                 if given is not None or flag == self._place(self.truncated_key):
-                    next_tensordict.set(flag, over if given is None else given | over)
+                    next_tensordict.set(flag, over if given is None else given | _over_parts(over, given))
         return next_tensordict
 
     def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
@@ -162,8 +165,11 @@ class StepCounter(Transform):
         return tensordict_reset
 
     def _flags(self) -> list[Key]:
+        """What is set at the limit: the flag, ``done``, and what is called so in the groups beneath, as in TorchRL."""
         flag = self._place(self.truncated_key)
-        return [flag, (*flag[:-1], "done")] if self.update_done else [flag]
+        group, names = flag[:-1], (flag[-1], "done") if self.update_done else flag[-1:]
+        beneath = [path for path in self._env_flags if path[: len(group)] == group and len(path) > len(flag)]
+        return [*((*group, name) for name in names), *(path for path in beneath if path[-1] in names)]
 
     # -- a finished rollout ---------------------------------------------------------------------------------------
 
@@ -199,10 +205,22 @@ class StepCounter(Transform):
             given = tensordict.get(under_next(path), None)
             if given is None and path != flag:
                 continue
-            tensordict.set(under_next(path), over if given is None else given | over)
+            raised = over if given is None else given | _over_parts(over, given)
+            tensordict.set(under_next(path), raised)
             if tensordict.get(path, None) is None:
-                tensordict.set(path, torch.zeros_like(over))
+                tensordict.set(path, torch.zeros_like(raised))
 
     def extra_repr(self) -> str:
         """The limit and the key, for ``repr``."""
         return f"max_steps={self.max_steps}, key={as_user_key(as_path(self.step_count_key))!r}"
+
+
+def _over_parts(over: torch.Tensor, flags: torch.Tensor) -> torch.Tensor:
+    """``over``, ``[*lead, 1]``, with as many dimensions as ``flags`` has, ``[*lead, *part, 1]``."""
+    return over.reshape(*over.shape[:-1], *[1] * (flags.ndim - over.ndim), *over.shape[-1:])
+
+
+def _parts_first(flags: Array, ndim: int) -> Array:
+    """A view of ``flags``, ``[time, *batch, *part, 1]``, as ``[time, *part, *batch, 1]``; ``ndim`` without ``part``."""
+    parts = range(ndim - 1, flags.ndim - 1)
+    return np.moveaxis(flags, list(parts), list(range(1, len(parts) + 1)))

@@ -73,16 +73,70 @@ class TestTeamBatch(EnvContract):
         return TransformedEnv(Team(9, (2,)), StepCounter(3))
 
 
+class Asked(StepCounter):
+    """It counts on TensorDicts."""
+
+    def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return super()._step(tensordict, next_tensordict)
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        return super()._reset(tensordict, tensordict_reset)
+
+
 class TestTeamByTensorDicts(EnvContract):
     def make_env(self) -> Env:
-        class Asked(StepCounter):
-            def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
-                return super()._step(tensordict, next_tensordict)
-
-            def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
-                return super()._reset(tensordict, tensordict_reset)
-
         return TransformedEnv(Team(9), Asked(3))
+
+
+class TimedTeam(Team):
+    """The same two, and a ``done`` of all of them at the root, when both are done."""
+
+    def __init__(self, limit: int = 5, batch_size: tuple[int, ...] = ()) -> None:
+        super().__init__(limit, batch_size)
+        flags = dict.fromkeys(("done", "terminated", "truncated"), Categorical(2, shape=self._shape, dtype=torch.bool))
+        root = Categorical(2, shape=(*batch_size, 1), dtype=torch.bool)
+        self.full_done_spec = Composite(done=root, agents=Composite(flags, shape=self._shape[:-1]), shape=batch_size)
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        where = None if tensordict is None else tensordict.get("_reset", None)
+        mask = torch.ones(1, dtype=torch.bool) if where is None else where.unsqueeze(-1)
+        self.count = torch.where(mask, 0.0, self.count)
+        return self._values()
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        result = super()._step(tensordict)
+        return result.set("done", result["agents", "done"].all(-2))
+
+
+class TestTimedTeam(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(TimedTeam(9), StepCounter(3))
+
+
+class TestTimedTeamBatch(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(TimedTeam(9, (2,)), StepCounter(3))
+
+
+@pytest.mark.parametrize("kind", [StepCounter, Asked])
+@pytest.mark.parametrize("batch", [(), (3,), (3, 1)])
+def test_where_all_are_truncated_each_agent_is(batch: tuple[int, ...], kind: type[StepCounter]) -> None:
+    env = TransformedEnv(TimedTeam(9, batch), kind(3))
+    data = env.rollout(5, break_when_any_done=False)
+    replayed = env.transform(TimedTeam(9, batch).rollout(3))
+    for steps in (data["next"], replayed["next"]):
+        over = steps["step_count"] == 3
+        assert over.any()
+        for flag in ("truncated", "done"):
+            assert torch.equal(steps[flag], over)
+            assert torch.equal(steps["agents", flag], torch.stack([over, over], -2)), "as in TorchRL"
+        assert not steps["agents", "terminated"].any()
+
+
+def test_done_of_each_agent_may_be_left_alone_too() -> None:
+    following = TransformedEnv(TimedTeam(9), StepCounter(2, update_done=False)).rollout(5)["next"]
+    assert following["agents", "truncated"].squeeze(-1).tolist() == [[False, False], [True, True]]
+    assert not following["agents", "done"].any()
 
 
 KEYS: list[dict[str, Any]] = [
