@@ -87,6 +87,8 @@ class Env(SteppedEnv):
             callback: called as ``callback(env, tensordict)`` after each step that another one follows, with the moment
                 that this begins with: what ``step_mdp`` gives, or a reset where an episode has ended. What it sets
                 there, the action excepted, is stored, and is what the policy sees next; its result is ignored.
+                (TorchRL does so where a rollout ends with the first ``done``; where it does not, the callback is shown
+                the step itself, with its ``"next"``, and the policy sees nothing of what it sets.)
             actions: what to do in each step, ``[*batch, *value]`` each, instead of a policy. If their number is known,
                 there are no more steps than that.
             auto_reset: begin with a reset. Otherwise ``tensordict`` says where the envs stand, and those that are done
@@ -94,7 +96,7 @@ class Env(SteppedEnv):
             auto_cast_to_device: move the policy's input to where its parameters are.
             break_when_any_done: end as soon as any env is done (the default). If False, done envs are reset and go on.
             break_when_all_done: end when all envs are done; those that are done earlier repeat their last values and
-                earn nothing.
+                earn nothing. (TorchRL repeats their last step, reward and all.)
             return_contiguous: make the result contiguous, in ``[*batch, time]`` order. It is already, unless ``out``
                 says where it lives; and it is dense either way.
             tensordict: where to begin (see ``auto_reset``), or, with ``auto_reset``, what the reset is given. Entries

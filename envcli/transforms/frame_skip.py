@@ -20,7 +20,9 @@ class FrameSkipTransform(Transform):
 
     The transforms before this one run in every such step, those after it in the last only: ``TimeMaxPool(T=2)``
     before it shows the larger of the last two frames. An episode that ends on the way ends the repetition. In a batch
-    the other envs go on; those that are done are stepped along, and keep what they showed at their end.
+    the other envs go on; those that are done are stepped along, and keep what they showed at their end. (TorchRL goes
+    on past the end, and takes each of the steps from where the first began: an env whose state is in the TensorDict
+    makes one.)
 
     The ``frame_skip`` of an env does the same at less cost; 4 there and 4 here are 16. The env's ``step_seconds`` and
     ``frames_per_step`` say so.

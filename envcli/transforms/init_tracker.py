@@ -22,8 +22,9 @@ __all__ = ["InitTracker"]
 class InitTracker(Transform):
     """``is_init``, ``[*batch, 1]`` bool: true at the root after a reset, false after every step.
 
-    An env with nested flags gets one beside each ``done``. On a finished rollout (``transform(rollout)``; TorchRL
-    cannot do that) rows after a ``done`` are marked, and the first row, unless the rollout says of it otherwise.
+    An env with nested flags gets one beside each ``done`` (TorchRL: where no other stands above it). On a finished
+    rollout (``transform(rollout)``; TorchRL cannot do that) rows after a ``done`` are marked, and the first row, unless
+    the rollout says of it otherwise.
 
     Args:
         init_key: what it is called.

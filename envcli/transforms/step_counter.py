@@ -31,7 +31,8 @@ class StepCounter(Transform):
         truncated_key: which flag says so. It is added to the done family if it is not there.
         step_count_key: what the count is called. As with ``truncated_key``, a string alone is that of a name beside the
             only ``done``, in whatever group that is; there are as many counts as there are such flags.
-        update_done: set ``done`` along with the flag. Without it, too, the flag ends the episode.
+        update_done: set ``done`` along with the flag. Without it, too, the flag ends the episode. (TorchRL: a rollout
+            stops there, but one that goes on does not reset.)
 
     Raises:
         ConfigError: ``max_steps`` is less than 1.

@@ -20,7 +20,9 @@ __all__ = ["TimeMaxPool"]
 
 
 class TimeMaxPool(Windowed):
-    """Element by element, the largest of the last ``T`` values of the episode (of fewer, at its beginning).
+    """Element by element, the largest of the last ``T`` values of the episode.
+
+    At its beginning they are fewer. (TorchRL fills up with zeros, which are larger than what is negative.)
 
     With ``T=2`` and a frame skip of 1 behind it, it takes away the flicker of Atari games, which draw some things in
     every other frame only. On a finished rollout (``[*batch, time]``) the same comes out, see

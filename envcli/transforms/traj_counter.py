@@ -26,7 +26,7 @@ class TrajCounter(Stated):
     The envs that a reset begins take the next numbers, in their order; those that it leaves alone keep theirs. Around
     a batch (``TransformedEnv(ParallelEnv(...), TrajCounter())``) no two episodes have the same one.
 
-    InnerEnv the envs of a batch each env counts its own: 0, 1, 2, whatever the others do and however many workers there
+    Inside the envs of a batch each env counts its own: 0, 1, 2, whatever the others do and however many workers there
     are, and a clone counts on by itself. (TorchRL's clones share one counter, in all processes: which episode gets
     which number is then decided by who was first, and no seed repeats it.)
 
