@@ -45,6 +45,9 @@ class BatchedEnv(Env):
     envs, all at once: ``env.foo`` is a lazy list, ``env.method(x)`` a list of results. Before the start they raise
     RuntimeError, and start nothing.
 
+    Options of ``reset`` go to each env, and those in ``list_of_kwargs``, a list of dicts, to one env each, if that is
+    reset.
+
     Args:
         num_envs: how many.
         create_env_fn: what makes an env; or a list of such, one for each.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tensordict import TensorDictBase
+
+from envcli.errors import ConfigError
 
 __all__ = ["NO_REQUEST", "ResetRequest"]
 
@@ -31,9 +33,19 @@ class ResetRequest:
         return self if self.given is None else ResetRequest(self.options)
 
     def of_each(self, count: int) -> list[ResetRequest]:
-        """One for each of the ``count`` envs of a batch."""
+        """One for each of the ``count`` envs of a batch.
+
+        As in TorchRL, ``list_of_kwargs`` among the options holds those of single envs, one mapping for each; what is
+        given beside it goes to all, and counts if both say something.
+
+        Raises ConfigError if it has not ``count`` of them.
+        """
+        shared = dict(self.options)
+        own: Sequence[Mapping[str, Any]] = shared.pop("list_of_kwargs", [{}] * count)
+        if len(own) != count:
+            raise ConfigError(f"list_of_kwargs: found {len(own)} for {count} envs, expected one for each env.")
         given = [None] * count if self.given is None else self.given.unbind(0)
-        return [ResetRequest(dict(self.options), one) for one in given]
+        return [ResetRequest({**mine, **shared}, one) for mine, one in zip(own, given, strict=True)]
 
 
 NO_REQUEST = ResetRequest()

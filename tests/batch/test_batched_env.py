@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.batch.batched_env import OF_TORCHRL, BatchedEnv
@@ -396,6 +396,18 @@ def test_options_of_a_reset_reach_the_simulators(kind: Any) -> None:
         low = env.reset(options={"low": -1e-6, "high": 1e-6})
         assert low["observation"].abs().max() <= 1e-6
         assert env.reset()["observation"].abs().max() > 1e-6
+        widths = [0.01, 1e-6]
+        first, second = env.reset(list_of_kwargs=[{"options": {"low": -width, "high": width}} for width in widths])
+        assert second["observation"].abs().max() <= 1e-6 < first["observation"].abs().max()
+        only = {"_reset": torch.tensor([[False], [True]])}
+        again = env.reset(
+            TensorDict(only, [2]), list_of_kwargs=[{"options": 7}, {"options": {"low": 0.2, "high": 0.3}}]
+        )
+        assert torch.equal(again["observation"][0], first["observation"])
+        assert again["observation"][1].min() >= 0.2
+        with pytest.raises(ConfigError, match="list_of_kwargs: found 1 for 2 envs"):
+            env.reset(list_of_kwargs=[{}])
+        env.rollout(3)  # it is as it was
 
 
 # -- seeds --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import torch
 from tensordict import TensorDict
 
 from envcli import SerialEnv, TransformedEnv
+from envcli.errors import ConfigError
 from envcli.memory.buffer import Array
 from envcli.rows.reset_request import NO_REQUEST, ResetRequest
 from envcli.testing.toys import CountingEnv
@@ -42,6 +43,15 @@ def test_a_batch_gives_each_env_its_own_part() -> None:
     assert first.options is not second.options
     assert second.given is not None
     assert second.given["start"] == 4
+
+
+def test_each_env_may_have_options_of_its_own() -> None:
+    request = ResetRequest({"fast": True, "list_of_kwargs": [{"level": 1}, {"level": 2, "fast": False}]})
+    first, second = request.of_each(2)
+    assert first.options == {"level": 1, "fast": True}
+    assert second.options == {"level": 2, "fast": True}, "what all are given counts, as in TorchRL"
+    with pytest.raises(ConfigError, match="list_of_kwargs: found 2 for 3 envs"):
+        request.of_each(3)
 
 
 def test_the_tensordict_is_only_for_a_reset_of_all() -> None:
