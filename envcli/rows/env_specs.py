@@ -203,7 +203,10 @@ class EnvSpecs(EnvShape):
 
     @property
     def observation_keys(self) -> list[NestedKey]:
-        """The keys of all observations, nested ones as tuples."""
+        """The keys of all observations, nested ones as tuples, in the order of the spec.
+
+        So are those of the other specs. (TorchRL sorts them all, by depth and then by name.)
+        """
         return self._keys("observation")
 
     @property

@@ -24,9 +24,9 @@ class Composite(SpecTree):
     """All TensorDicts that hold, under each key, a member of that key's spec.
 
     Specs are given as one dict (nested dicts and tuple keys make nested Composites), by keyword, or both. ``shape``
-    (also ``batch_size``) is the batch size of the members; the shape of each spec must begin with it. ``device`` is
-    theirs; with None the specs keep their own. A TensorDict may hold more than the specs say and still be a member.
-    ``names`` and ``data_cls`` are TorchRL's, and can only be None.
+    (also ``batch_size``) is the batch size of the members; the shape of each spec must begin with it, and a Composite
+    in it that has fewer dimensions gets it. ``device`` is theirs; with None the specs keep their own. A TensorDict may
+    hold more than the specs say and still be a member. ``names`` and ``data_cls`` are TorchRL's, and can only be None.
 
     It is also a dict (see :class:`~envcli.specs.spec_tree.SpecTree`) and the one spec that can be changed in place.
 

@@ -85,6 +85,10 @@ class ContinuousBox(Box):
     def high(self, value: Tensor) -> None:
         raise AttributeError(_FIXED)
 
+    def __iter__(self) -> Iterator[Tensor]:
+        """``low, high = box``, as in TorchRL."""
+        yield from (self.low, self.high)
+
     def contains(self, values: Tensor) -> bool:
         """Whether every element of ``values``, ``[*lead, *shape]``, lies between its bounds. NaN does not."""
         work = values.to(self.work_low.dtype)

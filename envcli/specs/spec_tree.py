@@ -23,7 +23,8 @@ class SpecTree(TensorSpec):
     """A dict of specs, whose keys are strings and whose values are leaves or further trees.
 
     Everywhere a key may be a tuple that leads into the tree. The shape of each value must begin with the tree's own,
-    and where the tree has a device each value is moved there.
+    and where the tree has a device each value is moved there. An inner tree whose shape is no more than the beginning
+    of the tree's own is taken up in that one, as in TorchRL, where its leaves allow it.
     """
 
     def __init__(self, shape: torch.Size, device: torch.device | None) -> None:
@@ -209,6 +210,8 @@ class SpecTree(TensorSpec):
             spec = self._tree_of(spec, path)
         if not isinstance(spec, TensorSpec):
             raise SpecError(f"{as_user_key(path)!r} must be a spec, found {type(spec).__name__}. Leave it out.")
+        if isinstance(spec, SpecTree) and spec.ndim < self.ndim and self._shape[: spec.ndim] == spec.shape:
+            spec = spec._in_shape(self._shape, path)
         if spec.shape[: self.ndim] != self._shape:
             raise SpecError(
                 f"the shape of {as_user_key(path)!r}, {list(spec.shape)}, must begin with that of the Composite, "
@@ -217,6 +220,14 @@ class SpecTree(TensorSpec):
         moves = self._device is not None and spec.device != self._device
         self._changes += 1
         self._specs[name] = spec.to(self._device) if moves else spec
+
+    def _in_shape(self, shape: torch.Size, path: tuple[str, ...]) -> Self:
+        """A tree of ``shape`` with the same entries, of the tree at ``path``."""
+        out = self.empty()
+        out._shape = shape
+        for name, spec in self._specs.items():
+            out._put(name, spec, (*path, name))
+        return out
 
     def _tree_of(self, specs: Mapping[Any, Any], path: tuple[str, ...]) -> Self:
         try:

@@ -32,7 +32,8 @@ class MultiStepTransform(Transform):
     * everything else under ``"next"`` is that of step ``t + k - 1``, the flags too, so that nobody takes a future for
       granted beyond an end. (TorchRL leaves the flags where they are.)
     * ``"steps_to_next_obs"``: ``k``, int64 ``[*batch, time, 1]``; ``"gamma"``: ``gamma**k``; ``"nonterminal"``: did no
-      episode end by step ``t`` itself?
+      episode end by step ``t`` itself? (TorchRL's are ``[*batch, time]``, which a product with rewards would spread out
+      wrongly, and its last one says whether ``k`` is more than 1.)
 
     >>> import torch
     >>> from tensordict import TensorDict

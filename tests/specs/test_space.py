@@ -66,6 +66,11 @@ def test_a_list_of_boxes() -> None:
     assert repr(BinaryBox(3)) == "BinaryBox(n=3)"
 
 
+def test_the_two_bounds_one_after_the_other() -> None:
+    low, high = ContinuousBox(torch.zeros(3), torch.ones(3))
+    assert (low.tolist(), high.tolist()) == ([0.0] * 3, [1.0] * 3)
+
+
 def test_bounds_do_not_change_and_the_cure_is_told() -> None:
     box = ContinuousBox(torch.zeros(3), torch.ones(3))
     for name in ("low", "high"):

@@ -80,6 +80,20 @@ def test_new_trees_on_the_way_have_the_shape() -> None:
         tree["a", "c"] = Unbounded(3)
 
 
+def test_an_inner_tree_of_fewer_dimensions_gets_the_shape() -> None:
+    """As in TorchRL."""
+    inner = Composite(b=Unbounded((2, 3, 4)), c=Composite(d=Unbounded((2, 3))), shape=(2,))
+    tree = Composite({"a": inner, "e": Composite()}, shape=(2, 3))
+    assert tree["a"].shape == tree["a", "c"].shape == tree["e"].shape == (2, 3)
+    assert inner.shape == inner["c"].shape == (2,), "it is as it was"
+    assert tree["a", "b"] is inner["b"]
+    assert tree.rand()["a", "c"].batch_size == (2, 3)
+    with pytest.raises(SpecError, match=r"\('a', 'b'\), \[2, 3, 4\], must begin with"):
+        Composite(a=inner, shape=(2, 4))
+    with pytest.raises(SpecError, match=r"'a', \[2\], must begin with"):
+        Composite(a=inner, shape=(3, 3))
+
+
 def test_removing(tree: Composite) -> None:
     del tree["a", "b"]
     assert ("a", "b") not in tree
