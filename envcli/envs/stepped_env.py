@@ -14,11 +14,12 @@ from envcli.envs.beginning import updated
 from envcli.envs.front import Front
 from envcli.envs.overridden import is_overridden
 from envcli.errors import ClosedError, EnvError, SpecError
-from envcli.keys import as_user_key
+from envcli.keys import Key, as_user_key
 from envcli.mdp import set_next, step_mdp
 from envcli.rows.action_gate import masked
 from envcli.rows.row_env import RowEnv
 from envcli.seeding import as_seed, seed_chain
+from envcli.specs import Composite
 
 __all__ = ["SteppedEnv"]
 
@@ -150,9 +151,11 @@ class SteppedEnv(RowEnv, ABC):
         if tensordict is None:
             tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
         masks, foreign = self._roles().masks, self._is_foreign(tensordict)
-        for path, leaf in (self.full_action_spec_unbatched if foreign else self.full_action_spec).leaves().items():
+        actions = self.full_action_spec_unbatched if foreign else self.full_action_spec
+        for path, leaf in actions.leaves().items():
             mask = self._front.mask(path, tensordict) if masks else None
             spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))
+            _make_groups(tensordict, path, actions)
             tensordict.set(as_user_key(path), spec.rand(tensordict.batch_size if foreign else ()))
         return tensordict
 
@@ -305,3 +308,11 @@ def _require_tensordict(call: str, given: object) -> None:
         raise TypeError(
             f"{call}: expected a TensorDict, found a {type(given).__name__}. Start with env.reset()"
         ) from None
+
+
+def _make_groups(tensordict: TensorDictBase, path: Key, spec: Composite) -> None:
+    """Put the groups around ``path`` that ``tensordict`` lacks into it, each of the batch size that ``spec`` says."""
+    for group in (as_user_key(path[:depth]) for depth in range(1, len(path))):
+        if tensordict.get(group, None) is None:
+            shape = (*tensordict.batch_size, *spec[group].shape[spec.ndim :])
+            tensordict.set(group, TensorDict({}, batch_size=shape, device=tensordict.device))

@@ -158,17 +158,19 @@ class SpecTree(TensorSpec):
 
     def separates(self, *keys: NestedKey, default: Any = None) -> Self | Any:
         """Take ``keys`` out of this tree, as a tree of their own; ``default`` where none of them was there."""
-        out = self.empty()
+        out = self.select(*(key for key in keys if key in self))
         for key in keys:
-            if key in self:
-                out.set(key, self.pop(key))
+            self.pop(key, None)
         return default if out.is_empty() else out
 
     def select(self, *keys: NestedKey) -> Self:
-        """A new tree with these entries only. Raises KeyError for an unknown key."""
+        """A new tree with these entries only, in groups of the same shape. Raises KeyError for an unknown key."""
         out = self.empty()
-        for key in keys:
-            out.set(key, self[key])
+        for path in map(as_path, keys):
+            for group in (path[:depth] for depth in range(1, len(path)) if path in self):
+                if group not in out:
+                    out.set(group, self[group].empty())
+            out.set(path, self[path])
         return out
 
     def exclude(self, *keys: NestedKey) -> Self:

@@ -117,12 +117,11 @@ class ActionDiscretizer(Stated, ActionTransform):
 
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """With choices; and, under another name, with the simulator's action as a state."""
-        simulators = input_spec["full_action_spec"].leaves().get(as_path(self.action_key))
+        simulators = input_spec["full_action_spec"]
         input_spec = super().transform_input_spec(input_spec)
-        if self._kept and simulators is not None:
+        if self._kept and self.action_key in simulators:
             state = input_spec["full_state_spec"]
-            state[self.action_key] = simulators
-            input_spec["full_state_spec"] = state
+            input_spec["full_state_spec"] = state.update(simulators.select(self.action_key))
         return input_spec
 
     # -- rows -----------------------------------------------------------------------------------------------------

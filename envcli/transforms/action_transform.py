@@ -69,14 +69,14 @@ class ActionTransform(Transform, ABC):
                 raise TransformError(f"{type(self).__name__}: no action {as_user_key(old)!r}. The env takes: {have}")
             if new in leaves.keys() - changed.keys():
                 raise TransformError(f"{type(self).__name__}: the action {as_user_key(new)!r} already exists")
-        spec = action_spec.empty()
+        given = dict[Key, TensorSpec]()
         for path, leaf in leaves.items():
             if path in changed:
                 which = list(changed).index(path)
-                spec[as_user_key(changed[path])] = self._leaf_before(leaf, len(action_spec.shape), which)
+                given[changed[path]] = self._leaf_before(leaf, len(action_spec.shape), which)
             else:
-                spec[as_user_key(path)] = leaf
-        return spec
+                given[path] = leaf
+        return _in_groups(given, action_spec)
 
     def _required_keys(self) -> tuple[list[NestedKey], list[NestedKey]]:
         return [], self.in_keys_inv
@@ -93,6 +93,18 @@ class ActionTransform(Transform, ABC):
     def extra_repr(self) -> str:
         """The actions, for ``repr``."""
         return f"actions={self.in_keys_inv}"
+
+
+def _in_groups(leaves: dict[Key, TensorSpec], before: Composite) -> Composite:
+    """``leaves`` in groups of the shape that they had ``before``, where all in them still begin with it."""
+    spec = before.empty()
+    for path, leaf in leaves.items():
+        for group in (path[:depth] for depth in range(1, len(path)) if path[:depth] not in spec):
+            had, inside = before.get(group), [other for at, other in leaves.items() if at[: len(group)] == group]
+            if isinstance(had, Composite) and all(other.shape[: had.ndim] == had.shape for other in inside):
+                spec[as_user_key(group)] = had.empty()
+        spec[as_user_key(path)] = leaf
+    return spec
 
 
 def one_of(bounds: torch.Tensor, lead: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ from envcli.testing.toys import CountingEnv, StatelessEnv
 from envcli.transforms.init_tracker import InitTracker
 from envcli.transforms.step_counter import StepCounter
 from tests.envs.conftest import native
+from tests.transforms.test_step_counter import Team
 
 
 @pytest.mark.parametrize("batch", [None, 3])
@@ -113,6 +114,16 @@ def test_a_refused_action_moves_nothing(env: Any) -> None:
         env.step(td)
     assert "next" not in td
     assert env.rand_step(env.reset())["next", "observation"] == 1
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_random_actions_of_agents_stand_in_a_tensordict_of_agents(batch: tuple[int, ...]) -> None:
+    env = Team(9, batch)
+    for td in (env.rand_action(), env.rand_action(TensorDict({}, batch))):
+        assert td["agents"].batch_size == env.full_action_spec["agents"].shape == (*batch, 2)
+    given = env.reset()
+    group = given["agents"]
+    assert env.rand_action(given)["agents"] is group
 
 
 def test_rand_step_is_a_step_with_a_random_action(env: Any) -> None:

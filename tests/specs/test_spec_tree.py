@@ -94,6 +94,13 @@ def test_an_inner_tree_of_fewer_dimensions_gets_the_shape() -> None:
         Composite(a=inner, shape=(3, 3))
 
 
+def test_groups_keep_their_shape_where_some_of_their_entries_are_taken() -> None:
+    tree = Composite(a=Composite(b=Unbounded((2, 3)), c=Unbounded((2, 4)), shape=(2,)))
+    assert tree.select(("a", "b")) == Composite(a=Composite(b=Unbounded((2, 3)), shape=(2,)))
+    assert tree.separates(("a", "b"), "x") == Composite(a=Composite(b=Unbounded((2, 3)), shape=(2,)))
+    assert tree == Composite(a=Composite(c=Unbounded((2, 4)), shape=(2,)))
+
+
 def test_removing(tree: Composite) -> None:
     del tree["a", "b"]
     assert ("a", "b") not in tree

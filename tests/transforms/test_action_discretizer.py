@@ -16,6 +16,7 @@ from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv, NestedEnv
 from envcli.transforms.action_discretizer import ActionDiscretizer
 from tests.transforms.test_action_scaling import LOPSIDED, Takes, played
+from tests.transforms.test_step_counter import Team
 
 WIDE = Bounded(-2, 2, shape=[1])
 
@@ -29,6 +30,23 @@ def test_it_keeps_every_promise(categorical: bool, out: str | None) -> None:
         (GymEnv("Pendulum-v1"), "action"),
     ):
         check_env_specs(TransformedEnv(env, ActionDiscretizer(5, key, out, categorical=categorical)))
+
+
+class Pair(Team):
+    """Two agents, each with a number in [-1, 1] as its action."""
+
+    def __init__(self) -> None:
+        super().__init__(9)
+        self.full_action_spec = self._group(action=Bounded(-1, 1, shape=(2, 1)))
+
+
+@pytest.mark.parametrize("out", [None, ("agents", "choice")])
+def test_the_choices_of_agents_stand_in_a_group_of_agents(out: tuple[str, str] | None) -> None:
+    env = TransformedEnv(Pair(), ActionDiscretizer(3, ("agents", "action"), out))
+    for spec in (env.full_action_spec, *([] if out is None else [env.full_state_spec])):
+        assert spec["agents"].shape == (2,)
+    assert env.rollout(3)["agents"].batch_size == (3, 2)
+    check_env_specs(env)
 
 
 @pytest.mark.parametrize(
