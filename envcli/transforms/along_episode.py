@@ -24,8 +24,9 @@ __all__ = ["AlongEpisode"]
 class AlongEpisode(Transform, ABC):
     """A value that begins anew with each episode, and that each reward moves on.
 
-    It is an observation of the shape and dtype of the reward (int64 of whole numbers), and state: a step goes on from
-    what the root says. A subclass says where it begins, and writes ``_following``.
+    It is an observation of the shape of the reward and of its dtype, where that is one of floats (``_dtype`` says what
+    else), and state: a step goes on from what the root says. A subclass says where it begins, and writes
+    ``_following``.
 
     On a finished rollout (``transform(rollout)``) it gives what the env would have given: it begins with what the
     root's first row says of it, or else anew, and again after each row that is done.
@@ -62,6 +63,10 @@ class AlongEpisode(Transform, ABC):
     def _name(self, reward: str) -> str:
         """What it is called beside a reward of this name."""
 
+    def _dtype(self, of_reward: torch.dtype) -> torch.dtype:
+        """What it is kept in: 128 rewards of int8 are more than int8 holds."""
+        return of_reward if of_reward.is_floating_point else torch.int64
+
     def _pair(self) -> None:
         named = [(*path[:-1], self._name(path[-1])) for path in map(as_path, self.in_keys)]
         own = [as_user_key(path) for path in named] if self._names is None else as_keys(self._names)
@@ -87,7 +92,7 @@ class AlongEpisode(Transform, ABC):
             self._take_keys(in_keys=[as_user_key(path) for path in rewards])
         self._pair()
         self._leaves = {
-            key: Unbounded(leaf.shape, device=leaf.device, dtype=_roomy(leaf.dtype))
+            key: Unbounded(leaf.shape, device=leaf.device, dtype=self._dtype(leaf.dtype))
             for in_key, key in zip(self.in_keys, self.out_keys, strict=True)
             if (leaf := rewards.get(as_path(in_key))) is not None
         }
@@ -146,7 +151,7 @@ class AlongEpisode(Transform, ABC):
         for in_key, own in zip(self.in_keys, map(as_path, self.out_keys), strict=True):
             reward, before = next_tensordict.get(in_key, None), tensordict.get(own, None)
             if before is None and reward is not None:
-                before = torch.full_like(reward, self._start, dtype=_roomy(reward.dtype))
+                before = torch.full_like(reward, self._start, dtype=self._dtype(reward.dtype))
             if before is not None:
                 next_tensordict.set(own, before)
         return self._call(next_tensordict) if self._steps_by_call else AlongEpisode._call(self, next_tensordict)
@@ -209,7 +214,7 @@ class AlongEpisode(Transform, ABC):
         rewards = rewards.movedim(time, 0)
         begins = begins.reshape(*begins.shape, *[1] * (rewards.ndim - begins.ndim))
         given = tensordict.get(own, None)
-        start = torch.full_like(rewards[0], self._start, dtype=_roomy(rewards.dtype))
+        start = torch.full_like(rewards[0], self._start, dtype=self._dtype(rewards.dtype))
         value = start if given is None else given.movedim(time, 0)[0]
         root, following, rule = [], [], self._rule()
         for reward, begin in zip(rewards, begins, strict=True):
@@ -218,8 +223,3 @@ class AlongEpisode(Transform, ABC):
             value = rule(value, reward)
             following.append(value)
         return torch.stack(root, time), torch.stack(following, time)
-
-
-def _roomy(dtype: torch.dtype) -> torch.dtype:
-    """What a sum of ``dtype`` is kept in: 128 rewards of int8 are more than int8 holds."""
-    return dtype if dtype.is_floating_point else torch.int64

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from envcli.errors import ConfigError
 from envcli.keys import NestedKey
 from envcli.transforms.along_episode import AlongEpisode
@@ -15,9 +17,9 @@ __all__ = ["TargetReturn"]
 class TargetReturn(AlongEpisode):
     """``target_return``: ``target_return`` after a reset, less each reward from there on (Decision Transformer).
 
-    It has the shape and dtype of the reward (int64 of whole numbers), stands at the root and under ``"next"``, and is
-    state: a step goes on from what the root says. On a finished rollout, see :class:`AlongEpisode` (TorchRL cannot do
-    that).
+    It has the shape and dtype of the reward (torch's default, float32, of whole numbers), stands at the root and under
+    ``"next"``, and is state: a step goes on from what the root says. On a finished rollout, see :class:`AlongEpisode`
+    (TorchRL cannot do that).
 
     Args:
         target_return: the return that an episode is to reach.
@@ -69,6 +71,9 @@ class TargetReturn(AlongEpisode):
 
     def _following(self, before: Any, reward: Any) -> Any:
         return before - reward if self._reduces else before
+
+    def _dtype(self, of_reward: torch.dtype) -> torch.dtype:
+        return of_reward if of_reward.is_floating_point else torch.get_default_dtype()  # a target may be a fraction
 
     def _name(self, reward: str) -> str:
         return "target_return"

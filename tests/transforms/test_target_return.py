@@ -40,6 +40,15 @@ def test_a_target_is_larger_than_the_dtype_of_its_reward() -> None:
     assert rollout["target_return"].flatten().tolist() == [1000, 999, 998]
 
 
+def test_a_fraction_as_the_target_of_whole_rewards() -> None:
+    env = TransformedEnv(CountingEnv(), Compose(BinarizeReward(), TargetReturn(2.5)))
+    rollout = env.rollout(3, lambda td: td.set("action", torch.ones(1)))
+    assert rollout["target_return"].flatten().tolist() == [2.5, 1.5, 0.5]
+    assert rollout["target_return"].dtype == env.observation_spec["target_return"].dtype == torch.float32
+    alone = TargetReturn(2.5)(rollout.exclude("target_return", ("next", "target_return")))
+    assert torch.equal(alone["next", "target_return"], rollout["next", "target_return"])
+
+
 def test_another_target_and_another_mode_can_be_set() -> None:
     transform = TargetReturn(5.0)
     env = TransformedEnv(CountingEnv(9), transform)
