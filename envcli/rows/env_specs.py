@@ -34,11 +34,11 @@ class EnvSpecs(EnvShape):
     """The specs of an env.
 
     Five composites hold everything: observation, action, reward, done family, state. All their leaves begin with
-    ``batch_size``. An env assigns them in its constructor; a bare leaf gets the standard key (``"action"``,
-    ``"reward"``, ``"done"``). What is not assigned is: no observation, no action, no state, a reward
-    ``[*batch, 1]`` of float32, and the flags ``done`` and ``terminated``, ``[*batch, 1]`` of bool. Flags that are
-    assigned are completed, in each group: ``done`` without ``terminated`` gets it, and the other way round, and where
-    there is none both are made.
+    ``batch_size``, and are on the env's ``device``, to which they are moved, if it has one. An env assigns them in its
+    constructor; a bare leaf gets the standard key (``"action"``, ``"reward"``, ``"done"``). What is not assigned is: no
+    observation, no action, no state, a reward ``[*batch, 1]`` of float32, and the flags ``done`` and ``terminated``,
+    ``[*batch, 1]`` of bool. Flags that are assigned are completed, in each group: ``done`` without ``terminated`` gets
+    it, and the other way round, and where there is none both are made.
 
     Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. Once
     there are rows the composites are locked, so that they cannot be changed in place. TorchRL's
@@ -331,6 +331,8 @@ class EnvSpecs(EnvShape):
             )
         if family == "done":
             require_flags(spec, self._title())
+        if self.device is not None and any(leaf.device != self.device for leaf in spec.leaves().values()):
+            spec = spec.to(self.device)
         self._specs[family] = spec
         self._specs_changed()
 

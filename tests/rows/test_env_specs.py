@@ -47,6 +47,21 @@ def test_a_leaf_gets_the_standard_key() -> None:
     assert list(specs.full_action_spec.keys()) == ["action"]
 
 
+def test_what_is_assigned_is_moved_to_the_device_of_the_env() -> None:
+    """As in TorchRL. "meta" is a device that every machine has."""
+    specs, plain = EnvSpecs("meta"), EnvSpecs()
+    given = Composite(a=Unbounded(3), group=Composite(b=Unbounded(2)))
+    for env in (specs, plain):
+        env.observation_spec = given
+        env.full_action_spec = Composite(action=Unbounded(2))
+        env.full_done_spec = Composite(done=Categorical(2, shape=(1,), dtype=torch.bool))
+    for family in ("observation", "full_action", "full_done"):
+        leaves = getattr(specs, f"{family}_spec").leaves().values()
+        assert {str(leaf.device) for leaf in leaves} == {"meta"}
+    assert given["a"].device == torch.device("cpu")
+    assert plain.observation_spec is given
+
+
 def test_a_flag_has_a_dimension_of_its_own() -> None:
     specs = EnvSpecs(batch_size=[2])
     with pytest.raises(SpecError, match=r"the flag 'done' has shape \[2\], expected a dimension more .*: \[2, 1\]"):
