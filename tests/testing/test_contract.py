@@ -306,6 +306,21 @@ def test_check_env_specs_names_all_that_is_wrong() -> None:
         check_env_specs(BrokenEnv("shares_memory"))
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_step_may_return_a_state_as_it_was(moves: bool) -> None:
+    """As for TorchRL. A rollout has no room for another one."""
+
+    class Returning(StatelessEnv):
+        def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+            return super()._step(tensordict).set("goal", tensordict["goal"] + (0.5 if moves else 0))
+
+    if not moves:
+        check_env_specs(Returning())
+        return
+    with pytest.raises(ContractError, match=r"step changed the state 'goal'. Add it to observation_spec"):
+        check_env_specs(Returning())
+
+
 def test_the_contract_says_what_is_missing() -> None:
     with pytest.raises(NotImplementedError, match="must say which env it tests"):
         EnvContract().make_env()
