@@ -11,7 +11,17 @@ import torch
 
 from envcli.keys import Key
 
-__all__ = ["DEEPEST", "Entry", "checked_entries", "checked_groups", "count", "entries_of", "file_name", "text"]
+__all__ = [
+    "DEEPEST",
+    "Entry",
+    "checked_entries",
+    "checked_groups",
+    "checked_key",
+    "count",
+    "entries_of",
+    "file_name",
+    "text",
+]
 
 DEEPEST = 64
 """Parts of a key, at most."""
@@ -64,7 +74,7 @@ def checked_entries(content: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
         AttributeError, KeyError, TypeError, ValueError: an entry cannot be.
     """
     entries = tuple(
-        Entry(_key(entry["key"]), _dtype(entry["dtype"]), tuple(map(count, entry["shape"]))) for entry in content
+        Entry(checked_key(entry["key"]), _dtype(entry["dtype"]), tuple(map(count, entry["shape"]))) for entry in content
     )
     _require_a_tree([entry.key for entry in entries])
     return entries
@@ -78,7 +88,7 @@ def checked_groups(
     Raises:
         TypeError, ValueError: a group cannot be.
     """
-    groups = tuple((_key(key), tuple(map(count, part))) for key, part in content)
+    groups = tuple((checked_key(key), tuple(map(count, part))) for key, part in content)
     for group, part in groups:
         below = [entry.shape[lead:] for entry in entries if entry.key[: len(group)] == group != entry.key]
         if not group or not below or any(shape[: len(part)] != part for shape in below):
@@ -104,7 +114,8 @@ def text(value: object) -> str:
     return value
 
 
-def _key(value: object) -> Key:
+def checked_key(value: object) -> Key:
+    """A key whose parts can be the names of files, or a TypeError or ValueError that says which part cannot."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"found key {value!r}, expected a list")
     return tuple(map(_part_of_key, value))

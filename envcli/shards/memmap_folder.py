@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from tensordict import MemoryMappedTensor, TensorDict
 
-from envcli.errors import StoreError
+from envcli.errors import ConfigError, StoreError
 from envcli.keys import Key, nest
 from envcli.memory.buffer import Layout, RolloutBuffer
 from envcli.memory.groups import set_group_batch_sizes
 from envcli.memory.mapped import remember
 from envcli.shards import twins
-from envcli.shards.entry import entries_of, file_name
-from envcli.shards.manifest import Manifest, Shard, checksum
+from envcli.shards.entry import checked_key, entries_of, file_name
+from envcli.shards.manifest import NAME, Manifest, Shard, checksum
 
 __all__ = ["MemmapFolder"]
+
+_TAKEN = {"meta.json", NAME}  # files beside the entries, so no folder can be called so
+_SHOWN = 40  # characters of a key
 
 
 class MemmapFolder:
@@ -75,7 +78,12 @@ class MemmapFolder:
 
         The file is reserved on disk first: writing through a mapping of a sparse file kills the process with SIGBUS
         where the disk runs full.
+
+        Raises:
+            ConfigError: no file can be called like ``path``.
+            StoreError: the disk is full, or cannot be written.
         """
+        _require_storable(path)
         size = math.prod(shape) * dtype.itemsize
         self._sizes[path] = math.prod(shape[1:]) * dtype.itemsize
         file = self._file(path)
@@ -175,3 +183,17 @@ class MemmapFolder:
 
     def _full(self, where: Path, needed: int, free: int) -> str:
         return f"{self._called or where}: needs {needed:,} bytes, but the disk has {free:,} free. {self._cure}"
+
+
+def _require_storable(path: Key) -> None:
+    try:
+        checked_key(path)
+        if taken := _TAKEN.intersection(path[:-1]):
+            raise ValueError(f"found {taken.pop()!r}, which is the name of another file there")
+    except (TypeError, ValueError) as error:
+        shown = ".".join(path)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        raise ConfigError(
+            f"{shown}: no file can be called like this entry: {error}. Rename it (transforms=rename), or keep nothing: "
+            "recorder=none"
+        ) from None

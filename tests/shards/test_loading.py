@@ -11,7 +11,7 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.envs.stream import pieces
-from envcli.errors import StoreError
+from envcli.errors import ConfigError, StoreError
 from envcli.memory.buffer import RolloutBuffer
 from envcli.recorders.memmap import MemmapRecorder
 from envcli.shards.loading import load_rollout
@@ -124,6 +124,24 @@ def test_a_batch_comes_back_as_it_was_returned(tmp_path: Path) -> None:
 def test_a_disk_too_small_is_said_beforehand(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"needs [\d,]+ bytes, but the disk has [\d,]+ free"):
         MemmapFolder(tmp_path / "r").allocate(LAYOUT, 10**13, torch.Size([]))
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (("next", ""), "found '', expected a text"),
+        (("..", "a"), r"found key '\.\.'"),
+        (("x" * 300,), r"found 'x{20}'\.\.\., 300 characters: too long for the name of a file"),
+        (("meta.json", "a"), "found 'meta.json', which is the name of another file there"),
+    ],
+)
+def test_a_key_that_no_file_can_have_is_said_before_the_first_step(
+    key: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    cure = r"Rename it \(transforms=rename\), or keep nothing: recorder=none"
+    with pytest.raises(ConfigError, match=rf"^.{{1,43}}: no file can be called like this entry: {said}\. {cure}$"):
+        MemmapFolder(tmp_path / "r").allocate({**LAYOUT, key: LAYOUT["observation",]}, 5, torch.Size([]))
+    assert not any(tmp_path.rglob("*"))
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
