@@ -111,7 +111,8 @@ def spec_to_space(spec: TensorSpec, where: str = "", start: Array | None = None)
     ``start``: the first number of each choice, 0 unless given.
 
     One choice is ``Discrete``, whether one-hot or a number; several are ``MultiDiscrete``; bits, and choices of bool,
-    are ``MultiBinary``; everything else is a ``Box`` of the same shape, dtype and bounds. A Composite is a ``Dict``.
+    are ``MultiBinary``, unless there are none; everything else is a ``Box`` of the same shape, dtype and bounds. A
+    Composite is a ``Dict``.
     Masks are left out.
 
     Raises:
@@ -125,6 +126,8 @@ def spec_to_space(spec: TensorSpec, where: str = "", start: Array | None = None)
         several = counts.ndim > 0
         return spaces.MultiDiscrete(counts, start=first) if several else spaces.Discrete(int(counts), start=int(first))
     if isinstance(spec, Binary) or spec.dtype == torch.bool:
+        if not spec.shape.numel():  # a MultiBinary of none is refused
+            return spaces.Box(0, 1, spec.shape, torch.empty((), dtype=spec.dtype).numpy().dtype.type)
         return spaces.MultiBinary(spec.shape[0] if spec.ndim == 1 else list(spec.shape))
     if spec.dtype == torch.bfloat16 or spec.dtype.is_complex:
         raise ConfigError(

@@ -125,6 +125,8 @@ def test_a_space_comes_back_from_its_spec(space: Any, categorical: bool) -> None
         (MultiOneHot([2, 3], shape=[2, 5]), spaces.MultiDiscrete([[2, 3], [2, 3]])),
         (Unbounded([1], dtype=torch.uint8), spaces.Box(0, 255, (1,), np.uint8)),
         (Unbounded([1], dtype=torch.bool), spaces.MultiBinary(1)),
+        (Unbounded([2, 0], dtype=torch.bool), spaces.Box(0, 1, (2, 0), np.bool_)),
+        (Binary(shape=[0], dtype=torch.int8), spaces.Box(0, 1, (0,), np.int8)),
     ],
     ids=str,
 )
