@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from envcli.shards.entry import Entry
 from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout
 
-__all__ = ["BLOCK", "Export", "numbers", "spelt", "telling", "trajectories", "windows"]
+__all__ = ["BLOCK", "Export", "literal", "numbers", "spelt", "telling", "trajectories", "windows"]
 
 BLOCK = 2**24  # bytes in memory at a time
 _OPEN = 4096  # entries of shards
@@ -73,6 +74,15 @@ def spelt(key: Key, between: str, taken: str = "") -> str:
     """
     signs = {ord(sign): f"%{ord(sign):02X}" for sign in (*map(chr, range(32)), "%", *between, *taken)}
     return between.join(part.translate(signs) for part in key)
+
+
+def literal(text: str | Path) -> str:
+    """``text`` as Python reads it, in double quotes, whatever it holds.
+
+    >>> print(literal('my "runs"'))
+    "my \\"runs\\""
+    """
+    return json.dumps(str(text), ensure_ascii=False)
 
 
 def telling(data: ShardedRollout) -> Key:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from envcli.errors import MissingDependency
-from envcli.exports.export import Export, numbers, telling, windows
+from envcli.exports.export import Export, literal, numbers, telling, windows
 from envcli.shards.entry import file_name
 from envcli.shards.sharded_rollout import ShardedRollout
 
@@ -44,4 +44,4 @@ class Hdf5Export(Export):
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
-        return f'h5py.File("{path}")["{"/".join(map(file_name, self._example))}"]'
+        return f"h5py.File({literal(path)})[{literal('/'.join(map(file_name, self._example)))}]"

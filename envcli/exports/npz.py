@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from envcli.exports.export import Export, numbers, spelt, telling, trajectories
+from envcli.exports.export import Export, literal, numbers, spelt, telling, trajectories
 from envcli.keys import Key
 from envcli.shards.entry import Entry
 from envcli.shards.sharded_rollout import ShardedRollout
@@ -38,7 +38,7 @@ class NpzExport(Export):
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
-        return f'np.load("{path}")["{_name(self._example)}"]'
+        return f"np.load({literal(path)})[{literal(_name(self._example))}]"
 
 
 def _name(key: Key) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from envcli.errors import MissingDependency
-from envcli.exports.export import BLOCK, Export, spelt, trajectories
+from envcli.exports.export import BLOCK, Export, literal, spelt, trajectories
 from envcli.keys import Key
 from envcli.memory.buffer import Array
 from envcli.shards.sharded_rollout import ShardedRollout
@@ -62,7 +62,7 @@ class ParquetExport(Export):
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
-        return f'pyarrow.parquet.read_table("{path}")'
+        return f"pyarrow.parquet.read_table({literal(path)})"
 
 
 def _tables(data: ShardedRollout) -> Iterator[dict[str, Array]]:

@@ -180,6 +180,20 @@ def test_the_line_to_read_it_names_an_entry_that_is_there(
     assert key in {entry.key for entry in agents.manifest.entries}
 
 
+@pytest.mark.parametrize(("name", "module"), [("npz", "numpy"), ("hdf5", "h5py"), ("parquet", "pyarrow.parquet")])
+def test_the_line_to_read_it_is_python_whatever_the_names(name: str, module: str, tmp_path: Path) -> None:
+    pytest.importorskip(module)
+    env = CountingEnv(7, group=('say "hi"',))
+    recorder = MemmapRecorder(tmp_path / "rollout")
+    env.rollout(5, break_when_any_done=False, out=recorder.buffer(env, 5))
+    recorder.finish()
+    export: Export = find("exports", name)(ABOUT, dict)
+    path = export.place(tmp_path, tmp_path / f'it\'s \\ "mine"{export.suffix}')
+    export.write(ShardedRollout(tmp_path / "rollout", read_manifest(tmp_path / "rollout")), path)
+    known = {"np": np, **{part: sys.modules.get(part) for part in ("h5py", "pyarrow")}}
+    assert len(eval(export.cure(path), known)) == 5
+
+
 def test_parquet_is_read_by_what_wrote_it(env: Env, data: ShardedRollout, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     path = exported("parquet", env, data, tmp_path)
