@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import math
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +21,7 @@ from envcli.shards.entry import Entry
 from envcli.shards.manifest import Shard
 from envcli.shards.sharded_rollout import ShardedRollout
 
-__all__ = ["BLOCK", "Export", "literal", "numbers", "spelt", "telling", "trajectories", "windows"]
+__all__ = ["BLOCK", "Export", "literal", "numbers", "require_room", "spelt", "telling", "trajectories", "windows"]
 
 BLOCK = 2**24  # bytes in memory at a time
 _OPEN = 4096  # entries of shards
@@ -96,6 +98,13 @@ def numbers(rows: torch.Tensor) -> Array:
     """``rows`` as numpy; bfloat16, which nobody else knows, as float32."""
     array: Array = (rows.float() if rows.dtype == torch.bfloat16 else rows).numpy()
     return array
+
+
+def require_room(path: Path, size: int) -> None:
+    """Raise OSError unless the disk has ``size`` bytes free beside ``path``: HDF5 crashes where it cannot end files."""
+    free = shutil.disk_usage(path.parent).free
+    if free < size:
+        raise OSError(errno.ENOSPC, f"needs {size:,} bytes, but the disk has {free:,} free")
 
 
 def windows(data: ShardedRollout, entry: Entry) -> Iterator[Array]:

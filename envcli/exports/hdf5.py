@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from envcli.errors import MissingDependency
-from envcli.exports.export import Export, literal, numbers, telling, windows
+from envcli.exports.export import Export, literal, numbers, require_room, telling, windows
 from envcli.shards.entry import file_name
 from envcli.shards.sharded_rollout import ShardedRollout
 
 __all__ = ["Hdf5Export"]
+
+_MORE = 2**20  # bytes, that the file takes besides the rows, and some
 
 
 class Hdf5Export(Export):
@@ -30,10 +33,12 @@ class Hdf5Export(Export):
             raise MissingDependency("h5py", "format=hdf5", extra="data") from None
         self._example = telling(data)
         manifest, lead = data.manifest, len(data.manifest.batch_size)
+        kinds = {e: numbers(manifest.rows(data.folder, manifest.shards[0], e)[:1]).dtype for e in manifest.entries}
+        row = sum(math.prod(entry.shape) * kind.itemsize for entry, kind in kinds.items())
+        require_room(path, manifest.steps * row + _MORE)
         with h5py.File(path, "x") as file:
             file.attrs.update({name: str(value) for name, value in self.about.items()})
-            for entry in manifest.entries:
-                kind = numbers(manifest.rows(data.folder, manifest.shards[0], entry)[:1]).dtype
+            for entry, kind in kinds.items():
                 shape = (*data.batch_size, *entry.shape[lead:])
                 rows = file.create_dataset("/".join(map(file_name, entry.key)), shape, kind)
                 start = 0

@@ -13,7 +13,7 @@ import torch
 from gymnasium import spaces
 
 from envcli.errors import ConfigError, MissingDependency
-from envcli.exports.export import Export, spelt, trajectories
+from envcli.exports.export import Export, require_room, spelt, trajectories
 from envcli.gym.spaces import spec_to_space
 from envcli.keys import Key
 from envcli.memory.buffer import Array
@@ -23,6 +23,7 @@ from envcli.typed_word import shell_word
 
 __all__ = ["MinariExport"]
 
+_HELD = 2**25  # bytes that HDF5 keeps back, at most, until it closes a file
 _FILES = ("data/main_data.hdf5", "data/metadata.json")  # of a data set
 
 
@@ -87,19 +88,22 @@ class MinariExport(Export):
         if "env_spec" in specs:
             known["env_spec"] = specs["env_spec"]
         storage.update_metadata(known)
-        storage.update_episodes(self._episodes(data, shown, acted))
+        storage.update_episodes(self._episodes(data, path, shown, acted))
 
     def cure(self, path: Path) -> str:
         """See :class:`Export`."""
         root = path.parents[len(Path(self._name()).parts) - 1]
         return f"MINARI_DATASETS_PATH={shell_word(str(root.absolute()))} minari show {self._name()}"
 
-    def _episodes(self, data: ShardedRollout, shown: Mapping[Key, _Leaf], acted: Mapping[Key, _Leaf]) -> Iterator[Any]:
+    def _episodes(
+        self, data: ShardedRollout, path: Path, shown: Mapping[Key, _Leaf], acted: Mapping[Key, _Leaf]
+    ) -> Iterator[Any]:
         from minari.data_collector.episode_buffer import EpisodeBuffer
 
         buffer: Any = EpisodeBuffer  # it says lists where arrays are stored as well
         for _, windows in trajectories(data):
             for steps in _cut(windows):
+                require_room(path, 2 * sum(rows.nbytes for rows in steps.values()) + _HELD)
                 seen = {
                     key: leaf.native(np.concatenate([steps[key], steps[("next", *key)][-1:]]))
                     for key, leaf in shown.items()

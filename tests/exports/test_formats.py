@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -192,6 +193,16 @@ def test_the_line_to_read_it_is_python_whatever_the_names(name: str, module: str
     export.write(ShardedRollout(tmp_path / "rollout", read_manifest(tmp_path / "rollout")), path)
     known = {"np": np, **{part: sys.modules.get(part) for part in ("h5py", "pyarrow")}}
     assert len(eval(export.cure(path), known)) == 5
+
+
+@pytest.mark.parametrize(("name", "module"), [("hdf5", "h5py"), ("minari", "minari")])
+def test_a_disk_that_is_nearly_full_is_said_before_hdf5_crashes_on_it(
+    name: str, module: str, data: ShardedRollout, env: Env, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(module)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=9_000))
+    with pytest.raises(OSError, match=r"needs [\d,]+ bytes, but the disk has 9,000 free"):
+        exported(name, env, data, tmp_path)
 
 
 def test_parquet_is_read_by_what_wrote_it(env: Env, data: ShardedRollout, tmp_path: Path) -> None:
