@@ -44,13 +44,14 @@ class ParquetExport(Export):
         lead = len(data.manifest.batch_size)
         shapes = {_name(entry.key): list(entry.shape[lead:]) for entry in data.manifest.entries}
         about = {"envcli": json.dumps({**self.about, "shapes": shapes})}
+        place = path.absolute()  # what stands before a colon would be taken for a protocol
         writer, parts, size = None, [], 0
         try:
             for columns in _tables(data):
                 arrays = {name: _column(pyarrow, values) for name, values in columns.items()}
                 parts.append(pyarrow.table(arrays).replace_schema_metadata(about))
                 size += parts[-1].nbytes
-                writer = writer or pyarrow.parquet.ParquetWriter(path, parts[0].schema)
+                writer = writer or pyarrow.parquet.ParquetWriter(place, parts[0].schema)
                 if size >= BLOCK or len(parts) >= _PARTS:  # a group of rows: to begin one takes 5 ms
                     writer.write_table(pyarrow.concat_tables(parts))
                     parts, size = [], 0

@@ -212,6 +212,15 @@ def test_parquet_is_read_by_what_wrote_it(env: Env, data: ShardedRollout, tmp_pa
     assert found.num_rows == parquet.read_metadata(path).num_rows
 
 
+@pytest.mark.parametrize("name", ["npz", "hdf5", "parquet", "minari"])
+def test_a_colon_in_a_relative_path_is_no_protocol(
+    name: str, env: Env, data: ShardedRollout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip({"hdf5": "h5py", "parquet": "pyarrow", "minari": "minari"}.get(name, "numpy"))
+    monkeypatch.chdir(tmp_path)
+    assert exported(name, env, data, Path("run:12")).resolve().is_relative_to(tmp_path / "run:12")
+
+
 def test_minari_refuses_a_reward_for_each_agent(agents: ShardedRollout, tmp_path: Path) -> None:
     pytest.importorskip("minari")
     export: Export = find("exports", "minari")(ABOUT, dict)
