@@ -160,8 +160,8 @@ def _drawing(found: dict[str, Any]) -> RenderableType:
 def _summary(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     run, data = found["run"], found["data"]
     if run["state"]:
-        said = run["error"] or ""
-        how = said if said.startswith(run["state"]) else f"{run['state']}: {said}".rstrip(": ")
+        state, said = str(run["state"]), str(run["error"] or "")  # whoever wrote them
+        how = said if said.startswith(state) else f"{state}: {said}".rstrip(": ")
         yield "run", f"{run['command']}, {how}"
         yield "started", f"{run['started']}" + (f", ended {run['ended']}" if run["ended"] else "")
         yield "seed", str(run["seed"])

@@ -71,6 +71,17 @@ def test_metrics_may_hold_anything(metrics: object, rows: list[str] | None, cli:
     assert done.out.splitlines()[3:] == (paid if rows is None else rows)
 
 
+@pytest.mark.parametrize(
+    ("state", "error", "said"), [(2, None, "2"), (["a"], 3, "['a']: 3"), ("failed", {"b": 1}, "failed: {'b': 1}")]
+)
+def test_a_status_may_hold_anything(state: object, error: object, said: str, cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "status.json").write_text(json.dumps({"state": state, "error": error}))
+    done = cli("show", "run")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[0].endswith(f", {said}")
+
+
 def test_without_a_folder_the_last_run_is_offered(cli: Command, tmp_path: Path) -> None:
     assert cli("show").err == "error: folder: required but not given. Type: envcli show FOLDER\n"
     runs = ["rollout/CartPole-v1/2026-01-02", "rollout/Pong/2026-01-03", "render/Pong/2026-01-04"]
