@@ -53,7 +53,11 @@ class Encoding(ABC):
 
     def _given(self, value: Any, lead: tuple[int, ...], name: str) -> Array:
         """``value`` as an array, if it has the right shape, and numbers in it."""
-        array: Array = np.asarray(value)
+        try:
+            array: Array = np.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as error:  # a ragged list, a tensor that has a graph
+            expected = f"numbers of shape {[*lead, *self.theirs]}"
+            raise ActionError(f"{name}: expected {expected}, found a {type(value).__name__}: {error}") from None
         if array.shape != (*lead, *self.theirs):
             raise ActionError(f"{name}: expected shape {[*lead, *self.theirs]}, found {list(array.shape)}")
         kinds = "biuf" if self.their_dtype.kind == "f" else "biu"
@@ -98,8 +102,8 @@ class Numbers(Encoding):
     """
 
     def __init__(self, ours: tuple[int, ...], our_dtype: Any, their_dtype: Any, counts: Any, starts: Any = 0) -> None:
-        self._counts = np.asarray(counts)
-        self._starts = np.broadcast_to(np.asarray(starts), self._counts.shape)
+        self._counts = np.asarray(counts, np.int64)  # numpy makes floats of uint64 beside int64
+        self._starts = np.broadcast_to(np.asarray(starts, np.int64), self._counts.shape)
         super().__init__(ours, self._counts.shape, our_dtype, their_dtype)
 
     def outward(self, row: Array) -> Any:
@@ -112,7 +116,7 @@ class Numbers(Encoding):
         return (numbers + self._starts).astype(self.their_dtype)[()]
 
     def _numbers(self, value: Any, lead: tuple[int, ...], name: str) -> Array:
-        numbers: Array = self._given(value, lead, name) - self._starts
+        numbers: Array = self._given(value, lead, name).astype(np.int64) - self._starts
         outside = (numbers < 0) | (numbers >= self._counts)
         if outside.any():
             at = tuple(np.argwhere(outside)[0])

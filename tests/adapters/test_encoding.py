@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from envcli.adapters.encoding import Encoding, Numbers, OneHots, Same
 from envcli.errors import ActionError
@@ -57,6 +58,9 @@ def test_of_many_envs_at_once(encoding: Encoding, row: Any, value: Any) -> None:
     ("encoding", "value", "lead", "message"),
     [
         (SAME, [1, 2], (), r"action: expected shape \[3\], found \[2\]"),
+        (SAME, [[1], [2, 3]], (), r"action: expected numbers of shape \[3\], found a list: .*inhomogeneous"),
+        (SAME, torch.ones(3, requires_grad=True), (), r"expected numbers of shape \[3\], found a Tensor: .*detach"),
+        (PAIR, np.array([2**64 - 1, 0], np.uint64), (), r"action\[0\]: expected a whole number from 5 to 6, found"),
         (SAME, ["a", "b", "c"], (), "action: expected numbers, found <U1"),
         (Same((1,), (1,), np.int8, np.int8), [300], (), "out of the range of int8"),
         (HOT, 2, (), "action: expected a whole number from -2 to 1, found 2"),
@@ -68,6 +72,16 @@ def test_of_many_envs_at_once(encoding: Encoding, row: Any, value: Any) -> None:
 def test_what_does_not_fit_is_named(encoding: Encoding, value: Any, lead: Any, message: str) -> None:
     with pytest.raises(ActionError, match=message):
         encoding.inward(value, lead, "action")
+
+
+@pytest.mark.parametrize("given", [np.uint8, np.int64, np.uint64, bool])
+@pytest.mark.parametrize("theirs", [np.uint8, np.int64, np.uint64])
+def test_whole_numbers_of_any_dtype_are_numbers(theirs: Any, given: Any) -> None:
+    starts = np.zeros(2, theirs)
+    numbers = Numbers((2,), np.int64, theirs, np.array([2, 3], theirs), starts)
+    hot = OneHots((5,), np.int64, theirs, np.array([2, 3], theirs), starts)
+    assert numbers.inward(np.array([1, 0], given), (), "action").tolist() == [1, 0]
+    assert hot.inward(np.array([1, 0], given), (), "action").tolist() == [0, 1, 1, 0, 0]
 
 
 def test_a_single_number_that_does_not_fit_leaves_the_row_alone() -> None:
