@@ -72,24 +72,29 @@ class TaskRows:
         for rows in self._params.values():
             rows[start + 1 : last + 1] = rows[start]
         if stop - start <= _BLOCK:
-            for first, block in self._blocks(start, stop):
+            for first, block in self._blocks(start, stop, last):
                 self._write(first, block, last)
             return
         with ThreadPoolExecutor(1) as writer:  # one block is written while the next is computed: a third less time
-            writing = [writer.submit(self._write, first, block, last) for first, block in self._blocks(start, stop)]
+            writing = [
+                writer.submit(self._write, first, block, last) for first, block in self._blocks(start, stop, last)
+            ]
         for written in writing:
             written.result()
 
-    def _blocks(self, start: int, stop: int) -> Iterator[tuple[int, _Block]]:
-        """What follows, some rows at a time, each with the first of them."""
+    def _blocks(self, start: int, stop: int, last: int) -> Iterator[tuple[int, _Block]]:
+        """What follows, some rows at a time, each with the first of them.
+
+        What begins after row ``last`` of the root is not drawn: whoever goes on from there draws it.
+        """
         params = self._params_of(start)
         state, elapsed = (self._root[name][start].to(self._device) for name in ("state", "elapsed_steps"))
         for first in range(start, stop, _BLOCK):
             block = _Block()
-            for action in self._taken(first, min(first + _BLOCK, stop)):
+            for t, action in enumerate(self._taken(first, min(first + _BLOCK, stop)), first):
                 followed = self._task.advance(state, elapsed, action, params)
                 state, elapsed, done = followed["state"], followed["elapsed_steps"], followed["done"]
-                which = done.reshape(-1).nonzero().squeeze(-1)
+                which = done.reshape(-1)[: None if t < last else 0].nonzero().squeeze(-1)
                 block.add(followed, which)
                 if len(which):
                     block.begun.append(self._start(which))

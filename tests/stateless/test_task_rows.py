@@ -107,6 +107,21 @@ def test_many_rows_at_once_are_those_made_one_by_one(
         assert expected["next", "done"].any(), "episodes end"
 
 
+@pytest.mark.parametrize("stop", [20, 32, 40])  # within what is computed in one go, at its end, and after it
+def test_an_episode_that_ends_in_the_last_row_leaves_the_next_beginning_to_who_goes_on(stop: int) -> None:
+    whole, pieces = bound(Pendulum(), limit=stop), bound(Pendulum(), limit=stop)
+    for rows, buffer, _ in (whole, pieces):
+        buffer["action",].zero_()
+        rows.reset(0, None, None, None)
+    whole[0].autoreset_rows(0, ROWS, onward=False)
+    rows, buffer, _ = pieces
+    rows.autoreset_rows(0, stop, onward=False)
+    assert buffer["next", "done"][stop - 1].all()
+    rows.reset(stop, np.ones(3, bool), None, None)
+    rows.autoreset_rows(stop, ROWS, onward=False)
+    assert torch.equal(buffer["observation",][:ROWS], whole[1]["observation",][:ROWS])
+
+
 @pytest.mark.parametrize("given", [False, True])
 def test_parameters_are_given_once_and_stay(given: bool) -> None:
     rows, buffer, task = bound(Pendulum(), params=("g",))
