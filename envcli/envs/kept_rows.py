@@ -19,7 +19,7 @@ _SHOWN_BY: Callable[[int], int] | None = getattr(torch._C, "_storage_Use_Count",
 class KeptRows:
     """Rows that an env can stay bound to, from one rollout to the next of that length.
 
-    To bind the envs of a batch anew takes as long as 20 steps of each, and more with transforms: a third of the time of
+    To bind the envs of a batch anew takes as long as 20 steps of each, and more with transforms: a fifth of the time of
     a short rollout of PPO. But whoever was shown rows, a policy or a callback, may have kept a view of them, and so may
     the graph of what it computed; then they are not to be written again.
 
