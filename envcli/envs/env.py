@@ -177,9 +177,13 @@ class Env(SteppedEnv):
         return buffer.tensordict(device=self.device)
 
     def _buffer_for(self, steps: int) -> RolloutBuffer:
-        """A buffer for so many: that which the env is still bound to, or a new one."""
-        kept = None if self._kept is None else self._kept.of(steps)
-        return self._buffer(steps) if kept is None else kept
+        """A buffer for so many: that which the env is still bound to, or a new one.
+
+        It is nobody's to keep until the rollout has ended well: a policy that fails may have kept what it was shown.
+        """
+        kept, self._kept = self._kept, None
+        rows = None if kept is None else kept.of(steps)
+        return self._buffer(steps) if rows is None else rows
 
     def _roll(self, asked: RolloutRequest, buffer: RolloutBuffer, begin: TensorDictBase | None) -> None:
         """Make the steps in ``buffer``, which the env is bound to."""

@@ -149,6 +149,24 @@ def test_what_somebody_keeps_of_a_row_stays_as_it_was(keep: Callable[[TensorDict
         assert torch.allclose(torch.as_tensor(value).expand_as(observation), observation)
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_a_policy_kept_that_failed_stays_as_it_was(error: type[BaseException]) -> None:
+    env, kept = CountingEnv(), []
+    env.rollout(4, env.rand_action, break_when_any_done=False)
+
+    def failing(td: TensorDictBase) -> TensorDictBase:
+        kept.append((td["start"], td["start"].clone()))
+        if len(kept) == 3:
+            raise error
+        return env.rand_action(td)
+
+    with pytest.raises(error):
+        env.rollout(4, failing, break_when_any_done=False)
+    env.set_seed(1)
+    env.rollout(4, env.rand_action, break_when_any_done=False)
+    assert all(torch.equal(value, before) for value, before in kept)
+
+
 @pytest.mark.parametrize("steps", [[3, 3], [1] * 6, [2, 2, 2], [2, 1, 1, 2]])
 @pytest.mark.parametrize("make", [None, SerialEnv, ParallelEnv])
 def test_an_env_and_a_transform_may_keep_what_they_are_given(make: Any, steps: list[int]) -> None:
