@@ -60,7 +60,7 @@ def launch(command: str, words: Sequence[str]) -> int:
 
 def _resumed(command: str, given: arguments.Arguments) -> ResumedSweep | None:
     """The sweep that is to go on; None if that is not what was typed."""
-    if not given.has("--multirun") or not any(override.key == "resume" for override in parsed(given.overrides)):
+    if not given.has("--multirun") or overrides.resumed(given.overrides) is None:
         return None
     from envcli.cli.resumed_sweep import ResumedSweep
 

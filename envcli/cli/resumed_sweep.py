@@ -9,17 +9,16 @@ from pathlib import Path
 
 from envcli.cli.interrupt import call_on
 from envcli.configuration import overrides
+from envcli.configuration.conflicts import PASSED_ON, refuse_beside
 from envcli.errors import ConfigError
 from envcli.folders.saved_config import saved_config
 from envcli.folders.sweep_plan import SweepPlan
-from envcli.override import Override, parsed
+from envcli.override import parsed
 from envcli.reports.job import Job
 from envcli.reports.sweep import Sweep
 from envcli.typed_word import quoted
 
 __all__ = ["ResumedSweep"]
-
-_BESIDE = ("json", "allow_imports")  # keys that may be typed beside resume, and go to every job
 
 
 class ResumedSweep:
@@ -46,12 +45,8 @@ class ResumedSweep:
         self._folder, self._command, self._config_dirs = folder, command, config_dirs
         plan = self._plan()
         typed = parsed(beside)
-        for one in typed:
-            if one.key.startswith("hydra.sweep.") or not (one.key in _BESIDE or one.is_about_hydra):
-                raise ConfigError(
-                    f"resume continues exactly what was started, so it takes no {str(one)!r}. Leave one of them out."
-                )
-        to_all = [str(one) for one in typed if one.key in _BESIDE]
+        refuse_beside("resume", typed, lambda one: one.is_about_hydra and not one.key.startswith("hydra.sweep."))
+        to_all = [str(one) for one in typed if one.key in PASSED_ON]
         self._unfinished: list[Path] = []
         self._jobs = [[*words, *to_all] for words in self._left(plan)]
         if not self._jobs:
@@ -61,11 +56,10 @@ class ResumedSweep:
     @classmethod
     def asked(cls, command: str, words: Sequence[str], config_dirs: Sequence[Path]) -> ResumedSweep | None:
         """The sweep that ``words`` ask to go on with; None if they name a single run, or no folder."""
-        typed = parsed(words)
-        folders = [Path(one.unquoted) for one in typed if one.key == "resume" and not one.is_sweep]
-        if not folders or not folders[-1].is_dir() or (folders[-1] / "status.json").is_file():
+        folder = overrides.resumed(words)
+        if folder is None or not Path(folder).is_dir() or Path(folder, "status.json").is_file():
             return None
-        return cls(folders[-1], command, [str(one) for one in typed if one.key != "resume"], config_dirs)
+        return cls(Path(folder), command, [str(one) for one in parsed(words) if one.key != "resume"], config_dirs)
 
     @contextmanager
     def launched(self) -> Iterator[None]:
@@ -80,16 +74,13 @@ class ResumedSweep:
             shutil.rmtree(folder)
         call_on(self._folder)
         before = vars(BasicSweeper)["split_arguments"]
-        BasicSweeper.split_arguments = staticmethod(self._batches)  # type: ignore[assignment]
+        BasicSweeper.split_arguments = staticmethod(  # type: ignore[assignment]
+            lambda _, most: list(BasicSweeper.split_overrides_to_chunks(self._jobs, most))
+        )
         try:
             yield
         finally:
             BasicSweeper.split_arguments = before  # type: ignore[method-assign]
-
-    def _batches(self, _: Sequence[Override], most: int | None) -> list[list[list[str]]]:
-        """The jobs, at most so many at a time."""
-        size = most or len(self._jobs)
-        return [self._jobs[i : i + size] for i in range(0, len(self._jobs), size)]
 
     def _plan(self) -> SweepPlan:
         plan = SweepPlan.read(self._folder)

@@ -5,6 +5,7 @@ It is read from the run folders, so it works with any launcher.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -74,10 +75,11 @@ def noting_jobs(checked: Callable[..., None], planned: bool) -> Callable[..., No
 def _note(folder: Path, sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: see above
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    _planned.extend(map(as_typed, batch))
     complete = isinstance(sweeper, BasicSweeper)  # it knows all its jobs from the first batch on
-    jobs = [as_typed(job) for some in sweeper.overrides for job in some] if complete else _planned
-    SweepPlan(sweeper.config.hydra.job.config_name, complete, jobs).write(folder)
+    if complete and _planned:
+        return
+    _planned.extend(map(as_typed, itertools.chain(*sweeper.overrides) if complete else batch))
+    SweepPlan(sweeper.config.hydra.job.config_name, complete, _planned).write(folder)
 
 
 def heeding(load: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
@@ -128,7 +130,7 @@ def _show(as_json: bool, stopped: bool = False) -> str:
             if as_json and (found := answers.gathered(sweep.folder)):
                 answer(found, str, as_json)
             continue
-        planned = sweep.with_unbegun()
+        planned = sweep.with_unbegun
         shown, unbegun = (sweep, planned.states[UNBEGUN]) if stopped else (planned, 0)
         data = [job.data() for job in shown.jobs]
         if as_json and unbegun:
@@ -153,8 +155,8 @@ def _keep(sweep: Sweep, as_json: bool) -> None:
         return
     if not as_json:
         print(f"kept in {relative_path(sweep.folder)}\nreport  {relative_path(page)}")
-        if sweep.way_on:
-            print(f"go on   {sweep.way_on}")
+        if way_on := sweep.way_on:
+            print(f"go on   {way_on}")
 
 
 def _say(job: Job) -> None:

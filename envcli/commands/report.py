@@ -40,12 +40,12 @@ def main(typed: Sequence[str]) -> int:
     if not sweep.jobs:
         raise MissingRun(f"report: {folder} holds no runs: no status.json in it or below. {_latest()}".rstrip())
     page = report.write(sweep)
-    unbegun = sweep.with_unbegun().states[UNBEGUN]
+    unbegun = sweep.with_unbegun.states[UNBEGUN]
     answer(sweep.data(), lambda: table.drawn(sweep, unbegun), as_json)
     if not as_json:
         print(f"report in {relative_path(page)}")
-        if sweep.way_on:
-            print(f"go on by  {sweep.way_on}")
+        if way_on := sweep.way_on:
+            print(f"go on by  {way_on}")
     return 0
 
 

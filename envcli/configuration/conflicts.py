@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from envcli import commands
 from envcli.errors import ConfigError
 from envcli.override import Override
 
-__all__ = ["refuse_conflicts"]
+__all__ = ["PASSED_ON", "refuse_beside", "refuse_conflicts"]
+
+PASSED_ON = ("json", "allow_imports")
+"""Keys that may be typed beside ``replay`` and ``resume``, since they change nothing of the run."""
+
+_EXACT = {"replay": "runs exactly what was saved", "resume": "continues exactly what was started"}
 
 
 def refuse_conflicts(command: str, overrides: Sequence[Override], files: Collection[str]) -> None:
@@ -24,13 +29,17 @@ def refuse_conflicts(command: str, overrides: Sequence[Override], files: Collect
 
 def _refuse_with_replay(overrides: Sequence[Override], files: Collection[str]) -> None:
     typed = {override.key for override in overrides}
-    for word, does in (("replay", "runs exactly what was saved"), ("resume", "continues exactly what was started")):
-        if word not in typed:
-            continue
-        for override in overrides:
-            placed = word == "replay" and (override.key == "overwrite" or override.is_about_hydra)
-            if override.key not in (word, "json", "allow_imports", *files) and not placed:
-                raise ConfigError(f"{word} {does}, so it takes no {str(override)!r}. Leave one of them out.")
+    if "replay" in typed:
+        refuse_beside("replay", overrides, lambda one: one.key in ("overwrite", *files) or one.is_about_hydra)
+    if "resume" in typed:
+        refuse_beside("resume", overrides, lambda one: one.key in files)
+
+
+def refuse_beside(word: str, overrides: Sequence[Override], but: Callable[[Override], bool]) -> None:
+    """Raise `ConfigError` for the first of ``overrides`` that would change what ``word`` repeats, ``but`` for some."""
+    for override in overrides:
+        if override.key not in (word, *PASSED_ON) and not but(override):
+            raise ConfigError(f"{word} {_EXACT[word]}, so it takes no {str(override)!r}. Leave one of them out.")
 
 
 def _refuse_with_rollout(command: str, overrides: Sequence[Override]) -> None:

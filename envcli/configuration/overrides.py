@@ -22,7 +22,7 @@ from envcli.override import Override, parsed
 from envcli.typed_word import quoted
 from envcli.vocabulary import catalog
 
-__all__ = ["as_typed", "check", "named", "resumed_place"]
+__all__ = ["as_typed", "check", "named", "resumed", "resumed_place"]
 
 
 def check(command: str, words: Iterable[str], multirun: bool, folders: Iterable[Path] = ()) -> list[str]:
@@ -70,14 +70,24 @@ def as_typed(words: Iterable[str]) -> list[str]:
     return [str(override) for override in plain if not (several and override.key == "env")]
 
 
+def resumed(words: Iterable[str]) -> str | None:
+    """The folder in ``resume=<folder>``; None where nothing is resumed.
+
+    >>> resumed(["resume='a b'", "json=true"]), resumed(["resume=null"])
+    ('a b', None)
+    """
+    folder = next((override.unquoted for override in reversed(parsed(words)) if override.key == "resume"), "null")
+    return None if folder == "null" else folder
+
+
 def resumed_place(words: Iterable[str], multirun: bool) -> list[str]:
     """With ``resume=<folder>``, the override that makes Hydra work in that folder; else none.
 
     >>> resumed_place(["resume=."], multirun=False)
     ["hydra.run.dir='.'"]
     """
-    folder = next((override.unquoted for override in reversed(parsed(words)) if override.key == "resume"), "null")
-    if folder == "null":
+    folder = resumed(words)
+    if folder is None:
         return []
     if Path(folder).is_file():
         raise ConfigError(f"resume: found the file {folder}, expected its run folder: resume={Path(folder).parent}")

@@ -154,11 +154,11 @@ class Env(SteppedEnv):
         buffer = self._buffer_for(asked.steps) if asked.out is None else asked.out
         begin = None if asked.begin is None else asked.begin.clone()  # it may be of rows that are used again here
         buffer.drop_added()
-        stays, buffer.again = False, buffer.again or (asked.out is None and KeptRows.take(buffer))
+        stays = False
         try:
             self._front.go_on()
             self._attach(buffer)
-            kept = KeptRows(buffer) if asked.out is None and buffer.again else None
+            kept = KeptRows(buffer) if buffer.again else None
             self._roll(asked, buffer, begin)
             is_seen = asked.act is not None or asked.callback is not None
             stays = kept is not None and (not is_seen or kept.are_free())
@@ -182,8 +182,11 @@ class Env(SteppedEnv):
         It is nobody's to keep until the rollout has ended well: a policy that fails may have kept what it was shown.
         """
         kept, self._kept = self._kept, None
-        rows = None if kept is None else kept.of(steps)
-        return self._buffer(steps) if rows is None else rows
+        buffer = None if kept is None else kept.of(steps)
+        if buffer is None:
+            buffer = self._buffer(steps)
+            buffer.again = KeptRows.are_cheap(buffer)
+        return buffer
 
     def _roll(self, asked: RolloutRequest, buffer: RolloutBuffer, begin: TensorDictBase | None) -> None:
         """Make the steps in ``buffer``, which the env is bound to."""

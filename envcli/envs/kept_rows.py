@@ -34,8 +34,8 @@ class KeptRows:
         self._shown = {path: _shown_by(rows) for path, rows in buffer.tensors.items()}
 
     @staticmethod
-    def take(buffer: RolloutBuffer) -> bool:
-        """Is it worth while for ``buffer``: does a copy of it take less than to bind envs to other rows?"""
+    def are_cheap(buffer: RolloutBuffer) -> bool:
+        """Does a copy of ``buffer`` take less than to bind envs to other rows?"""
         return buffer.nbytes <= _CHEAP
 
     def of(self, steps: int) -> RolloutBuffer | None:

@@ -81,10 +81,14 @@ def as_numbers(rows: torch.Tensor) -> memoryview | None:
     """
     if rows.dtype not in (torch.float32, torch.float64) or rows[0].numel() != 1:
         return None
-    array: Any = as_array(rows)
+    return _singly(as_array(rows))
+
+
+def _singly(array: Array) -> memoryview[Any]:
+    """``array``, ``[time, 1, ...]``, as ``[time]`` over the same memory."""
     while array.ndim > 1:  # by indexing: a reshape of a row that is repeated would be a copy
         array = array[:, 0]
-    return memoryview(array)
+    return array.data
 
 
 def _repeated(path: Key, shape: tuple[int, ...], dtype: torch.dtype, place: Place) -> torch.Tensor:
@@ -199,10 +203,7 @@ class RolloutBuffer:
 
         A memoryview: one item costs 40 ns to write where numpy's costs 90 and torch's 2000.
         """
-        array = self.array(path)
-        while array.ndim > 1:
-            array = array[:, 0]
-        return array.data
+        return _singly(self.array(path))
 
     def add(self, path: Key, row: torch.Tensor) -> torch.Tensor:
         """Rows for an entry that no spec announced (what a policy writes besides the action), shaped like ``row``."""

@@ -44,6 +44,7 @@ class Sweep:
         jobs += [Job(path, "unreadable", shown(f"{path}: cannot be read, permission denied")) for path in closed]
         return cls(folder, sorted(jobs, key=lambda job: _natural(str(job.folder))))
 
+    @cached_property
     def with_unbegun(self) -> Sweep:
         """The same with the jobs that were planned and have no folder: they never began."""
         begun = {job.number for job in self.jobs}
@@ -55,7 +56,7 @@ class Sweep:
     @property
     def way_on(self) -> str | None:
         """What to type to complete a multirun that was stopped; None if nothing is missing, or it is at work."""
-        states = self.with_unbegun().states
+        states = self.with_unbegun.states
         stopped = any(states[state] for state in _STOPPED) and not states["running"]
         if not stopped or self._plan is None or not self._plan.complete:
             return None

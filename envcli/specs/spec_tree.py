@@ -165,13 +165,7 @@ class SpecTree(TensorSpec):
 
     def select(self, *keys: NestedKey) -> Self:
         """A new tree with these entries only, in groups of the same shape. Raises KeyError for an unknown key."""
-        out = self.empty()
-        for path in map(as_path, keys):
-            for group in (path[:depth] for depth in range(1, len(path)) if path in self):
-                if group not in out:
-                    out.set(group, self[group].empty())
-            out.set(path, self[path])
-        return out
+        return self.of_leaves((as_path(key), self[key]) for key in keys)
 
     def exclude(self, *keys: NestedKey) -> Self:
         """A new tree without these entries, of which unknown ones are ignored."""
@@ -181,7 +175,7 @@ class SpecTree(TensorSpec):
         return out
 
     def of_leaves(self, leaves: Iterable[tuple[Key, TensorSpec]]) -> Self:
-        """A new tree of these leaves; a group that is in this tree, too, has its shape and device from there."""
+        """A new tree of these leaves or trees; a group that is in this tree, too, has its shape and device from it."""
         out = self.empty()
         for path, leaf in leaves:
             for depth in range(1, len(path)):
