@@ -158,11 +158,17 @@ class RolloutBuffer:
     def _put(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> None:
         """New rows. ``data``: without a tensor behind that they are a view of, see :meth:`shows`."""
         lead = len(self.batch_size)
-        if self._time_first or not lead:
+        if self._time_first:
             self.tensors[path] = self._place(path, (self.steps, *shape), dtype).data
-            return
-        self._by_env[path] = rows = self._place(path, (*shape[:lead], self.steps, *shape[lead:]), dtype).data
-        self.tensors[path] = rows.movedim(lead, 0).data
+        else:
+            self._lay(path, self._place(path, (*shape[:lead], self.steps, *shape[lead:]), dtype).data)
+
+    def _lay(self, path: Key, rows: torch.Tensor) -> None:
+        """``rows``, ``[*batch, time, *value]``, are those of ``path``."""
+        self.tensors[path] = rows
+        if self.batch_size:
+            self._by_env[path] = rows
+            self.tensors[path] = rows.movedim(len(self.batch_size), 0).data
 
     def require(self, layout: Layout) -> None:
         """Raise SpecError unless the rows hold all of ``layout``."""
@@ -301,9 +307,9 @@ class RolloutBuffer:
         """
         if not apart and (self.filled == self.steps or (self.filled > self.steps // 2 and not self.batch_size)):
             return self
-        layout = {path: (tensor.shape[1:], tensor.dtype) for path, tensor in self.tensors.items()}
-        kept = RolloutBuffer.allocate(layout, self.filled, self.batch_size)
-        for path, tensor in self.tensors.items():
-            kept.tensors[path].copy_(tensor[: self.filled])
+        kept, time = RolloutBuffer(self.filled, self.batch_size, {}), len(self.batch_size)
+        for path in self.tensors:
+            rows = self._whole(path).narrow(time, 0, self.filled)
+            kept._lay(path, rows.clone(memory_format=torch.contiguous_format))
         kept.filled, kept.parts = self.filled, self.parts
         return kept
