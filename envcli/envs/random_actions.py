@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from envcli.envs.masked_draws import MaskedDraws
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.action_gate import masked
@@ -12,23 +10,23 @@ from envcli.specs import Categorical, OneHot
 
 __all__ = ["RandomActions"]
 
-_DRAW = 4096  # rows at a time: a torch call after much Python costs 0.1 ms
-_DRAW_STEPS = 2**20  # but no more env steps than that: those of 4,096 envs would take hundreds of megabytes
-_CACHED_STEPS = 2**18  # of those, as many are drawn at once as the processor's cache holds, a quarter faster
+_CACHED_STEPS = 2**18  # env steps that are drawn at once: what the processor's cache holds, a quarter faster
 
 
 class RandomActions:
     """Draws the actions of ``env`` into the rows of ``buffer``, from torch's global generator.
 
     Attributes:
-        rows_at_a_time: 4,096, and of a large batch fewer; a power of two. So the same numbers are drawn for a rollout
-            in one piece and in pieces whose length is a multiple of 4,096.
+        rows_at_a_time: 4,096: the same numbers are drawn for a rollout in one piece and in pieces whose length is a
+            multiple of that. A torch call after much Python costs 0.1 ms.
         row_by_row: is there an action whose choices a mask restricts, which is known only when the row is reached?
     """
 
+    rows_at_a_time = 4096
+
     def __init__(self, env: RowEnv, buffer: RolloutBuffer) -> None:
-        self.rows_at_a_time = _rows_of(_DRAW_STEPS, env.batch_size)
-        self._rows_in_cache = _rows_of(_CACHED_STEPS, env.batch_size)
+        fitting = max(_CACHED_STEPS // env.batch_size.numel(), 1)
+        self._rows_in_cache = min(self.rows_at_a_time, 1 << (fitting.bit_length() - 1))  # which it is a multiple of
         leaves, masks = env.full_action_spec.leaves(), env._roles().masks
         self._free = [(leaf, buffer[path]) for path, leaf in leaves.items() if path not in masks]
         plain = {p: leaf for p, leaf in leaves.items() if isinstance(leaf, Categorical | OneHot) and leaf.mask is None}
@@ -51,8 +49,3 @@ class RandomActions:
             single.write(t)
         for leaf, actions, masks in self._masked:
             actions[t] = masked(leaf, masks[t]).rand()
-
-
-def _rows_of(env_steps: int, batch_size: torch.Size) -> int:
-    """A power of two, so that these rows are ``env_steps`` at most, and no more than :data:`_DRAW`."""
-    return min(_DRAW, 1 << (max(env_steps // batch_size.numel(), 1).bit_length() - 1))

@@ -15,7 +15,9 @@ from envcli.stateless.task import MOMENT, Task, Values
 
 __all__ = ["TaskRows"]
 
-_BLOCK = 32  # rows that are computed before they are written
+# Rows that are computed before they are written, and env steps in them. To write many at once takes the least time of
+# the processor's memory, but the last ones are waited for: towards the end there are fewer.
+_BLOCK, _BLOCK_STEPS, _FEW = 128, 2**19, 16
 
 
 class TaskRows:
@@ -71,11 +73,11 @@ class TaskRows:
         last = stop if onward else stop - 1  # of the root
         for rows in self._params.values():
             rows[start + 1 : last + 1] = rows[start]
-        if stop - start <= _BLOCK:
+        if stop - start <= _FEW:
             for first, block in self._blocks(start, stop, last):
                 self._write(first, block, last)
             return
-        with ThreadPoolExecutor(1) as writer:  # one block is written while the next is computed: a third less time
+        with ThreadPoolExecutor(1) as writer:  # one block is written while the next is computed: 40 % less time
             writing = [
                 writer.submit(self._write, first, block, last) for first, block in self._blocks(start, stop, last)
             ]
@@ -89,9 +91,9 @@ class TaskRows:
         """
         params = self._params_of(start)
         state, elapsed = (self._root[name][start].to(self._device) for name in ("state", "elapsed_steps"))
-        for first in range(start, stop, _BLOCK):
+        for first, end in self._pieces(start, stop):
             block = _Block()
-            for t, action in enumerate(self._taken(first, min(first + _BLOCK, stop)), first):
+            for t, action in enumerate(self._taken(first, end), first):
                 followed = self._task.advance(state, elapsed, action, params)
                 state, elapsed, done = followed["state"], followed["elapsed_steps"], followed["done"]
                 which = done.reshape(-1)[: None if t < last else 0].nonzero().squeeze(-1)
@@ -101,6 +103,13 @@ class TaskRows:
                     state = _patched(state, which, block.begun[-1])
                     elapsed = elapsed.reshape(-1).index_fill(0, which, 0).view_as(elapsed)
             yield first, block
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The first row of each block, and that after its last."""
+        most = min(_BLOCK, max(_BLOCK_STEPS // self._batch.numel(), 1))
+        while start < stop:
+            first, start = start, min(start + max(min(most, (stop - start) // 2), min(most, _FEW)), stop)
+            yield first, start
 
     def _taken(self, first: int, stop: int) -> Sequence[Tensor]:
         """The actions of some rows, each dense: all at once, because those of an env lie side by side."""

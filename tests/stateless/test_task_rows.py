@@ -18,7 +18,7 @@ from envcli.stateless.random_streams import RandomStreams
 from envcli.stateless.task import MOMENT, Task
 from envcli.stateless.task_rows import TaskRows
 
-ROWS = 80  # more than are computed in one go, twice
+ROWS = 80  # which are computed in several goes
 CPU = torch.device("cpu")
 
 
@@ -107,7 +107,7 @@ def test_many_rows_at_once_are_those_made_one_by_one(
         assert expected["next", "done"].any(), "episodes end"
 
 
-@pytest.mark.parametrize("stop", [20, 32, 40])  # within what is computed in one go, at its end, and after it
+@pytest.mark.parametrize("stop", [10, 16, 20, 40])  # with one thread, and with two
 def test_an_episode_that_ends_in_the_last_row_leaves_the_next_beginning_to_who_goes_on(stop: int) -> None:
     whole, pieces = bound(Pendulum(), limit=stop), bound(Pendulum(), limit=stop)
     for rows, buffer, _ in (whole, pieces):
@@ -120,6 +120,18 @@ def test_an_episode_that_ends_in_the_last_row_leaves_the_next_beginning_to_who_g
     rows.reset(stop, np.ones(3, bool), None, None)
     rows.autoreset_rows(stop, ROWS, onward=False)
     assert torch.equal(buffer["observation",][:ROWS], whole[1]["observation",][:ROWS])
+
+
+@pytest.mark.parametrize(("envs", "most"), [(3, 128), (2**14, 32), (2**20, 1)])
+def test_fewer_rows_of_more_envs_are_held_back_and_few_at_the_end(envs: int, most: int) -> None:
+    rows, _, _ = bound(Pendulum())
+    rows._batch = torch.Size([envs])
+    pieces = list(rows._pieces(5, 1000))
+    assert [first for first, _ in pieces] == [5, *(end for _, end in pieces[:-1])]
+    assert pieces[-1][1] == 1000
+    lengths = [end - first for first, end in pieces]
+    assert max(lengths) == lengths[0] == most
+    assert lengths[-1] <= min(most, 16)
 
 
 @pytest.mark.parametrize("given", [False, True])
