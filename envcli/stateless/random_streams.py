@@ -60,28 +60,29 @@ class RandomStreams:
         if self._ahead is None or self._ahead.shape[-1] != count or self._ahead.dtype != dtype:
             self._look_ahead(count, dtype)
         chosen = torch.arange(self.size, device=self._device) if which is None else which
-        used = self._used.index_select(0, chosen)  # a third of the time of used[chosen]
-        if len(used) and used.max() == _AHEAD:
+        at = self._at.index_select(0, chosen)  # a third of the time of _at[chosen]
+        if len(at) and int(at.max()) >= self.size * _AHEAD:
             self._look_ahead(count, dtype)
-            used = self._used.index_select(0, chosen)
-        self._used.index_copy_(0, chosen, used + 1)
+            at = self._at.index_select(0, chosen)
+        self._at.index_copy_(0, chosen, at + self.size)
         assert self._ahead is not None
-        return self._ahead.view(-1, count).index_select(0, chosen * _AHEAD + used)
+        return self._ahead.index_select(0, at)
 
     def _look_ahead(self, count: int, dtype: torch.dtype) -> None:
-        """The next draws of all streams, ``[size, ahead, count]``."""
+        """The next draws of all streams, ``[ahead * size, count]``: first the next of each, then those after them."""
         self._settle()
-        index = torch.arange(1, _AHEAD * count + 1, device=self._device)
+        index = torch.arange(1, _AHEAD * count + 1, device=self._device).view(_AHEAD, 1, count)
         bits = _mixed(self._states.unsqueeze(-1) + index * _signed(_GOLDEN))
         digits = 53 if dtype == torch.float64 else 24
         numbers = _shifted(bits, 64 - digits).to(dtype).mul_(2.0**-digits)
-        self._ahead = numbers.view(self.size, _AHEAD, count)
-        self._used = torch.zeros(self.size, dtype=torch.int64, device=self._device)  # draws of these that were given
+        self._ahead = numbers.view(-1, count)
+        self._at = torch.arange(self.size, device=self._device)  # the rows of these that come next
 
     def _settle(self) -> None:
         """Forget what was drawn ahead, but for what was given of it."""
         if self._ahead is not None:
-            self._states = self._states + self._used * _signed(self._ahead.shape[-1] * _GOLDEN)
+            given = self._at // self.size
+            self._states = self._states + given * _signed(self._ahead.shape[-1] * _GOLDEN)
             self._ahead = None
 
 

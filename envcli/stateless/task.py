@@ -50,11 +50,11 @@ class Task:
         dtype: torch.dtype | str = torch.float32,
         params: Sequence[str] = (),
     ) -> None:
-        self.dynamics = dynamics
+        self.dtype = _floating(dtype)
+        self.dynamics = dynamics.replace(_cast(vars(dynamics), self.dtype))
         self.max_episode_steps = max_episode_steps
         self.frame_skip = frame_skip
         self.one_hot = one_hot
-        self.dtype = _floating(dtype)
         self.params = [dynamics.parameter(name) for name in params]
 
     def parameter(self, name: str, value: Tensor | None, lead: torch.Size) -> Tensor:
@@ -178,6 +178,14 @@ def _number(one_hot: Tensor) -> Tensor:
     for i, chosen in enumerate(others, 2):
         number = number + i * chosen
     return number
+
+
+def _cast(parameters: Mapping[str, Any], dtype: torch.dtype) -> Values:
+    """Those of ``parameters`` that are tensors of another floating dtype: states would take it over."""
+    tensors = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}
+    return {
+        name: value.to(dtype) for name, value in tensors.items() if value.is_floating_point() and value.dtype != dtype
+    }
 
 
 def _floating(dtype: torch.dtype | str) -> torch.dtype:

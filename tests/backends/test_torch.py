@@ -104,6 +104,16 @@ def test_an_episode_is_that_of_gymnasium(name: str) -> None:
         assert terminated or truncated
 
 
+def test_states_have_their_dtype_whatever_that_of_a_parameter() -> None:
+    length = torch.full((3,), 0.5, dtype=torch.float64, requires_grad=True)
+    env = TorchEnv(CartPole(length=length), batch_size=[3])
+    moment = env.rand_step(env.reset())["next"]
+    assert moment["state"].dtype == torch.float32
+    moment["state"].sum().backward()
+    assert length.grad is not None
+    assert (length.grad != 0).all()
+
+
 def test_the_time_limit_is_of_the_env_or_of_the_user() -> None:
     for limit, length in ((None, 200), (7, 7)):
         data = pendulum(max_episode_steps=limit).rollout(300)
