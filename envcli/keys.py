@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 __all__ = [
-    "DONE_FAMILY", "RESTARTED", "Key", "NestedKey", "as_keys", "as_path", "as_user_key", "nest", "places", "under_next",
+    "DONE_FAMILY", "RESTARTED", "Key", "NestedKey", "as_keys", "as_path", "as_user_key", "groups_above", "nest",
+    "places", "under_next",
 ]  # fmt: skip
 
 NestedKey: TypeAlias = str | tuple[str, ...]
@@ -51,6 +52,15 @@ def as_user_key(path: Key) -> NestedKey:
     'reward'
     """
     return path[0] if len(path) == 1 else path
+
+
+def groups_above(path: Key) -> list[Key]:
+    """The groups that ``path`` stands in, from the outermost.
+
+    >>> groups_above(("next", "agents", "reward"))
+    [('next',), ('next', 'agents')]
+    """
+    return [path[:depth] for depth in range(1, len(path))]
 
 
 def under_next(path: Key) -> Key:

@@ -14,7 +14,7 @@ from envcli.envs.beginning import updated
 from envcli.envs.front import Front
 from envcli.envs.overridden import is_overridden
 from envcli.errors import ClosedError, EnvError, SpecError
-from envcli.keys import Key, as_user_key
+from envcli.keys import Key, as_user_key, groups_above
 from envcli.mdp import set_next, step_mdp
 from envcli.rows.action_gate import masked
 from envcli.rows.row_env import RowEnv
@@ -312,7 +312,7 @@ def _require_tensordict(call: str, given: object) -> None:
 
 def _make_groups(tensordict: TensorDictBase, path: Key, spec: Composite) -> None:
     """Put the groups around ``path`` that ``tensordict`` lacks into it, each of the batch size that ``spec`` says."""
-    for group in (as_user_key(path[:depth]) for depth in range(1, len(path))):
+    for group in map(as_user_key, groups_above(path)):
         if tensordict.get(group, None) is None:
             shape = (*tensordict.batch_size, *spec[group].shape[spec.ndim :])
             tensordict.set(group, TensorDict({}, batch_size=shape, device=tensordict.device))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from envcli.errors import SpecError
-from envcli.keys import Key, as_path, as_user_key, under_next
+from envcli.keys import Key, as_path, as_user_key, groups_above, under_next
 from envcli.memory.buffer import Layout
 from envcli.memory.groups import common
 from envcli.specs import Composite
@@ -68,7 +68,7 @@ def group_parts(specs: Mapping[str, Composite], ndim: int) -> dict[Key, torch.Si
                 found[path] = common(found.get(path, part), part)
     for spec in specs.values() if found else ():
         for path, leaf in spec.leaves().items():
-            for group in found.keys() & {path[:n] for n in range(1, len(path))}:
+            for group in found.keys() & set(groups_above(path)):
                 found[group] = common(found[group], leaf.shape[ndim:])
     return {path: part for path, part in found.items() if part}
 

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias, TypeGuard
 import torch
 
 from envcli.errors import LockedError, SpecError, nearest
-from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.keys import Key, NestedKey, as_path, as_user_key, groups_above
 from envcli.specs.spec import TensorSpec
 
 __all__ = ["SpecTree"]
@@ -178,10 +178,10 @@ class SpecTree(TensorSpec):
         """A new tree of these leaves or trees; a group that is in this tree, too, has its shape and device from it."""
         out = self.empty()
         for path, leaf in leaves:
-            for depth in range(1, len(path)):
-                group = self.get(path[:depth])
-                if path[:depth] not in out and isinstance(group, SpecTree):
-                    out.set(path[:depth], group.empty())
+            for group in groups_above(path):
+                had = self.get(group)
+                if group not in out and isinstance(had, SpecTree):
+                    out.set(group, had.empty())
             out.set(path, leaf)
         return out
 

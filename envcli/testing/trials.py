@@ -12,7 +12,7 @@ from tensordict import TensorDictBase
 
 from envcli.envs.env import Env
 from envcli.errors import SpecError
-from envcli.keys import Key, as_user_key
+from envcli.keys import Key, as_user_key, groups_above
 from envcli.mdp import leaf_paths
 from envcli.seeding import drawing_from
 from envcli.specs import TensorSpec
@@ -114,8 +114,8 @@ def wrong_values(leaf: TensorSpec, lead: int) -> list[torch.Tensor]:
 
 def offered(tensordict: TensorDictBase, path: Key, value: torch.Tensor) -> TensorDictBase:
     """``tensordict`` with ``value`` at ``path``, whatever its shape: what holds it forgets a batch size of its own."""
-    for depth in range(1, len(path)):
-        tensordict.get(path[:depth]).batch_size = tensordict.batch_size
+    for group in groups_above(path):
+        tensordict.get(group).batch_size = tensordict.batch_size
     return tensordict.set(as_user_key(path), value)
 
 

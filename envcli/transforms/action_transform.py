@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import TransformError
-from envcli.keys import Key, NestedKey, as_path, as_user_key
+from envcli.keys import Key, NestedKey, as_path, as_user_key, groups_above
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.transform import Transform
@@ -99,7 +99,7 @@ def _in_groups(leaves: dict[Key, TensorSpec], before: Composite) -> Composite:
     """``leaves`` in groups of the shape that they had ``before``, where all in them still begin with it."""
     spec = before.empty()
     for path, leaf in leaves.items():
-        for group in (path[:depth] for depth in range(1, len(path)) if path[:depth] not in spec):
+        for group in (group for group in groups_above(path) if group not in spec):
             had, inside = before.get(group), [other for at, other in leaves.items() if at[: len(group)] == group]
             if isinstance(had, Composite) and all(other.shape[: had.ndim] == had.shape for other in inside):
                 spec[as_user_key(group)] = had.empty()
