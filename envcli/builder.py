@@ -159,7 +159,9 @@ def _native(cfg: Mapping[str, Any], device: torch.device | None) -> Env:
             "For several, add parallel=processes or parallel=serial."
         )
     node = {name: value for name, value in cfg["backend"].items() if name != "type"}
-    if ":" in str(node.get("name")):  # gymnasium imports what stands before it
+    if not isinstance(node.get("name", ""), str):
+        raise ConfigError(f"backend.name: found {node['name']!r}, expected the name of an env. envcli list shows them.")
+    if ":" in node.get("name", ""):  # gymnasium imports what stands before it
         imported(node["name"], "backend.name", bool(cfg.get("allow_imports")))
     try:
         env: Env = signature.call(backend.from_name, node, "backend", **given)

@@ -66,6 +66,8 @@ def test_frame_skip_reaches_the_backend() -> None:
         ({"backend": {"type": "gim", "name": "x"}}, r"no backend 'gim'. Did you mean 'gym'\?"),
         ({"backend": {}}, "backend: found {}, expected a mapping with a type"),
         ({"backend": {"type": "gym"}}, "backend.name: required but not given"),
+        ({"backend": {"type": "gym", "name": None}}, "backend.name: found None, expected the name of an env"),
+        ({"backend": {"type": "torch", "name": 5}}, "backend.name: found 5, expected the name of an env"),
         (
             {**PENDULUM, "transforms": {"a": {"type": "step_counter", "max_step": 3}}},
             r"transforms.a.max_step: no such key",

@@ -11,7 +11,7 @@ import torch
 from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
-from envcli.specs import Binary, MultiOneHot, OneHot, TensorSpec
+from envcli.specs import Binary, MultiOneHot, OneHot, TensorSpec, Unbounded
 
 __all__ = ["ActionGate", "as_member", "masked"]
 
@@ -21,7 +21,7 @@ class ActionGate:
 
     Stricter than TorchRL 0.14, where an int given to a one-hot env silently becomes action 0: the shape must be the
     spec's, the dtype must be the spec's or one that converts to it in kind (float to float, int to float, bool to int),
-    and the value must lie in the space. NaN lies in no bounded space. One-hot vectors and bits may have any dtype:
+    and the value must lie in the space, where NaN never does. One-hot vectors and bits may have any dtype:
     ``torch.distributions`` draws them as floats, and ``torch.nn.functional.one_hot`` makes them of int64.
 
     Args:
@@ -38,6 +38,7 @@ class ActionGate:
         self._dtype = spec.dtype
         self._rows = buffer.array(path)
         self._holds = spec.row_test()
+        self._takes_any = _takes_any(spec)
         self._mask = mask
         self._masks = None if mask is None else buffer[mask]
         self._batch = buffer.batch_size
@@ -53,7 +54,7 @@ class ActionGate:
             value = _in_kind(self._name, self._spec, value)
         row = self._rows[t, ...]
         row[...] = as_array(value)
-        if not self._holds(row):
+        if not self._holds(row) or (self._takes_any and bool(value.isnan().any())):
             self._refuse(self._first_outside(self._spec, row, value))
         if self._masks is not None:
             allowed = masked(self._spec, self._masks[t])
@@ -66,7 +67,7 @@ class ActionGate:
         rows = torch.from_numpy(row)
         rows = rows.view(torch.bfloat16) if spec.dtype == torch.bfloat16 else rows
         for env in np.ndindex(*self._batch):
-            if self._batch and not spec[env].is_in(rows[env]):
+            if self._batch and not _holds(spec[env], rows[env]):
                 return f"{_abridged(value[env])} for env {', '.join(map(str, env))}"
         return _abridged(value)
 
@@ -97,9 +98,18 @@ def as_member(path: Key, spec: TensorSpec, value: Any) -> torch.Tensor:  # Any: 
     if value.shape != spec.shape:
         raise _refusal(name, spec, f"shape {list(value.shape)}")
     member = value if value.dtype == spec.dtype else _in_kind(name, spec, value)
-    if not spec.is_in(member):
+    if not _holds(spec, member):
         raise _refusal(name, spec, _abridged(value))
     return member
+
+
+def _holds(spec: TensorSpec, action: torch.Tensor) -> bool:
+    return spec.is_in(action) and not (_takes_any(spec) and bool(action.isnan().any()))
+
+
+def _takes_any(spec: TensorSpec) -> bool:
+    """Does ``spec`` hold NaN? An env without bounds would be given one, and be lost."""
+    return isinstance(spec, Unbounded) and spec.dtype.is_floating_point
 
 
 def _in_kind(name: str, spec: TensorSpec, value: torch.Tensor) -> torch.Tensor:

@@ -96,6 +96,19 @@ def test_what_lies_outside_is_refused(name: str, value: list[float]) -> None:
         as_member(("action",), spec, tensor)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nan_is_no_action_even_where_there_are_no_bounds(dtype: torch.dtype) -> None:
+    spec = Unbounded([3, 2], dtype=dtype)
+    buffer = RolloutBuffer.allocate({("action",): (spec.shape, spec.dtype)}, 1, torch.Size([3]))
+    writes, value = ActionGate(("action",), spec, buffer), torch.tensor([[INF, 0], [0, NAN], [1, 2]], dtype=dtype)
+    with pytest.raises(ActionError, match=r"found \[0\.0, nan\] for env 1\."):
+        writes.write(0, value)
+    with pytest.raises(ActionError, match="nan"):
+        as_member(("action",), spec, value)
+    writes.write(0, value.nan_to_num(5))
+    assert writes.written == 0
+
+
 @given(data=st.data())
 @settings(deadline=None, max_examples=200)
 def test_a_batch_of_one_hots_passes_where_the_spec_holds_it(data: st.DataObject) -> None:
