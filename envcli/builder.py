@@ -101,7 +101,7 @@ def as_plain(cfg: Any) -> Any:  # Any: a tree of whatever a configuration holds
 def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.device | None) -> Env:
     """The workers build on the host; the batch hands out on ``device``."""
     kind = parallel["type"]
-    if kind not in _BATCHES:
+    if not isinstance(kind, str) or kind not in _BATCHES:
         raise UnknownName("batch", kind, ["none", *_BATCHES], "(parallel.type)")
     parts = _parts(cfg)
     for part in parts:
@@ -113,7 +113,8 @@ def _batch(cfg: Mapping[str, Any], parallel: Mapping[str, Any], device: torch.de
     if kind != "serial" and cfg.get("allow_imports"):
         say_imported_elsewhere(name for part in parts for name in _own_names(part))
     make: Callable[..., Env] = build_one
-    if any(node.get("shared") for part in parts for node in (part.get("transforms") or {}).values() if node):
+    nodes = [node for part in parts for node in (part.get("transforms") or {}).values()]
+    if any(node.get("shared") for node in nodes if isinstance(node, Mapping)):
         make = EnvCreator(build_one, {"cfg": parts[0]})
     each = [{"cfg": parts[i % len(parts)]} for i in range(parallel["num_envs"])]
     node = {name: value for name, value in parallel.items() if name != "type"}
@@ -191,10 +192,12 @@ def _backend(cfg: Mapping[str, Any]) -> type[Any]:  # Any: a Backend, of which a
     return found
 
 
-def _device(name: str | None) -> torch.device | None:
+def _device(name: object) -> torch.device | None:
     """The device of that name, or a `ConfigError` where this machine has none."""
     if name is None:
         return None
+    if not isinstance(name, str):
+        raise ConfigError(f"device.name: found {name!r}, expected a name, such as cpu or cuda:0")
     try:
         torch.empty(0, device=name)  # a name may be well formed and still stand for nothing here
     except (RuntimeError, AssertionError) as error:

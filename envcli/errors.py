@@ -135,7 +135,7 @@ class MissingRun(ConfigError, StoreError):
     """There is no run, or no rollout, where the user says it is."""
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+def nearest(name: object, known: Iterable[str], count: int = 3) -> str:
     """One sentence that names what ``name`` may have meant, or all of a short list, or nothing.
 
     >>> nearest("cartpol", ["cartpole", "pendulum"])
@@ -143,11 +143,11 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     >>> nearest("xyz", ["a", "b"])
     'There are: a, b.'
     """
-    known = sorted(known)
+    known, typed = sorted(known), str(name).lower()
     folded = {k.lower(): k for k in known}
-    close = [folded[k] for k in difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.6)]
+    close = [folded[k] for k in difflib.get_close_matches(typed, list(folded), n=count, cutoff=0.6)]
     if not close:
-        close = [k for k in known if name.lower() in k.lower()][:count] if len(name) > 2 else []
+        close = [k for k in known if typed in k.lower()][:count] if len(typed) > 2 else []
     if close:
         return "Did you mean " + " or ".join(repr(k) for k in close) + "?"
     if len(known) <= 20:

@@ -89,6 +89,9 @@ def test_frame_skip_reaches_the_backend() -> None:
             r"backend.pixel_size: expected \[height, width\] .* Type: backend.pixel_size=\[240,320\]",
         ),
         ({**PENDULUM, "device": {"name": "abacus"}}, "device.name: found 'abacus', which cannot be used here"),
+        ({**PENDULUM, "device": {"name": 1.5}}, "device.name: found 1.5, expected a name, such as cpu or cuda:0"),
+        ({**PENDULUM, "parallel": {"type": None}}, r"no batch None. Did you mean 'none'\?"),
+        ({**PENDULUM, "parallel": {"type": ["serial"]}}, r"no batch \['serial'\]"),
         ({**PENDULUM, "parallel": {"type": "proceses"}}, r"no batch 'proceses'. Did you mean 'processes'\?"),
         ({**PENDULUM, "parallel": {"type": "serial", "num_envs": 0}}, "parallel.num_envs: found 0"),
         ({**PENDULUM, "parallel": {"type": "serial", "num_worker": 1}}, "parallel.num_worker: no such key"),
@@ -106,6 +109,12 @@ def test_frame_skip_reaches_the_backend() -> None:
 def test_a_mistake_names_its_place(cfg: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         build(cfg)
+
+
+def test_a_mistake_in_a_batch_names_its_place_when_it_starts() -> None:
+    with build({**PENDULUM, "parallel": {"type": "serial"}, "transforms": {"a": "abc"}}) as env:
+        with pytest.raises(ConfigError, match=r"transforms.a: found 'abc', expected a mapping with a type"):
+            env.reset()
 
 
 class Crowd(CountingEnv):

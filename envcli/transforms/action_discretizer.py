@@ -62,10 +62,8 @@ class ActionDiscretizer(Stated, ActionTransform):
     ) -> None:
         out_action_key = action_key if out_action_key is None else out_action_key
         super().__init__([action_key], [out_action_key], in_keys=[])
-        self.num_intervals = torch.as_tensor(num_intervals)
+        self.num_intervals = _counts(num_intervals)
         self._of_each = isinstance(num_intervals, torch.Tensor)
-        if bool((self.num_intervals < 1).any()) or self.num_intervals.is_floating_point():
-            raise ConfigError(f"num_intervals: expected whole numbers of at least 1, found {num_intervals}")
         self.action_key, self.out_action_key = action_key, out_action_key
         self.sampling = _strategy(sampling)
         self.categorical = categorical
@@ -161,6 +159,18 @@ class ActionDiscretizer(Stated, ActionTransform):
             f"out_action_key={self.out_action_key!r}, sampling={self.sampling.name.lower()}, "
             f"categorical={self.categorical}"
         )
+
+
+def _counts(given: object) -> torch.Tensor:
+    """``given`` as whole numbers, or a ConfigError."""
+    try:
+        counts = torch.as_tensor(given)
+        fits = counts.dtype != torch.bool and not counts.is_floating_point() and bool((counts >= 1).all())
+    except (RuntimeError, TypeError, ValueError):  # no numbers at all
+        fits = False
+    if not fits:
+        raise ConfigError(f"num_intervals: expected whole numbers of at least 1, found {given}")
+    return counts
 
 
 def _strategy(sampling: Sampling | str | int | None) -> Sampling:

@@ -12,6 +12,7 @@ from envcli.errors import ConfigError, EnvcliError, TransformError, nearest
 __all__ = ["arguments", "call", "listed"]
 
 _PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
+_KEYS = {"NestedKey", "Sequence[NestedKey]", "None"}
 
 
 def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
@@ -24,7 +25,9 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     node = dict(node)
     said = inspect.signature(function).parameters
     spread = [
-        _with_keys(said[name].annotation, value) for name in listed(function) for value in node.pop(name, None) or ()
+        _with_keys(f"{where}.{name}", str(said[name].annotation).split(" | "), value)
+        for name in listed(function)
+        for value in node.pop(name, None) or ()
     ]
     extra = node.pop("options", None) or {} if "options" not in taken and _takes_anything(function) else {}
     if not isinstance(extra, Mapping):
@@ -45,8 +48,9 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     for name, value in node.items():
         if value == "???":
             raise ConfigError(f"{where}.{name}: required but not given. Add {where}.{name}=...")
-        _check_plain(f"{where}.{name}", str(taken[name].annotation).split(" | "), value)
-        node[name] = _with_keys(taken[name].annotation, value)
+        kinds = str(taken[name].annotation).split(" | ")
+        _check_plain(f"{where}.{name}", kinds, value)
+        node[name] = _with_keys(f"{where}.{name}", kinds, value)
     given = {name: value for name, value in given.items() if name in taken}
     try:
         return function(*spread, **node, **extra, **given)
@@ -60,7 +64,11 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
         if type(error) is ConfigError and own and own[1] == getattr(function, "__name__", None):
             raise ConfigError(f"{where}: {error}") from error
         raise
-    except (TypeError, ValueError) as error:  # a constructor's own refusal; the cause keeps its traceback
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:  # a constructor's own refusal; the cause keeps its traceback
         raise ConfigError(f"{where}: {error}") from error
 
 
@@ -85,21 +93,37 @@ def listed(function: Callable[..., Any]) -> list[str]:
 
 
 def _check_plain(where: str, kinds: list[str], value: object) -> None:
-    """Raise `ConfigError` for a word, a list or a node if only numbers, booleans or null are taken."""
-    if isinstance(value, str | Mapping | list) and set(kinds) <= set(_PLAIN):
+    """Raise `ConfigError` for anything else if only numbers, booleans or null are taken; and for giant numbers."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{where}: found {value}, expected a number of at most 64 bits.")
+    if set(kinds) <= set(_PLAIN) and not any(_is(kind, value) for kind in kinds):
         raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
 
 
-def _with_keys(annotation: object, value: Any) -> Any:  # Any: what a YAML holds
-    """``value`` with nested keys as tuples of strings, if the annotation takes keys; in YAML they are lists.
+def _is(kind: str, value: object) -> bool:
+    if isinstance(value, bool) or value is None:
+        return kind == ("None" if value is None else "bool")
+    return isinstance(value, int) if kind == "int" else kind == "float" and isinstance(value, int | float)
 
-    >>> _with_keys("Sequence[NestedKey] | None", [["agent", 1], "b"]), _with_keys("NestedKey", ["a", "b"])
-    ([('agent', '1'), 'b'], ('a', 'b'))
+
+def _with_keys(where: str, kinds: list[str], value: Any) -> Any:  # Any: what a YAML holds
+    """``value`` with nested keys as tuples of strings, if keys are taken; in YAML they are lists, and may be numbers.
+
+    Raises `ConfigError` for what can be no key where nothing else is taken.
+
+    >>> _with_keys("in_keys", ["Sequence[NestedKey]", "None"], [["agent", 1], "b", 0])
+    [('agent', '1'), 'b', '0']
     """
-    kinds = str(annotation).split(" | ")
-    if isinstance(value, list) and "Sequence[NestedKey]" in kinds:
-        return [_with_keys("NestedKey", one) for one in value]
-    return tuple(map(str, value)) if isinstance(value, list) and "NestedKey" in kinds else value
+    if "Sequence[NestedKey]" in kinds and isinstance(value, list):
+        return [_with_keys(where, ["NestedKey"], one) for one in value]
+    if not {"NestedKey", "Sequence[NestedKey]"}.isdisjoint(kinds):
+        if isinstance(value, list) and value:
+            return tuple(map(str, value))
+        if _is("int", value):
+            return str(value)
+    if set(kinds) <= _KEYS and not (isinstance(value, str) or (value is None and "None" in kinds)):
+        raise ConfigError(f"{where}: found {value!r}, expected the key of an entry: a name, or a list of nested names.")
+    return value
 
 
 def _takes_anything(function: Callable[..., Any]) -> bool:

@@ -142,3 +142,9 @@ def test_rows_on_the_host_meet_bounds_on_another_device() -> None:
         setattr(choices, name, getattr(choices, name).to("meta"))
     with pytest.raises(NotImplementedError, match="meta"):  # which has no data; a GPU's would be copied
         choices._inv_apply_transform(torch.zeros(1, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("given", [None, True, 1.5, 0, {}, [2, 0], "abc"])
+def test_what_is_no_count_of_intervals_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^num_intervals: expected whole numbers of at least 1, found "):
+        ActionDiscretizer(given)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from envcli.errors import ConfigError
+from envcli.keys import NestedKey
 from envcli.vocabulary import signature
 
 
@@ -21,6 +24,33 @@ def test_options_are_handed_on_only_where_anything_is_taken() -> None:
         signature.call(make, {"name": "a", "g": 3}, "backend")
     with pytest.raises(ConfigError, match=r"backend.options: no such key"):
         signature.call(lambda name: name, {"name": "a", "options": {}}, "backend")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("count", 1.5, "found 1.5, expected a whole number or null"),
+        ("count", True, "found True, expected a whole number"),
+        ("count", 2**63, "found 9223372036854775808, expected a number of at most 64 bits"),
+        ("size", True, "found True, expected a number."),
+        ("size", None, "found None, expected a number."),
+        ("size", "3", "found '3', expected a number."),
+        ("key", None, "found None, expected the key of an entry: a name, or a list of nested names"),
+        ("key", [], r"found \[\], expected the key"),
+        ("key", 1.5, "found 1.5, expected the key"),
+        ("keys", ["a", None], "found None, expected the key"),
+        ("keys", {}, "found {}, expected the key"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(name: str, value: object, expected: str) -> None:
+    def make(count: int | None, size: float, key: NestedKey, keys: Sequence[NestedKey] | None) -> tuple[object, ...]:
+        return count, size, key, keys
+
+    fine = {"count": None, "size": 3, "key": 0, "keys": ["a", ["b", 1]]}
+    assert signature.call(make, fine, "x") == (None, 3, "0", ["a", ("b", "1")])
+    assert signature.call(make, {**fine, "keys": None, "key": ["a", "b"]}, "x")[2:] == (("a", "b"), None)
+    with pytest.raises(ConfigError, match=f"^x.{name}: {expected}"):
+        signature.call(make, {**fine, name: value}, "x")
 
 
 def test_what_a_class_refuses_is_told_with_its_node() -> None:
