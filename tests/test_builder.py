@@ -112,9 +112,9 @@ def test_a_mistake_names_its_place(cfg: dict[str, object], text: str) -> None:
 
 
 def test_a_mistake_in_a_batch_names_its_place_when_it_starts() -> None:
-    with build({**PENDULUM, "parallel": {"type": "serial"}, "transforms": {"a": "abc"}}) as env:
-        with pytest.raises(ConfigError, match=r"transforms.a: found 'abc', expected a mapping with a type"):
-            env.reset()
+    env = build({**PENDULUM, "parallel": {"type": "serial"}, "transforms": {"a": "abc"}})
+    with pytest.raises(ConfigError, match=r"transforms.a: found 'abc', expected a mapping with a type"):
+        env.reset()
 
 
 class Crowd(CountingEnv):
