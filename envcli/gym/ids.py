@@ -82,7 +82,7 @@ def make(
         ConfigError: the env does not take an option, needs another library, or nothing here can draw it.
     """
     complete = _completed(name, options, from_pixels, frame_skip)
-    with _explained(name, complete), _without_hints(name):
+    with _explained(name, options or complete), _without_hints(name):
         return gymnasium.make(name, **complete)
 
 
@@ -103,7 +103,7 @@ def make_vector(
         spec = gymnasium.registry.get(name)
         mode = "sync" if spec is None or spec.vector_entry_point is None else "vector_entry_point"
     loop = {"copy": False} if mode == "sync" else None  # rows are copies already
-    with _explained(name, complete), _without_hints(name):
+    with _explained(name, options or complete), _without_hints(name):
         return gymnasium.make_vec(name, num_envs, mode, loop, **complete)
 
 

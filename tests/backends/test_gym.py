@@ -391,6 +391,8 @@ def test_options_go_to_the_maker_and_wrong_ones_are_named() -> None:
         match=r"Pendulum-v1 does not take these options: gravity \(\S+ got an unexpected keyword argument 'gravity'\)$",
     ):
         GymEnv("Pendulum-v1", gravity=1.0)
+    with pytest.raises(ConfigError, match=r"does not take these options: gravity \("):  # and not those that we add
+        GymEnv("Pendulum-v1", gravity=1.0, from_pixels=True)
 
 
 def test_options_that_fail_in_the_first_step_are_named() -> None:
