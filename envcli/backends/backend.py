@@ -206,6 +206,12 @@ class Backend(Env):
     def _set_further_in(self, name: str, value: Any) -> None:
         setattr(self._env, name, value)
 
+    def _refuse_options(self, library: str) -> None:
+        """Raise ConfigError if a reset has options, which this engine does not take."""
+        if self._reset_request.options:
+            found = ", ".join(self._reset_request.options)
+            raise ConfigError(f"reset: {library} takes no options, found {found}. To seed it: env.set_seed(seed)")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(env={self._native_name()}, batch_size={self.batch_size}, device={self.device})"
 

@@ -13,7 +13,7 @@ import torch
 from envcli.backends.backend import Backend, ByName
 from envcli.backends.vector_paces import Answer
 from envcli.backends.vector_rows import VectorRows, vector_reader
-from envcli.errors import ConfigError, EnvError
+from envcli.errors import EnvError
 from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
@@ -212,12 +212,6 @@ class VectorBackend(Backend, ABC):
 
     def _note(self, t: int, info: Any, where: Array | None = None) -> None:  # Any: each engine's own
         """Write row ``t`` of next, all but the observation, from ``info``, for the envs in ``where`` or for all."""
-
-    def _refuse_options(self, library: str) -> None:
-        """Raise ConfigError if a reset has options, which this engine does not take."""
-        if self._reset_request.options:
-            found = ", ".join(self._reset_request.options)
-            raise ConfigError(f"reset: {library} takes no options, found {found}. To seed it: env.set_seed(seed)")
 
     # -- seeds ----------------------------------------------------------------------------------------------------
 
