@@ -134,6 +134,8 @@ _HOME = {  # public name -> the module of the package it lives in
     "UnsqueezeTransform": "transforms.unsqueeze",
     "VecNorm": "transforms.vec_norm",
     "VecNormV2": "transforms.vec_norm_v2",
+    "VmasEnv": "backends.vmas",
+    "VmasWrapper": "backends.vmas",
     "as_dm_env": "adapters.doors",
     "as_gymnasium": "adapters.gymnasium_adapter",
     "as_gymnasium_vector": "adapters.gymnasium_vector_adapter",

@@ -10,6 +10,7 @@ _WAYS = {
     "pettingzoo.AECEnv": "PettingZooWrapper",
     "pettingzoo.ParallelEnv": "PettingZooWrapper",
     "torchrl.EnvBase": "from_torchrl",
+    "vmas.Environment": "VmasWrapper",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from copy import deepcopy
 from functools import cache
@@ -128,6 +129,8 @@ def test_every_env_preset_builds_and_steps(preset: str) -> None:
         pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
         if cfg["backend"]["name"].startswith("mpe/"):
             pytest.importorskip("mpe2", reason="mpe2 is not installed (extra pettingzoo)")
+    if cfg["backend"]["type"] == "vmas" and importlib.util.find_spec("vmas") is None:
+        pytest.skip("vmas is not installed (extra vmas)")
     with build(cfg) as env:
         assert env.rollout(3).shape[-1] > 0
 
