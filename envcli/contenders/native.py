@@ -9,6 +9,7 @@ import numpy as np
 
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Array, Contender, Unfit
+from envcli.contenders.vmas_loop import vmas_loop
 from envcli.contenders.zoo_loops import pettingzoo_loop
 from envcli.errors import MissingDependency
 
@@ -25,7 +26,7 @@ class NativeContender(Contender):
     actions of the subject's first env, in the form that the simulator takes. Not the same: nothing is stored or
     checked, no action is drawn, there are no transforms, and only the first env of a batch runs. So no wrapper on one
     core can be faster, except by skipping gymnasium's own layers, as ours does. For backend torch it is gymnasium's env
-    of the same name, whose equations are the same.
+    of the same name, whose equations are the same. VMAS steps all its envs, with actions of its own.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -36,6 +37,7 @@ class NativeContender(Contender):
             "gym": gymnasium_loop,
             "pettingzoo": pettingzoo_loop,
             "torch": gymnasium_loop,
+            "vmas": vmas_loop,
         }
         kind = str(work.backend.get("type"))
         if kind not in loops:
@@ -44,8 +46,8 @@ class NativeContender(Contender):
 
     @property
     def env_steps(self) -> int:
-        """The steps of one env."""
-        return self.work.steps
+        """The steps of one env, or of those that the simulator steps together."""
+        return self.work.steps * (self.work.envs if self.work.backend.get("type") == "vmas" else 1)
 
     def run(self) -> None:
         """The loop."""

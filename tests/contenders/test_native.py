@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 
-from envcli.bench.workload import Workload
+from envcli.bench.workload import Unfit, Workload
 from envcli.contenders.envcli import EnvcliContender
 from envcli.contenders.native import NativeContender
 from envcli.errors import ConfigError
@@ -153,6 +154,22 @@ def test_pettingzoo(node: dict[str, Any], resets: int | None, monkeypatch: pytes
     native.close()
     assert counts["step"] == 50
     assert counts["reset"] == resets if resets else 5 <= counts["reset"] <= 10  # of 5 to 9 moves each
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vmas") is None, reason="vmas is not installed (extra vmas)")
+@pytest.mark.parametrize(("max_steps", "resets"), [(None, 1), (10, 6)])
+def test_vmas_steps_all_its_envs(max_steps: int | None, resets: int, calls: Calls) -> None:
+    from envcli.vmas.library import vmas_library
+
+    kind = vmas_library().simulator.environment.Environment
+    steps, begun = calls(kind, "step"), calls(kind, "reset")
+    node = {"type": "vmas", "name": "simple", "max_steps": max_steps}
+    native = NativeContender(work(50, backend=node, parallel={"type": "none", "num_envs": 3}))
+    native.run()
+    native.close()
+    assert (len(steps), len(begun), native.env_steps) == (50, resets, 150)
+    with pytest.raises(Unfit, match="draws no frames"):
+        NativeContender(work(50, backend=node, from_pixels=True))
 
 
 SCREENS = {"rgb": "getScreenRGB", "grayscale": "getScreenGrayscale", "ram": "getRAM"}
