@@ -30,9 +30,9 @@ class InitTracker(Transform):
         init_key: what it is called.
     """
 
-    def __init__(self, init_key: str = "is_init") -> None:
+    def __init__(self, init_key: NestedKey = "is_init") -> None:
         super().__init__()
-        self.init_key: NestedKey = init_key
+        self.init_key = init_key
         self._take_keys(out_keys=[init_key])
 
     # -- specs ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ __all__ = ["arguments", "call", "listed"]
 
 _PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "None": "null"}
 _KEYS = {"NestedKey", "Sequence[NestedKey]", "None"}
+_TREES = ("Mapping[", "dict[", "TensorDictBase", "Composite", "None")
 
 
 def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **given: Any) -> Any:
@@ -27,7 +28,7 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     spread = [
         _with_keys(f"{where}.{name}", str(said[name].annotation).split(" | "), value)
         for name in listed(function)
-        for value in node.pop(name, None) or ()
+        for value in _as_list(node.pop(name, None))
     ]
     extra = node.pop("options", None) or {} if "options" not in taken and _takes_anything(function) else {}
     if not isinstance(extra, Mapping):
@@ -96,6 +97,8 @@ def _check_plain(where: str, kinds: list[str], value: object) -> None:
     """Raise `ConfigError` for anything else if only numbers, booleans or null are taken; and for giant numbers."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ConfigError(f"{where}: found {value}, expected a number of at most 64 bits.")
+    if all(kind.startswith(_TREES) for kind in kinds) and not isinstance(value, Mapping | None):
+        raise ConfigError(f"{where}: found {value!r}, expected names and values, such as {{name: value}}.")
     if set(kinds) <= set(_PLAIN) and not any(_is(kind, value) for kind in kinds):
         raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
 
@@ -104,6 +107,10 @@ def _is(kind: str, value: object) -> bool:
     if isinstance(value, bool) or value is None:
         return kind == ("None" if value is None else "bool")
     return isinstance(value, int) if kind == "int" else kind == "float" and isinstance(value, int | float)
+
+
+def _as_list(value: Any) -> list[Any]:  # Any: what a YAML holds
+    return list(value or ()) if isinstance(value, list | None) else [value]
 
 
 def _with_keys(where: str, kinds: list[str], value: Any) -> Any:  # Any: what a YAML holds

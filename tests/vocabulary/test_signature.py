@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -40,17 +40,37 @@ def test_options_are_handed_on_only_where_anything_is_taken() -> None:
         ("key", 1.5, "found 1.5, expected the key"),
         ("keys", ["a", None], "found None, expected the key"),
         ("keys", {}, "found {}, expected the key"),
+        ("tree", "abc", "found 'abc', expected names and values"),
+        ("tree", [1], r"found \[1\], expected names and values"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(name: str, value: object, expected: str) -> None:
-    def make(count: int | None, size: float, key: NestedKey, keys: Sequence[NestedKey] | None) -> tuple[object, ...]:
+    def make(
+        count: int | None,
+        size: float,
+        key: NestedKey,
+        keys: Sequence[NestedKey] | None,
+        tree: Mapping[str, int] | None = None,
+    ) -> tuple[object, ...]:
         return count, size, key, keys
 
-    fine = {"count": None, "size": 3, "key": 0, "keys": ["a", ["b", 1]]}
+    fine = {"count": None, "size": 3, "key": 0, "keys": ["a", ["b", 1]], "tree": {"a": 1}}
     assert signature.call(make, fine, "x") == (None, 3, "0", ["a", ("b", "1")])
     assert signature.call(make, {**fine, "keys": None, "key": ["a", "b"]}, "x")[2:] == (("a", "b"), None)
     with pytest.raises(ConfigError, match=f"^x.{name}: {expected}"):
         signature.call(make, {**fine, name: value}, "x")
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"), [(None, ()), ([], ()), ("ab", ("ab",)), (0, ("0",)), (["a", ["b", 1]], ("a", ("b", "1")))]
+)
+def test_keys_are_a_list_or_a_single_one(given: object, keys: tuple[NestedKey, ...]) -> None:
+    def make(*keys: NestedKey) -> tuple[NestedKey, ...]:
+        return keys
+
+    assert signature.call(make, {"keys": given}, "x") == keys
+    with pytest.raises(ConfigError, match=r"^x.keys: found True, expected the key of an entry"):
+        signature.call(make, {"keys": True}, "x")
 
 
 def test_what_a_class_refuses_is_told_with_its_node() -> None:
