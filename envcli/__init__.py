@@ -150,6 +150,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "from_dm_env": "backends.dm_control",
     "from_gymnasium": "backends.gym",
     "from_torchrl": "adapters.doors",
+    "gSDENoise": "transforms.gsde_noise",
     "gym_backend": "gym.gym_backend",
     "load_rollout": "shards.loading",
     "make_composite_from_td": "specs.of_tensordict",

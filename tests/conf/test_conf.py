@@ -41,6 +41,7 @@ for images in (
     NEEDS["transforms", images] = ["env=pong"]
 NEEDS["transforms", "action_discretizer"] = NEEDS["transforms", "action_scaling"] = ["env=pendulum"]
 NEEDS["transforms", "expand_as"] = [f"transforms.expand_as.{word}" for word in ("in_key=reward", "ref_key=observation")]
+NEEDS["transforms", "gsde_noise"] = [f"transforms.gsde_noise.{word}" for word in ("state_dim=4", "action_dim=2")]
 NEEDS["transforms", "flatten_action"] = ["env=pendulum", "transforms.flatten_action.first_dim=-1"]
 NEEDS["transforms", "module_transform"] = ["transforms.module_transform.module=net.pt"]
 SWITCH = "transforms.conditional_policy_switch"
