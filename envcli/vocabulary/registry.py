@@ -38,6 +38,7 @@ _NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; the r
     "callable_transform",
     "compose",
     "multi_step",
+    "next_observation_delta",
     "random_crop_tensor_dict",
     "reward2_go",
 }
