@@ -25,6 +25,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "ActionError": "errors",
     "ActionMask": "transforms.action_mask",
     "ActionScaling": "transforms.action_scaling",
+    "BatchSizeTransform": "transforms.batch_size",
     "BinarizeReward": "transforms.binarize_reward",
     "Binary": "specs",
     "Bounded": "specs",

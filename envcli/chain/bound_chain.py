@@ -20,6 +20,7 @@ PrivateRows = dict[tuple[int, Key], Array]
 """Stage and path -> rows that a step reads and that are not visible outside."""
 
 _Hook = Callable[[int], None]
+_Reset = Callable[[int, Array | None], None]
 
 
 class BoundChain:
@@ -45,8 +46,9 @@ class BoundChain:
         self._before_reset = [each._begin_reset for each in stages.chain if "_begin_reset" in each._hook_plan.own]
         self._inverses: list[_Hook] = []  # in the order of their calls: from the user inwards
         self._steps: list[_Hook] = []
-        self._resets: list[Callable[[int, Array | None], None]] = []
+        self._resets: list[_Reset] = []
         entering: list[tuple[Transform, Callable[[], InnerEnv]]] = []
+        one_batch = all(rows.batch_size == outer.batch_size for rows in buffers)
         self._core: _Hook | None = None  # the innermost step, where it may be left out; None: the base env's own
         leaving_out: list[tuple[int, list[tuple[Array, Array]]]] = []
         self._placed = _fused(stages.chain, buffers)
@@ -55,19 +57,24 @@ class BoundChain:
                 entering.append((transform, self._inner_env(stage, within)))
             if "_skips" in transform._hook_plan.own:
                 leaving_out.append((stage, self._let_skip(transform)))
-            self._add(row_hooks(transform, within, without, device, stages.specs[stage].full_action_spec.leaves()))
-        self.private = {(i, path): buffers[i].array(path) for i, path in stages.private_reads}
+            hooks = row_hooks(transform, within, without, device, stages.specs[stage].full_action_spec.leaves())
+            if hooks.reset is not None and not one_batch:
+                hooks = hooks._replace(reset=_of_batch(hooks.reset, without))
+            self._add(hooks)
+        self._seen = [rows.reshaped(outer.batch_size) for rows in buffers]  # in which masks of envs are given
+        self.private = {(i, path): self._seen[i].array(path) for i, path in stages.private_reads}
         for place, rows in before.items():
             if place in self.private and self.private[place][0].shape == rows[0].shape:
                 self.private[place][0] = rows[0]
         self._stepped: Array | None = None  # [*batch] bool: who makes steps, where others wait; None: all
-        self._buffers = buffers
         self._moves = self._moves_up_to(len(stages.chain))
         for stage, moves in leaving_out:
             moves += self._moves_up_to(stage)
-        self._flags = [(buffers[i].array(path), buffers[i].array(under_next(path))) for i, path in stages.private_flags]
+        flags = ((self._seen[i], path) for i, path in stages.private_flags)
+        self._flags = [(rows.array(path), rows.array(under_next(path))) for rows, path in flags]
         self._base._attach(self.inner)
         self._base_step = self._base._step_row
+        self._base_reset = self._base._reset_row if one_batch else _of_batch(self._base._reset_row, self.inner)
         for transform, inner in entering:
             transform._attach_inner(inner())
         self.is_idle = not (self._inverses or self._steps or self._moves or self._flags or self._core)
@@ -88,7 +95,7 @@ class BoundChain:
         core = self._core
 
         def reset(t: int, where: Array | None) -> None:
-            self._base._reset_row(t, where)
+            self._base_reset(t, where)
             for hook in resets:
                 hook(t, where)
 
@@ -127,7 +134,7 @@ class BoundChain:
     def _moves_up_to(self, stage: int) -> list[tuple[Array, Array]]:
         """What the next step reads of each private entry up to ``stage``: pairs of where a step leaves it and root."""
         own = [(place, rows) for place, rows in self.private.items() if place[0] <= stage]
-        return [(self._buffers[i].array(under_next(path)), rows) for (i, path), rows in own]
+        return [(self._seen[i].array(under_next(path)), rows) for (i, path), rows in own]
 
     def rebind(self, transform: Transform) -> None:
         """Bind ``transform`` again to the rows that it has, after one of its attributes was set."""
@@ -143,7 +150,7 @@ class BoundChain:
             flags[t][... if where is None else where] = False
         for begin in self._before_reset:
             begin()
-        self._base._reset_row(t, where)
+        self._base_reset(t, where)
         for hook in self._resets:
             hook(t, where)
 
@@ -154,8 +161,8 @@ class BoundChain:
     def wait(self, where: Array | None) -> None:
         """The envs in ``where``, ``[*batch]`` bool, make no step for now; None: all do."""
         self._stepped = None if where is None else ~where
-        for _, transform, _, _ in self._placed:
-            transform._wait(where)
+        for _, transform, _, rows in self._placed:
+            transform._wait(None if where is None else where.reshape(rows.batch_size))
 
     def send(self, t: int, onward: bool = False) -> None:
         """The first half of a step; ``onward`` only where nothing happens but the base env's own."""
@@ -217,6 +224,18 @@ def row_hooks(
         rows.step_row if "step" in speaks else hooks.step,
         rows.reset_row if "reset" in speaks else hooks.reset,
     )
+
+
+def _of_batch(reset: _Reset, rows: RolloutBuffer) -> _Reset:
+    """``reset``, called with masks of as many envs in another shape than ``rows`` have."""
+
+    def reshaped(t: int, where: Array | None) -> None:
+        if where is None or rows.batch_size:
+            reset(t, None if where is None else where.reshape(rows.batch_size))
+        elif where.any():  # a single env knows no masks
+            reset(t, None)
+
+    return reshaped
 
 
 def _binds(on_tensordicts: Set[str]) -> bool:

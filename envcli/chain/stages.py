@@ -7,6 +7,8 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import cast
 
+import torch
+
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Layout, RolloutBuffer
@@ -47,12 +49,13 @@ class Stages:
     def __init__(self, base: RowEnv, chain: Sequence[Transform]) -> None:
         self.base = base
         self.chain = list(chain)
-        self.specs: list[EnvSpecs] = [base]
+        self.specs: list[EnvSpecs] = [_widened(base, self.chain)]
         for transform in self.chain:
             self.specs.append(_after(self.specs[-1], transform))
         self.layouts = [specs._row_layout() for specs in self.specs]
         self._added = [base._roles(), *map(_roles_added, self.chain, self.specs[1:])]
-        self._rewritten = list(map(_rewritten, self.chain, self.specs, self.layouts, self.layouts[1:]))
+        values = list(map(_of_values, self.specs, self.layouts))
+        self._rewritten = list(map(_rewritten, self.chain, self.specs, values, values[1:]))
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
         self.roles = self._roles()
@@ -127,7 +130,8 @@ class Stages:
         """The memory of every stage, where ``outer`` is that of the last."""
         found, place = [outer], self.base._row_memory.place()
         for i, transform in reversed(list(enumerate(self.chain))):
-            found.insert(0, found[0].behind(self.layouts[i], self._rewritten[i], transform._renames(), place))
+            seen = found[0].reshaped(self.specs[i].batch_size)
+            found.insert(0, seen.behind(self.layouts[i], self._rewritten[i], transform._renames(), place))
         return found
 
     def reads_of(self, stage: int) -> set[Key]:
@@ -185,11 +189,45 @@ def keys_of(transform: Transform) -> dict[str, list[NestedKey]]:
     return {name: list(getattr(transform, name)) for name in KEYS}
 
 
+class _Widened(EnvSpecs):
+    """``base``, an env that takes TensorDicts of any batch size, as it is at ``batch_size``."""
+
+    def __init__(self, base: RowEnv, batch_size: torch.Size) -> None:
+        super().__init__(base.device, batch_size)
+        self._base = base
+        for family in FAMILIES:
+            self._assign(family, base._spec(family).expand(batch_size))
+
+    def _title(self) -> str:
+        return self._base._title()
+
+    def _roles(self) -> Roles:
+        return self._base._roles()
+
+
+def _widened(base: RowEnv, chain: Sequence[Transform]) -> EnvSpecs:
+    """``base`` at the batch size that a transform of ``chain`` wants it at."""
+    sizes = (transform._widens_to() for transform in chain)
+    wanted = next((size for size in sizes if size is not None), base.batch_size)
+    if wanted == base.batch_size:
+        return base
+    if not base._binds_batch_of(wanted):
+        raise TransformError(
+            f"batch_size {list(wanted)}: {type(base).__name__} has {list(base.batch_size)}, and only an EnvBase with "
+            "batch_locked=False takes another. Build it with that batch size, or use SerialEnv or ParallelEnv"
+        )
+    try:
+        return _Widened(base, wanted)
+    except RuntimeError as error:
+        raise TransformError(f"batch_size {list(wanted)} does not extend {list(base.batch_size)}: {error}") from error
+
+
 class _Stage(EnvSpecs):
     """What ``transform`` makes of what is said of the entries before it."""
 
     def __init__(self, before: EnvSpecs, transform: Transform) -> None:
-        super().__init__(transform.transform_env_device(before.device), before.batch_size)
+        batch_size = transform.transform_env_batch_size(before.batch_size)
+        super().__init__(transform.transform_env_device(before.device), batch_size)
         self._told = before._roles().behind(transform._renames(), transform._roles())
         self._transform = type(transform).__name__
 
@@ -238,12 +276,18 @@ def _roles_added(transform: Transform, after: EnvSpecs) -> Roles:
 def _rewritten(transform: Transform, before: EnvSpecs, layout: Layout, following: Layout) -> set[Key]:
     """Its ``_rewrites``, and whatever has another shape or dtype on its other side, said or not.
 
-    One that a TensorDict is given may change any action in it, and what the user gave is kept.
+    One that a TensorDict is given may change any action in it, and what the user gave is kept. Layouts are those of
+    :func:`_of_values`.
     """
     kept = layout.keys() & following.keys() - transform._renames().keys()
     found = transform._rewrites() | {path for path in kept if layout[path] != following[path]}
     inverts = "inverse" in transform._hook_plan.on_tensordicts
     return found | (set(before.full_action_spec.leaves()) if inverts else set())
+
+
+def _of_values(specs: EnvSpecs, layout: Layout) -> Layout:
+    """``layout``, that of ``specs``, without the batch."""
+    return {path: (shape[specs.ndim :], dtype) for path, (shape, dtype) in layout.items()}
 
 
 def _require_one_value(after: EnvSpecs, transform: Transform) -> None:

@@ -179,7 +179,7 @@ class TransformedEnv(Env):
             self._stages = stages = Stages(self.base_env, self._chain())
         self._base_version = self.base_env._specs_version
         self._specs = dict(stages.specs[-1]._specs) if stages.chain else {}
-        self._device = stages.specs[-1].device
+        self._device, self._batch_size = stages.specs[-1].device, stages.specs[-1].batch_size
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -252,7 +252,7 @@ class TransformedEnv(Env):
         self._bound_chain.reset(t, where)
 
     def _take_reset_request(self, request: ResetRequest) -> None:
-        self.base_env._take_reset_request(request)
+        self.base_env._take_reset_request(request.of_batch(self._stages.specs[0].batch_size))
 
     def _step_row(self, t: int) -> None:
         self._bound_chain.step(t)
@@ -291,7 +291,7 @@ class TransformedEnv(Env):
         return self.base_env._pauses
 
     def _pause(self, where: Array | None) -> None:
-        self.base_env._pause(where)
+        self.base_env._pause(None if where is None else where.reshape(self._stages.specs[0].batch_size))
         if "_bound_chain" in self.__dict__:
             self._bound_chain.wait(where)
 

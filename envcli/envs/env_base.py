@@ -139,7 +139,11 @@ class EnvBase(Env):
 
     # -- on rows --------------------------------------------------------------------------------------------------
 
+    def _binds_batch_of(self, batch_size: torch.Size) -> bool:
+        return not self.batch_locked or batch_size == self.batch_size
+
     def _bind(self, buffer: RolloutBuffer) -> None:
+        self._rows_batch = buffer.batch_size
         root = [path for path in buffer if path[0] != "next"]
         self._root_views = RowViews(buffer, root, self.device, lasting=True)  # a user's env may keep its last action
         self._root_rows = {path: buffer[path] for path in self._shown(("observation", "state", "done"))}
@@ -164,10 +168,13 @@ class EnvBase(Env):
         given = self._root_views(t)
         for group, mask in masks.items():
             given.set(as_user_key((*group, "_reset")), torch.tensor(mask, device=self.device))
-        self._begin_row(t, given, begun_where(self, masks, self.batch_size))
+        self._begin_row(t, given, begun_where(self, masks, self._rows_batch))
 
     def _begin_row(self, t: int, given: TensorDictBase | None, begun: Begun | None) -> None:
-        result = self._checked_reset(self._reset(given, **self._reset_request.options), begun)
+        result = self._reset(given, **self._reset_request.options)
+        if self._rows_batch != self.batch_size and isinstance(result, TensorDictBase):
+            result = result.expand(self._rows_batch)
+        result = self._checked_reset(result, begun)
         for path, rows in self._root_rows.items():
             value = result.get(as_user_key(path), None)
             if value is not None:

@@ -245,6 +245,17 @@ class RolloutBuffer:
         buffer.again = self.again
         return buffer
 
+    def reshaped(self, batch_size: torch.Size) -> RolloutBuffer:
+        """The same memory, where as many envs in the same order have the shape ``batch_size``."""
+        if batch_size == self.batch_size:
+            return self
+        lead = 1 + len(self.batch_size)
+        shapes = {path: (self.steps, *batch_size, *rows.shape[lead:]) for path, rows in self.tensors.items()}
+        tensors = {path: rows.view(shapes[path]) for path, rows in self.tensors.items()}
+        buffer = RolloutBuffer(self.steps, batch_size, tensors, self._place)
+        buffer.parts, buffer.again = self.parts, self.again
+        return buffer
+
     def groups(self, paths: Iterable[Key]) -> list[tuple[Key, torch.Size]]:
         """The groups above ``paths`` that count more than the batch: see :func:`groups_of`."""
         lead = 1 + len(self.batch_size)

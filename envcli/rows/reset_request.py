@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import ConfigError
@@ -31,6 +32,12 @@ class ResetRequest:
     def for_some(self) -> ResetRequest:
         """The same for a reset of some envs only: the TensorDict is for a reset of all of them."""
         return self if self.given is None else ResetRequest(self.options)
+
+    def of_batch(self, batch_size: torch.Size) -> ResetRequest:
+        """The same for an env that has as many envs in another shape."""
+        if self.given is None or self.given.batch_size == batch_size:
+            return self
+        return replace(self, given=self.given.reshape(batch_size))
 
     def of_each(self, count: int) -> list[ResetRequest]:
         """One for each of the ``count`` envs of a batch.

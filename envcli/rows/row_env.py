@@ -42,6 +42,10 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
     def _bind(self, buffer: RolloutBuffer) -> None:
         """Remember the rows of ``buffer``, which has every entry of ``_row_layout()``. Called once per buffer."""
 
+    def _binds_batch_of(self, batch_size: torch.Size) -> bool:
+        """Can it be bound to a buffer of ``batch_size``?"""
+        return batch_size == self.batch_size
+
     @abstractmethod
     def _reset_row(self, t: int, where: Array | None) -> None:
         """Begin new episodes: write root ``[t]`` of observation (and state).

@@ -285,6 +285,14 @@ class Transform(BoundToRows, torch.nn.Module):
         """Where tensors are handed out after this transform, if it is ``device`` before it."""
         return device
 
+    def transform_env_batch_size(self, batch_size: torch.Size) -> torch.Size:
+        """The batch size after this transform, if it is ``batch_size`` before it: as many envs, in the same order."""
+        return batch_size
+
+    def _widens_to(self) -> torch.Size | None:
+        """The batch size that an env which takes any is to be run at, with its whole chain; None: its own."""
+        return None
+
     @property
     def _steps_per_step(self) -> int:
         """How many steps of the env before it make one step behind it: the clock of an env counts them."""

@@ -34,6 +34,7 @@ FAMILIES = {  # folder -> the word for a member, the suffix that its class may h
 
 _NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; the rest is for rollouts
     "action_chunk",
+    "batch_size",
     "burn_in",
     "callable_transform",
     "compose",

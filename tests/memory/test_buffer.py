@@ -146,3 +146,17 @@ def test_rows_that_torch_has_moved_are_found_where_they_are() -> None:
     again = env.rollout(20, out=buffer)
     assert again["next", "observation"].flatten().tolist() == list(range(1, 21))
     assert again["next", "observation"].data_ptr() == first["next", "observation"].data_ptr()
+
+
+@pytest.mark.parametrize("time_first", [False, True])
+def test_another_batch_size_is_the_same_memory(time_first: bool) -> None:
+    layout = {("x",): (torch.Size([6, 2]), torch.float32), ("next", "x"): (torch.Size([6, 2]), torch.float32)}
+    buffer = RolloutBuffer.allocate(layout, 4, torch.Size([6]), time_first=time_first)
+    seen = buffer.reshaped(torch.Size([2, 3]))
+    seen["x",][1, 1, 2] = 5
+    assert seen["x",].shape == (4, 2, 3, 2)
+    assert buffer["x",][1].sum(-1).tolist() == [0, 0, 0, 0, 0, 10]
+    assert buffer.reshaped(torch.Size([6])) is buffer
+    private = buffer.behind(layout, set(layout)).reshaped(torch.Size([3, 2]))
+    assert private["x",].shape == (4, 3, 2, 2)
+    assert private.is_passing(("x",))

@@ -95,3 +95,12 @@ def test_a_rollout_gives_it_to_the_first_reset_only() -> None:
     env.rollout(30, tensordict=given, break_when_any_done=False)
     assert len(env.heard) > 1
     assert [bool(request) for request in env.heard] == [True] + [False] * (len(env.heard) - 1)
+
+
+def test_what_is_given_is_seen_in_the_shape_of_the_env() -> None:
+    given = TensorDict({"start": torch.arange(6).view(2, 3)}, [2, 3])
+    request = ResetRequest({"fast": True}, given).of_batch(torch.Size([6]))
+    assert request.given is not None
+    assert request.given["start"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert request.options == {"fast": True}
+    assert NO_REQUEST.of_batch(torch.Size([6])) is NO_REQUEST
