@@ -148,6 +148,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "check_env_specs": "testing.contract",
     "check_marl_grouping": "agent_groups",
     "default_info_dict_reader": "gym.info_reader",
+    "env_creator": "batch.env_creator",
     "exploration_type": "exploration",
     "from_dm_env": "backends.dm_control",
     "from_gymnasium": "backends.gym",

@@ -13,7 +13,7 @@ from envcli.memory.shared_lock import SharedLock
 from envcli.transforms.running_norm import RunningNorm
 from envcli.transforms.transform import Transform
 
-__all__ = ["EnvCreator"]
+__all__ = ["EnvCreator", "env_creator"]
 
 
 class EnvCreator:
@@ -96,6 +96,11 @@ class EnvCreator:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._shared = [{name: open_mapped(source) for name, source in sums.items()} for sums in state["_shared"]]
+
+
+def env_creator(fun: Callable[..., Env]) -> EnvCreator:
+    """``EnvCreator(fun)``; also to be written above a function that makes an env, with ``@env_creator``."""
+    return EnvCreator(fun)
 
 
 def _norms(env: Env) -> Iterator[RunningNorm]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from envcli.batch.env_creator import EnvCreator
+from envcli.batch.env_creator import EnvCreator, env_creator
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
@@ -180,3 +180,14 @@ def test_a_variant_has_other_arguments_and_sums_of_its_own() -> None:
     assert other.state_dict()["_extra_state"]["td"]["observation_count"].item() == 12
     assert first.state_dict()["_extra_state"]["td"]["observation_count"].item() == 0
     other.load_state_dict({"unknown": torch.zeros(1)}, strict=False)
+
+
+def test_a_function_is_made_one_where_it_is_written() -> None:
+    @env_creator
+    def make() -> Env:
+        return TransformedEnv(CountingEnv(9), VecNorm(["observation"], decay=1.0))
+
+    assert isinstance(make, EnvCreator)
+    with SerialEnv(2, make) as env:
+        env.rollout(3)
+    assert make.state_dict()["_extra_state"]["td"]["observation_count"].item() == 8
