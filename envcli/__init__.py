@@ -82,6 +82,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "MultiCategorical": "specs",
     "MultiOneHot": "specs",
     "MultiStepTransform": "transforms.multi_step",
+    "MultiThreadedEnv": "backends.multi_threaded",
     "NextObservationDelta": "transforms.next_observation_delta",
     "NoopResetEnv": "transforms.noop_reset_env",
     "ObservationNorm": "transforms.observation_norm",

@@ -70,6 +70,7 @@ class EnvpoolEnv(VectorBackend):
     """
 
     library: ClassVar[str] = "envpool"
+    _like_others: ClassVar[bool] = True  # is an Atari game set and shown as by the other backends?
 
     def __init__(
         self,
@@ -96,10 +97,11 @@ class EnvpoolEnv(VectorBackend):
             self._repeat = 1  # the engine holds actions
         self._make(np.random.SeedSequence().generate_state(self.num_envs).tolist())
         shown, taken = self._env.single_observation_space, self._env.single_action_space
-        self._frames = self._atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
+        atari = self._atari and self._like_others
+        self._frames = atari and not self._options["gray_scale"] and self._options["stack_num"] == 1
         if self._frames:
             shown = spaces.Box(0, 255, (*shown.shape[1:], 3), np.uint8)
-        self._describe(_mended(shown), taken, "pixels" if self._atari else "observation", categorical_action_encoding)
+        self._describe(_mended(shown), taken, "pixels" if atari else "observation", categorical_action_encoding)
 
     def _make(self, seeds: list[int]) -> None:
         numbers = [seed % _SEEDS for seed in seeds]
@@ -137,7 +139,8 @@ class EnvpoolEnv(VectorBackend):
         Raises `UnknownName` as the constructor does.
         """
         task = _task(name)
-        return task, {**_ATARI, "frame_skip": frame_skip or FRAME_SKIP, **options} if _is_atari(task) else options
+        usual: Options = _ATARI if cls._like_others else {}
+        return task, {**usual, "frame_skip": frame_skip or FRAME_SKIP, **options} if _is_atari(task) else options
 
     @classmethod
     def available_names(cls) -> list[str]:

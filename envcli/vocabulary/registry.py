@@ -32,13 +32,14 @@ FAMILIES = {  # folder -> the word for a member, the suffix that its class may h
     "transforms": ("transform", "Transform"),
 }
 
-_NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; the rest is for rollouts
+_NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; the others are for Python, or for rollouts
     "action_chunk",
     "batch_size",
     "burn_in",
     "callable_transform",
     "compose",
     "multi_step",
+    "multi_threaded",
     "next_observation_delta",
     "random_crop_tensor_dict",
     "reward2_go",
