@@ -18,12 +18,6 @@ from envcli.backends.vector_paces import Answer, VectorPaces
 from envcli.errors import ConfigError, MissingDependency, UnknownName
 from envcli.memory.buffer import Array, RolloutBuffer
 
-try:
-    import envpool
-    from envpool.registration import registry
-except ModuleNotFoundError as missing:
-    raise MissingDependency(missing.name or "envpool", "backend=envpool", "envpool") from missing
-
 __all__ = ["EnvpoolEnv"]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
@@ -108,7 +102,7 @@ class EnvpoolEnv(VectorBackend):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # gymnasium's, about bounds that EnvPool announces in doubles
-                made = envpool.make_gymnasium(self.task, num_envs=self.num_envs, seed=numbers, **self._options)
+                made = _library().make_gymnasium(self.task, num_envs=self.num_envs, seed=numbers, **self._options)
                 _ = made.observation_space, made.action_space  # they are made when they are first asked for
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f"{self.task} cannot be made with {', '.join(self._options)}: {error}") from error
@@ -145,7 +139,7 @@ class EnvpoolEnv(VectorBackend):
     @classmethod
     def available_names(cls) -> list[str]:
         """Every task that EnvPool lists."""
-        return sorted(envpool.list_all_envs())
+        return sorted(_library().list_all_envs())
 
     @property
     def step_seconds(self) -> float | None:
@@ -198,9 +192,19 @@ class EnvpoolEnv(VectorBackend):
         del self._env, self._calls  # its threads end with it
 
 
+def _library() -> Any:  # Any: a module that is there for some only
+    """EnvPool, imported when it is needed: ``MultiThreadedEnv`` is a public name, which everybody can import."""
+    try:
+        import envpool
+        import envpool.registration
+    except ModuleNotFoundError as missing:
+        raise MissingDependency(missing.name or "envpool", "backend=envpool", "envpool") from missing
+    return envpool
+
+
 def _task(name: str) -> str:
     """EnvPool's id of what other backends call ``name``."""
-    known = envpool.list_all_envs()
+    known = _library().list_all_envs()
     stem = name.removeprefix("ALE/").removesuffix("-v5")
     titled = "".join(word[:1].upper() + word[1:] for word in stem.replace("_", "-").split("-"))
     for task in (name, f"{titled}-v5", f"{titled}-v1"):
@@ -210,7 +214,7 @@ def _task(name: str) -> str:
 
 
 def _is_atari(task: str) -> bool:
-    return bool(registry.specs[task][0] == "envpool.atari")
+    return bool(_library().registration.registry.specs[task][0] == "envpool.atari")
 
 
 def _mended(space: spaces.Space[Any]) -> spaces.Space[Any]:

@@ -65,11 +65,7 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
         if type(error) is ConfigError and own and own[1] == getattr(function, "__name__", None):
             raise ConfigError(f"{where}: {error}") from error
         raise
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-    ) as error:  # a constructor's own refusal; the cause keeps its traceback
+    except (TypeError, ValueError, OverflowError) as error:  # a constructor's own; the cause keeps its traceback
         raise ConfigError(f"{where}: {error}") from error
 
 
