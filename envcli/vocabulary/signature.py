@@ -26,7 +26,7 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     node = dict(node)
     said = inspect.signature(function).parameters
     spread = [
-        _with_keys(f"{where}.{name}", str(said[name].annotation).split(" | "), value)
+        _checked(f"{where}.{name}", said[name], value)
         for name in listed(function)
         for value in _as_list(node.pop(name, None))
     ]
@@ -49,9 +49,7 @@ def call(function: Callable[..., Any], node: Mapping[str, Any], where: str, **gi
     for name, value in node.items():
         if value == "???":
             raise ConfigError(f"{where}.{name}: required but not given. Add {where}.{name}=...")
-        kinds = str(taken[name].annotation).split(" | ")
-        _check_plain(f"{where}.{name}", kinds, value)
-        node[name] = _with_keys(f"{where}.{name}", kinds, value)
+        node[name] = _checked(f"{where}.{name}", taken[name], value)
     given = {name: value for name, value in given.items() if name in taken}
     try:
         return function(*spread, **node, **extra, **given)
@@ -89,14 +87,20 @@ def listed(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters[:1] if p.kind is p.VAR_POSITIONAL]
 
 
-def _check_plain(where: str, kinds: list[str], value: object) -> None:
-    """Raise `ConfigError` for anything else if only numbers, booleans or null are taken; and for giant numbers."""
+def _checked(where: str, parameter: inspect.Parameter, value: Any) -> Any:  # Any: what a YAML holds
+    """``value`` as ``parameter`` takes it, by its annotation.
+
+    Raises `ConfigError` for anything else if only numbers, booleans, null or names and values are taken; and for giant
+    numbers.
+    """
+    kinds = str(parameter.annotation).split(" | ")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ConfigError(f"{where}: found {value}, expected a number of at most 64 bits.")
     if all(kind.startswith(_TREES) for kind in kinds) and not isinstance(value, Mapping | None):
         raise ConfigError(f"{where}: found {value!r}, expected names and values, such as {{name: value}}.")
     if set(kinds) <= set(_PLAIN) and not any(_is(kind, value) for kind in kinds):
         raise ConfigError(f"{where}: found {value!r}, expected {' or '.join(_PLAIN[kind] for kind in kinds)}.")
+    return _with_keys(where, kinds, value)
 
 
 def _is(kind: str, value: object) -> bool:
