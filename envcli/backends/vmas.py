@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
 
 from envcli.agent_groups import MarlGroupMapType, group_map_of, groups_by_name
 from envcli.backends.backend import AvailableEnvs, Backend
@@ -19,17 +18,13 @@ from envcli.rows.pixels import Pixels
 from envcli.rows.roles import Roles
 from envcli.specs import Composite
 from envcli.vmas import scenarios
-from envcli.vmas.chance import Chance
 from envcli.vmas.group import VmasGroup
+from envcli.vmas.play import VmasPlay
 from envcli.vmas.scenarios import as_gymnasium
 from envcli.vocabulary.schema import at_least
 from envcli.zoo.agent_group import ACTION_MASK
-from envcli.zoo.play import ByAgent, Infos
 
 __all__ = ["VmasEnv", "VmasWrapper"]
-
-Values = dict[Key, Array]
-"""Entry -> ``[num_envs, ...]``."""
 
 
 class VmasWrapper(Backend):
@@ -114,13 +109,12 @@ class VmasWrapper(Backend):
         self.is_spec_locked = spec_locked
         self.num_envs, self.categorical_actions = env.num_envs, categorical_actions
         self.from_pixels, self.pixels_only = from_pixels, pixels_only
-        self.agent_names = [agent.name for agent in env.agents]
+        self._play = VmasPlay(env, frame_skip or 1)
+        self.agent_names = self._play.agents
         self.agent_names_to_indices_map = {name: i for i, name in enumerate(self.agent_names)}
         wanted = _usual_groups(self.agent_names) if group_map is None else group_map
         self.group_map = group_map_of(wanted, self.agent_names)
         self.het_specs, self.het_specs_map = False, dict.fromkeys(self.group_map, False)
-        self._chance = Chance(None, env.device)
-        self._next_seed: int | None = None
         self._pixels: Pixels | None = None
         self._make_specs()
 
@@ -137,13 +131,13 @@ class VmasWrapper(Backend):
         return float(self._env.world.dt) * (self.frame_skip or 1)
 
     def _make_specs(self) -> None:
-        env, device = self._env, self.device
+        env, play, device = self._env, self._play, self.device
         observed, acted = (
-            {agent: as_gymnasium(space) for agent, space in self._by_agent(of_all.spaces).items()}
+            {agent: as_gymnasium(space) for agent, space in play.by_agent(of_all.spaces).items()}
             for of_all in (env.observation_space, env.action_space)
         )
-        infos = self._by_agent(self._look(get_infos=True)[0])
-        self._groups = [
+        infos = play.infos()
+        play.groups = groups = [
             VmasGroup(
                 name,
                 agents,
@@ -159,14 +153,14 @@ class VmasWrapper(Backend):
             for name, agents in self.group_map.items()
         ]
         observation = Composite(
-            {g.name: g.observation_spec for g in self._groups if not g.observation_spec.is_empty()}, device=device
+            {g.name: g.observation_spec for g in groups if not g.observation_spec.is_empty()}, device=device
         )
         if self.from_pixels:
             self._pixels = self._camera()
             observation = self._pixels.added_to(observation, only=False)
         self.observation_spec = self._of_all(observation)
-        self.action_spec = self._of_all(Composite({g.name: g.action_spec for g in self._groups}, device=device))
-        self.reward_spec = self._of_all(Composite({g.name: g.reward_spec for g in self._groups}, device=device))
+        self.action_spec = self._of_all(Composite({g.name: g.action_spec for g in groups}, device=device))
+        self.reward_spec = self._of_all(Composite({g.name: g.reward_spec for g in groups}, device=device))
         flags = done_family(self.batch_size, device)
         self.full_done_spec = flags if env.terminated_truncated else flags.select("done", "terminated")
         self._row_layout()  # a group may have a name of ours: say so now
@@ -177,7 +171,7 @@ class VmasWrapper(Backend):
 
     def _camera(self) -> Pixels:
         try:
-            return Pixels(self._frames, self._native_name(), several=True)
+            return Pixels(self._play.frames, self._native_name(), several=True)
         except Exception as error:  # whatever pyglet raises where there is no display
             said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
             raise ConfigError(
@@ -185,12 +179,10 @@ class VmasWrapper(Backend):
                 "display by EGL (apt-get install libegl1 libglu1-mesa). Type: from_pixels=false"
             ) from error
 
-    def _frames(self) -> list[Any]:
-        with self._chance.drawn():
-            return [self._env.render(mode="rgb_array", env_index=i).copy() for i in range(self.num_envs)]
-
     def _roles(self) -> Roles:
-        masks: dict[Key, Key] = {(g.name, "action"): (g.name, ACTION_MASK) for g in self._groups if g.masks_choices}
+        masks: dict[Key, Key] = {
+            (g.name, "action"): (g.name, ACTION_MASK) for g in self._play.groups if g.masks_choices
+        }
         return Roles(reads=set(masks.values()), masks=masks)
 
     def _native_name(self) -> str:
@@ -207,7 +199,7 @@ class VmasWrapper(Backend):
         seen = self.observation_spec.leaves()
         self._first = {path: buffer.array(path) for path in seen}
         self._following = {path[1:]: buffer.array(path) for path in buffer.tensors if path[0] == "next"}
-        self._actions = [(group, buffer[(group.name, "action")]) for group in self._groups]
+        self._actions = [(group, buffer[(group.name, "action")]) for group in self._play.groups]
         self._flags = {
             name: buffer.array(("next", name))[..., 0] for name in DONE_FAMILY if name in self.full_done_spec
         }
@@ -218,14 +210,7 @@ class VmasWrapper(Backend):
         self._refuse_options("VMAS")
         if where is not None and where.all():
             where = None
-        if where is None:
-            self._begin()
-        else:
-            with self._chance.drawn():
-                for i in where.nonzero()[0].tolist():
-                    self._env.reset_at(i, return_observations=False)
-        shown = map(self._by_agent, self._look(get_observations=True, get_infos=True))
-        for path, value in self._of_groups(VmasGroup.begun, *shown).items():
+        for path, value in self._play.reset(where).items():
             if where is None:
                 self._first[path][t] = value
             else:
@@ -233,25 +218,9 @@ class VmasWrapper(Backend):
         if self._pixels is not None:
             self._pixels.show_first(t, where)
 
-    def _begin(self) -> None:
-        if self._next_seed is not None:
-            self._chance.seed(self._next_seed)
-            self._next_seed = None
-        with self._chance.drawn():
-            self._env.reset(return_observations=False)
-
     def _step_row(self, t: int) -> None:
         acts = {agent: act for group, rows in self._actions for agent, act in group.acts(rows[t])}
-        actions = [acts[agent] for agent in self.agent_names]
-        values, terminated, truncated = self._play(actions)
-        for _ in range(1, self.frame_skip or 1):
-            ended = terminated | truncated
-            if ended.all():
-                break
-            later, *ends = self._play(actions)
-            for path, value in later.items():
-                self._go_on(path, values[path], value, ended)
-            terminated, truncated = terminated | (ends[0] & ~ended), truncated | (ends[1] & ~ended)
+        values, terminated, truncated = self._play.step(acts)
         for path, value in values.items():
             self._following[path][t] = value
         if (done := terminated | truncated).any():
@@ -261,43 +230,8 @@ class VmasWrapper(Backend):
         if self._pixels is not None:
             self._pixels.show_next(t)
 
-    def _play(self, actions: list[Tensor]) -> tuple[Values, Array, Array]:
-        """What a step shows and pays, and ``[num_envs]`` each, whether it is terminated and truncated.
-
-        Where VMAS does not tell the two apart, both are the same.
-        """
-        with self._chance.drawn():
-            observations, rewards, *ends, infos = self._env.step(list(actions))
-        paid = self._by_agent(rewards)
-        values = self._of_groups(VmasGroup.seen, self._by_agent(observations), self._by_agent(infos))
-        values.update({(group.name, "reward"): group.paid(paid) for group in self._groups})
-        terminated, truncated = (end.numpy(force=True) for end in (ends[0], ends[-1]))
-        return values, terminated, truncated
-
-    def _go_on(self, path: Key, value: Array, later: Array, ended: Array) -> None:
-        """``value`` becomes what it is after one more step, in the envs that have not ``ended``."""
-        if path[1:] == ("reward",):
-            value[~ended] += later[~ended]
-        else:
-            value[~ended] = later[~ended]
-
-    def _of_groups(
-        self, look: Callable[[VmasGroup, ByAgent, Infos], Iterable[tuple[Key, Array]]], *by_agent: Any
-    ) -> Values:
-        return {path: value for group in self._groups for path, value in look(group, *by_agent)}
-
-    def _look(self, get_observations: bool = False, get_infos: bool = False) -> list[Any]:
-        with self._chance.drawn():
-            found: list[Any] = self._env.get_from_scenario(
-                get_observations=get_observations, get_rewards=False, get_infos=get_infos, get_dones=False
-            )
-        return found
-
-    def _by_agent(self, values: Any) -> ByAgent:  # Any: a list of all agents', or with dict_spaces a dict
-        return values if isinstance(values, Mapping) else dict(zip(self.agent_names, values, strict=True))
-
     def _set_seed(self, seed: int | None) -> None:
-        self._next_seed = seed
+        self._play.seed(seed)
 
     def _close(self) -> None:
         if self._env.viewer is not None:
@@ -372,7 +306,7 @@ class VmasEnv(VmasWrapper):
             batch_size=batch_size,
             spec_locked=spec_locked,
         )
-        self._next_seed = seed
+        self._play.seed(seed)
 
     @classmethod
     def from_name(
