@@ -8,6 +8,8 @@ from typing import Any
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Contender, Unfit
 from envcli.errors import MissingDependency
+from envcli.transforms.image import ImageTransform
+from envcli.transforms.to_tensor_image import ToTensorImage
 from envcli.vocabulary import registry, signature
 
 __all__ = ["TorchrlContender"]
@@ -19,8 +21,9 @@ class TorchrlContender(Contender):
     The same: env (by ``GymEnv``, ``DMControlEnv`` or ``PettingZooWrapper``), options, frame skip, pixels, transforms by
     their names and arguments (inner ones in the workers, outer ones in the main process), everything stored; a pass is
     one ``env.rollout`` of random actions. Not the same: it draws actions of its own, in each step; ``ParallelEnv`` has
-    a process for each env, whatever ``num_workers`` says; Atari goes through gymnasium's ``ALE/...-v5``. A transform
-    that it lacks, or builds otherwise, leaves it out.
+    a process for each env, whatever ``num_workers`` says; Atari goes through gymnasium's ``ALE/...-v5``; its other
+    transforms of images take channels first only, so ``ToTensorImage`` comes before them. A transform that it lacks, or
+    builds otherwise, leaves it out.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -101,8 +104,7 @@ def _transformed(env: Any, work: Workload, place: str) -> Any:  # Any: see _one
     if not nodes:
         return env
     chain = []
-    for node in nodes:
-        ours = registry.find("transforms", node["type"])
+    for ours, node in _channels_first([(registry.find("transforms", node["type"]), node) for node in nodes]):
         cls = getattr(theirs, ours.__name__, None)
         if cls is None:
             raise Unfit(f"it has no {ours.__name__}")
@@ -111,6 +113,15 @@ def _transformed(env: Any, work: Workload, place: str) -> Any:  # Any: see _one
         except (TypeError, ValueError, ImportError) as error:
             raise Unfit(f"its {ours.__name__} cannot be built like ours: {' '.join(str(error).split())}") from error
     return theirs.TransformedEnv(env, theirs.Compose(*chain))
+
+
+def _channels_first(chain: list[tuple[type[Any], dict[str, Any]]]) -> list[tuple[type[Any], dict[str, Any]]]:
+    """The chain with its ``ToTensorImage`` before all other transforms of images."""
+    images = [place for place, (cls, _) in enumerate(chain) if issubclass(cls, ImageTransform)]
+    turns = [place for place in images if chain[place][0] is ToTensorImage]
+    if turns:
+        chain.insert(images[0], chain.pop(turns[0]))
+    return chain
 
 
 def _said(ours: type[Any], node: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
@@ -33,8 +34,8 @@ ATARI = {
     "gray_scale": {"type": "gray_scale"},
     "resize": {"type": "resize", "w": 84, "h": 84},
     "to_tensor_image": {"type": "to_tensor_image", "from_int": False, "dtype": "uint8"},
-    "cat_frames": {"type": "cat_frames", "N": 4},
-    "reward_clipping": {"type": "reward_clipping"},
+    "cat_frames": {"type": "cat_frames", "N": 4, "dim": -3},
+    "reward_clipping": {"type": "reward_clipping", "clamp_min": -1, "clamp_max": 1},
 }
 
 
@@ -114,6 +115,21 @@ def test_torchrl(calls: Calls) -> None:
     pytest.importorskip("torchrl")
     counted = {"count": {"type": "step_counter", "max_steps": None}}
     assert_runs(built(TorchrlContender, parallel=SERIAL, transforms=counted), calls(CartPoleEnv), envs=2)
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs to mend
+def test_torchrl_plays_atari_with_the_same_transforms() -> None:
+    pytest.importorskip("torchrl")
+    try:
+        import torchvision  # noqa: F401  (what its Resize calls)
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"torchvision: {error}")
+    theirs: Any = built(TorchrlContender, backend=PONG, transforms=ATARI)  # Any: its env
+    pixels = theirs._env.reset()["pixels"]
+    assert pixels.shape == (4, 84, 84)
+    assert pixels.dtype == torch.uint8
+    theirs.run()
+    theirs.close()
 
 
 @pytest.mark.filterwarnings("ignore")  # theirs to mend
