@@ -173,7 +173,9 @@ __all__ = sorted(_HOME)  # derived, so that it cannot disagree with the table
 def __getattr__(name: str) -> Any:  # Any: each name has its own type, in its own module
     """Load a public name from its module (PEP 562)."""
     if name not in _HOME:
-        raise AttributeError(f"module 'envcli' has no attribute {name!r}")
+        near = importlib.import_module("envcli.errors").nearest(name, _HOME)
+        cure = f". {near}" if near.startswith("Did you mean") else ""
+        raise AttributeError(f"module 'envcli' has no attribute {name!r}{cure}")
     value = getattr(importlib.import_module(f"envcli.{_HOME[name]}"), name)
     globals()[name] = value
     return value

@@ -75,3 +75,10 @@ def test_an_unknown_name_says_the_nearest_and_the_cure() -> None:
 def test_a_missing_dependency_says_what_to_type() -> None:
     assert str(MissingDependency("h5py", "the h5 recorder")).endswith("Type: pip install h5py")
     assert str(MissingDependency("ale_py", "Atari", "atari")).endswith("Type: pip install 'envcli[atari]'")
+
+
+def test_a_mistyped_name_of_the_package_is_told_the_nearest() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'envcli' has no attribute 'makeenv'\. Did you mean 'make_env'"):
+        getattr(envcli, "makeenv")  # noqa: B009
+    with pytest.raises(AttributeError, match=r"^module 'envcli' has no attribute 'frobnicate'$"):
+        getattr(envcli, "frobnicate")  # noqa: B009
