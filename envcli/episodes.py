@@ -36,14 +36,19 @@ class Episodes:
     a reward of several numbers counts as their sum. An episode that was cut because its env was lost with its worker
     (``restarted``, see :class:`~envcli.ParallelEnv`) is none that ended.
 
-    Where groups of agents are paid, each group has a return of its own, the sum over its agents.
+    Where groups of agents are paid, each group has a return of its own, the sum over its agents. So has each objective
+    where the reward is several numbers.
+
+    Args:
+        objectives: whether it has.
 
     Attributes:
         ended: the episodes that ended in the piece that was added last; none where no reward stands at the root.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, objectives: bool = True) -> None:
         self.ended = _ended([])
+        self._several = objectives
         self._complete = self._paid = True  # is there a flag in every piece, and a reward?
         self._steps = 0  # of each env
         self._restarted: int | None = None  # None: no flag says of any
@@ -53,6 +58,7 @@ class Episodes:
         self._returns, self._lengths = _Spread(np.float64), _Spread(np.int64)
         self._sample = _Sample()
         self._groups: dict[Key, Episodes] = {}
+        self._objectives: list[Episodes] = []
 
     def add(self, piece: TensorDictBase) -> None:
         """The next steps, ``[*batch, time]``; reads only their reward, done and restarted."""
@@ -63,12 +69,17 @@ class Episodes:
             return
         flags = torch.cat([flag.reshape(*shape, -1) for flag in ends], -1)
         lost = _lost(piece)
+        over = {"done": flags} | ({} if lost is None else {RESTARTED: lost})
         for group, paid in _group_rewards(piece):
-            own = {"reward": paid, "done": flags} | ({} if lost is None else {RESTARTED: lost})
-            self._groups.setdefault(group, Episodes()).add(TensorDict({"next": own}, shape))
+            own = {"reward": paid, **over}
+            self._groups.setdefault(group, Episodes(objectives=False)).add(TensorDict({"next": own}, shape))
         if reward is None:
             self._paid, reward = False, torch.zeros(shape)
         rewards = reward.reshape(*shape, -1)
+        if self._several and rewards.shape[-1] > 1:
+            self._objectives = self._objectives or [Episodes() for _ in range(rewards.shape[-1])]
+            for objective, paid in zip(self._objectives, rewards.unbind(-1), strict=True):
+                objective.add(TensorDict({"next": {"reward": paid, **over}}, shape))
         width = max(_WINDOW // max(shape[:-1].numel(), 1), 1)
         parts = [slice(start, start + width) for start in range(0, shape[-1] if shape.numel() else 0, width)]
         ended = _ended(
@@ -118,7 +129,8 @@ class Episodes:
         were cut by the loss of a worker, is there where a flag tells of it.
 
         All are None of a rollout without flags, and what is of rewards where there is none at the root. Where groups of
-        agents are paid, ``group_returns`` has mean, min, max and quantiles of each.
+        agents are paid, ``group_returns`` has mean, min, max and quantiles of each; ``objective_returns`` has those of
+        each objective, where a reward is several numbers.
         """
         if not self._complete:
             return dict.fromkeys(Episodes().metrics())
@@ -126,7 +138,9 @@ class Episodes:
         if not self._paid:
             found |= dict.fromkeys(key for key in found if key.startswith(("return", "reward")))
         groups = {".".join(group): episodes._return_numbers() for group, episodes in self._groups.items()}
-        return {**found, "group_returns": groups} if groups else found
+        found |= {"group_returns": groups} if groups else {}
+        objectives = [episodes._return_numbers() for episodes in self._objectives]
+        return found | ({"objective_returns": objectives} if objectives else {})
 
     def _return_numbers(self) -> dict[str, Any]:
         return {**self._returns.numbers(), "quantiles": self._returns.quantiles(self._sample.returns)}

@@ -95,6 +95,21 @@ def test_several_rewards_and_flags_of_one_env_are_one() -> None:
     assert found.ended.lengths.tolist() == [2, 2]
 
 
+def test_each_of_several_objectives_has_a_return() -> None:
+    flags = torch.tensor([[0], [1], [0], [1]], dtype=torch.bool)
+    reward = torch.tensor([[1.0, -1.0], [2.0, -1.0], [4.0, -1.0], [8.0, -1.0]])
+    pieces = [
+        TensorDict({"next": {"reward": reward[part], "done": flags[part]}}, [2]) for part in (slice(2), slice(2, 4))
+    ]
+    metrics = of(*pieces).metrics()
+    assert (metrics["return_mean"], metrics["return_min"], metrics["return_max"]) == (5.5, 1, 10)
+    assert metrics["objective_returns"] == [
+        {"mean": 7.5, "min": 3.0, "max": 12.0, "quantiles": [3.0, 12.0]},
+        {"mean": -2.0, "min": -2.0, "max": -2.0, "quantiles": [-2.0, -2.0]},
+    ]
+    assert "objective_returns" not in of(rollout([[1, 2]], [[0, 1]])).metrics()
+
+
 def test_nothing_is_said_of_episodes_without_a_flag() -> None:
     data = rollout([[1, 2]], [[0, 1]])
     del data["next", "done"]

@@ -12,16 +12,15 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from envcli.errors import ConfigError, SpecError
+from envcli.gym.objectives import Objectives
 from envcli.gym.spaces import announced
 from envcli.memory.buffer import Array, Rows
-from envcli.rows.announced import CURE, Announced, check_flag, explaining
+from envcli.rows.announced import CURE, check_flag, explaining
 from envcli.rows.strict_rows import StrictRows, strict_rows
 
 __all__ = ["GymAnswers", "Step"]
 
 Step = tuple[Any, Any, Any, Any, dict[str, Any]]
-
-_REWARD = Announced((), "float32")
 
 
 class GymAnswers:
@@ -40,6 +39,7 @@ class GymAnswers:
         self._env, self._made_of = env, (env, name, checks)
         self._any, self.full = checks != "off", checks == "full"
         self._announced = announced(env.observation_space)
+        self._pay = Objectives(env).announced
         self._in_reset, self._in_step = f"{name} reset", f"{name} step"
         self._proven = False  # has it made a step?
         self.bind(None, None, np.zeros(0, np.float32))
@@ -49,7 +49,7 @@ class GymAnswers:
 
         Args:
             first, following: the rows of observations; None: they are not shown.
-            rewards: ``[time]``.
+            rewards: ``[time]``, or ``[time, objectives]``.
         """
         self._rewards = rewards
         self._first: StrictRows | None = None
@@ -123,7 +123,7 @@ class GymAnswers:
             raise SpecError(_not_a_tuple(self._in_step, "observation, reward, terminated, truncated, info", result))
         observation, reward, terminated, truncated, info = result
         self._announced.check(observation, f"{self._in_step}: observation")
-        _REWARD.check(reward, f"{self._in_step}: reward")
+        self._pay.check(reward, f"{self._in_step}: reward")
         self._check_flags(terminated, truncated)
         _check_info(info, self._in_step)
 
@@ -158,7 +158,7 @@ class GymAnswers:
         """Raise SpecError where it is for the answer of a step that rows did not take it, whatever the ``checks``."""
         with explaining(error):
             if isinstance(result, tuple) and len(result) == 5:
-                _REWARD.check(result[1], f"{self._in_step}: reward")  # first: an observation may have other faults
+                self._pay.check(result[1], f"{self._in_step}: reward")  # first: an observation may have other faults
             self._check_whole(result)
 
     def explain_reset(self, result: Any, error: Exception) -> None:
@@ -178,17 +178,17 @@ class GymAnswers:
         rows = self._following
         if rows is not None and (t := rows.whole(start, stop)) < stop:
             rows.check(t)
-        if not self.full or isfinite(sum(self._rewards[start:stop].tolist())):
+        if not self.full or isfinite(sum(self._rewards[start:stop].ravel().tolist())):
             return
         if (t := self.whole(start, stop)) < stop:
-            _REWARD.check(self._rewards[t], f"{self._in_step}: reward")
+            self._pay.check(self._rewards[t], f"{self._in_step}: reward")
 
     def whole(self, start: int, stop: int) -> int:
         """The first of these rows that is not as announced, or ``stop``."""
         if self._following is not None:
             stop = self._following.whole(start, stop)
-        if self.full and (bad := ~np.isfinite(self._rewards[start:stop])).any():
-            stop = start + int(bad.argmax())
+        if self.full and not (fine := np.isfinite(self._rewards[start:stop])).all():
+            stop = start + int(fine.reshape(len(fine), -1).all(1).argmin())
         return stop
 
 

@@ -37,6 +37,15 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
     episodes 2 and 1 cut off by the end, 3 by restarts
     return preys mean -2, from -3 to -1
     length mean 5, from 5 to 5 steps
+
+    So has each of several objectives:
+
+    >>> for name, text in episode_lines({**counted, "objective_returns": [paid, paid]}):
+    ...     print(name, text)
+    episodes 2 and 1 cut off by the end, 3 by restarts
+    return mean 0.5, from 0 to 1, the sum of 2 objectives
+    objectives [0] mean -2, from -3 to -1; [1] mean -2, from -3 to -1
+    length mean 5, from 5 to 5 steps
     """
     by_end, by_restarts = counted["unfinished_episodes"], counted.get("restarted_episodes")
     cut = [(by_end, "cut off by the end"), (by_restarts, "by restarts" if by_end else "cut off by restarts")]
@@ -46,9 +55,13 @@ def episode_lines(counted: Mapping[str, Any], reward_transforms: Sequence[str] =
         return
     yield "episodes", number(counted["episodes"]) + (f" and {few}" if few else "")
     after = f", of rewards after {' and '.join(reward_transforms)}" if reward_transforms else ""
-    for name, unit in (("return", after), ("length", " steps")):
+    objectives = counted.get("objective_returns", [])
+    whole = f", the sum of {len(objectives)} objectives" if objectives else ""
+    for name, unit in (("return", whole + after), ("length", " steps")):
         if counted[f"{name}_mean"] is not None:
             yield name, _spread({kind: counted[f"{name}_{kind}"] for kind in ("mean", "min", "max")}) + unit
+            if objectives and name == "return":
+                yield "objectives", "; ".join(f"[{at}] {_spread(found)}" for at, found in enumerate(objectives))
         elif counted["episodes"] and name == "return":
             groups = counted.get("group_returns", {}).items()
             yield name, "; ".join(f"{group} {_spread(found)}" for group, found in groups) + after if groups else _UNPAID
