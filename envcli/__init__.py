@@ -72,6 +72,8 @@ _HOME = {  # public name -> the module of the package it lives in
     "InitTracker": "transforms.init_tracker",
     "LineariseRewards": "transforms.linearise_rewards",
     "LockedError": "errors",
+    "MOGymEnv": "backends.mo_gym",
+    "MOGymWrapper": "backends.mo_gym",
     "MarlGroupMapType": "agent_groups",
     "MemberError": "errors",
     "MissingDependency": "errors",

@@ -14,6 +14,7 @@ from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
 from envcli.gym.info_reader import InfoReader, ShownInfo
 from envcli.gym.lens import Lens
+from envcli.gym.objectives import Objectives
 from envcli.gym.space_rows import row_reader, row_writer, rows_reader
 from envcli.gym.spaces import is_image, space_to_spec
 from envcli.keys import Key
@@ -22,7 +23,7 @@ from envcli.rows.announced import UNFIT
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.note import HALT, ROW
 from envcli.rows.pixels import Pixels, Unwritten
-from envcli.specs import Composite, Unbounded
+from envcli.specs import Composite
 
 __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
 
@@ -33,7 +34,8 @@ class GymWrapper(Backend):
     """An existing gymnasium env.
 
     Observations that are not a ``Dict`` are called ``"observation"``, actions that are not a ``Dict`` ``"action"``. The
-    reward is ``[1]`` float32. A time limit is ``truncated`` and not ``terminated``; ``done`` is either.
+    reward is ``[1]`` float32, or ``[objectives]`` of an env with a ``reward_space``, as MO-Gymnasium's. A time limit is
+    ``truncated`` and not ``terminated``; ``done`` is either.
 
     An observation that is an image, uint8 ``[height, width, 3]``, is called ``"pixels"``, and ``from_pixels`` is true
     by itself. Any other env can be drawn: ``"pixels"`` then holds the frame of the moment, beside the observation or
@@ -195,7 +197,8 @@ class GymWrapper(Backend):
         action = space_to_spec(native.action_space, categorical=self._categorical, device=device, where="action_space")
         self._acted: Key = () if isinstance(native.action_space, gymnasium.spaces.Dict) else ("action",)
         self.action_spec = Composite(action=action, device=device) if self._acted else action
-        self.reward_spec = Unbounded(torch.Size([1]), device=device)
+        self._pay = Objectives(native)
+        self.reward_spec = self._pay.spec(self._repeat, device)
         self.full_done_spec = done_family(device=device)
         self._row_layout()  # a Dict space may use a name of ours, or both spaces the same: say so now
 
@@ -217,14 +220,15 @@ class GymWrapper(Backend):
         following: Rows | None = None
         if self._pixels is None or not self.pixels_only:
             first, following = (row_writer(space, (*prefix, *self._observed), buffer) for prefix in ((), ("next",)))
-        first, following = self._answers.bind(first, following, buffer.array(("next", "reward"))[:, 0])
+        rewards = buffer.array(("next", "reward"))
+        first, following = self._answers.bind(first, following, rewards if self._pay.several else rewards[:, 0])
         self._first = Unwritten() if first is None else first
         self._following = Unwritten() if following is None else following
         if self._pixels is not None:
             self._pixels.bind(buffer)
         self._action = row_reader(self._env.action_space, self._acted, buffer)
         self._actions = rows_reader(self._env.action_space, self._acted, buffer)
-        self._reward = buffer.flags(("next", "reward"))
+        self._reward: Rows = rewards if self._pay.several else buffer.flags(("next", "reward"))
         self._flags = EndRows(buffer)
         self._first_info: Callable[[int, Mapping[str, Any]], None] | None = None
         self._next_info: Callable[[int, Mapping[str, Any]], None] | None = None
@@ -314,12 +318,13 @@ class GymWrapper(Backend):
         return stop
 
     def _repeated_step(self, action: Any) -> Step:
-        answers, total = self._answers, 0.0
+        answers, paid = self._answers, self._pay.total
+        total: Any = 0.0
         for _ in range(self._repeat):
             result: Any = answers.step(action)
             try:
                 observation, reward, terminated, truncated, info = result
-                total += float(reward)
+                total = total + paid(reward)
             except UNFIT as error:
                 answers.explain_step(result, error)
                 raise
@@ -358,6 +363,7 @@ class GymEnv(GymWrapper):
     """
 
     from_name = ByName()
+    _made = staticmethod(ids.make)
 
     def __init__(
         self,
@@ -376,7 +382,7 @@ class GymEnv(GymWrapper):
         spec_locked: bool = True,
         **options: Any,
     ) -> None:
-        native = ids.make(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)
+        native = self._made(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)
         try:
             super().__init__(
                 native,

@@ -60,10 +60,10 @@ class _Repeated(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:  # Any: the env's own
         """What the last of the repeated steps returns, with the sum of rewards."""
-        total = 0.0
+        total: Any = 0.0
         for _ in range(self._repeat):
             observation, reward, terminated, truncated, info = self.env.step(action)
-            total += float(reward)
+            total = total + reward
             if terminated or truncated:
                 break
         return observation, total, terminated, truncated, info
@@ -74,7 +74,7 @@ def task_of(work: Workload) -> GymTask:
     refuse_transforms(work, "the peers that step gymnasium's own envs have no counterpart")
     node, cfg = work.backend, work.cfg
     repeat = cfg.get("frame_skip")
-    if node.get("type") in ("gym", "gymnasium_vector"):
+    if node.get("type") in ("gym", "gymnasium_vector", "mo_gym"):
         return GymTask(
             str(node["name"]),
             dict(node.get("options") or {}),

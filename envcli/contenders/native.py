@@ -35,6 +35,7 @@ class NativeContender(Contender):
             "ale": ale_loop,
             "dm_control": dm_control_loop,
             "gym": gymnasium_loop,
+            "mo_gym": gymnasium_loop,
             "pettingzoo": pettingzoo_loop,
             "torch": gymnasium_loop,
             "vmas": vmas_loop,

@@ -53,7 +53,7 @@ class TorchrlContender(Contender):
 
 def _one(work: Workload) -> Any:  # Any: of a library that is there for some only
     """One env with the inner transforms; pickled to workers by its name."""
-    from torchrl.envs import DMControlEnv, GymEnv
+    from torchrl.envs import DMControlEnv, GymEnv, MOGymEnv
 
     node, cfg = work.backend, work.cfg
     common = {name: cfg[name] for name in ("from_pixels", "pixels_only") if cfg.get("from_pixels")}
@@ -70,9 +70,10 @@ def _one(work: Workload) -> Any:  # Any: of a library that is there for some onl
         gymnasium.register_envs(ale_py)
         task_of_game = task_of(Workload({**cfg, "transforms": {}, "outer_transforms": {}}, work.steps, work.seed))
         env = GymEnv(task_of_game.name, **task_of_game.options)
-    elif node["type"] == "gym":
+    elif node["type"] in ("gym", "mo_gym"):
         categorical = bool(node.get("categorical_action_encoding"))
-        env = GymEnv(node["name"], categorical_action_encoding=categorical, **common, **(node.get("options") or {}))
+        named = GymEnv if node["type"] == "gym" else MOGymEnv
+        env = named(node["name"], categorical_action_encoding=categorical, **common, **(node.get("options") or {}))
     elif node["type"] == "pettingzoo":
         env = _zoo(work)
     else:

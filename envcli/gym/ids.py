@@ -1,10 +1,15 @@
-"""Gymnasium's ids: which there are, and how one is made. Those of Atari are registered when they are asked for."""
+"""Gymnasium's ids: which there are, and how one is made.
+
+Those of Atari and of MO-Gymnasium are registered when they are asked for.
+"""
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +20,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
+from envcli.gym.seeded_mines import SeededMines
 
-__all__ = ["frames_of", "make", "make_vector", "named_libraries", "names", "needed_for"]
+__all__ = ["frames_of", "make", "make_vector", "named_libraries", "names", "needed_for", "several_objectives"]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
 
@@ -26,26 +32,45 @@ _BRINGS = {
     "toy_text": "envcli[classic]",
     "phys2d": "gymnasium[jax]",
     "tabular": "gymnasium[jax]",
+    "highway": "mo-gymnasium[highway]",
+    "mario": "mo-gymnasium[mario]",
 }
-"""A part of the entry points of gymnasium's own envs -> what brings the libraries they need."""
+"""A part of the entry points of gymnasium's own envs and MO-Gymnasium's -> what brings the libraries they need."""
 
 _RUNS_ON = {
     "box2d": ("Box2D", "gymnasium[box2d]"),
     "mujoco": ("mujoco", "envcli[mujoco]"),
     "phys2d": ("jax", "gymnasium[jax]"),
     "tabular": ("jax", "gymnasium[jax]"),
+    "highway": ("highway_env", "mo-gymnasium[highway]"),
+    "lunar_lander": ("Box2D", "gymnasium[box2d]"),
+    "mario": ("gym_super_mario_bros", "mo-gymnasium[mario]"),
 }
-"""A part of the entry points of gymnasium's own envs -> a library without which they cannot step, what brings it."""
+"""A part of the same entry points -> a library without which they cannot step, what brings it."""
+
+_SEVERAL = "mo_gymnasium"  # whose envs pay for several objectives
 
 
 def names() -> list[str]:
     """Every id, sorted; Atari's too where ale-py is installed.
 
-    Left out are those that only say to which package their env has moved, such as Ant-v2.
+    Left out are :func:`several_objectives`, and those that only say to which package their env has moved (Ant-v2).
     """
     _register_atari()
     moved = {name for name, spec in gymnasium.registry.items() if _raises(spec.entry_point)}
-    return sorted(gymnasium.registry.keys() - moved)
+    return sorted(gymnasium.registry.keys() - moved - {k for k in gymnasium.registry if _pays_several(k)})
+
+
+def several_objectives() -> list[str]:
+    """The ids of MO-Gymnasium, sorted. Raises MissingDependency if it is not installed."""
+    if importlib.util.find_spec(_SEVERAL) is None:
+        raise MissingDependency("mo-gymnasium", "backend=mo_gymnasium", "mo_gymnasium")
+    _register_several()
+    return sorted(name for name in gymnasium.registry if _pays_several(name))
+
+
+def _pays_several(name: str) -> bool:
+    return _entry_point(name).startswith(f"{_SEVERAL}.")
 
 
 def _raises(entry_point: object) -> bool:
@@ -53,7 +78,7 @@ def _raises(entry_point: object) -> bool:
 
 
 def needed_for(name: str) -> str:
-    """What to type before the env of an id of gymnasium's own can run here; empty: nothing.
+    """What to type before the env of an id of gymnasium's own or MO-Gymnasium's can run here; empty: nothing.
 
     >>> needed_for("CartPole-v1")
     ''
@@ -83,7 +108,8 @@ def make(
     """
     complete = _completed(name, options, from_pixels, frame_skip)
     with _explained(name, options or complete), _without_hints(name):
-        return gymnasium.make(name, **complete)
+        made = gymnasium.make(name, **complete)
+    return SeededMines(made) if _entry_point(name).startswith(f"{_SEVERAL}.envs.minecart.") else made
 
 
 def make_vector(
@@ -99,6 +125,11 @@ def make_vector(
         UnknownName, MissingDependency, ConfigError: as :func:`make` does; or the id has no engine of its own.
     """
     complete = _completed(name, options, from_pixels, None)
+    if _pays_several(name):
+        raise ConfigError(
+            f"{name} pays for several objectives, for which gymnasium's vector envs have no room. Type: "
+            f"backend=mo_gymnasium backend.name={name} parallel=processes"
+        )
     if mode is None:
         spec = gymnasium.registry.get(name)
         mode = "sync" if spec is None or spec.vector_entry_point is None else "vector_entry_point"
@@ -113,6 +144,7 @@ def _completed(name: str, options: Options, from_pixels: bool, frame_skip: int |
         _register_atari()
         if (game := f"ALE/{name}-v5") in gymnasium.registry:  # gymnasium would take the old Pong-v4 for it
             raise UnknownName("gymnasium env", name, [game], f"Type: backend.name={game}")
+        _register_several()
     if from_pixels or options.get("render_mode"):
         _prepare_drawing(name)
     return {**_implied(name, from_pixels, frame_skip, options), **options}
@@ -150,10 +182,16 @@ def _explained(name: str, options: Options) -> Iterator[None]:
 
 @contextmanager
 def _without_hints(name: str) -> Iterator[None]:
-    """Leave out what gymnasium's own models are told at each load: that an attribute of their XML is deprecated.
+    """Leave out what is said of an env each time it is made, and concerns whoever wrote it.
 
-    MuJoCo prints it for every env that is made, and writes it into a file of the present folder.
+    MuJoCo prints that an attribute of the XML of gymnasium's own models is deprecated, and writes it into a file of the
+    present folder. Gymnasium warns that bounds of some envs of MO-Gymnasium's are rounded.
     """
+    if _pays_several(name):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r".*precision lowered by casting")
+            yield
+        return
     if "mujoco" not in _entry_point(name) or importlib.util.find_spec("mujoco") is None:
         yield
         return
@@ -194,6 +232,8 @@ def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Opti
     atari = _entry_point(name).startswith("ale_py")
     if atari and frame_skip is not None:
         implied["frameskip"] = 1
+    if _pays_several(name):
+        implied["disable_env_checker"] = True  # gymnasium's, which expects one number
     if from_pixels and not (atari and options.get("obs_type", "rgb") == "rgb"):  # there the observation is the frame
         implied["render_mode"] = "rgb_array"
     return implied
@@ -230,6 +270,11 @@ def _register_atari() -> None:
     if "ALE/Pong-v5" not in gymnasium.registry:
         gymnasium.register_envs(ale_py)
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # otherwise a banner for each game
+
+
+def _register_several() -> None:
+    if importlib.util.find_spec(_SEVERAL) is not None:
+        importlib.import_module(_SEVERAL)
 
 
 def _unknown(name: str) -> ConfigError:

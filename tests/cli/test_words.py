@@ -166,7 +166,7 @@ def test_help_is_about_what_is_typed_in_front_of_it(cli: Command) -> None:
         ("rollout env=pendulum,cartpole", "Add -m to run a job for each"),
         ("rollout transforms=step_counter,none", "'transforms=[step_counter,none]'"),
         ("rollout transforms=[step_countr]", "transforms: no choice 'step_countr'. Did you mean 'step_counter' or"),
-        ("rollout backend=gymnasum", "backend: no choice 'gymnasum'. Did you mean 'gymnasium' or 'gymnasium_vector'?"),
+        ("rollout backend=gymnasum", "backend: no choice 'gymnasum'. Did you mean 'gymnasium' or 'mo_gymnasium' or"),
         (
             "rollout transforms=grey",
             f"transforms: no choice 'grey'. There are {TRANSFORMS}. They are in envcli rollout --help.",
