@@ -2,14 +2,23 @@
 
 tensordict 0.14 marks some of its functions for the compiler while it is imported, and each mark imports all of
 ``torch._dynamo``. A mark gives back the function as it is, so it can be made later as well: once the compiler is there.
+
+One part of the compiler must not come late. Mesa, which draws frames without a GPU, loads its LLVM for everybody to
+see; a triton that is loaded after it (3.8, of torch 2.14) finds that one where it needs its own, and the process dies
+of a segmentation fault. That would be the end of every program that makes a dm_control env and then trains, as an
+optimizer imports the compiler with its first step. So triton's library is loaded with tensordict: 30 ms.
 """
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -51,6 +60,7 @@ class LateCompiler(MetaPathFinder):
     def _without_compiler(self, run: Run, module: ModuleType) -> None:
         import torch
 
+        _load_triton()
         real = {name: getattr(torch.compiler, name) for name in _MARKS}
         try:
             for name, mark in real.items():
@@ -76,3 +86,12 @@ class LateCompiler(MetaPathFinder):
         while self._waiting:
             name, function = self._waiting.pop()
             getattr(torch.compiler, name)(function)
+
+
+def _load_triton() -> None:
+    found = importlib.util.find_spec("triton")
+    for folder in (found.submodule_search_locations if found is not None else None) or []:
+        library = Path(folder) / "_C" / "libtriton.so"
+        if library.exists():
+            with suppress(OSError):  # whoever needs it is told why it cannot be loaded
+                ctypes.CDLL(str(library))

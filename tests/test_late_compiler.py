@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from envcli.late_compiler import LateCompiler
 
@@ -53,3 +57,48 @@ print(trace_rules.is_callable_allowed(tensordict.base._foreach_copy_compiled))
 
 def test_it_finds_nothing_else() -> None:
     assert LateCompiler().find_spec("json") is None
+
+
+@pytest.mark.parametrize("library", [b"", None])
+def test_triton_is_loaded_with_tensordict_if_it_can_be(library: bytes | None, tmp_path: Path) -> None:
+    """An empty library cannot be loaded, and one may be missing; neither is in the way of tensordict."""
+    inside = tmp_path / "triton" / "_C"
+    inside.mkdir(parents=True)
+    (tmp_path / "triton" / "__init__.py").touch()
+    if library is not None:
+        (inside / "libtriton.so").write_bytes(library)
+    program = f"""
+import ctypes, sys, torch
+loaded, load = [], ctypes.CDLL
+class Noted(load):
+    def __init__(self, name, *others, **options):
+        loaded.append(name)
+        super().__init__(name, *others, **options)
+ctypes.CDLL = Noted
+sys.path.insert(0, {str(tmp_path)!r})
+import envcli
+before = len(loaded)
+import tensordict
+print([name for name in loaded[before:] if "triton" in name], "triton" in sys.modules, tensordict.TensorDict.__name__)
+"""
+    expected = [] if library is None else [str(inside / "libtriton.so")]
+    assert " ".join(run(program)) == f"{expected} False TensorDict"
+
+
+@pytest.mark.slow
+def test_a_program_that_draws_can_train() -> None:
+    """With the triton of a torch for GPUs and the LLVM of Mesa in one process, what comes first decides."""
+    pytest.importorskip("dm_control")
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("this torch has no triton")
+    program = """
+import torch
+from envcli import DMControlEnv
+DMControlEnv("cartpole", "swingup").rollout(2)
+net = torch.nn.Linear(2, 2)
+optimizer = torch.optim.Adam(net.parameters())
+net(torch.ones(2)).sum().backward()
+optimizer.step()
+print("trained")
+"""
+    assert run(program) == ["trained"]
