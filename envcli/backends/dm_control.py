@@ -11,7 +11,8 @@ import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.dm.camera import PhysicsCamera, release
-from envcli.errors import ConfigError, EnvError, MissingDependency
+from envcli.dm.library import missing_dm_control
+from envcli.errors import ConfigError, EnvError
 from envcli.gl_contexts import ending_in_time
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
@@ -27,7 +28,7 @@ try:
     from envcli.dm.answers import DMAnswers
     from envcli.dm.specs import dm_spec_to_spec, is_nested, row_reader, row_writer
 except ModuleNotFoundError as error:
-    raise MissingDependency("dm_control", "backend=dm_control", "dm_control") from error
+    raise missing_dm_control("backend=dm_control") from error
 
 __all__ = ["DMControlEnv", "DMControlWrapper", "from_dm_env"]
 

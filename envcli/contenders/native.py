@@ -11,6 +11,7 @@ from envcli.bench.workload import Workload
 from envcli.contenders.contender import Array, Contender, Unfit
 from envcli.contenders.vmas_loop import vmas_loop
 from envcli.contenders.zoo_loops import pettingzoo_loop
+from envcli.dm.library import missing_dm_control
 from envcli.errors import MissingDependency
 
 __all__ = ["NativeContender"]
@@ -98,7 +99,7 @@ def dm_control_loop(work: Workload, given: Array | None) -> Loop:
         from envcli.dm import suite
         from envcli.dm.camera import PhysicsCamera, release
     except ModuleNotFoundError as error:
-        raise MissingDependency("dm_control", "native", "dm_control") from error
+        raise missing_dm_control("native") from error
     node, pixels = work.backend, bool(work.cfg.get("from_pixels"))
     domain, _, task = str(node["name"]).partition("-")
     options = {"random": work.seed, **(node.get("options") or {})}

@@ -11,7 +11,8 @@ from typing import Any
 import dm_env
 
 from envcli import gl
-from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.dm.library import missing_dm_control
+from envcli.errors import ConfigError, UnknownName
 
 __all__ = ["draws_its_model", "load", "tasks"]
 
@@ -66,7 +67,7 @@ def _suite(pixels: bool) -> Any:  # Any: dm_control is not annotated
     try:
         from dm_control import suite
     except ModuleNotFoundError as error:
-        raise MissingDependency("dm_control", "backend=dm_control", "dm_control") from error
+        raise missing_dm_control("backend=dm_control") from error
     except (AttributeError, ImportError, RuntimeError) as error:  # what it raises where the GL it is told is not there
         told = os.environ.get("MUJOCO_GL")
         raise ConfigError(
