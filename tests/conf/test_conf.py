@@ -130,8 +130,9 @@ def test_every_env_preset_builds_and_steps(preset: str) -> None:
         pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
         if cfg["backend"]["name"].startswith("mpe/"):
             pytest.importorskip("mpe2", reason="mpe2 is not installed (extra pettingzoo)")
-    if cfg["backend"]["type"] == "vmas" and importlib.util.find_spec("vmas") is None:
-        pytest.skip("vmas is not installed (extra vmas)")
+    for kind, library, extra in (("vmas", "vmas", "vmas"), ("mo_gym", "mo_gymnasium", "mo_gymnasium")):
+        if cfg["backend"]["type"] == kind and importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed (extra {extra})")
     with build(cfg) as env:
         assert env.rollout(3).shape[-1] > 0
 
