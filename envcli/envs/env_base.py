@@ -10,8 +10,8 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import begun_where, reset_masks, updated
-from envcli.envs.env import Env
 from envcli.envs.front import refuse_some
+from envcli.envs.module_parts import ModuleParts
 from envcli.envs.overridden import refuse_taken
 from envcli.errors import EnvError, SpecError
 from envcli.keys import DONE_FAMILY, Key, as_path, as_user_key, under_next
@@ -26,7 +26,7 @@ from envcli.specs import TensorSpec
 __all__ = ["EnvBase"]
 
 
-class EnvBase(Env):
+class EnvBase(ModuleParts):
     """The base of envs that are written as for TorchRL: ``_reset``, ``_step`` and ``_set_seed`` on TensorDicts.
 
     Assign ``observation_spec``, ``action_spec`` and what else differs from the defaults of
