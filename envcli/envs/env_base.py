@@ -48,6 +48,7 @@ class EnvBase(ModuleParts):
     """
 
     _asked_on_tensordicts = True
+    _batch_locked = True  # as TorchRL's envs say it
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -72,6 +73,18 @@ class EnvBase(ModuleParts):
         self.is_spec_locked = spec_locked
         self.run_type_checks = run_type_checks
         self._allow_done_after_reset = allow_done_after_reset
+
+    @property
+    def batch_locked(self) -> bool:
+        """Are only TensorDicts of the env's own batch size accepted?
+
+        A stateless env, which takes any, says ``batch_locked = False``, or ``_batch_locked = False`` as in TorchRL.
+        """
+        return self._batch_locked
+
+    @batch_locked.setter
+    def batch_locked(self, locked: bool) -> None:
+        self._batch_locked = locked
 
     @abstractmethod
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -34,11 +34,12 @@ class SteppedEnv(RowEnv, ABC):
     batch_locked = True
     """Are only TensorDicts of the env's own batch size accepted? False for a stateless env, which takes any."""
 
+    _under_way: TensorDictBase | None = None  # the TensorDict of a step that was sent and is not yet received
+    _is_made = False  # does it hold the result of that step already?
+    _closed = False
+
     def __init__(self, *, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         super().__init__(device, batch_size)
-        self._under_way: TensorDictBase | None = None  # the TensorDict of a step that was sent and is not yet received
-        self._is_made = False  # does it hold the result of that step already?
-        self._closed = False
 
     # -- one step -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,9 @@ class EnvShape:
         ConfigError: there is no such device here.
     """
 
+    _device: torch.device | None = None  # until __init__: specs may be assigned before
+    _batch_size = torch.Size()
+
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         self._device = None if device is None else usable(device)
         lead = (batch_size,) if isinstance(batch_size, int) else batch_size

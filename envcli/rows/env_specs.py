@@ -35,10 +35,11 @@ class EnvSpecs(EnvShape):
 
     Five composites hold everything: observation, action, reward, done family, state. All their leaves begin with
     ``batch_size``, and are on the env's ``device``, to which they are moved, if it has one. An env assigns them in its
-    constructor; a bare leaf gets the standard key (``"action"``, ``"reward"``, ``"done"``). What is not assigned is: no
-    observation, no action, no state, a reward ``[*batch, 1]`` of float32, and the flags ``done`` and ``terminated``,
-    ``[*batch, 1]`` of bool. Flags that are assigned are completed, in each group: ``done`` without ``terminated`` gets
-    it, and the other way round, and where there is none both are made.
+    constructor, before ``super().__init__()`` or after it; a bare leaf gets the standard key (``"action"``,
+    ``"reward"``, ``"done"``). What is not assigned is: no observation, no action, no state, a reward ``[*batch, 1]`` of
+    float32, and the flags ``done`` and ``terminated``, ``[*batch, 1]`` of bool. Flags that are assigned are completed,
+    in each group: ``done`` without ``terminated`` gets it, and the other way round, and where there is none both are
+    made.
 
     Change a spec by assigning it: who stands on this env (a ``TransformedEnv``) notices that at its next call. Once
     there are rows the composites are locked, so that they cannot be changed in place. TorchRL's
@@ -50,11 +51,15 @@ class EnvSpecs(EnvShape):
 
     _governing: tuple[Composite, list[Key]] | None = None  # flags, and the spec that they were found in
     _parted: tuple[Composite, dict[Key, torch.Size], bool] | None = None  # see envcli.rows.parts, and that spec
+    _specs: dict[str, Composite] = {}  # noqa: RUF012  # stays empty: an env has its own from the first spec on
     _specs_version = 0  # counts the changes, for whoever derived something from the specs
 
     def __init__(self, device: torch.device | str | None = None, batch_size: object = ()) -> None:
         super().__init__(device, batch_size)
-        self._specs: dict[str, Composite] = {}
+        early = self._specs
+        self._specs = {}
+        for family, spec in early.items():
+            self._assign(family, spec)
 
     # -- the five -------------------------------------------------------------------------------------------------
 
@@ -250,6 +255,14 @@ class EnvSpecs(EnvShape):
         groups = {as_path(key)[:-1] for key in self.done_keys}
         return [as_user_key((*group, "_reset")) for group in sorted(groups)]
 
+    @property
+    def done_keys_groups(self) -> list[list[NestedKey]]:
+        """``done_keys``, those beside each of ``reset_keys`` in a list."""
+        groups: dict[Key, list[NestedKey]] = {}
+        for key in self.done_keys:
+            groups.setdefault(as_path(key)[:-1], []).append(key)
+        return [groups[group] for group in sorted(groups)]
+
     def _governing_flags(self) -> list[Key]:
         """The flags that say that an episode is over; as in TorchRL, flags beneath others say it of a part alone."""
         spec = self.full_done_spec
@@ -297,7 +310,8 @@ class EnvSpecs(EnvShape):
     def _spec(self, family: str) -> Composite:
         spec = self._specs.get(family)
         if spec is None:
-            spec = self._specs[family] = self._default(family)
+            spec = self._default(family)
+            self._specs = {**self._specs, family: spec}
         return spec
 
     def _default(self, family: str) -> Composite:
@@ -333,7 +347,7 @@ class EnvSpecs(EnvShape):
             require_flags(spec, self._title())
         if self.device is not None and any(leaf.device != self.device for leaf in spec.leaves().values()):
             spec = spec.to(self.device)
-        self._specs[family] = spec
+        self._specs = {**self._specs, family: spec}
         self._specs_changed()
 
     def _assign_flags(self, spec: TensorSpec) -> None:

@@ -427,3 +427,37 @@ def test_specs_that_were_unlocked_count_when_they_are_locked_again() -> None:
         env.rollout(2)
     env.set_spec_lock_(False).observation_spec.pop("more")
     assert env.set_spec_lock_().rollout(2).shape == (2,)
+
+
+# -- specs before super().__init__() ----------------------------------------------------------------------------------
+
+
+class Early(Own):
+    """TorchRL's envs may assign their specs first."""
+
+    def __init__(self, **options: Any) -> None:
+        self.observation_spec = Composite(observation=Bounded(0, 10, shape=[1], dtype=torch.float32))
+        self.action_spec = Categorical(2)
+        self.reward_spec = Unbounded([1])
+        self.given, self.result = [], None
+        EnvBase.__init__(self, **options)
+
+
+def test_specs_may_be_assigned_before_the_constructor_of_the_base() -> None:
+    data = Early().rollout(20, lambda td: td.set("action", torch.tensor(1)))
+    assert data["next", "observation"].squeeze(-1).tolist() == [1, 2, 3]
+    assert Early(device="meta").observation_spec["observation"].device.type == "meta"
+    assert not EnvBase._specs
+    with pytest.raises(SpecError, match=r"observation_spec has shape \[\], but the env's batch_size is \[2\]"):
+        Early(batch_size=[2])
+
+
+@pytest.mark.parametrize("name", ["batch_locked", "_batch_locked"])
+def test_an_env_takes_any_batch_size_by_either_name(name: str) -> None:
+    env = Own()
+    assert env.batch_locked
+    assert env._batch_locked
+    setattr(env, name, False)
+    assert not env.batch_locked
+    assert not TransformedEnv(env, StepCounter()).batch_locked
+    assert not type("Free", (Own,), {name: False})().batch_locked

@@ -117,6 +117,7 @@ def test_a_mask_for_each_done() -> None:
     flag = Categorical(2, shape=[1], dtype=torch.bool)
     specs.full_done_spec = Composite(done=flag, agent=Composite(done=flag, terminated=flag))
     assert specs.reset_keys == ["_reset", ("agent", "_reset")]
+    assert specs.done_keys_groups == [["done", "terminated"], [("agent", "done"), ("agent", "terminated")]]
 
 
 FLAG = Categorical(2, shape=[1], dtype=torch.bool)
