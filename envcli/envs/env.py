@@ -70,7 +70,7 @@ class Env(SteppedEnv):
         tensordict: TensorDictBase | None = None,
         set_truncated: bool = False,
         trust_policy: bool = False,
-        out: RolloutBuffer | None = None,
+        out: RolloutBuffer | TensorDictBase | None = None,
         storing_device: torch.device | str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> TensorDictBase:
@@ -105,7 +105,8 @@ class Env(SteppedEnv):
             set_truncated: mark the last step as truncated (and done).
             trust_policy: kept for TorchRL's sake; nothing is guessed about a policy here.
             out: a buffer of this env's rows to write into, from its first row on; the result is a view of it. Its
-                length takes the place of ``max_steps`` if it is shorter.
+                length takes the place of ``max_steps`` if it is shorter. Or a TensorDict of the size of the result,
+                which is copied into its tensors at the end; what it lacks is added, and it is what is returned.
             storing_device: where the result is moved to at the end; None: it stays where the env's tensors are.
             progress: called with the number of steps made, every quarter of a second or so.
 
@@ -118,8 +119,8 @@ class Env(SteppedEnv):
             RuntimeError: ``auto_reset=False`` without a ``tensordict``.
             ValueError: there are both a policy and actions.
             ActionError: the policy's action is not in ``action_spec``.
-            SpecError: ``out`` lacks an entry, or holds another one by its name; or ``tensordict`` lacks one that the
-                env begins from, or has another batch size.
+            SpecError: ``out`` lacks an entry, or holds another one by its name, or is a TensorDict of another size; or
+                ``tensordict`` lacks an entry that the env begins from, or has another batch size.
         """
         self._require_open()
         if actions is not None:
@@ -129,6 +130,7 @@ class Env(SteppedEnv):
             policy = GivenActions({self.action_keys[0]: actions})
         if policy is None and self._draws_itself:
             policy = self.rand_action
+        buffer = out if isinstance(out, RolloutBuffer) else None
         asked = RolloutRequest(
             steps=max_steps,
             act=None if policy is None else on_tensordicts(policy, self),
@@ -138,16 +140,17 @@ class Env(SteppedEnv):
             at_end=end_rule(break_when_any_done, break_when_all_done),
             begin=tensordict,
             set_truncated=set_truncated,
-            out=out,
+            out=buffer,
             progress=progress,
         )
         if set_truncated:
             check_truncatable(self)
-        if out is not None:
-            out.require(self._row_layout())
+        if buffer is not None:
+            buffer.require(self._row_layout())
         result = self._by_steps(asked) if self._goes_by_steps(tensordict) else self._in_rows(asked)
         result = result if storing_device is None else result.to(storing_device)
-        return result.contiguous() if return_contiguous else result
+        result = result.contiguous() if return_contiguous else result
+        return _copied(result, out) if isinstance(out, TensorDictBase) else result
 
     def _in_rows(self, asked: RolloutRequest) -> TensorDictBase:
         """The rollout in a buffer that this env is bound to."""
@@ -320,6 +323,13 @@ class Env(SteppedEnv):
         flags = self.full_done_spec.leaves()
         beside = {(*path[:-1], "truncated"): leaf for path, leaf in flags.items() if path[-1] == "done"}
         return {as_user_key(path): leaf for path, leaf in beside.items() if path not in flags}
+
+
+def _copied(result: TensorDictBase, out: TensorDictBase) -> TensorDictBase:
+    """``out``, with ``result`` in its own tensors."""
+    if out.batch_size != result.batch_size:
+        raise SpecError(f"rollout: out has {list(out.batch_size)}, the rollout {list(result.batch_size)}. Resize out")
+    return out.update(result, inplace=True)
 
 
 def _device_of(policy: Any) -> torch.device | None:

@@ -397,6 +397,17 @@ def test_a_batch_in_rows_that_follow_time_comes_contiguous_if_asked() -> None:
     assert env.rollout(3, out=rows, return_contiguous=True)["observation"].is_contiguous()
 
 
+def test_it_can_be_copied_into_a_tensordict() -> None:
+    env = CountingEnv(9, [2])
+    out = TensorDict({"observation": torch.full([2, 3, 1], 7)}, [2, 3])
+    kept = out["observation"]
+    assert env.rollout(3, out=out) is out
+    assert counts(TensorDict({"observation": kept, "next": out["next"]}, [2, 3])[0]) == [0, 1, 2, 3]
+    assert set(out.keys(True)) == set(env.rollout(3).keys(True))
+    with pytest.raises(SpecError, match=r"out has \[2, 3\], the rollout \[2, 4\]"):
+        env.rollout(4, out=out)
+
+
 def test_it_can_be_written_into_memory_of_ones_own() -> None:
     env = CountingEnv(30)
     buffer = RolloutBuffer.allocate(env._row_layout(), 4, env.batch_size)
