@@ -94,7 +94,7 @@ class StepCounter(Transform):
 
     def _count_spec(self, beside: Composite) -> Bounded:
         shape = self._shape_beside(self._place(self.step_count_key), beside)
-        high = torch.iinfo(torch.int64).max if self.max_steps is None else self.max_steps
+        high = torch.iinfo(torch.int64).max  # whatever max_steps: envs of a batch may have different ones
         return Bounded(0, high, shape=shape, dtype=torch.int64, device=beside.device)
 
     def _shape_beside(self, path: Key, spec: Composite) -> torch.Size:

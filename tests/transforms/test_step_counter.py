@@ -238,7 +238,7 @@ def test_by_steps_it_goes_on_from_what_it_is_given() -> None:
 
 def test_its_spec() -> None:
     env = TransformedEnv(CountingEnv(batch_size=[2]), StepCounter(max_steps=7, step_count_key="age"))
-    spec = Bounded(0, 7, shape=[2, 1], dtype=torch.int64)
+    spec = Bounded(0, torch.iinfo(torch.int64).max, shape=[2, 1], dtype=torch.int64)
     assert env.observation_spec["age"] == spec
     assert env.state_spec == Composite(age=spec, shape=[2])
     assert TransformedEnv(CountingEnv(), StepCounter()).observation_spec["step_count"].is_in(torch.tensor([10**12]))
@@ -317,3 +317,10 @@ def test_a_rollout_that_it_would_have_ended_earlier_is_refused() -> None:
         StepCounter(3)(CountingEnv(9).rollout(5))
     with pytest.raises(TransformError, match=r"StepCounter needs a rollout \[\*batch, time\]"):
         StepCounter()(CountingEnv().reset())
+
+
+def test_envs_of_a_batch_may_have_different_limits() -> None:
+    env = SerialEnv(2, [lambda limit=limit: TransformedEnv(CountingEnv(99), StepCounter(limit)) for limit in (2, 3)])
+    data = env.rollout(6, break_when_any_done=False)
+    assert data["next", "step_count"].squeeze(-1).tolist() == [[1, 2, 1, 2, 1, 2], [1, 2, 3, 1, 2, 3]]
+    assert data["next", "truncated"].sum(1).flatten().tolist() == [3, 2]
