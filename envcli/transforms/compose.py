@@ -275,6 +275,36 @@ class Compose(Transform):
             input_spec = transform.transform_input_spec(input_spec)
         return input_spec
 
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        """See :class:`Transform`."""
+        for transform in self:
+            observation_spec = transform.transform_observation_spec(observation_spec)
+        return observation_spec
+
+    def transform_reward_spec(self, reward_spec: Composite) -> Composite:
+        """See :class:`Transform`."""
+        for transform in self:
+            reward_spec = transform.transform_reward_spec(reward_spec)
+        return reward_spec
+
+    def transform_done_spec(self, done_spec: Composite) -> Composite:
+        """See :class:`Transform`. (TorchRL's chain does not change it.)"""
+        for transform in self:
+            done_spec = transform.transform_done_spec(done_spec)
+        return done_spec
+
+    def transform_action_spec(self, action_spec: Composite) -> Composite:
+        """See :class:`Transform`."""
+        for transform in self:
+            action_spec = transform.transform_action_spec(action_spec)
+        return action_spec
+
+    def transform_state_spec(self, state_spec: Composite) -> Composite:
+        """See :class:`Transform`."""
+        for transform in self:
+            state_spec = transform.transform_state_spec(state_spec)
+        return state_spec
+
     def clone(self) -> Self:
         """A copy of the chain with copies of all its transforms."""
         return type(self)(*(transform.clone() for transform in self))

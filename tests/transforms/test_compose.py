@@ -8,12 +8,16 @@ from tensordict import TensorDict, TensorDictBase
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
+from envcli.specs import Bounded, Categorical, Composite, Unbounded
 from envcli.testing.toys import CountingEnv
+from envcli.transforms.action_scaling import ActionScaling
 from envcli.transforms.compose import Compose
 from envcli.transforms.gray_scale import GrayScale
+from envcli.transforms.reward_clipping import RewardClipping
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.transform import Transform
+from envcli.transforms.unsqueeze import UnsqueezeTransform
 
 
 class Times(Transform):
@@ -273,3 +277,15 @@ def test_what_is_added_to_the_chain_of_an_env_may_find_no_image(wrapped: bool) -
 def test_by_the_name_that_torchrl_gives_them() -> None:
     chain = Compose(transforms=[StepCounter(), RewardSum()])
     assert [type(transform).__name__ for transform in chain] == ["StepCounter", "RewardSum"]
+
+
+def test_it_changes_the_specs_of_each_family() -> None:
+    chain = Compose(UnsqueezeTransform(-1, in_keys=["a"]), UnsqueezeTransform(-2, in_keys=["a"]))
+    assert chain.transform_observation_spec(Composite(a=Unbounded([3]))) == Composite(a=Unbounded([3, 1, 1]))
+    chain = Compose(StepCounter(), ActionScaling())
+    assert chain.transform_action_spec(Composite(action=Bounded(0, 4, [1]))) == Composite(action=Bounded(-1, 1, [1]))
+    assert list(chain.transform_state_spec(Composite()).keys()) == ["step_count"]
+    chain = Compose(RewardSum(), RewardClipping(-1, 2), StepCounter(3))
+    assert chain.transform_reward_spec(Composite(reward=Unbounded([1]))) == Composite(reward=Bounded(-1, 2, [1]))
+    done = Composite(done=Categorical(2, shape=[1], dtype=torch.bool))
+    assert set(chain.transform_done_spec(done).keys()) == {"done", "truncated"}
