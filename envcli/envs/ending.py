@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envcli.errors import SpecError
+from envcli.errors import EnvError, SpecError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.row_env import RowEnv
@@ -31,9 +31,9 @@ def truncatable(env: RowEnv) -> list[Key]:
 
 
 def check_truncatable(env: RowEnv) -> None:
-    """Raises SpecError unless the env has a ``truncated`` flag."""
+    """Raises EnvError unless the env has a ``truncated`` flag."""
     if not any(path[-1] == "truncated" for path in env.full_done_spec.leaves()):
-        raise SpecError(
+        raise EnvError(
             f"set_truncated=True needs a 'truncated' flag, but {type(env).__name__} has {env.done_keys}. "
             "Give the env a full_done_spec with 'truncated'"
         )

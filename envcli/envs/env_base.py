@@ -249,6 +249,8 @@ class EnvBase(ModuleParts):
     def _check_type(self, result: object, method: str) -> None:
         if not isinstance(result, TensorDictBase):
             raise EnvError(f"{type(self).__name__}.{method} must return a TensorDict, returned {type(result).__name__}")
+        if self.batch_locked and not result.batch_size and _begins_with(self.batch_size, result):
+            result.batch_size = self.batch_size
 
     def _check_values(self, result: TensorDictBase, families: tuple[str, ...], method: str) -> None:
         lead = self.ndim
@@ -257,7 +259,10 @@ class EnvBase(ModuleParts):
                 value = result.get(as_user_key(path), None)
                 where = f"{type(self).__name__}.{method}: {as_user_key(path)!r}"
                 if value is None:
-                    raise SpecError(f"{where} is missing; {family}_spec declares it")
+                    cure = ". If there are none, write full_reward_spec = Composite(shape=batch_size)"
+                    raise SpecError(
+                        f"{where} is missing; {family}_spec declares it{cure if family == 'reward' else ''}"
+                    )
                 fits = value.shape[result.batch_dims :] == leaf.shape[lead:]
                 if not fits and family != "observation":
                     value = self._viewed(value, leaf, result)
@@ -300,3 +305,8 @@ class EnvBase(ModuleParts):
         shape = leaf.shape[self.ndim :]
         lacks = len(shape) and shape[-1] == 1 and value.shape[result.batch_dims :] == shape[:-1]
         return value.unsqueeze(-1) if lacks else value
+
+
+def _begins_with(batch_size: torch.Size, tensordict: TensorDictBase) -> bool:
+    """Do all values of ``tensordict`` begin with ``batch_size``?"""
+    return all(value.shape[: len(batch_size)] == batch_size for value in tensordict.values(True, True))

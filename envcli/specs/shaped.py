@@ -20,7 +20,15 @@ Move: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def as_shape(shape: Shape) -> torch.Size:
-    """``shape`` as a ``torch.Size``; an int is one dimension."""
+    """``shape`` as a ``torch.Size``; an int is one dimension. Raises SpecError for a size below 0."""
+    size = _as_asked(shape)
+    if min(size, default=0) < 0:
+        raise SpecError(f"found the shape {list(size)}, expected no size below 0: all values of a spec have one shape")
+    return size
+
+
+def _as_asked(shape: Shape) -> torch.Size:
+    """``shape``, in which -1 may stand for what is there, or is left."""
     return torch.Size((shape,) if isinstance(shape, int) else shape)
 
 
@@ -174,7 +182,7 @@ class Shaped(ABC):
 
     def _batch_of(self, shape: tuple[Any, ...]) -> torch.Size:
         """The leading part of a whole new ``shape``, given as ints or as one sequence; the event must stay."""
-        size = as_shape(shape[0] if len(shape) == 1 else shape)
+        size = _as_asked(shape[0] if len(shape) == 1 else shape)
         batch = len(size) - (len(self._shape) - self._batch_dims)
         event, kept = size[batch:], self._shape[self._batch_dims :]
         if batch < 0 or any(new not in (-1, old) for new, old in zip(event, kept, strict=True)):

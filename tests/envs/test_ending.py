@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
-from envcli.errors import SpecError
+from envcli.errors import EnvError, SpecError
 from envcli.memory.buffer import RolloutBuffer
 from envcli.testing.toys import CountingEnv, StatelessEnv
 
@@ -48,7 +48,7 @@ def test_the_last_row_is_marked_and_no_other(batch_size: tuple[int, ...]) -> Non
 def test_an_env_without_the_flag_is_told_what_it_lacks() -> None:
     check_truncatable(CountingEnv())
     with pytest.raises(
-        SpecError,
+        EnvError,
         match=r"set_truncated=True needs a 'truncated' flag, but StatelessEnv has \['done', 'terminated'\]. Give",
     ):
         check_truncatable(StatelessEnv())

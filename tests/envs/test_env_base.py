@@ -461,3 +461,41 @@ def test_an_env_takes_any_batch_size_by_either_name(name: str) -> None:
     assert not env.batch_locked
     assert not TransformedEnv(env, StepCounter()).batch_locked
     assert not type("Free", (Own,), {name: False})().batch_locked
+
+
+# -- what a user's methods may leave out ------------------------------------------------------------------------------
+
+
+class Pair(EnvBase):
+    """Two envs, whose TensorDicts do not say so."""
+
+    def __init__(self) -> None:
+        super().__init__(batch_size=[2])
+        self.observation_spec = Composite(observation=Unbounded([2, 1]), shape=[2])
+        self.action_spec = Unbounded([2, 1])
+        self.full_reward_spec = Composite(shape=[2])
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        return TensorDict({"observation": torch.zeros(2, 1)})
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return TensorDict({"observation": tensordict["action"].clone()})
+
+    def _set_seed(self, seed: int | None) -> None: ...
+
+
+def test_tensordicts_of_a_batch_need_not_say_so() -> None:
+    env = Pair()
+    assert env.reset().batch_size == (2,)
+    data = env.rollout(3)
+    assert torch.equal(data["next", "observation"], data["action"])
+    check_env_specs(env)
+
+
+def test_an_env_may_pay_no_rewards() -> None:
+    env = Pair()
+    assert env.reward_keys == []
+    assert ("next", "reward") not in env.rollout(3).keys(True)
+    env.full_reward_spec = Composite(reward=Unbounded([2, 1]), shape=[2])
+    with pytest.raises(SpecError, match=r"'reward' is missing.*write full_reward_spec = Composite\("):
+        env.rollout(3)

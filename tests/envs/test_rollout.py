@@ -241,7 +241,7 @@ def test_the_end_can_be_marked_as_truncated() -> None:
 
 def test_marking_needs_a_flag() -> None:
     with pytest.raises(
-        SpecError, match=r"set_truncated=True needs a 'truncated' flag, but StatelessEnv has \['done', 'term"
+        EnvError, match=r"set_truncated=True needs a 'truncated' flag, but StatelessEnv has \['done', 'term"
     ):
         StatelessEnv().rollout(3, set_truncated=True)
 

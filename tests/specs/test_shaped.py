@@ -74,6 +74,11 @@ def test_a_loop_over_a_spec_ends() -> None:
         list(OneHot(4))
 
 
+def test_every_size_is_known() -> None:
+    with pytest.raises(SpecError, match=r"found the shape \[3, -1\], expected no size below 0"):
+        Unbounded((3, -1))
+
+
 def test_squeezing() -> None:
     assert Unbounded((1, 3, 1)).squeeze().shape == (3,)
     assert Unbounded((1, 3, 1)).squeeze(-1).shape == (1, 3)
