@@ -191,7 +191,6 @@ class BrokenEnv(CountingEnv):
             raise ConfigError(f"fault: expected one of {', '.join(FAULTS)}, found {fault!r}")
         self.fault = fault
         super().__init__(limit, batch_size)
-        self.batch_locked = fault != "accepts_any_action"
         self._shared = torch.zeros(self._shape)
 
     def reset(self, tensordict: TensorDictBase | None = None, **options: Any) -> TensorDictBase:
@@ -203,6 +202,8 @@ class BrokenEnv(CountingEnv):
         """See :class:`CountingEnv`."""
         if self.fault == "steps_first":
             self._count = self._count + 1
+        if self.fault == "accepts_any_action" and not self.action_spec.is_in(tensordict["action"]):
+            tensordict["action"] = self.action_spec.zero()
         return super().step(tensordict)
 
     def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:

@@ -358,6 +358,13 @@ def test_an_env_of_any_batch_size_refuses_actions_in_its_own_way() -> None:
     assert "wrong actions are refused" not in broken(Free())
 
 
+def test_an_env_of_any_batch_size_may_take_any_action() -> None:
+    class Free(StatelessEnv):
+        batch_locked = False
+
+    assert "wrong actions are refused" not in broken(Free())
+
+
 def test_on_the_host_a_tensordict_may_have_no_device() -> None:
     class Plain(CountingEnv):
         def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
