@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.envs.beginning import begun_where, reset_masks, updated
+from envcli.envs.found_specs import FoundSpecs, Keys
 from envcli.envs.front import refuse_some
 from envcli.envs.module_parts import ModuleParts
 from envcli.envs.overridden import refuse_taken
@@ -144,6 +145,45 @@ class EnvBase(ModuleParts):
                 f"{type(self).__name__}._step returned its input. Return a new TensorDict, without the action"
             )
         return set_next(tensordict, self._checked_step(result))
+
+    def auto_specs_(
+        self,
+        policy: Callable[[TensorDictBase], TensorDictBase],
+        *,
+        tensordict: TensorDictBase | None = None,
+        action_key: Keys = "action",
+        done_key: Keys | None = None,
+        observation_key: Keys = "observation",
+        reward_key: Keys = "reward",
+    ) -> Self:
+        """Assign the specs that one step shows: any number is a member, of the shapes and dtypes seen.
+
+        Args:
+            policy: from a TensorDict to one with the action.
+            tensordict: where the step begins; None: after a reset.
+            action_key, observation_key, reward_key: one key or several of each. What else the root holds is state.
+            done_key: the flags; None: all that are called ``done``, ``terminated`` or ``truncated``.
+
+        Returns:
+            The env itself.
+
+        Raises:
+            EnvError: ``_step`` returns an entry that none of the keys names.
+        """
+        given = (self._reset(None) if tensordict is None else tensordict).copy()
+        acted = policy(given)
+        found = FoundSpecs(
+            acted,
+            self._step(acted.copy()),
+            self.ndim,
+            action=action_key,
+            reward=reward_key,
+            observation=observation_key,
+            done=done_key,
+        )
+        self.full_action_spec, self.full_reward_spec, self.full_done_spec = found.action, found.reward, found.done
+        self.observation_spec, self.state_spec = found.observation, found.state
+        return self
 
     def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
         """See :meth:`envcli.backends.backend.Backend._native_calls`: the simulator is what a user has written."""
