@@ -78,6 +78,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "MemberError": "errors",
     "MissingDependency": "errors",
     "MissingRun": "errors",
+    "ModelBasedEnvBase": "envs.model_based_env_base",
     "ModuleTransform": "transforms.module_transform",
     "MountainCarContinuous": "dynamics.mountain_car_continuous",
     "MultiAction": "transforms.multi_action",
