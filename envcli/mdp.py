@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import LazyStackedTensorDict, TensorDict, TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
 
@@ -36,7 +36,8 @@ def step_mdp(
     """The TensorDict of the next step: what ``step`` wrote under ``"next"``, moved to the root.
 
     Args:
-        tensordict: one or many steps, ``[*batch]``, with a ``"next"`` entry. It is not changed.
+        tensordict: one or many steps, ``[*batch]``, with a ``"next"`` entry. It is not changed. The steps of a lazy
+            stack may hold different entries, and so do those of the result, a lazy stack too.
         next_tensordict: if given, the result is written into it, and it is returned.
         keep_other: root entries that ``"next"`` does not hold (a hidden state, say) are kept; the action is none of
             them.
@@ -51,6 +52,11 @@ def step_mdp(
     Raises:
         KeyError: there is no ``"next"`` entry.
     """
+    if isinstance(tensordict, LazyStackedTensorDict):
+        rules = (keep_other, exclude_reward, exclude_done, exclude_action, reward_keys, done_keys, action_keys)
+        moved = [step_mdp(step, None, *rules) for step in tensordict.tensordicts]
+        stacked = LazyStackedTensorDict.lazy_stack(moved, tensordict.stack_dim)
+        return stacked if next_tensordict is None else next_tensordict.update(stacked)
     following = tensordict.get("next", None)
     if following is None:
         raise KeyError("no entry 'next' in this TensorDict: call env.step(tensordict) before step_mdp(tensordict)")

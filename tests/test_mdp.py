@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensordict import TensorDict
+from tensordict import LazyStackedTensorDict, TensorDict
 
 from envcli.mdp import leaf_paths, step_mdp
 
@@ -139,3 +139,15 @@ def test_the_root_gives_way_to_next(root: set[str], following: set[str]) -> None
     after = step_mdp(before)
     assert set(after.keys()) == root | following
     assert all(after[name] == (name in following) for name in root | following)
+
+
+@pytest.mark.parametrize("into", [False, True])
+def test_steps_of_a_lazy_stack_may_hold_different_entries(into: bool) -> None:
+    steps = [
+        TensorDict({"kept": torch.zeros(1), "next": {"seen": torch.ones(1), name: torch.ones(2)}}) for name in "ab"
+    ]
+    out = LazyStackedTensorDict.lazy_stack([TensorDict({}), TensorDict({})]) if into else None
+    after = step_mdp(LazyStackedTensorDict.lazy_stack(steps), out)
+    assert [set(step.keys()) for step in after.unbind(0)] == [{"kept", "seen", "a"}, {"kept", "seen", "b"}]
+    assert after["seen"].tolist() == [[1], [1]]
+    assert after is out or not into
