@@ -12,7 +12,7 @@ import torch
 
 from envcli.errors import ConfigError
 
-__all__ = ["as_seed", "drawing_from", "first_seed", "next_seed", "one_seed_each", "seed_chain"]
+__all__ = ["as_seed", "draw_from", "drawing_from", "first_seed", "next_seed", "one_seed_each", "seed_chain"]
 
 _MODULUS = 2**32 - 1
 
@@ -94,20 +94,26 @@ def first_seed(seed: Any) -> int | None:
 def drawing_from(seed: int) -> Iterator[None]:
     """Inside, what torch draws follows from ``seed``; then its CPU generator goes on as if nothing had been drawn.
 
-    ``torch.manual_seed`` only where there is an accelerator: elsewhere it writes down the caller's stack for each kind
-    of one that might still be found, which takes 2 to 4 ms.
-
     >>> with drawing_from(0):
     ...     torch.rand(()).item()
     0.49625658988952637
     """
     generator = torch.default_generator
     state = generator.get_state()
-    if torch.accelerator.is_available():
-        torch.manual_seed(seed)
-    else:
-        generator.manual_seed(seed)
+    draw_from(seed)
     try:
         yield
     finally:
         generator.set_state(state)
+
+
+def draw_from(seed: int) -> None:
+    """From now on, what torch draws follows from ``seed``.
+
+    ``torch.manual_seed`` only where there is an accelerator: elsewhere it writes down the caller's stack for each kind
+    of one that might still be found, which takes 2 to 4 ms.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

@@ -14,7 +14,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.envs.env import Env
-from envcli.keys import as_path, as_user_key, under_next
+from envcli.keys import DONE_FAMILY, as_path, as_user_key, under_next
 from envcli.mdp import leaf_paths
 from envcli.rows.env_specs import FAMILIES
 from envcli.rows.parts import flag_parts, over_part
@@ -96,9 +96,9 @@ def _specs_agree(env: Env) -> None:
 
 @_promise
 def _done_is_declared(env: Env) -> None:
-    """all end-of-episode flags are bool, and 'done' is among them"""
+    """all end-of-episode flags are bool, and 'done', 'terminated' or 'truncated' is among them"""
     leaves = env.full_done_spec.leaves()
-    require(any(path[-1] == "done" for path in leaves), f"no 'done' among {list(map(dotted, leaves))}")
+    require(any(path[-1] in DONE_FAMILY for path in leaves), f"no 'done' among {list(map(dotted, leaves))}")
     for path, leaf in leaves.items():
         require(leaf.dtype == torch.bool, f"{dotted(path)} is {leaf.dtype}")
 
@@ -153,7 +153,8 @@ def _reset_resets_only_whom_it_names(env: Env) -> str | None:
             for group, part in flag_parts(env).items():
                 named = over_part(mask.cpu().numpy(), part)
                 state.set(as_user_key((*group, "_reset")), torch.tensor(named, device=env.device))
-            env.reset(state)
+            with drawing_from(13):  # or the others, if they draw from torch's global generator, went on elsewhere in it
+                env.reset(state)
             require(not any(key in state.keys(True) for key in env.reset_keys), "'_reset' was left in the tensordict")
         states.append(env.step(act(state))["next"])
     for key in env.observation_keys:

@@ -14,7 +14,7 @@ from envcli.envs.env import Env
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key, groups_above
 from envcli.mdp import leaf_paths
-from envcli.seeding import drawing_from
+from envcli.seeding import draw_from, drawing_from
 from envcli.specs import TensorSpec
 from envcli.testing.requirements import same_bits
 
@@ -43,9 +43,13 @@ def learnt(env: Env) -> dict[str, Any]:
 
 
 def started(env: Env, known: Mapping[str, Any], seed: int = 7) -> TensorDictBase:
-    """A reset after ``set_seed(seed)``, of an env that knows what :func:`learnt` gave."""
+    """A reset after ``set_seed(seed)``, of an env that knows what :func:`learnt` gave.
+
+    Torch's global generator is seeded too: an env may draw from it, as many of TorchRL's do.
+    """
     if known:
         env.load_state_dict(known)
+    draw_from(seed)
     env.set_seed(seed)
     return env.reset()
 

@@ -24,6 +24,7 @@ from envcli.testing import EnvContract, Finding, check_env, check_env_specs
 from envcli.testing.promises import PROMISES
 from envcli.testing.toys import FAULTS, BrokenEnv, CountingEnv, DoubleEnv, NestedEnv, StatelessEnv
 from envcli.transforms.action_mask import ActionMask
+from envcli.transforms.exclude import ExcludeTransform
 from envcli.transforms.vec_norm import VecNorm
 
 FOUND_BY = {
@@ -363,6 +364,35 @@ def test_an_env_of_any_batch_size_may_take_any_action() -> None:
         batch_locked = False
 
     assert "wrong actions are refused" not in broken(Free())
+
+
+class Drawing(EnvBase):
+    """Draws from torch's global generator, which set_seed does not reach, as many envs written for TorchRL do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_spec = Composite(observation=Bounded(0, 1, [1]))
+        self.action_spec = Bounded(-1, 1, [1])
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        return TensorDict({"observation": torch.rand(1)})
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        drawn = torch.rand(1)
+        return TensorDict({"observation": drawn, "reward": torch.rand(1), "terminated": drawn > 0.7})
+
+    def _set_seed(self, seed: int | None) -> None: ...
+
+
+def test_an_env_may_draw_from_torchs_global_generator() -> None:
+    assert not broken(Drawing())
+    assert not broken(SerialEnv(2, Drawing))
+
+
+def test_a_single_flag_of_the_done_family_will_do() -> None:
+    env = TransformedEnv(Drawing(), ExcludeTransform("done"))
+    assert env.done_keys == ["terminated"]
+    assert not broken(env)
 
 
 def test_on_the_host_a_tensordict_may_have_no_device() -> None:
