@@ -91,7 +91,7 @@ def _merged(old: TensorDictBase | None, new: TensorDictBase | None, drop: dict[s
             if type(value) is not torch.Tensor and isinstance(value, TensorDictBase):  # the first test is the cheap one
                 before = entries.get(name)
                 inner = _merged(before, value, rule or {})
-                if not inner and not value.is_empty():
+                if not inner:
                     continue
                 value = TensorDict(inner, batch_size=value.batch_size, device=value.device)
             entries[name] = value

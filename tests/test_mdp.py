@@ -151,3 +151,8 @@ def test_steps_of_a_lazy_stack_may_hold_different_entries(into: bool) -> None:
     assert [set(step.keys()) for step in after.unbind(0)] == [{"kept", "seen", "a"}, {"kept", "seen", "b"}]
     assert after["seen"].tolist() == [[1], [1]]
     assert after is out or not into
+
+
+def test_what_holds_nothing_is_left_out() -> None:
+    step = TensorDict({"agents": {}, "next": {"agents": {"reward": torch.ones(1)}, "seen": torch.ones(1)}})
+    assert set(step_mdp(step, reward_keys=("agents", "reward")).keys()) == {"seen"}
