@@ -45,6 +45,9 @@ class TransformedEnv(Env):
     goes on from where it stands, and refuses to step from an earlier moment that shows another value. With
     ``out_keys`` of its own the transform leaves the state as it is, and one can go back.
 
+    A transform stays in the mode that it comes in, which is training, until ``env.eval()``: a network in it that has
+    dropout drops out, and a ``VecNorm`` learns. (TorchRL sets it to ``eval``, in which its ``VecNorm`` learns, too.)
+
     Args:
         env: it belongs to the new env from here on, and is closed with it.
         transform: a transform, or a :class:`~envcli.Compose` of several, the first nearest to ``env``; or a function
