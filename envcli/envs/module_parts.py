@@ -20,18 +20,18 @@ class ModuleParts(Env):
     names. All move with ``to`` and are in ``state_dict``; ``train`` reaches the networks.
     """
 
-    _persistent: dict[str, bool] | None = None  # the names of the buffers; is it in the state_dict?
+    _registered_buffers: dict[str, bool] | None = None  # the names of the buffers; is it in the state_dict?
 
     def register_buffer(self, name: str, tensor: torch.Tensor | None, persistent: bool = True) -> None:
         """Make ``tensor`` the attribute ``name``, which moves with the env and, if persistent, is in ``state_dict``.
 
         Raises KeyError if the env has something else by that name.
         """
-        known = self._persistent or {}
+        known = self._registered_buffers or {}
         if hasattr(self, name) and name not in known:
             raise KeyError(f"register_buffer: {type(self).__name__} has something by the name {name!r}. Choose another")
         setattr(self, name, tensor)
-        self._persistent = {**known, name: persistent}
+        self._registered_buffers = {**known, name: persistent}
 
     def register_parameter(self, name: str, param: torch.nn.Parameter | None) -> None:
         """Make ``param`` the attribute ``name``, as assigning it does."""
@@ -99,6 +99,6 @@ class ModuleParts(Env):
                 module.add_module(name, value)
             elif isinstance(value, torch.nn.Parameter):
                 module.register_parameter(name, value)
-            elif self._persistent is not None and name in self._persistent:
-                module.register_buffer(name, value, self._persistent[name])
+            elif self._registered_buffers is not None and name in self._registered_buffers:
+                module.register_buffer(name, value, self._registered_buffers[name])
         return module
