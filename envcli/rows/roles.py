@@ -22,6 +22,7 @@ class Roles:
         recurrent: hidden states of a policy, which writes their ``next`` before the step. Where it does not, ``next``
             is a copy of the root; whoever runs the rows makes that copy before the policy acts.
         reset_markers: what describes the reset itself. Steps that are made within a reset leave it alone.
+        clocks: times that were measured, and are others in every run.
         cumulative_rewards: rewards that are sums of the episode so far: of several steps in one, the last counts.
         stacks: images that hold several frames along their channels, the newest last -> how many.
         hidden_states: observations that a transform made of a state and that the user cannot set: the env continues
@@ -38,6 +39,7 @@ class Roles:
     writes_back: Set[Key] = _NONE
     recurrent: Set[Key] = _NONE
     reset_markers: Set[Key] = _NONE
+    clocks: Set[Key] = _NONE
     cumulative_rewards: Set[Key] = _NONE
     stacks: Mapping[Key, int] = field(default_factory=dict)
     hidden_states: Set[Key] = _NONE
@@ -62,6 +64,7 @@ class Roles:
         return Roles(
             recurrent=both(self.recurrent, added.recurrent),
             reset_markers=both(self.reset_markers, added.reset_markers),
+            clocks=both(self.clocks, added.clocks),
             cumulative_rewards=both(self.cumulative_rewards, added.cumulative_rewards),
             stacks=stacks,
         )

@@ -26,7 +26,7 @@ class Timer(Transform):
     * ``time_reset``: of the reset, at the root.
 
     Under ``"next"`` the reset is 0; at a root that a reset wrote the other two are. Two runs never show the same
-    numbers: an env with a timer keeps every promise but that of the same values for the same seed.
+    numbers, whatever the seed.
 
     Args:
         out_keys: the names of the three, in this order; None: ``time_key`` and ``_step``, ``_policy``, ``_reset``.
@@ -58,7 +58,8 @@ class Timer(Transform):
         return observation_spec
 
     def _roles(self) -> Roles:
-        return Roles(reset_markers=set(map(as_path, self.out_keys)))
+        times = set(map(as_path, self.out_keys))
+        return Roles(reset_markers=times, clocks=times)
 
     def _bind(self, inner: RolloutBuffer, outer: RolloutBuffer) -> None:
         paths = [as_path(key) for key in self.out_keys]

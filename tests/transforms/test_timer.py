@@ -6,12 +6,15 @@ import pytest
 import torch
 from tensordict import TensorDictBase
 
+from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import TransformError
+from envcli.testing import check_env_specs
 from envcli.testing.toys import CountingEnv
 from envcli.transforms import timer
 from envcli.transforms.compose import Compose
 from envcli.transforms.noop_reset_env import NoopResetEnv
+from envcli.transforms.rename import RenameTransform
 from envcli.transforms.timer import Timer
 
 
@@ -94,3 +97,12 @@ def test_steps_within_a_reset_leave_its_time() -> None:
     first = env.reset()
     assert first["time_reset"] > 0
     assert first["time_step"] == first["time_policy"] == 0
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_env_with_a_timer_keeps_its_promises(batched: bool) -> None:
+    def make() -> TransformedEnv:
+        renamed = RenameTransform(["time_step"], ["seconds"])
+        return TransformedEnv(CountingEnv(3), Compose(Timer(), renamed))
+
+    check_env_specs(SerialEnv(2, make) if batched else make())
