@@ -289,7 +289,13 @@ class EnvBase(ModuleParts):
     def _check_type(self, result: object, method: str) -> None:
         if not isinstance(result, TensorDictBase):
             raise EnvError(f"{type(self).__name__}.{method} must return a TensorDict, returned {type(result).__name__}")
-        if self.batch_locked and not result.batch_size and _begins_with(self.batch_size, result):
+        if self.batch_size and self.batch_locked and not result.batch_size:
+            for key, value in result.items(True, True):
+                if value.shape[: self.ndim] != self.batch_size:
+                    raise SpecError(
+                        f"{type(self).__name__}.{method}: {key!r} has shape {list(value.shape)}, which does not begin "
+                        f"with the env's batch_size {list(self.batch_size)}"
+                    )
             result.batch_size = self.batch_size
 
     def _check_values(self, result: TensorDictBase, families: tuple[str, ...], method: str) -> None:
@@ -345,8 +351,3 @@ class EnvBase(ModuleParts):
         shape = leaf.shape[self.ndim :]
         lacks = len(shape) and shape[-1] == 1 and value.shape[result.batch_dims :] == shape[:-1]
         return value.unsqueeze(-1) if lacks else value
-
-
-def _begins_with(batch_size: torch.Size, tensordict: TensorDictBase) -> bool:
-    """Do all values of ``tensordict`` begin with ``batch_size``?"""
-    return all(value.shape[: len(batch_size)] == batch_size for value in tensordict.values(True, True))

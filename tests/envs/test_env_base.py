@@ -286,7 +286,7 @@ def test_what_a_step_returns_has_the_batch_size_of_the_env() -> None:
             return super()._step(tensordict)[0]
 
     env = Stretched(3, [2])
-    with pytest.raises(SpecError, match=r"'observation' has shape \[1\], observation_spec says \[2, 1\]"):
+    with pytest.raises(SpecError, match=r"'observation' has shape \[1\], which does not begin with"):
         env.rollout(2)
 
 
@@ -490,6 +490,10 @@ def test_tensordicts_of_a_batch_need_not_say_so() -> None:
     data = env.rollout(3)
     assert torch.equal(data["next", "observation"], data["action"])
     check_env_specs(env)
+    env.full_reward_spec = Composite(reward=Unbounded([2, 1]), shape=[2])
+    env._step = lambda td: TensorDict({"observation": td["action"], "reward": torch.zeros(1)})  # type: ignore[method-assign]
+    with pytest.raises(SpecError, match=r"Pair\._step: 'reward' has shape \[1\], which does not begin with .* \[2\]"):
+        env.rollout(3)
 
 
 def test_an_env_may_pay_no_rewards() -> None:
