@@ -7,6 +7,7 @@ TorchScript cannot import Python, but it can open, map and write any file (``ate
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def load(path: Path, allow_imports: bool = False) -> Any:  # Any: a ScriptModule
         codes = [name for name in reader.get_all_records() if name.startswith("code/") and name.endswith(".py")]
         if any(b"__setstate__" in reader.get_record(name) for name in codes):
             raise ConfigError(f"{path}: contains code that runs on loading (__setstate__), so it was not read. {_CURE}")
-    module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch's own
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")  # to be said to whoever saves such a file
+        module: Any = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch's own
     if strange := sorted(set(_reaching(module))):
         does = f"does more than compute ({', '.join(strange)})"
         if not allow_imports:
