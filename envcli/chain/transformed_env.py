@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -385,6 +385,18 @@ class TransformedEnv(Env):
         """Those of the transforms, and those of the base env."""
         yield from self.transform.parameters(recurse)
         yield from self.base_env.parameters(recurse)
+
+    def modules(self) -> Iterator[Any]:  # Any: see Env
+        """See :meth:`Env.modules`."""
+        yield self
+        yield from self.base_env.modules()
+        yield from self.transform.modules()
+
+    def apply(self, fn: Callable[[Any], None]) -> Self:
+        """See :meth:`Env.apply`."""
+        self.base_env.apply(fn)
+        self.transform.apply(fn)
+        return super().apply(fn)
 
     def add_truncated_keys(self) -> Self:
         """See :meth:`Env.add_truncated_keys`; the base env has them then, too."""

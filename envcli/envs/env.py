@@ -310,6 +310,21 @@ class Env(SteppedEnv):
         """Those of its transforms; none of an env without, or of a batch, whose envs may be in other processes."""
         return iter(())
 
+    def modules(self) -> Iterator[Any]:  # Any: an env is no torch.nn.Module, but stands for one here
+        """The env, its base env if it has one, and all modules of its transforms, as a ``torch.nn.Module`` lists them.
+
+        The envs of a batch are not among them: they may be in other processes.
+        """
+        yield self
+
+    def apply(self, fn: Callable[[Any], None]) -> Self:
+        """Call ``fn`` with each of :meth:`modules`, inner ones first. Returns the env itself.
+
+        So ``env.apply(dump)`` can have each :class:`~envcli.VideoRecorder` in it write its video.
+        """
+        fn(self)
+        return self
+
     def add_truncated_keys(self) -> Self:
         """Put ``truncated`` into ``full_done_spec`` beside each ``done`` that has none. Returns the env itself.
 

@@ -20,6 +20,7 @@ from envcli.specs import Bounded, Categorical, Composite, Unbounded
 from envcli.testing.contract import check_env_specs
 from envcli.testing.gym_toys import CountingGym
 from envcli.testing.toys import BrokenEnv, CountingEnv, NestedEnv, StatelessEnv
+from envcli.transforms.compose import Compose
 from envcli.transforms.step_counter import StepCounter
 from tests.envs.conftest import native
 
@@ -183,6 +184,20 @@ def test_an_env_has_the_words_of_a_module(env: Any) -> None:
     assert env.training
     assert list(env.parameters()) == []
     env.rollout(2)
+
+
+def test_a_function_is_applied_to_the_modules_of_an_env(env: Any) -> None:
+    seen: list[Any] = []
+    assert env.apply(seen.append) is env
+    assert seen[-1] is env
+    assert {id(module) for module in seen} == {id(module) for module in env.modules()}
+    chain = TransformedEnv(env, Compose(StepCounter()))
+    found = list(chain.modules())
+    assert found[:2] == [chain, chain.base_env]
+    assert chain.transform[-1] in found
+    seen.clear()
+    chain.apply(seen.append)
+    assert seen.index(chain.base_env) < seen.index(chain.transform[-1]) < seen.index(chain.transform) < len(seen) - 1
 
 
 def test_an_env_checks_itself(env: Any) -> None:
