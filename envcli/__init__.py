@@ -140,6 +140,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "UnsqueezeTransform": "transforms.unsqueeze",
     "VecNorm": "transforms.vec_norm",
     "VecNormV2": "transforms.vec_norm_v2",
+    "VideoRecorder": "transforms.video_recorder",
     "VmasEnv": "backends.vmas",
     "VmasWrapper": "backends.vmas",
     "as_dm_env": "adapters.doors",

@@ -305,6 +305,11 @@ class Compose(Transform):
             state_spec = transform.transform_state_spec(state_spec)
         return state_spec
 
+    def dump(self, suffix: str | None = None, step: int | None = None) -> None:
+        """Have each of them write down what it holds."""
+        for transform in self:
+            transform.dump(suffix=suffix, step=step)
+
     def clone(self) -> Self:
         """A copy of the chain with copies of all its transforms."""
         return type(self)(*(transform.clone() for transform in self))

@@ -486,6 +486,9 @@ class Transform(BoundToRows, torch.nn.Module):
         if self._container is not None:
             self._container._changed()
 
+    def dump(self, suffix: str | None = None, step: int | None = None) -> None:
+        """Write down what a recorder such as :class:`~envcli.VideoRecorder` holds; other transforms hold nothing."""
+
     def close(self) -> None:
         """Let go of what a subclass holds; there is nothing here. An env does not call it."""
 

@@ -43,6 +43,7 @@ _NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; the o
     "next_observation_delta",
     "random_crop_tensor_dict",
     "reward2_go",
+    "video_recorder",
 }
 
 _ROOT = Path(__file__).parent.parent
