@@ -96,6 +96,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "PermuteTransform": "transforms.permute",
     "PettingZooEnv": "backends.pettingzoo",
     "PettingZooWrapper": "backends.pettingzoo",
+    "PixelRenderTransform": "transforms.pixel_render",
     "RandomCropTensorDict": "transforms.random_crop_tensor_dict",
     "RandomTruncationTransform": "transforms.random_truncation",
     "RayEnv": "ray.ray_env",

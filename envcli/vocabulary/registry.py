@@ -41,6 +41,7 @@ _NO_TYPES = {  # no YAML can hold a function; several nodes are a Compose; the o
     "multi_step",
     "multi_threaded",
     "next_observation_delta",
+    "pixel_render",
     "random_crop_tensor_dict",
     "reward2_go",
     "video_recorder",
