@@ -10,7 +10,7 @@ from tensordict import TensorDictBase
 from envcli.envs.front import gates
 from envcli.envs.row_entries import RowEntries
 from envcli.errors import SpecError
-from envcli.keys import Key, as_path
+from envcli.keys import Key, as_path, under_next
 from envcli.memory.buffer import RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import ActionGate
@@ -87,4 +87,5 @@ class PolicyRows:
         return wanted | {path for path in root if any(path[: len(w)] == w for w in wanted)}
 
     def _root(self) -> list[Key]:
-        return [path for path in self._buffer if path[0] != "next" and path not in self._gates]
+        chosen = {path for path in self._gates if under_next(path) not in self._buffer}  # each row has its own
+        return [path for path in self._buffer if path[0] != "next" and path not in chosen]

@@ -101,10 +101,11 @@ class Rollout:
         everything = everything or (policy is not None and policy.reads is None)
         read = env._roles().reads | ((policy.reads or set()) if policy is not None else set())
         own = set(env._row_layout()) if self._autoresets else set()  # what the env carries over by itself
+        acted = env.full_action_spec.leaves()  # shown as they were last until another is chosen, and not later
         for path, source in carried_over(env, buffer).items():
             if path in own:
                 continue
-            if everything or path in read:
+            if everything or path in read or path in acted:
                 self._now.append((buffer.array(source), buffer.array(path)))
             elif source != path:
                 self._later.append((buffer.array(source), buffer.array(path)))

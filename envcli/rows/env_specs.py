@@ -286,7 +286,8 @@ class EnvSpecs(EnvShape):
 
         Raises SpecError if two families want the same entry, or one of ours is called ``"next"``.
         """
-        return row_layout({family: self._spec(family) for family in FAMILIES}, self._title())
+        specs = {family: self._spec(family) for family in FAMILIES}
+        return row_layout(specs, self._title(), shown=self._roles().recurrent)
 
     def _title(self) -> str:
         """Whose entries these are, for messages."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 import torch
 
@@ -20,18 +20,20 @@ def leaf_layout(spec: Composite) -> Layout:
     return {path: (leaf.shape, leaf.dtype) for path, leaf in spec.leaves().items()}
 
 
-def row_layout(specs: Mapping[str, Composite], title: str) -> Layout:
+def row_layout(specs: Mapping[str, Composite], title: str, shown: Set[Key] = frozenset()) -> Layout:
     """Path -> (shape, dtype) of everything one row holds, the root first, then ``next``.
 
     Args:
         specs: family (``"observation"``, ``"action"``, ...) -> its spec.
         title: whose they are, for messages.
+        shown: actions that are observations too, of what was done last.
 
     Raises:
-        SpecError: two families have the same entry, or one is called ``"next"``.
+        SpecError: two families have the same entry otherwise, or one is called ``"next"``.
     """
     leaves = {family: leaf_layout(spec) for family, spec in specs.items()}
-    _require_distinct(leaves, title, "observation", "done", "action")
+    chosen = {path: leaf for path, leaf in leaves["action"].items() if path not in shown}
+    _require_distinct({**leaves, "action": chosen}, title, "observation", "done", "action")
     _require_distinct(leaves, title, "observation", "done", "reward")
     layout: dict[Key, tuple[torch.Size, torch.dtype]] = {}
     for family in ("observation", "state", "done", "action"):

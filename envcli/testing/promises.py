@@ -85,7 +85,7 @@ def _specs_agree(env: Env) -> None:
         for spec in (env.observation_spec, env.full_action_spec, env.full_reward_spec, env.full_done_spec)
     )
     for one, other in (
-        (observation, action),
+        (observation, action - env._roles().recurrent),  # a TensorDictPrimer may show the last action
         (observation, reward),
         (observation, done),
         (action, done),
@@ -318,7 +318,7 @@ def _rollouts_are_chains(env: Env) -> str | None:
     require(data.batch_size[-1] == _STEPS, f"rollout: {data.batch_size[-1]} steps where {_STEPS} were asked for")
     data = data.movedim(env.ndim, 0)
     ended = any_done(env, data["next"][:-1])
-    for key in (*env.observation_keys, *env.done_keys):
+    for key in [*(key for key in env.observation_keys if key not in env.action_keys), *env.done_keys]:
         later, before = data.get(key)[1:], data["next"].get(key)[:-1]
         require(same_bits(later[~ended], before[~ended]), f"{key!r} of a step is not the 'next' of the step before")
     require(not any_done(env, data).any(), "a step begins with an env that is done")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -31,6 +31,10 @@ class TensorDictPrimer(Transform):
     A policy reads ``hidden`` and writes ``("next", "hidden")`` before the step, which the next step begins with; where
     it writes nothing, the value stays for the whole episode.
 
+    A primer that is an action of the env, ``TensorDictPrimer(env.full_action_spec)``, shows it as an observation:
+    ``("next", "action")`` is the one that led there, and the next step begins with it until another is chosen. Later
+    transforms read it (``CatFrames``), as decision transformers need.
+
     Args:
         primers: key -> spec, also nested, or a Composite. From YAML a spec is ``{shape: [64], dtype: float32}``, with
             ``low`` and ``high`` for bounds or ``n`` for choices.
@@ -51,7 +55,8 @@ class TensorDictPrimer(Transform):
     Raises:
         ConfigError: something that is no spec, ``random`` with a ``default_value``, or a dict of defaults with other
             keys.
-        TransformError: in an env: a name that is taken, or a shape that does not begin with the batch.
+        TransformError: in an env: a name that is taken, a shape that does not begin with the batch, or an action of
+            another shape or dtype than the env's.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class TensorDictPrimer(Transform):
         self._lead = primers.shape if isinstance(primers, Composite) else torch.Size()
         self._specs = dict(self._given)  # with the env's batch, once there is one
         self._batch = torch.Size()
+        self._actions: Set[Key] = set()  # those of the primers that are actions of the env
         self.random, self.default_value = bool(random), default_value
         self._seed: int | None = None  # of the next draw
         self.reset_key, self.expand_specs, self.single_default_value = reset_key, expand_specs, single_default_value
@@ -157,7 +163,9 @@ class TensorDictPrimer(Transform):
     # -- specs ----------------------------------------------------------------------------------------------------
 
     def _inspect(self, before: EnvSpecs) -> None:
-        taken = {path for family in FAMILIES for path in before._spec(family).leaves()}
+        actions = before.full_action_spec.leaves()
+        self._actions = self._given.keys() & actions.keys()
+        taken = {path for family in FAMILIES if family != "action" for path in before._spec(family).leaves()}
         for path in self._given.keys() & taken:
             raise TransformError(f"TensorDictPrimer: {as_user_key(path)!r} already exists. Choose another name")
         if self.reset_key is not None and self.reset_key not in before.reset_keys:
@@ -169,20 +177,26 @@ class TensorDictPrimer(Transform):
                     f"TensorDictPrimer: {as_user_key(path)!r} {list(spec.shape)} does not begin with the env's batch "
                     f"{list(batch)}. Give it that shape, or expand_specs=True"
                 )
-            expand = self.expand_specs or (self.expand_specs is None and self._lead != batch)
+            known = path in actions and spec.shape == actions[path].shape
+            expand = self.expand_specs or (self.expand_specs is None and self._lead != batch and not known)
             spec = spec.expand(*batch, *spec.shape) if expand and len(batch) else spec
             self._specs[path] = spec.to(before.device) if before.device is not None else spec
+            if path in actions and (self._specs[path].shape, spec.dtype) != (actions[path].shape, actions[path].dtype):
+                raise TransformError(
+                    f"TensorDictPrimer: {as_user_key(path)!r} is {spec.dtype} {list(self._specs[path].shape)}, the "
+                    f"action of that name {actions[path].dtype} {list(actions[path].shape)}. Prime it as it is"
+                )
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With the entries."""
-        return self._with_primers(observation_spec)
+        return self._with(self._specs, observation_spec)
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
-        """With the entries: a step begins with them."""
-        return self._with_primers(state_spec)
+        """With the entries that are no actions: a step begins with them."""
+        return self._with({path: leaf for path, leaf in self._specs.items() if path not in self._actions}, state_spec)
 
-    def _with_primers(self, spec: Composite) -> Composite:
-        for path, leaf in self._specs.items():
+    def _with(self, leaves: Mapping[Key, TensorSpec], spec: Composite) -> Composite:
+        for path, leaf in leaves.items():
             spec[as_user_key(path)] = leaf
         return spec
 

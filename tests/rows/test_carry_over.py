@@ -17,3 +17,10 @@ def test_what_a_step_leads_to_and_what_stays() -> None:
         ("start",): ("next", "start"),
         ("note",): ("note",),
     }
+
+
+def test_an_action_that_a_step_shows() -> None:
+    env = CountingEnv()
+    buffer = env._buffer(2)
+    buffer.add(("next", "action"), torch.zeros(1))
+    assert carried_over(env, buffer)["action",] == ("next", "action")

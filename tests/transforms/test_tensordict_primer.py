@@ -9,18 +9,22 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 
+from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, TransformError
 from envcli.specs import Bounded, Categorical, Composite, Unbounded
 from envcli.testing import EnvContract, check_env_specs
-from envcli.testing.toys import CountingEnv, StatelessEnv
+from envcli.testing.toys import CountingEnv, NestedEnv, StatelessEnv
+from envcli.transforms.cat_frames import CatFrames
 from envcli.transforms.compose import Compose
 from envcli.transforms.double_to_float import DoubleToFloat
 from envcli.transforms.noop_reset_env import NoopResetEnv
 from envcli.transforms.rename import RenameTransform
+from envcli.transforms.step_counter import StepCounter
 from envcli.transforms.tensordict_primer import TensorDictPrimer
+from envcli.transforms.unsqueeze import UnsqueezeTransform
 
 
 class TestPrimed(EnvContract):
@@ -36,6 +40,18 @@ class TestPrimedInAGroup(EnvContract):
 class TestDrawn(EnvContract):
     def make_env(self) -> Env:
         return TransformedEnv(CountingEnv([2, 3], [2]), TensorDictPrimer(hidden=Unbounded(3), random=True))
+
+
+class TestTheLastActionShown(EnvContract):
+    def make_env(self) -> Env:
+        env = CountingEnv([2, 3], [2])
+        return TransformedEnv(env, Compose(TensorDictPrimer(env.full_action_spec), StepCounter()))
+
+
+class TestTheLastActionOfAGroupShown(EnvContract):
+    def make_env(self) -> Env:
+        env = NestedEnv(3)
+        return TransformedEnv(env, TensorDictPrimer(env.full_action_spec))
 
 
 def recurrent(td: TensorDictBase) -> TensorDictBase:
@@ -102,6 +118,62 @@ def test_under_another_name() -> None:
     chain = Compose(TensorDictPrimer(h=Unbounded(1)), RenameTransform(["h"], ["hidden"], ["h"], ["hidden"]))
     data = TransformedEnv(CountingEnv(2), chain).rollout(4, recurrent, break_when_any_done=False)
     assert data["next", "hidden"].squeeze(-1).tolist() == [1, 2, 1, 2]
+
+
+# -- an action --------------------------------------------------------------------------------------------------------
+
+
+def stacked(env: Env) -> Env:
+    """Shows the last three actions."""
+    primer = TensorDictPrimer(env.full_action_spec)
+    copies = UnsqueezeTransform(-2, in_keys=["action"], out_keys=["actions"])
+    return TransformedEnv(env, Compose(primer, copies, CatFrames(3, -2, in_keys=["actions"], padding="constant")))
+
+
+def by_count(td: TensorDictBase) -> TensorDictBase:
+    return td.set("action", (td["observation"] + 1) / 10)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: stacked(CountingEnv(3, [2])),
+        lambda: stacked(SerialEnv(2, lambda: CountingEnv(3))),
+        lambda: ParallelEnv(2, lambda: stacked(CountingEnv(3))),
+    ],
+    ids=["batch", "outside", "inside"],
+)
+def test_an_action_that_is_primed_is_shown_until_the_next_one(make: Any) -> None:
+    """As the decision transformers of TorchRL's sota-implementations have it."""
+    with make() as env:
+        env.set_seed(0)
+        shown = env.rollout(5, by_count, break_when_any_done=False)
+        actions = torch.tensor([0.1, 0.2, 0.3, 0.1, 0.2])
+        for key in ("action", ("next", "action"), ("next", "reward")):
+            assert torch.equal(shown[key], actions[:, None].expand(2, 5, 1))
+        assert torch.equal(shown["next", "actions"][1, 2].flatten(), actions[:3])
+        assert torch.equal(shown["actions"][1, 3], torch.zeros(3, 1))
+        drawn = env.rollout(7, break_when_any_done=False)
+        assert torch.equal(drawn["action"], drawn["next", "reward"])
+        assert torch.equal(drawn["action"], drawn["next", "action"])
+        assert len(drawn["action"].unique()) == 14
+        td = env.reset()
+        assert not td["action"].any()
+        td = env.step_mdp(env.step(by_count(td)))
+        assert torch.equal(td["action"], torch.full((2, 1), 0.1))
+
+
+def test_a_policy_sees_the_last_action() -> None:
+    env = CountingEnv(3)
+    env = TransformedEnv(env, TensorDictPrimer(env.full_action_spec, default_value=0.5))
+    seen: list[float] = []
+
+    def policy(td: TensorDictBase) -> TensorDictBase:
+        seen.append(td["action"].item())
+        return by_count(td)
+
+    env.rollout(5, policy, break_when_any_done=False)
+    assert seen == pytest.approx([0.5, 0.1, 0.2, 0.5, 0.1])
 
 
 class TestFirstValues:
@@ -204,6 +276,8 @@ def test_what_does_not_fit() -> None:
         TensorDictPrimer(h=Unbounded(1), default_value=1.0, single_default_value=True)
     with pytest.raises(ConfigError, match=r"call_before_env_reset: expected false"):
         TensorDictPrimer(h=Unbounded(1), call_before_env_reset=True)
+    with pytest.raises(TransformError, match=r"'action' is torch.float32 \[3\], the action of that name .* \[1\]"):
+        TransformedEnv(CountingEnv(), TensorDictPrimer(action=Unbounded(3)))
     with pytest.raises(TransformError, match=r"'reward' already exists"):
         TransformedEnv(CountingEnv(), TensorDictPrimer(reward=Unbounded(1)))
     with pytest.raises(TransformError, match=r"no reset_key 'mine'. The env has \['_reset'\]"):
