@@ -6,17 +6,17 @@ Without that library a call raises `MissingDependency`, which says what to insta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from envcli.adapters.adopted import adopted
 from envcli.batch.serial_env import SerialEnv
 from envcli.envs.env import Env
+from envcli.specs import TensorSpec
 
 if TYPE_CHECKING:
     from envcli.adapters.dm_env_adapter import DmEnvAdapter
     from envcli.adapters.sb3_adapter import Sb3Adapter
     from envcli.adapters.torchrl_adapter import TorchrlAdapter
-    from envcli.adapters.torchrl_wrapper import TorchrlWrapper
 
 __all__ = ["as_dm_env", "as_sb3", "as_torchrl", "from_torchrl"]
 
@@ -52,13 +52,25 @@ def as_sb3(*env: str | Env, observation: str | Sequence[str] | None = None) -> S
     return Sb3Adapter(as_gymnasium_vector(ours, observation=observation))
 
 
-def as_torchrl(*env: str | Env) -> TorchrlAdapter:
-    """A TorchRL env of the env, or the batch, that these words describe, or of this one.
+@overload
+def as_torchrl(spec: TensorSpec, /) -> Any: ...
 
-    See :class:`~envcli.adapters.torchrl_adapter.TorchrlAdapter`.
+
+@overload
+def as_torchrl(*env: str | Env) -> TorchrlAdapter: ...
+
+
+def as_torchrl(*env: str | Env | TensorSpec) -> Any:  # Any: their specs are of a library that is there for some only
+    """A TorchRL env of the env, or the batch, that these words describe, or of this one. Of a spec: TorchRL's spec.
+
+    See :class:`~envcli.adapters.torchrl_adapter.TorchrlAdapter`. The spec has the same shape, dtype, device, bounds and
+    mask, for modules of TorchRL's that look at the class: ``QValueActor(net, spec=as_torchrl(env.action_spec))``.
     """
     from envcli.adapters.torchrl_adapter import TorchrlAdapter
+    from envcli.adapters.torchrl_specs import to_torchrl_spec
 
+    if len(env) == 1 and isinstance(env[0], TensorSpec):
+        return to_torchrl_spec(env[0])
     ours = adopted("as_torchrl", env)
     try:
         return TorchrlAdapter(ours)
@@ -67,11 +79,15 @@ def as_torchrl(*env: str | Env) -> TorchrlAdapter:
         raise
 
 
-def from_torchrl(env: Any) -> TorchrlWrapper:  # Any: of a library that is there for some only
-    """``env``, a ``torchrl.envs.EnvBase``, as one of ours.
+def from_torchrl(env: Any) -> Any:  # Any: of a library that is there for some only, and one of two of ours
+    """``env``, a ``torchrl.envs.EnvBase``, as one of ours. A spec of ``torchrl.data`` as our spec.
 
-    See :class:`~envcli.adapters.torchrl_wrapper.TorchrlWrapper`.
+    See :class:`~envcli.adapters.torchrl_wrapper.TorchrlWrapper`. A recurrent module of TorchRL's says what an env must
+    show it: ``TensorDictPrimer(from_torchrl(lstm.make_tensordict_primer().primers))``.
     """
+    from envcli.adapters.torchrl_specs import from_torchrl_spec, is_torchrl_spec
     from envcli.adapters.torchrl_wrapper import TorchrlWrapper
 
+    if is_torchrl_spec(env):
+        return from_torchrl_spec(env)
     return TorchrlWrapper(env)

@@ -24,9 +24,14 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependency("torchrl", "what makes an env TorchRL's, or ours,") from error
 
-__all__ = ["from_torchrl_spec", "to_torchrl_spec"]
+__all__ = ["from_torchrl_spec", "is_torchrl_spec", "to_torchrl_spec"]
 
 # Specs of a library that is there for some only are Any throughout this file.
+
+
+def is_torchrl_spec(value: Any) -> bool:
+    """Is ``value`` a spec of TorchRL's?"""
+    return isinstance(value, data.TensorSpec)
 
 
 def to_torchrl_spec(spec: TensorSpec) -> Any:

@@ -167,3 +167,29 @@ def test_a_collector_and_the_ppo_loss_take_it() -> None:
         assert net.module.weight.grad.abs().sum() > 0
     collector.shutdown()
     assert collected == 256
+
+
+# -- specs for modules ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("categorical", [False, True])
+def test_a_q_value_actor_of_torchrls_acts_in_an_env_of_ours(categorical: bool) -> None:
+    from torchrl.modules import QValueActor
+
+    env = envcli.GymEnv("CartPole-v1", categorical_action_encoding=categorical)
+    for spec in (env.action_spec, env.full_action_spec):
+        actor = QValueActor(torch.nn.Linear(4, 2), in_keys=["observation"], spec=envcli.as_torchrl(spec))
+        assert env.rollout(3, actor)["action"].shape == (3, *env.action_spec.shape)
+
+
+def test_hidden_states_of_torchrls_are_primed_in_a_batch_of_ours() -> None:
+    from torchrl.modules import LSTMModule
+
+    lstm = LSTMModule(input_size=4, hidden_size=8, in_key="observation", out_key="features")
+    primers = envcli.from_torchrl(lstm.make_tensordict_primer().primers)
+    env = envcli.SerialEnv(2, lambda: envcli.GymEnv("CartPole-v1"))
+    env = env.append_transform(envcli.Compose(envcli.InitTracker(), envcli.TensorDictPrimer(primers)))
+    shown = env.rollout(3, lambda td: lstm(td).update(env.rand_action(td)))
+    assert shown["recurrent_state_h"].shape == (2, 3, 1, 8)
+    assert torch.equal(shown["recurrent_state_h"][:, 1:], shown["next", "recurrent_state_h"][:, :-1])
+    assert shown["next", "recurrent_state_h"].any()
