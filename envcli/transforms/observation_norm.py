@@ -118,7 +118,8 @@ class ObservationNorm(Affine):
             raise TransformError(
                 f"ObservationNorm: {key!r} is not an observation of the env, which has {env.observation_keys}"
             )
-        data = env.rollout(steps, break_when_any_done=False).get(path).double()
+        shown = env.rollout(steps, break_when_any_done=False).get(path)
+        data = shown.double()
         if not data.isfinite().all():
             raise TransformError(f"ObservationNorm: {key!r} was not finite within {steps} random steps")
         dims = list(range(env.ndim + 1)) if reduce_dim is None else reduce_dim
@@ -128,7 +129,7 @@ class ObservationNorm(Affine):
         for dim in sorted(set(dims) - set(kept), reverse=True):
             mean, std = mean.squeeze(dim), std.squeeze(dim)
         loc, scale = (mean, std) if self.standard_normal else (-mean / std, 1 / std)
-        dtype = torch.get_default_dtype()
+        dtype = torch.promote_types(shown.dtype, torch.get_default_dtype())
         self._learn(loc.to(dtype), scale.to(dtype))
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:

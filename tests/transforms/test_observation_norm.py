@@ -142,3 +142,10 @@ def test_what_cannot_be() -> None:
         TransformedEnv(CountingEnv(), ObservationNorm(in_keys=["pixels"], init_steps=3))
     with pytest.raises(ConfigError, match=r"init_stats measures one of \['observation', 'start'\]. Say which: key="):
         TransformedEnv(CountingEnv(), ObservationNorm(in_keys=["observation", "start"], init_steps=3))
+
+
+def test_doubles_are_measured_in_doubles() -> None:
+    env = TransformedEnv(CountingEnv(3, dtype=torch.float64), ObservationNorm(standard_normal=True))
+    env.transform.init_stats(7)
+    assert env.transform.loc.dtype == env.transform.scale.dtype == torch.float64
+    assert env.rollout(3)["observation"].dtype == torch.float64
