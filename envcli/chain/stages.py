@@ -15,6 +15,7 @@ from envcli.memory.buffer import Layout, RolloutBuffer
 from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
+from envcli.rows.row_layout import group_parts
 from envcli.specs import Composite
 from envcli.transforms.transform import KEYS, Transform
 
@@ -251,11 +252,22 @@ def _after(before: EnvSpecs, transform: Transform) -> EnvSpecs:
         raise TransformError(f"{transform!r} does not fit an env that shows {shown}: {error}") from error
     _require_keys(before, transform)
     after = _Stage(before, transform)
-    for family in FAMILIES:
-        source = inputs if family in ("action", "state") else output
-        after._assign(family, cast(Composite, source[f"full_{family}_spec"]))
+    sources = {family: inputs if family in ("action", "state") else output for family in FAMILIES}
+    specs = {family: cast(Composite, source[f"full_{family}_spec"]) for family, source in sources.items()}
+    for family, spec in _in_groups(specs, after.ndim).items():
+        after._assign(family, spec)
     _require_one_value(after, transform)
     return after
+
+
+def _in_groups(specs: dict[str, Composite], ndim: int) -> dict[str, Composite]:
+    """Every group of entries as wide as in the other families, where a transform added it without saying how wide."""
+    for path, part in group_parts(specs, ndim).items():
+        for spec in specs.values():
+            group = spec.get(path)
+            if isinstance(group, Composite) and group.ndim == ndim:
+                spec[as_user_key(path)] = Composite(dict(group.items()), shape=(*group.shape, *part))
+    return specs
 
 
 def _change(before: EnvSpecs, after: EnvSpecs) -> Change:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDictBase
 
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
+from envcli.envs.env_base import EnvBase
 from envcli.errors import TransformError
-from envcli.specs import Composite, Unbounded
+from envcli.specs import Categorical, Composite, Unbounded
 from envcli.testing import EnvContract
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.binarize_reward import BinarizeReward
@@ -98,3 +100,32 @@ def test_as_a_reward_it_is_state_for_those_behind_it_too() -> None:
         chain(BinarizeReward())
     clipped = chain(BinarizeReward(["reward"])).rollout(3, lambda td: td.set("action", torch.ones(1)))
     assert clipped["next", "episode_reward"].flatten().tolist() == [1, 2, 3]
+
+
+class Team(EnvBase):
+    """Three agents, each paid one a step."""
+
+    def __init__(self) -> None:
+        super().__init__(batch_size=[2])
+        shape = [2, 3]
+        self.observation_spec = Composite(agents=Composite(seen=Unbounded([2, 3, 1]), shape=shape), shape=[2])
+        self.full_action_spec = Composite(agents=Composite(action=Categorical(4, shape=shape), shape=shape), shape=[2])
+        self.full_reward_spec = Composite(agents=Composite(reward=Unbounded([2, 3, 1]), shape=shape), shape=[2])
+
+    def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
+        return self.observation_spec.zero()
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        after = self.observation_spec.zero().update(self.full_reward_spec.one())
+        return after.set("terminated", torch.zeros(2, 1, dtype=torch.bool))
+
+    def _set_seed(self, seed: int | None) -> None:
+        pass
+
+
+def test_the_sums_of_agents_have_their_shape_in_every_spec() -> None:
+    env = TransformedEnv(Team(), RewardSum())
+    for spec in (env.observation_spec, env.full_state_spec):
+        assert spec["agents"].shape == (2, 3)
+        assert spec.zero()["agents"].batch_size == (2, 3)
+    assert env.rollout(3)["next", "agents", "episode_reward"][0, :, 2, 0].tolist() == [1, 2, 3]
