@@ -202,6 +202,28 @@ class RunningNorm(Transform, ABC):
         ]
         return norms[0] if len(norms) == 1 else Compose(*norms)
 
+    def denorm(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """A shallow copy with ``in_keys`` as they were: ``out_keys * scale + loc``, by the averages of now.
+
+        Of a rollout the entries under ``"next"`` too. (TorchRL: only the root's.) Exact for what was normalised since
+        the last update, or frozen. Raises TransformError if there are no averages yet.
+        """
+        self._require_any("denorm")
+        tensordict = tensordict.copy()
+        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
+            statistics = self._statistics.get(in_key)
+            for own, shown in self._places(in_key, out_key):
+                value = tensordict.get(shown, None)
+                if value is not None and statistics is not None:
+                    moments = statistics.moments(self._least, self.decay)
+                    mean, std = (self._beside(value, statistics, moment) for moment in moments)
+                    tensordict.set(own, (value * std + mean).to(value.dtype))
+        return tensordict
+
+    def _require_any(self, asked: str) -> None:
+        if not self._statistics:
+            raise TransformError(f"{type(self).__name__}: {asked} before any averages exist. Add it to an env first")
+
     # -- values ---------------------------------------------------------------------------------------------------
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -156,3 +156,16 @@ def test_written_on_tensordicts_it_learns_from_those_that_were_reset(hook: str) 
 
     own = type("Own", (VecNorm,), {hook: method})
     assert counts(own) == counts(VecNorm)
+
+
+def test_denorm_gives_back_what_there_was() -> None:
+    norm = VecNorm(["observation", "reward"], ["o", "r"])
+    with pytest.raises(TransformError, match="VecNorm: denorm before any averages exist"):
+        norm.denorm(TensorDict())
+    env = TransformedEnv(CountingEnv(99, [2]), norm)
+    env.rollout(4)
+    norm.freeze()
+    data = env.rollout(4)
+    back = norm.denorm(data.exclude("observation", ("next", "observation"), ("next", "reward")))
+    for key in ("observation", ("next", "observation"), ("next", "reward")):
+        torch.testing.assert_close(back[key], data[key])
