@@ -11,7 +11,7 @@ import torch
 from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
-from envcli.specs import Binary, MultiOneHot, OneHot, TensorSpec, Unbounded
+from envcli.specs import Binary, Bounded, MultiOneHot, OneHot, TensorSpec, Unbounded
 
 __all__ = ["ActionGate", "as_member", "masked"]
 
@@ -124,11 +124,13 @@ def _in_kind(name: str, spec: TensorSpec, value: torch.Tensor) -> torch.Tensor:
 
 
 def _refusal(name: str, spec: TensorSpec, found: str) -> ActionError:
-    return ActionError(
-        f"{name}: expected {spec.in_words()}, found {found}. "
+    cures = (
         "env.rand_action() gives a valid one; env.action_spec.encode(value) turns plain numbers into one; "
         "env.action_spec.project(value) gives the nearest"
     )
+    if isinstance(spec, Bounded) and spec.dtype.is_floating_point:
+        cures += ", as does ClipTransform(in_keys_inv=[...], low=..., high=...) in the env for every action"
+    return ActionError(f"{name}: expected {spec.in_words()}, found {found}. {cures}")
 
 
 def _abridged(value: torch.Tensor) -> str:

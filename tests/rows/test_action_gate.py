@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envcli.chain.transformed_env import TransformedEnv
 from envcli.errors import ActionError
 from envcli.memory.buffer import RolloutBuffer
 from envcli.rows.action_gate import ActionGate, as_member
@@ -22,6 +23,8 @@ from envcli.specs import (
     TensorSpec,
     Unbounded,
 )
+from envcli.testing.toys import CountingEnv
+from envcli.transforms.clip import ClipTransform
 
 NAN, INF = float("nan"), float("inf")
 
@@ -165,6 +168,14 @@ def test_a_refusal_says_what_was_expected() -> None:
     }.items():
         with pytest.raises(ActionError, match=re.escape(expected)):
             gate(SPECS[name])[0].write(0, torch.zeros(99))
+
+
+def test_the_cure_for_actions_beyond_their_bounds() -> None:
+    with pytest.raises(ActionError, match=r"ClipTransform\(in_keys_inv=\[...\], low=..., high=...\)"):
+        CountingEnv().rollout(1, lambda td: td.set("action", torch.full((1,), 1.1)))
+    env = TransformedEnv(CountingEnv(), ClipTransform(in_keys_inv=["action"], low=-1, high=1))
+    made = env.rollout(1, lambda td: td.set("action", torch.full((1,), 1.1)))
+    assert (made["action"].item(), made["next", "reward"].item()) == (pytest.approx(1.1), 1)
 
 
 def test_numbers_of_a_smaller_kind_are_converted_in_rows() -> None:
