@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 from tensordict import TensorDictBase
 
@@ -55,6 +56,12 @@ class TorchrlAdapter(EnvBase):  # type: ignore[misc]  # of a library that is the
 
     def _set_seed(self, seed: int | None) -> None:
         self.base_env.set_seed(seed)
+
+    def apply(self, fn: Callable[[Any], None]) -> Self:
+        """As of any module, and with those of the env before: its transforms, such as a ``VideoRecorder``, are ours."""
+        self.base_env.apply(fn)
+        super().apply(fn)
+        return self
 
     def close(self, *, raise_if_closed: bool = True) -> None:
         """Close the env, and with it its processes. See TorchRL."""

@@ -193,3 +193,16 @@ def test_hidden_states_of_torchrls_are_primed_in_a_batch_of_ours() -> None:
     assert shown["recurrent_state_h"].shape == (2, 3, 1, 8)
     assert torch.equal(shown["recurrent_state_h"][:, 1:], shown["next", "recurrent_state_h"][:, :-1])
     assert shown["next", "recurrent_state_h"].any()
+
+
+def test_a_function_is_applied_through_both_doors() -> None:
+    seen: list[Any] = []
+    ours = TransformedEnv(CountingEnv(), StepCounter())
+    there = theirs.TransformedEnv(envcli.as_torchrl(ours), theirs.RewardSum())
+    assert there.apply(seen.append) is there
+    assert {id(ours), id(ours.transform), id(there.base_env), id(there)} <= {id(module) for module in seen}
+    seen.clear()
+    back = envcli.from_torchrl(there)
+    assert back.apply(seen.append) is back
+    assert {id(ours.transform), id(there.transform), id(back)} <= {id(module) for module in seen}
+    assert there.transform in list(back.modules())
