@@ -141,4 +141,16 @@ def as_transform(transform: Any, who: str) -> Transform:  # Any: what a user gav
         return ModuleTransform(module=transform)
     if not callable(transform):
         raise TransformError(f"{who}: expected a transform, found a {type(transform).__name__}")
+    if _is_torchrls(transform):  # called as a function it would, for one, begin a hidden state anew at every step
+        name = type(transform).__name__
+        primed = ", envcli.TensorDictPrimer(envcli.from_torchrl(its.primers))" if name == "TensorDictPrimer" else ""
+        raise TransformError(
+            f"{who}: {name} is TorchRL's, which works in envs of TorchRL's only. Take that of envcli{primed}, or put it"
+            " around envcli.as_torchrl(env)"
+        )
     return CallableTransform(transform)
+
+
+def _is_torchrls(transform: object) -> bool:
+    kinds = type(transform).__mro__
+    return any(kind.__name__ == "Transform" and kind.__module__.split(".")[0] == "torchrl" for kind in kinds)

@@ -121,3 +121,13 @@ def test_a_function_may_write_into_what_it_takes_and_return_nothing() -> None:
 
     assert TransformedEnv(CountingEnv(), twice).rollout(3)["observation"].flatten().tolist() == [0, 2, 4]
     assert CallableTransform(twice)(TensorDict({"observation": torch.ones(1)}))["observation"] == 2
+
+
+def test_a_transform_of_torchrls_is_answered_with_ours() -> None:
+    theirs = type("Transform", (torch.nn.Module,), {"__module__": "torchrl.envs.transforms._base"})
+    for name, cure in (
+        ("StepCounter", ""),
+        ("TensorDictPrimer", r", envcli\.TensorDictPrimer\(envcli\.from_torchrl\(.*"),
+    ):
+        with pytest.raises(TransformError, match=rf"{name} is TorchRL's.* Take that of envcli{cure}, or put it around"):
+            TransformedEnv(CountingEnv(), type(name, (theirs,), {})())
