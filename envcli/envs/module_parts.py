@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import torch
@@ -62,6 +62,18 @@ class ModuleParts(Env):
     ) -> Iterator[tuple[str, torch.Tensor]]:
         """See :meth:`buffers`; each with its name."""
         return self._as_module().named_buffers(prefix, recurse, remove_duplicate)
+
+    def modules(self) -> Iterator[Any]:  # Any: see Env
+        """See :meth:`envcli.Env.modules`; and those of the networks."""
+        yield self
+        for network in self._as_module().children():
+            yield from network.modules()
+
+    def apply(self, fn: Callable[[Any], None]) -> Self:
+        """See :meth:`envcli.Env.apply`; networks come before the env."""
+        for network in self._as_module().children():
+            network.apply(fn)
+        return super().apply(fn)
 
     def state_dict(self) -> dict[str, Any]:
         """The parameters and buffers by their names; the memory is the env's own."""

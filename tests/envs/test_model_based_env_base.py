@@ -9,10 +9,13 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule, TensorDictSequential
 
+from envcli.chain.transformed_env import TransformedEnv
+from envcli.envs.env import Env
 from envcli.envs.model_based_env_base import ModelBasedEnvBase
 from envcli.specs import Bounded, Composite, Unbounded
-from envcli.testing import check_env_specs
+from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.toys import CountingEnv
+from envcli.transforms.step_counter import StepCounter
 
 
 def summed(place: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -36,6 +39,16 @@ class Imagined(ModelBasedEnvBase):
     def _reset(self, tensordict: TensorDictBase | None, **options: Any) -> TensorDictBase:
         lead = self.batch_size if tensordict is None else tensordict.batch_size
         return TensorDict({"place": torch.zeros(*lead, 1)}, lead, device=self.device)
+
+
+class TestImagined(EnvContract):
+    def make_env(self) -> Env:
+        return Imagined()
+
+
+class TestImaginedBehindATransform(EnvContract):
+    def make_env(self) -> Env:
+        return TransformedEnv(Imagined(), StepCounter(7))
 
 
 def ahead(tensordict: TensorDictBase) -> TensorDictBase:

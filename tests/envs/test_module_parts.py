@@ -49,6 +49,14 @@ def test_an_env_shows_its_parameters_and_buffers() -> None:
     check_env_specs(env)
 
 
+def test_a_function_is_applied_to_its_networks() -> None:
+    env = TransformedEnv(Learnt(), StepCounter(3))
+    reached: list[object] = []
+    assert env.apply(reached.append) is env
+    assert reached[:2] == [env.base_env.world, env.base_env]
+    assert {id(part) for part in env.modules()} == {id(part) for part in reached}
+
+
 def test_a_buffer_is_an_attribute() -> None:
     env = Learnt()
     assert len(env.rollout(10)) == 5
