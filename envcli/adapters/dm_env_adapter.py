@@ -15,7 +15,7 @@ try:
 
     from envcli.adapters.dm_arrays import DmArrays
 except ModuleNotFoundError as error:
-    raise MissingDependency("dm_env", "as_dm_env", "dm_control") from error
+    raise MissingDependency("dm_env", "as_dm_env", "dm-control") from error
 
 __all__ = ["DmEnvAdapter"]
 

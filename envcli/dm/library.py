@@ -16,4 +16,4 @@ def missing_dm_control(purpose: str) -> MissingDependency:
     dm_control requires, and the extra brings what the suite needs.
     """
     by_hand = "pip install --no-deps dm_control" if sys.version_info >= (3, 13) else ""
-    return MissingDependency("dm_control", purpose, "dm_control", by_hand)
+    return MissingDependency("dm_control", purpose, "dm-control", by_hand)

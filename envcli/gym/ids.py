@@ -64,7 +64,7 @@ def names() -> list[str]:
 def several_objectives() -> list[str]:
     """The ids of MO-Gymnasium, sorted. Raises MissingDependency if it is not installed."""
     if importlib.util.find_spec(_SEVERAL) is None:
-        raise MissingDependency("mo-gymnasium", "backend=mo_gymnasium", "mo_gymnasium")
+        raise MissingDependency("mo-gymnasium", "backend=mo_gymnasium", "mo-gymnasium")
     _register_several()
     return sorted(name for name in gymnasium.registry if _pays_several(name))
 

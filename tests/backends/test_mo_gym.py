@@ -24,7 +24,7 @@ from envcli.testing import EnvContract
 from envcli.transforms.linearise_rewards import LineariseRewards
 
 if importlib.util.find_spec("mo_gymnasium") is None:
-    pytest.skip("mo-gymnasium is not installed (extra mo_gymnasium)", allow_module_level=True)
+    pytest.skip("mo-gymnasium is not installed (extra mo-gymnasium)", allow_module_level=True)
 
 import mo_gymnasium
 

@@ -20,14 +20,14 @@ NOTHING = [gl.GL("glfw", False, "there is no display"), gl.GL("egl", False, "lib
 def toy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(gl, "survey", lambda: NOTHING)
-    found = [Part("", {"torch": "2.0"}), Part("dm_control", {"mujoco": "3.17"}, ["dm_control is not installed"])]
+    found = [Part("", {"torch": "2.0"}), Part("dm-control", {"mujoco": "3.17"}, ["dm_control is not installed"])]
     monkeypatch.setattr(doctor, "parts", lambda: found)
 
 
 def test_what_is_missing_comes_with_what_to_type(cli: Command) -> None:
     done = cli("doctor")
     assert (done.code, done.err) == (0, "")
-    for text in ("torch 2.0", "dm_control is not installed; mujoco 3.17", "pip install 'envcli[dm_control]'"):
+    for text in ("torch 2.0", "dm_control is not installed; mujoco 3.17", "pip install 'envcli[dm-control]'"):
         assert text in done.out
     for text in ("libEGL is not installed", "apt-get install --no-install-recommends libegl1 libgl1"):
         assert text in done.out
@@ -59,6 +59,6 @@ def test_in_json(cli: Command) -> None:
 def test_in_a_narrow_terminal_a_command_to_type_is_in_one_piece() -> None:
     file = io.StringIO()
     about = {"envcli": "0", "python": "3", "platform": "Linux", "MUJOCO_GL": None}
-    found = [Part("dm_control", {}, ["dm_control is not installed, nor is any of what it needs"])]
+    found = [Part("dm-control", {}, ["dm_control is not installed, nor is any of what it needs"])]
     Console(file=file, width=60).print(doctor._drawing(about, found, NOTHING, []))
-    assert "pip install 'envcli[dm_control]'" in file.getvalue()
+    assert "pip install 'envcli[dm-control]'" in file.getvalue()

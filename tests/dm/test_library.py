@@ -12,8 +12,8 @@ from envcli.dm.library import missing_dm_control
 @pytest.mark.parametrize(
     ("version", "command"),
     [
-        ((3, 12, 9), "pip install 'envcli[dm_control]'"),
-        ((3, 13, 0), "pip install 'envcli[dm_control]' && pip install --no-deps dm_control"),
+        ((3, 12, 9), "pip install 'envcli[dm-control]'"),
+        ((3, 13, 0), "pip install 'envcli[dm-control]' && pip install --no-deps dm_control"),
     ],
 )
 def test_a_python_without_labmaze_is_told_what_else_to_type(

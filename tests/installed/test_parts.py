@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from envcli.installed.parts import Part, parts
+from tests.conftest import ROOT
 
 
 def pretend(folder: Path, name: str, version: str, *requires: str, extras: tuple[str, ...] = ()) -> None:
@@ -65,3 +68,13 @@ def test_our_own_needs_are_met_where_tests_run() -> None:
     assert "torch" in ours[0].found
     assert not ours[0].lacking
     assert not {"dev", "peers"} & {part.name for part in ours}
+
+
+def test_extras_are_spelled_as_every_pip_finds_them() -> None:
+    """The metadata has ``dm-control`` for ``dm_control``, for which pip before 23.3 then installs nothing."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in extras)
+    texts = [ROOT / "README.md", ROOT / "pyproject.toml", *(ROOT / "envcli").rglob("*.py")]
+    typed = [found for text in texts for found in re.findall(r"(?:'\.|envcli)\[([\w,-]+)\]", text.read_text())]
+    assert len(typed) > 5
+    assert {name for names in typed for name in names.split(",")} <= set(extras)
