@@ -24,8 +24,9 @@ _SCREEN = 1920  # pixels that the frames of all envs of a batch together are wid
 class Frame:
     """One image of a film. Of a batch of envs the image shows all, and the numbers are those of the first.
 
-    ``episode`` counts from 0, ``step`` is 0 after a reset, ``reward`` is that of the step that led here, None where the
-    rollout has no entry of that name, ``total`` the sum since the reset; ``envs`` is how many the image shows.
+    ``episode`` counts from 0, ``step`` is 0 after a reset, ``reward`` is that of the step that led here (the sum of its
+    objectives), None where the rollout has no entry of that name, ``total`` the sum since the reset; ``envs`` is how
+    many the image shows.
     """
 
     image: Image
@@ -134,8 +135,8 @@ class Scene:
 
 
 def _by_env(values: torch.Tensor | None, lead: int) -> torch.Tensor | None:
-    """``[envs, time]``: the first value of each."""
+    """``[envs, time]``: the sum of each one's values, as episodes count them; of flags, how many are true."""
     if values is None:
         return None
-    alone = values.flatten(lead + 1)[..., 0] if values.ndim > lead + 1 else values
-    return alone.reshape(-1, alone.shape[-1])
+    whole = values.flatten(lead + 1).sum(-1) if values.ndim > lead + 1 else values
+    return whole.reshape(-1, whole.shape[-1])

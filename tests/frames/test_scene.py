@@ -98,6 +98,12 @@ def test_several_keys_stand_side_by_side() -> None:
     assert [second.image[0, 0, 0], second.image[0, -1, 0]] == [101, 1]
 
 
+def test_several_objectives_are_added_up() -> None:
+    data = rollout(2, done=[1])
+    data["next", "reward"] = torch.tensor([[0.0, -1.0, 3.0], [1.0, 0.0, 1.0]])
+    assert [(frame.reward, frame.total) for frame in Scene(["pixels"]).frames(data)][1:] == [(2, 2), (2, 4)]
+
+
 def test_without_a_reward_the_steps_are_counted() -> None:
     td = rollout(2, done=[1])
     del td["next", "reward"]
