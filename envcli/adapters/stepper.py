@@ -80,7 +80,8 @@ class Stepper:
         leaves = self.env.full_reward_spec.leaves()
         if len(leaves) != 1 or next(iter(leaves.values())).shape.numel() != self.env.numel():
             found = {".".join(path): list(leaf.shape) for path, leaf in leaves.items()}
-            raise ConfigError(f"the env's reward is {found}, expected one number per env. Select or sum the rewards")
+            cure = "Add them up: transforms=linearise_rewards" if len(leaves) == 1 else "Select or sum the rewards"
+            raise ConfigError(f"the env's reward is {found}, expected one number per env. {cure}")
         return self.following[as_path(self.env.reward_key)].reshape(self.env.batch_size)
 
     def gates(self) -> dict[Key, ActionGate]:
