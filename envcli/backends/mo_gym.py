@@ -39,5 +39,5 @@ class MOGymEnv(GymEnv, MOGymWrapper):
 
     @staticmethod
     def _made(name: str, options: dict[str, Any], **how: Any) -> gymnasium.Env[Any, Any]:
-        ids.several_objectives()  # are they there?
+        ids.require_several_objectives()
         return ids.make(name, options, **how)

@@ -22,7 +22,16 @@ from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
 from envcli.gym.seeded_mines import SeededMines
 
-__all__ = ["frames_of", "make", "make_vector", "named_libraries", "names", "needed_for", "several_objectives"]
+__all__ = [
+    "frames_of",
+    "make",
+    "make_vector",
+    "named_libraries",
+    "names",
+    "needed_for",
+    "require_several_objectives",
+    "several_objectives",
+]
 
 Options = dict[str, Any]  # Any: arguments of a foreign constructor
 
@@ -63,10 +72,14 @@ def names() -> list[str]:
 
 def several_objectives() -> list[str]:
     """The ids of MO-Gymnasium, sorted. Raises MissingDependency if it is not installed."""
-    if importlib.util.find_spec(_SEVERAL) is None:
-        raise MissingDependency("mo-gymnasium", "backend=mo_gymnasium", "mo-gymnasium")
-    _register_several()
+    require_several_objectives()
     return sorted(name for name in gymnasium.registry if _pays_several(name))
+
+
+def require_several_objectives() -> None:
+    """Have MO-Gymnasium register its ids. Raises MissingDependency if it is not installed."""
+    if not _register_several():
+        raise MissingDependency("mo-gymnasium", "backend=mo_gymnasium", "mo-gymnasium")
 
 
 def _pays_several(name: str) -> bool:
@@ -107,7 +120,7 @@ def make(
         ConfigError: the env does not take an option, needs another library, or nothing here can draw it.
     """
     complete = _completed(name, options, from_pixels, frame_skip)
-    with _explained(name, options or complete), _without_hints(name):
+    with _explained(name, options or complete), _without_hints(name), _without_roundings(name):
         made = gymnasium.make(name, **complete)
     return SeededMines(made) if _entry_point(name).startswith(f"{_SEVERAL}.envs.minecart.") else made
 
@@ -182,16 +195,10 @@ def _explained(name: str, options: Options) -> Iterator[None]:
 
 @contextmanager
 def _without_hints(name: str) -> Iterator[None]:
-    """Leave out what is said of an env each time it is made, and concerns whoever wrote it.
+    """Leave out what gymnasium's own models are told at each load: that an attribute of their XML is deprecated.
 
-    MuJoCo prints that an attribute of the XML of gymnasium's own models is deprecated, and writes it into a file of the
-    present folder. Gymnasium warns that bounds of some envs of MO-Gymnasium's are rounded.
+    MuJoCo prints it for every env that is made, and writes it into a file of the present folder.
     """
-    if _pays_several(name):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*precision lowered by casting")
-            yield
-        return
     if "mujoco" not in _entry_point(name) or importlib.util.find_spec("mujoco") is None:
         yield
         return
@@ -208,6 +215,15 @@ def _without_hints(name: str) -> Iterator[None]:
         yield
     finally:
         mujoco.set_mju_user_warning(before)
+
+
+@contextmanager
+def _without_roundings(name: str) -> Iterator[None]:
+    """Leave out gymnasium's warning that the bounds of some envs of MO-Gymnasium's are rounded."""
+    with warnings.catch_warnings():
+        if _pays_several(name):
+            warnings.filterwarnings("ignore", message=r".*precision lowered by casting")
+        yield
 
 
 def frames_of(spec: EnvSpec | None) -> int | None:
@@ -272,9 +288,12 @@ def _register_atari() -> None:
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # otherwise a banner for each game
 
 
-def _register_several() -> None:
-    if importlib.util.find_spec(_SEVERAL) is not None:
-        importlib.import_module(_SEVERAL)
+def _register_several() -> bool:
+    """Is MO-Gymnasium there? Then its ids are known from now on."""
+    if importlib.util.find_spec(_SEVERAL) is None:
+        return False
+    importlib.import_module(_SEVERAL)
+    return True
 
 
 def _unknown(name: str) -> ConfigError:

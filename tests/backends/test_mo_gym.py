@@ -6,6 +6,7 @@ import importlib.util
 import random
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,16 @@ def test_it_is_made_from_a_line_of_yaml() -> None:
         assert isinstance(env, TransformedEnv)
         assert isinstance(env.base_env, MOGymEnv)
         assert env.reward_spec.shape == (1,)
+
+
+def test_nothing_is_said_of_models_and_bounds_that_others_wrote(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where MuJoCo would write it down
+    for name in ("mo-halfcheetah-v5", "minecart-v0"):
+        MOGymEnv(name).close()
+    assert "".join(capfd.readouterr()) == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names() -> None:
