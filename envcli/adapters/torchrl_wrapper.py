@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -63,16 +62,6 @@ class TorchrlWrapper(EnvBase):
     def _set_seed(self, seed: int | None) -> None:
         with torch.random.fork_rng(devices=[]):
             self._theirs.set_seed(seed)
-
-    def modules(self) -> Iterator[Any]:
-        """See :meth:`envcli.Env.modules`; those of their env, too."""
-        yield self
-        yield from self._theirs.modules()
-
-    def apply(self, fn: Callable[[Any], None]) -> Self:
-        """See :meth:`envcli.Env.apply`."""
-        self._theirs.apply(fn)
-        return super().apply(fn)
 
     def _close(self) -> None:
         self._theirs.close(raise_if_closed=False)
