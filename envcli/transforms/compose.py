@@ -263,47 +263,38 @@ class Compose(Transform):
             tensordict = transform._inv_call(tensordict)
         return tensordict
 
+    def _in_turn(self, method: str, spec: Composite) -> Composite:
+        for transform in self:
+            spec = getattr(transform, method)(spec)
+        return spec
+
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """See :class:`Transform`."""
-        for transform in self:
-            output_spec = transform.transform_output_spec(output_spec)
-        return output_spec
+        return self._in_turn("transform_output_spec", output_spec)
 
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """See :class:`Transform`."""
-        for transform in self:
-            input_spec = transform.transform_input_spec(input_spec)
-        return input_spec
+        return self._in_turn("transform_input_spec", input_spec)
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """See :class:`Transform`."""
-        for transform in self:
-            observation_spec = transform.transform_observation_spec(observation_spec)
-        return observation_spec
+        return self._in_turn("transform_observation_spec", observation_spec)
 
     def transform_reward_spec(self, reward_spec: Composite) -> Composite:
         """See :class:`Transform`."""
-        for transform in self:
-            reward_spec = transform.transform_reward_spec(reward_spec)
-        return reward_spec
+        return self._in_turn("transform_reward_spec", reward_spec)
 
     def transform_done_spec(self, done_spec: Composite) -> Composite:
         """See :class:`Transform`. (TorchRL's chain does not change it.)"""
-        for transform in self:
-            done_spec = transform.transform_done_spec(done_spec)
-        return done_spec
+        return self._in_turn("transform_done_spec", done_spec)
 
     def transform_action_spec(self, action_spec: Composite) -> Composite:
         """See :class:`Transform`."""
-        for transform in self:
-            action_spec = transform.transform_action_spec(action_spec)
-        return action_spec
+        return self._in_turn("transform_action_spec", action_spec)
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
         """See :class:`Transform`."""
-        for transform in self:
-            state_spec = transform.transform_state_spec(state_spec)
-        return state_spec
+        return self._in_turn("transform_state_spec", state_spec)
 
     def dump(self, suffix: str | None = None, step: int | None = None) -> None:
         """Have each of them write down what it holds."""
