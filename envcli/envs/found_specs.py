@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import EnvError
-from envcli.keys import DONE_FAMILY, Key, NestedKey, as_path, as_user_key
+from envcli.keys import DONE_FAMILY, Key, NestedKey, as_keys, as_path, as_user_key
 from envcli.mdp import leaf_paths
 from envcli.specs import Categorical, Composite
 from envcli.specs.of_tensordict import make_composite_from_td
@@ -45,28 +44,24 @@ class FoundSpecs:
     ) -> None:
         first = (0,) * (acted.ndim - ndim)
         acted, following = acted[first], following[first]
-        named = {family: _paths(keys) for family, keys in (("reward", reward), ("observation", observation))}
-        named["done"] = [p for p in leaf_paths(following) if p[-1] in DONE_FAMILY] if done is None else _paths(done)
+        flags = [path for path in leaf_paths(following) if path[-1] in DONE_FAMILY] if done is None else done
+        chosen = list(map(as_path, as_keys(action)))
+        given = {"reward": reward, "observation": observation, "done": flags}
+        named = {family: list(map(as_path, as_keys(keys))) for family, keys in given.items()}
         loose = [path for path in leaf_paths(following) if not any(path in paths for paths in named.values())]
         if loose:
             raise EnvError(
                 f"auto_specs_: _step returned {[as_user_key(path) for path in loose]}, which no argument names. Name "
                 "it, such as observation_key=[...]"
             )
-        self.action = _composite(acted, _paths(action))
+        self.action = _composite(acted, chosen)
         self.observation = _composite(following, named["observation"])
         self.reward = _composite(following, named["reward"])
         self.done = _composite(following, named["done"])
         for path, leaf in self.done.leaves().items():
             self.done[as_user_key(path)] = Categorical(2, leaf.shape, dtype=torch.bool, device=leaf.device)
-        others = {*_paths(action), *named["reward"], *named["done"]}
+        others = {*chosen, *named["reward"], *named["done"]}
         self.state = _composite(acted, [p for p in leaf_paths(acted) if p not in others and p[-1] not in DONE_FAMILY])
-
-
-def _paths(keys: Keys) -> list[Key]:
-    """One key, or several."""
-    one = isinstance(keys, str) or (isinstance(keys, tuple) and all(isinstance(key, str) for key in keys))
-    return [as_path(key) for key in cast("Sequence[NestedKey]", [keys] if one else keys)]
 
 
 def _composite(tensordict: TensorDictBase, paths: Sequence[Key]) -> Composite:
