@@ -220,9 +220,11 @@ def _without_hints(name: str) -> Iterator[None]:
 @contextmanager
 def _without_roundings(name: str) -> Iterator[None]:
     """Leave out gymnasium's warning that the bounds of some envs of MO-Gymnasium's are rounded."""
+    if not _pays_several(name):
+        yield  # whoever changes filters has other warnings said anew
+        return
     with warnings.catch_warnings():
-        if _pays_several(name):
-            warnings.filterwarnings("ignore", message=r".*precision lowered by casting")
+        warnings.filterwarnings("ignore", message=r".*precision lowered by casting")
         yield
 
 
