@@ -259,8 +259,11 @@ def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Opti
 
 def _prepare_drawing(name: str) -> None:
     gl.prepare_sdl()
-    if "mujoco" in _entry_point(name):
+    entry = _entry_point(name)
+    if "mujoco" in entry:
         gl.prepare_mujoco(pixels=True)
+    elif not entry.startswith(("gymnasium.", "ale_py")) and importlib.util.find_spec("mujoco") is not None:
+        gl.prepare_mujoco(pixels=False)  # whoever made it may import mujoco when it is made, which looks only then
 
 
 def _cure(name: str) -> str:
@@ -306,6 +309,8 @@ def _unknown(name: str) -> ConfigError:
     known = sorted(own or gymnasium.registry)
     near = _same_family(name, known)
     cure = "" if own else "`envcli list` shows all"
+    if colon and not own:
+        cure += f". {module} registers none of its own: name the module that does, such as {module}.envs"
     if not near and not colon:
         cure += (
             ". An id of your own is known where its module was imported, and workers are fresh processes: name the "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
+from envcli import gl
 from envcli.gl_contexts import ending_in_time
 
 __all__ = ["Lens", "Lenses"]
@@ -19,15 +21,21 @@ class Lens:
     and never again: from then on it draws with the context of the env that began last, and an env that is closed
     deletes what another one draws with. Here its own is made current before each frame (7 us) and before it is freed.
 
+    Which OpenGL that is, is chosen before the first frame, as no display may be there (:mod:`envcli.gl`).
+
     A free camera of gymnasium's looks at where the model is when it first draws, whatever the seed was then.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._env = env
         self._renderer: Any = getattr(env.unwrapped, "mujoco_renderer", None)
-        self._ends = self._anew = False
+        self._ready = self._ends = self._anew = False
 
     def __call__(self) -> Any:  # Any: as gymnasium has it
+        if not self._ready:
+            if "mujoco" in sys.modules:
+                gl.prepare_mujoco(pixels=self._renderer is not None)
+            self._ready = True
         for viewer in _viewers(self._renderer).values():
             viewer.make_context_current()
             if self._anew:

@@ -9,9 +9,11 @@ from typing import Any
 
 import gymnasium
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 from envcli.backends.gym import GymEnv, GymWrapper
 from envcli.errors import ConfigError, EnvError, SpecError, UnknownName
+from envcli.gym import ids
 from envcli.testing.gym_toys import CountingGym
 
 MOVED = {"Moved": {"how": "moved"}}
@@ -137,3 +139,16 @@ def test_an_id_of_ones_own_is_named_with_its_module() -> None:
     with pytest.raises(UnknownName) as typo:
         GymEnv("CartPol-v1")
     assert "my_envs" not in str(typo.value)
+
+
+@pytest.mark.parametrize(("name", "asked"), [("Foreign-v0", [False]), ("CartPole-v1", []), ("Hopper-v5", [True])])
+def test_drawing_is_made_ready_for_whatever_may_be_mujoco(
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[bool]
+) -> None:
+    """Envs of other packages do not say whether they draw with it: gymnasium-robotics', Meta-World's."""
+    pytest.importorskip("mujoco", reason="mujoco is not installed (extra mujoco)")
+    heard: list[bool] = []
+    monkeypatch.setattr(ids.gl, "prepare_mujoco", lambda pixels: heard.append(pixels))
+    monkeypatch.setitem(gymnasium.registry, "Foreign-v0", EnvSpec("Foreign-v0", "somebody.envs:Arm"))
+    ids._prepare_drawing(name)
+    assert heard == asked

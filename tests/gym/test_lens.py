@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -109,6 +110,24 @@ def gymnasiums(): return GymEnv("Hopper-v5", from_pixels=True, width=8, height=8
 envs = [deepminds(), gymnasiums(), gymnasiums(), deepminds()]
 print(*(env.rollout(2).shape[0] for env in envs))
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MuJoCo finds its OpenGL itself")
+def test_an_env_that_somebody_else_made_is_drawn_without_a_display() -> None:
+    program = """
+import gymnasium
+from envcli import GymWrapper
+env = GymWrapper(gymnasium.make("HalfCheetah-v5", render_mode="rgb_array", width=24, height=16), from_pixels=True)
+print(bool(env.reset()["pixels"].any()))
+env.close()
+"""
+    bare = {
+        name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=bare, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("dm_control") is None, reason="needs dm_control")
