@@ -124,6 +124,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "TensorDictPrimer": "transforms.tensordict_primer",
     "TensorSpec": "specs",
     "TerminateTransform": "transforms.terminate",
+    "Text": "specs",
     "TimeMaxPool": "transforms.time_max_pool",
     "Timer": "transforms.timer",
     "ToTensorImage": "transforms.to_tensor_image",

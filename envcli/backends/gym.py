@@ -17,6 +17,7 @@ from envcli.gym.lens import Lens
 from envcli.gym.objectives import Objectives
 from envcli.gym.space_rows import row_reader, row_writer, rows_reader
 from envcli.gym.spaces import is_image, space_to_spec
+from envcli.gym.texts import with_room
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
 from envcli.rows.announced import UNFIT
@@ -49,13 +50,15 @@ class GymWrapper(Backend):
         pixels_only: with ``from_pixels``: leave the state out.
         info_keys: entries of the simulator's ``info`` to show beside the observation; all else in ``info`` is dropped.
             Their shapes and dtypes are those that a reset and a step with a random action show.
+        text_length: bytes to keep of each text in the observation whose space does not say how long it may be, such as
+            MiniGrid's mission; see :class:`~envcli.Text`.
         frame_skip, checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
             :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.Env`.
 
     Raises:
-        ConfigError: a space without a fixed shape (``Text``, ``Graph``, ``Sequence``), no frames where they are wanted,
-            a batch size, an ``info`` without one of ``info_keys``, or not a gymnasium env at all.
+        ConfigError: a space without a fixed shape (``Graph``, ``Sequence``), actions that are texts, no frames
+            where they are wanted, a batch size, an ``info`` without one of ``info_keys``, or no gymnasium env.
     """
 
     library: ClassVar[str] = "gymnasium"
@@ -69,6 +72,7 @@ class GymWrapper(Backend):
         from_pixels: bool = False,
         pixels_only: bool = True,
         info_keys: Sequence[str] = (),
+        text_length: int = 256,
         frame_skip: int | None = None,
         checks: str = "first",
         device: torch.device | str | None = None,
@@ -89,6 +93,7 @@ class GymWrapper(Backend):
         self._seed: int | None = None
         self._info: InfoReader | None = None
         self._categorical = categorical_action_encoding
+        self._text_length = text_length
         self._lens = Lens(env)
         image = is_image(env.observation_space)
         self.from_pixels, self.pixels_only = from_pixels or image, pixels_only
@@ -177,12 +182,11 @@ class GymWrapper(Backend):
 
     def _make_specs(self) -> None:
         native, device = self._env, self.device
-        observation = space_to_spec(
-            native.observation_space, categorical=self._categorical, device=device, where="observation_space"
-        )
-        self._answers = GymAnswers(native, self._native_name(), self.checks)
-        name = "pixels" if is_image(native.observation_space) else "observation"
-        self._observed: Key = () if isinstance(native.observation_space, gymnasium.spaces.Dict) else (name,)
+        self._space = space = with_room(native.observation_space, self._text_length)
+        observation = space_to_spec(space, categorical=self._categorical, device=device, where="observation_space")
+        self._answers = GymAnswers(native, self._native_name(), self.checks, space)
+        name = "pixels" if is_image(space) else "observation"
+        self._observed: Key = () if isinstance(space, gymnasium.spaces.Dict) else (name,)
         shown = Composite({name: observation}, device=device)
         if isinstance(observation, Composite) and not self._observed:
             shown = observation
@@ -215,11 +219,12 @@ class GymWrapper(Backend):
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
-        space = self._env.observation_space
         first: Rows | None = None
         following: Rows | None = None
         if self._pixels is None or not self.pixels_only:
-            first, following = (row_writer(space, (*prefix, *self._observed), buffer) for prefix in ((), ("next",)))
+            first, following = (
+                row_writer(self._space, (*prefix, *self._observed), buffer) for prefix in ((), ("next",))
+            )
         rewards = buffer.array(("next", "reward"))
         first, following = self._answers.bind(first, following, rewards if self._pay.several else rewards[:, 0])
         self._first = Unwritten() if first is None else first
@@ -345,11 +350,13 @@ class GymEnv(GymWrapper):
     """A gymnasium env by its name: ``GymEnv("CartPole-v1")``.
 
     Args:
-        env_name: an id of ``gymnasium.registry``; ``envcli list`` shows them. It is an attribute, too.
+        name: an id of ``gymnasium.registry``; ``envcli list`` shows them. TorchRL's code may give it as ``env_name``,
+            as the attribute is called. Beside it, ``env_name`` is an option, as Meta-World's envs have one.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show frames, under ``"pixels"``; true by itself where the observation is an image, as Atari's is.
         pixels_only: with ``from_pixels``: leave the state out.
         info_keys: entries of the simulator's ``info`` to show beside the observation.
+        text_length: bytes to keep of each text in the observation, see :class:`GymWrapper`.
         frame_skip: see :class:`~envcli.backends.backend.Backend`; Atari's own repetition is then switched off.
         checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
             :class:`~envcli.backends.backend.Backend`.
@@ -367,13 +374,15 @@ class GymEnv(GymWrapper):
 
     def __init__(
         self,
-        env_name: str,
+        name: str | None = None,
+        /,
         *,
         categorical_action_encoding: bool = False,
         frame_skip: int | None = None,
         from_pixels: bool = False,
         pixels_only: bool = True,
         info_keys: Sequence[str] = (),
+        text_length: int = 256,
         checks: str = "first",
         device: torch.device | str | None = None,
         batch_size: object = None,
@@ -382,6 +391,9 @@ class GymEnv(GymWrapper):
         spec_locked: bool = True,
         **options: Any,
     ) -> None:
+        if name is None and "env_name" not in options:
+            raise TypeError(f"{type(self).__name__} needs the name of an env: {type(self).__name__}('CartPole-v1')")
+        env_name = options.pop("env_name") if name is None else name
         native = self._made(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)
         try:
             super().__init__(
@@ -390,6 +402,7 @@ class GymEnv(GymWrapper):
                 from_pixels=from_pixels,
                 pixels_only=pixels_only,
                 info_keys=info_keys,
+                text_length=text_length,
                 frame_skip=frame_skip,
                 checks=checks,
                 device=device,

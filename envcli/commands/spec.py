@@ -138,8 +138,8 @@ def _grow(tree: Tree, specs: dict[str, Any], root: Tree | None = None) -> Tree:
 def _leaf(node: dict[str, Any]) -> str:
     shape = "x".join(map(str, node["shape"])) or "scalar"
     limits = ""
-    if node["dtype"] == "bool" and node["type"] == "Categorical":
-        pass  # true or false goes without saying
+    if node["type"] == "Text" or (node["dtype"] == "bool" and node["type"] == "Categorical"):
+        pass  # any bytes, and true or false: it goes without saying
     elif "n" in node:
         limits = f"  one of {node['n']}"
     elif "nvec" in node:

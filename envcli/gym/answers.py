@@ -33,12 +33,15 @@ class GymAnswers:
         name: what to call it in a message.
         checks: ``"first"``: the first answer of each kind after ``bind``, as a whole; ``"full"``: besides, the values
             of all others once they are in their rows, and their flags; ``"off"``: none.
+        observation: the space of what rows take of its observations; None: its own.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], name: str, checks: str) -> None:
-        self._env, self._made_of = env, (env, name, checks)
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], name: str, checks: str, observation: gymnasium.Space[Any] | None = None
+    ) -> None:
+        self._env, self._made_of = env, (env, name, checks, observation)
         self._any, self.full = checks != "off", checks == "full"
-        self._announced = announced(env.observation_space)
+        self._announced = announced(env.observation_space if observation is None else observation)
         self._pay = Objectives(env).announced
         self._in_reset, self._in_step = f"{name} reset", f"{name} step"
         self._proven = False  # has it made a step?

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from envcli.gym.texts import TextRoom
 from envcli.keys import Key, places
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
 from envcli.rows.strict_rows import NestedRows
+from envcli.rows.texts import TextRows
 
 __all__ = ["row_reader", "row_writer", "rows_reader"]
 
@@ -28,6 +30,8 @@ def row_writer(space: Space, path: Key, buffer: RolloutBuffer) -> Rows:
     if isinstance(space, spaces.Dict | spaces.Tuple):
         return NestedRows([(at, row_writer(child, (*path, name), buffer)) for at, name, child in places(space.spaces)])
     rows = buffer.array(path)
+    if isinstance(space, TextRoom):
+        return TextRows(rows)
     if isinstance(space, spaces.Discrete):
         return _NumberRows(space, rows) if rows.ndim == 1 else _ChoiceRows(space, rows)
     if isinstance(space, spaces.MultiDiscrete):

@@ -13,9 +13,11 @@ import torch
 from gymnasium import spaces
 
 from envcli.errors import ConfigError, SpecError
+from envcli.gym.texts import TextRoom
 from envcli.keys import Key, places
 from envcli.memory.buffer import Array
 from envcli.rows.announced import Announced, AnnouncedNest
+from envcli.rows.texts import AnnouncedText
 from envcli.specs import (
     Binary,
     Bounded,
@@ -25,6 +27,7 @@ from envcli.specs import (
     MultiOneHot,
     OneHot,
     TensorSpec,
+    Text,
     Unbounded,
 )
 from envcli.specs.counts import choice_counts
@@ -49,7 +52,7 @@ def space_to_spec(
 
     As in TorchRL, ``Discrete`` is one-hot int64 ``[n]`` unless ``categorical``, a ``Discrete`` that starts elsewhere
     than at 0 is counted from 0, and a ``Box`` of shape ``()`` becomes ``[1]``. Beyond TorchRL, ``Tuple`` and a
-    ``MultiBinary`` of several dimensions are taken too.
+    ``MultiBinary`` of several dimensions are taken too. Texts need room: see :func:`~envcli.gym.texts.with_room`.
 
     Raises:
         ConfigError: ``Text``, ``Graph``, ``Sequence``, ``OneOf`` or another space without a fixed shape; names it.
@@ -64,6 +67,8 @@ def space_to_spec(
             return _multi_discrete_spec(space, categorical, device, where)
         case spaces.MultiBinary():
             return Binary(shape=torch.Size(space.shape), device=device, dtype=torch.int8)
+        case TextRoom():
+            return Text(space.length, device=device)
         case spaces.Dict() | spaces.Tuple():
             leaves = {
                 name: space_to_spec(inner, categorical=categorical, device=device, where=f"{where}.{name}".strip("."))
@@ -174,6 +179,8 @@ def announced(space: Space) -> Announced | AnnouncedNest:
         case spaces.Dict() | spaces.Tuple():
             entries = [(at, name, announced(inner)) for at, name, inner in places(space.spaces)]
             return AnnouncedNest(entries, isinstance(space, spaces.Dict))
+        case TextRoom():
+            return AnnouncedText(space.length, space.cure)
         case spaces.Discrete():
             return Announced((), np.int64, space.start, space.start + space.n - 1)
         case spaces.MultiDiscrete():

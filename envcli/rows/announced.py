@@ -156,7 +156,8 @@ def explaining(error: Exception) -> Iterator[None]:
     try:
         yield
     except SpecError as found:
-        raise SpecError(str(found).removesuffix(CURE) + "Fix the simulator") from error
+        said = str(found)
+        raise SpecError(said.removesuffix(CURE) + "Fix the simulator" * said.endswith(CURE)) from error
 
 
 def check_flag(value: Any, where: str) -> None:

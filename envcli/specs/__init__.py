@@ -9,6 +9,7 @@ from envcli.specs.multi_one_hot import MultiOneHot
 from envcli.specs.one_hot import OneHot
 from envcli.specs.space import BinaryBox, Box, BoxList, CategoricalBox, ContinuousBox
 from envcli.specs.spec import TensorSpec
+from envcli.specs.text import Text
 from envcli.specs.unbounded import Unbounded, UnboundedContinuous, UnboundedDiscrete
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "MultiOneHot",
     "OneHot",
     "TensorSpec",
+    "Text",
     "Unbounded",
     "UnboundedContinuous",
     "UnboundedDiscrete",

@@ -1,4 +1,4 @@
-"""Gymnasium envs that count, and one with every kind of space."""
+"""Gymnasium envs that count or talk, and one with every kind of space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-__all__ = ["CountingGym", "ExoticGym", "every_space"]
+__all__ = ["CountingGym", "ExoticGym", "TalkingGym", "Words", "every_space"]
 
 Space = spaces.Space[Any]  # Any: whatever the values of a space are
 
@@ -48,6 +48,37 @@ class CountingGym(gymnasium.Env[Any, Any]):
     def close(self) -> None:
         """Count that too."""
         self.closed += 1
+
+
+class Words(spaces.Space[str]):
+    """Texts of no known length, as MiniGrid's missions are."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype=str)
+
+
+class TalkingGym(CountingGym):
+    """Shows the count beside a ``"mission"``: what is ``said``, and in steps the count.
+
+    Args:
+        said: the mission.
+        limit, time_limit: as :class:`CountingGym` takes them.
+    """
+
+    def __init__(self, said: str = "go to the green goal", **limits: Any) -> None:
+        super().__init__(**limits)
+        self.said = said
+        self.observation_space = spaces.Dict(count=self.observation_space, mission=Words())
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin at zero."""
+        observation, info = super().reset(**options)
+        return {"count": observation, "mission": self.said}, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Count."""
+        count, reward, terminated, truncated, info = super().step(action)
+        return {"count": count, "mission": f"{self.said} {self.count}"}, reward, terminated, truncated, info
 
 
 def every_space() -> spaces.Dict:

@@ -22,9 +22,9 @@ from envcli.errors import ConfigError, SpecError, UnknownName
 from envcli.gym.info_reader import InfoReader, default_info_dict_reader
 from envcli.make import make_env
 from envcli.memory.buffer import RolloutBuffer
-from envcli.specs import Bounded, Categorical, OneHot, Unbounded
+from envcli.specs import Bounded, Categorical, OneHot, Text, Unbounded
 from envcli.testing import EnvContract, check_env_specs
-from envcli.testing.gym_toys import CountingGym, ExoticGym, every_space
+from envcli.testing.gym_toys import CountingGym, ExoticGym, TalkingGym, every_space
 
 
 class TestCartPole(EnvContract):
@@ -55,6 +55,11 @@ class TestFrozenLake(EnvContract):
 class TestCountingGym(EnvContract):
     def make_env(self) -> Env:
         return GymWrapper(CountingGym(limit=3)).set_info_dict_reader(InfoReader(["steps"]))
+
+
+class TestTalkingGym(EnvContract):
+    def make_env(self) -> Env:
+        return GymWrapper(TalkingGym(limit=3))
 
 
 class TestEveryObservation(EnvContract):
@@ -302,9 +307,7 @@ def test_two_spaces_with_the_same_name_are_refused() -> None:
         GymWrapper(ExoticGym(spaces.Dict(action=spaces.Discrete(2))))
 
 
-@pytest.mark.parametrize(
-    "space", [spaces.Text(4), spaces.Sequence(spaces.Discrete(2)), spaces.Graph(spaces.Discrete(2), None)]
-)
+@pytest.mark.parametrize("space", [spaces.Sequence(spaces.Discrete(2)), spaces.Graph(spaces.Discrete(2), None)])
 def test_spaces_without_a_shape_are_refused(space: Any) -> None:
     with pytest.raises(ConfigError, match=rf"observation_space: {type(space).__name__}"):
         GymWrapper(ExoticGym(space))
@@ -573,3 +576,44 @@ def test_a_function_as_info_reader_is_refused_with_the_cure() -> None:
     ):
         env.set_info_dict_reader(lambda info, tensordict: tensordict)  # type: ignore[arg-type]  # TorchRL takes it
     assert env.rollout(2).shape == (2,)
+
+
+@pytest.mark.parametrize("checks", ["full", "first", "off"])
+def test_texts_are_observed(checks: str) -> None:
+    with GymWrapper(TalkingGym(), checks=checks) as env:
+        spec = env.observation_spec["mission"]
+        assert spec == Text(256)
+        data = env.rollout(2)
+        assert spec.to_numpy(data["mission"]).tolist() == ["go to the green goal", "go to the green goal 1"]
+        assert spec.to_numpy(data[-1]["next", "mission"]) == "go to the green goal 2"
+        check_env_specs(env)
+
+
+@pytest.mark.parametrize("checks", ["full", "first", "off"])
+def test_a_text_without_room_says_what_to_type(checks: str) -> None:
+    said = r"observation\.mission: expected at most 8 bytes of text, found 20: .*backend\.text_length=32"
+    with GymWrapper(TalkingGym(), checks=checks, text_length=8) as env, pytest.raises(SpecError, match=said) as found:
+        env.rollout(2)
+    assert "Fix the simulator" not in str(found.value)
+
+
+def test_texts_cannot_be_acted() -> None:
+    toy = CountingGym()
+    toy.action_space = gymnasium.spaces.Text(3)
+    with pytest.raises(ConfigError, match="action_space: Text"):
+        GymWrapper(toy)
+
+
+def test_an_option_may_be_called_like_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of Meta-World's envs is: ``gymnasium.make("Meta-World/MT1", env_name="reach-v3")``."""
+    spec = gymnasium.envs.registration.EnvSpec(
+        "Tasks-v0", lambda env_name, **options: CountingGym(limit={"short": 2, "long": 5}[env_name])
+    )
+    monkeypatch.setitem(gymnasium.registry, "Tasks-v0", spec)
+    with GymEnv("Tasks-v0", env_name="short") as env:
+        assert env.env_name == "Tasks-v0"
+        assert len(env.rollout(9)) == 2
+    with GymEnv.from_name("Tasks-v0", env_name="long") as env:
+        assert len(env.rollout(9)) == 5
+    with pytest.raises(TypeError, match=r"GymEnv needs the name of an env: GymEnv\('CartPole-v1'\)"):
+        GymEnv()
