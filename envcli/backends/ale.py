@@ -96,7 +96,8 @@ class ALEEnv(Backend):
         _require("repeat_action_probability", repeat_action_probability, "0 to 1", 0 <= repeat_action_probability <= 1)
         _require("noop_max", noop_max, "a whole number of at least 0", noop_max >= 0)
         limit = max_num_frames_per_episode
-        _require("max_num_frames_per_episode", limit, "at least 1, or null for none", limit is None or limit >= 1)
+        fits = limit is None or 1 <= limit < 2**31
+        _require("max_num_frames_per_episode", limit, "at least 1 and below 2**31, or null for none", fits)
         if max_pool:
             _require("max_pool", max_pool, "false where no frame is shown: the RAM has none", self.from_pixels)
             _require("frame_skip", frame_skip, "at least 2 with max_pool, which takes two frames", frame_skip != 1)

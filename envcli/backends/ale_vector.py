@@ -100,7 +100,7 @@ class ALEVectorEnv(VectorBackend):
         if not 0 <= repeat_action_probability <= 1:
             raise ConfigError(f"repeat_action_probability: expected 0 to 1, found {repeat_action_probability}")
         at_least("noop_max", noop_max, 0)
-        at_least("max_num_frames_per_episode", max_num_frames_per_episode, 1)
+        at_least("max_num_frames_per_episode", max_num_frames_per_episode, 1, _FOREVER)
         if max_pool and frame_skip == 1:
             raise ConfigError("frame_skip: expected at least 2 with max_pool, which uses two frames, found 1")
         height, width = screen_size_of(self.game) if screen_size is None else frame_size(screen_size)

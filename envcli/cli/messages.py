@@ -13,6 +13,7 @@ __all__ = ["explain", "one_line"]
 
 _ELSEWHERE = "hydra.run.dir=FOLDER, of a sweep hydra.sweep.dir=FOLDER"
 _FULL_DISK = f"no space left on device. Free some space, or write elsewhere: {_ELSEWHERE}."
+_LESS = "Take fewer envs (parallel.num_envs), fewer steps in one piece (total_steps, shard_steps) or smaller frames."
 _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
 
 
@@ -30,8 +31,17 @@ def explain(error: BaseException) -> tuple[str, int]:
         return f"error: {place}: {reason}.{cure}", 1
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"error: {_FULL_DISK}", 1
+    if _is_of_memory(error):
+        return f"error: out of memory: {one_line(error) or 'no room'}. {_LESS}", 1
     said = f"{type(error).__name__}: {one_line(error)}".rstrip(": .")
     return f"error: unexpected {said}. {_FULL}", 1
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error))  # torch's
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -33,6 +33,8 @@ WHOLE_ENV = (*ONE_ENV, "parallel", "outer_transforms", "device", "env_list", "en
 WORKLOAD = (*WHOLE_ENV, "policy", "max_steps")
 """The keys that describe what is built and run."""
 
+_MOST_THREADS = 4096
+_MOST_ENVS = 2**20  # that are objects of their own; an engine may have any number
 _WORD = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _PLAIN = re.compile(r"[^\"\\\x00-\x1f\x7f]*")  # between quotes, the same text for Hydra and for YAML
 _NO_WORDS = ("true", "false", "null", "nan", "inf", "on", "off", "yes", "no")  # in Hydra or in YAML
@@ -103,7 +105,7 @@ class EnvConfig(Answer):
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
-        at_least("threads", self.threads, 1)
+        at_least("threads", self.threads, 1, _MOST_THREADS)
         if self.seed is not None and self.seed >= 2**64:
             raise ConfigError(f"seed: found {self.seed}, expected a whole number below 2**64, the limit of torch.")
         at_least("max_steps", self.max_steps, 1)
@@ -146,7 +148,7 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
     num_envs = parallel.get("num_envs")
     if num_envs is None:
         num_envs = len(env_list or ()) or max(2, cores())
-    at_least("parallel.num_envs", num_envs, 1)
+    at_least("parallel.num_envs", num_envs, 1, _MOST_ENVS)
     for name in ("num_workers", "num_actors"):
         at_least(f"parallel.{name}", parallel.get(name), 1)
     for name in (name for name in parallel if name.endswith("_timeout")):
@@ -158,15 +160,17 @@ def settled_parallel(parallel: Mapping[str, Any], env_list: Sequence[str] | None
     return {**parallel, "num_envs": num_envs}
 
 
-def whole(name: str, value: object, low: int) -> int:
-    """``value``. Raises `ConfigError` unless it is a whole number of at least ``low``.
+def whole(name: str, value: object, low: int, high: int | None = None) -> int:
+    """``value``. Raises `ConfigError` unless it is a whole number of at least ``low`` and at most ``high``.
 
     >>> whole("frame_skip", 0, 1)
     Traceback (most recent call last):
     envcli.errors.ConfigError: frame_skip: found 0, expected a whole number of at least 1.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ConfigError(f"{name}: found {value!r}, expected a whole number of at least {low}.")
+    most = float("inf") if high is None else high
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= most:
+        bounds = f"of at least {low}" if high is None else f"from {low} to {high:,}"
+        raise ConfigError(f"{name}: found {value!r}, expected a whole number {bounds}.")
     return value
 
 
@@ -182,10 +186,10 @@ def timeout(name: str, value: object) -> float:
     return 0 if value == float("inf") else value
 
 
-def at_least(name: str, value: object, low: int) -> None:
-    """Raise `ConfigError` unless ``value`` is None or a whole number of at least ``low``, see :func:`whole`."""
+def at_least(name: str, value: object, low: int, high: int | None = None) -> None:
+    """Raise `ConfigError` unless ``value`` is None or a whole number as :func:`whole` takes it."""
     if value is not None:
-        whole(name, value, low)
+        whole(name, value, low, high)
 
 
 def in_one_line(value: object) -> str:

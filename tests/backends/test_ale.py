@@ -376,7 +376,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
         ({"noop_max": -1}, "noop_max: expected a whole number of at least 0, found -1"),
         (
             {"max_num_frames_per_episode": 0},
-            "max_num_frames_per_episode: expected at least 1, or null for none, found 0",
+            "max_num_frames_per_episode: expected at least 1 and below 2**31, or null for none, found 0",
         ),
         ({"max_pool": True, "frame_skip": 1}, "frame_skip: expected at least 2 with max_pool"),
         ({"max_pool": True, "obs_type": "ram"}, "max_pool: expected false where no frame is shown"),

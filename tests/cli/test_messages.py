@@ -51,6 +51,29 @@ def test_any_other_is_unexpected_and_where_to_look_is_told(error: Exception, sai
     assert explain(error) == (f"error: unexpected {said}. Set HYDRA_FULL_ERROR=1 to see where it happened.", 1)
 
 
+class OutOfMemoryError(RuntimeError):
+    """By the name of torch's, for what a GPU lacks."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "no room"),
+        (MemoryError("Unable to allocate 36.4 TiB"), "Unable to allocate 36.4 TiB"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"),
+            "DefaultCPUAllocator: can't allocate mem",
+        ),
+        (OutOfMemoryError("CUDA out of memory."), "CUDA out of memory."),
+    ],
+)
+def test_what_takes_less_memory_is_told(error: Exception, said: str) -> None:
+    line, code = explain(error)
+    assert code == 1
+    assert line.startswith(f"error: out of memory: {said}")
+    assert "Take fewer envs (parallel.num_envs)" in line
+
+
 def test_a_file_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         (tmp_path / "nowhere" / "a").write_text("")

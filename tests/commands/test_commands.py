@@ -31,4 +31,4 @@ def test_a_command_has_one_thread_of_torch_or_those_that_are_typed(
     assert cli(command, "max_steps=3").code == cli(command, "max_steps=3", "threads=3").code == 0
     assert said == [1, 3]
     done = cli(command, "threads=0")
-    assert (done.code, done.err) == (2, "error: threads: found 0, expected a whole number of at least 1.\n")
+    assert (done.code, done.err) == (2, "error: threads: found 0, expected a whole number from 1 to 4,096.\n")

@@ -96,6 +96,7 @@ def test_a_batch_has_a_number_of_envs(
             r"parallel.num_envs: found 3, expected a multiple of 2, the length",
         ),
         ({"type": "none", "num_envs": 0}, None, r"parallel.num_envs: found 0, expected a whole number of at least 1"),
+        ({"type": "serial", "num_envs": 10**12}, None, r"num_envs: found 1000000000000, expected .* 1 to 1,048,576\.$"),
         ({"type": "processes", "num_workers": 0}, None, r"parallel.num_workers: found 0, expected a whole number"),
         ({"type": "ray", "num_actors": "2"}, None, r"parallel.num_actors: found '2', expected a whole number"),
         ({"type": "processes", "close_timeout": -1}, None, r"close_timeout: found -1, expected seconds, or 0 for no l"),
@@ -109,6 +110,9 @@ def test_a_batch_that_cannot_be_is_refused(parallel: dict[str, Any], names: list
 
 def test_whole_numbers_from_there_on_pass() -> None:
     assert [whole("steps", value, 0) for value in (0, 7)] == [0, 7]
+    assert [whole("steps", value, 0, 7) for value in (0, 7)] == [0, 7]
+    with pytest.raises(ConfigError, match=r"^steps: found 8, expected a whole number from 0 to 7\.$"):
+        whole("steps", 8, 0, 7)
 
 
 @pytest.mark.parametrize("value", [None, -1, True, 0.0, "1"])
