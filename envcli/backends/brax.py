@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,14 +11,14 @@ from gymnasium import spaces
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from envcli.backends.backend import step_limit
-from envcli.backends.brax_world import BraxWorld, Moment, as_tensor, names, native
-from envcli.backends.vector_backend import VectorBackend
+from envcli.backends.jax_backend import JaxBackend
 from envcli.backends.vector_paces import Answer
 from envcli.envs.network import on_tensordicts
 from envcli.envs.rollout_request import Act
 from envcli.envs.unrolled import stacked
 from envcli.errors import ConfigError
+from envcli.jitted.brax_world import BraxWorld, Moment, names, native
+from envcli.jitted.jax_world import as_tensor
 from envcli.keys import DONE_FAMILY
 from envcli.memory.buffer import Array
 from envcli.rows.action_gate import as_member
@@ -28,20 +28,18 @@ __all__ = ["BraxEnv"]
 _EPISODE = 1000  # steps, as brax.envs.create has it
 
 
-class BraxEnv(VectorBackend):
+class BraxEnv(JaxBackend[Moment]):
     """``num_envs`` Brax envs in one program: ``BraxEnv("ant", num_envs=256)``.
 
     The program is compiled when it is first used: 10 to 20 s for a reset, as much for a step, and once for each number
     of envs; ``JAX_COMPILATION_CACHE_DIR`` keeps it for the next time. What an env is between two steps, 1,405 numbers
     of ``"ant"``, which shows 27, stays in JAX's memory; a row holds what is shown. Actions are within -1 and 1,
-    whatever the actuators take.
-
-    Each episode of each env is drawn from a key of its own: that of its seed, as Brax's ``env.reset`` would with
-    ``jax.random.PRNGKey(seed)``, folded with the number of the episode from the second one on.
+    whatever the actuators take. Seeds and episodes: see :class:`~envcli.backends.jax_backend.JaxBackend`.
 
     Args:
         name: such as ``"ant"``; or an env of Brax's, without a wrapper.
         num_envs: how many; None: one.
+        batch_size: TorchRL's way to say it: ``[num_envs]``.
         max_episode_steps: an episode is truncated after so many steps; None: 1000, as ``brax.envs.create`` has it; 0:
             never. With ``frame_skip`` the repetitions count, too.
         frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
@@ -56,31 +54,37 @@ class BraxEnv(VectorBackend):
     """
 
     library: ClassVar[str] = "brax"
+    _world: BraxWorld
 
     def __init__(
         self,
         name: Any,  # Any: a str, or an env of a library that is there for some only
         num_envs: int | None = None,
         *,
+        batch_size: Sequence[int] | None = None,
         max_episode_steps: int | None = None,
         frame_skip: int | None = None,
         from_pixels: bool = False,
         device: torch.device | str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(None, num_envs, frame_skip=frame_skip, device=device)
-        if from_pixels:
-            raise ConfigError(
-                "from_pixels: backend=brax renders no frames. The MuJoCo versions of its envs do: backend=gymnasium"
-            )
+        super().__init__(
+            num_envs,
+            batch_size=batch_size,
+            max_episode_steps=max_episode_steps,
+            usual=_EPISODE,
+            from_pixels=from_pixels,
+            instead="backend=brax renders no frames. The MuJoCo versions of its envs do: backend=gymnasium",
+            frame_skip=frame_skip,
+            device=device,
+        )
         self._env = native(name, options) if isinstance(name, str) else name
         self.env_name = name if isinstance(name, str) else type(name).__name__
-        self.max_episode_steps = step_limit(max_episode_steps, usual=_EPISODE)
         self._world = BraxWorld(self._env, self.device)
         shown = spaces.Dict({name: spaces.Box(-np.inf, np.inf, shape) for name, shape in self._world.shapes.items()})
         action = spaces.Box(-1, 1, (self._env.action_size,), np.float32)
         self._describe(shown, action, "observation", categorical=True)  # of a Dict, the names are its own
-        self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())
+        self._begin_from_chance()
 
     # -- what it is -----------------------------------------------------------------------------------------------
 
@@ -95,35 +99,7 @@ class BraxEnv(VectorBackend):
         seconds = getattr(self._env, "dt", None)
         return None if seconds is None else float(seconds) * self._repeat
 
-    def _native_name(self) -> str:
-        return self.env_name
-
-    # -- episodes -------------------------------------------------------------------------------------------------
-
-    def _begin_from(self, seeds: list[int]) -> None:
-        self._drawn_from, self._episodes = seeds, np.full(self.num_envs, -1)
-        self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
-        self._ready = np.zeros(self.num_envs, dtype=bool)  # whose next episode is in self._ahead
-
-    def _begin(self, where: Array | None) -> Any:
-        self._refuse_options("Brax")
-        if (seeds := self._taken_seeds()) is not None:
-            self._begin_from(seeds)
-        everybody = where is None
-        where = np.ones(self.num_envs, dtype=bool) if where is None else where
-        if not self._ready[where].all():  # a beginning of all takes as long as one of a few
-            self._ahead = self._world.begin(self._drawn_from, self._episodes + 1)
-            self._ready[:] = True
-        self._moment: Moment = self._ahead if everybody else self._world.merge(where, self._ahead, self._moment)
-        self._episodes[where] += 1
-        self._elapsed[where], self._ready[where] = 0, False
-        return self._shown()
-
     # -- steps ----------------------------------------------------------------------------------------------------
-
-    def _send(self, actions: Any) -> None:
-        self._sent = True
-        self._moment = self._world.step(self._moment, actions)
 
     def _receive(self) -> Answer:
         self._elapsed += 1
@@ -131,7 +107,7 @@ class BraxEnv(VectorBackend):
 
     def _ends(self) -> tuple[Array, Array]:
         """Terminated and truncated, ``[num_envs]``."""
-        return np.asarray(self._moment.done).astype(bool), self._elapsed >= (self.max_episode_steps or np.inf)
+        return np.asarray(self._moment.done).astype(bool), self._is_late
 
     def _shown(self) -> Any:  # Any: as the space is
         return {name: np.asarray(value) for name, value in self._moment.observation.items()}
@@ -177,9 +153,6 @@ class BraxEnv(VectorBackend):
         flags = dict(zip(DONE_FAMILY, (terminated | truncated, terminated, truncated), strict=True))
         columns = {name: value.unsqueeze(-1) for name, value in {"reward": reward, **flags}.items()}
         return floats, TensorDict({**observation, **columns}, self.batch_size, device=self.device)
-
-    def _close(self) -> None:
-        del self._world, self._env
 
 
 def _like(where: Tensor, value: Tensor) -> Tensor:

@@ -82,7 +82,12 @@ class VectorBackend(Backend, ABC):
     # -- what it is -----------------------------------------------------------------------------------------------
 
     def _describe(
-        self, observation: gymnasium.Space[Any], action: gymnasium.Space[Any], name: str, categorical: bool
+        self,
+        observation: gymnasium.Space[Any],
+        action: gymnasium.Space[Any],
+        name: str,
+        categorical: bool,
+        reward_shape: Sequence[int] = (1,),
     ) -> None:
         """The specs, from the spaces of a single env. An observation that is not a ``Dict`` is called ``name``."""
         device, self._space, self._actions = self.device, observation, action
@@ -94,7 +99,8 @@ class VectorBackend(Backend, ABC):
         full = Composite(action=taken, device=device) if self._acted else taken
         assert isinstance(full, Composite)
         self.full_action_spec = self._of_all(full)
-        self.full_reward_spec = self._of_all(Composite(reward=Unbounded(torch.Size([1]), device=device), device=device))
+        reward = Unbounded(torch.Size(reward_shape), device=device)
+        self.full_reward_spec = self._of_all(Composite(reward=reward, device=device))
         self.full_done_spec = done_family([self.num_envs], device)
         self._row_layout()  # a Dict space may use a name of ours, or both spaces the same: say so now
 
@@ -111,7 +117,8 @@ class VectorBackend(Backend, ABC):
     def _bind(self, buffer: RolloutBuffer) -> None:
         self._first, self._following = (self._rows(prefix, buffer) for prefix in ((), ("next",)))
         self._action = vector_reader(self._actions, self._acted, buffer)
-        self._reward = buffer.array(("next", "reward"))[..., 0]
+        rewards = buffer.array(("next", "reward"))
+        self._reward = rewards[..., 0] if rewards.shape[2:] == (1,) else rewards
         self._flags = EndRows(buffer)
 
     def _rows(self, prefix: Key, buffer: RolloutBuffer) -> VectorRows:

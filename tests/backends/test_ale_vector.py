@@ -111,7 +111,9 @@ def test_mistakes_are_explained() -> None:
     with pytest.raises(ConfigError, match=r"stack: found 4, expected .* obs_type=grayscale"):
         ALEVectorEnv("Pong", stack=4)
     for name, low in (("num_envs", 1), ("num_threads", 1), ("noop_max", 0), ("max_num_frames_per_episode", 1)):
-        with pytest.raises(ConfigError, match=f"^{name}: found {low - 1}, expected a whole number of at least {low}"):
+        with pytest.raises(
+            ConfigError, match=f"^{name}: found {low - 1}, expected a whole number (of at least|from) {low}"
+        ):
             ALEVectorEnv("Pong", **{name: low - 1})
     with pytest.raises(ConfigError, match="repeat_action_probability: expected 0 to 1, found 2"):
         ALEVectorEnv("Pong", repeat_action_probability=2)

@@ -20,7 +20,7 @@ from tests.conftest import Command
 pytest.importorskip("brax", reason="brax is not installed (extra brax)")
 
 from envcli.backends.brax import BraxEnv
-from envcli.backends.brax_world import brax, jax
+from envcli.jitted.brax_world import brax, jax
 
 jp = jax.numpy
 
@@ -190,5 +190,5 @@ def test_mistakes_are_explained() -> None:
 
 @pytest.mark.skipif(any(device.platform != "cpu" for device in jax.devices()), reason="this JAX computes on a GPU")
 def test_a_device_that_jax_has_not_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"device.name: found cuda.*pip install 'jax\[cuda12\]'"):
+    with pytest.raises(ConfigError, match=r"^device: found 'cuda', but torch|pip install 'jax\[cuda12\]'"):
         BraxEnv("fast", device="cuda")

@@ -130,7 +130,11 @@ def test_every_env_preset_builds_and_steps(preset: str) -> None:
         pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
         if cfg["backend"]["name"].startswith("mpe/"):
             pytest.importorskip("mpe2", reason="mpe2 is not installed (extra pettingzoo)")
-    for kind, library, extra in (("vmas", "vmas", "vmas"), ("mo_gym", "mo_gymnasium", "mo-gymnasium")):
+    for kind, library, extra in (
+        ("jumanji", "jumanji", "jumanji"),
+        ("mo_gym", "mo_gymnasium", "mo-gymnasium"),
+        ("vmas", "vmas", "vmas"),
+    ):
         if cfg["backend"]["type"] == kind and importlib.util.find_spec(library) is None:
             pytest.skip(f"{library} is not installed (extra {extra})")
     with build(cfg) as env:

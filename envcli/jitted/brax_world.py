@@ -1,4 +1,4 @@
-"""The functions of a Brax env, compiled for a batch. The only file that imports JAX."""
+"""The functions of a Brax env, compiled for a batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.utils.dlpack
 from torch import Tensor
 
 from envcli.errors import ConfigError, MissingDependency, UnknownName
@@ -23,13 +22,13 @@ try:
         import jax
         from jax import lax
         from jax import numpy as jnp
+
+        from envcli.jitted.jax_world import JaxWorld, Numbers, as_tensor
 except ModuleNotFoundError as missing:
     library = (missing.name or "brax").partition(".")[0]
     raise MissingDependency(library, "backend=brax", "brax") from missing
 
-__all__ = ["BraxWorld", "Moment", "as_tensor", "names", "native"]
-
-Numbers = Any  # a jax.Array: its annotations are there for some only
+__all__ = ["BraxWorld", "Moment", "names", "native"]
 
 
 class Moment(NamedTuple):
@@ -42,8 +41,8 @@ class Moment(NamedTuple):
     done: Numbers  # [envs]
 
 
-class BraxWorld:
-    """Resets and steps ``env`` for many envs at once. It keeps nothing but the compiled functions.
+class BraxWorld(JaxWorld[Moment]):
+    """Resets and steps ``env`` for many envs at once.
 
     Args:
         env: of Brax, without a wrapper.
@@ -55,11 +54,8 @@ class BraxWorld:
     """
 
     def __init__(self, env: Any, device: torch.device | None) -> None:
-        self._device = _device(device)
+        super().__init__(lambda keys: self._moment(jax.vmap(env.reset)(keys)), device)
         self._take_apart(jax.eval_shape(env.reset, jax.ShapeDtypeStruct((2,), np.uint32)))
-        self._begin = jax.jit(lambda keys: self._moment(jax.vmap(env.reset)(keys)))
-        self._merge = jax.jit(_merged)
-        self._following_keys = jax.jit(jax.vmap(jax.random.fold_in))
 
         def step(floats: Numbers, others: Any, action: Numbers) -> Moment:
             return self._moment(jax.vmap(env.step)(self._state(floats, others), action))
@@ -74,17 +70,6 @@ class BraxWorld:
         self._step, self._pull = jax.jit(step), jax.jit(pull)
 
     # -- what happens ---------------------------------------------------------------------------------------------
-
-    def begin(self, seeds: Sequence[int], episodes: Array) -> Moment:
-        """The first moment of episode number ``episodes``, ``[envs]``, of each seed: number 0 is Brax's own."""
-        parts = [[seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF] for seed in seeds]  # as jax.random.PRNGKey does
-        keys = jax.device_put(np.array(parts, np.uint32), self._device)
-        later = self._following_keys(keys, episodes.astype(np.uint32))
-        return self._begin(jnp.where((episodes == 0)[:, None], keys, later))  # type: ignore[no-any-return]
-
-    def merge(self, where: Array, one: Moment, other: Moment) -> Moment:
-        """``one`` where ``where``, ``[envs]`` bool, and ``other`` elsewhere."""
-        return self._merge(where, one, other)  # type: ignore[no-any-return]
 
     def step(self, moment: Moment, action: Array) -> Moment:
         """What follows ``action``, ``[envs, size]``. It may still be under way: who looks at it waits."""
@@ -164,31 +149,5 @@ def native(name: str, options: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{name} cannot be made with {', '.join(options)}: {error}") from error
 
 
-def as_tensor(numbers: Numbers) -> Tensor:
-    """``numbers`` as a tensor over the same memory, which must not be written to."""
-    tensor: Tensor = torch.utils.dlpack.from_dlpack(numbers)
-    return tensor
-
-
 def _to_jax(tensor: Tensor) -> Numbers:
     return jnp.from_dlpack(tensor.detach().contiguous())
-
-
-def _merged(where: Numbers, one: Moment, other: Moment) -> Moment:
-    def pick(a: Numbers, b: Numbers) -> Numbers:
-        return jnp.where(where.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    merged: Moment = jax.tree.map(pick, one, other)
-    return merged
-
-
-def _device(device: torch.device | None) -> Any:
-    kind = "cpu" if device is None else device.type
-    try:
-        found = jax.devices(kind)
-    except RuntimeError as error:
-        reason = str(error).split("\n")[0]
-        raise ConfigError(
-            f"device.name: found {device}, which this JAX cannot use: {reason}. Type: pip install 'jax[cuda12]'"
-        ) from error
-    return found[(device.index if device is not None else None) or 0]

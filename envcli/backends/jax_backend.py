@@ -1,0 +1,122 @@
+"""The base of backends whose envs are functions of JAX: seeds, episodes and their limits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from envcli.backends.backend import step_limit
+from envcli.backends.vector_backend import VectorBackend
+from envcli.errors import ConfigError
+from envcli.memory.buffer import Array
+
+__all__ = ["JaxBackend"]
+
+M = TypeVar("M")
+
+
+class _World(Protocol[M]):
+    """A :class:`~envcli.jitted.jax_world.JaxWorld`, named here without importing JAX."""
+
+    def begin(self, seeds: list[int], episodes: Array, /) -> M: ...
+
+    def merge(self, where: Array, one: M, other: M, /) -> M: ...
+
+    def step(self, moment: M, action: Any, /) -> M: ...
+
+
+class JaxBackend(VectorBackend, ABC, Generic[M]):
+    """``num_envs`` envs in one compiled program, whose state stays in JAX's memory.
+
+    Each episode of each env is drawn from a key of its own: that of its seed, as ``jax.random.PRNGKey(seed)`` gives it,
+    folded with the number of the episode from the second one on.
+
+    A subclass assigns ``_world``, calls :meth:`_describe` and :meth:`_begin_from_chance`, and writes :meth:`_shown` and
+    ``_receive``.
+
+    Args:
+        num_envs: how many; None: one.
+        batch_size: TorchRL's way to say it: ``[num_envs]``.
+        max_episode_steps: an episode is truncated after so many steps; None: ``usual``; 0: never. With ``frame_skip``
+            the repetitions count, too.
+        usual: so many where nothing is said.
+        from_pixels: is refused, as no frames are drawn.
+        instead: what to do for frames.
+        frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
+        device: where it is computed, too.
+    """
+
+    _world: _World[M]
+    _moment: M
+
+    def __init__(
+        self,
+        num_envs: int | None,
+        *,
+        batch_size: Any,
+        max_episode_steps: int | None,
+        usual: int,
+        from_pixels: bool,
+        instead: str,
+        frame_skip: int | None,
+        device: torch.device | str | None,
+    ) -> None:
+        super().__init__(None, _counted(num_envs, batch_size), frame_skip=frame_skip, device=device)
+        if from_pixels:
+            raise ConfigError(f"from_pixels: {instead}")
+        self.max_episode_steps = step_limit(max_episode_steps, usual)
+
+    def _begin_from_chance(self) -> None:
+        self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())
+
+    def _begin_from(self, seeds: list[int]) -> None:
+        self._drawn_from, self._episodes = seeds, np.full(self.num_envs, -1)
+        self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
+        self._ready = np.zeros(self.num_envs, dtype=bool)  # whose next episode is in self._ahead
+
+    def _begin(self, where: Array | None) -> Any:
+        self._refuse_options(self.library.capitalize())
+        if (seeds := self._taken_seeds()) is not None:
+            self._begin_from(seeds)
+        everybody = where is None
+        where = np.ones(self.num_envs, dtype=bool) if where is None else where
+        if not self._ready[where].all():  # a beginning of all takes as long as one of a few
+            self._ahead = self._world.begin(self._drawn_from, self._episodes + 1)
+            self._ready[:] = True
+        self._moment = self._ahead if everybody else self._world.merge(where, self._ahead, self._moment)
+        self._episodes[where] += 1
+        self._elapsed[where], self._ready[where] = 0, False
+        return self._shown()
+
+    def _send(self, actions: Any) -> None:
+        self._sent = True
+        self._moment = self._world.step(self._moment, actions)
+
+    @property
+    def _is_late(self) -> Array:
+        """Whose episodes have reached their limit, ``[num_envs]``."""
+        late: Array = self._elapsed >= (self.max_episode_steps or np.inf)
+        return late
+
+    @abstractmethod
+    def _shown(self) -> Any:  # Any: as the space is
+        """The observation at the present moment, in arrays ``[num_envs, ...]``."""
+
+    def _native_name(self) -> str:
+        return str(self.env_name)
+
+    def _close(self) -> None:
+        del self._world, self._env
+
+
+def _counted(num_envs: int | None, batch_size: Any) -> int | None:
+    """``num_envs``, which ``batch_size`` may say too. Raises ConfigError where they differ."""
+    if batch_size is None:
+        return num_envs
+    size = tuple(batch_size)
+    if len(size) != 1 or num_envs not in (None, size[0]):
+        raise ConfigError(f"batch_size: found {list(size)}, expected one dimension: batch_size=[{num_envs or 1}]")
+    return int(size[0])
