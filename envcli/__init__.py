@@ -69,6 +69,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "FrameSkipTransform": "transforms.frame_skip",
     "GrayScale": "transforms.gray_scale",
     "GymEnv": "backends.gym",
+    "GymnaxEnv": "backends.gymnax",
     "GymWrapper": "backends.gym",
     "InitTracker": "transforms.init_tracker",
     "JumanjiEnv": "backends.jumanji",

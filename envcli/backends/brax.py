@@ -12,7 +12,6 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from envcli.backends.jax_backend import JaxBackend
-from envcli.backends.vector_paces import Answer
 from envcli.envs.network import on_tensordicts
 from envcli.envs.rollout_request import Act
 from envcli.envs.unrolled import stacked
@@ -20,7 +19,6 @@ from envcli.errors import ConfigError
 from envcli.jitted.brax_world import BraxWorld, Moment, names, native
 from envcli.jitted.jax_world import as_tensor
 from envcli.keys import DONE_FAMILY
-from envcli.memory.buffer import Array
 from envcli.rows.action_gate import as_member
 
 __all__ = ["BraxEnv"]
@@ -98,19 +96,6 @@ class BraxEnv(JaxBackend[Moment]):
         """``frame_skip`` steps of the physics, as long as they say."""
         seconds = getattr(self._env, "dt", None)
         return None if seconds is None else float(seconds) * self._repeat
-
-    # -- steps ----------------------------------------------------------------------------------------------------
-
-    def _receive(self) -> Answer:
-        self._elapsed += 1
-        return self._shown(), np.asarray(self._moment.reward), *self._ends(), {}
-
-    def _ends(self) -> tuple[Array, Array]:
-        """Terminated and truncated, ``[num_envs]``."""
-        return np.asarray(self._moment.done).astype(bool), self._is_late
-
-    def _shown(self) -> Any:  # Any: as the space is
-        return {name: np.asarray(value) for name, value in self._moment.observation.items()}
 
     def unroll(self, steps: int, policy: Callable[..., Any] | None = None) -> TensorDictBase:
         """``steps`` steps from a reset that keep their graph, to learn by gradients through the physics.

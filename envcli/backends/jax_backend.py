@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -10,12 +10,30 @@ import torch
 
 from envcli.backends.backend import step_limit
 from envcli.backends.vector_backend import VectorBackend
+from envcli.backends.vector_paces import Answer
 from envcli.errors import ConfigError
 from envcli.memory.buffer import Array
 
 __all__ = ["JaxBackend"]
 
-M = TypeVar("M")
+
+class _Moment(Protocol):
+    """The state of all envs at one time, which is the library's, and what is seen of it: arrays ``[envs, ...]``."""
+
+    @property
+    def observation(self) -> Any: ...  # Any: as its space, of arrays of JAX
+
+    @property
+    def reward(self) -> Any: ...
+
+    @property
+    def terminated(self) -> Any: ...
+
+    @property
+    def truncated(self) -> Any: ...
+
+
+M = TypeVar("M", bound=_Moment)
 
 
 class _World(Protocol[M]):
@@ -34,8 +52,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
     Each episode of each env is drawn from a key of its own: that of its seed, as ``jax.random.PRNGKey(seed)`` gives it,
     folded with the number of the episode from the second one on.
 
-    A subclass assigns ``_world``, calls :meth:`_describe` and :meth:`_begin_from_chance`, and writes :meth:`_shown` and
-    ``_receive``.
+    A subclass assigns ``_world``, and calls :meth:`_describe` and :meth:`_begin_from_chance`.
 
     Args:
         num_envs: how many; None: one.
@@ -95,21 +112,30 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         self._sent = True
         self._moment = self._world.step(self._moment, actions)
 
-    @property
-    def _is_late(self) -> Array:
-        """Whose episodes have reached their limit, ``[num_envs]``."""
-        late: Array = self._elapsed >= (self.max_episode_steps or np.inf)
-        return late
+    def _receive(self) -> Answer:
+        self._elapsed += 1
+        return self._shown(), np.asarray(self._moment.reward), *self._ends(), {}
 
-    @abstractmethod
+    def _ends(self) -> tuple[Array, Array]:
+        """Terminated and truncated, ``[num_envs]``."""
+        late = self._elapsed >= (self.max_episode_steps or np.inf)
+        return np.array(self._moment.terminated), np.asarray(self._moment.truncated) | late
+
     def _shown(self) -> Any:  # Any: as the space is
-        """The observation at the present moment, in arrays ``[num_envs, ...]``."""
+        return _arrays(self._moment.observation)
 
     def _native_name(self) -> str:
         return str(self.env_name)
 
     def _close(self) -> None:
         del self._world, self._env
+
+
+def _arrays(tree: Any) -> Any:
+    """A dict or tuple of arrays of JAX, or one of them, as numpy's, over the same memory."""
+    if isinstance(tree, dict):
+        return {name: _arrays(part) for name, part in tree.items()}
+    return tuple(map(_arrays, tree)) if isinstance(tree, tuple) else np.asarray(tree)
 
 
 def _counted(num_envs: int | None, batch_size: Any) -> int | None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from envcli.backends.jax_backend import JaxBackend
-from envcli.backends.vector_paces import Answer
 from envcli.jitted.jumanji_world import JumanjiMoment, JumanjiWorld, action_space, names, native, observation_space
 from envcli.specs import Binary, Composite
 
@@ -89,17 +87,3 @@ class JumanjiEnv(JaxBackend[JumanjiMoment]):
     def _show(self, shown: Composite) -> None:
         bits = {path: leaf for path, leaf in shown.leaves().items() if isinstance(leaf, Binary)}
         super()._show(shown.clone().update({path: leaf.to(torch.bool) for path, leaf in bits.items()}))
-
-    def _receive(self) -> Answer:
-        self._elapsed += 1
-        moment = self._moment
-        terminated = np.asarray(moment.terminated)
-        truncated = (np.asarray(moment.truncated) | self._is_late) & ~terminated
-        return self._shown(), np.asarray(moment.reward), terminated, truncated, {}
-
-    def _shown(self) -> Any:
-        return _arrays(self._moment.observation)
-
-
-def _arrays(shown: Any) -> Any:  # Any: a tree of arrays of JAX
-    return {name: _arrays(part) for name, part in shown.items()} if isinstance(shown, dict) else np.asarray(shown)

@@ -38,7 +38,17 @@ class Moment(NamedTuple):
     others: tuple[Numbers, ...]  # [envs, ...] each
     observation: Mapping[str, Numbers]  # name -> [envs, *value]
     reward: Numbers  # [envs]
-    done: Numbers  # [envs]
+    done: Numbers  # [envs], of float32
+
+    @property
+    def terminated(self) -> Numbers:
+        """Where an episode is over, ``[envs]`` bool."""
+        return self.done.astype(bool)
+
+    @property
+    def truncated(self) -> bool:
+        """Never: Brax leaves that to its wrappers."""
+        return False
 
 
 class BraxWorld(JaxWorld[Moment]):

@@ -131,6 +131,7 @@ def test_every_env_preset_builds_and_steps(preset: str) -> None:
         if cfg["backend"]["name"].startswith("mpe/"):
             pytest.importorskip("mpe2", reason="mpe2 is not installed (extra pettingzoo)")
     for kind, library, extra in (
+        ("gymnax", "gymnax", "gymnax"),
         ("jumanji", "jumanji", "jumanji"),
         ("mo_gym", "mo_gymnasium", "mo-gymnasium"),
         ("vmas", "vmas", "vmas"),
