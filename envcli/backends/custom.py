@@ -12,7 +12,7 @@ import torch
 from envcli.backends.backend import Backend
 from envcli.envs.env import Env
 from envcli.envs.foreign import way_in
-from envcli.errors import ConfigError, EnvError, nearest
+from envcli.errors import ConfigError, EnvError, described, nearest
 from envcli.vocabulary import signature
 
 __all__ = ["CustomEnv"]
@@ -64,8 +64,7 @@ class CustomEnv(Backend):
             raise
         except Exception as error:  # whatever its author wrote
             kind, of = (ConfigError, f" of {options}") if options else (EnvError, "")
-            said = f"{type(error).__name__}: {error}".rstrip(".")
-            raise kind(f"{name} cannot be made{of}: {said}. {_FULL}") from error
+            raise kind(f"{name} cannot be made{of}: {described(error)}. {_FULL}") from error
         if not isinstance(env, Env):
             raise ConfigError(f"name: {name} gave a {type(env).__name__}, expected an envcli.Env.{_cure(type(env))}")
         if from_pixels and "pixels" not in env.observation_keys:

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from envcli.errors import ConfigError, SpecError
+from envcli.errors import ConfigError, SpecError, described
 from envcli.gym.objectives import Objectives
 from envcli.gym.spaces import announced
 from envcli.memory.buffer import Array, Rows
@@ -138,7 +138,7 @@ class GymAnswers:
         if not self._proven and (given := _options(self._env)):
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
             raise ConfigError(
-                f"{where}: raised {type(error).__name__}: {error}. It was made with {shown}: does it accept these? "
+                f"{where}: raised {described(error)}. It was made with {shown}: does it accept these? "
                 "In YAML they belong under backend.options"
             ) from error
 

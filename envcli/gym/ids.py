@@ -19,7 +19,7 @@ from gymnasium import error as gym_error
 from gymnasium.envs.registration import EnvSpec
 
 from envcli import gl
-from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName, described
 from envcli.gym.seeded_mines import SeededMines
 
 __all__ = [
@@ -190,7 +190,7 @@ def _explained(name: str, options: Options) -> Iterator[None]:
                 )
             raise ConfigError(said) from None
         kind = ConfigError if options else EnvError
-        raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+        raise kind(f"{name} cannot be made: {described(error)}") from error
 
 
 @contextmanager

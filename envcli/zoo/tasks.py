@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from envcli import gl
-from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName, described
 
 __all__ = ["make", "names"]
 
@@ -126,4 +126,4 @@ def _explained(name: str, options: dict[str, Any]) -> Iterator[None]:
         raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from error
     except Exception as error:  # whatever a constructor raises
         kind = ConfigError if options else EnvError
-        raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+        raise kind(f"{name} cannot be made: {described(error)}") from error

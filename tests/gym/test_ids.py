@@ -27,6 +27,8 @@ class Broken(CountingGym):
             raise ImportError("It moved.")
         if how == "no licence":
             raise RuntimeError("no licence")
+        if how == "no word":
+            raise AssertionError
         if gravity < 0:
             raise ValueError("gravity is negative")
 
@@ -41,10 +43,16 @@ class Broken(CountingGym):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    for name, kwargs in {"Good": {}, "NoLicence": {"how": "no licence"}, "Old": {"how": "old"}, **MOVED}.items():
+    for name, kwargs in {
+        "Good": {},
+        "NoLicence": {"how": "no licence"},
+        "Mute": {"how": "no word"},
+        "Old": {"how": "old"},
+        **MOVED,
+    }.items():
         gymnasium.register(f"{name}-v0", f"{__name__}:Broken", kwargs=kwargs)
     yield
-    for name in ("Good", "NoLicence", "Old", *MOVED):
+    for name in ("Good", "NoLicence", "Mute", "Old", *MOVED):
         del gymnasium.registry[f"{name}-v0"]
 
 
@@ -58,6 +66,9 @@ def test_a_constructor_that_raises_is_named() -> None:
         GymEnv("Moved-v0")
     with pytest.raises(EnvError, match=r"^NoLicence-v0 cannot be made: RuntimeError: no licence$"):
         GymEnv("NoLicence-v0")
+    said = rf"^Mute-v0 cannot be made: AssertionError: raised in {__name__}, line \d+: raise AssertionError$"
+    with pytest.raises(EnvError, match=said):
+        GymEnv("Mute-v0")
     with pytest.raises(ConfigError, match=r"^Good-v0 cannot be made: ValueError: gravity is negative$"):
         GymEnv("Good-v0", gravity=-1.0)
 
