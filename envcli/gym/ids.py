@@ -21,6 +21,7 @@ from gymnasium.envs.registration import EnvSpec
 from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName, described
 from envcli.gym.seeded_mines import SeededMines
+from envcli.vocabulary.imported import missing_module
 
 __all__ = [
     "frames_of",
@@ -169,6 +170,8 @@ def _explained(name: str, options: Options) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if error.name and not _cure(name):
+            raise missing_module(error, name) from error
         raise ConfigError(f"{name} needs a library that is not installed: {_sentence(error)}{_cure(name)}") from error
     except ImportError as error:  # what the env says of a library that is there, or of its move to another one
         raise ConfigError(f"{name} cannot be made: {_sentence(error)}") from error

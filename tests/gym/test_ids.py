@@ -11,7 +11,7 @@ import gymnasium
 import pytest
 
 from envcli.backends.gym import GymEnv, GymWrapper
-from envcli.errors import ConfigError, EnvError, SpecError, UnknownName
+from envcli.errors import ConfigError, EnvError, MissingDependency, SpecError, UnknownName
 from envcli.testing.gym_toys import CountingGym
 
 MOVED = {"Moved": {"how": "moved"}}
@@ -25,6 +25,8 @@ class Broken(CountingGym):
         self.how = how
         if how == "moved":
             raise ImportError("It moved.")
+        if how == "no library":
+            import no_such_library  # noqa: F401
         if how == "no licence":
             raise RuntimeError("no licence")
         if how == "no word":
@@ -48,11 +50,12 @@ def registered() -> Iterator[None]:
         "NoLicence": {"how": "no licence"},
         "Mute": {"how": "no word"},
         "Old": {"how": "old"},
+        "Bare": {"how": "no library"},
         **MOVED,
     }.items():
         gymnasium.register(f"{name}-v0", f"{__name__}:Broken", kwargs=kwargs)
     yield
-    for name in ("Good", "NoLicence", "Mute", "Old", *MOVED):
+    for name in ("Good", "NoLicence", "Mute", "Old", "Bare", *MOVED):
         del gymnasium.registry[f"{name}-v0"]
 
 
@@ -64,6 +67,8 @@ def test_a_misspelt_id_is_looked_for_in_its_own_module() -> None:
 def test_a_constructor_that_raises_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^Moved-v0 cannot be made: It moved\.$"):
         GymEnv("Moved-v0")
+    with pytest.raises(MissingDependency, match=r"^Bare-v0 needs no_such_library, .* pip install no_such_library$"):
+        GymEnv("Bare-v0")
     with pytest.raises(EnvError, match=r"^NoLicence-v0 cannot be made: RuntimeError: no licence$"):
         GymEnv("NoLicence-v0")
     said = rf"^Mute-v0 cannot be made: AssertionError: raised in {__name__}, line \d+: raise AssertionError$"

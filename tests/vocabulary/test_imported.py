@@ -44,3 +44,22 @@ def test_a_missing_library_says_what_to_install(module: str, tmp_path: Path, mon
     with pytest.raises(MissingDependency, match=r"needs no_such_library.* pip install no_such_library"):
         registry.construct("transforms", {"type": f"{module}:X"}, "transforms.a", allow_imports=True)
     assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import cv3.core as cv2", r"needs cv3, which is not installed\. Type: pip install cv3$"),
+        ("raise ModuleNotFoundError(name='pkg_resources')", r"Type: pip install 'setuptools<81'$"),
+        ("import numpy.no_such_part", r"=odd:X needs numpy\.no_such_part, which numpy [\d.]+ lacks\. It is written"),
+        ("import numpy\nnumpy.bool9", r"=odd:X: importing odd raised AttributeError: .*'bool9'.* HYDRA_FULL_ERROR=1"),
+        ("assert False", r"importing odd raised AssertionError: raised in odd, line 1: assert False\. Set HYDRA_FULL"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_says_why(
+    line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd.py").write_text(f"{line}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        registry.construct("transforms", {"type": "odd:X"}, "transforms.a", allow_imports=True)
