@@ -100,7 +100,8 @@ class GymWrapper(Backend):
     def _camera(self) -> Pixels:
         name = self._native_name()
         self._env.reset()  # nothing can be drawn before
-        with ids.named_libraries(name):
+        self._lens.prepare()
+        with ids.drawing_explained(name):
             pixels = Pixels(self._lens, f"{name}, which must be made with render_mode='rgb_array'")
         self._lens.look_anew()  # its camera looks at where this reset was, which no seed decides
         return pixels

@@ -24,10 +24,10 @@ from envcli.gym.seeded_mines import SeededMines
 from envcli.vocabulary.imported import missing_module
 
 __all__ = [
+    "drawing_explained",
     "frames_of",
     "make",
     "make_vector",
-    "named_libraries",
     "names",
     "needed_for",
     "require_several_objectives",
@@ -159,6 +159,8 @@ def _completed(name: str, options: Options, from_pixels: bool, frame_skip: int |
         if (game := f"ALE/{name}-v5") in gymnasium.registry:  # gymnasium would take the old Pong-v4 for it
             raise UnknownName("gymnasium env", name, [game], f"Type: backend.name={game}")
         _register_several()
+        if ":" in name:  # gymnasium imports what stands before it
+            gl.prepare_unknown()
     if from_pixels or options.get("render_mode"):
         _prepare_drawing(name)
     return {**_implied(name, from_pixels, frame_skip, options), **options}
@@ -238,14 +240,18 @@ def frames_of(spec: EnvSpec | None) -> int | None:
 
 
 @contextmanager
-def named_libraries(name: str) -> Iterator[None]:
-    """Say which extra brings the library that the env ``name`` turns out to miss when it draws."""
+def drawing_explained(name: str) -> Iterator[None]:
+    """Say why the env ``name`` cannot draw: which extra brings the library that it turns out to miss, if that is it."""
     try:
         yield
     except (ImportError, gym_error.DependencyNotInstalled) as error:
         raise ConfigError(f"{name} cannot be rendered: {error}.{_cure(name)}") from error
     except NotImplementedError as error:
         raise ConfigError(f"{name} renders no frames. Leave out from_pixels=true") from error
+    except EnvcliError:
+        raise
+    except Exception as error:  # whatever its author wrote, or gymnasium's checks of what is drawn
+        raise ConfigError(f"{name} cannot be rendered: {described(error)}. Leave out from_pixels=true") from error
 
 
 def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:

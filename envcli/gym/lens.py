@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
+from envcli import gl
 from envcli.gl_contexts import ending_in_time
 
 __all__ = ["Lens", "Lenses"]
@@ -38,6 +39,16 @@ class Lens:
             self._ends = True
             ending_in_time(self._env.unwrapped, _free, self._renderer)
         return frame
+
+    def prepare(self) -> None:
+        """Let the first frame be drawn without a display, too, whoever made the env.
+
+        Raises:
+            ConfigError: it is drawn by MuJoCo, for which nothing works here.
+        """
+        gl.prepare_unknown()
+        if self._renderer is not None:
+            gl.prepare_mujoco(pixels=True)
 
     def look_anew(self) -> None:
         """Have the next frame be the first one of a new camera, as where the env is made anew."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, MissingDependency, described, nearest
 
 __all__ = ["function_of", "import_module", "imported", "missing_module", "say_imported_elsewhere"]
@@ -43,6 +44,8 @@ def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
     if module != dotted:  # usually a path
         raise ConfigError(f"{where}: found {name!r}, expected module:Name. Type: {where}={dotted}:{wanted}")
     new = module not in sys.modules
+    if new:
+        gl.prepare_unknown()
     with _working_directory_first():
         try:
             found = import_module(module, f"{where}={name}")

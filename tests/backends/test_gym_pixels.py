@@ -165,6 +165,17 @@ def test_an_env_made_to_draw_can_be_wrapped() -> None:
         assert env.rollout(2)["pixels"].shape == torch.Size([2, 400, 600, 3])
 
 
+def test_a_frame_that_cannot_be_drawn_says_why() -> None:
+    class Undrawn(Drawn):
+        def render(self) -> Any:
+            raise AssertionError("unsupported render mode")
+
+    with pytest.raises(
+        ConfigError, match=r"^Undrawn cannot be rendered: AssertionError: unsupported .*\. Leave out from_pixels=true$"
+    ):
+        GymWrapper(Undrawn(), from_pixels=True)
+
+
 # -- observations that are images -------------------------------------------------------------------------------------
 
 

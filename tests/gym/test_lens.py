@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -117,3 +118,18 @@ def test_envs_that_nobody_closes_end_without_a_word() -> None:
         [sys.executable, "-c", FORGOTTEN], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 2 2 2\n", "")
+
+
+WRAPPED = """
+import gymnasium, envcli
+native = gymnasium.make("Hopper-v5", render_mode="rgb_array", width=24, height=16)
+print(envcli.GymWrapper(native, from_pixels=True).reset()["pixels"].float().mean() > 9)
+"""
+
+
+def test_an_env_that_was_made_by_hand_draws_without_a_display() -> None:
+    unset = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+    done = subprocess.run(
+        [sys.executable, "-c", WRAPPED], cwd=ROOT, env=unset, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "tensor(True)\n"), done.stderr

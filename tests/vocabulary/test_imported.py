@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from envcli.errors import ConfigError, MissingDependency
 from envcli.vocabulary import registry
+from envcli.vocabulary.imported import imported
 
 
 def test_code_of_ones_own_must_be_allowed() -> None:
@@ -18,6 +20,16 @@ def test_code_of_ones_own_must_be_allowed() -> None:
         registry.construct("transforms", {"type": f"{__name__}:Nope"}, "transforms.a", allow_imports=True)
     with pytest.raises(ConfigError, match=r"cannot import module 'no_such_module'"):
         registry.construct("transforms", {"type": "no_such_module:X"}, "transforms.a", allow_imports=True)
+
+
+def test_what_it_may_draw_with_is_chosen_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "drawn_by_who_knows.py").write_text("import os\nwith_gl = dict(os.environ)['SDL_VIDEODRIVER']\n")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "")
+    for name in ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    found = imported("drawn_by_who_knows:X", "backend.name", allow_imports=True)
+    assert found.with_gl == os.environ["SDL_VIDEODRIVER"] == "dummy"
 
 
 def test_a_module_that_is_not_there_is_named_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
