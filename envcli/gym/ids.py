@@ -310,7 +310,7 @@ def _register_several() -> bool:
 def _unknown(name: str) -> ConfigError:
     if name.startswith("ALE/") and importlib.util.find_spec("ale_py") is None:
         return MissingDependency("ale-py", name, "atari")
-    module, colon, _ = name.partition(":")
+    module, colon, plain = name.partition(":")
     own = [f"{module}:{known}" for known, spec in gymnasium.registry.items() if colon and _is_of(spec, module)]
     known = sorted(own or gymnasium.registry)
     near = _same_family(name, known)
@@ -320,7 +320,23 @@ def _unknown(name: str) -> ConfigError:
             ". An id of your own is known where its module was imported, and workers are fresh processes: name the "
             f"module too, my_envs:{name}, from YAML with allow_imports=true"
         )
+    if colon and not own:
+        return UnknownName("gymnasium env", name, near, _registered_elsewhere(module, plain))
     return UnknownName("gymnasium env", name, near or known, cure)
+
+
+def _registered_elsewhere(module: str, plain: str) -> str:
+    """What to do about an id of ``module``, which has been imported and has registered none with gymnasium."""
+    registry = getattr(sys.modules.get("gym.envs.registration"), "registry", {})
+    if plain in getattr(registry, "env_specs", registry):
+        return (
+            f"{module} registers it with gym, the library before gymnasium. Make it a gymnasium.Env in a function of "
+            "your own, and type: backend=custom backend.name=my_envs:make"
+        )
+    return (
+        f"Importing {module} registers no ids. If a function there does, call it in a module of your own, and "
+        f"type: backend.name=my_envs:{plain}. Or make the env in a function: backend=custom backend.name=my_envs:make"
+    )
 
 
 def _is_of(spec: EnvSpec, module: str) -> bool:
