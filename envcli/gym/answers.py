@@ -39,7 +39,7 @@ class GymAnswers:
         self._env, self._made_of = env, (env, name, checks)
         self._any, self.full = checks != "off", checks == "full"
         self._announced = announced(env.observation_space)
-        self._pay = Objectives(env).announced
+        self._pay = Objectives(env)
         self._in_reset, self._in_step = f"{name} reset", f"{name} step"
         self._proven = False  # has it made a step?
         self.bind(None, None, np.zeros(0, np.float32))
