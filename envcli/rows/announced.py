@@ -160,10 +160,15 @@ def explaining(error: Exception) -> Iterator[None]:
 
 
 def check_flag(value: Any, where: str) -> None:
-    """Raise SpecError unless ``value`` is true or false: a bool, or a single 0 or 1."""
+    """Raise SpecError unless ``value`` is true or false: a bool, or a single 0 or 1, of whatever library."""
     if isinstance(value, bool | np.bool_):
         return
-    if np.ndim(value) or not isinstance(value, int | float | np.generic | np.ndarray) or value not in (0, 1):
+    try:
+        found = np.asarray(value)
+        fine = not found.ndim and found.dtype.kind in "biuf" and found in (0, 1)
+    except (TypeError, ValueError, RuntimeError):  # see Announced.check
+        fine = False
+    if not fine:
         raise SpecError(f"{where}: expected true or false, found {_short(value)}. {CURE}")
 
 

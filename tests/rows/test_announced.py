@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from envcli.errors import ConfigError, SpecError
 from envcli.rows.announced import Announced, AnnouncedNest, check_flag, check_mode
@@ -81,12 +82,12 @@ def test_a_nest_has_exactly_its_entries() -> None:
             nest.check(value, "here")
 
 
-@pytest.mark.parametrize("flag", [True, False, np.True_, 0, 1, 1.0, np.array(True)])
+@pytest.mark.parametrize("flag", [True, False, np.True_, 0, 1, 1.0, np.array(True), torch.tensor(False)])
 def test_a_flag(flag: Any) -> None:
     check_flag(flag, "here")
 
 
-@pytest.mark.parametrize("flag", [None, 2, NAN, "no", np.array([True]), {}])
+@pytest.mark.parametrize("flag", [None, 2, NAN, "no", np.array([True]), {}, [[0], [0, 1]], torch.tensor([True])])
 def test_what_is_no_flag(flag: Any) -> None:
     with pytest.raises(SpecError, match="here: expected true or false, found"):
         check_flag(flag, "here")
