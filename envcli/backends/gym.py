@@ -78,10 +78,7 @@ class GymWrapper(Backend):
         spec_locked: bool = True,
     ) -> None:
         if not isinstance(env, gymnasium.Env):
-            raise ConfigError(
-                f"GymWrapper: expected a gymnasium.Env, found {type(env).__module__}.{type(env).__name__}. "
-                "Build one with gymnasium.make(name)"
-            )
+            raise ConfigError(f"GymWrapper: expected a gymnasium.Env, found {_described(type(env))}")
         single("GymWrapper", batch_size)
         super().__init__(env, frame_skip=frame_skip, checks=checks, device=device)
         self.is_spec_locked = spec_locked
@@ -406,3 +403,10 @@ class GymEnv(GymWrapper):
 def from_gymnasium(env: gymnasium.Env[Any, Any], **options: Any) -> GymWrapper:
     """``env``, a ``gymnasium.Env``, as one of ours: ``GymWrapper(env, **options)``, by the name of its way in."""
     return GymWrapper(env, **options)
+
+
+def _described(kind: type) -> str:
+    """What ``kind``, of which no gymnasium env is, is called, and what to do."""
+    olds = any(base.__module__.partition(".")[0] == "gym" for base in kind.__mro__)
+    cure = "Put it, an env of gym's, into one" if olds else "Build one with gymnasium.make(name)"
+    return f"{kind.__module__}.{kind.__name__}. {cure}"

@@ -100,7 +100,8 @@ def _found(task: str, known: dict[str, str]) -> str:
         return fits[0]
     if importlib.util.find_spec("mpe2") is None and (family == "mpe" or name.startswith("simple_")):
         raise MissingDependency("mpe2", task, "pettingzoo")
-    raise UnknownName("task of PettingZoo", task, known)
+    cure = "Of an env of another package, type: backend=custom backend.name=my_envs:make, a function that returns "
+    raise UnknownName("task of PettingZoo", task, known, f"{cure}envcli.PettingZooWrapper(env)" if ":" in task else "")
 
 
 def _imported(module: str) -> ModuleType:
