@@ -251,7 +251,10 @@ def drawing_explained(name: str) -> Iterator[None]:
     except EnvcliError:
         raise
     except Exception as error:  # whatever its author wrote, or gymnasium's checks of what is drawn
-        raise ConfigError(f"{name} cannot be rendered: {described(error)}. Leave out from_pixels=true") from error
+        other = ", or choose another: backend.options.render_mode=MODE" if "render mode" in str(error) else ""
+        raise ConfigError(
+            f"{name} cannot be rendered: {described(error)}. Leave out from_pixels=true{other}"
+        ) from error
 
 
 def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:
