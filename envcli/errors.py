@@ -25,6 +25,7 @@ A message says where, what was found, what was expected and, where we know it, w
 from __future__ import annotations
 
 import difflib
+import linecache
 from collections.abc import Iterable
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
     "TransformError",
     "UnknownName",
     "UnstartedError",
+    "described",
+    "message_of",
     "nearest",
 ]
 
@@ -134,6 +137,31 @@ class StoreError(EnvcliError, OSError):
 
 class MissingRun(ConfigError, StoreError):
     """There is no run, or no rollout, where the user says it is."""
+
+
+def described(error: BaseException) -> str:
+    """The kind of ``error``, and its :func:`message_of`, without a full stop.
+
+    >>> described(ValueError("no\\nlicence."))
+    'ValueError: no licence'
+    """
+    return f"{type(error).__name__}: {message_of(error)}".rstrip(".: ")
+
+
+def message_of(error: BaseException) -> str:
+    """What ``error`` says, in one line. Of one that says nothing, as a bare ``assert``: where it was raised."""
+    try:
+        said = " ".join(str(error).split())
+    except Exception as other:  # a user's __str__
+        return f"(its message raises {type(other).__name__})"
+    place = error.__traceback__
+    if said or place is None:
+        return said
+    while place.tb_next is not None:
+        place = place.tb_next
+    frame = place.tb_frame
+    line = linecache.getline(frame.f_code.co_filename, place.tb_lineno, frame.f_globals).strip()
+    return f"raised in {frame.f_globals.get('__name__')}, line {place.tb_lineno}: {line}".rstrip(": ")
 
 
 def nearest(name: object, known: Iterable[str], count: int = 3) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from envcli.errors import ConfigError
 
-__all__ = ["GL", "PACKAGES", "prepare_mujoco", "prepare_sdl", "survey"]
+__all__ = ["GL", "PACKAGES", "prepare_mujoco", "prepare_sdl", "prepare_unknown", "survey"]
 
 PACKAGES = {"glfw": "", "egl": "libegl1 libgl1", "osmesa": "libosmesa6"}
 """The ways of drawing, best first -> the Debian packages that bring them; a display comes with its own."""
@@ -93,6 +94,13 @@ def prepare_sdl() -> None:
     if sys.platform == "linux" and not _has_display():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+
+
+def prepare_unknown() -> None:
+    """Before code is imported of which nobody knows what it draws with: let it draw without a display, too."""
+    prepare_sdl()
+    if importlib.util.find_spec("mujoco") is not None:
+        prepare_mujoco(pixels=False)
 
 
 def survey() -> list[GL]:

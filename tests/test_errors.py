@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import envcli
 from envcli import errors
-from envcli.errors import EnvcliError, MissingDependency, UnknownName, nearest
+from envcli.errors import EnvcliError, MissingDependency, UnknownName, described, message_of, nearest
 
 BUILT_IN = {
     "ActionError": ValueError,
@@ -82,3 +84,12 @@ def test_a_mistyped_name_of_the_package_is_told_the_nearest() -> None:
         getattr(envcli, "makeenv")  # noqa: B009
     with pytest.raises(AttributeError, match=r"^module 'envcli' has no attribute 'frobnicate'$"):
         getattr(envcli, "frobnicate")  # noqa: B009
+
+
+def test_an_error_that_says_nothing_is_where_it_was_raised() -> None:
+    with pytest.raises(KeyError) as caught:
+        raise KeyError
+    assert re.fullmatch(rf"KeyError: raised in {__name__}, line \d+: raise KeyError", described(caught.value))
+    assert described(KeyError()) == "KeyError", "it never was"
+    assert described(ValueError("no\n  licence.")) == "ValueError: no licence"
+    assert message_of(ValueError("no\n  licence.")) == "no licence."

@@ -221,6 +221,18 @@ def test_sdl_draws_without_a_window_where_there_is_no_display(clean: None, monke
     assert os.environ["SDL_AUDIODRIVER"] == "alsa"
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_code_that_nobody_knows_draws_without_a_display(
+    installed: bool, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: installed or None)
+    machine.works = {"egl"}
+    gl.prepare_unknown()
+    assert os.environ["SDL_VIDEODRIVER"] == "dummy"
+    assert os.environ.get("MUJOCO_GL") == ("egl" if installed else None)
+
+
 def test_sdl_is_left_alone_where_there_is_one(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
     monkeypatch.setenv("DISPLAY", ":0")

@@ -12,8 +12,9 @@ import torch
 from envcli.backends.backend import Backend
 from envcli.envs.env import Env
 from envcli.envs.foreign import way_in
-from envcli.errors import ConfigError, EnvError, nearest
+from envcli.errors import ConfigError, EnvError, described, nearest
 from envcli.vocabulary import signature
+from envcli.vocabulary.imported import missing_module
 
 __all__ = ["CustomEnv"]
 
@@ -49,8 +50,8 @@ class CustomEnv(Backend):
         ``pixels_only`` if it takes them, as an env may show ``"pixels"`` in any case.
 
         Raises:
-            ConfigError: there is no such module or name; it does not take an argument, or lacks one; it gives no
-                ``Env``, or shows no pixels where they are wanted; or it fails on its options.
+            ConfigError: there is no such module or name, or a library that it needs; it does not take an argument, or
+                lacks one; it gives no ``Env``, or shows no pixels where they are wanted; or it fails on its options.
             EnvError: it fails without any.
         """
         make = _found(name)
@@ -62,10 +63,11 @@ class CustomEnv(Backend):
             env = _made(make, name, _taken(make, name, given, options), options)
         except ConfigError:
             raise
+        except ModuleNotFoundError as error:
+            raise missing_module(error, name) from error
         except Exception as error:  # whatever its author wrote
             kind, of = (ConfigError, f" of {options}") if options else (EnvError, "")
-            said = f"{type(error).__name__}: {error}".rstrip(".")
-            raise kind(f"{name} cannot be made{of}: {said}. {_FULL}") from error
+            raise kind(f"{name} cannot be made{of}: {described(error)}. {_FULL}") from error
         if not isinstance(env, Env):
             raise ConfigError(f"name: {name} gave a {type(env).__name__}, expected an envcli.Env.{_cure(type(env))}")
         if from_pixels and "pixels" not in env.observation_keys:

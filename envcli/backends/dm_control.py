@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
@@ -26,6 +25,7 @@ try:
 
     from envcli.dm import suite
     from envcli.dm.answers import DMAnswers
+    from envcli.dm.generators import generators, reseed
     from envcli.dm.specs import dm_spec_to_spec, is_nested, row_reader, row_writer
 except ModuleNotFoundError as error:
     raise missing_dm_control("backend=dm_control") from error
@@ -221,12 +221,10 @@ class DMControlWrapper(Backend):
         if callable(own := getattr(self._env, "seed", None)):
             own(seed)
             return
-        task = getattr(self._env, "task", None)
-        generator = getattr(task, "random", None) or getattr(self._env, "random_state", None)
-        if not isinstance(generator, np.random.RandomState):
+        if not (found := generators(self._env)):
             raise EnvError(f"{self._native_name()} has no generator to seed. Give it a method seed(seed)")
         try:
-            generator.seed(seed)
+            reseed(found, seed)
         except ValueError as error:
             raise ConfigError(f"seed: found {seed}. {error}") from error
 

@@ -82,10 +82,7 @@ class GymWrapper(Backend):
         spec_locked: bool = True,
     ) -> None:
         if not isinstance(env, gymnasium.Env):
-            raise ConfigError(
-                f"GymWrapper: expected a gymnasium.Env, found {type(env).__module__}.{type(env).__name__}. "
-                "Build one with gymnasium.make(name)"
-            )
+            raise ConfigError(f"GymWrapper: expected a gymnasium.Env, found {_described(type(env))}")
         single("GymWrapper", batch_size)
         super().__init__(env, frame_skip=frame_skip, checks=checks, device=device)
         self.is_spec_locked = spec_locked
@@ -105,7 +102,7 @@ class GymWrapper(Backend):
     def _camera(self) -> Pixels:
         name = self._native_name()
         self._env.reset()  # nothing can be drawn before
-        with ids.named_libraries(name):
+        with ids.drawing_explained(name):
             pixels = Pixels(self._lens, f"{name}, which must be made with render_mode='rgb_array'")
         self._lens.look_anew()  # its camera looks at where this reset was, which no seed decides
         return pixels
@@ -418,3 +415,10 @@ class GymEnv(GymWrapper):
 def from_gymnasium(env: gymnasium.Env[Any, Any], **options: Any) -> GymWrapper:
     """``env``, a ``gymnasium.Env``, as one of ours: ``GymWrapper(env, **options)``, by the name of its way in."""
     return GymWrapper(env, **options)
+
+
+def _described(kind: type) -> str:
+    """What ``kind``, of which no gymnasium env is, is called, and what to do."""
+    olds = any(base.__module__.partition(".")[0] == "gym" for base in kind.__mro__)
+    cure = "Put it, an env of gym's, into one" if olds else "Build one with gymnasium.make(name)"
+    return f"{kind.__module__}.{kind.__name__}. {cure}"

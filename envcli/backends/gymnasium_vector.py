@@ -91,7 +91,7 @@ class GymnasiumVectorEnv(VectorBackend):
 
     def _camera(self) -> Pixels:
         self._env.reset()  # nothing can be drawn before
-        with ids.named_libraries(self.env_name):
+        with ids.drawing_explained(self.env_name):
             pixels = Pixels(self._lenses, self.env_name, several=True)
         self._lenses.look_anew()  # their cameras look at where this reset was, which no seed decides
         return pixels

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from envcli.agent_groups import MarlGroupMapType, group_map_of, groups_by_name
 from envcli.backends.backend import AvailableEnvs, Backend, single
-from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError
+from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError, described
 from envcli.gym.space_rows import row_writer
 from envcli.gym.spaces import announced, space_to_spec
 from envcli.keys import Key
@@ -174,8 +174,9 @@ class PettingZooWrapper(Backend):
         try:
             return Pixels(self._env.render, f"{name}, which must be made with render_mode='rgb_array'")
         except (AttributeError, ImportError, NotImplementedError) as error:
-            said = f"{type(error).__name__}: {error}".rstrip(".: ")
-            raise ConfigError(f"from_pixels: {name} renders no frames: {said}. Type: from_pixels=false") from error
+            raise ConfigError(
+                f"from_pixels: {name} renders no frames: {described(error)}. Type: from_pixels=false"
+            ) from error
 
     def _state_spec(self) -> TensorSpec:
         """That of the space of states, where there is one and the env keeps to it; else numbers of the same shape."""
@@ -198,8 +199,9 @@ class PettingZooWrapper(Backend):
         try:
             return self._env.state()
         except Exception as error:  # whatever an env without one raises
-            said = f"{type(error).__name__}: {error}".rstrip(".: ")
-            raise kind(f"return_state: {self._native_name()} has no state: {said}. Type: return_state=false") from error
+            raise kind(
+                f"return_state: {self._native_name()} has no state: {described(error)}. Type: return_state=false"
+            ) from error
 
     def _roles(self) -> Roles:
         masks: dict[Key, Key] = {(g.name, "action"): (g.name, ACTION_MASK) for g in self._groups if g.masks_choices}

@@ -10,7 +10,7 @@ import torch
 
 from envcli.agent_groups import MarlGroupMapType, group_map_of, groups_by_name
 from envcli.backends.backend import AvailableEnvs, Backend
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, described
 from envcli.keys import DONE_FAMILY, Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.done_family import done_family
@@ -173,10 +173,9 @@ class VmasWrapper(Backend):
         try:
             return Pixels(self._play.frames, self._native_name(), several=True)
         except Exception as error:  # whatever pyglet raises where there is no display
-            said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
             raise ConfigError(
-                f"from_pixels: {self._native_name()} cannot be drawn here: {said}. VMAS draws with OpenGL, without a "
-                "display by EGL (apt-get install libegl1 libglu1-mesa). Type: from_pixels=false"
+                f"from_pixels: {self._native_name()} cannot be drawn here: {described(error)}. VMAS draws with "
+                "OpenGL, without a display by EGL (apt-get install libegl1 libglu1-mesa). Type: from_pixels=false"
             ) from error
 
     def _roles(self) -> Roles:

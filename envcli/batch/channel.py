@@ -11,7 +11,7 @@ import cloudpickle  # by value, so that a worker needs no module of the main scr
 import torch
 
 from envcli.batch.bell import Bell
-from envcli.errors import EnvError
+from envcli.errors import EnvError, described
 
 __all__ = [
     "AUTORESET", "FAILED", "IDLE", "NOTE", "NUMBERS", "ONWARD", "ORDER", "PAUSE", "QUESTIONS",
@@ -38,7 +38,7 @@ def in_words(thing: Any) -> bytes:
     try:
         text: bytes = cloudpickle.dumps(thing)
     except Exception as error:  # whatever a user's __reduce__ raises
-        raise EnvError(f"everything sent to a worker must be picklable: {type(error).__name__}: {error}") from error
+        raise EnvError(f"everything sent to a worker must be picklable: {described(error)}") from error
     return text
 
 

@@ -6,7 +6,7 @@ import traceback
 from typing import NamedTuple, TypeVar
 
 from envcli import errors
-from envcli.errors import EnvcliError, EnvError
+from envcli.errors import EnvcliError, EnvError, message_of
 
 __all__ = ["Fault", "located", "traced"]
 
@@ -25,12 +25,8 @@ class Fault(NamedTuple):
     @classmethod
     def of(cls, error: BaseException) -> Fault:
         """What ``error`` says, and from where."""
-        try:
-            message = str(error)
-        except Exception as other:  # a user's __str__
-            message = f"(its message raises {type(other).__name__})"
         kinds = [kind.__name__ for kind in type(error).__mro__]
-        return cls(kinds, message, "".join(traceback.format_exception(error)))
+        return cls(kinds, message_of(error), "".join(traceback.format_exception(error)))
 
     def error(self, where: str, looked_up: bool = False) -> EnvcliError | AttributeError:
         """An error of ours: of its own kind, or of what that is one of.
@@ -39,10 +35,9 @@ class Fault(NamedTuple):
         """
         kind = next((kind for kind in self.kinds if kind in _KINDS), None)
         ours: type[EnvcliError | AttributeError] = getattr(errors, kind) if kind else EnvError
-        said = " ".join(self.message.split())
         if kind is None and looked_up and "AttributeError" in self.kinds:
-            return traced(AttributeError(f"{where}: {said}"), self.traceback)
-        said = said if kind else f"{self.kinds[0]}: {said}".rstrip(": ")
+            return traced(AttributeError(f"{where}: {self.message}"), self.traceback)
+        said = self.message if kind else f"{self.kinds[0]}: {self.message}".rstrip(": ")
         return traced(ours(f"{where}: {said}"), self.traceback)
 
 

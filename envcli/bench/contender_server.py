@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from envcli.bench.workload import Unfit, Workload
-from envcli.errors import ConfigError, EnvcliError, MissingDependency
+from envcli.errors import ConfigError, EnvcliError, MissingDependency, described
 from envcli.processes import cpu_seconds, family, peak_bytes
 from envcli.vocabulary import registry
 
@@ -150,7 +150,7 @@ def _answer(server: ContenderServer, word: str, given: Answer) -> Answer:
         traceback.print_exc()
         if isinstance(error, ConfigError):
             return {"mistake": text}
-        return {"error": text if isinstance(error, EnvcliError) else f"{type(error).__name__}: {text}"}
+        return {"error": text if isinstance(error, EnvcliError) else described(error)}
 
 
 def _say(answers: TextIO, answer: Answer) -> None:

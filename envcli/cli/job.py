@@ -26,6 +26,7 @@ from envcli.folders.saved_config import saved_config
 from envcli.installed.provenance import versions
 from envcli.override import parsed
 from envcli.reports.job import shown
+from envcli.terminal.answer import answers_alone
 
 __all__ = ["Failure", "run"]
 
@@ -51,7 +52,8 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
         launched.stand_alone()
         require_not_called_off(_of_sweep(hydra))
     try:
-        return _run(cfg, hydra)
+        with answers_alone():
+            return _run(cfg, hydra)
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:
             # Launchers pickle it; an exception that cannot be unpickled would end the other jobs too.

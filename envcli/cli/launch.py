@@ -18,7 +18,7 @@ from envcli.configuration.checker import known_to
 from envcli.configuration.unknown_key import unknown_key
 from envcli.errors import ConfigError
 from envcli.override import parsed
-from envcli.terminal.answer import json_alone, to_stdout
+from envcli.terminal.answer import answers_alone, to_stdout
 from envcli.vocabulary import catalog
 from envcli.vocabulary.schema import Answer
 
@@ -49,7 +49,7 @@ def launch(command: str, words: Sequence[str]) -> int:
                 _require_part(part, command, typed, given.config_dirs)
         as_json = _asks_json(typed)
         asked = any(map(given.has, ("--cfg", "--info", "--hydra-help")))  # Hydra answers then, and not in JSON
-        alone = json_alone() if as_json and not asked else nullcontext()
+        alone = answers_alone() if as_json and not asked else nullcontext()
         told = _instead(logging.StreamHandler, "handleError", _raise) if given.has("--info") else nullcontext()
         with alone, told, _places(command, given.has("--multirun")) as places, sweep.watched(as_json):
             _hydra(command, [*typed, *places, *given.flags], None if asked else resumed)

@@ -6,7 +6,7 @@ import errno
 import os
 
 from envcli.cli.ended import Ended
-from envcli.errors import ConfigError, EnvcliError
+from envcli.errors import ConfigError, EnvcliError, message_of
 from envcli.terminal.printable import printable
 
 __all__ = ["explain", "one_line"]
@@ -33,7 +33,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         return f"error: {_FULL_DISK}", 1
     if _is_of_memory(error):
         return f"error: out of memory: {one_line(error) or 'no room'}. {_LESS}", 1
-    said = f"{type(error).__name__}: {one_line(error)}".rstrip(": .")
+    said = f"{type(error).__name__}: {one_line(error, message_of(error))}".rstrip(": .")
     return f"error: unexpected {said}. {_FULL}", 1
 
 
@@ -44,7 +44,7 @@ def _is_of_memory(error: BaseException) -> bool:
     )
 
 
-def one_line(error: BaseException) -> str:
-    """The message without line breaks, followed by the exception's notes that are one line long."""
+def one_line(error: BaseException, said: str | None = None) -> str:
+    """The message, or ``said`` instead, without line breaks, and the exception's notes that are one line long."""
     notes = [f"({note})" for note in getattr(error, "__notes__", ()) if "\n" not in note]
-    return printable(" ".join([*str(error).split(), *notes]))
+    return printable(" ".join([*(str(error) if said is None else said).split(), *notes]))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from envcli.envs.env import Env
-from envcli.errors import EnvcliError
+from envcli.errors import EnvcliError, described, message_of
 
 __all__ = ["closing"]
 
@@ -23,6 +23,5 @@ def closing(env: Env) -> Iterator[Env]:
         try:
             env.close()
         except Exception as error:  # whatever the author of a simulator wrote
-            said = " ".join(str(error).split())
-            raised = said if isinstance(error, EnvcliError) else f"{type(error).__name__}: {said}".rstrip(": ")
+            raised = message_of(error) if isinstance(error, EnvcliError) else described(error)
             log.warning("close: %s (what the env did before is complete)", raised)

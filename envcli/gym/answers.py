@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from envcli.errors import ConfigError, SpecError
+from envcli.errors import ConfigError, SpecError, described
 from envcli.gym.objectives import Objectives
 from envcli.gym.spaces import announced
 from envcli.memory.buffer import Array, Rows
@@ -42,7 +42,7 @@ class GymAnswers:
         self._env, self._made_of = env, (env, name, checks, observation)
         self._any, self.full = checks != "off", checks == "full"
         self._announced = announced(env.observation_space if observation is None else observation)
-        self._pay = Objectives(env).announced
+        self._pay = Objectives(env)
         self._in_reset, self._in_step = f"{name} reset", f"{name} step"
         self._proven = False  # has it made a step?
         self.bind(None, None, np.zeros(0, np.float32))
@@ -141,7 +141,7 @@ class GymAnswers:
         if not self._proven and (given := _options(self._env)):
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
             raise ConfigError(
-                f"{where}: raised {type(error).__name__}: {error}. It was made with {shown}: does it accept these? "
+                f"{where}: raised {described(error)}. It was made with {shown}: does it accept these? "
                 "In YAML they belong under backend.options"
             ) from error
 

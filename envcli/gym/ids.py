@@ -19,14 +19,15 @@ from gymnasium import error as gym_error
 from gymnasium.envs.registration import EnvSpec
 
 from envcli import gl
-from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName, described
 from envcli.gym.seeded_mines import SeededMines
+from envcli.vocabulary.imported import missing_module
 
 __all__ = [
+    "drawing_explained",
     "frames_of",
     "make",
     "make_vector",
-    "named_libraries",
     "names",
     "needed_for",
     "require_several_objectives",
@@ -158,6 +159,8 @@ def _completed(name: str, options: Options, from_pixels: bool, frame_skip: int |
         if (game := f"ALE/{name}-v5") in gymnasium.registry:  # gymnasium would take the old Pong-v4 for it
             raise UnknownName("gymnasium env", name, [game], f"Type: backend.name={game}")
         _register_several()
+        if ":" in name:  # gymnasium imports what stands before it
+            gl.prepare_unknown()
     if from_pixels or options.get("render_mode"):
         _prepare_drawing(name)
     return {**_implied(name, from_pixels, frame_skip, options), **options}
@@ -169,6 +172,8 @@ def _explained(name: str, options: Options) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if error.name and not _cure(name):
+            raise missing_module(error, name) from error
         raise ConfigError(f"{name} needs a library that is not installed: {_sentence(error)}{_cure(name)}") from error
     except ImportError as error:  # what the env says of a library that is there, or of its move to another one
         raise ConfigError(f"{name} cannot be made: {_sentence(error)}") from error
@@ -190,7 +195,7 @@ def _explained(name: str, options: Options) -> Iterator[None]:
                 )
             raise ConfigError(said) from None
         kind = ConfigError if options else EnvError
-        raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+        raise kind(f"{name} cannot be made: {described(error)}") from error
 
 
 @contextmanager
@@ -235,14 +240,21 @@ def frames_of(spec: EnvSpec | None) -> int | None:
 
 
 @contextmanager
-def named_libraries(name: str) -> Iterator[None]:
-    """Say which extra brings the library that the env ``name`` turns out to miss when it draws."""
+def drawing_explained(name: str) -> Iterator[None]:
+    """Say why the env ``name`` cannot draw: which extra brings the library that it turns out to miss, if that is it."""
     try:
         yield
     except (ImportError, gym_error.DependencyNotInstalled) as error:
         raise ConfigError(f"{name} cannot be rendered: {error}.{_cure(name)}") from error
     except NotImplementedError as error:
         raise ConfigError(f"{name} renders no frames. Leave out from_pixels=true") from error
+    except EnvcliError:
+        raise
+    except Exception as error:  # whatever its author wrote, or gymnasium's checks of what is drawn
+        other = ", or choose another: backend.options.render_mode=MODE" if "render mode" in str(error) else ""
+        raise ConfigError(
+            f"{name} cannot be rendered: {described(error)}. Leave out from_pixels=true{other}"
+        ) from error
 
 
 def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:
@@ -262,8 +274,8 @@ def _prepare_drawing(name: str) -> None:
     entry = _entry_point(name)
     if "mujoco" in entry:
         gl.prepare_mujoco(pixels=True)
-    elif not entry.startswith(("gymnasium.", "ale_py")) and importlib.util.find_spec("mujoco") is not None:
-        gl.prepare_mujoco(pixels=False)  # whoever made it may import mujoco when it is made, which looks only then
+    elif not entry.startswith(("gymnasium.", "ale_py")):  # it may import mujoco when it is made
+        gl.prepare_unknown()
 
 
 def _cure(name: str) -> str:
@@ -304,19 +316,33 @@ def _register_several() -> bool:
 def _unknown(name: str) -> ConfigError:
     if name.startswith("ALE/") and importlib.util.find_spec("ale_py") is None:
         return MissingDependency("ale-py", name, "atari")
-    module, colon, _ = name.partition(":")
+    module, colon, plain = name.partition(":")
     own = [f"{module}:{known}" for known, spec in gymnasium.registry.items() if colon and _is_of(spec, module)]
     known = sorted(own or gymnasium.registry)
     near = _same_family(name, known)
     cure = "" if own else "`envcli list` shows all"
-    if colon and not own:
-        cure += f". {module} registers none of its own: name the module that does, such as {module}.envs"
     if not near and not colon:
         cure += (
             ". An id of your own is known where its module was imported, and workers are fresh processes: name the "
             f"module too, my_envs:{name}, from YAML with allow_imports=true"
         )
+    if colon and not own:
+        return UnknownName("gymnasium env", name, near, _registered_elsewhere(module, plain))
     return UnknownName("gymnasium env", name, near or known, cure)
+
+
+def _registered_elsewhere(module: str, plain: str) -> str:
+    """What to do about an id of ``module``, which has been imported and has registered none with gymnasium."""
+    registry = getattr(sys.modules.get("gym.envs.registration"), "registry", {})
+    if plain in getattr(registry, "env_specs", registry):
+        return (
+            f"{module} registers it with gym, the library before gymnasium. Make it a gymnasium.Env in a function of "
+            "your own, and type: backend=custom backend.name=my_envs:make"
+        )
+    return (
+        f"Importing {module} registers no ids. If a function there does, call it in a module of your own, and "
+        f"type: backend.name=my_envs:{plain}. Or make the env in a function: backend=custom backend.name=my_envs:make"
+    )
 
 
 def _is_of(spec: EnvSpec, module: str) -> bool:

@@ -33,9 +33,7 @@ class Lens:
 
     def __call__(self) -> Any:  # Any: as gymnasium has it
         if not self._ready:
-            if "mujoco" in sys.modules:
-                gl.prepare_mujoco(pixels=self._renderer is not None)
-            self._ready = True
+            self._prepare()
         for viewer in _viewers(self._renderer).values():
             viewer.make_context_current()
             if self._anew:
@@ -46,6 +44,13 @@ class Lens:
             self._ends = True
             ending_in_time(self._env.unwrapped, _free, self._renderer)
         return frame
+
+    def _prepare(self) -> None:
+        """Let the first frame be drawn without a display, whoever made the env."""
+        gl.prepare_sdl()
+        if "mujoco" in sys.modules:
+            gl.prepare_mujoco(pixels=self._renderer is not None)
+        self._ready = True
 
     def look_anew(self) -> None:
         """Have the next frame be the first one of a new camera, as where the env is made anew."""

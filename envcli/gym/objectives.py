@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from envcli.errors import SpecError
 from envcli.gym.spaces import announced, space_to_spec
 from envcli.memory.buffer import Array
 from envcli.rows.announced import Announced, AnnouncedNest
@@ -28,17 +29,26 @@ class Objectives:
 
     Attributes:
         several: does a step pay more than one number?
-        announced: what one step pays.
         total: makes a step's pay something that can be added up.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._space = _reward_space(env)
         self.several = self._space is not None
-        self.announced: Announced | AnnouncedNest = Announced((), "float32")
+        self._announced: Announced | AnnouncedNest = Announced((), "float32")
         self.total: Callable[[Any], float | Array] = float
         if self._space is not None:
-            self.announced, self.total = announced(self._space), np.asarray
+            self._announced, self.total = announced(self._space), np.asarray
+
+    def check(self, reward: Any, where: str) -> None:  # Any: whatever the env pays
+        """Raise SpecError unless this is what one step pays; ``where`` begins the message."""
+        if not self.several and isinstance(reward, list | tuple | np.ndarray) and np.size(reward) > 1:
+            shape = np.shape(reward)
+            raise SpecError(
+                f"{where}: expected a single number, found an array of shape {shape}. If these are of several "
+                f"objectives, or agents, say so: env.unwrapped.reward_space = gymnasium.spaces.Box(-inf, inf, {shape})"
+            )
+        self._announced.check(reward, where)
 
     def spec(self, repeat: int, device: torch.device | None) -> TensorSpec:
         """Of the reward that ``repeat`` steps pay together: ``[1]``, or ``[objectives]``, bounded as one step's is."""

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from envcli.errors import ConfigError
+from envcli.errors import ConfigError, described
 
 __all__ = ["Extension", "extensions", "folders"]
 
@@ -47,7 +47,7 @@ class Extension:
         try:
             found = metadata.EntryPoint(self.name, self.value, self.group).load()
         except (Exception, SystemExit) as error:  # importing their module may raise anything
-            raise ConfigError(f"{self}: {type(error).__name__}: {error}. Fix or uninstall that package") from error
+            raise ConfigError(f"{self}: {described(error)}. Fix or uninstall that package") from error
         if not isinstance(found, type):
             raise ConfigError(f"{self}: is not a class. Fix or uninstall that package")
         return found

@@ -25,6 +25,7 @@ CURE = "Fix the simulator, or skip the check: backend.checks=off, in Python chec
 """What ends each message."""
 
 _ROWS = 256
+_ROUNDINGS = 4  # of values that took a few operations
 _KINDS = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc"}  # announced -> found: what may stand for it
 
 
@@ -42,8 +43,9 @@ class Announced:
 
     A value is as announced if it has the shape, a dtype that loses nothing but precision (a float64 or an integer may
     stand for a float32, a float may not stand for an integer), is finite, and lies within the bounds, which are
-    included. What numpy would stretch to the shape is refused. Infinity is refused too, also where a bound is infinite:
-    that says that there is no bound, and one infinity in a batch makes its mean and its gradients NaN.
+    included, and which a float may miss by a few roundings. What numpy would stretch to the shape is refused. Infinity
+    is refused too, also where a bound is infinite: that says that there is no bound, and one infinity in a batch makes
+    its mean and its gradients NaN.
 
     Attributes:
         unbounded: every finite number of the dtype is within the bounds.
@@ -62,6 +64,10 @@ class Announced:
         lowest, highest = _range(self.dtype)
         self.low: Array = _bound(lowest if low is None else np.maximum(low, lowest), self)
         self.high: Array = _bound(highest if high is None else np.minimum(high, highest), self)
+        self._declared = self.low, self.high
+        if self.dtype.kind == "f":
+            slack = _slack(*self._declared)
+            self.low, self.high = np.asarray(self.low - slack), np.asarray(self.high + slack)
         self.symmetric = self.dtype.kind == "f" and bool((self.low == -self.high).all())
         self.unbounded = bool((self.low == lowest).all() and (self.high == highest).all())
 
@@ -106,7 +112,8 @@ class Announced:
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
             place = f" at {list(at)}" if self.shape not in ((), (1,)) else ""
-            expected = f"{self.low[at]} to {self.high[at]}"
+            low, high = self._declared
+            expected = f"{low[at]} to {high[at]}"
             if not numbers or not np.isfinite(array[at]):
                 expected = "a finite number"
             more = f", and {outside.sum() - 1} more" if outside.sum() > 1 else ""
@@ -161,10 +168,15 @@ def explaining(error: Exception) -> Iterator[None]:
 
 
 def check_flag(value: Any, where: str) -> None:
-    """Raise SpecError unless ``value`` is true or false: a bool, or a single 0 or 1."""
+    """Raise SpecError unless ``value`` is true or false: a bool, or a single 0 or 1, of whatever library."""
     if isinstance(value, bool | np.bool_):
         return
-    if np.ndim(value) or not isinstance(value, int | float | np.generic | np.ndarray) or value not in (0, 1):
+    try:
+        found = np.asarray(value)
+        fine = not found.ndim and found.dtype.kind in "biuf" and found in (0, 1)
+    except (TypeError, ValueError, RuntimeError):  # see Announced.check
+        fine = False
+    if not fine:
         raise SpecError(f"{where}: expected true or false, found {_short(value)}. {CURE}")
 
 
@@ -178,6 +190,13 @@ def _range(dtype: Any) -> tuple[Any, Any]:
 def _bound(values: Any, announced: Announced) -> Array:
     dtype = announced.dtype if announced.dtype.kind != "c" else np.dtype(float)
     return np.broadcast_to(np.asarray(values, dtype), announced.shape)
+
+
+def _slack(low: Array, high: Array) -> Array:
+    """By how much numbers as large as the bounds are rounded: a cosine of 1 + 2e-16 is nobody's mistake."""
+    largest = np.maximum(abs(low), abs(high))
+    bounded = largest < np.finfo(largest.dtype).max / 2  # else there is no bound, or no number beyond it
+    return np.asarray(np.where(bounded, largest, 0) * np.finfo(largest.dtype).eps * _ROUNDINGS)
 
 
 def _one(names: set[Any]) -> str:

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["answer", "json_alone", "kept", "number", "relative_path", "say_kept_in", "to_stdout"]
+__all__ = ["answer", "answers_alone", "kept", "number", "relative_path", "say_kept_in", "to_stdout"]
 
 _STDOUT, _STDERR = 1, 2
 
 
-_alone: list[TextIO] = []  # where JSON goes while everything else goes to stderr
+_alone: list[TextIO] = []  # where answers go while everything else goes to stderr
 _kept: list[list[Any]] = []  # lists that take it instead of stdout; Any: what JSON can hold
 
 
 @contextmanager
-def json_alone() -> Iterator[None]:
-    """Inside, only the JSON of :func:`answer` is on stdout; whatever simulators or workers print is on stderr."""
-    if sys.stdout is None:  # it was closed before Python began
+def answers_alone() -> Iterator[None]:
+    """Inside, only answers are on stdout; whatever simulators or workers print is on stderr. It nests."""
+    if _alone or sys.stdout is None:  # it was closed before Python began
         yield
         return
     try:
@@ -41,7 +41,7 @@ def json_alone() -> Iterator[None]:
     with ExitStack() as stack:
         stdout = sys.stdout
         if ours:
-            stdout = os.fdopen(os.dup(_STDOUT), "w", encoding="utf-8")
+            stdout = os.fdopen(os.dup(_STDOUT), "w", encoding=stdout.encoding, errors=stdout.errors)
             stack.callback(_close, stdout)
             stack.callback(os.dup2, stdout.fileno(), _STDOUT)
             os.dup2(_STDERR, _STDOUT)
@@ -76,11 +76,11 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
     if as_json:
         text = json.dumps(plain(data), indent=2, allow_nan=False)
         with to_stdout():
-            print(text, file=_alone[-1] if _alone else sys.stdout, flush=True)
+            print(text, file=_out(), flush=True)
         return
     from rich.console import Console
 
-    console = Console(file=sys.stdout, soft_wrap=False, highlight=False, markup=False, emoji=False)
+    console = Console(file=_out(), soft_wrap=False, highlight=False, markup=False, emoji=False)
     drawing = _uncut(draw())
     if not console.is_terminal:
         unlimited = console.options.update(max_width=10_000)
@@ -88,10 +88,14 @@ def answer(data: Mapping[str, Any] | Sequence[Any], draw: Callable[[], Renderabl
         with to_stdout():
             with console.capture() as capture:  # captured, because rich would write to stdout at its end
                 console.print(_Printable(drawing), crop=False)
-            print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+            print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")), file=_out())
         return
     with to_stdout():
         console.print(_Printable(drawing), crop=False)
+
+
+def _out() -> TextIO:
+    return _alone[-1] if _alone else sys.stdout
 
 
 def _close(stdout: TextIO) -> None:
@@ -154,4 +158,5 @@ def relative_path(path: Path) -> str:
 def say_kept_in(folder: Path, as_json: bool) -> None:
     """Print where the results are, unless the answer is JSON, which stands alone."""
     if not as_json:
-        print(f"kept in {relative_path(folder)}")
+        with to_stdout():
+            print(f"kept in {relative_path(folder)}", file=_out())

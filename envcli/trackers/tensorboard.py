@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envcli.errors import MissingDependency
+from envcli.errors import MissingDependency, described
 from envcli.trackers.tracker import Tracker
 
 __all__ = ["TensorboardTracker"]
@@ -70,7 +70,7 @@ class TensorboardTracker(Tracker):
         if self._writer is None:
             return
         if error is not None:
-            self._writer.add_text("error", f"{type(error).__name__}: {error}")
+            self._writer.add_text("error", described(error))
         self._writer.close()
 
 

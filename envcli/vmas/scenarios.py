@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from envcli.errors import ConfigError, UnknownName
+from envcli.errors import ConfigError, UnknownName, described
 from envcli.vmas.chance import Chance
 from envcli.vmas.library import vmas_library
 
@@ -50,8 +50,7 @@ def make(scenario: Any, num_envs: int, device: torch.device, seed: int | None, o
         said = str(unused).partition("{")[2].partition("}")[0]
         raise ConfigError(f"{scenario} does not take these options: {said}") from unused
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
-        raise ConfigError(f"{scenario} cannot be made with {', '.join(options)}: {said}") from error
+        raise ConfigError(f"{scenario} cannot be made with {', '.join(options)}: {described(error)}") from error
 
 
 def is_native(env: Any) -> bool:

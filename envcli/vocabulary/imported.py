@@ -13,17 +13,29 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from envcli.errors import ConfigError, MissingDependency, nearest
+from envcli import gl
+from envcli.errors import ConfigError, EnvcliError, MissingDependency, described, nearest
 
-__all__ = ["function_of", "import_module", "imported", "say_imported_elsewhere"]
+__all__ = ["function_of", "import_module", "imported", "missing_module", "say_imported_elsewhere"]
 
 log = logging.getLogger(__name__)
+
+_BRINGS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "pkg_resources": "'setuptools<81'",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""Modules of packages that are called otherwise."""
 
 
 def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
     """The module of ``module:anything``. Only here is code imported that is not installed, and it is logged.
 
-    Raises `ConfigError` unless ``allow_imports`` is true, and if there is no such module, with the nearest name.
+    Raises `ConfigError` unless ``allow_imports`` is true, if there is no such module, with the nearest name, and if it
+    cannot be imported, with what it raised.
     """
     if not allow_imports:
         raise ConfigError(f"{where}: {name!r} would import external code. If you trust it, add allow_imports=true.")
@@ -32,8 +44,16 @@ def imported(name: str, where: str, allow_imports: bool) -> ModuleType:
     if module != dotted:  # usually a path
         raise ConfigError(f"{where}: found {name!r}, expected module:Name. Type: {where}={dotted}:{wanted}")
     new = module not in sys.modules
+    if new:
+        gl.prepare_unknown()
     with _working_directory_first():
-        found = import_module(module, f"{where}={name}")
+        try:
+            found = import_module(module, f"{where}={name}")
+        except EnvcliError:
+            raise
+        except Exception as error:  # whatever its author wrote, for whatever versions of other libraries
+            said = f"{where}={name}: importing {module} raised {described(error)}"
+            raise ConfigError(f"{said}. Set HYDRA_FULL_ERROR=1 to see where") from error
     if new:
         log.info("allow_imports: imported %s from %s", module, getattr(found, "__file__", None) or "Python itself")
     return found
@@ -83,7 +103,16 @@ def import_module(module: str, purpose: str) -> ModuleType:
             raise ConfigError(f"{purpose}: cannot import module {error.name!r}. {_beside(error.name)}") from error
         if str(error.name).partition(".")[0] == "envcli":
             raise  # a file of envcli is missing, which no package provides
-        raise MissingDependency(str(error.name), purpose) from error
+        raise missing_module(error, purpose) from error
+
+
+def missing_module(error: ModuleNotFoundError, purpose: str) -> ConfigError:
+    """What to say where a module that is there needs another one: a package to install, or that its version differs."""
+    library = str(error.name).partition(".")[0]
+    if error.name != library and getattr(sys.modules.get(library), "__file__", None):  # more than a shared first name
+        has = f"{library} {getattr(sys.modules[library], '__version__', '')}".strip()
+        return ConfigError(f"{purpose} needs {error.name}, which {has} lacks. It is written for another version of it")
+    return MissingDependency(_BRINGS.get(library, library), purpose)
 
 
 def _beside(module: str) -> str:

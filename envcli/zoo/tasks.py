@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from envcli import gl
-from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName, described
 
 __all__ = ["make", "names"]
 
@@ -100,7 +100,8 @@ def _found(task: str, known: dict[str, str]) -> str:
         return fits[0]
     if importlib.util.find_spec("mpe2") is None and (family == "mpe" or name.startswith("simple_")):
         raise MissingDependency("mpe2", task, "pettingzoo")
-    raise UnknownName("task of PettingZoo", task, known)
+    cure = "Of an env of another package, type: backend=custom backend.name=my_envs:make, a function that returns "
+    raise UnknownName("task of PettingZoo", task, known, f"{cure}envcli.PettingZooWrapper(env)" if ":" in task else "")
 
 
 def _imported(module: str) -> ModuleType:
@@ -126,4 +127,4 @@ def _explained(name: str, options: dict[str, Any]) -> Iterator[None]:
         raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({error})") from error
     except Exception as error:  # whatever a constructor raises
         kind = ConfigError if options else EnvError
-        raise kind(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+        raise kind(f"{name} cannot be made: {described(error)}") from error

@@ -14,7 +14,7 @@ import torch
 import envcli
 from envcli.backends.custom import CustomEnv
 from envcli.envs.env import Env
-from envcli.errors import ConfigError, EnvError
+from envcli.errors import ConfigError, EnvError, MissingDependency
 from envcli.testing.contract import EnvContract
 from tests.conftest import Command
 
@@ -66,6 +66,10 @@ class Unfinished(EnvBase):
 class Failing(Mine):
     def __init__(self, how="well"):
         raise KeyError(how)
+
+
+def bare():
+    import no_such_library
 
 
 class Gym(gymnasium.Env): ...
@@ -191,6 +195,10 @@ def test_what_does_not_fit_is_said_in_one_line(name: str, words: list[str], said
 
 
 def test_a_constructor_that_fails_is_named() -> None:
+    with pytest.raises(
+        MissingDependency, match=r"my_rl\.envs:bare needs no_such_library, .* pip install no_such_library"
+    ):
+        made("bare")
     with pytest.raises(EnvError, match=r"my_rl\.envs:Failing cannot be made: KeyError: 'well'\. Set HYDRA_FULL_ERROR"):
         made("Failing")
 

@@ -415,6 +415,14 @@ def test_only_gymnasium_envs_are_wrapped() -> None:
     ):
         GymWrapper(3)  # type: ignore[arg-type]  # the point of the test
 
+    class Old:
+        __module__ = "gym.core"
+
+    with pytest.raises(
+        ConfigError, match=r"expected a gymnasium.Env, found gym.core.Old. Put it, an env of gym's, into"
+    ):
+        GymWrapper(Old())  # type: ignore[arg-type]
+
 
 def test_attributes_are_those_of_the_native_env() -> None:
     toy = CountingGym(limit=8)

@@ -165,6 +165,16 @@ def test_an_env_made_to_draw_can_be_wrapped() -> None:
         assert env.rollout(2)["pixels"].shape == torch.Size([2, 400, 600, 3])
 
 
+def test_a_frame_that_cannot_be_drawn_says_why() -> None:
+    class Undrawn(Drawn):
+        def render(self) -> Any:
+            raise AssertionError("unsupported render mode")
+
+    said = r"^Undrawn cannot be rendered: AssertionError: unsupported .*\. Leave out .*, or .*render_mode=MODE$"
+    with pytest.raises(ConfigError, match=said):
+        GymWrapper(Undrawn(), from_pixels=True)
+
+
 # -- observations that are images -------------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ def test_any_other_is_one_of_an_env_on_one_line_with_its_class() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ZeroDivisionError(), "env 3: ZeroDivisionError"),
+        (ZeroDivisionError(), "env 3: ZeroDivisionError: raised in tests.batch.test_fault, line 27: raise error"),
         (Mute(), "env 3: Mute: (its message raises RuntimeError)"),
         (Odd("odd", "two"), "env 3: Odd: odd"),
         (SystemExit(3), "env 3: SystemExit: 3"),

@@ -31,6 +31,25 @@ def test_without_stderr_the_answer_is_on_stdout_and_a_mistake_is_not(tmp_path: P
     assert (done.returncode, done.stdout) == (2, "")
 
 
+TALKATIVE = """
+import os
+from envcli.testing.toys import CountingEnv
+
+def make():
+    print("a simulator's greeting", flush=True)
+    os.write(1, b"from C")
+    return CountingEnv()
+"""
+
+
+@pytest.mark.parametrize("batch", ["", "parallel=processes parallel.num_envs=2"])
+def test_the_answer_is_alone_on_stdout(batch: str, tmp_path: Path) -> None:
+    (tmp_path / "talkative.py").write_text(TALKATIVE)
+    done = shell_line(f"spec backend=custom backend.name=talkative:make allow_imports=true {batch}", tmp_path)
+    assert done.stdout.startswith("talkative:make (backend=custom"), done.stderr
+    assert "greeting\nfrom C" in done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 def test_a_full_disk_under_stdout_is_told_once(tmp_path: Path) -> None:
     done = shell_line("--help > /dev/full", tmp_path, PYTHONUNBUFFERED="")

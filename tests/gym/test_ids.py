@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -12,7 +13,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 from envcli.backends.gym import GymEnv, GymWrapper
-from envcli.errors import ConfigError, EnvError, SpecError, UnknownName
+from envcli.errors import ConfigError, EnvError, MissingDependency, SpecError, UnknownName
 from envcli.gym import ids
 from envcli.testing.gym_toys import CountingGym
 
@@ -27,8 +28,12 @@ class Broken(CountingGym):
         self.how = how
         if how == "moved":
             raise ImportError("It moved.")
+        if how == "no library":
+            import no_such_library  # noqa: F401
         if how == "no licence":
             raise RuntimeError("no licence")
+        if how == "no word":
+            raise AssertionError
         if gravity < 0:
             raise ValueError("gravity is negative")
 
@@ -43,10 +48,17 @@ class Broken(CountingGym):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    for name, kwargs in {"Good": {}, "NoLicence": {"how": "no licence"}, "Old": {"how": "old"}, **MOVED}.items():
+    for name, kwargs in {
+        "Good": {},
+        "NoLicence": {"how": "no licence"},
+        "Mute": {"how": "no word"},
+        "Old": {"how": "old"},
+        "Bare": {"how": "no library"},
+        **MOVED,
+    }.items():
         gymnasium.register(f"{name}-v0", f"{__name__}:Broken", kwargs=kwargs)
     yield
-    for name in ("Good", "NoLicence", "Old", *MOVED):
+    for name in ("Good", "NoLicence", "Mute", "Old", "Bare", *MOVED):
         del gymnasium.registry[f"{name}-v0"]
 
 
@@ -55,11 +67,26 @@ def test_a_misspelt_id_is_looked_for_in_its_own_module() -> None:
         GymEnv(f"{__name__}:Godo-v0")
 
 
+def test_a_module_that_registers_nothing_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = r"^no gymnasium env .* There are none\. Importing colorsys registers no ids.*=my_envs:A/B-v0\. "
+    with pytest.raises(UnknownName, match=f"{said}.*backend=custom"):
+        GymEnv("colorsys:A/B-v0")
+    for registry in ({"A/B-v0": 1}, SimpleNamespace(env_specs={"A/B-v0": 1})):  # since gym 0.26, and before
+        monkeypatch.setitem(sys.modules, "gym.envs.registration", SimpleNamespace(registry=registry))
+        with pytest.raises(UnknownName, match=r"There are none\. colorsys registers it with gym, .*backend=custom"):
+            GymEnv("colorsys:A/B-v0")
+
+
 def test_a_constructor_that_raises_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^Moved-v0 cannot be made: It moved\.$"):
         GymEnv("Moved-v0")
+    with pytest.raises(MissingDependency, match=r"^Bare-v0 needs no_such_library, .* pip install no_such_library$"):
+        GymEnv("Bare-v0")
     with pytest.raises(EnvError, match=r"^NoLicence-v0 cannot be made: RuntimeError: no licence$"):
         GymEnv("NoLicence-v0")
+    said = rf"^Mute-v0 cannot be made: AssertionError: raised in {__name__}, line \d+: raise AssertionError$"
+    with pytest.raises(EnvError, match=said):
+        GymEnv("Mute-v0")
     with pytest.raises(ConfigError, match=r"^Good-v0 cannot be made: ValueError: gravity is negative$"):
         GymEnv("Good-v0", gravity=-1.0)
 

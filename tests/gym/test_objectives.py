@@ -47,6 +47,17 @@ def test_each_objective_is_paid() -> None:
     assert GymWrapper(Paying(), frame_skip=2).rollout(2)["next", "reward"].tolist() == [[3, -3], [7, -7]]
 
 
+def test_several_numbers_without_a_space_are_told_to_have_one() -> None:
+    native = Paying()
+    del native.reward_space
+    said = r"^Paying step: reward: expected a single number, found an array .*reward_space = .*\(-inf, inf, \(2,\)\)"
+    for checks in ("first", "off"):
+        with pytest.raises(SpecError, match=said):
+            GymWrapper(native, checks=checks).rollout(3)
+    native.reward_space = spaces.Box(-np.inf, np.inf, (2,))
+    assert GymWrapper(native).rollout(3)["next", "reward"].shape == (3, 2)
+
+
 def test_one_number_is_no_objective() -> None:
     for env in (CountingGym(), LinearReward(Paying())):
         assert not Objectives(env).several

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from envcli.errors import ConfigError, SpecError
 from envcli.rows.announced import Announced, AnnouncedNest, check_flag, check_mode
@@ -21,6 +22,8 @@ NAN, INF = np.nan, np.inf
         (Announced((2,), "float32"), [1, 2.5]),
         (Announced((2,), "float32", -INF, INF), np.float32([3e38, -3e38])),
         (Announced((1,), "float32", 0, np.float32(0.7)), np.array([0.7])),  # float32's 0.7 is a little less
+        (Announced((2,), "float64", 0, 1), np.array([1 + 2e-16, -2e-16])),
+        (Announced((2,), "float32", 0, [1, INF]), np.float32([1.0000001, 1e30])),
         (Announced((2,), "uint8"), np.array([0, 255])),
         (Announced((), "int64", 0, 3), True),
         (Announced((), "float64"), 3),
@@ -50,6 +53,8 @@ def test_what_loses_nothing_but_precision_passes(announced: Announced, value: An
             np.array([3, -3.0]),
             r"expected -1.0 to 1.0, found 3.0 at \[0\], and 1 more",
         ),
+        (Announced((1,), "float64", 0, 1), [1 + 1e-15], r"expected 0.0 to 1.0, found 1.00000000000000\d+\. Fix"),
+        (Announced((1,), "float32", 0, INF), [-1e-9], r"expected 0.0 to 3.4\d+e\+38, found -9.99\d+e-10"),
         (Announced((2,), "int64"), np.ones(2), r"expected int64 of shape \(2,\), found float64 array"),
         (Announced((2,), "uint8"), np.array([0, 256]), r"expected 0 to 255, found 256 at \[1\]"),
         (Announced((2,), "complex64"), np.array([0, NAN]), r"found \(?nan"),
@@ -81,12 +86,12 @@ def test_a_nest_has_exactly_its_entries() -> None:
             nest.check(value, "here")
 
 
-@pytest.mark.parametrize("flag", [True, False, np.True_, 0, 1, 1.0, np.array(True)])
+@pytest.mark.parametrize("flag", [True, False, np.True_, 0, 1, 1.0, np.array(True), torch.tensor(False)])
 def test_a_flag(flag: Any) -> None:
     check_flag(flag, "here")
 
 
-@pytest.mark.parametrize("flag", [None, 2, NAN, "no", np.array([True]), {}])
+@pytest.mark.parametrize("flag", [None, 2, NAN, "no", np.array([True]), {}, [[0], [0, 1]], torch.tensor([True])])
 def test_what_is_no_flag(flag: Any) -> None:
     with pytest.raises(SpecError, match="here: expected true or false, found"):
         check_flag(flag, "here")

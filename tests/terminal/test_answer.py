@@ -11,7 +11,7 @@ import pytest
 from rich.console import Group
 from rich.table import Table
 
-from envcli.terminal.answer import answer, json_alone, number, relative_path
+from envcli.terminal.answer import answer, answers_alone, number, relative_path
 
 
 def never() -> str:
@@ -45,7 +45,7 @@ def test_what_others_named_is_text_and_no_command(capsys: pytest.CaptureFixture[
 
 
 def test_while_json_stands_alone_all_else_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    with json_alone():
+    with answers_alone():
         print("a simulator's greeting")
         answer([1], never, as_json=True)
     print("later")
@@ -55,7 +55,7 @@ def test_while_json_stands_alone_all_else_goes_to_stderr(capsys: pytest.CaptureF
 
 
 def test_an_error_ends_that_too(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="x"), json_alone():
+    with pytest.raises(ValueError, match="x"), answers_alone():
         raise ValueError("x")
     print("later")
     assert capsys.readouterr().out == "later\n"
@@ -64,7 +64,7 @@ def test_an_error_ends_that_too(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_a_library_in_c_prints_goes_to_stderr_too() -> None:
     script = (
         "import os; from envcli.terminal.answer import *\n"
-        "with json_alone():\n"
+        "with answers_alone():\n"
         "    os.write(1, b'from C\\n'); answer([1], None, True); os.system('echo from a child')\n"
         "os.write(1, b'later\\n')"
     )

@@ -69,6 +69,7 @@ def test_tasks_are_read_from_folders_and_found_by_either_name(zoo: Path) -> None
     [
         ("chase_v4", True, {}, UnknownName, "no task of PettingZoo 'chase_v4'. Did you mean 'sisl/chase_v5'"),
         ("mpe/chase_v5", True, {}, UnknownName, "no task of PettingZoo 'mpe/chase_v5'"),
+        ("foraging:F-v3", True, {}, UnknownName, r"type: backend=custom .* returns envcli\.PettingZooWrapper\(env\)$"),
         (
             "ludo_v0",
             True,
