@@ -12,6 +12,7 @@ import torch
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.dm.camera import PhysicsCamera, release
 from envcli.dm.library import missing_dm_control
+from envcli.envs.several import Several
 from envcli.errors import ConfigError, EnvError
 from envcli.gl_contexts import ending_in_time
 from envcli.keys import Key
@@ -234,7 +235,7 @@ class DMControlWrapper(Backend):
         self._release()
 
 
-class DMControlEnv(DMControlWrapper):
+class DMControlEnv(Several, DMControlWrapper):
     """A task of the DeepMind Control suite: ``DMControlEnv("cheetah", "run")``.
 
     After ``set_seed(s)`` the next ``reset`` begins the episode that ``suite.load(domain, task, {"random": s})`` begins
@@ -244,6 +245,7 @@ class DMControlEnv(DMControlWrapper):
         env_name, task_name: the domain and its task; ``envcli list`` shows them as ``domain-task``.
         visualize_reward: colour what is drawn by the reward.
         environment_kwargs: for ``dm_control.rl.control.Environment``.
+        num_envs, num_workers: give a batch of such envs instead: see :class:`~envcli.envs.several.Several`.
         task_kwargs: for the task, such as ``random`` (a seed) and ``time_limit`` (seconds).
 
     The other arguments are those of :class:`DMControlWrapper`.
@@ -276,6 +278,8 @@ class DMControlEnv(DMControlWrapper):
         spec_locked: bool = True,
         visualize_reward: bool = False,
         environment_kwargs: Mapping[str, Any] | None = None,
+        num_envs: int = 0,
+        num_workers: int = 1,
         **task_kwargs: Any,
     ) -> None:
         self.env_name, self.task_name, self.from_pixels = env_name, task_name, from_pixels

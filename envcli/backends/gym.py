@@ -9,6 +9,7 @@ import gymnasium
 import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
+from envcli.envs.several import Several
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
@@ -341,7 +342,7 @@ class GymWrapper(Backend):
         super()._close()
 
 
-class GymEnv(GymWrapper):
+class GymEnv(Several, GymWrapper):
     """A gymnasium env by its name: ``GymEnv("CartPole-v1")``.
 
     Args:
@@ -354,8 +355,8 @@ class GymEnv(GymWrapper):
         checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
             :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.Env`.
-        options: for ``gymnasium.make``. TorchRL's ``num_envs`` and ``num_workers`` are none, unless the env has such
-            an option: take :class:`~envcli.ParallelEnv`, :class:`~envcli.SerialEnv` or ``backend=gymnasium_vector``.
+        num_envs, num_workers: give a batch of such envs instead: see :class:`~envcli.envs.several.Several`.
+        options: for ``gymnasium.make``.
 
     Raises:
         UnknownName: there is no such id; says the nearest.
@@ -380,6 +381,8 @@ class GymEnv(GymWrapper):
         convert_actions_to_numpy: bool = True,
         allow_done_after_reset: bool = False,
         spec_locked: bool = True,
+        num_envs: int = 0,
+        num_workers: int = 1,
         **options: Any,
     ) -> None:
         native = self._made(env_name, options, from_pixels=from_pixels, frame_skip=frame_skip)

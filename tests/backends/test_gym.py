@@ -534,14 +534,6 @@ def test_a_single_env_has_no_batch_size(make: Any) -> None:
         make(batch_size=[2])
 
 
-@pytest.mark.parametrize("name", ["num_envs", "num_workers"])
-def test_several_envs_are_asked_for_otherwise(name: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"It is one env\. For several, write ParallelEnv\(num_envs, lambda: GymEnv\('Car"
-    ):
-        GymEnv("CartPole-v1", **{name: 2})
-
-
 class Telling(CountingGym):
     """Its ``info`` holds more than numbers."""
 
