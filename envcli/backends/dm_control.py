@@ -45,7 +45,8 @@ class DMControlWrapper(Backend):
     Args:
         env: it is closed with this one. Its ``reset`` and ``step`` must not be called from outside meanwhile.
         from_pixels: show frames of ``env.physics``, uint8 ``[height, width, 3]``, under ``"pixels"``.
-        pixels_only: with ``from_pixels``: leave the other observations out.
+        pixels_only: with ``from_pixels``: leave the other observations out. (It is what TorchRL's documentation says;
+            there they stay unless ``pixels_only=True`` is given.)
         camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.dm.camera.PhysicsCamera`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         frame_skip, checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see

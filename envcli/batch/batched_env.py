@@ -42,8 +42,8 @@ class BatchedEnv(Env):
 
     Nothing is built before it is needed: ``start()``, ``reset``, ``step``, ``rollout`` and ``set_seed`` start it, and
     ``close()`` returns it to the state before. Attributes and methods that a batch does not have are those of its
-    envs, all at once: ``env.foo`` is a lazy list, ``env.method(x)`` a list of results. Before the start they raise
-    RuntimeError, and start nothing.
+    envs, all at once: ``env.foo`` is a lazy list, ``env.foo.bar`` another, and ``env.method(x)`` a list of results.
+    Before the start they raise RuntimeError, and start nothing.
 
     Options of ``reset`` go to each env, and those in ``list_of_kwargs``, a list of dicts, to one env each, if that is
     reset.
