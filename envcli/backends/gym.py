@@ -9,6 +9,7 @@ import gymnasium
 import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
+from envcli.backends.gymnasium_vector import GymnasiumVectorWrapper
 from envcli.envs.several import Several
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
@@ -46,7 +47,8 @@ class GymWrapper(Backend):
 
     Args:
         env: a ``gymnasium.Env``; it is closed with this one. Its ``reset`` and ``step`` must not be called from outside
-            while this one is in use.
+            while this one is in use. A ``gymnasium.vector.VectorEnv`` gives a batch of such envs:
+            :class:`~envcli.backends.gymnasium_vector.GymnasiumVectorWrapper`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
         pixels_only: with ``from_pixels``: leave the state out.
@@ -63,6 +65,12 @@ class GymWrapper(Backend):
 
     library: ClassVar[str] = "gymnasium"
     available_envs = AvailableEnvs(lambda cls: cls.available_names())
+
+    def __new__(cls, env: object = None, *args: Any, **options: Any) -> Any:  # Any: or of a vector env
+        """The env; or a :class:`GymnasiumVectorWrapper`, for which :meth:`__init__` is then not called."""
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            return GymnasiumVectorWrapper(env, *args, **options)
+        return super().__new__(cls)
 
     def __init__(
         self,
