@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
+import numpy as np
 import torch
 
+from envcli.batch.chosen_envs import ChosenEnvs
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.gathered import Gathered
 from envcli.batch.share import made
@@ -252,6 +254,18 @@ class BatchedEnv(Env):
                 f"{type(self).__name__}.{name}: the envs are not built yet. Call start() or reset() first"
             )
         return Gathered(self, name)
+
+    def __getitem__(self, index: Any) -> ChosenEnvs:  # Any: what indexes a tensor
+        """Some of the envs, by their places: whole numbers, a slice, a mask. See :class:`ChosenEnvs`.
+
+        It starts the batch. Raises IndexError where there is no such env.
+        """
+        self._require_open()
+        places = torch.arange(self.num_envs)[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+        return ChosenEnvs(self, places.reshape(-1).tolist())
+
+    def __iter__(self) -> Iterator[ChosenEnvs]:
+        return (self[i] for i in range(self.num_envs))
 
     def state_dict(self) -> dict[str, Any]:
         """``{"worker0": the state_dict of the first env, ...}``, as TorchRL names them."""
