@@ -51,7 +51,8 @@ class GymWrapper(Backend):
             :class:`~envcli.backends.gymnasium_vector.GymnasiumVectorWrapper`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
-        pixels_only: with ``from_pixels``: leave the state out.
+        pixels_only: with ``from_pixels``: leave the state out. (It is what TorchRL's documentation says; its GymWrapper
+            leaves the state in unless ``pixels_only=True`` is given.)
         info_keys: entries of the simulator's ``info`` to show beside the observation; all else in ``info`` is dropped.
             Their shapes and dtypes are those that a reset and a step with a random action show.
         frame_skip, checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
