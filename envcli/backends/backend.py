@@ -24,7 +24,8 @@ class ByName:
     """The constructor as ``from_name``, so that its arguments are declared once: ``from_name = ByName()``.
 
     ``name`` stands for what the constructor cannot do without, or else for its first argument; all else is called as
-    there, and has its defaults.
+    there, and has its defaults. Arguments that the class lists in ``of_python`` are none here: they
+    are for its constructor alone.
 
     Args:
         parts: what each of those arguments is, from the name; None: it is the name itself.
@@ -42,18 +43,25 @@ class _FromName(Generic[T]):
 
     def __init__(self, owner: type[T], parts: Callable[[str], Sequence[str]] | None) -> None:
         self._owner, self._parts = owner, parts
+        self._of_python: Sequence[str] = getattr(owner, "of_python", ())
 
     def __call__(self, name: str, *others: Any, **options: Any) -> T:
         """The env called ``name``; everything else is the constructor's."""
+        if several := sorted({*options} & {*self._of_python}):
+            raise ConfigError(
+                f"{name} does not take these options: {', '.join(several)}. It is one env. For several, type: "
+                "parallel=processes parallel.num_envs=... (or parallel=serial)"
+            )
         named = (name,) if self._parts is None else self._parts(name)
         return self._owner(*named, *others, **options)
 
     @property
     def __signature__(self) -> inspect.Signature:
-        said = list(inspect.signature(self._owner).parameters.values())
+        said = list(inspect.signature(self._owner.__init__).parameters.values())[1:]
         placed = [p for p in said if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         named = [p.name for p in placed if p.default is p.empty] or [p.name for p in placed[:1]]
-        return inspect.Signature([_NAME, *(p for p in said if p.name not in (*named, "name"))])
+        hidden = (*named, "name", *self._of_python)
+        return inspect.Signature([_NAME, *(p for p in said if p.name not in hidden)])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _FromName) and (self._owner, self._parts) == (other._owner, other._parts)

@@ -11,6 +11,7 @@ import torch
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.dm.camera import PhysicsCamera, release
 from envcli.dm.library import missing_dm_control
+from envcli.envs.several import Several
 from envcli.errors import ConfigError, EnvError
 from envcli.gl_contexts import ending_in_time
 from envcli.keys import Key
@@ -44,7 +45,8 @@ class DMControlWrapper(Backend):
     Args:
         env: it is closed with this one. Its ``reset`` and ``step`` must not be called from outside meanwhile.
         from_pixels: show frames of ``env.physics``, uint8 ``[height, width, 3]``, under ``"pixels"``.
-        pixels_only: with ``from_pixels``: leave the other observations out.
+        pixels_only: with ``from_pixels``: leave the other observations out. (It is what TorchRL's documentation says;
+            there they stay unless ``pixels_only=True`` is given.)
         camera_id, pixel_size, render_quality, render_kwargs: see :class:`~envcli.dm.camera.PhysicsCamera`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         frame_skip, checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
@@ -232,7 +234,7 @@ class DMControlWrapper(Backend):
         self._release()
 
 
-class DMControlEnv(DMControlWrapper):
+class DMControlEnv(Several, DMControlWrapper):
     """A task of the DeepMind Control suite: ``DMControlEnv("cheetah", "run")``.
 
     After ``set_seed(s)`` the next ``reset`` begins the episode that ``suite.load(domain, task, {"random": s})`` begins
@@ -242,6 +244,7 @@ class DMControlEnv(DMControlWrapper):
         env_name, task_name: the domain and its task; ``envcli list`` shows them as ``domain-task``.
         visualize_reward: colour what is drawn by the reward.
         environment_kwargs: for ``dm_control.rl.control.Environment``.
+        num_envs, num_workers: give a batch of such envs instead: see :class:`~envcli.envs.several.Several`.
         task_kwargs: for the task, such as ``random`` (a seed) and ``time_limit`` (seconds).
 
     The other arguments are those of :class:`DMControlWrapper`.
@@ -274,6 +277,8 @@ class DMControlEnv(DMControlWrapper):
         spec_locked: bool = True,
         visualize_reward: bool = False,
         environment_kwargs: Mapping[str, Any] | None = None,
+        num_envs: int = 0,
+        num_workers: int = 1,
         **task_kwargs: Any,
     ) -> None:
         self.env_name, self.task_name, self.from_pixels = env_name, task_name, from_pixels

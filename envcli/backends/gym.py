@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import gymnasium
 import torch
 
 from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
+from envcli.backends.gymnasium_vector import GymnasiumVectorWrapper
+from envcli.envs.several import Several
 from envcli.errors import ConfigError, SpecError
 from envcli.gym import ids
 from envcli.gym.answers import GymAnswers, Step
+from envcli.gym.called_reader import CalledReader, InfoFunction
 from envcli.gym.info_reader import InfoReader, ShownInfo
+from envcli.gym.info_readers import InfoReaders
 from envcli.gym.lens import Lens
 from envcli.gym.objectives import Objectives
 from envcli.gym.space_rows import row_reader, row_writer, rows_reader
@@ -44,10 +48,12 @@ class GymWrapper(Backend):
 
     Args:
         env: a ``gymnasium.Env``; it is closed with this one. Its ``reset`` and ``step`` must not be called from outside
-            while this one is in use.
+            while this one is in use. A ``gymnasium.vector.VectorEnv`` gives a batch of such envs:
+            :class:`~envcli.backends.gymnasium_vector.GymnasiumVectorWrapper`.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
-        pixels_only: with ``from_pixels``: leave the state out.
+        pixels_only: with ``from_pixels``: leave the state out. (It is what TorchRL's documentation says; its GymWrapper
+            leaves the state in unless ``pixels_only=True`` is given.)
         info_keys: entries of the simulator's ``info`` to show beside the observation; all else in ``info`` is dropped.
             Their shapes and dtypes are those that a reset and a step with a random action show.
         text_length: bytes to keep of each text in the observation whose space does not say how long it may be, such as
@@ -63,6 +69,12 @@ class GymWrapper(Backend):
 
     library: ClassVar[str] = "gymnasium"
     available_envs = AvailableEnvs(lambda cls: cls.available_names())
+
+    def __new__(cls, env: object = None, *args: Any, **options: Any) -> Any:  # Any: or of a vector env
+        """The env; or a :class:`GymnasiumVectorWrapper`, for which :meth:`__init__` is then not called."""
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            return GymnasiumVectorWrapper(env, *args, **options)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -88,7 +100,7 @@ class GymWrapper(Backend):
         self.is_spec_locked = spec_locked
         self._repeat = frame_skip or 1
         self._seed: int | None = None
-        self._info: InfoReader | None = None
+        self._infos = InfoReaders()
         self._categorical = categorical_action_encoding
         self._text_length = text_length
         self._lens = Lens(env)
@@ -135,40 +147,54 @@ class GymWrapper(Backend):
         """What ``env.render()`` gives, whoever else draws in this process: see :class:`~envcli.gym.lens.Lens`."""
         return self._lens()
 
+    @property
+    def info_dict_reader(self) -> list[InfoReader]:
+        """What reads the simulator's ``info``: see :meth:`set_info_dict_reader`."""
+        return self._infos.readers
+
     def set_info_dict_reader(
-        self, info_dict_reader: InfoReader | ShownInfo | None = None, ignore_private: bool = True
+        self, info_dict_reader: InfoReader | ShownInfo | InfoFunction | None = None, ignore_private: bool = True
     ) -> Self:
-        """Show entries of the simulator's ``info`` beside the observation. Returns the env itself.
+        """Show entries of the simulator's ``info`` beside the observation, and beside those that are shown already.
+
+        Returns the env itself.
 
         Args:
-            info_dict_reader: which. None: all numbers and arrays of numbers that a reset and a step with a random
-                action show. These are made for that, and where no specs are given, so do it before ``set_seed``.
+            info_dict_reader: which; or a function ``read(info, tensordict)`` that writes them into the TensorDict, see
+                :class:`~envcli.gym.called_reader.CalledReader`. None: all numbers and arrays of numbers that a reset
+                and a step with a random action show. These are made for that, and for a function, and where no specs
+                are given, so do it before ``set_seed``.
             ignore_private: leave out those that begin with ``_``, with None.
 
         Raises:
-            SpecError: a name is taken by the observation.
-            ConfigError: it is a function, as TorchRL takes it: rows have memory for what is known beforehand only.
+            SpecError: a name is taken by the observation, or a function writes nothing.
+            ConfigError: it is nothing of these.
         """
-        if info_dict_reader is None:
-            info_dict_reader = ShownInfo(ignore_private=ignore_private)
-        if isinstance(info_dict_reader, ShownInfo):
-            info_dict_reader = info_dict_reader.reader(*self._first_infos())
-        if not isinstance(info_dict_reader, InfoReader):
+        reader = info_dict_reader
+        if reader is None:
+            reader = ShownInfo(ignore_private=ignore_private)
+        if isinstance(reader, ShownInfo):
+            reader = reader.reader(*self._first_infos())
+        elif callable(reader):
+            fake = self.fake_tensordict().exclude(*self.action_keys).cpu()
+            moments = fake.exclude("next"), fake["next"]
+            reader = CalledReader(reader, list(zip(self._first_infos(), moments, strict=True)))
+        if not isinstance(reader, InfoReader):
             raise ConfigError(
-                f"info_dict_reader: found a {type(info_dict_reader).__name__}, which does not declare what it writes. "
-                "Give envcli.default_info_dict_reader(keys, spec), or None for all numbers in info"
+                f"info_dict_reader: found a {type(reader).__name__}. Give "
+                "envcli.default_info_dict_reader(keys, spec), a function, or None for all numbers in info"
             )
-        before, self._info = self._info, info_dict_reader
+        before, self._infos = self._infos, self._infos.and_then(reader)
         try:
             self._make_specs()
         except SpecError:
-            self._info = before
+            self._infos = before
             self._make_specs()
             raise
         return self
 
     def auto_register_info_dict(
-        self, ignore_private: bool = True, *, info_dict_reader: InfoReader | ShownInfo | None = None
+        self, ignore_private: bool = True, *, info_dict_reader: InfoReader | ShownInfo | InfoFunction | None = None
     ) -> Self:
         """:meth:`set_info_dict_reader`, by TorchRL's other name: what an ``info`` lacks is 0 in any case."""
         return self.set_info_dict_reader(info_dict_reader, ignore_private)
@@ -189,12 +215,7 @@ class GymWrapper(Backend):
             shown = observation
         if self._pixels is not None:
             shown = self._pixels.added_to(shown, self.pixels_only)
-        if self._info is not None:
-            if taken := sorted(map(str, set(self._info.info_spec.keys()) & set(shown.keys()))):
-                raise SpecError(f"info reader: the observation already has {taken}. Read other keys")
-            shown = shown.clone()
-            shown.update(self._info.info_spec.to(device) if device is not None else self._info.info_spec)
-        self.observation_spec = shown
+        self.observation_spec = self._infos.added_to(shown, device)
         action = space_to_spec(native.action_space, categorical=self._categorical, device=device, where="action_space")
         self._acted: Key = () if isinstance(native.action_space, gymnasium.spaces.Dict) else ("action",)
         self.action_spec = Composite(action=action, device=device) if self._acted else action
@@ -232,10 +253,7 @@ class GymWrapper(Backend):
         self._actions = rows_reader(self._env.action_space, self._acted, buffer)
         self._reward: Rows = rewards if self._pay.several else buffer.flags(("next", "reward"))
         self._flags = EndRows(buffer)
-        self._first_info: Callable[[int, Mapping[str, Any]], None] | None = None
-        self._next_info: Callable[[int, Mapping[str, Any]], None] | None = None
-        if self._info is not None:
-            self._first_info, self._next_info = self._info.writer(buffer, ()), self._info.writer(buffer, ("next",))
+        self._first_info, self._next_info = self._infos.writer(buffer, ()), self._infos.writer(buffer, ("next",))
 
     def _reset_row(self, t: int, where: Array | None) -> None:
         options = self._reset_request.options
@@ -343,7 +361,7 @@ class GymWrapper(Backend):
         super()._close()
 
 
-class GymEnv(GymWrapper):
+class GymEnv(Several, GymWrapper):
     """A gymnasium env by its name: ``GymEnv("CartPole-v1")``.
 
     Args:
@@ -358,8 +376,8 @@ class GymEnv(GymWrapper):
         checks, batch_size, convert_actions_to_numpy, allow_done_after_reset, spec_locked: see
             :class:`~envcli.backends.backend.Backend`.
         device: see :class:`~envcli.Env`.
-        options: for ``gymnasium.make``. TorchRL's ``num_envs`` and ``num_workers`` are none, unless the env has such
-            an option: take :class:`~envcli.ParallelEnv`, :class:`~envcli.SerialEnv` or ``backend=gymnasium_vector``.
+        num_envs, num_workers: give a batch of such envs instead: see :class:`~envcli.envs.several.Several`.
+        options: for ``gymnasium.make``.
 
     Raises:
         UnknownName: there is no such id; says the nearest.
@@ -386,6 +404,8 @@ class GymEnv(GymWrapper):
         convert_actions_to_numpy: bool = True,
         allow_done_after_reset: bool = False,
         spec_locked: bool = True,
+        num_envs: int = 0,
+        num_workers: int = 1,
         **options: Any,
     ) -> None:
         if name is None and "env_name" not in options:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
+import numpy as np
 import torch
 
+from envcli.batch.chosen_envs import ChosenEnvs
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.gathered import Gathered
 from envcli.batch.share import made
@@ -42,8 +44,8 @@ class BatchedEnv(Env):
 
     Nothing is built before it is needed: ``start()``, ``reset``, ``step``, ``rollout`` and ``set_seed`` start it, and
     ``close()`` returns it to the state before. Attributes and methods that a batch does not have are those of its
-    envs, all at once: ``env.foo`` is a lazy list, ``env.method(x)`` a list of results. Before the start they raise
-    RuntimeError, and start nothing.
+    envs, all at once: ``env.foo`` is a lazy list, ``env.foo.bar`` another, and ``env.method(x)`` a list of results.
+    Before the start they raise RuntimeError, and start nothing.
 
     Options of ``reset`` go to each env, and those in ``list_of_kwargs``, a list of dicts, to one env each, if that is
     reset.
@@ -252,6 +254,18 @@ class BatchedEnv(Env):
                 f"{type(self).__name__}.{name}: the envs are not built yet. Call start() or reset() first"
             )
         return Gathered(self, name)
+
+    def __getitem__(self, index: Any) -> ChosenEnvs:  # Any: what indexes a tensor
+        """Some of the envs, by their places: whole numbers, a slice, a mask. See :class:`ChosenEnvs`.
+
+        It starts the batch. Raises IndexError where there is no such env.
+        """
+        self._require_open()
+        places = torch.arange(self.num_envs)[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+        return ChosenEnvs(self, places.reshape(-1).tolist())
+
+    def __iter__(self) -> Iterator[ChosenEnvs]:
+        return (self[i] for i in range(self.num_envs))
 
     def state_dict(self) -> dict[str, Any]:
         """``{"worker0": the state_dict of the first env, ...}``, as TorchRL names them."""

@@ -23,11 +23,17 @@ class _Batch(Protocol):
 class Gathered(Sequence[Any]):
     """An attribute of all envs of a batch: looked up when it is looked at; called, it calls that of each env.
 
-    It equals the list of their values.
+    It equals the list of their values. An attribute of it is that of each value, which stays where it is:
+    ``env.unwrapped.gravity`` asks the workers for numbers, and not for whole simulators.
     """
 
     def __init__(self, env: _Batch, name: str) -> None:
         self._env, self._name = env, name
+
+    def __getattr__(self, name: str) -> Gathered:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return Gathered(self._env, f"{self._name}.{name}")
 
     def __getitem__(self, index: Any) -> Any:
         return self._env._get(self._name)[index]

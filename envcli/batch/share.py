@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
@@ -292,13 +293,13 @@ class Share:
     def call(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
     ) -> list[Any]:
-        """The results of the method ``name`` of each env, or of those in ``among``."""
+        """The results of the method ``name`` of each env, or of those in ``among``; dots lead on to its attributes."""
         self._touched = True
-        found = []
+        found, method = [], operator.attrgetter(name)
         for i, env in enumerate(self.envs):
             if among is None or i in among:
                 self._mark(i, "call", 0)
-                found.append(getattr(env, name)(*args, **kwargs))
+                found.append(method(env)(*args, **kwargs))
         return found
 
     def load(self, states: Sequence[Mapping[str, Any]]) -> None:
@@ -308,11 +309,11 @@ class Share:
             env.load_state_dict(state)
 
     def get(self, name: str) -> list[Any]:
-        """The attribute ``name`` of each env."""
-        found = []
+        """The attribute ``name`` of each env; dots lead on to its attributes."""
+        found, attribute = [], operator.attrgetter(name)
         for i, env in enumerate(self.envs):
             self._mark(i, "call", 0)
-            found.append(getattr(env, name))
+            found.append(attribute(env))
         return found
 
     def close(self) -> None:

@@ -202,6 +202,13 @@ class Front:
                     "that transform separate out_keys"
                 )
 
+    def moment(self) -> TensorDict | None:
+        """What a step begins with where the env stands, but for the action, in fresh memory; None before a reset."""
+        if self._last is None:
+            return None
+        shown = {as_user_key(path): self._latest(path).clone() for path, _ in self._root}
+        return TensorDict(shown, batch_size=self._batch_size)
+
     def _latest(self, path: Key) -> torch.Tensor:
         """What the env showed last as ``path``, ``[*batch, *value]``: a view."""
         assert self._last is not None

@@ -11,7 +11,10 @@ from typing import Any
 
 __all__ = ["is_overridden", "refuse_in_vain", "refuse_taken"]
 
-_HOOKS_OF_TORCHRL = ("_reset", "_step", "read_action", "read_done", "read_obs", "read_reward")
+_HOOKS_OF_TORCHRL = (
+    "_build_env", "_output_transform", "_reset", "_reset_output_transform", "_step", "read_action",
+    "read_done", "read_info", "read_obs", "read_reward",
+)  # fmt: skip
 _HOOKS = {"_reset", "_step", "_set_seed"}  # what the author of an env on TensorDicts writes
 
 

@@ -187,13 +187,7 @@ def _explained(name: str, options: Options) -> Iterator[None]:
     except Exception as error:  # whatever a constructor raises
         if options and isinstance(error, TypeError):
             reason = str(error).partition(" was raised from the environment creator")[0]
-            said = f"{name} does not take these options: {', '.join(options)} ({reason})"
-            if not {"num_envs", "num_workers"}.isdisjoint(options):  # as TorchRL's GymEnv takes them
-                said += (
-                    f". It is one env. For several, write ParallelEnv(num_envs, lambda: GymEnv({name!r})), "
-                    "or SerialEnv; or type: backend=gymnasium_vector"
-                )
-            raise ConfigError(said) from None
+            raise ConfigError(f"{name} does not take these options: {', '.join(options)} ({reason})") from None
         kind = ConfigError if options else EnvError
         raise kind(f"{name} cannot be made: {described(error)}") from error
 

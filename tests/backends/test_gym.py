@@ -545,14 +545,6 @@ def test_a_single_env_has_no_batch_size(make: Any) -> None:
         make(batch_size=[2])
 
 
-@pytest.mark.parametrize("name", ["num_envs", "num_workers"])
-def test_several_envs_are_asked_for_otherwise(name: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"It is one env\. For several, write ParallelEnv\(num_envs, lambda: GymEnv\('Car"
-    ):
-        GymEnv("CartPole-v1", **{name: 2})
-
-
 class Telling(CountingGym):
     """Its ``info`` holds more than numbers."""
 
@@ -577,12 +569,26 @@ def test_all_numbers_of_an_info_can_be_shown(register: str) -> None:
     assert "_own" in getattr(GymWrapper(Telling()), register)(ignore_private=False).observation_keys
 
 
-def test_a_function_as_info_reader_is_refused_with_the_cure() -> None:
+def test_readers_of_an_info_add_up() -> None:
+    env = GymWrapper(Telling(), info_keys=["steps"]).set_info_dict_reader(default_info_dict_reader(["place"]))
+    env.set_info_dict_reader(lambda info, td: td.set("late", torch.as_tensor(info.get("alive", False))))
+    assert len(env.info_dict_reader) == 3
+    assert set(env.observation_keys) == {"observation", "steps", "place", "late"}
+    data = env.rollout(3)
+    assert data["next", "place"][:, 0].tolist() == data["next", "steps"].tolist() == [1, 2, 3]
+    assert data["late"].tolist() == [False, True, True]
+    check_env_specs(env)
+
+
+def test_an_info_reader_that_does_not_fit_changes_nothing() -> None:
     env = GymWrapper(CountingGym())
-    with pytest.raises(
-        ConfigError, match=r"info_dict_reader: found a function, .*default_info_dict_reader\(keys, spec\)"
-    ):
-        env.set_info_dict_reader(lambda info, tensordict: tensordict)  # type: ignore[arg-type]  # TorchRL takes it
+    with pytest.raises(ConfigError, match=r"info_dict_reader: found a int\. Give envcli\.default_info_dict_reader"):
+        env.set_info_dict_reader(3)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="wrote nothing"):
+        env.set_info_dict_reader(lambda info, tensordict: tensordict)
+    with pytest.raises(SpecError, match=r"already has \['observation'\]"):
+        env.set_info_dict_reader(InfoReader(["observation"]))
+    assert env.info_dict_reader == []
     assert env.rollout(2).shape == (2,)
 
 

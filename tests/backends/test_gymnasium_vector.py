@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -10,10 +11,12 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envcli.backends.gymnasium_vector import GymnasiumVectorEnv
+from envcli.backends.gym import GymEnv, GymWrapper
+from envcli.backends.gymnasium_vector import GymnasiumVectorEnv, GymnasiumVectorWrapper
+from envcli.batch.serial_env import SerialEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.make import make_env
@@ -237,3 +240,34 @@ def test_the_commands_see_the_batch(cli: Command) -> None:
     refused = cli("rollout", *words, "parallel=processes")
     assert refused.code == 2
     assert "Type: parallel=none parallel.num_envs=64" in refused.err
+
+
+# -- given ------------------------------------------------------------------------------------------------------------
+
+
+class TestGiven(EnvContract):
+    def make_env(self) -> Env:
+        return GymWrapper(SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 3), frame_skip=2)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
+def test_a_vector_env_that_is_given_shows_what_serial_envs_do(kind: Any, mode: AutoresetMode) -> None:
+    engine = kind([lambda: gymnasium.make("CartPole-v1")] * 3, autoreset_mode=mode)
+    if kind is AsyncVectorEnv and mode is AutoresetMode.SAME_STEP:
+        with pytest.raises(ConfigError, match=r"^AsyncVectorEnv: its engine, .* the autoreset_mode SAME_"):
+            GymWrapper(engine)
+        engine.close()
+        return
+    with GymWrapper(engine, True) as env, SerialEnv(3, partial(GymEnv, "CartPole-v1")) as serial:
+        assert isinstance(env, GymnasiumVectorWrapper)
+        assert env.action_spec.shape == torch.Size([3])
+        assert f"env={kind.__name__}" in repr(env)
+        assert env.set_seed(3) == serial.set_seed(3)
+        moves = torch.randint(2, (40, 3))
+        data = env.rollout(40, actions=list(moves), break_when_any_done=False)
+        one_hot = [torch.nn.functional.one_hot(move, 2) for move in moves]
+        expected = serial.rollout(40, actions=one_hot, break_when_any_done=False)
+        assert data["next", "done"].any()
+        assert (data.exclude("action") == expected.exclude("action")).all()
+    assert engine.closed

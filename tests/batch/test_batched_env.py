@@ -516,6 +516,31 @@ def test_what_the_envs_refuse_leaves_the_batch_as_it_was(kind: Any) -> None:
     assert env.is_closed
 
 
+def test_attributes_of_attributes_stay_with_the_envs(kind: Any) -> None:
+    class Counter:
+        def __init__(self, start: int) -> None:
+            self.start, self.lock = start, threading.Lock()  # a lock cannot be sent
+
+        def plus(self, more: int) -> int:
+            return self.start + more
+
+    class Counts(CountingEnv):
+        def __init__(self, start: int) -> None:
+            super().__init__()
+            self.counter = Counter(start)
+
+    with kind(2, Counts, [{"start": 3}, {"start": 4}]) as env:
+        env.start()
+        assert list(env.counter.start) == [3, 4]
+        assert env.counter.start[1] == 4
+        assert env.counter.plus(2) == [5, 6]
+        assert list(env.counter.lock.locked()) == [False, False]
+        with pytest.raises(AttributeError, match="nonsense"):
+            list(env.counter.nonsense)
+        with pytest.raises(AttributeError, match="_start"):
+            _ = env.counter._start
+
+
 def workers_of(env: BatchedEnv) -> list[int]:
     pool = env._pool if isinstance(env, ParallelEnv) else None
     return [worker.process.pid for worker in pool._workers if worker.process is not None] if pool else []

@@ -110,7 +110,7 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 # -- what a subclass may write ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["_step", "_reset", "read_reward"])
+@pytest.mark.parametrize("name", ["_step", "_reset", "_output_transform", "read_reward"])
 def test_a_hook_that_nobody_would_call_is_refused(name: str) -> None:
     with pytest.raises(TypeError, match=rf"Mine.{name} would never be called: only subclasses of EnvBase"):
         type("Mine", (GymEnv,), {name: lambda self, tensordict: tensordict})
