@@ -63,6 +63,12 @@ class _FromName(Generic[T]):
         hidden = (*named, "name", *self._of_python)
         return inspect.Signature([_NAME, *(p for p in said if p.name not in hidden)])
 
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """What the class takes for TorchRL's sake alone: see :func:`envcli.vocabulary.signature.call`."""
+        found: tuple[str, ...] = getattr(self._owner, "without_effect", ())
+        return found
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _FromName) and (self._owner, self._parts) == (other._owner, other._parts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,8 +23,6 @@ from envcli.rows.action_gate import as_member
 
 __all__ = ["BraxEnv"]
 
-_EPISODE = 1000  # steps, as brax.envs.create has it
-
 
 class BraxEnv(JaxBackend[Moment]):
     """``num_envs`` Brax envs in one program: ``BraxEnv("ant", num_envs=256)``.
@@ -34,55 +32,25 @@ class BraxEnv(JaxBackend[Moment]):
     of ``"ant"``, which shows 27, stays in JAX's memory; a row holds what is shown. Actions are within -1 and 1,
     whatever the actuators take. Seeds and episodes: see :class:`~envcli.backends.jax_backend.JaxBackend`.
 
-    Args:
-        name: such as ``"ant"``; or an env of Brax's, without a wrapper.
-        num_envs: how many; None: one.
-        batch_size: TorchRL's way to say it: ``[num_envs]``.
-        max_episode_steps: an episode is truncated after so many steps; None: 1000, as ``brax.envs.create`` has it; 0:
-            never. With ``frame_skip`` the repetitions count, too.
-        frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
-        from_pixels: is refused: it draws no frames.
-        device: where it is computed, too: ``"cuda"`` needs a JAX that can.
-        options: for ``brax.envs.get_environment``: ``backend="spring"``.
-
-    Raises:
-        UnknownName: there is no such env; says the nearest.
-        ConfigError: the env does not take an option; ``max_episode_steps`` is no count; JAX cannot compute there.
-        MissingDependency: brax or jax is not installed.
+    Everything else: see :class:`~envcli.backends.jax_backend.JaxBackend`. ``name`` may also be an env of Brax's;
+    ``max_episode_steps`` is 1000 unless given, as ``brax.envs.create`` has it; ``options`` are for
+    ``brax.envs.get_environment``: ``backend="spring"``. ``categorical_action_encoding`` is TorchRL's, and has no
+    effect: actions are no choices.
     """
 
     library: ClassVar[str] = "brax"
+    _usual_steps: ClassVar[int] = 1000  # as brax.envs.create has it
+    _instead: ClassVar[str] = "The MuJoCo versions of its envs do: backend=gymnasium"
+    without_effect = ("categorical_action_encoding",)
     _world: BraxWorld
 
-    def __init__(
-        self,
-        name: Any,  # Any: a str, or an env of a library that is there for some only
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            num_envs,
-            batch_size=batch_size,
-            max_episode_steps=max_episode_steps,
-            usual=_EPISODE,
-            from_pixels=from_pixels,
-            instead="backend=brax renders no frames. The MuJoCo versions of its envs do: backend=gymnasium",
-            frame_skip=frame_skip,
-            device=device,
-        )
+    def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
         self._env = native(name, options) if isinstance(name, str) else name
         self.env_name = name if isinstance(name, str) else type(name).__name__
         self._world = BraxWorld(self._env, self.device)
         shown = spaces.Dict({name: spaces.Box(-np.inf, np.inf, shape) for name, shape in self._world.shapes.items()})
         action = spaces.Box(-1, 1, (self._env.action_size,), np.float32)
-        self._describe(shown, action, "observation", categorical=True)  # of a Dict, the names are its own
-        self._begin_from_chance()
+        self._describe(shown, action, "observation", categorical)  # of a Dict, the names are its own
 
     # -- what it is -----------------------------------------------------------------------------------------------
 

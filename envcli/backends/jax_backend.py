@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC
-from typing import Any, Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -52,42 +53,56 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
     Each episode of each env is drawn from a key of its own: that of its seed, as ``jax.random.PRNGKey(seed)`` gives it,
     folded with the number of the episode from the second one on.
 
-    A subclass assigns ``_world``, and calls :meth:`_describe` and :meth:`_begin_from_chance`.
+    A subclass writes :meth:`_make`, which assigns ``_env``, ``env_name`` and ``_world`` and calls :meth:`_describe`.
 
     Args:
+        name: of an env; or one that exists, as the library has it, without a wrapper.
         num_envs: how many; None: one.
         batch_size: TorchRL's way to say it: ``[num_envs]``.
-        max_episode_steps: an episode is truncated after so many steps; None: ``usual``; 0: never. With ``frame_skip``
-            the repetitions count, too.
-        usual: so many where nothing is said.
-        from_pixels: is refused, as no frames are drawn.
-        instead: what to do for frames.
+        categorical_action_encoding: choices as numbers and not as one-hot vectors.
+        max_episode_steps: an episode is truncated after so many steps; None: as the library does; 0: never. With
+            ``frame_skip`` the repetitions count, too.
         frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
-        device: where it is computed, too.
+        from_pixels: is refused: no frames are drawn.
+        device: where it is computed, too: ``"cuda"`` needs a JAX that can.
+        options: the library's own.
+
+    Raises:
+        UnknownName: there is no such env; says the nearest.
+        ConfigError: the env cannot be made with these options; ``max_episode_steps`` is no count; JAX cannot compute
+            there.
+        MissingDependency: the library or jax is not installed.
     """
 
+    _usual_steps: ClassVar[int] = 0  # of an episode
+    _instead: ClassVar[str] = "Leave it out"  # of from_pixels
     _world: _World[M]
     _moment: M
+    env_name: str
 
     def __init__(
         self,
-        num_envs: int | None,
+        name: Any,  # Any: a str, or objects of a library that is there for some only
+        num_envs: int | None = None,
         *,
-        batch_size: Any,
-        max_episode_steps: int | None,
-        usual: int,
-        from_pixels: bool,
-        instead: str,
-        frame_skip: int | None,
-        device: torch.device | str | None,
+        batch_size: Sequence[int] | None = None,
+        categorical_action_encoding: bool = False,
+        max_episode_steps: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        device: torch.device | str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(None, _counted(num_envs, batch_size), frame_skip=frame_skip, device=device)
         if from_pixels:
-            raise ConfigError(f"from_pixels: {instead}")
-        self.max_episode_steps = step_limit(max_episode_steps, usual)
-
-    def _begin_from_chance(self) -> None:
+            raise ConfigError(f"from_pixels: backend={self.library} renders no frames. {self._instead}")
+        self.max_episode_steps = step_limit(max_episode_steps, self._usual_steps)
+        self._make(name, options, categorical_action_encoding)
         self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())
+
+    @abstractmethod
+    def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
+        """The env, its world and its specs, from what the constructor is given."""
 
     def _begin_from(self, seeds: list[int]) -> None:
         self._drawn_from, self._episodes = seeds, np.full(self.num_envs, -1)
@@ -125,7 +140,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         return _arrays(self._moment.observation)
 
     def _native_name(self) -> str:
-        return str(self.env_name)
+        return self.env_name
 
     def _close(self) -> None:
         del self._world, self._env

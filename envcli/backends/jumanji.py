@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -26,58 +26,18 @@ class JumanjiEnv(JaxBackend[JumanjiMoment]):
     An episode that ends with a discount of 0 is terminated, any other truncated. The reward is ``[1]``, or ``[agents]``
     where each has its own.
 
-    Args:
-        name: such as ``"Snake-v1"``; or an env of Jumanji's, without a wrapper.
-        num_envs: how many; None: one.
-        batch_size: TorchRL's way to say it: ``[num_envs]``.
-        categorical_action_encoding: choices as numbers and not as one-hot vectors.
-        max_episode_steps: an episode is truncated after so many steps, if the env does not end it before; None and 0:
-            never.
-        frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
-        from_pixels: is refused: it draws no frames.
-        device: where it is computed, too: ``"cuda"`` needs a JAX that can.
-        options: for ``jumanji.make``: ``time_limit=100``.
-
-    Raises:
-        UnknownName: there is no such env; says the nearest.
-        ConfigError: the env cannot be made with these options; ``max_episode_steps`` is no count; JAX cannot compute
-            there.
-        MissingDependency: jumanji or jax is not installed.
+    Everything else: see :class:`~envcli.backends.jax_backend.JaxBackend`. ``name`` may also be an env of Jumanji's, and
+    ``options`` are for ``jumanji.make``: ``time_limit=100``.
     """
 
     library: ClassVar[str] = "jumanji"
-    _world: JumanjiWorld
 
-    def __init__(
-        self,
-        name: Any,  # Any: a str, or an env of a library that is there for some only
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        categorical_action_encoding: bool = False,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            num_envs,
-            batch_size=batch_size,
-            max_episode_steps=max_episode_steps,
-            usual=0,
-            from_pixels=from_pixels,
-            instead="backend=jumanji renders no frames. Leave it out",
-            frame_skip=frame_skip,
-            device=device,
-        )
+    def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
         self._env = native(name, options) if isinstance(name, str) else name
         self.env_name = name if isinstance(name, str) else type(name).__name__
         self._world = JumanjiWorld(self._env, self.device)
         shown, taken = observation_space(self._env.observation_spec), action_space(self._env.action_spec)
-        pays = self._env.reward_spec.shape or (1,)
-        self._describe(shown, taken, "observation", categorical_action_encoding, pays)
-        self._begin_from_chance()
+        self._describe(shown, taken, "observation", categorical, self._env.reward_spec.shape or (1,))
 
     @classmethod
     def available_names(cls) -> list[str]:

@@ -173,13 +173,15 @@ def test_a_backends_node_lists_what_its_from_name_takes(choice: str) -> None:
     """But for what stands elsewhere in a configuration; and with the same defaults."""
     node = yaml.safe_load((CONF / "backend" / f"{choice}.yaml").read_text())
     try:
-        taken = signature.arguments(registry.find("backends", node["type"]).from_name)
+        from_name = registry.find("backends", node["type"]).from_name
+        taken = signature.arguments(from_name)
     except MissingDependency as error:
         pytest.skip(str(error))
     elsewhere = {"frame_skip", "from_pixels", "pixels_only", "device", "num_envs"}
     nested = {name for name, p in taken.items() if "Mapping" in str(p.annotation)}  # under options
     absorbed = {"native_transforms"}
     torchrls = {"allow_done_after_reset", "batch_size", "convert_actions_to_numpy", "spec_locked"}  # for programs' sake
+    torchrls |= {*getattr(from_name, "without_effect", ())}
     assert set(node) - {"type", "options"} - absorbed == set(taken) - elsewhere - nested - torchrls
     for name in set(node) & set(taken):
         default = taken[name].default
