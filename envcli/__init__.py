@@ -31,7 +31,6 @@ _HOME = {  # public name -> the module of the package it lives in
     "Bounded": "specs",
     "BoundedContinuous": "specs",
     "CartPole": "dynamics.cart_pole",
-    "BraxEnv": "backends.brax",
     "BurnInTransform": "transforms.burn_in",
     "CatFrames": "transforms.cat_frames",
     "CatTensors": "transforms.cat_tensors",
@@ -69,10 +68,8 @@ _HOME = {  # public name -> the module of the package it lives in
     "FrameSkipTransform": "transforms.frame_skip",
     "GrayScale": "transforms.gray_scale",
     "GymEnv": "backends.gym",
-    "GymnaxEnv": "backends.gymnax",
     "GymWrapper": "backends.gym",
     "InitTracker": "transforms.init_tracker",
-    "JumanjiEnv": "backends.jumanji",
     "LineariseRewards": "transforms.linearise_rewards",
     "LockedError": "errors",
     "MOGymEnv": "backends.mo_gym",
@@ -176,22 +173,29 @@ _HOME = {  # public name -> the module of the package it lives in
     "terminated_or_truncated": "rows.done_family",
 }
 
+_OF_LIBRARIES = {  # the same of modules that need a library which may not be there: ``import *`` leaves them out
+    "BraxEnv": "backends.brax",
+    "GymnaxEnv": "backends.gymnax",
+    "JumanjiEnv": "backends.jumanji",
+}
+
 __all__ = sorted(_HOME)  # derived, so that it cannot disagree with the table
 
 
 def __getattr__(name: str) -> Any:  # Any: each name has its own type, in its own module
     """Load a public name from its module (PEP 562)."""
-    if name not in _HOME:
-        near = importlib.import_module("envcli.errors").nearest(name, _HOME)
+    homes = {**_HOME, **_OF_LIBRARIES}
+    if name not in homes:
+        near = importlib.import_module("envcli.errors").nearest(name, homes)
         cure = f". {near}" if near.startswith("Did you mean") else ""
         raise AttributeError(f"module 'envcli' has no attribute {name!r}{cure}")
-    value = getattr(importlib.import_module(f"envcli.{_HOME[name]}"), name)
+    value = getattr(importlib.import_module(f"envcli.{homes[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_OF_LIBRARIES, "__version__"]
 
 
 LateCompiler.install()

@@ -14,7 +14,7 @@ from pathlib import Path
 from envcli import commands
 from envcli.configuration.checker import Checker, known_to
 from envcli.configuration.conflicts import refuse_conflicts
-from envcli.configuration.env_list import first_env
+from envcli.configuration.env_list import SELECTING, first_env
 from envcli.errors import ConfigError
 from envcli.folders.given_file import recorded_files
 from envcli.folders.sweep_plan import SweepPlan
@@ -38,7 +38,9 @@ def check(command: str, words: Iterable[str], multirun: bool, folders: Iterable[
     files = _files_of_the_earlier_run(overrides)
     checked = [replace(one, sign="++") if one.key in files and not one.sign else one for one in checked]
     refuse_conflicts(command, overrides, files)
-    return [str(override.readable) for override in checked] + [str(env) for env in first_env(overrides)]
+    return [str(override.readable) for override in checked] + [
+        str(env.readable) for env in first_env(overrides, folders)
+    ]
 
 
 def named(command: str, words: Iterable[str]) -> list[str]:
@@ -67,7 +69,7 @@ def as_typed(words: Iterable[str]) -> list[str]:
     """
     plain = [replace(one, key=one.package, package=None) if one.package else one for one in parsed(words)]
     several = any(override.key == "env_list" for override in plain)
-    return [str(override) for override in plain if not (several and override.key == "env")]
+    return [str(override) for override in plain if not (several and override.key in SELECTING)]
 
 
 def resumed(words: Iterable[str]) -> str | None:

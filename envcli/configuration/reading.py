@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from envcli import commands
 from envcli.configuration import composition, overrides, refusals
-from envcli.configuration.env_list import require_preset
+from envcli.configuration.env_list import selected
 from envcli.errors import ConfigError, UnknownName, nearest
 from envcli.override import Override, parsed
 from envcli.vocabulary.schema import ONE_ENV, WORKLOAD, check_finite, in_one_line
@@ -91,10 +91,9 @@ def _variant(command: str, changed: Mapping[str, Any], words: Iterable[str], fol
 
 
 def _one_env(command: str, name: str, words: Iterable[str], folders: Iterable[Path]) -> dict[str, Any]:
-    """The part of the configuration that describes one env, composed from ``env=<name>`` and the other words."""
-    require_preset(name, folders)
+    """The part of the configuration that describes the env ``name``, composed from what selects it and other words."""
     others = [str(override) for override in _typed(words) if override.key != "env_list"]
-    checked = overrides.check(command, [*others, f"env={name}"], multirun=False, folders=folders)
+    checked = overrides.check(command, [*others, str(selected(name, folders))], multirun=False, folders=folders)
     mistakes: tuple[type[Exception], ...] = (ConfigError, *refusals.kinds())
     try:
         config = finished(command, _closed(composition.compose(command, [*checked, "env_list=null"], folders)), checked)

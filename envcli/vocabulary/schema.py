@@ -90,7 +90,7 @@ class EnvConfig(Answer):
     policy: dict[str, Any] = field(default_factory=dict)
     envs: dict[str, Any] = field(default_factory=dict)  # the ONE_ENV keys of each name in env_list
     env_list: list[str] | None = key(  # noqa: RUF009  # key() makes a field, like the others
-        None, "presets of different envs to batch, in turn: env_list=[air_raid,pong]"
+        None, "different envs to batch, in turn, by preset or backend.name: env_list=[air_raid,pong]"
     )
     seed: int | None = key(None, "random seed; null: draw one and record it")
     max_steps: int = key(1000, "steps of the rollout, for each env")

@@ -95,7 +95,7 @@ def test_the_public_names_are_listed_sorted_and_load() -> None:
     assert not rooms & set(envcli.__all__), "importing that room would hide the name behind a module"
     for name in envcli.__all__:
         assert getattr(envcli, name) is not None
-    assert "make_env" in dir(envcli)
+    assert {"make_env", "BraxEnv"} <= set(dir(envcli))
     with pytest.raises(AttributeError, match=r"no attribute 'nope'"):
         envcli.nope  # noqa: B018 - the access is what is tested
 

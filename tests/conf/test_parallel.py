@@ -82,6 +82,18 @@ def test_each_of_an_env_list_is_composed_as_it_would_be_alone() -> None:
     assert several.env_name == "air_raid, pong"
 
 
+def test_envs_of_an_env_list_may_have_no_preset() -> None:
+    words = ["backend=dm_control", "parallel=serial", "frame_skip=2"]
+    envs = read("rollout", ["env_list=[walker-walk,cheetah_run]", *words[1:], words[0]]).envs
+    for name, alone in (("walker-walk", "backend.name=walker-walk"), ("cheetah_run", "env=cheetah_run")):
+        assert envs[name]["backend"] == read("rollout", [alone, *words[::2], *words[:1]]).backend
+        assert envs[name]["frame_skip"] == 2
+    with pytest.raises(ConfigError, match=r"backend.name=Taxi-v3 and env_list=\[CartPole-v1\] cannot be combined"):
+        read("rollout", ["env_list=[CartPole-v1]", "parallel=serial", "backend.name=Taxi-v3"])
+    with pytest.raises(ConfigError, match=r"no env 'walker'\..* or of the backend: CartPole-v1"):
+        read("rollout", ["env_list=[walker-walk,walker]", *words])
+
+
 def test_a_preset_of_a_folder_of_ones_own_can_stand_in_an_env_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
