@@ -103,13 +103,13 @@ class UnknownName(ConfigError, LookupError):
 
 
 class MissingDependency(ConfigError, ImportError):
-    """A library that an optional part needs is not installed. ``str()`` ends with the command that installs it."""
+    """A library that an optional part needs is not installed. ``str()`` ends with ``command``, which installs it."""
 
     def __init__(self, library: str, purpose: str, extra: str | None = None, then: str = "") -> None:
         self._made_of = (library, purpose, extra, then)
         package = f"'envcli[{extra}]'" if extra else library
-        command = " && ".join(filter(None, (f"pip install {package}", then)))
-        super().__init__(f"{purpose} needs {library}, which is not installed. Type: {command}")
+        self.command = " && ".join(filter(None, (f"pip install {package}", then)))
+        super().__init__(f"{purpose} needs {library}, which is not installed. Type: {self.command}")
 
     def __reduce__(self) -> tuple[type[MissingDependency], tuple[object, ...]]:
         return type(self), self._made_of

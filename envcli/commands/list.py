@@ -1,7 +1,7 @@
 """List every env of every installed backend.
 
-Shows each env's preset, if it has one. Run an env with env=PRESET, or by backend and name: backend=gymnasium
-backend.name=MountainCar-v0
+Shows each env's preset, if it has one, and the presets of backends that are not installed. Run an env with env=PRESET,
+or by backend and name: backend=gymnasium backend.name=MountainCar-v0
 
   envcli list pend
   envcli list json=true
@@ -43,21 +43,22 @@ def run(cfg: Config) -> None:
     presets = catalog.presets()
     for kind in registry.members("backends"):
         choice = choice_of("backend", kind)
+        own = [name for place, name in presets if place == choice]  # the only names that custom has
         try:
             backend = registry.find("backends", kind)
-            names = set(backend.available_names())
-        except MissingDependency:
+            needed = {name: backend.needed_for(name) for name in {*backend.available_names(), *own}}
+        except MissingDependency as missing:
             absent.append(choice)
-            continue
+            needed = dict.fromkeys(own, missing.command)
         except ConfigError as broken:  # a package of somebody else's
             print(f"left out: {broken}", file=sys.stderr)
             continue
-        names |= {name for place, name in presets if place == choice}  # the only names that custom has
-        for name in sorted(names):
+        for name in sorted(needed):
             row = {"backend": choice, "name": name, "preset": presets.get((choice, name))}
-            rows.append({**row, "to_install": backend.needed_for(name) or None})
+            rows.append({**row, "to_install": needed[name] or None})
     if absent:
-        print(f"left out: not installed: {', '.join(absent)}. What to type is in: envcli doctor", file=sys.stderr)
+        said = f"left out: not installed: {', '.join(absent)}, but for their presets"
+        print(f"{said}. What to type is in: envcli doctor", file=sys.stderr)
     query = cfg.query.lower()
     found = [row for row in rows if query in row["name"].lower() or query in (row["preset"] or "")]
     if not found:

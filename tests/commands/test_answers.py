@@ -75,8 +75,12 @@ def test_list_says_in_one_line_what_is_not_installed(cli: Command, monkeypatch: 
     monkeypatch.setattr(registry, "members", lambda family: ["gym", "ale", "brax"])
     monkeypatch.setattr(registry, "find", lambda family, name: found(family, name) if name == "gym" else Absent)
     done = cli("list", "pend")
-    assert done.err == "left out: not installed: ale, brax. What to type is in: envcli doctor\n"
-    assert done.code == 0
+    said = "left out: not installed: ale, brax, but for their presets. What to type is in: envcli doctor\n"
+    assert (done.code, done.err) == (0, said)
+    assert "Pendulum-v1" in done.out
+    assert "env=inverted" not in done.out
+    (found,) = json.loads(cli("list", "brax_ant", "json=true").out)
+    assert found["to_install"] == "pip install 'envcli[atari]'"
 
 
 def test_list_without_a_match_says_what_is_near(cli: Command) -> None:
