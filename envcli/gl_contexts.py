@@ -1,14 +1,16 @@
-"""When OpenGL contexts end: before the display that they draw on, also where nobody closes them."""
+"""When OpenGL contexts end: before the display that they draw on, also where nobody closes them, and not in a frame."""
 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["ending_in_time"]
+__all__ = ["ending_in_time", "kept_current"]
 
 _ends: list[weakref.finalize[..., Any]] = []
 
@@ -25,6 +27,22 @@ def ending_in_time(owner: Any, free: Callable[..., object], *given: Any) -> weak
     atexit.unregister(_end_all)
     atexit.register(_end_all, os.getpid())
     return end
+
+
+@contextmanager
+def kept_current() -> Iterator[None]:
+    """Inside, the context that is made current stays so: no garbage is collected, in which there may be an env.
+
+    With EGL a thread whose contexts are freed, whichever they are, has none afterwards (``eglReleaseThread``), and
+    MuJoCo draws black frames without a word.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _end_all(owner: int) -> None:

@@ -75,7 +75,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
     """
 
     _usual_steps: ClassVar[int] = 0  # of an episode
-    _instead: ClassVar[str] = "Leave it out"  # of from_pixels
+    _instead: ClassVar[str] = ""  # of from_pixels: what draws frames
     _world: _World[M]
     _moment: M
     env_name: str
@@ -95,7 +95,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
     ) -> None:
         super().__init__(None, _counted(num_envs, batch_size), frame_skip=frame_skip, device=device)
         if from_pixels:
-            raise ConfigError(f"from_pixels: backend={self.library} renders no frames. {self._instead}")
+            raise ConfigError(f"from_pixels: backend={self.library} renders no frames. {self._instead}".rstrip())
         self.max_episode_steps = step_limit(max_episode_steps, self._usual_steps)
         self._make(name, options, categorical_action_encoding)
         self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())

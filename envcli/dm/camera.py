@@ -8,6 +8,7 @@ from typing import Any
 
 from envcli import gl
 from envcli.errors import ConfigError
+from envcli.gl_contexts import kept_current
 from envcli.rows.pixels import FrameSize, Pixels, frame_size
 
 __all__ = ["PhysicsCamera", "release"]
@@ -92,8 +93,9 @@ class _Lens:
             except Error as error:  # no camera of that name; it is a bare Exception
                 raise ValueError(str(error)) from error
             self._model = physics.model
-        _make_current(physics)
-        return self._camera.render(**self._drawn)
+        with kept_current():
+            _make_current(physics)
+            return self._camera.render(**self._drawn)
 
 
 def _make_current(physics: Any) -> None:  # Any: dm_control is not annotated

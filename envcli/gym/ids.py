@@ -241,14 +241,12 @@ def drawing_explained(name: str) -> Iterator[None]:
     except (ImportError, gym_error.DependencyNotInstalled) as error:
         raise ConfigError(f"{name} cannot be rendered: {error}.{_cure(name)}") from error
     except NotImplementedError as error:
-        raise ConfigError(f"{name} renders no frames. Leave out from_pixels=true") from error
+        raise ConfigError(f"{name} renders no frames, for from_pixels=true or for a film") from error
     except EnvcliError:
         raise
     except Exception as error:  # whatever its author wrote, or gymnasium's checks of what is drawn
-        other = ", or choose another: backend.options.render_mode=MODE" if "render mode" in str(error) else ""
-        raise ConfigError(
-            f"{name} cannot be rendered: {described(error)}. Leave out from_pixels=true{other}"
-        ) from error
+        other = ". Choose another: backend.options.render_mode=MODE" if "render mode" in str(error) else ""
+        raise ConfigError(f"{name} cannot be rendered: {described(error)}{other}") from error
 
 
 def _implied(name: str, from_pixels: bool, frame_skip: int | None, options: Options) -> Options:

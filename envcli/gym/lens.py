@@ -9,7 +9,7 @@ import gymnasium
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from envcli import gl
-from envcli.gl_contexts import ending_in_time
+from envcli.gl_contexts import ending_in_time, kept_current
 
 __all__ = ["Lens", "Lenses"]
 
@@ -34,12 +34,13 @@ class Lens:
     def __call__(self) -> Any:  # Any: as gymnasium has it
         if not self._ready:
             self._prepare()
-        for viewer in _viewers(self._renderer).values():
-            viewer.make_context_current()
-            if self._anew:
-                self._place(viewer)
-        self._anew = False
-        frame = self._env.render()
+        with kept_current():
+            for viewer in _viewers(self._renderer).values():
+                viewer.make_context_current()
+                if self._anew:
+                    self._place(viewer)
+            self._anew = False
+            frame = self._env.render()
         if not self._ends and _viewers(self._renderer):
             self._ends = True
             ending_in_time(self._env.unwrapped, _free, self._renderer)

@@ -170,7 +170,7 @@ def test_a_frame_that_cannot_be_drawn_says_why() -> None:
         def render(self) -> Any:
             raise AssertionError("unsupported render mode")
 
-    said = r"^Undrawn cannot be rendered: AssertionError: unsupported .*\. Leave out .*, or .*render_mode=MODE$"
+    said = r"^Undrawn cannot be rendered: AssertionError: unsupported .*\. Choose another: .*render_mode=MODE$"
     with pytest.raises(ConfigError, match=said):
         GymWrapper(Undrawn(), from_pixels=True)
 

@@ -172,7 +172,7 @@ def test_a_profile_says_where_the_time_goes(cli: Command, tmp_path: Path) -> Non
 @pytest.mark.parametrize("backend", ["torch", "gymnasium_vector"])
 def test_a_profile_of_an_engine_tells_it_from_us(cli: Command, tmp_path: Path, backend: str) -> None:
     long = ("max_steps=200", *QUICK[1:])  # so that what a rollout costs once counts for little
-    done = cli("bench", "env=cartpole", f"backend={backend}", "parallel.num_envs=32", *long, "profile=true")
+    done = cli("bench", "env=cartpole", f"backend={backend}", "parallel.num_envs=256", *long, "profile=true")
     assert done.code == 0, done.err
     (main,) = read(only_run(tmp_path) / "bench.json")["profile"]["processes"]
     assert main["us"]["simulator: steps"] > main["us"]["loop"]

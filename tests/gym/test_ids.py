@@ -154,7 +154,7 @@ def test_an_env_that_draws_nothing_is_named() -> None:
         def render(self) -> Any:
             raise NotImplementedError
 
-    with pytest.raises(ConfigError, match=r"^Blind renders no frames\. Leave out from_pixels=true$"):
+    with pytest.raises(ConfigError, match=r"^Blind renders no frames, for from_pixels=true or for a film$"):
         GymWrapper(Blind(), from_pixels=True)
 
 

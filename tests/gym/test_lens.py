@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import os
 import subprocess
@@ -101,6 +102,33 @@ def test_a_vector_env_shows_the_frames_of_single_ones() -> None:
         frames = engine.rollout(3, lambda td: td.set("action", torch.zeros(2, 6)))["pixels"]
     for i in range(2):
         torch.testing.assert_close(frames[i], alone(cheetah), rtol=0, atol=0)
+
+
+class Littered(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Throws away what it holds when it is about to draw again, and collects it, if Python may at any moment."""
+
+    held: list[object]
+    drawn = 0
+
+    def render(self) -> Any:
+        self.drawn += 1
+        if self.drawn > 1:
+            self.held.clear()
+            if gc.isenabled():
+                gc.collect()
+        return super().render()
+
+
+def test_an_env_that_is_collected_meanwhile_takes_no_frame_with_it() -> None:
+    littered = Littered(gymnasium.make("HalfCheetah-v5", render_mode="rgb_array", **SMALL))
+    other = hopper()
+    other.reset()
+    cycle: list[object] = [other]
+    cycle.append(cycle)
+    littered.held = [cycle]
+    del other, cycle
+    with GymWrapper(littered, from_pixels=True) as env:
+        assert torch.equal(first_frames(env), alone(cheetah))
 
 
 FORGOTTEN = """
