@@ -19,6 +19,7 @@ from envcli.gym.info_reader import InfoReader, ShownInfo
 from envcli.gym.info_readers import InfoReaders
 from envcli.gym.lens import Lens
 from envcli.gym.objectives import Objectives
+from envcli.gym.old_gym import from_old, is_old
 from envcli.gym.space_rows import row_reader, row_writer, rows_reader
 from envcli.gym.spaces import is_image, space_to_spec
 from envcli.gym.texts import with_room
@@ -49,7 +50,8 @@ class GymWrapper(Backend):
     Args:
         env: a ``gymnasium.Env``; it is closed with this one. Its ``reset`` and ``step`` must not be called from outside
             while this one is in use. A ``gymnasium.vector.VectorEnv`` gives a batch of such envs:
-            :class:`~envcli.backends.gymnasium_vector.GymnasiumVectorWrapper`.
+            :class:`~envcli.backends.gymnasium_vector.GymnasiumVectorWrapper`. An env written for gym, the library
+            before gymnasium, is taken too: see :class:`~envcli.gym.old_gym.OldGym` for its steps and seeds.
         categorical_action_encoding: discrete values as numbers and not as one-hot vectors.
         from_pixels: show what ``env.render()`` draws; the env must be made with ``render_mode="rgb_array"``.
         pixels_only: with ``from_pixels``: leave the state out. (It is what TorchRL's documentation says; its GymWrapper
@@ -78,7 +80,7 @@ class GymWrapper(Backend):
 
     def __init__(
         self,
-        env: gymnasium.Env[Any, Any],
+        env: Any,  # Any: or one of gym's, which is there for some only
         categorical_action_encoding: bool = False,
         *,
         from_pixels: bool = False,
@@ -94,7 +96,9 @@ class GymWrapper(Backend):
         spec_locked: bool = True,
     ) -> None:
         if not isinstance(env, gymnasium.Env):
-            raise ConfigError(f"GymWrapper: expected a gymnasium.Env, found {_described(type(env))}")
+            if not is_old(env):
+                raise ConfigError(f"GymWrapper: expected a gymnasium.Env, found {_described(type(env))}")
+            env = from_old(env)
         single("GymWrapper", batch_size)
         super().__init__(env, frame_skip=frame_skip, checks=checks, device=device)
         self.is_spec_locked = spec_locked
@@ -231,7 +235,7 @@ class GymWrapper(Backend):
         self._env.set_wrapper_attr(name, value)
 
     def _native_name(self) -> str:
-        spec = self._env.spec
+        spec = self._env.spec or getattr(self._env.unwrapped, "spec", None)  # gym's, of an OldGym
         return spec.id if spec is not None else type(self._env.unwrapped).__name__
 
     # -- the rows -------------------------------------------------------------------------------------------------
@@ -432,13 +436,13 @@ class GymEnv(Several, GymWrapper):
         self.env_name = env_name
 
 
-def from_gymnasium(env: gymnasium.Env[Any, Any], **options: Any) -> GymWrapper:
-    """``env``, a ``gymnasium.Env``, as one of ours: ``GymWrapper(env, **options)``, by the name of its way in."""
+def from_gymnasium(env: Any, **options: Any) -> GymWrapper:  # Any: see GymWrapper
+    """``env``, a ``gymnasium.Env`` or one of gym's, as one of ours: ``GymWrapper(env, **options)``."""
     return GymWrapper(env, **options)
 
 
 def _described(kind: type) -> str:
     """What ``kind``, of which no gymnasium env is, is called, and what to do."""
     olds = any(base.__module__.partition(".")[0] == "gym" for base in kind.__mro__)
-    cure = "Put it, an env of gym's, into one" if olds else "Build one with gymnasium.make(name)"
+    cure = "Of gym's it takes a single env with both its spaces" if olds else "Build one with gymnasium.make(name)"
     return f"{kind.__module__}.{kind.__name__}. {cure}"

@@ -11,6 +11,7 @@ import torch
 from envcli.agent_groups import MarlGroupMapType, group_map_of, groups_by_name
 from envcli.backends.backend import AvailableEnvs, Backend
 from envcli.errors import ConfigError, described
+from envcli.gym.old_spaces import as_gymnasium
 from envcli.keys import DONE_FAMILY, Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.done_family import done_family
@@ -20,7 +21,6 @@ from envcli.specs import Composite
 from envcli.vmas import scenarios
 from envcli.vmas.group import VmasGroup
 from envcli.vmas.play import VmasPlay
-from envcli.vmas.scenarios import as_gymnasium
 from envcli.vocabulary.schema import at_least
 from envcli.zoo.agent_group import ACTION_MASK
 

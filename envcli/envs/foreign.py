@@ -6,6 +6,7 @@ __all__ = ["way_in"]
 
 _WAYS = {
     "dm_env.Environment": "from_dm_env",
+    "gym.Env": "from_gymnasium",
     "gymnasium.Env": "from_gymnasium",
     "pettingzoo.AECEnv": "PettingZooWrapper",
     "pettingzoo.ParallelEnv": "PettingZooWrapper",

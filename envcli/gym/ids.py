@@ -20,6 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName, described
+from envcli.gym import old_ids
 from envcli.gym.seeded_mines import SeededMines
 from envcli.vocabulary.imported import missing_module
 
@@ -109,7 +110,8 @@ def make(
     """The env of an id.
 
     Args:
-        name: the id.
+        name: the id. As ``module:id``, it may be one that the module registers with gym, the library before
+            gymnasium: see :func:`~envcli.gym.old_ids.make`.
         options: for ``gymnasium.make``; they win over what the other arguments imply.
         from_pixels: frames will be asked for: it is made to draw into memory, with or without a display.
         frame_skip: how often its user will repeat each action. Atari's ids repeat by themselves, four times as a rule:
@@ -122,7 +124,12 @@ def make(
     """
     complete = _completed(name, options, from_pixels, frame_skip)
     with _explained(name, options or complete), _without_hints(name), _without_roundings(name):
-        made = gymnasium.make(name, **complete)
+        try:
+            made = gymnasium.make(name, **complete)
+        except gym_error.UnregisteredEnv:
+            if (old := old_ids.registry().get(name.partition(":")[2])) is None:
+                raise
+            made = old_ids.make(old, options, drawn=from_pixels)
     return SeededMines(made) if _entry_point(name).startswith(f"{_SEVERAL}.envs.minecart.") else made
 
 
@@ -309,7 +316,12 @@ def _unknown(name: str) -> ConfigError:
     if name.startswith("ALE/") and importlib.util.find_spec("ale_py") is None:
         return MissingDependency("ale-py", name, "atari")
     module, colon, plain = name.partition(":")
-    own = [f"{module}:{known}" for known, spec in gymnasium.registry.items() if colon and _is_of(spec, module)]
+    old = old_ids.registry()
+    if colon and plain in old:
+        said = f"{module} registers it with gym, the library before gymnasium, as a single env. Type: backend=gymnasium"
+        return UnknownName("gymnasium env", name, [], said)
+    every = {**gymnasium.registry, **old}
+    own = [f"{module}:{known}" for known, spec in every.items() if colon and _is_of(spec, module)]
     known = sorted(own or gymnasium.registry)
     near = _same_family(name, known)
     cure = "" if own else "`envcli list` shows all"
@@ -319,18 +331,12 @@ def _unknown(name: str) -> ConfigError:
             f"module too, my_envs:{name}, from YAML with allow_imports=true"
         )
     if colon and not own:
-        return UnknownName("gymnasium env", name, near, _registered_elsewhere(module, plain))
+        return UnknownName("gymnasium env", name, near, _nothing_registered(module, plain))
     return UnknownName("gymnasium env", name, near or known, cure)
 
 
-def _registered_elsewhere(module: str, plain: str) -> str:
-    """What to do about an id of ``module``, which has been imported and has registered none with gymnasium."""
-    registry = getattr(sys.modules.get("gym.envs.registration"), "registry", {})
-    if plain in getattr(registry, "env_specs", registry):
-        return (
-            f"{module} registers it with gym, the library before gymnasium. Make it a gymnasium.Env in a function of "
-            "your own, and type: backend=custom backend.name=my_envs:make"
-        )
+def _nothing_registered(module: str, plain: str) -> str:
+    """What to do about an id of ``module``, which has been imported and has registered none."""
     return (
         f"Importing {module} registers no ids. If a function there does, call it in a module of your own, and "
         f"type: backend.name=my_envs:{plain}. Or make the env in a function: backend=custom backend.name=my_envs:make"

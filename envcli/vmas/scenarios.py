@@ -6,15 +6,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from gymnasium import spaces
 
 from envcli.errors import ConfigError, UnknownName, described
 from envcli.vmas.chance import Chance
 from envcli.vmas.library import vmas_library
 
-__all__ = ["as_gymnasium", "is_native", "make", "names"]
+__all__ = ["is_native", "make", "names"]
 
 _WORLD_SEED = 0  # what a world is made from, such as the colours of its agents, where no other seed is given
 
@@ -56,15 +54,3 @@ def make(scenario: Any, num_envs: int, device: torch.device, seed: int | None, o
 def is_native(env: Any) -> bool:
     """Is ``env`` one of VMAS's own? Raises MissingDependency if VMAS is not installed."""
     return isinstance(env, vmas_library().simulator.environment.Environment)
-
-
-def as_gymnasium(space: Any) -> spaces.Space[Any]:
-    """A space of gym's, which VMAS is written for, as one of gymnasium's."""
-    match type(space).__name__:
-        case "Box":
-            return spaces.Box(space.low, space.high, space.shape, space.dtype.type)
-        case "Discrete":
-            return spaces.Discrete(int(space.n))
-        case "MultiDiscrete":
-            return spaces.MultiDiscrete(np.asarray(space.nvec))
-    return spaces.Dict({name: as_gymnasium(inner) for name, inner in space.spaces.items()})
