@@ -75,9 +75,11 @@ def space_to_spec(
                 for _, name, inner in places(space.spaces)
             }
             return Composite(leaves, device=device)
+    cure = "Wrap the env so that it shows a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple"
+    if space.dtype is not None and space.dtype.kind == "U":
+        cure = "Texts are taken as observations of backend=gymnasium alone. For several envs: parallel=processes"
     raise ConfigError(
-        f"{where or 'space'}: {_in_a_line(space)} has no fixed shape, so its values do not fit in tensors. "
-        "Wrap the env so that it shows a Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple"
+        f"{where or 'space'}: {_in_a_line(space)} has no fixed shape, so its values do not fit in tensors. {cure}"
     )
 
 

@@ -83,6 +83,11 @@ def test_what_has_no_fixed_shape_is_refused_by_its_name_and_place(space: Any) ->
         space_to_spec(spaces.Dict(pair=spaces.Tuple((space,))), where="observation_space")
 
 
+def test_a_text_says_where_texts_are_taken() -> None:
+    with pytest.raises(ConfigError, match=r"Texts are taken as observations of backend=gymnasium alone\."):
+        space_to_spec(spaces.Text(5))
+
+
 def test_a_table_of_choices_has_no_one_hot() -> None:
     said = r"^observation_space: a one-hot encoding of .*\]\]\) has .* Type: backend\.categorical_action_encoding=true$"
     with pytest.raises(ConfigError, match=said):  # in one line
