@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from envcli.backends.jax_backend import JaxBackend
-from envcli.jitted.gymnax_world import GymnaxMoment, GymnaxWorld, names, native, space_of
+from envcli.gym.old_spaces import as_gymnasium
+from envcli.jitted.gymnax_world import GymnaxMoment, GymnaxWorld, names, native
 
 __all__ = ["GymnaxEnv"]
 
@@ -31,7 +32,7 @@ class GymnaxEnv(JaxBackend[GymnaxMoment]):
         self.env_name = name if isinstance(name, str) else self._env.name
         self._world = GymnaxWorld(self._env, params, self.device)
         shown, taken = self._env.observation_space(params), self._env.action_space(params)
-        self._describe(space_of(shown), space_of(taken), "observation", categorical)
+        self._describe(as_gymnasium(shown), as_gymnasium(taken), "observation", categorical)
 
     @classmethod
     def available_names(cls) -> list[str]:

@@ -1,4 +1,4 @@
-"""Spaces of gym's, the library before gymnasium, as gymnasium's."""
+"""Spaces of gym's, the library before gymnasium, and of others that look like them, as gymnasium's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def kind_of(space: object) -> str | None:
 
 
 def as_gymnasium(space: Any) -> spaces.Space[Any]:  # Any: of a library that is there for some only
-    """``space``, one of gym's or one that looks like it, as one of gymnasium's. Its values stay as they are.
+    """``space``, one of gym's or one that looks like it (VMAS's, gymnax's), as one of gymnasium's, of the same values.
 
     Raises:
         ConfigError: it has no fixed shape (``Text``, ``Graph``, ``Sequence``), or is no space.
@@ -37,7 +37,9 @@ def as_gymnasium(space: Any) -> spaces.Space[Any]:  # Any: of a library that is 
         return space
     match kind_of(space):
         case "Box":
-            return spaces.Box(space.low, space.high, space.shape, np.dtype(space.dtype).type)
+            dtype = np.dtype(space.dtype)
+            low, high = (np.broadcast_to(np.asarray(end, dtype), space.shape) for end in (space.low, space.high))
+            return spaces.Box(low, high, space.shape, dtype.type)
         case "Discrete":
             return spaces.Discrete(int(space.n), start=int(getattr(space, "start", 0)))
         case "MultiDiscrete":

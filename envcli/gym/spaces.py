@@ -5,7 +5,7 @@ A leaf of a space is one entry. ``Dict`` spaces nest by their keys, ``Tuple`` by
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "space_to_spec",
     "spec_to_space",
     "starts_of",
+    "unbounded",
 ]
 
 Space = spaces.Space[Any]
@@ -143,9 +144,14 @@ def spec_to_space(spec: TensorSpec, where: str = "", start: Array | None = None)
     dtype = torch.empty((), dtype=spec.dtype).numpy().dtype
     if isinstance(spec, Bounded):
         return spaces.Box(spec.low.cpu().numpy().copy(), spec.high.cpu().numpy().copy(), dtype=dtype)
+    return unbounded(spec.shape, dtype)
+
+
+def unbounded(shape: Sequence[int], dtype: np.dtype[Any]) -> spaces.Box:
+    """Every number of ``dtype``, and of floats infinity, in arrays of ``shape``."""
     ends: Any = np.iinfo(dtype) if dtype.kind in "iu" else None
     low, high = (-np.inf, np.inf) if ends is None else (ends.min, ends.max)
-    return spaces.Box(np.full(spec.shape, low, dtype), np.full(spec.shape, high, dtype), dtype=dtype)
+    return spaces.Box(np.full(shape, low, dtype), np.full(shape, high, dtype), dtype=dtype)
 
 
 def starts_of(space: Space, spec: Composite) -> dict[Key, Array]:

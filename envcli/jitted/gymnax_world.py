@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from gymnasium import spaces
 
-from envcli.errors import ConfigError, MissingDependency, UnknownName, nearest
+from envcli.errors import ConfigError, MissingDependency, UnknownName, described, nearest
 
 try:
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # of libraries that it could use, and does not
-        warnings.simplefilter("ignore")
-        import gymnax
-        import jax
-        from gymnax.environments import spaces as theirs
+    import gymnax
+    import jax
 
-        from envcli.jitted.jax_world import JaxWorld, Numbers
+    from envcli.jitted.jax_world import JaxWorld, Numbers
 except ModuleNotFoundError as missing:
     library = (missing.name or "gymnax").partition(".")[0]
     raise MissingDependency(library, "backend=gymnax", "gymnax") from missing
 
-__all__ = ["GymnaxMoment", "GymnaxWorld", "names", "native", "space_of"]
-
-Space = spaces.Space[Any]
+__all__ = ["GymnaxMoment", "GymnaxWorld", "names", "native"]
 
 
 class GymnaxMoment(NamedTuple):
@@ -73,21 +63,6 @@ class GymnaxWorld(JaxWorld[GymnaxMoment]):
         return self._step(moment, action)  # type: ignore[no-any-return]
 
 
-def space_of(space: Any) -> Space:
-    """A space of gymnax as one of gymnasium."""
-    match space:
-        case theirs.Discrete():
-            return spaces.Discrete(int(space.n))
-        case theirs.Box():
-            low, high = (np.broadcast_to(bound, space.shape).astype(space.dtype) for bound in (space.low, space.high))
-            return spaces.Box(low, high, space.shape, np.dtype(space.dtype))
-        case theirs.Dict():
-            return spaces.Dict({name: space_of(inner) for name, inner in space.spaces.items()})
-        case theirs.Tuple():
-            return spaces.Tuple([space_of(inner) for inner in space.spaces])
-    raise ConfigError(f"space: found a {type(space).__name__}, expected a Box, Discrete, Dict or Tuple of gymnax")
-
-
 def names() -> list[str]:
     """The envs that gymnax has registered, sorted."""
     return sorted(gymnax.registered_envs)
@@ -103,7 +78,7 @@ def native(name: str, options: Mapping[str, Any]) -> tuple[Any, Any]:
     try:
         env, params = gymnax.make(name)
     except Exception as error:  # whatever a constructor raises; one downloads data
-        raise ConfigError(f"{name} cannot be made: {' '.join(f'{type(error).__name__}: {error}'.split())}") from error
+        raise ConfigError(f"{name} cannot be made: {described(error)}") from error
     known = [field.name for field in fields(params)]
     if wrong := [option for option in options if option not in known]:
         raise ConfigError(f"options: {name} has no parameter {wrong[0]!r}. {nearest(wrong[0], known)}".rstrip())

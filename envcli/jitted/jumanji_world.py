@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from envcli.errors import ConfigError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, MissingDependency, UnknownName, described
+from envcli.gym.spaces import unbounded
 
 try:
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # of libraries that it could use, and does not
-        warnings.simplefilter("ignore")
-        import jax
-        import jumanji
-        from jumanji import specs
+    import jax
+    import jumanji
+    from jumanji import specs
 
-        from envcli.jitted.jax_world import JaxWorld, Numbers
+    from envcli.jitted.jax_world import JaxWorld, Numbers
 except ModuleNotFoundError as missing:
     library = (missing.name or "jumanji").partition(".")[0]
     raise MissingDependency(library, "backend=jumanji", "jumanji") from missing
@@ -84,15 +80,9 @@ def observation_space(spec: Any) -> Space:
     if spec.dtype == bool:
         return spaces.MultiBinary(list(shape))
     if not isinstance(spec, specs.BoundedArray):
-        return _unbounded(shape, spec.dtype)
+        return unbounded(shape, np.dtype(spec.dtype))
     low, high = (np.broadcast_to(bound, shape).astype(spec.dtype) for bound in (spec.minimum, spec.maximum))
     return spaces.Box(low, high, shape, spec.dtype)
-
-
-def _unbounded(shape: tuple[int, ...], dtype: Any) -> Space:
-    whole = np.issubdtype(dtype, np.integer)
-    low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else (-np.inf, np.inf)
-    return spaces.Box(low, high, shape, dtype)
 
 
 def action_space(spec: Any) -> Space:
@@ -117,5 +107,4 @@ def native(name: str, options: Mapping[str, Any]) -> Any:
         return jumanji.make(name, **options)
     except Exception as error:  # whatever a constructor raises; some download data
         given = f" with {', '.join(options)}" if options else ""
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(f"{name} cannot be made{given}: {said}") from error
+        raise ConfigError(f"{name} cannot be made{given}: {described(error)}") from error
