@@ -1,10 +1,17 @@
-"""When OpenGL contexts end: before the display that they draw on, also where nobody closes them, and not in a frame."""
+"""When OpenGL contexts are current, and when they end.
+
+They end before the display that they draw on, also where nobody closes them, and not in a frame. One is current only
+while it draws: MuJoCo deletes what it drew with from whatever context is current, so that an env that is let go of
+later, by whomever it was made, would take the frames of another with it.
+"""
 
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,18 +38,59 @@ def ending_in_time(owner: Any, free: Callable[..., object], *given: Any) -> weak
 
 @contextmanager
 def kept_current() -> Iterator[None]:
-    """Inside, the context that is made current stays so: no garbage is collected, in which there may be an env.
+    """Inside, the context that is made current stays so; afterwards that of before is current again, mostly none.
 
-    With EGL a thread whose contexts are freed, whichever they are, has none afterwards (``eglReleaseThread``), and
-    MuJoCo draws black frames without a word.
+    No garbage is collected meanwhile, in which there may be an env: with EGL a thread whose contexts are freed,
+    whichever they are, has none afterwards (``eglReleaseThread``), and MuJoCo draws black frames without a word.
     """
     collects = gc.isenabled()
     gc.disable()
+    put_back = _present()
     try:
         yield
     finally:
+        put_back()
         if collects:
             gc.enable()
+
+
+def _present() -> Callable[[], object]:
+    """What makes that context current again which is so now in this thread."""
+    chosen = os.environ.get("MUJOCO_GL", "" if sys.platform == "linux" else "glfw").lower()
+    if chosen == "egl":
+        return _present_of_egl()
+    if chosen == "glfw":
+        return _present_of_glfw()
+    return _none_of_osmesa
+
+
+def _present_of_egl() -> Callable[[], object]:
+    egl: Any = sys.modules.get("OpenGL.EGL")  # Any: PyOpenGL is not annotated
+    if not egl or not (before := egl.eglGetCurrentContext()):
+        return _none_of_egl
+    sides = (egl.eglGetCurrentSurface(side) for side in (egl.EGL_DRAW, egl.EGL_READ))
+    return functools.partial(egl.eglMakeCurrent, egl.eglGetCurrentDisplay(), *sides, before)
+
+
+def _none_of_egl() -> None:
+    egl: Any = sys.modules.get("OpenGL.EGL")
+    if egl and egl.eglGetCurrentContext():
+        nowhere = egl.EGL_NO_SURFACE, egl.EGL_NO_SURFACE, egl.EGL_NO_CONTEXT
+        egl.eglMakeCurrent(egl.eglGetCurrentDisplay(), *nowhere)
+
+
+def _present_of_glfw() -> Callable[[], object]:
+    glfw: Any = sys.modules.get("glfw")  # Any: not annotated
+    if not glfw or not glfw.init():
+        return lambda: None
+    return functools.partial(glfw.make_context_current, glfw.get_current_context())
+
+
+def _none_of_osmesa() -> None:
+    """Have none current: OSMesa does not tell what it drew into."""
+    osmesa: Any = sys.modules.get("OpenGL.osmesa")
+    if osmesa and osmesa.OSMesaGetCurrentContext():
+        osmesa.OSMesaMakeCurrent(None, None, sys.modules["OpenGL.GL"].GL_FLOAT, 0, 0)
 
 
 def _end_all(owner: int) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from envcli import gl
@@ -84,25 +84,40 @@ class _Lens:
 
     def __call__(self) -> Any:
         physics = self._env.physics
-        if physics.model is not self._model:
-            from dm_control.mujoco import Camera
-            from dm_control.mujoco.wrapper.core import Error
-
-            try:
-                self._camera = Camera(physics, **self._placed)
-            except Error as error:  # no camera of that name; it is a bare Exception
-                raise ValueError(str(error)) from error
-            self._model = physics.model
-        with kept_current():
-            _make_current(physics)
+        with kept_current(), _nothing_believed(physics):
+            if physics.model is not self._model:
+                self._camera = self._on(physics)
+                self._model = physics.model
             return self._camera.render(**self._drawn)
 
+    def _on(self, physics: Any) -> Any:
+        from dm_control.mujoco import Camera
+        from dm_control.mujoco.wrapper.core import Error
 
-def _make_current(physics: Any) -> None:  # Any: dm_control is not annotated
-    """Make the OpenGL context of ``physics`` current, also where dm_control believes it is: others draw here, too."""
-    context = physics.contexts.gl
-    with context.make_current() as thread:
-        thread.call(context._platform_make_current)
+        try:
+            return Camera(physics, **self._placed)
+        except Error as error:  # no camera of that name; it is a bare Exception
+            raise ValueError(str(error)) from error
+
+
+@contextmanager
+def _nothing_believed(physics: Any) -> Iterator[None]:  # Any: dm_control is not annotated
+    """Inside and afterwards dm_control makes an OpenGL context current when it needs it.
+
+    It does not where it believes that it is: it remembers which one was, and others draw here, too.
+    """
+    _forget_current(physics)
+    try:
+        yield
+    finally:
+        _forget_current(physics)
+
+
+def _forget_current(physics: Any) -> None:  # Any: dm_control is not annotated
+    from dm_control._render import base
+
+    believed = base._CURRENT_CONTEXT_FOR_THREAD.pop(physics.contexts.gl.thread, None)
+    base._CURRENT_THREAD_FOR_CONTEXT.pop(believed, None)
 
 
 def release(env: Any) -> None:  # Any: a dm_env environment, with or without a physics

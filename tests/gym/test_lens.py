@@ -82,6 +82,50 @@ def test_envs_that_draw_in_turn_show_what_each_shows_alone(other: Callable[[], E
         torch.testing.assert_close(first_frames(one), alone(cheetah), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("other", [hopper, needs_dm_control])
+def test_an_env_that_is_closed_takes_no_frame_of_another_with_it(other: Callable[[], Env]) -> None:
+    with cheetah() as one:
+        two = other()
+        first_frames(one)
+        two.close()
+        assert torch.equal(first_frames(one), alone(cheetah))
+
+
+@pytest.mark.parametrize("make", [cheetah, needs_dm_control])
+def test_an_env_of_somebody_else_that_is_closed_and_collected_takes_no_frame_with_it(make: Callable[[], Env]) -> None:
+    alone(make)
+    native = native_cheetah()
+    native.render()
+    if os.environ["MUJOCO_GL"] == "glfw":
+        pytest.skip("gymnasium's close() ends GLFW for all")
+    native.close()
+    cycle: list[object] = [native]
+    cycle.append(cycle)
+    with make() as env:
+        env.reset()
+        del native, cycle
+        gc.collect()
+        assert torch.equal(first_frames(env), alone(make))
+
+
+def test_who_draws_with_gymnasium_itself_goes_on_as_before() -> None:
+    expected = alone(cheetah)[0].numpy()
+    with cheetah() as env:
+        env.reset()
+        if os.environ["MUJOCO_GL"] == "osmesa":
+            pytest.skip("OSMesa does not tell what was current")
+        native = native_cheetah()
+        for _ in range(2):
+            assert (native.render() == expected).all()
+            assert torch.equal(first_frames(env), alone(cheetah))
+
+
+def native_cheetah() -> gymnasium.Env[Any, Any]:
+    native: gymnasium.Env[Any, Any] = gymnasium.make("HalfCheetah-v5", render_mode="rgb_array", **SMALL)
+    native.reset(seed=0)
+    return native
+
+
 def test_a_seed_decides_the_frames_whatever_was_drawn_before() -> None:
     with cheetah() as env:
         env.set_seed(1)
@@ -90,7 +134,7 @@ def test_a_seed_decides_the_frames_whatever_was_drawn_before() -> None:
 
 
 def test_the_first_frame_is_gymnasiums() -> None:
-    native: gymnasium.Env[Any, Any] = gymnasium.make("HalfCheetah-v5", render_mode="rgb_array", **SMALL)
+    native = native_cheetah()
     with GymWrapper(native) as wrapped:
         native.reset(seed=0)
         assert (wrapped.render() == alone(cheetah)[0].numpy()).all()
