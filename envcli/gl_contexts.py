@@ -12,6 +12,7 @@ import functools
 import gc
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,15 +44,37 @@ def kept_current() -> Iterator[None]:
     No garbage is collected meanwhile, in which there may be an env: with EGL a thread whose contexts are freed,
     whichever they are, has none afterwards (``eglReleaseThread``), and MuJoCo draws black frames without a word.
     """
-    collects = gc.isenabled()
-    gc.disable()
-    put_back = _present()
-    try:
-        yield
-    finally:
-        put_back()
-        if collects:
-            gc.enable()
+    with _no_garbage:
+        put_back = _present()
+        try:
+            yield
+        finally:
+            put_back()
+
+
+class _NoGarbage:
+    """While any thread is inside, Python collects no garbage; afterwards as it did before the first one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._collects = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._collects = gc.isenabled()
+                gc.disable()
+            self._inside += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._collects:
+                gc.enable()
+
+
+_no_garbage = _NoGarbage()
 
 
 def _present() -> Callable[[], object]:

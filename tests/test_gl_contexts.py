@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -46,3 +47,17 @@ def test_who_collects_by_hand_goes_on_so() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_frames_of_several_threads_each_stay_uncollected() -> None:
+    one, two = kept_current(), kept_current()
+    one.__enter__()
+    thread = threading.Thread(target=two.__enter__)
+    thread.start()
+    thread.join()
+    one.__exit__(None, None, None)
+    assert not gc.isenabled()
+    thread = threading.Thread(target=two.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    assert gc.isenabled()
