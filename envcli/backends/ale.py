@@ -144,6 +144,11 @@ class ALEEnv(Backend):
         return self._env
 
     @property
+    def unwrapped(self) -> ALEEnv:
+        """Itself, so that what is written for gymnasium's env, such as ``env.unwrapped.ale.lives()``, finds it here."""
+        return self
+
+    @property
     def game_goes_on(self) -> bool:
         """Did the last reset begin with the next life of the same game (``episodic_life``), and not with a new one?"""
         return self._console.goes_on

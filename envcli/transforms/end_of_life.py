@@ -117,8 +117,9 @@ class EndOfLifeTransform(Transform):
             found = getattr(found, name, None)
             if found is None:
                 raise TransformError(
-                    f"eol_attribute: the env has no {self.eol_attribute!r}. Name an attribute that counts lives, or "
-                    f"let the env show them as {as_user_key(as_path(self.lives_key))!r}"
+                    f"EndOfLifeTransform: eol_attribute: the env has no {self.eol_attribute!r}. Name an attribute that "
+                    f"counts lives, or have the env show them as {as_user_key(as_path(self.lives_key))!r}; an Atari "
+                    "game does so with backend.lives=true"
                 )
         if callable(found):
             reader: Callable[[], Any] = found

@@ -191,6 +191,20 @@ def lives() -> Iterator[ALEEnv]:
         yield env
 
 
+@pytest.mark.parametrize("outer", [False, True])
+def test_the_transform_that_flags_lost_lives_finds_them(outer: bool) -> None:
+    place = "outer_transforms" if outer else "transforms"
+    words = "env=breakout", f"{place}=[end_of_life]", "parallel=serial", "parallel.num_envs=2"
+    rollouts = []
+    for more in ((), ("backend.lives=true",)):
+        torch.manual_seed(0)
+        with make_env(*words, *more) as env:
+            env.set_seed(1)
+            rollouts.append(env.rollout(150)["next"].select("lives", "end-of-life"))
+    assert rollouts[0]["end-of-life"].any()
+    assert (rollouts[0] == rollouts[1]).all()
+
+
 def test_a_lost_life_ends_the_episode_and_not_the_game(lives: ALEEnv) -> None:
     lost = lives.rollout(500)
     assert lost["next", "terminated"][-1]
