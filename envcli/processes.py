@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-__all__ = ["anonymous_bytes", "cores", "cpu_seconds", "family", "peak_bytes"]
+__all__ = ["anonymous_bytes", "began", "cores", "cpu_seconds", "family", "peak_bytes"]
 
 _PROC = Path("/proc")
 _CPUCLOCK_SCHED = 2  # linux/posix-timers.h: of a whole process, in nanoseconds; /proc/<pid>/stat counts in 10 ms

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 from envcli.cli.interrupt import SAVE_IN, Handler, again_soon, heard_by, stack
@@ -18,7 +19,7 @@ __all__ = ["ended_with_launcher", "interrupted_once", "launching", "stand_alone"
 
 _TWICE_IN = 1.0  # seconds in which two interrupts are one
 _IMPORT_IN = 5.0  # seconds that one waits for the end of an import
-_LAUNCHER = "ENVCLI_LAUNCHER"  # an environment variable: the id of the process that runs the sweep
+_LAUNCHER = "ENVCLI_LAUNCHER"  # an environment variable: the process that runs the sweep, its birth, and where it is
 _LOOK = 0.5  # seconds between two looks whether it is still there
 
 _idle = threading.Event()  # is no job at work in this process?
@@ -41,7 +42,7 @@ def stand_alone() -> None:
 @contextlib.contextmanager
 def launching() -> Iterator[None]:
     """Inside, what this process starts knows that it is the one that launches jobs."""
-    os.environ[_LAUNCHER] = str(os.getpid())
+    os.environ[_LAUNCHER] = f"{os.getpid()}|{began(os.getpid()) or ''}|{_where()}"
     try:
         yield
     finally:
@@ -52,18 +53,28 @@ def launching() -> Iterator[None]:
 def ended_with_launcher() -> Iterator[None]:
     """Inside, the job is interrupted if the process that launched it is gone, as after a SIGKILL; then this one ends.
 
-    Nobody would pass on a Ctrl-C, or give it another job. Only where that process is above this one: jobs of Slurm, and
-    of another machine, are to go on.
+    Nobody would pass on a Ctrl-C, or give it another job. Only where that process is above this one, or was before it
+    ended: jobs of Slurm, and of another machine, are to go on.
     """
-    launcher = int(os.environ.get(_LAUNCHER, "0"))
-    birth = began(launcher)
+    pid, birth, where = os.environ.get(_LAUNCHER, "0||").split("|")
+    launcher = int(pid)
+    orphaned = began(launcher) != birth and where == _where()
     _idle.clear()
-    if birth is not None and os.getpid() in family(launcher) and not _Watch.is_at_work():
+    if birth and (orphaned or os.getpid() in family(launcher)) and not _Watch.is_at_work():
         _Watch(launcher, birth).start()
     try:
         yield
     finally:
         _idle.set()
+
+
+def _where() -> str:
+    """What must be the same for two processes to mean the same one by a number, and to belong to one job of Slurm."""
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{machine} {os.readlink('/proc/self/ns/pid')} {os.environ.get('SLURM_JOB_ID', '')}"
+    except OSError:  # not Linux, where nobody is watched
+        return ""
 
 
 class _Watch(threading.Thread):

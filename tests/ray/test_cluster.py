@@ -173,8 +173,9 @@ def test_an_interrupt_ends_the_actors() -> None:
     env = RayEnv(4, Slow, num_actors=2)
     env.start()
     pids = actors_of(env)
-    with interrupted(1.0, within=5.0):
-        env.rollout(1_000_000, break_when_any_done=False)
+    made: list[int] = []
+    with interrupted(0, within=5.0, ready=lambda: bool(made)):
+        env.rollout(1_000_000, break_when_any_done=False, progress=made.append)
     assert env.is_closed
     until = time.monotonic() + SOON
     while any(map(is_alive, pids)) and time.monotonic() < until:
