@@ -328,6 +328,9 @@ def _require_keys(before: EnvSpecs, transform: Transform) -> None:
                 cures.append("For pixels, type: from_pixels=true")
                 for path in [*before._leaves("observation")][:1]:
                     cures.append(f"For {'.'.join(path)}: in_keys=[{','.join(path)}]")
+            elif "observation" in missing and all(len(path) == 1 for path in before._leaves("observation")):
+                there = [*before._leaves("observation"), *(path for key in keys if (path := as_path(key)) in known)]
+                cures.append(f"For what it shows: in_keys=[{','.join('.'.join(path) for path in there)}]")
             raise TransformError(
                 f"{type(transform).__name__}: {name} {missing} do not exist. The env has: {', '.join(have)}. "
                 + ". ".join(cures)

@@ -62,7 +62,8 @@ def _misspelt(cfg: DictConfig, name: str) -> str:
 
     above, _, key = name.rpartition(".")
     node = OmegaConf.select(cfg, above) if above else cfg
-    near = difflib.get_close_matches(key, [str(other) for other in node if other != key], 1, 0.7)
+    given = [str(other) for other in node if not OmegaConf.is_missing(node, other) and node[other] is not None]
+    near = difflib.get_close_matches(key, given, 1, 0.7)
     return f"Its node has {near[0]!r}: did you mean {key!r}?" if near else ""
 
 

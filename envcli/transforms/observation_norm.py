@@ -116,7 +116,8 @@ class ObservationNorm(Affine):
         path = as_path(key)
         if key not in env.observation_keys:
             raise TransformError(
-                f"ObservationNorm: {key!r} is not an observation of the env, which has {env.observation_keys}"
+                f"ObservationNorm: {key!r} is not an observation of the env, which has {env.observation_keys}. Name "
+                "one of them in in_keys"
             )
         shown = env.rollout(steps, break_when_any_done=False).get(path)
         data = shown.double()

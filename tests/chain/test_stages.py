@@ -132,6 +132,7 @@ def test_a_state_that_is_kept_inside_cannot_be_told_from_outside() -> None:
     [
         (CountingEnv(), Shift(["count"]), r"Shift: in_keys \['count'\] do not exist. The env has: .*observation"),
         (CountingEnv(), Shift(["pixels"]), r"Shift: in_keys \['pixels'\].* For pixels, type: from_pixels=true"),
+        (StatelessEnv(), Shift(["observation", "reward"]), r"For what it shows: in_keys=\[position,reward\]$"),
         (
             NestedEnv(),
             Shift(["agent.observation"]),

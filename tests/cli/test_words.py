@@ -258,6 +258,7 @@ def test_help_is_about_what_is_typed_in_front_of_it(cli: Command) -> None:
         ("rollout backend.name=${nowhere}", "Interpolation key 'nowhere' not found"),
         ("rollout --config-dir nowhere", "--config-dir: no folder nowhere"),
         ("rollout backend.name=???", "backend.name: required but not given."),
+        ("rollout transforms=[stack]", "transforms.stack.in_keys: required but not given. Add transforms.stack.in_ke"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(line: str, text: str, cli: Command, tmp_path: Path) -> None:
