@@ -178,6 +178,11 @@ class Backend(Env):
         return ""
 
     @classmethod
+    def facts(cls, name: str) -> str:
+        """What ``envcli list`` says of the env called ``name`` beside it, in a few words; empty: nothing."""
+        return ""
+
+    @classmethod
     def absorb(
         cls, node: Mapping[str, Any], transforms: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -34,7 +34,7 @@ _INSTALL = "pip install"  # above what follows it, so that the table fits into 8
 class Config(Answer):
     """What ``envcli list`` reads."""
 
-    query: str = key("", "list only names and presets that contain this, in any case; 'query=' may be left out")
+    query: str = key("", "list only what contains this in its name, preset or backend; 'query=' may be left out")
 
 
 def run(cfg: Config) -> None:
@@ -47,20 +47,21 @@ def run(cfg: Config) -> None:
         try:
             backend = registry.find("backends", kind)
             needed = {name: backend.needed_for(name) for name in {*backend.available_names(), *own}}
+            facts = {name: backend.facts(name) for name in needed}
         except MissingDependency as missing:
             absent.append(choice)
-            needed = dict.fromkeys(own, missing.command)
+            needed, facts = dict.fromkeys(own, missing.command), {}
         except ConfigError as broken:  # a package of somebody else's
             print(f"left out: {broken}", file=sys.stderr)
             continue
         for name in sorted(needed):
             row = {"backend": choice, "name": name, "preset": presets.get((choice, name))}
-            rows.append({**row, "to_install": needed[name] or None})
+            rows.append({**row, "facts": facts.get(name) or None, "to_install": needed[name] or None})
     if absent:
         said = f"left out: not installed: {', '.join(absent)}, but for their presets"
         print(f"{said}. What to type is in: envcli doctor", file=sys.stderr)
     query = cfg.query.lower()
-    found = [row for row in rows if query in row["name"].lower() or query in (row["preset"] or "")]
+    found = [row for row in rows if any(query in (row[key] or "").lower() for key in ("name", "preset", "backend"))]
     if not found:
         raise UnknownName("env that contains", cfg.query, [row["name"] for row in rows])
     answer(found, lambda: _table(found), cfg.json)
@@ -70,11 +71,13 @@ def _table(rows: list[dict[str, Any]]) -> RenderableType:
     from rich.console import Group
 
     absent = sum(row["to_install"] is not None for row in rows)
-    drawn = empty_table("backend", "name", "preset", *([_INSTALL] if absent else []))
+    known = any(row["facts"] for row in rows)
+    drawn = empty_table("backend", "name", "preset", *(["what"] if known else []), *([_INSTALL] if absent else []))
     for row in rows:
         preset = f"env={row['preset']}" if row["preset"] else ""
         packages = (row["to_install"] or "").removeprefix(f"{_INSTALL} ")
-        drawn.add_row(f"backend={row['backend']}", row["name"], preset, *([packages] if absent else []))
+        more = [*([row["facts"] or ""] if known else []), *([packages] if absent else [])]
+        drawn.add_row(f"backend={row['backend']}", row["name"], preset, *more)
     some = f", {absent} of them need" + "s" * (absent == 1) + " a library that is not installed" if absent else ""
     many = f"{len(rows)} env{'s' * (len(rows) != 1)}{some}"
     return Group(drawn, f"{many}; run one with env=PRESET, or backend=... backend.name=NAME")

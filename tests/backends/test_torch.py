@@ -539,4 +539,4 @@ def test_the_command_line_checks_a_batch(cli: Command) -> None:
 
 def test_the_command_line_lists_them(cli: Command) -> None:
     found = json.loads(cli("list", "query=acrobot", "json=true").out)
-    assert {"backend": "torch", "name": "Acrobot-v1", "preset": None, "to_install": None} in found
+    assert {"backend": "torch", "name": "Acrobot-v1", "preset": None, "facts": None, "to_install": None} in found

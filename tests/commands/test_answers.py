@@ -62,7 +62,13 @@ def test_a_preset_of_an_env_that_its_backend_does_not_list_is_found(
 ) -> None:
     monkeypatch.setattr(catalog, "presets", lambda: {("custom", "robo.cam:make"): "robo_cam"})
     (found,) = json.loads(cli("list", "robo_cam", "json=true").out)
-    assert found == {"backend": "custom", "name": "robo.cam:make", "preset": "robo_cam", "to_install": None}
+    assert found == {
+        "backend": "custom",
+        "name": "robo.cam:make",
+        "preset": "robo_cam",
+        "facts": None,
+        "to_install": None,
+    }
 
 
 def test_list_says_in_one_line_what_is_not_installed(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
