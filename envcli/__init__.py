@@ -91,6 +91,8 @@ _HOME = {  # public name -> the module of the package it lives in
     "ObservationNorm": "transforms.observation_norm",
     "ObservationTransform": "transforms.observation_transform",
     "OneHot": "specs",
+    "OpenSpielEnv": "backends.open_spiel",
+    "OpenSpielWrapper": "backends.open_spiel",
     "ParallelEnv": "batch.parallel_env",
     "Pendulum": "dynamics.pendulum",
     "PermuteTransform": "transforms.permute",

@@ -43,7 +43,7 @@ STOREYS = [
         "envcli.transforms",
         "envcli.zoo",
     ],
-    ["envcli.envs", "envcli.jitted", "envcli.vmas"],
+    ["envcli.envs", "envcli.jitted", "envcli.open_spiel", "envcli.vmas"],
     ["envcli.policies", "envcli.trackers"],
     ["envcli.backends", "envcli.chain"],
     ["envcli.batch"],

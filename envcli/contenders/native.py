@@ -9,6 +9,7 @@ import numpy as np
 
 from envcli.bench.workload import Workload
 from envcli.contenders.contender import Array, Contender, Unfit
+from envcli.contenders.open_spiel_loop import open_spiel_loop
 from envcli.contenders.vmas_loop import vmas_loop
 from envcli.contenders.zoo_loops import pettingzoo_loop
 from envcli.dm.library import missing_dm_control
@@ -28,6 +29,7 @@ class NativeContender(Contender):
     checked, no action is drawn, there are no transforms, and only the first env of a batch runs. So no wrapper on one
     core can be faster, except by skipping gymnasium's own layers, as ours does. For backend torch it is gymnasium's env
     of the same name, whose equations are the same. VMAS steps all its envs, with actions of its own.
+    OpenSpiel's actions are drawn from what is legal.
     """
 
     def __init__(self, work: Workload) -> None:
@@ -37,6 +39,7 @@ class NativeContender(Contender):
             "dm_control": dm_control_loop,
             "gym": gymnasium_loop,
             "mo_gym": gymnasium_loop,
+            "open_spiel": open_spiel_loop,
             "pettingzoo": pettingzoo_loop,
             "torch": gymnasium_loop,
             "vmas": vmas_loop,

@@ -172,6 +172,20 @@ def test_vmas_steps_all_its_envs(max_steps: int | None, resets: int, calls: Call
         NativeContender(work(50, backend=node, from_pixels=True))
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("pyspiel") is None, reason="open_spiel is not installed (extra open_spiel)"
+)
+@pytest.mark.parametrize("game", ["tic_tac_toe", "kuhn_poker", "goofspiel"])
+def test_open_spiel_plays_what_is_legal(game: str) -> None:
+    node = {"type": "open_spiel", "name": game}
+    native = NativeContender(work(50, backend=node))
+    native.run()
+    native.close()
+    assert native.env_steps == 50
+    with pytest.raises(Unfit, match="draws no frames"):
+        NativeContender(work(50, backend=node, from_pixels=True))
+
+
 SCREENS = {"rgb": "getScreenRGB", "grayscale": "getScreenGrayscale", "ram": "getRAM"}
 
 

@@ -1,0 +1,1 @@
+"""OpenSpiel's games: which there are, how they are played, and what players see."""
