@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -79,7 +79,7 @@ class OpenSpielWrapper(Backend):
         self,
         env: Any,  # Any: of a library that is there for some only
         *,
-        group_map: MarlGroupMapType | Mapping[str, Sequence[str]] | str | None = MarlGroupMapType.ALL_IN_ONE_GROUP,
+        group_map: MarlGroupMapType | dict[str, list[str]] | str | None = "all_in_one_group",
         categorical_actions: bool = False,
         return_state: bool = False,
         state_length: int | None = None,
@@ -263,7 +263,7 @@ class OpenSpielEnv(OpenSpielWrapper):
         self,
         game_string: str,
         *,
-        group_map: MarlGroupMapType | Mapping[str, Sequence[str]] | str | None = MarlGroupMapType.ALL_IN_ONE_GROUP,
+        group_map: MarlGroupMapType | dict[str, list[str]] | str | None = "all_in_one_group",
         categorical_actions: bool = False,
         return_state: bool = False,
         state_length: int | None = None,

@@ -18,7 +18,7 @@ def open_spiel_library() -> Any:  # Any: a module that is there for some only, a
     except ModuleNotFoundError as missing:
         library = (missing.name or "pyspiel").partition(".")[0]
         library = "open_spiel" if library == "pyspiel" else library
-        raise MissingDependency(library, "backend=open_spiel", "open_spiel") from missing
+        raise MissingDependency(library, "backend=open_spiel", "open-spiel") from missing
     return pyspiel
 
 

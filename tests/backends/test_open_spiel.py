@@ -30,7 +30,7 @@ from tests.batch.test_parallel_env import BatchContract
 from tests.conftest import Command
 
 if importlib.util.find_spec("pyspiel") is None:
-    pytest.skip("open_spiel is not installed (extra open_spiel)", allow_module_level=True)
+    pytest.skip("open_spiel is not installed (extra open-spiel)", allow_module_level=True)
 
 pyspiel = open_spiel_library()
 

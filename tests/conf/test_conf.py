@@ -134,7 +134,7 @@ def test_every_env_preset_builds_and_steps(preset: str) -> None:
         ("gymnax", "gymnax", "gymnax"),
         ("jumanji", "jumanji", "jumanji"),
         ("mo_gym", "mo_gymnasium", "mo-gymnasium"),
-        ("open_spiel", "pyspiel", "open_spiel"),
+        ("open_spiel", "pyspiel", "open-spiel"),
         ("vmas", "vmas", "vmas"),
     ):
         if cfg["backend"]["type"] == kind and importlib.util.find_spec(library) is None:

@@ -173,7 +173,7 @@ def test_vmas_steps_all_its_envs(max_steps: int | None, resets: int, calls: Call
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("pyspiel") is None, reason="open_spiel is not installed (extra open_spiel)"
+    importlib.util.find_spec("pyspiel") is None, reason="open_spiel is not installed (extra open-spiel)"
 )
 @pytest.mark.parametrize("game", ["tic_tac_toe", "kuhn_poker", "goofspiel"])
 def test_open_spiel_plays_what_is_legal(game: str) -> None:

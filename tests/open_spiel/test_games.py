@@ -13,7 +13,7 @@ from envcli.open_spiel import games
 from envcli.open_spiel.library import open_spiel_library
 
 if importlib.util.find_spec("pyspiel") is None:
-    pytest.skip("open_spiel is not installed (extra open_spiel)", allow_module_level=True)
+    pytest.skip("open_spiel is not installed (extra open-spiel)", allow_module_level=True)
 
 
 def test_names_are_those_that_can_be_played() -> None:

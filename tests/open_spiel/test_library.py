@@ -15,5 +15,5 @@ def test_without_open_spiel_an_env_says_what_to_type(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "pyspiel", None)
     open_spiel_library.cache_clear()
     for use in (OpenSpielEnv.available_names, lambda: OpenSpielEnv("chess"), lambda: OpenSpielWrapper(None)):
-        with pytest.raises(MissingDependency, match=r"backend=open_spiel needs open_spiel.*'envcli\[open_spiel\]'"):
+        with pytest.raises(MissingDependency, match=r"backend=open_spiel needs open_spiel.*'envcli\[open-spiel\]'"):
             use()
