@@ -27,10 +27,9 @@ def facts(name: str) -> str:
     if kind is None:
         return ""
     if not kind.default_loadable:
-        return f"needs options: {', '.join(kind.parameter_specification)}"
-    few, many = kind.min_num_players, kind.max_num_players
-    players = "1 player" if many == 1 else f"{few} players" if few == many else f"{few} to {many} players"
-    said = [players]
+        taken = list(kind.parameter_specification)
+        return f"needs options: {', '.join(taken[:3])}{', ...' * (len(taken) > 3)}"
+    said = [_players(kind)]
     if kind.dynamics == modes.Dynamics.SIMULTANEOUS:
         said.append("at once")
     if kind.chance_mode != modes.ChanceMode.DETERMINISTIC:
@@ -58,6 +57,8 @@ def load(game_string: str, options: Mapping[str, Any]) -> Any:  # Any: a pyspiel
         raise ConfigError(f"{name} {reason}")
     taken = kind.parameter_specification
     given |= {option: _fitting(name, option, value, taken) for option, value in options.items()}
+    if not kind.min_num_players <= given.get("players", kind.min_num_players) <= kind.max_num_players:
+        raise ConfigError(f"options: {name}: players: expected {_players(kind)}, found {given['players']}")
     if not kind.default_loadable and not given:
         raise ConfigError(
             f"options: {name} is made of parameters, and none are given. It takes {', '.join(taken)}. "
@@ -93,6 +94,11 @@ def reseeded(game: Any, seed: int) -> Any:
 def _kinds() -> dict[str, Any]:
     """Name -> its ``pyspiel.GameType``."""
     return {kind.short_name: kind for kind in open_spiel_library().registered_games()}
+
+
+def _players(kind: Any) -> str:
+    few, many = kind.min_num_players, kind.max_num_players
+    return "1 player" if many == 1 else f"{few} players" if few == many else f"{few} to {many} players"
 
 
 def _unplayable(kind: Any) -> str:

@@ -33,6 +33,7 @@ def test_names_are_those_that_can_be_played() -> None:
         ("kuhn_poker", "2 to 10 players, chance"),
         ("matrix_pd", "2 players, at once"),
         ("misere", "needs options: game"),
+        ("repeated_poker", "needs options: blind_schedule, max_num_hands, reset_stacks, ..."),
         ("ludo", ""),
     ],
 )
@@ -65,15 +66,23 @@ def test_parameters(game_string: str, options: dict[str, Any], made: str) -> Non
         (partial(games.load, "hex", {"swap": 1}), "swap: expected true or false, found 1"),
         (partial(games.load, "hex(board_size=3", {}), "a bracket is not closed"),
         (partial(games.load, "misere", {}), r"It takes game\. Type: backend\.options\.game=kuhn_poker"),
-        (partial(games.load, "kuhn_poker", {"players": 99}), "kuhn_poker cannot be made with players=99: SpielError"),
+        (partial(games.load, "kuhn_poker", {"players": 99}), "kuhn_poker: players: expected 2 to 10 players, found 99"),
+        (partial(games.load, "efg_game", {"filename": "none.efg"}), "efg_game cannot be made with filename=none.efg"),
         (partial(games.load, "mfg_garnet", {}), "mfg_garnet is a mean-field game"),
-        (partial(games.load, "crossword", {}), "crossword has actions that are not numbers"),
     ],
 )
 def test_what_cannot_be_made_is_explained(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         make()
     assert isinstance(caught.value, UnknownName) == message.startswith("no game")
+
+
+def test_a_game_whose_actions_are_no_numbers_is_refused() -> None:
+    if "crossword" not in open_spiel_library().registered_names():
+        pytest.skip("OpenSpiel before 2.0 has no such game")
+    with pytest.raises(ConfigError, match="crossword has actions that are not numbers"):
+        games.load("crossword", {})
+    assert "crossword" not in games.names()
 
 
 def test_games_that_draw_by_themselves_are_given_a_seed() -> None:
