@@ -92,6 +92,7 @@ class BraxEnv(JaxBackend[Moment]):
             shown = self.step_mdp(acted)
             if (ended := following["done"]).any():
                 self._begin(ended.squeeze(-1).numpy(force=True))
+                self._settle()
                 floats = torch.where(ended, as_tensor(self._moment.floats), floats)
                 for name, begun in self._moment.observation.items():
                     shown[name] = torch.where(_like(ended, shown[name]), as_tensor(begun), shown[name])

@@ -40,11 +40,13 @@ M = TypeVar("M", bound=_Moment)
 class _World(Protocol[M]):
     """A :class:`~envcli.jitted.jax_world.JaxWorld`, named here without importing JAX."""
 
-    def begin(self, seeds: list[int], episodes: Array, /) -> M: ...
+    def keys(self, seeds: list[int], /) -> Any: ...  # Any: an array of JAX
+
+    def begin(self, keys: Any, episodes: Array, /) -> M: ...
+
+    def step(self, moment: M, action: Any, where: Array, begun: M, /) -> M: ...
 
     def merge(self, where: Array, one: M, other: M, /) -> M: ...
-
-    def step(self, moment: M, action: Any, /) -> M: ...
 
 
 class JaxBackend(VectorBackend, ABC, Generic[M]):
@@ -98,6 +100,8 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
             raise ConfigError(f"from_pixels: backend={self.library} renders no frames. {self._instead}".rstrip())
         self.max_episode_steps = step_limit(max_episode_steps, self._usual_steps)
         self._make(name, options, categorical_action_encoding)
+        self._nobody = np.zeros(self.num_envs, dtype=bool)
+        self._anew = self._nobody  # whose next step follows self._ahead; never written to, as JAX may read it later
         self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())
 
     @abstractmethod
@@ -105,7 +109,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         """The env, its world and its specs, from what the constructor is given."""
 
     def _begin_from(self, seeds: list[int]) -> None:
-        self._drawn_from, self._episodes = seeds, np.full(self.num_envs, -1)
+        self._drawn_from, self._episodes = self._world.keys(seeds), np.full(self.num_envs, -1)
         self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
         self._ready = np.zeros(self.num_envs, dtype=bool)  # whose next episode is in self._ahead
 
@@ -116,28 +120,36 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         everybody = where is None
         where = np.ones(self.num_envs, dtype=bool) if where is None else where
         if not self._ready[where].all():  # a beginning of all takes as long as one of a few
+            if not everybody:
+                self._settle()
             self._ahead = self._world.begin(self._drawn_from, self._episodes + 1)
             self._ready[:] = True
-        self._moment = self._ahead if everybody else self._world.merge(where, self._ahead, self._moment)
+        if everybody:
+            self._moment, self._anew = self._ahead, self._nobody
+        else:
+            self._anew = self._anew | where  # a merge of its own takes as long as a step
         self._episodes[where] += 1
         self._elapsed[where], self._ready[where] = 0, False
-        return self._shown()
+        return _arrays(self._ahead.observation)
+
+    def _settle(self) -> None:
+        """Have ``_moment`` hold the beginnings of those who have begun anew, which a step else does with its own."""
+        if self._anew.any():
+            self._moment, self._anew = self._world.merge(self._anew, self._ahead, self._moment), self._nobody
 
     def _send(self, actions: Any) -> None:
         self._sent = True
-        self._moment = self._world.step(self._moment, actions)
+        self._moment, self._anew = self._world.step(self._moment, actions, self._anew, self._ahead), self._nobody
 
     def _receive(self) -> Answer:
         self._elapsed += 1
-        return self._shown(), np.asarray(self._moment.reward), *self._ends(), {}
+        shown = _arrays(self._moment.observation)
+        return shown, np.asarray(self._moment.reward), *self._ends(), {}
 
     def _ends(self) -> tuple[Array, Array]:
         """Terminated and truncated, ``[num_envs]``."""
         late = self._elapsed >= (self.max_episode_steps or np.inf)
         return np.array(self._moment.terminated), np.asarray(self._moment.truncated) | late
-
-    def _shown(self) -> Any:  # Any: as the space is
-        return _arrays(self._moment.observation)
 
     def _native_name(self) -> str:
         return self.env_name

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from envcli.errors import ConfigError, MissingDependency, UnknownName
-from envcli.memory.buffer import Array
 
 try:
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # of libraries that it could use, and does not
@@ -64,8 +63,8 @@ class BraxWorld(JaxWorld[Moment]):
     """
 
     def __init__(self, env: Any, device: torch.device | None) -> None:
-        super().__init__(lambda keys: self._moment(jax.vmap(env.reset)(keys)), device)
-        self._take_apart(jax.eval_shape(env.reset, jax.ShapeDtypeStruct((2,), np.uint32)))
+        def reset(keys: Numbers) -> Moment:
+            return self._moment(jax.vmap(env.reset)(keys))
 
         def step(floats: Numbers, others: Any, action: Numbers) -> Moment:
             return self._moment(jax.vmap(env.step)(self._state(floats, others), action))
@@ -77,21 +76,19 @@ class BraxWorld(JaxWorld[Moment]):
 
             return jax.vjp(felt, floats, action)[1](pulls)
 
-        self._step, self._pull = jax.jit(step), jax.jit(pull)
+        super().__init__(reset, lambda moment, action: step(moment.floats, moment.others, action), device)
+        self._take_apart(jax.eval_shape(env.reset, jax.ShapeDtypeStruct((2,), np.uint32)))
+        self._pull = jax.jit(pull)
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
-    def step(self, moment: Moment, action: Array) -> Moment:
-        """What follows ``action``, ``[envs, size]``. It may still be under way: who looks at it waits."""
-        return self._step(moment.floats, moment.others, action)  # type: ignore[no-any-return]
-
     def felt(self, moment: Moment, floats: Tensor, action: Tensor) -> tuple[Moment, Tensor, Tensor, dict[str, Tensor]]:
-        """The same with a graph, from ``floats``, which are those of ``moment``, and ``action``.
+        """A step with a graph, from ``floats``, which are those of ``moment``, and ``action``.
 
         Returns what follows, its floats, ``[envs, size]``, the reward, ``[envs]``, and the observation.
         """
         made: list[Moment] = []
-        floats, reward, *shown = _Felt.apply(self, moment.others, made, floats, action)  # type: ignore[no-untyped-call]
+        floats, reward, *shown = _Felt.apply(self, moment, made, floats, action)  # type: ignore[no-untyped-call]
         return made[0], floats, reward, dict(zip(made[0].observation, shown, strict=True))
 
     # -- a state in pieces ----------------------------------------------------------------------------------------
@@ -128,10 +125,11 @@ class _Felt(torch.autograd.Function):
     """A step that gradients go back through. It is made once more for that: nothing but where it began is kept."""
 
     @staticmethod
-    def forward(ctx: Any, world: BraxWorld, others: Any, made: list[Moment], floats: Tensor, action: Tensor) -> Any:
-        ctx.world, ctx.others = world, others
+    def forward(ctx: Any, world: BraxWorld, before: Moment, made: list[Moment], floats: Tensor, action: Tensor) -> Any:
+        ctx.world, ctx.others = world, before.others
         ctx.save_for_backward(floats, action)
-        moment = world._step(_to_jax(floats), others, _to_jax(action))
+        nobody = np.zeros(len(floats), dtype=bool)
+        moment = world.step(before._replace(floats=_to_jax(floats)), _to_jax(action), nobody, before)
         made.append(moment)
         return tuple(map(as_tensor, (moment.floats, moment.reward, *moment.observation.values())))
 

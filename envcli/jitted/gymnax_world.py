@@ -55,12 +55,7 @@ class GymnaxWorld(JaxWorld[GymnaxMoment]):
             late = env.is_truncated(state, params)
             return GymnaxMoment(following, state, shown, reward, terminated, late & ~terminated)
 
-        super().__init__(jax.vmap(begin), device)
-        self._step = jax.jit(jax.vmap(step))
-
-    def step(self, moment: GymnaxMoment, action: Any) -> GymnaxMoment:
-        """What follows ``action``, ``[envs, ...]``. It may still be under way: who looks at it waits."""
-        return self._step(moment, action)  # type: ignore[no-any-return]
+        super().__init__(jax.vmap(begin), jax.vmap(step), device)
 
 
 def names() -> list[str]:

@@ -46,12 +46,10 @@ class JumanjiWorld(JaxWorld[JumanjiMoment]):
     """
 
     def __init__(self, env: Any, device: torch.device | None) -> None:
-        super().__init__(lambda keys: _moment(env, jax.vmap(env.reset)(keys)), device)
-        self._step = jax.jit(lambda state, action: _moment(env, jax.vmap(env.step)(state, action)))
+        def step(moment: JumanjiMoment, action: Any) -> JumanjiMoment:
+            return _moment(env, jax.vmap(env.step)(moment.state, action))
 
-    def step(self, moment: JumanjiMoment, action: Any) -> JumanjiMoment:
-        """What follows ``action``, ``[envs, ...]``. It may still be under way: who looks at it waits."""
-        return self._step(moment.state, action)  # type: ignore[no-any-return]
+        super().__init__(lambda keys: _moment(env, jax.vmap(env.reset)(keys)), step, device)
 
 
 def _moment(env: Any, made: tuple[Any, Any]) -> JumanjiMoment:

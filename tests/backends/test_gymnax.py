@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDictBase
 
 from envcli.envs.env import Env
 from envcli.errors import ActionError, ConfigError, UnknownName
@@ -58,6 +61,61 @@ def test_an_env_is_what_gymnax_itself_makes_of_its_seed() -> None:
         assert data["next", "reward"][t].item() == float(reward)
         assert bool(data["next", "terminated"][t]) == bool(terminated)
     assert data["next", "terminated"][-1]
+
+
+def test_the_episodes_that_follow_are_gymnaxs_own_too() -> None:
+    """As two programs make them, bit for bit: one begins episodes, one steps, and what they made is put together."""
+    env = GymnaxEnv("Pendulum-v1", 3, max_episode_steps=4)
+    env.set_seed([3, 4, 5])
+    torch.manual_seed(0)
+    data = env.rollout(12, break_when_any_done=False)
+    native, params = gymnax.make("Pendulum-v1")
+    begin = jax.jit(jax.vmap(lambda key: native.reset_env(key, params)))
+    step = jax.jit(jax.vmap(lambda key, state, action: native.step_env(key, state, action, params)[:3]))
+    for t in range(12):
+        if t % 4 == 0:
+            shown, state = begin(keys := jax.numpy.stack([_key(seed, t // 4) for seed in (3, 4, 5)]))
+        np.testing.assert_array_equal(data["observation"][:, t], shown)
+        shown, state, reward = step(keys, state, data["action"][:, t].numpy())  # nothing is drawn from the keys
+        np.testing.assert_array_equal(data["next", "observation"][:, t], shown)
+        np.testing.assert_array_equal(data["next", "reward"][:, t, 0], reward)
+
+
+def test_who_is_reset_between_two_steps_begins_anew_and_nobody_else() -> None:
+    env = GymnaxEnv("CartPole-v1", 3, categorical_action_encoding=True)
+    env.set_seed([3, 4, 5])
+    left = torch.zeros(3, dtype=torch.int64)
+    now = env.step_mdp(env.step(env.reset().set("action", left)))
+    for who in (0, 1, 0):
+        now = env.reset(now.set("_reset", _only(who)))
+    _check(now, {0: _key(3, 2), 1: _key(4, 1)})
+    env.set_seed([6, 7, 8])
+    now = env.reset(now.set("_reset", _only(1)))
+    _check(now, {0: _key(3, 2), 1: _key(7, 0)})
+    _check(env.step(now.set("action", left))["next"], {0: _key(3, 2), 1: _key(7, 0)}, steps=1)
+
+
+def _key(seed: int, episode: int) -> Any:
+    key = jax.random.PRNGKey(seed)
+    return jax.random.fold_in(key, episode) if episode else key
+
+
+def _only(env: int) -> torch.Tensor:
+    return (torch.arange(3) == env).unsqueeze(-1)
+
+
+def _check(now: TensorDictBase, begun: dict[int, Any], steps: int = 0) -> None:
+    """The envs in ``begun`` have made so many steps to the left from these keys; the last one has not begun anew."""
+    native, params = gymnax.make("CartPole-v1")
+    for env, key in begun.items():
+        shown, state = native.reset_env(key, params)
+        for _ in range(steps):
+            shown, state, *_ = native.step_env(key, state, 0, params)
+        np.testing.assert_allclose(now["observation"][env], shown, rtol=1e-6)
+    _, state = native.reset_env(_key(5, 0), params)
+    for _ in range(1 + steps):
+        shown, state, *_ = native.step_env(_key(5, 0), state, 0, params)
+    np.testing.assert_allclose(now["observation"][2], shown, rtol=1e-5)
 
 
 def test_the_envs_own_limit_and_ours_truncate() -> None:
