@@ -321,17 +321,24 @@ def _require_keys(before: EnvSpecs, transform: Transform) -> None:
     for name, keys, known in (("in_keys", needs_shown, shown), ("in_keys_inv", needs_taken, taken)):
         missing = [key for key in keys if as_path(key) not in known]
         if missing:
-            have = {".".join(path): path for path in sorted(known)}
-            dotted = [key for key in map(str, missing) if key in have]
-            cures = [f"{key} is written [{', '.join(have[key])}], in Python {have[key]}" for key in dotted]
-            if "pixels" in missing:
-                cures.append("For pixels, type: from_pixels=true")
-                for path in [*before._leaves("observation")][:1]:
-                    cures.append(f"For {'.'.join(path)}: in_keys=[{','.join(path)}]")
-            elif "observation" in missing and all(len(path) == 1 for path in before._leaves("observation")):
-                there = [*before._leaves("observation"), *(path for key in keys if (path := as_path(key)) in known)]
-                cures.append(f"For what it shows: in_keys=[{','.join('.'.join(path) for path in there)}]")
             raise TransformError(
-                f"{type(transform).__name__}: {name} {missing} do not exist. The env has: {', '.join(have)}. "
-                + ". ".join(cures)
+                f"{type(transform).__name__}: {name} {missing} do not exist. "
+                f"The env has: {', '.join(map('.'.join, sorted(known)))}. "
+                + ". ".join(_cures(before, keys, missing, known))
             )
+
+
+def _cures(before: EnvSpecs, keys: list[NestedKey], missing: list[NestedKey], known: set[Key]) -> Iterator[str]:
+    """What to type where ``missing`` of ``keys`` are none of the ``known``."""
+    have = {".".join(path): path for path in known}
+    for key in map(str, missing):
+        if key in have:
+            yield f"{key} is written [{', '.join(have[key])}], in Python {have[key]}"
+    observed = [*before._leaves("observation")]
+    if "pixels" in missing:
+        yield "For pixels, type: from_pixels=true"
+        for path in observed[:1]:
+            yield f"For {'.'.join(path)}: in_keys=[{','.join(path)}]"
+    elif "observation" in missing and all(len(path) == 1 for path in observed):
+        there = [*observed, *(path for key in keys if (path := as_path(key)) in known)]
+        yield f"For what it shows: in_keys=[{','.join(map('.'.join, there))}]"

@@ -62,7 +62,8 @@ def _misspelt(cfg: DictConfig, name: str) -> str:
 
     above, _, key = name.rpartition(".")
     node = OmegaConf.select(cfg, above) if above else cfg
-    given = [str(other) for other in node if not OmegaConf.is_missing(node, other) and node[other] is not None]
+    plain: Any = OmegaConf.to_container(node)  # its own null and ??? are those of the preset, and were not typed
+    given = [str(other) for other, value in plain.items() if value not in (None, "???")]
     near = difflib.get_close_matches(key, given, 1, 0.7)
     return f"Its node has {near[0]!r}: did you mean {key!r}?" if near else ""
 
