@@ -61,6 +61,7 @@ class BatchedEnv(Env):
     """
 
     _pauses = True
+    _first = 0  # what errors call the first env
 
     def __init__(
         self,

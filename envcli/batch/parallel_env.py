@@ -161,7 +161,7 @@ class ParallelEnv(RemoteBatchedEnv):
         if self._lasts:
             pool: WorkerPool = RestartingPool(theirs, self.start_method, self._timeouts, self.restarts)
         else:
-            pool = WorkerPool(theirs, self.start_method, self._timeouts)
+            pool = WorkerPool(theirs, self.start_method, self._timeouts, self._first)
         return MixedPool(pool, ours[0]) if ours else pool
 
     def _close(self) -> None:
@@ -172,6 +172,11 @@ class ParallelEnv(RemoteBatchedEnv):
             self._masks.clear()
             self._mask_memory = None
             pool.close()
+
+    def _kill(self) -> None:
+        """Have what another thread is waiting for fail."""
+        if isinstance(self._pool, WorkerPool):
+            self._pool.kill()
 
     def _at_work(self) -> WorkerPool | MixedPool:
         if self._pool is None:

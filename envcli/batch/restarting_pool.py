@@ -89,7 +89,7 @@ class RestartingPool(WorkerPool):
                 del self._by_fd[fd]
             lost.end()
             lost.numbers[STATE], lost.numbers[HALT], lost.numbers[MADE] = IDLE, 0, 0
-            new = WorkerHandle(lost.index, lost.envs, self._table, self.timeouts)
+            new = WorkerHandle(lost.index, lost.envs, self._table, self.timeouts, self.first)
             self._workers[lost.index] = new
         new.instead_of, new.restarts = why, lost.restarts + (word != "set_seeds")
         new.seeds = lost.seeds if word == "set_seeds" else advanced(lost.seeds, self.places)

@@ -9,11 +9,12 @@ import torch
 
 from envcli.batch.batched_env import OF_TORCHRL, BatchedEnv, Kwargs, Maker
 from envcli.batch.env_summary import EnvSummary
-from envcli.batch.phases import PHASES
+from envcli.batch.phases import PHASES, RESETTING, STEPPING
 from envcli.batch.share import Share
 from envcli.errors import ConfigError
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
+from envcli.rows.note import new_note
 from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["SerialEnv"]
@@ -77,13 +78,22 @@ class SerialEnv(BatchedEnv):
         self.num_workers = self.num_envs
 
     def _start(self) -> None:
-        self._share = share = Share(self._makers())
+        note = new_note()
+        try:
+            self._share = share = Share(self._makers(), note)
+        except Exception as error:
+            self._name(error, note)
+            raise
         self._describe_as({i: EnvSummary.of(env) for i, env in enumerate(share.envs)})
 
     def _close(self) -> None:
         share, self._share = self._share, None
         if share is not None:
-            share.close()
+            try:
+                share.close()
+            except Exception as error:
+                self._name(error, share.note)
+                raise
 
     def _envs(self) -> Share:
         assert self._share is not None
@@ -119,9 +129,14 @@ class SerialEnv(BatchedEnv):
         try:
             getattr(share, name)(*args)
         except Exception as error:
-            index, phase, row = share.note[:3]
-            error.add_note(f"in env {index} of the batch, {PHASES[phase]}, row {row}")
+            self._name(error, share.note)
             raise
+
+    def _name(self, error: Exception, note: Any) -> None:
+        """Say in which env ``error`` was raised."""
+        index, phase, row = note[:3]
+        place = f", row {row}" if phase in (STEPPING, RESETTING) else ""
+        error.add_note(f"in env {self._first + index} of the batch, {PHASES[phase]}{place}")
 
     # -- all envs at once -----------------------------------------------------------------------------------------
 

@@ -59,10 +59,11 @@ class WorkerHandle:
         envs: which of the envs are its.
         table: the numbers of all channels, ``[workers, NUMBERS]``.
         timeouts: how long to wait for it.
+        first: what errors call the first worker and the first env of the batch.
     """
 
-    def __init__(self, index: int, envs: range, table: torch.Tensor, timeouts: Timeouts) -> None:
-        self.index, self.envs, self.timeouts = index, envs, timeouts
+    def __init__(self, index: int, envs: range, table: torch.Tensor, timeouts: Timeouts, first: int = 0) -> None:
+        self.index, self.envs, self.timeouts, self.first = index, envs, timeouts, first
         self.seeds: Sequence[int | None] = [None] * len(envs)
         self.word = ""  # the last that was said to it
         self.restarts = 0  # of this share since it was seeded
@@ -156,7 +157,8 @@ class WorkerHandle:
             doing, row = "step", start
         vague = not exact and order == AUTORESET and bool(self.numbers[VAGUE])
         doing = self.word if doing == "call" else doing
-        return located(self.envs[place], f"worker {self.index}", self.seeds[place], doing, row + offset, vague)
+        env, worker = self.first + self.envs[place], f"worker {self.first + self.index}"
+        return located(env, worker, self.seeds[place], doing, row + offset, vague)
 
     def failure(self, fault: Fault, offset: int) -> EnvcliError | AttributeError:
         """The error that it reported, as one of ours."""
@@ -168,9 +170,11 @@ class WorkerHandle:
         assert self.process is not None
         how = self.process.how_it_ended()
         if self.numbers[STATE] == IDLE:
-            first, last = self.envs[0], self.envs[-1]
+            first, last = self.first + self.envs[0], self.first + self.envs[-1]
             envs = f"env {first}" if first == last else f"envs {first} to {last}"
-            return traced(EnvError(f"{envs} (worker {self.index}) while idle: the worker {how}"), self._read_stack())
+            return traced(
+                EnvError(f"{envs} (worker {self.first + self.index}) while idle: the worker {how}"), self._read_stack()
+            )
         return traced(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
 
     def hung(self, offset: int) -> EnvError:

@@ -54,10 +54,11 @@ class WorkerPool:
         shares: the envs of each worker.
         method: how they are started; see :func:`~envcli.batch.process.start_process`.
         timeouts: how long to wait for them.
+        first: what errors call the first of them, and the first env.
     """
 
-    def __init__(self, shares: Sequence[range], method: str, timeouts: Timeouts) -> None:
-        self.method, self.timeouts = method, timeouts
+    def __init__(self, shares: Sequence[range], method: str, timeouts: Timeouts, first: int = 0) -> None:
+        self.method, self.timeouts, self.first = method, timeouts, first
         self.owner = this_process()
         self.places = 1
         self.offset = 0  # what the number of a step is more than that of its row, for errors
@@ -77,7 +78,7 @@ class WorkerPool:
             self._table = self._memory(("numbers",), (len(shares), NUMBERS), torch.int64)
             for index, envs in enumerate(shares):
                 with undisturbed():
-                    self._workers.append(WorkerHandle(index, envs, self._table, timeouts))
+                    self._workers.append(WorkerHandle(index, envs, self._table, timeouts, first))
                 self._workers[index].start(method, self._setting)
                 self._watch(self._workers[index])
         except BaseException as error:
@@ -360,6 +361,11 @@ class WorkerPool:
                     with contextlib.suppress(OSError):  # it is gone
                         worker.channel.send(in_words(("close", ())))
             time.sleep(0.005)
+
+    def kill(self) -> None:
+        """Kill the workers. May be called from another thread than that which waits for them, and raises its error."""
+        for worker in self._workers:
+            worker.kill()
 
     def end(self, fault: bool = True) -> None:
         """End all workers: those that have closed their envs end by themselves, others are killed.

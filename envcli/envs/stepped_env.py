@@ -147,11 +147,12 @@ class SteppedEnv(RowEnv, ABC):
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:
         """Write a random action into ``tensordict`` (a new one if None), from torch's global generator.
 
+        One of another batch size than the env's, as of some envs of a pool, gets as many actions as it has places.
         Where a mask restricts the action, it is that of ``tensordict``, or the one that was shown last.
         """
         if tensordict is None:
             tensordict = TensorDict({}, batch_size=self.batch_size, device=self.device)
-        masks, foreign = self._roles().masks, self._is_foreign(tensordict)
+        masks, foreign = self._roles().masks, tensordict.batch_size != self.batch_size
         actions = self.full_action_spec_unbatched if foreign else self.full_action_spec
         for path, leaf in actions.leaves().items():
             mask = self._front.mask(path, tensordict) if masks else None
