@@ -72,7 +72,7 @@ def test_a_timeout_loses_nothing(envs: EnvThreads) -> None:
     Waiting.may_go.clear()
     envs.send("wait", {i: [i] for i in range(3)})
     began = time.perf_counter()
-    with pytest.raises(TimeoutError, match="wait: 0 of 2 envs were ready in 0.1 s"):
+    with pytest.raises(TimeoutError, match=r"wait: 0 of 2 envs were ready in 0\.1 s"):
         envs.receive("wait", 2, None, None, 0.1)
     assert time.perf_counter() - began >= 0.1
     Waiting.may_go.set()
