@@ -23,6 +23,7 @@ STOREYS = [
         "envcli.gl_contexts",
         "envcli.installed",
         "envcli.keys",
+        "envcli.mujoco_hints",
         "envcli.override",
         "envcli.processes",
         "envcli.seeding",

@@ -8,10 +8,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import gymnasium
@@ -22,6 +21,7 @@ from envcli import gl
 from envcli.errors import ConfigError, EnvcliError, EnvError, MissingDependency, UnknownName, described
 from envcli.gym import old_ids
 from envcli.gym.seeded_mines import SeededMines
+from envcli.mujoco_hints import without_hints
 from envcli.vocabulary.imported import missing_module
 
 __all__ = [
@@ -199,28 +199,10 @@ def _explained(name: str, options: Options) -> Iterator[None]:
         raise kind(f"{name} cannot be made: {described(error)}") from error
 
 
-@contextmanager
-def _without_hints(name: str) -> Iterator[None]:
-    """Leave out what gymnasium's own models are told at each load: that an attribute of their XML is deprecated.
-
-    MuJoCo prints it for every env that is made, and writes it into a file of the present folder.
-    """
-    if "mujoco" not in _entry_point(name) or importlib.util.find_spec("mujoco") is None:
-        yield
-        return
-    import mujoco
-
-    before = mujoco.get_mju_user_warning()
-
-    def warn(message: str) -> None:
-        if "is deprecated" not in message:
-            print(f"WARNING: {message}", file=sys.stderr) if before is None else before(message)
-
-    mujoco.set_mju_user_warning(warn)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(before)
+def _without_hints(name: str) -> AbstractContextManager[None]:
+    """Leave out what gymnasium's own models are told, see :func:`~envcli.mujoco_hints.without_hints`."""
+    moved_by = "mujoco" in _entry_point(name) and importlib.util.find_spec("mujoco") is not None
+    return without_hints() if moved_by else nullcontext()
 
 
 @contextmanager
