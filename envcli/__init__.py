@@ -182,6 +182,8 @@ _OF_LIBRARIES = {  # the same of modules that need a library which may not be th
     "BraxEnv": "backends.brax",
     "GymnaxEnv": "backends.gymnax",
     "JumanjiEnv": "backends.jumanji",
+    "MujocoPlaygroundEnv": "backends.mujoco_playground",
+    "MujocoPlaygroundWrapper": "backends.mujoco_playground",
 }
 
 __all__ = sorted(_HOME)  # derived, so that it cannot disagree with the table

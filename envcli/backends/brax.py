@@ -39,7 +39,7 @@ class BraxEnv(JaxBackend[Moment]):
     """
 
     library: ClassVar[str] = "brax"
-    _usual_steps: ClassVar[int] = 1000  # as brax.envs.create has it
+    _usual_steps = 1000  # as brax.envs.create has it
     _instead: ClassVar[str] = "The MuJoCo versions of its envs do: backend=gymnasium"
     without_effect = ("categorical_action_encoding",)
     _world: BraxWorld

@@ -76,7 +76,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         MissingDependency: the library or jax is not installed.
     """
 
-    _usual_steps: ClassVar[int] = 0  # of an episode
+    _usual_steps: int = 0  # of an episode; some envs say it
     _instead: ClassVar[str] = ""  # of from_pixels: what draws frames
     _world: _World[M]
     _moment: M
@@ -98,8 +98,8 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         super().__init__(None, _counted(num_envs, batch_size), frame_skip=frame_skip, device=device)
         if from_pixels:
             raise ConfigError(f"from_pixels: backend={self.library} renders no frames. {self._instead}".rstrip())
-        self.max_episode_steps = step_limit(max_episode_steps, self._usual_steps)
         self._make(name, options, categorical_action_encoding)
+        self.max_episode_steps = step_limit(max_episode_steps, self._usual_steps)
         self._nobody = np.zeros(self.num_envs, dtype=bool)
         self._anew = self._nobody  # whose next step follows self._ahead; never written to, as JAX may read it later
         self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())
@@ -114,7 +114,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         self._ready = np.zeros(self.num_envs, dtype=bool)  # whose next episode is in self._ahead
 
     def _begin(self, where: Array | None) -> Any:
-        self._refuse_options(self.library.capitalize())
+        self._refuse_options(f"backend={self.library}")
         if (seeds := self._taken_seeds()) is not None:
             self._begin_from(seeds)
         everybody = where is None

@@ -14,7 +14,8 @@ from envcli.vocabulary.imported import imported
 __all__ = ["Unfit", "Workload"]
 
 _ALE_FRAME_SKIP = 4  # the default of every ALE/...-v5
-_ENGINES = ("brax", "gymnasium_vector", "gymnax", "jumanji", "torch", "vmas")  # and backends with threads
+# and backends with threads
+_ENGINES = ("brax", "gymnasium_vector", "gymnax", "jumanji", "mujoco_playground", "torch", "vmas")
 
 
 class Unfit(ConfigError):

@@ -22,7 +22,7 @@ try:
         from jax import lax
         from jax import numpy as jnp
 
-        from envcli.jitted.jax_world import JaxWorld, Numbers, as_tensor
+        from envcli.jitted.jax_world import JaxWorld, Numbers, as_tensor, by_name
 except ModuleNotFoundError as missing:
     library = (missing.name or "brax").partition(".")[0]
     raise MissingDependency(library, "backend=brax", "brax") from missing
@@ -99,17 +99,13 @@ class BraxWorld(JaxWorld[Moment]):
         self._shapes = [leaf.shape for leaf in leaves]
         self._dtypes = [leaf.dtype for leaf in leaves]
         self._real = [jnp.issubdtype(dtype, jnp.floating) for dtype in self._dtypes]
-        self._named = isinstance(one.obs, Mapping)
-        self.shapes = {name: leaf.shape for name, leaf in self._shown(one).items()}
+        self.shapes = {name: leaf.shape for name, leaf in by_name(one.obs).items()}
 
     def _moment(self, state: Any) -> Moment:
         leaves = list(zip(jax.tree.leaves(state), self._real, strict=True))
         floats = [leaf.reshape(len(leaf), -1) for leaf, real in leaves if real]
         others = tuple(lax.convert_element_type(leaf, leaf.dtype) for leaf, real in leaves if not real)
-        return Moment(jnp.concatenate(floats, -1), others, self._shown(state), state.reward, state.done)
-
-    def _shown(self, state: Any) -> dict[str, Numbers]:
-        return dict(state.obs) if self._named else {"observation": state.obs}
+        return Moment(jnp.concatenate(floats, -1), others, by_name(state.obs), state.reward, state.done)
 
     def _state(self, floats: Numbers, others: Sequence[Numbers]) -> Any:
         left, at, leaves = iter(others), 0, []

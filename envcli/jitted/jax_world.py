@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -15,7 +15,7 @@ from torch import Tensor
 from envcli.errors import ConfigError
 from envcli.memory.buffer import Array
 
-__all__ = ["JaxWorld", "Numbers", "as_tensor"]
+__all__ = ["JaxWorld", "Numbers", "as_tensor", "by_name"]
 
 Numbers = Any  # a jax.Array: its annotations are there for some only
 M = TypeVar("M")  # a moment: the state of all envs, and what is seen of it, as a tree of arrays [envs, ...]
@@ -65,6 +65,11 @@ def as_tensor(numbers: Numbers) -> Tensor:
     return tensor
 
 
+def by_name(shown: Any) -> dict[str, Any]:
+    """What an env shows, as a dict: a single array is its ``"observation"``."""
+    return dict(shown) if isinstance(shown, Mapping) else {"observation": shown}
+
+
 # What goes into a function of the library comes out of a branch, which takes no time. XLA fuses a selection alone with
 # what follows, and then rounds differently: the last bits of Pendulum show it.
 
@@ -87,6 +92,8 @@ def _joined(where: Numbers, one: Any, other: Any) -> Any:
 
 def _merged(where: Numbers, one: Any, other: Any) -> Any:
     def pick(a: Numbers, b: Numbers) -> Numbers:
+        if a.shape[:1] != where.shape:  # of no env alone, as the list of contacts that MuJoCo Warp makes in each step
+            return b
         return jnp.where(where.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, one, other)

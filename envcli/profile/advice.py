@@ -91,7 +91,7 @@ def _more_cores(work: Workload) -> str:
 def _more_of_an_engine(work: Workload) -> str:
     """The cure for an engine that steps many envs at once."""
     kind, here = work.backend.get("type"), cores()
-    if kind in ("torch", "brax", "gymnax", "jumanji", "vmas"):
+    if kind in ("torch", "brax", "gymnax", "jumanji", "mujoco_playground", "vmas"):
         return _measure(
             "One operation acts on all envs, and there could be more", f"parallel.num_envs: {2 * work.envs}", work
         )

@@ -178,7 +178,7 @@ def test_mistakes_are_explained() -> None:
         BraxEnv("fast", max_episode_steps=-1)
     with pytest.raises(ConfigError, match="from_pixels: backend=brax renders no frames"):
         make_env("backend=brax", "backend.name=fast", "from_pixels=true")
-    with pytest.raises(ConfigError, match="Brax takes no options, found low"):
+    with pytest.raises(ConfigError, match="backend=brax takes no options, found low"):
         BraxEnv("fast").reset(low=1)
     with pytest.raises(ConfigError, match="expected no frame_skip, found 2"):
         drift(frame_skip=2).unroll(1)

@@ -154,7 +154,7 @@ def test_mistakes_are_explained() -> None:
     env = GymnaxEnv("CartPole-v1", 2, categorical_action_encoding=True)
     with pytest.raises(ActionError):
         env.step(env.reset().set("action", torch.full((2,), 2)))
-    with pytest.raises(ConfigError, match="Gymnax takes no options, found low"):
+    with pytest.raises(ConfigError, match="backend=gymnax takes no options, found low"):
         env.reset(low=1)
 
 

@@ -174,7 +174,7 @@ def test_mistakes_are_explained() -> None:
     env = JumanjiEnv(Walk(), 2, categorical_action_encoding=True)
     with pytest.raises(ActionError):
         env.step(env.reset().set("action", torch.full((2, 2), 3)))
-    with pytest.raises(ConfigError, match="Jumanji takes no options, found low"):
+    with pytest.raises(ConfigError, match="backend=jumanji takes no options, found low"):
         env.reset(low=1)
 
 

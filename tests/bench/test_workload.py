@@ -30,7 +30,14 @@ def test_a_batch_of_the_simulators_own_has_its_numbers_too() -> None:
 
 @pytest.mark.parametrize(
     "backend",
-    [{"type": "torch"}, {"type": "brax"}, {"type": "gymnasium_vector"}, {"type": "vmas"}, {"num_threads": None}],
+    [
+        {"type": "torch"},
+        {"type": "brax"},
+        {"type": "mujoco_playground"},
+        {"type": "gymnasium_vector"},
+        {"type": "vmas"},
+        {"num_threads": None},
+    ],
 )
 def test_an_engine_is_a_batch_by_nature(backend: dict[str, Any]) -> None:
     assert work(backend=backend).steps_at_once

@@ -124,8 +124,8 @@ def test_every_choice_is_explained(group: catalog.Group) -> None:
 @pytest.mark.parametrize("preset", catalog.choices("env"))
 def test_every_env_preset_builds_and_steps(preset: str) -> None:
     cfg = vars(read("rollout", [f"env={preset}", "seed=0"]))
-    if cfg["backend"]["type"] == "brax":
-        pytest.skip("takes a minute to compile, where it is installed: see tests/backends/test_brax.py")
+    if (kind := cfg["backend"]["type"]) in ("brax", "mujoco_playground"):
+        pytest.skip(f"takes a minute to compile, where it is installed: see tests/backends/test_{kind}.py")
     if cfg["backend"]["type"] == "pettingzoo":
         pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
         if cfg["backend"]["name"].startswith("mpe/"):

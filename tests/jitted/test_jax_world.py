@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-pytest.importorskip("jax", reason="jax is not installed (extras brax, gymnax and jumanji)")
+pytest.importorskip("jax", reason="jax is not installed (extras brax, gymnax, jumanji and mujoco-playground)")
 
-from envcli.jitted.jax_world import JaxWorld, jax, jnp
+from envcli.jitted.jax_world import JaxWorld, by_name, jax, jnp
 
 
 class Count(NamedTuple):
@@ -47,3 +47,15 @@ def test_a_step_follows_a_beginning_where_an_episode_begins() -> None:
     np.testing.assert_array_equal(one.step(moment, action, where, begun).at[:, 1], [41, 12, 43])
     np.testing.assert_array_equal(moment.at[:, 1], [31, 32, 33])
     assert moment.reward.dtype == np.uint32
+
+
+def test_what_belongs_to_no_env_alone_goes_on() -> None:
+    begun, moment = (Count(np.full(3, start), np.full((5, 2), start)) for start in (0, 1))
+    merged = world().merge(np.array([True, False, True]), begun, moment)
+    np.testing.assert_array_equal(merged.at, [0, 1, 0])
+    np.testing.assert_array_equal(merged.reward, np.ones((5, 2)))
+
+
+def test_a_single_observation_gets_a_name() -> None:
+    assert by_name(3) == {"observation": 3}
+    assert by_name({"state": 3, "privileged_state": 4}) == {"state": 3, "privileged_state": 4}
