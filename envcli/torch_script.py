@@ -16,7 +16,7 @@ import torch
 
 from envcli.errors import ConfigError
 
-__all__ = ["load"]
+__all__ = ["load", "load_named"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,18 @@ def load(path: Path, allow_imports: bool = False) -> Any:  # Any: a ScriptModule
             raise ConfigError(f"{path}: {does}, so it was not run. {_CURE}")
         log.info("allow_imports: %s %s", path, does)
     return module.eval()
+
+
+def load_named(name: str, path: str | Path, allow_imports: bool = False) -> Any:  # Any: see load
+    """:func:`load` of the file that a user gives as ``name``. Raises ConfigError where there is no network in it."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"{name}: no file {file.absolute()}")
+    try:
+        return load(file, allow_imports)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{name}: {path} is not a file of torch.jit.save ({reason})") from error
 
 
 def _reaching(module: Any) -> Iterator[str]:

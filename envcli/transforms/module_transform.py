@@ -215,12 +215,5 @@ def _loaded(
 ) -> TensorDictModule:
     if not in_keys or not out_keys:
         raise ConfigError("in_keys, out_keys: a saved network needs both, to know its inputs and outputs")
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise ConfigError(f"module: no file {file.absolute()}")
-    try:
-        network = torch_script.load(file, allow_imports)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"module: {path} is not a file of torch.jit.save ({reason})") from error
+    network = torch_script.load_named("module", path, allow_imports)
     return TensorDictModule(network, in_keys=in_keys, out_keys=out_keys)

@@ -44,6 +44,7 @@ NEEDS["transforms", "expand_as"] = [f"transforms.expand_as.{word}" for word in (
 NEEDS["transforms", "gsde_noise"] = [f"transforms.gsde_noise.{word}" for word in ("state_dim=4", "action_dim=2")]
 NEEDS["transforms", "flatten_action"] = ["env=pendulum", "transforms.flatten_action.first_dim=-1"]
 NEEDS["transforms", "module_transform"] = ["transforms.module_transform.module=net.pt"]
+NEEDS["transforms", "rnd"] = [f"transforms.rnd.{name}_network=net.pt" for name in ("target", "predictor")]
 SWITCH = "transforms.conditional_policy_switch"
 NEEDS["transforms", "conditional_policy_switch"] = [
     f"{SWITCH}.policy=my_rules:idle",
@@ -59,6 +60,7 @@ NEEDS["transforms", "stack"] = ["transforms.stack.in_keys=[observation,observati
 REFUSED = {
     "action_mask": "'action_mask'. do not exist",
     "module_transform": "no file /.*/net.pt",
+    "rnd": "target_network: no file /.*/net.pt",
     "random_truncation": r"no step count 'step_count'. Put StepCounter\(\) before it",
     "conditional_policy_switch": f"{SWITCH}.policy: 'my_rules:idle' would import external code",
     "conditional_skip": f"{SKIP}: 'my_rules:odd' would import external code",

@@ -17,6 +17,7 @@ from envcli import GymEnv, torch_script
 from envcli.errors import ConfigError
 from envcli.policies.module import ModulePolicy
 from envcli.transforms.module_transform import ModuleTransform
+from envcli.transforms.rnd import RNDTransform
 from tests.conftest import Command
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -129,7 +130,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_torchscript_that_does_more_than_compute_is_not_run(kind: Callable[[], nn.Module]) -> None:
     path = scripted(kind())
     assert not Path("owned").exists()
-    for read in (lambda: ModulePolicy(path), lambda: ModuleTransform(module=path, in_keys=["a"], out_keys=["b"])):
+    for read in (
+        lambda: ModulePolicy(path),
+        lambda: ModuleTransform(module=path, in_keys=["a"], out_keys=["b"]),
+        lambda: RNDTransform(path, torch.nn.Identity()),
+    ):
         with pytest.raises(ConfigError, match=r"allow_imports=true"):
             read()
     assert not Path("owned").exists()
