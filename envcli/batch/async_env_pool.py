@@ -8,6 +8,7 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -23,6 +24,7 @@ from envcli.envs.env import Env
 from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import as_user_key
+from envcli.rows.roles import Roles
 from envcli.seeding import one_seed_each
 from envcli.specs import Bounded, Composite
 from envcli.vocabulary.schema import whole
@@ -268,6 +270,19 @@ class AsyncEnvPool(EnvBase):
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
         made = self._envs.each("step", [[piece] for piece in tensordict.split(1)])
         return _joined([piece.get("next") for piece in made])
+
+    def _roles(self) -> Roles:
+        """Those of any env on TensorDicts, and what the envs say of what they show."""
+        one = self._one.roles
+        return replace(
+            super()._roles(),
+            reset_markers=one.reset_markers,
+            clocks=one.clocks,
+            cumulative_rewards=one.cumulative_rewards,
+            stacks=one.stacks,
+            masks=one.masks,
+            reward_transforms=one.reward_transforms,
+        )
 
     def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
         """See :meth:`envcli.batch.BatchedEnv.set_seed`."""

@@ -156,9 +156,13 @@ class SteppedEnv(RowEnv, ABC):
         actions = self.full_action_spec_unbatched if foreign else self.full_action_spec
         for path, leaf in actions.leaves().items():
             mask = self._front.mask(path, tensordict) if masks else None
-            spec = leaf if mask is None else masked(leaf, mask.to(leaf.device or "cpu"))
             _make_groups(tensordict, path, actions)
-            tensordict.set(as_user_key(path), spec.rand(tensordict.batch_size if foreign else ()))
+            if mask is None:
+                drawn = leaf.rand(tensordict.batch_size if foreign else ())
+            else:
+                whole = leaf.expand(*tensordict.batch_size, *leaf.shape) if foreign else leaf
+                drawn = masked(whole, mask.to(leaf.device or "cpu")).rand()
+            tensordict.set(as_user_key(path), drawn)
         return tensordict
 
     def all_actions(self, tensordict: TensorDictBase | None = None) -> TensorDictBase:

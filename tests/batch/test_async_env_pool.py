@@ -23,6 +23,7 @@ from envcli import (
     ThreadingAsyncEnvPool,
     TransformedEnv,
     VecNorm,
+    make_env,
 )
 from envcli.envs.env import Env
 from envcli.errors import ClosedError, ConfigError, EnvError, SpecError
@@ -168,6 +169,17 @@ def test_results_are_stacked_as_asked_for(stack: str, kind: type) -> None:
         found = pool.async_step_recv(2)
         assert type(found) is kind
         assert found["next", "observation"].shape == (2, 1)
+
+
+def test_random_actions_are_those_that_a_mask_allows(backend: str) -> None:
+    pytest.importorskip("pettingzoo", reason="pettingzoo is not installed (extra pettingzoo)")
+    with AsyncEnvPool([functools.partial(make_env, "env=connect_four")] * 2, backend=backend) as pool:
+        pool.async_step_and_maybe_reset_send(pool.rand_action(pool.reset()))
+        for _ in range(60):  # longer than a game
+            _, moment = pool.async_step_and_maybe_reset_recv()
+            pool.async_step_and_maybe_reset_send(pool.rand_action(moment))
+        pool.async_step_and_maybe_reset_recv(2)
+        assert pool.rollout(50, break_when_any_done=False).batch_size == (2, 50)
 
 
 # -- the same as of a batch -------------------------------------------------------------------------------------------
