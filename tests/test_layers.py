@@ -26,6 +26,7 @@ STOREYS = [
         "envcli.mujoco_hints",
         "envcli.override",
         "envcli.processes",
+        "envcli.pygame_turns",
         "envcli.seeding",
         "envcli.torch_script",
         "envcli.typed_word",

@@ -15,6 +15,7 @@ from envcli.gym.space_rows import row_writer
 from envcli.gym.spaces import announced, space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, Rows
+from envcli.pygame_turns import pygame_turn
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.pixels import Pixels
 from envcli.rows.roles import Roles
@@ -172,11 +173,15 @@ class PettingZooWrapper(Backend):
     def _camera(self) -> Pixels:
         name = self._native_name()
         try:
-            return Pixels(self._env.render, f"{name}, which must be made with render_mode='rgb_array'")
+            return Pixels(self._drawn, f"{name}, which must be made with render_mode='rgb_array'")
         except (AttributeError, ImportError, NotImplementedError) as error:
             raise ConfigError(
                 f"from_pixels: {name} renders no frames: {described(error)}. Type: from_pixels=false"
             ) from error
+
+    def _drawn(self) -> Any:  # Any: whatever the env gives
+        with pygame_turn():
+            return self._env.render()
 
     def _state_spec(self) -> TensorSpec:
         """That of the space of states, where there is one and the env keeps to it; else numbers of the same shape."""

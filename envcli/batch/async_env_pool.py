@@ -118,7 +118,7 @@ class AsyncEnvPool(EnvBase):
             batch._first = i
         envs = EnvThreads(batches, self._kill)
         try:
-            envs.each("start")
+            envs.start(together=self.backend == "multiprocessing")
             summary = _common(envs.each("_described"))
         except BaseException:
             _abandon(envs)

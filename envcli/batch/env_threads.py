@@ -103,6 +103,15 @@ class EnvThreads:
             raise errors[0]
         return [found[i] for i in places]
 
+    def start(self, together: bool) -> None:
+        """Build the envs; not ``together`` in one process: a library that two threads import at once may break."""
+        if together:
+            self.each("start")
+            return
+        for i in range(len(self._threads)):
+            self.send("start", {i: []})
+            self.receive("start", 1, [i], None, None)
+
     def close(self, patience: float) -> None:
         """Close all envs, and end the threads; 0: however long it takes. Raises the first error."""
         until = time.monotonic() + (patience or float("inf"))

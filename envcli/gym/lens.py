@@ -10,6 +10,7 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from envcli import gl
 from envcli.gl_contexts import ending_in_time, kept_current
+from envcli.pygame_turns import pygame_turn
 
 __all__ = ["Lens", "Lenses"]
 
@@ -40,11 +41,17 @@ class Lens:
                 if self._anew:
                     self._place(viewer)
             self._anew = False
-            frame = self._env.render()
+            frame = self._drawn()
         if not self._ends and _viewers(self._renderer):
             self._ends = True
             ending_in_time(self._env.unwrapped, _free, self._renderer)
         return frame
+
+    def _drawn(self) -> Any:  # Any: as gymnasium has it
+        if self._renderer is not None:
+            return self._env.render()
+        with pygame_turn():
+            return self._env.render()
 
     def _prepare(self) -> None:
         """Let the first frame be drawn without a display, whoever made the env."""
@@ -76,7 +83,10 @@ class Lenses:
         self._each = [Lens(env) for env in engine.envs] if isinstance(engine, SyncVectorEnv) else []
 
     def __call__(self) -> Any:  # Any: as gymnasium has it
-        return tuple(lens() for lens in self._each) if self._each else self._engine.render()
+        if self._each:
+            return tuple(lens() for lens in self._each)
+        with pygame_turn():
+            return self._engine.render()
 
     def look_anew(self) -> None:
         """See :meth:`Lens.look_anew`."""

@@ -27,12 +27,12 @@ class Waiting(CountingEnv):
         raise ValueError(f"number {number}")
 
 
-@pytest.fixture
-def envs() -> Iterator[EnvThreads]:
+@pytest.fixture(params=[True, False], ids=["together", "in turn"])
+def envs(request: pytest.FixtureRequest) -> Iterator[EnvThreads]:
     found = EnvThreads([SerialEnv(1, Waiting) for _ in range(3)], kill=lambda batch: False)
     Waiting.may_go.set()
     try:
-        found.each("start")
+        found.start(together=request.param)
         yield found
     finally:
         Waiting.may_go.set()
