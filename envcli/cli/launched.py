@@ -23,6 +23,7 @@ _LAUNCHER = "ENVCLI_LAUNCHER"  # an environment variable: the process that runs 
 _LOOK = 0.5  # seconds between two looks whether it is still there
 
 _idle = threading.Event()  # is no job at work in this process?
+_begun = threading.Event()  # has one been?
 
 
 def stand_alone() -> None:
@@ -63,6 +64,7 @@ def ended_with_launcher() -> Iterator[None]:
     if birth and (orphaned or os.getpid() in family(launcher)) and not _Watch.is_at_work():
         _Watch(launcher, birth).start()
     try:
+        _begun.set()  # an interrupt before that would be one of the start of a thread, and not of the job
         yield
     finally:
         _idle.set()
@@ -89,6 +91,7 @@ class _Watch(threading.Thread):
         return any(isinstance(thread, cls) for thread in threading.enumerate())
 
     def run(self) -> None:
+        _begun.wait()
         while began(self._launcher) == self._birth:
             time.sleep(_LOOK)
         if not _idle.is_set():
