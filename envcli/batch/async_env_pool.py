@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import torch
 from tensordict import TensorDictBase, lazy_stack
 
-from envcli.batch.batched_env import BatchedEnv
+from envcli.batch.batched_env import BatchedEnv, one_state_each
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.env_threads import EnvThreads
 from envcli.batch.parallel_env import ParallelEnv
@@ -312,9 +312,7 @@ class AsyncEnvPool(EnvBase):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
         """From :meth:`state_dict`. Raises SpecError unless it has a state for each env."""
         self._require_open()
-        if missing := [i for i in range(self.num_envs) if f"worker{i}" not in state_dict]:
-            raise SpecError(f"load_state_dict: expected the states of {self.num_envs} envs, no 'worker{missing[0]}'")
-        states = [{"worker0": state_dict[f"worker{i}"]} for i in range(self.num_envs)]
+        states = [{"worker0": state} for state in one_state_each(state_dict, self.num_envs)]
         self._envs.each("load_state_dict", [[state, strict] for state in states])
 
     # -- the end --------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 from envcli.vocabulary.schema import whole
 
-__all__ = ["OF_TORCHRL", "BatchedEnv", "Kwargs", "Maker"]
+__all__ = ["OF_TORCHRL", "BatchedEnv", "Kwargs", "Maker", "one_state_each"]
 
 OF_TORCHRL = frozenset(
     [
@@ -283,14 +283,7 @@ class BatchedEnv(Env):
         if not strict:
             own = self.state_dict()
             state_dict = {env: _where_known(state, state_dict.get(env, {})) for env, state in own.items()}
-        if missing := [i for i in range(self.num_envs) if f"worker{i}" not in state_dict]:
-            found = sum(f"worker{i}" in state_dict for i in range(len(state_dict)))
-            raise SpecError(
-                f"load_state_dict: expected the states of {self.num_envs} envs, 'worker0' to "
-                f"'worker{self.num_envs - 1}', found {found or 'none'}: there is no 'worker{missing[0]}'. "
-                "Give the state_dict() of a batch with as many envs"
-            )
-        self._load_state_dicts([state_dict[f"worker{i}"] for i in range(self.num_envs)])
+        self._load_state_dicts(one_state_each(state_dict, self.num_envs))
 
     def train(self, mode: bool = True) -> Self:
         """See :meth:`envcli.Env.train`; of all envs, those that are built later too."""
@@ -311,6 +304,18 @@ class BatchedEnv(Env):
     def __repr__(self) -> str:
         state = "not started" if self.is_closed else "started"
         return f"{type(self).__name__}(num_envs={self.num_envs}, {state})"
+
+
+def one_state_each(state_dict: Mapping[str, Any], num_envs: int) -> list[Any]:
+    """Those of ``num_envs`` envs, from the ``state_dict`` of a batch. Raises SpecError where one is missing."""
+    if missing := [i for i in range(num_envs) if f"worker{i}" not in state_dict]:
+        found = sum(f"worker{i}" in state_dict for i in range(len(state_dict)))
+        raise SpecError(
+            f"load_state_dict: expected the states of {num_envs} envs, 'worker0' to "
+            f"'worker{num_envs - 1}', found {found or 'none'}: there is no 'worker{missing[0]}'. "
+            "Give the state_dict() of a batch with as many envs"
+        )
+    return [state_dict[f"worker{i}"] for i in range(num_envs)]
 
 
 def _where_known(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from envcli.errors import EnvError
 
 __all__ = ["EnvThreads"]
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 _TURNS = count(1)
 _KILLED_IN = 1.0  # seconds for a call to fail after its worker was killed
@@ -36,7 +36,7 @@ class EnvThreads:
         self._news = threading.Condition()  # a call has ended
         self._threads = [_EnvThread(batch, self._news) for batch in batches]
 
-    def send(self, call: str, args: Mapping[int, Sequence[Any]], options: Mapping[str, Any] = NO_OPTIONS) -> None:
+    def send(self, call: str, args: Mapping[int, Sequence[Any]], options: Mapping[str, Any] = _NO_OPTIONS) -> None:
         """Have some envs make ``call``, a method of theirs, with ``args``, by the places of the envs, and ``options``.
 
         Raises:
@@ -78,7 +78,7 @@ class EnvThreads:
         return sorted((i for i in among if self._threads[i].turn), key=lambda i: self._threads[i].turn)
 
     def each(
-        self, call: str, args: Sequence[Sequence[Any]] | None = None, options: Mapping[str, Any] = NO_OPTIONS
+        self, call: str, args: Sequence[Sequence[Any]] | None = None, options: Mapping[str, Any] = _NO_OPTIONS
     ) -> list[Any]:
         """What ``call`` of every env returns; each has ``args`` of its own. Raises the first error once all are done.
 

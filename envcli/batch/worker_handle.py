@@ -63,7 +63,8 @@ class WorkerHandle:
     """
 
     def __init__(self, index: int, envs: range, table: torch.Tensor, timeouts: Timeouts, first: int = 0) -> None:
-        self.index, self.envs, self.timeouts, self.first = index, envs, timeouts, first
+        self.index, self.envs, self.timeouts, self._first = index, envs, timeouts, first
+        self._name = f"worker {first + index}"
         self.seeds: Sequence[int | None] = [None] * len(envs)
         self.word = ""  # the last that was said to it
         self.restarts = 0  # of this share since it was seeded
@@ -157,8 +158,7 @@ class WorkerHandle:
             doing, row = "step", start
         vague = not exact and order == AUTORESET and bool(self.numbers[VAGUE])
         doing = self.word if doing == "call" else doing
-        env, worker = self.first + self.envs[place], f"worker {self.first + self.index}"
-        return located(env, worker, self.seeds[place], doing, row + offset, vague)
+        return located(self._first + self.envs[place], self._name, self.seeds[place], doing, row + offset, vague)
 
     def failure(self, fault: Fault, offset: int) -> EnvcliError | AttributeError:
         """The error that it reported, as one of ours."""
@@ -170,11 +170,9 @@ class WorkerHandle:
         assert self.process is not None
         how = self.process.how_it_ended()
         if self.numbers[STATE] == IDLE:
-            first, last = self.first + self.envs[0], self.first + self.envs[-1]
+            first, last = self._first + self.envs[0], self._first + self.envs[-1]
             envs = f"env {first}" if first == last else f"envs {first} to {last}"
-            return traced(
-                EnvError(f"{envs} (worker {self.first + self.index}) while idle: the worker {how}"), self._read_stack()
-            )
+            return traced(EnvError(f"{envs} ({self._name}) while idle: the worker {how}"), self._read_stack())
         return traced(EnvError(f"{self.where(offset, exact=False)}: the worker {how}"), self._read_stack())
 
     def hung(self, offset: int) -> EnvError:

@@ -237,7 +237,8 @@ def test_what_the_envs_have_learnt(backend: str) -> None:
         batch.load_state_dict(state)
         pool.eval()
         pool.load_state_dict(batch.state_dict())
-        with pytest.raises(SpecError, match="expected the states of 2 envs, no 'worker1'"):
+        said = "expected the states of 2 envs, 'worker0' to 'worker1', found 1: there is no 'worker1'"
+        with pytest.raises(SpecError, match=said):
             pool.load_state_dict({"worker0": state["worker0"]})
 
 
