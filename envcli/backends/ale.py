@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from envcli.backends.ale_console import Console, Reader, game_names, rom_of
+from envcli.backends.ale_screen import Pooled, Recoloured, cached
 from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.backend import Backend, ByName
 from envcli.errors import ConfigError
 from envcli.keys import Key
-from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.buffer import Array, Recolour, RolloutBuffer
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.note import HALT, ROW
 from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Unbounded
@@ -21,6 +22,7 @@ from envcli.specs import Bounded, Categorical, Composite, OneHot, TensorSpec, Un
 __all__ = ["ALEEnv"]
 
 _OBS_TYPES = ("rgb", "grayscale", "ram")
+_PIXELS = ("pixels",)
 
 Shown = list[tuple[Reader, Array]]
 """What fills a row, and the rows ``[time, *value]`` it fills."""
@@ -113,6 +115,7 @@ class ALEEnv(Backend):
             max_num_frames=limit,
         )
         self._plug_in()
+        self._recolours = {_PIXELS} if self.from_pixels and obs_type != "grayscale" else frozenset()
         self._legal = self._env.getLegalActionSet() if full_action_space else self._env.getMinimalActionSet()
         self._codes = np.array([action.value for action in self._legal])
         self._make_specs(lives, categorical_action_encoding)
@@ -121,9 +124,10 @@ class ALEEnv(Backend):
         self._env = self._console.ale
         gray = self.obs_type == "grayscale"
         self._read_screen: Reader = self._env.getScreenGrayscale if gray else self._env.getScreenRGB
+        self._recoloured: Recoloured | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        plugged_in = ("_env", "_read_screen")
+        plugged_in = ("_env", "_read_screen", "_recoloured")
         return {name: value for name, value in super().__getstate__().items() if name not in plugged_in}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -178,7 +182,8 @@ class ALEEnv(Backend):
     def _native_calls(self) -> Iterator[tuple[Any, str, str]]:
         console = self._console
         yield from ((console, "hold", "steps"), (console, "over", "steps"), (console, "begin", "resets"))
-        yield from ((self, "_read_screen", "pixels"), (console, "_read_pooled", "pixels"))
+        yield from ((self, "_read_screen", "pixels"), (self, "_read_recoloured", "pixels"))
+        yield console, "look_before", "pixels"
 
     def _make_specs(self, lives: bool, categorical: bool) -> None:
         device, one = self.device, torch.Size([1])
@@ -201,6 +206,7 @@ class ALEEnv(Backend):
     # -- the rows -------------------------------------------------------------------------------------------------
 
     def _bind(self, buffer: RolloutBuffer) -> None:
+        self._read = self._reader(buffer.recoloured.get(_PIXELS))
         self._first = self._shown(buffer, ())
         self._following = self._shown(buffer, ("next",))
         self._action = buffer.array(("action",))
@@ -215,14 +221,30 @@ class ALEEnv(Backend):
         }
         return [readers[key](buffer.array((*root, key))) for key in map(str, self.observation_keys)]
 
+    def _reader(self, recolour: Recolour | None) -> Reader:
+        """What fills a row of pixels."""
+        if recolour is not None:
+            if self._recoloured is None or self._recoloured.recolour is not recolour:
+                self._recoloured = Recoloured(self._console, recolour)
+            self._console.viewer = self._recoloured.look_before
+            return self._read_recoloured
+        if not self._max_pool:
+            return self._read_screen
+        height, width = self._env.getScreenDims()
+        gray = self.obs_type == "grayscale"
+        pooled = Pooled(self._console, self._read_screen, (height, width) if gray else (height, width, 3))
+        self._console.viewer = pooled.look_before
+        return pooled.read
+
+    def _read_recoloured(self, row: Array) -> None:
+        assert self._recoloured is not None  # it is bound
+        self._recoloured.read(row)
+
     def _frames(self, rows: Array) -> tuple[Reader, Array]:
         if self.obs_type == "grayscale":
             rows = rows[..., 0]  # ALE writes gray frames without a channel
-        read = self._read_screen
-        if self._max_pool:
-            read = self._console.pooled(read, rows.shape[1:])
         is_one_row = rows.strides[0] == 0  # which stands for all, and stays in the processor's cache by itself
-        return (read if is_one_row else _cached(read, rows.shape[1:])), rows
+        return (self._read if is_one_row else cached(self._read, rows.shape[1:])), rows
 
     def _read_lives(self, row: Array) -> None:
         row[0] = self._env.lives()
@@ -273,21 +295,7 @@ class ALEEnv(Backend):
 
     def _close(self) -> None:
         self._first, self._following = [], []
-        del self._console, self._env, self._read_screen
-
-
-def _cached(read: Reader, shape: tuple[int, ...]) -> Reader:
-    """``read`` by way of a frame that stays in the processor's cache.
-
-    ALE writes byte by byte: 16 us for a frame that is there, and 57 for one that is not, where the copy takes 20.
-    """
-    frame = np.zeros(shape, dtype=np.uint8)
-
-    def read_row(row: Array) -> None:
-        read(frame)
-        row[...] = frame
-
-    return read_row
+        del self._console, self._env, self._read_screen, self._recoloured
 
 
 def _require(name: str, found: object, expected: str, holds: bool) -> None:

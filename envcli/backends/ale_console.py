@@ -91,12 +91,19 @@ class Console:
     Args:
         rom: ALE's own name of the game, see :func:`rom_of`.
         frame_skip: frames that an action is held.
-        max_pool: let :meth:`pooled` give the larger of the last two frames.
+        max_pool: call ``viewer`` when the second to last frame of a step is on the screen.
         noop_max: hold the no-op for 1 to so many frames when a game begins; 0: not at all.
         stop_at_life_loss: end the repetition, and be over, when a life is lost and another is left.
         repeat_action_probability: how likely a frame keeps the action of the frame before ("sticky actions").
         difficulty, mode: the console's switches; None: as the game comes.
         max_num_frames: a game is truncated after so many frames, skipped ones included; None: never.
+
+    Attributes:
+        ale: the emulator.
+        life_lost: did the last step lose a life, and another is left?
+        goes_on: did the last :meth:`begin` begin with the next life of the same game?
+        is_pooling: was ``viewer`` called in the last step?
+        viewer: does nothing, until somebody puts another function there.
 
     Raises:
         ConfigError: the game has no such difficulty or mode, or its ROM cannot be read.
@@ -120,9 +127,8 @@ class Console:
         self._frame_skip, self._max_pool, self._noop_max = frame_skip, max_pool, noop_max
         self._max_num_frames, self._stickiness = max_num_frames or 0, repeat_action_probability
         self._stops_at_life_loss = stop_at_life_loss
-        self.life_lost = self.goes_on = self._pooling = False
+        self.life_lost = self.goes_on = self.is_pooling = False
         self._lives = 0
-        self._frame_before = np.zeros(0, dtype=np.uint8)
         self._seeds: np.random.SeedSequence | None = None
         self._switch_on()
         self._seed_with(np.random.SeedSequence())
@@ -136,12 +142,12 @@ class Console:
         by_frame = self._max_pool or self._noop_max > 0 or self._stops_at_life_loss
         self.hold: Callable[[int], int] = self._hold_by_frame if by_frame else self._hold
         self.over: Callable[[], bool] = self._game_or_life_over if self._stops_at_life_loss else self.ale.game_over
-        self._read_frame: Reader = self.ale.getScreenRGB
+        self.viewer: Callable[[], None] = lambda: None
 
     def __getstate__(self) -> dict[str, Any]:
         if self.life_lost:  # the next reset shows what is on the screen, which ALE cannot save
             raise EnvError("between two lives an Atari game cannot be copied or pickled. Reset it, or make a step")
-        fresh = ("ale", "hold", "over", "_read_frame")
+        fresh = ("ale", "hold", "over", "viewer")
         kept = {name: value for name, value in self.__dict__.items() if name not in fresh}
         return {**kept, "_machine": self.ale.cloneState(include_rng=True)}
 
@@ -172,7 +178,7 @@ class Console:
         self.goes_on = self.life_lost and self._seeds is None
         if not self.goes_on:
             self._new_game()
-        self.life_lost = self._pooling = False
+        self.life_lost = self.is_pooling = False
         self._lives = self.ale.lives()
 
     def _new_game(self) -> None:
@@ -221,14 +227,14 @@ class Console:
     def _hold_by_frame(self, action: int) -> int:
         """Hold ``action`` frame by frame. Returns the sum of the rewards."""
         act, over, reward = self.ale.act, self.over, 0
-        self._pooling = self.life_lost = False
+        self.is_pooling = self.life_lost = False
         for left in range(self._frame_skip - 1, -1, -1):
             reward += act(action)
             if over():
                 break
             if left == 1 and self._max_pool:
-                self._read_frame(self._frame_before)
-                self._pooling = True
+                self.look_before()
+                self.is_pooling = True
         return reward
 
     def _game_or_life_over(self) -> bool:
@@ -244,19 +250,9 @@ class Console:
         self._lives = lives
         return self.life_lost
 
-    def pooled(self, read: Reader, shape: tuple[int, ...]) -> Reader:
-        """``read``, a frame ``shape``, but the larger value of each pixel of the last two frames of the step.
-
-        A game that ends before the second to last frame, or is only just begun, shows its last frame alone.
-        """
-        self._frame_before = np.zeros(shape, dtype=np.uint8)
-        self._read_frame = read
-        return self._read_pooled
-
-    def _read_pooled(self, row: Array) -> None:
-        self._read_frame(row)
-        if self._pooling:
-            np.maximum(row, self._frame_before, out=row)
+    def look_before(self) -> None:
+        """Called when the second to last frame of a step is on the screen, with ``max_pool``."""
+        self.viewer()
 
 
 def _rom_path(rom: str) -> Path:

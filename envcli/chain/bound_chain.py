@@ -43,6 +43,7 @@ class BoundChain:
         self._stages, self._base = stages, stages.base
         buffers = stages.buffers(outer)
         self.inner = buffers[0]
+        self.inner.recoloured = stages.recoloured
         self._before_reset = [each._begin_reset for each in stages.chain if "_begin_reset" in each._hook_plan.own]
         self._inverses: list[_Hook] = []  # in the order of their calls: from the user inwards
         self._steps: list[_Hook] = []

@@ -11,7 +11,7 @@ import torch
 
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
-from envcli.memory.buffer import Layout, RolloutBuffer
+from envcli.memory.buffer import Layout, Recolour, RolloutBuffer
 from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.rows.row_env import RowEnv
@@ -41,6 +41,8 @@ class Stages:
         roles: of the entries that the last stage shows, by the user's names.
         private_reads: (stage, path) of what a step reads and the chain itself keeps up to date, each memory once.
         private_flags: (stage, path) of flags of the done family whose ``next`` the chain itself clears before a step.
+        recoloured: the images that the base env draws as the first transform that looks at them makes them: what that
+            makes of each colour. In memory, they have one channel from the base env on.
         keys: of each transform, as they were when the stages were worked out: see :func:`keys_of`.
 
     Raises:
@@ -53,10 +55,11 @@ class Stages:
         self.specs: list[EnvSpecs] = [_widened(base, self.chain)]
         for transform in self.chain:
             self.specs.append(_after(self.specs[-1], transform))
-        self.layouts = [specs._row_layout() for specs in self.specs]
+        self.layouts = [dict(specs._row_layout()) for specs in self.specs]
         self._added = [base._roles(), *map(_roles_added, self.chain, self.specs[1:])]
         values = list(map(_of_values, self.specs, self.layouts))
         self._rewritten = list(map(_rewritten, self.chain, self.specs, values, values[1:]))
+        self.recoloured = self._recoloured()
         self.private_reads = self._private_reads()
         self.private_flags = self._private_flags()
         self.roles = self._roles()
@@ -113,6 +116,41 @@ class Stages:
             if not self._rewritten[i].isdisjoint(map(under_next, before & after)):
                 found.append(type(transform).__name__)
         return found
+
+    def _recoloured(self) -> dict[Key, Recolour]:
+        found = {}
+        for image in self.base._recolours:
+            stage = self._first_look(image)
+            recolour = None if stage is None else self._recolour_of(stage, image)
+            if stage is None or recolour is None:
+                continue
+            found[image] = recolour
+            for layout in self.layouts[: stage + 1]:
+                for path in (image, under_next(image)):
+                    shape, dtype = layout[path]
+                    layout[path] = torch.Size([*shape[:-1], 1]), dtype
+        return found
+
+    def _first_look(self, image: Key) -> int | None:
+        """The first transform that looks at ``image``; None: there is none, or another is in doubt."""
+        for stage, transform in enumerate(self.chain):
+            if image in map(as_path, transform.in_keys):
+                return stage
+            renames, rewritten = transform._renames(), self._rewritten[stage]
+            named = image in renames or image in renames.values() or image in rewritten
+            heeds_only_keys = vars(type(transform)).get("_heeds_only_keys", False)  # of a subclass, nobody knows
+            if named or not heeds_only_keys or transform._hook_plan.on_tensordicts:
+                return None
+        return None
+
+    def _recolour_of(self, stage: int, image: Key) -> Recolour | None:
+        """What the transform after ``stage`` makes of each colour of ``image``; None: more, or it shows both."""
+        transform = self.chain[stage]
+        keys = [
+            (as_path(before), as_path(after))
+            for before, after in zip(transform.in_keys, transform.out_keys, strict=False)
+        ]
+        return transform._recolour() if keys.count((image, image)) == 1 else None
 
     def outside(self, stage: int, path: Key) -> Key | None:
         """The user's name for the memory that is ``path`` at ``stage``; None: it is private."""

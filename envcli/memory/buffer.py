@@ -17,9 +17,11 @@ from envcli.keys import Key, nest
 from envcli.memory.groups import groups_of, set_group_batch_sizes
 
 __all__ = [
+    "NO_GRAY",
     "Array",
     "Layout",
     "Place",
+    "Recolour",
     "RolloutBuffer",
     "Rows",
     "as_array",
@@ -33,6 +35,11 @@ Layout: TypeAlias = Mapping[Key, tuple[torch.Size, torch.dtype]]
 
 Place: TypeAlias = Callable[[Key, tuple[int, ...], torch.dtype], torch.Tensor]
 """Where rows live: (path, ``[time, *batch, *value]``, dtype) -> a tensor in host memory, of zeros unless said."""
+
+Recolour: TypeAlias = Callable[[Array], Array]
+"""What becomes of colours, each by itself: uint8 ``[*lead, 3]`` -> grays, uint8 ``[*lead]``, less than ``NO_GRAY``."""
+
+NO_GRAY = 255
 
 
 class Rows(Protocol):
@@ -108,7 +115,8 @@ class RolloutBuffer:
     ``added`` are the paths that no spec announced; ``used`` counts rows in which an earlier rollout may have left flags
     that are up, where there are more of them than are filled. ``parts`` says of nested groups what their TensorDicts
     count beyond the batch, ``[*part]`` (agents, say), as the env that is bound to the rows has it. ``again``: another
-    rollout will be made in these rows, so that nobody may keep a view of one.
+    rollout will be made in these rows, so that nobody may keep a view of one. ``recoloured`` says of images what the
+    env that is bound to the rows draws instead of its colours, by their paths at the root.
 
     Args:
         steps: rows, the length of the time axis.
@@ -136,6 +144,7 @@ class RolloutBuffer:
         self._time_first = time_first
         self.added: set[Key] = set()
         self.parts: Mapping[Key, torch.Size] = {}
+        self.recoloured: Mapping[Key, Recolour] = {}
         self._spare: dict[Key, torch.Tensor] = {}
         self._arrays: dict[Key, Array] = {}
         self._by_env: dict[Key, torch.Tensor] = {}  # [*batch, time, *value], of those that were allocated so

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import torch
 
-from envcli.keys import under_next
+from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.spare_memory import SpareMemory
 from envcli.memory.spare_private import SparePrivate
@@ -33,6 +33,9 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
 
     _seeds_taken = 1  # of the chain of seeds
     _autoresets = False  # can it make many rows at a time, and begin new episodes by itself? See _autoreset_rows
+    _recolours: Set[Key] = (
+        frozenset()
+    )  # images, by their root paths, that it can draw as ``recoloured`` of a buffer says
     _bound: RolloutBuffer | None = None
     _is_done: Callable[[int], bool]
     _row_note: Note = new_note()

@@ -9,7 +9,7 @@ import torch
 
 from envcli.errors import TransformError
 from envcli.keys import NestedKey
-from envcli.memory.buffer import Array
+from envcli.memory.buffer import Array, Recolour
 from envcli.specs import Bounded, TensorSpec
 from envcli.transforms.image import ByteRule, ImageTransform, channel_axis
 
@@ -66,6 +66,9 @@ class GrayScale(ImageTransform):
     def _of_frame(self, frame: torch.Tensor) -> torch.Tensor | None:
         return gray_of(frame, -1, scale=1 / 255).movedim(-1, -3)
 
+    def _recolour(self) -> Recolour | None:
+        return _gray_of_colours if self._may_join() else None
+
     def _on_bytes(self, shape: tuple[int, ...]) -> ByteRule | None:
         if channel_axis(torch.empty(shape, dtype=torch.uint8), "GrayScale") != -1 or shape[-1] == 4:
             return None
@@ -80,6 +83,11 @@ class GrayScale(ImageTransform):
             return np.floor(gray, out=gray)
 
         return rule
+
+
+def _gray_of_colours(colours: Array) -> Array:
+    gray: Array = gray_bytes(torch.from_numpy(colours), -1)[..., 0].numpy()
+    return gray
 
 
 def gray_of(frame: torch.Tensor, axis: int, scale: float = 1.0) -> torch.Tensor:

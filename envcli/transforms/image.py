@@ -22,7 +22,7 @@ __all__ = ["ByteRule", "ImageSequence", "ImageTransform", "channel_axis", "heigh
 
 ByteRule: TypeAlias = Callable[[Array], Array]
 
-_IN_FEWER_STEPS = ("_channels_alike", "_makes_unit_floats", "_of_frame", "_on_bytes")
+_IN_FEWER_STEPS = ("_channels_alike", "_makes_unit_floats", "_of_frame", "_on_bytes", "_recolour")
 
 
 class ImageTransform(Transform, ABC):

@@ -38,6 +38,7 @@ class NoopResetEnv(Transform):
         TransformError: the env is a batch, whose envs cannot be stepped one by one. Give each of them this transform.
     """
 
+    _heeds_only_keys = True
     _inner_env: InnerEnv
     _actions: list[tuple[Array, TensorSpec]]
 

@@ -13,7 +13,7 @@ from tensordict import TensorDictBase
 
 from envcli.errors import EnvcliError, TransformError
 from envcli.keys import Key, NestedKey, as_keys, as_path, under_next
-from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.buffer import Array, Recolour, RolloutBuffer
 from envcli.rows.bound_to_rows import BoundToRows
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.roles import Roles
@@ -289,6 +289,13 @@ class Transform(BoundToRows, torch.nn.Module):
         """The batch size after this transform, if it is ``batch_size`` before it: as many envs, in the same order."""
         return batch_size
 
+    def _recolour(self) -> Recolour | None:
+        """What becomes of each colour, if that is all that happens to the images in ``in_keys``; None: it is not.
+
+        Where it can, the simulator then draws these images so, and this transform finds one channel.
+        """
+        return None
+
     def _widens_to(self) -> torch.Size | None:
         """The batch size that an env which takes any is to be run at, with its whole chain; None: its own."""
         return None
@@ -299,6 +306,9 @@ class Transform(BoundToRows, torch.nn.Module):
         return 1
 
     # -- rows -----------------------------------------------------------------------------------------------------
+
+    _heeds_only_keys = False
+    """Of all values, does it look at none but those that ``in_keys`` name? Others it may still carry along."""
 
     def _rewrites(self) -> set[Key]:
         """The paths whose memory on the two sides of this transform must not be the same."""
