@@ -182,8 +182,10 @@ _HOME = {  # public name -> the module of the package it lives in
 
 _OF_LIBRARIES = {  # the same of modules that need a library which may not be there: ``import *`` leaves them out
     "BraxEnv": "backends.brax",
+    "BraxWrapper": "backends.brax",
     "GymnaxEnv": "backends.gymnax",
     "JumanjiEnv": "backends.jumanji",
+    "JumanjiWrapper": "backends.jumanji",
     "MujocoPlaygroundEnv": "backends.mujoco_playground",
     "MujocoPlaygroundWrapper": "backends.mujoco_playground",
 }

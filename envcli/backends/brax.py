@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,31 +11,40 @@ from gymnasium import spaces
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from envcli.backends.jax_backend import JaxBackend
+from envcli.backends.jax_backend import JaxBackend, made
 from envcli.envs.network import on_tensordicts
 from envcli.envs.rollout_request import Act
 from envcli.envs.unrolled import stacked
 from envcli.errors import ConfigError
-from envcli.jitted.brax_world import BraxWorld, Moment, names, native
+from envcli.jitted.brax_world import BraxWorld, Moment, misfit, names, native
 from envcli.jitted.jax_world import as_tensor
 from envcli.keys import DONE_FAMILY
 from envcli.rows.action_gate import as_member
 
-__all__ = ["BraxEnv"]
+__all__ = ["BraxEnv", "BraxWrapper"]
 
 
-class BraxEnv(JaxBackend[Moment]):
-    """``num_envs`` Brax envs in one program: ``BraxEnv("ant", num_envs=256)``.
+class BraxWrapper(JaxBackend[Moment]):
+    """``num_envs`` of an existing env of Brax's in one program, by TorchRL's name: ``BraxWrapper(env, 64)``.
 
     The program is compiled when it is first used: 10 to 20 s for a reset, as much for a step, and once for each number
     of envs; ``JAX_COMPILATION_CACHE_DIR`` keeps it for the next time. What an env is between two steps, 1,405 numbers
     of ``"ant"``, which shows 27, stays in JAX's memory; a row holds what is shown. Actions are within -1 and 1,
-    whatever the actuators take. Seeds and episodes: see :class:`~envcli.backends.jax_backend.JaxBackend`.
+    whatever the actuators take. Seeds and episodes: see :class:`~envcli.backends.jax_backend.JaxBackend`. (TorchRL's
+    ``requires_grad`` is :meth:`unroll`.)
 
-    Everything else: see :class:`~envcli.backends.jax_backend.JaxBackend`. ``name`` may also be an env of Brax's;
-    ``max_episode_steps`` is 1000 unless given, as ``brax.envs.create`` has it; ``options`` are for
-    ``brax.envs.get_environment``: ``backend="spring"``. ``categorical_action_encoding`` is TorchRL's, and has no
-    effect: actions are no choices.
+    Args:
+        env: as ``brax.envs.get_environment`` makes it; not that of ``brax.envs.create``, whose wrappers hide where
+            episodes end.
+        num_envs, batch_size, frame_skip, from_pixels, device: see :class:`~envcli.backends.jax_backend.JaxBackend`.
+        categorical_action_encoding: TorchRL's, and has no effect: actions are no choices.
+        max_episode_steps: an episode is truncated after so many steps; None: 1000, as ``brax.envs.create`` has it; 0:
+            never. With ``frame_skip`` the repetitions count, too.
+
+    Raises:
+        ConfigError: it is no such env, or has such a wrapper; and as for
+            :class:`~envcli.backends.jax_backend.JaxBackend`.
+        MissingDependency: brax or jax is not installed.
     """
 
     library: ClassVar[str] = "brax"
@@ -44,9 +53,31 @@ class BraxEnv(JaxBackend[Moment]):
     without_effect = ("categorical_action_encoding",)
     _world: BraxWorld
 
+    def __init__(
+        self,
+        env: Any,  # Any: of a library that is there for some only
+        num_envs: int | None = None,
+        *,
+        batch_size: Sequence[int] | None = None,
+        categorical_action_encoding: bool = False,
+        max_episode_steps: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(
+            env,
+            num_envs,
+            batch_size=batch_size,
+            categorical_action_encoding=categorical_action_encoding,
+            max_episode_steps=max_episode_steps,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            device=device,
+        )
+
     def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
-        self._env = native(name, options) if isinstance(name, str) else name
-        self.env_name = name if isinstance(name, str) else type(name).__name__
+        self._take(name, misfit(name))
         self._world = BraxWorld(self._env, self.device)
         shown = spaces.Dict({name: spaces.Box(-np.inf, np.inf, shape) for name, shape in self._world.shapes.items()})
         action = spaces.Box(-1, 1, (self._env.action_size,), np.float32)
@@ -107,6 +138,47 @@ class BraxEnv(JaxBackend[Moment]):
         flags = dict(zip(DONE_FAMILY, (terminated | truncated, terminated, truncated), strict=True))
         columns = {name: value.unsqueeze(-1) for name, value in {"reward": reward, **flags}.items()}
         return floats, TensorDict({**observation, **columns}, self.batch_size, device=self.device)
+
+
+class BraxEnv(BraxWrapper):
+    """``num_envs`` Brax envs by their name: ``BraxEnv("ant", num_envs=256)``.
+
+    ``name`` may also be an env of Brax's, as :class:`BraxWrapper` takes it; ``options`` are for
+    ``brax.envs.get_environment``: ``backend="spring"``.
+
+    Everything else: see :class:`BraxWrapper`.
+
+    Raises:
+        UnknownName: there is no such env; says the nearest.
+        ConfigError: it cannot be made with these options; or as for :class:`BraxWrapper`.
+        MissingDependency: brax or jax is not installed.
+    """
+
+    def __init__(
+        self,
+        name: Any,  # Any: a str, or an object of a library that is there for some only
+        num_envs: int | None = None,
+        *,
+        batch_size: Sequence[int] | None = None,
+        categorical_action_encoding: bool = False,
+        max_episode_steps: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            made(native, name, options),
+            num_envs,
+            batch_size=batch_size,
+            categorical_action_encoding=categorical_action_encoding,
+            max_episode_steps=max_episode_steps,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            device=device,
+        )
+        if isinstance(name, str):
+            self.env_name = name
 
 
 def _like(where: Tensor, value: Tensor) -> Tensor:

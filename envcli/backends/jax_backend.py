@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from envcli.backends.backend import step_limit
+from envcli.backends.backend import AvailableEnvs, step_limit
 from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_paces import Answer
 from envcli.errors import ConfigError
 from envcli.memory.buffer import Array
 
-__all__ = ["JaxBackend"]
+__all__ = ["JaxBackend", "made"]
 
 
 class _Moment(Protocol):
@@ -76,6 +76,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         MissingDependency: the library or jax is not installed.
     """
 
+    available_envs = AvailableEnvs(lambda cls: cls.available_names())
     _usual_steps: int = 0  # of an episode; some envs say it
     _instead: ClassVar[str] = ""  # of from_pixels: what draws frames
     _world: _World[M]
@@ -107,6 +108,12 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
     @abstractmethod
     def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
         """The env, its world and its specs, from what the constructor is given."""
+
+    def _take(self, env: Any, misfit: str) -> None:
+        """Have ``env`` be the one that is stepped. Raises ConfigError if ``misfit`` says why it cannot be."""
+        if misfit:
+            raise ConfigError(f"{type(self).__name__}: {misfit}")
+        self._env, self.env_name = env, type(env).__name__
 
     def _begin_from(self, seeds: list[int]) -> None:
         self._drawn_from, self._episodes = self._world.keys(seeds), np.full(self.num_envs, -1)
@@ -156,6 +163,15 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
 
     def _close(self) -> None:
         del self._world, self._env
+
+
+def made(native: Callable[[str, Mapping[str, Any]], Any], name: Any, options: Mapping[str, Any]) -> Any:
+    """``native(name, options)``, or ``name`` where it is an env itself, which takes no options (ConfigError)."""
+    if isinstance(name, str):
+        return native(name, options)
+    if options:
+        raise ConfigError(f"options: found {', '.join(options)}, expected none: {type(name).__name__} is made already")
+    return name
 
 
 def _arrays(tree: Any) -> Any:

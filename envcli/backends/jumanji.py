@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 
-from envcli.backends.jax_backend import JaxBackend
-from envcli.jitted.jumanji_world import JumanjiMoment, JumanjiWorld, action_space, names, native, observation_space
+from envcli.backends.jax_backend import JaxBackend, made
+from envcli.jitted.jumanji_world import (
+    JumanjiMoment,
+    JumanjiWorld,
+    action_space,
+    misfit,
+    names,
+    native,
+    observation_space,
+)
 from envcli.specs import Binary, Composite
 
-__all__ = ["JumanjiEnv"]
+__all__ = ["JumanjiEnv", "JumanjiWrapper"]
 
 
-class JumanjiEnv(JaxBackend[JumanjiMoment]):
-    """``num_envs`` Jumanji envs in one program: ``JumanjiEnv("Snake-v1", num_envs=256)``.
+class JumanjiWrapper(JaxBackend[JumanjiMoment]):
+    """``num_envs`` of an existing env of Jumanji's in one program, by TorchRL's name: ``JumanjiWrapper(env, 64)``.
 
     The program is compiled when it is first used: some seconds for a reset, as much for a step, and once for each
     number of envs; ``JAX_COMPILATION_CACHE_DIR`` keeps it for the next time. The state stays in JAX's memory (TorchRL
@@ -26,15 +34,46 @@ class JumanjiEnv(JaxBackend[JumanjiMoment]):
     An episode that ends with a discount of 0 is terminated, any other truncated. The reward is ``[1]``, or ``[agents]``
     where each has its own.
 
-    Everything else: see :class:`~envcli.backends.jax_backend.JaxBackend`. ``name`` may also be an env of Jumanji's, and
-    ``options`` are for ``jumanji.make``: ``time_limit=100``.
+    Args:
+        env: as ``jumanji.make`` makes it. A wrapper that adds a batch, or begins anew an env that is done, is refused.
+        num_envs, batch_size, frame_skip, from_pixels, device: see :class:`~envcli.backends.jax_backend.JaxBackend`.
+        categorical_action_encoding: choices as numbers and not as one-hot vectors. (TorchRL's default here is True.)
+        max_episode_steps: an episode is truncated after so many steps; None and 0: where the env itself ends it. With
+            ``frame_skip`` the repetitions count, too.
+
+    Raises:
+        ConfigError: it is no such env, or has such a wrapper; and as for
+            :class:`~envcli.backends.jax_backend.JaxBackend`.
+        MissingDependency: jumanji or jax is not installed.
     """
 
     library: ClassVar[str] = "jumanji"
 
+    def __init__(
+        self,
+        env: Any,  # Any: of a library that is there for some only
+        num_envs: int | None = None,
+        *,
+        batch_size: Sequence[int] | None = None,
+        categorical_action_encoding: bool = False,
+        max_episode_steps: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(
+            env,
+            num_envs,
+            batch_size=batch_size,
+            categorical_action_encoding=categorical_action_encoding,
+            max_episode_steps=max_episode_steps,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            device=device,
+        )
+
     def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
-        self._env = native(name, options) if isinstance(name, str) else name
-        self.env_name = name if isinstance(name, str) else type(name).__name__
+        self._take(name, misfit(name))
         self._world = JumanjiWorld(self._env, self.device)
         shown, taken = observation_space(self._env.observation_spec), action_space(self._env.action_spec)
         self._describe(shown, taken, "observation", categorical, self._env.reward_spec.shape or (1,))
@@ -47,3 +86,44 @@ class JumanjiEnv(JaxBackend[JumanjiMoment]):
     def _show(self, shown: Composite) -> None:
         bits = {path: leaf for path, leaf in shown.leaves().items() if isinstance(leaf, Binary)}
         super()._show(shown.clone().update({path: leaf.to(torch.bool) for path, leaf in bits.items()}))
+
+
+class JumanjiEnv(JumanjiWrapper):
+    """``num_envs`` Jumanji envs by their name: ``JumanjiEnv("Snake-v1", num_envs=256)``.
+
+    ``name`` may also be an env of Jumanji's, as :class:`JumanjiWrapper` takes it; ``options`` are for ``jumanji.make``:
+    ``time_limit=100``.
+
+    Everything else: see :class:`JumanjiWrapper`.
+
+    Raises:
+        UnknownName: there is no such env; says the nearest.
+        ConfigError: it cannot be made with these options; or as for :class:`JumanjiWrapper`.
+        MissingDependency: jumanji or jax is not installed.
+    """
+
+    def __init__(
+        self,
+        name: Any,  # Any: a str, or an object of a library that is there for some only
+        num_envs: int | None = None,
+        *,
+        batch_size: Sequence[int] | None = None,
+        categorical_action_encoding: bool = False,
+        max_episode_steps: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            made(native, name, options),
+            num_envs,
+            batch_size=batch_size,
+            categorical_action_encoding=categorical_action_encoding,
+            max_episode_steps=max_episode_steps,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            device=device,
+        )
+        if isinstance(name, str):
+            self.env_name = name

@@ -8,14 +8,12 @@ from typing import Any, ClassVar
 import torch
 from gymnasium import spaces
 
-from envcli.backends.backend import AvailableEnvs
 from envcli.backends.jax_backend import JaxBackend
-from envcli.errors import ConfigError
 from envcli.gym.spaces import unbounded
 from envcli.jitted.playground_world import (
     PlaygroundMoment,
     PlaygroundWorld,
-    is_native,
+    misfit,
     names,
     native,
     suite_of,
@@ -36,7 +34,7 @@ class MujocoPlaygroundWrapper(JaxBackend[PlaygroundMoment]):
     be reset, and has no limit.)
 
     Args:
-        env: of MuJoCo Playground, not batched.
+        env: of MuJoCo Playground. A wrapper that adds a batch, or begins anew an env that is done, is refused.
         num_envs, batch_size, frame_skip, from_pixels, device: see :class:`~envcli.backends.jax_backend.JaxBackend`.
         max_episode_steps: an episode is truncated after so many steps; None: the ``episode_length`` that ``env`` is
             configured with; 0: never. With ``frame_skip`` the repetitions count, too.
@@ -47,7 +45,6 @@ class MujocoPlaygroundWrapper(JaxBackend[PlaygroundMoment]):
     """
 
     library: ClassVar[str] = "mujoco_playground"
-    available_envs = AvailableEnvs(lambda cls: cls.available_names())
     _instead: ClassVar[str] = "MuJoCo's own versions of its control suite do: backend=dm_control"
     _world: PlaygroundWorld
 
@@ -73,10 +70,8 @@ class MujocoPlaygroundWrapper(JaxBackend[PlaygroundMoment]):
         )
 
     def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
-        if not is_native(name):
-            kind = f"{type(name).__module__}.{type(name).__name__}"
-            raise ConfigError(f"{type(self).__name__}: expected an MjxEnv of mujoco_playground, found {kind}")
-        self._env, self.env_name, self._usual_steps = name, type(name).__name__, usual_steps(name)
+        self._take(name, misfit(name))
+        self._usual_steps = usual_steps(name)
         self._world = PlaygroundWorld(self._env, self.device)
         shown = spaces.Dict([(name, unbounded(leaf.shape, leaf.dtype)) for name, leaf in self._world.shown.items()])
         action = spaces.Box(-1, 1, (self._env.action_size,))

@@ -19,15 +19,17 @@ try:
         warnings.simplefilter("ignore")
         import brax.envs
         import jax
+        from brax.envs.wrappers import training
         from jax import lax
         from jax import numpy as jnp
 
+        from envcli.jitted import jax_world
         from envcli.jitted.jax_world import JaxWorld, Numbers, as_tensor, by_name
 except ModuleNotFoundError as missing:
     library = (missing.name or "brax").partition(".")[0]
     raise MissingDependency(library, "backend=brax", "brax") from missing
 
-__all__ = ["BraxWorld", "Moment", "names", "native"]
+__all__ = ["BraxWorld", "Moment", "misfit", "names", "native"]
 
 
 class Moment(NamedTuple):
@@ -139,6 +141,18 @@ class _Felt(torch.autograd.Function):
 def names() -> list[str]:
     """The envs that Brax knows, sorted."""
     return sorted(brax.envs._envs)
+
+
+def misfit(env: object) -> str:
+    """Why ``env`` cannot be stepped here: see :func:`envcli.jitted.jax_world.misfit`."""
+    unfit = (
+        training.AutoResetWrapper,
+        training.DomainRandomizationVmapWrapper,
+        training.EpisodeWrapper,  # whose limit looks like an end
+        training.EvalWrapper,
+        training.VmapWrapper,
+    )
+    return jax_world.misfit(env, "Brax", brax.envs.Env, unfit, "env")
 
 
 def native(name: str, options: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 from envcli.errors import ConfigError
 from envcli.memory.buffer import Array
 
-__all__ = ["JaxWorld", "Numbers", "as_tensor", "by_name"]
+__all__ = ["JaxWorld", "Numbers", "as_tensor", "by_name", "misfit"]
 
 Numbers = Any  # a jax.Array: its annotations are there for some only
 M = TypeVar("M")  # a moment: the state of all envs, and what is seen of it, as a tree of arrays [envs, ...]
@@ -68,6 +68,27 @@ def as_tensor(numbers: Numbers) -> Tensor:
 def by_name(shown: Any) -> dict[str, Any]:
     """What an env shows, as a dict: a single array is its ``"observation"``."""
     return dict(shown) if isinstance(shown, Mapping) else {"observation": shown}
+
+
+def misfit(env: object, library: str, kind: type, unfit: tuple[type, ...], within: str) -> str:
+    """Why ``env`` cannot be stepped here, in a line; empty: it can.
+
+    Args:
+        env: whatever somebody has given.
+        library: whose env it should be.
+        kind: the library's class of envs.
+        unfit: its wrappers that add a batch, or begin anew an env that is done and so hide what it showed at its end.
+        within: the attribute of a wrapper that holds what is in it.
+    """
+    if not isinstance(env, kind):
+        found = f"{type(env).__module__}.{type(env).__name__}"
+        return f"expected an env of {library}, {kind.__module__}.{kind.__name__}, found {found}"
+    while env is not None and not isinstance(env, unfit):
+        env = vars(env).get(within)
+    if env is None:
+        return ""
+    found = f"found {type(env).__name__} around the env, expected none: batches and resets are made here"
+    return f"{found}. Give env.unwrapped"
 
 
 # What goes into a function of the library comes out of a branch, which takes no time. XLA fuses a selection alone with

@@ -15,14 +15,15 @@ from envcli.gym.spaces import unbounded
 try:
     import jax
     import jumanji
-    from jumanji import specs
+    from jumanji import specs, wrappers
 
+    from envcli.jitted import jax_world
     from envcli.jitted.jax_world import JaxWorld, Numbers
 except ModuleNotFoundError as missing:
     library = (missing.name or "jumanji").partition(".")[0]
     raise MissingDependency(library, "backend=jumanji", "jumanji") from missing
 
-__all__ = ["JumanjiMoment", "JumanjiWorld", "action_space", "names", "native", "observation_space"]
+__all__ = ["JumanjiMoment", "JumanjiWorld", "action_space", "misfit", "names", "native", "observation_space"]
 
 Space = spaces.Space[Any]
 
@@ -95,6 +96,12 @@ def action_space(spec: Any) -> Space:
 def names() -> list[str]:
     """The envs that Jumanji has registered, sorted."""
     return sorted(jumanji.registered_environments())
+
+
+def misfit(env: object) -> str:
+    """Why ``env`` cannot be stepped here: see :func:`envcli.jitted.jax_world.misfit`."""
+    unfit = (wrappers.AutoResetWrapper, wrappers.VmapWrapper)
+    return jax_world.misfit(env, "Jumanji", jumanji.Environment, unfit, "_env")
 
 
 def native(name: str, options: Mapping[str, Any]) -> Any:

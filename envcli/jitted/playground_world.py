@@ -23,13 +23,15 @@ try:
         import mujoco_playground
         import warp
         from mujoco_playground import registry
+        from mujoco_playground import wrapper as playground_wrapper
 
+        from envcli.jitted import jax_world
         from envcli.jitted.jax_world import JaxWorld, Numbers, by_name
 except ModuleNotFoundError as missing:
     library = (missing.name or "mujoco_playground").partition(".")[0]
     raise MissingDependency(library, "backend=mujoco_playground", "mujoco-playground") from missing
 
-__all__ = ["PlaygroundMoment", "PlaygroundWorld", "is_native", "names", "native", "suite_of", "usual_steps"]
+__all__ = ["PlaygroundMoment", "PlaygroundWorld", "misfit", "names", "native", "suite_of", "usual_steps"]
 
 warp.config.log_level = warp.LOG_WARNING  # it says on stdout, where answers are, which kernels it loads
 
@@ -83,9 +85,10 @@ def suite_of(name: str) -> str:
     return next(suite for suite in _SUITES if name in _of(suite))
 
 
-def is_native(env: object) -> bool:
-    """Is it an env of MuJoCo Playground?"""
-    return isinstance(env, mujoco_playground.MjxEnv)
+def misfit(env: object) -> str:
+    """Why ``env`` cannot be stepped here: see :func:`envcli.jitted.jax_world.misfit`."""
+    unfit = (playground_wrapper.BraxAutoResetWrapper, playground_wrapper.BraxDomainRandomizationVmapWrapper)
+    return jax_world.misfit(env, "MuJoCo Playground", mujoco_playground.MjxEnv, unfit, "env")
 
 
 def usual_steps(env: Any) -> int:

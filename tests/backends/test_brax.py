@@ -19,7 +19,7 @@ from tests.conftest import Command
 
 pytest.importorskip("brax", reason="brax is not installed (extra brax)")
 
-from envcli.backends.brax import BraxEnv
+from envcli.backends.brax import BraxEnv, BraxWrapper
 from envcli.jitted.brax_world import brax, jax
 
 jp = jax.numpy
@@ -192,3 +192,31 @@ def test_mistakes_are_explained() -> None:
 def test_a_device_that_jax_has_not_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^device: found 'cuda', but torch|pip install 'jax\[cuda12\]'"):
         BraxEnv("fast", device="cuda")
+
+
+# -- an env that exists -----------------------------------------------------------------------------------------------
+
+
+def test_a_wrapper_is_the_env_by_its_name() -> None:
+    by_name, wrapper = BraxEnv("fast", 2), BraxWrapper(brax.envs.get_environment("fast"), batch_size=[2])
+    assert isinstance(by_name, BraxWrapper)
+    assert (by_name.env_name, wrapper.env_name) == ("fast", "Fast")
+    found = []
+    for env in (by_name, wrapper):
+        env.set_seed(3)
+        found.append(rollout(env, 12))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+    assert "ant" in BraxWrapper.available_envs
+
+
+def test_what_cannot_be_stepped_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^BraxWrapper: expected an env of Brax, .*Env, found builtins\.str$"):
+        BraxWrapper("fast")
+    hiding = brax.envs.create("fast")
+    with pytest.raises(ConfigError, match=r"found AutoResetWrapper around the env, .* Give env\.unwrapped"):
+        BraxWrapper(hiding)
+    with pytest.raises(ConfigError, match="BraxEnv: found EpisodeWrapper"):
+        BraxEnv(hiding.env)
+    BraxWrapper(hiding.unwrapped)
+    with pytest.raises(ConfigError, match="options: found backend, expected none: Drift is made already"):
+        BraxEnv(Drift(), backend="spring")

@@ -18,7 +18,7 @@ from tests.conftest import Command
 
 pytest.importorskip("jumanji", reason="jumanji is not installed (extra jumanji)")
 
-from envcli.backends.jumanji import JumanjiEnv
+from envcli.backends.jumanji import JumanjiEnv, JumanjiWrapper
 from envcli.jitted.jumanji_world import jax, jumanji, specs
 
 jp = jax.numpy
@@ -184,3 +184,28 @@ def test_from_yaml(cli: Command) -> None:
     done = cli("rollout", "env=snake", "transforms=action_mask", "parallel.num_envs=3", "max_steps=20", "seed=1")
     assert done.code == 0, done.err
     assert "60, 20 of each of 3 envs" in done.err + done.out
+
+
+# -- an env that exists -----------------------------------------------------------------------------------------------
+
+
+def test_a_wrapper_is_the_env_by_its_name() -> None:
+    by_name, wrapper = JumanjiEnv("Snake-v1", 2), JumanjiWrapper(jumanji.make("Snake-v1"), batch_size=[2])
+    assert isinstance(by_name, JumanjiWrapper)
+    assert (by_name.env_name, wrapper.env_name) == ("Snake-v1", "Snake")
+    found = []
+    for env in (by_name, wrapper):
+        torch.manual_seed(0)
+        env.set_seed(3)
+        found.append(env.rollout(12, break_when_any_done=False))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+    assert "Snake-v1" in JumanjiWrapper.available_envs
+
+
+def test_what_cannot_be_stepped_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^JumanjiWrapper: expected an env of Jumanji, .*, found builtins\.str$"):
+        JumanjiWrapper("Snake-v1")
+    with pytest.raises(ConfigError, match="JumanjiEnv: found AutoResetWrapper around the env"):
+        JumanjiEnv(jumanji.wrappers.AutoResetWrapper(Walk()))
+    with pytest.raises(ConfigError, match="options: found time_limit, expected none: Walk is made already"):
+        JumanjiEnv(Walk(), time_limit=3)

@@ -226,7 +226,9 @@ def test_mistakes_are_explained(by_name: str) -> None:
         MujocoPlaygroundEnv(by_name, max_episode_steps=-1)
     with pytest.raises(ConfigError, match="from_pixels: backend=mujoco_playground renders no frames"):
         MujocoPlaygroundEnv(by_name, from_pixels=True)
-    with pytest.raises(ConfigError, match=r"Wrapper: expected an MjxEnv of mujoco_playground, found builtins\.str"):
+    with pytest.raises(
+        ConfigError, match=r"Wrapper: expected an env of MuJoCo Playground, .*MjxEnv, found builtins\.str"
+    ):
         MujocoPlaygroundWrapper("Drift")
     with pytest.raises(ConfigError, match="backend=mujoco_playground takes no options, found low"):
         drift().reset(low=1)
