@@ -173,6 +173,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "make_composite_from_td": "specs.of_tensordict",
     "make_env": "make",
     "next_seed": "seeding",
+    "register_gym": "adapters.gymnasium_registry",
     "seed_chain": "seeding",
     "set_exploration_type": "exploration",
     "set_gym_backend": "gym.gym_backend",

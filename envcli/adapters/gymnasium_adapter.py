@@ -26,7 +26,7 @@ from envcli.rows.pixels import PIXELS
 
 __all__ = ["GymnasiumAdapter", "as_gymnasium"]
 
-_HERE = f"{__name__}:_made_again"
+_REGISTRY = "envcli.adapters.gymnasium_registry"  # by name: it makes what is here
 
 
 class GymnasiumAdapter(OverStepper, gymnasium.Env[Any, Any]):
@@ -44,20 +44,22 @@ class GymnasiumAdapter(OverStepper, gymnasium.Env[Any, Any]):
 
     Args:
         env: a single one. It belongs to this object from here on, and is closed with it.
-        observation: see :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`.
+        observation, info_keys: see :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`.
 
     Raises:
         ConfigError: a batch of envs; several rewards; or an entry that has no space in gymnasium.
     """
 
-    def __init__(self, env: Env, observation: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self, env: Env, observation: str | Sequence[str] | None = None, info_keys: Sequence[str] | None = None
+    ) -> None:
         if env.ndim:
             raise ConfigError(
                 f"as_gymnasium: found a batch of envs, {list(env.batch_size)}. Use as_gymnasium_vector for them"
             )
         self.base_env = env
         self._stepper = stepper = Stepper(env)
-        self._spaces = GymnasiumSpaces(env, observation)
+        self._spaces = GymnasiumSpaces(env, observation, info_keys)
         self.observation_space, self.action_space = self._spaces.observation, self._spaces.action
         self._bind()
         self._drawn_by_us = PIXELS in stepper.root
@@ -139,20 +141,11 @@ def as_gymnasium(*env: str | Env, observation: str | Sequence[str] | None = None
         raise
     words = [word for word in env if isinstance(word, str)]
     if len(words) == len(env):
-        adapter.spec = EnvSpec(_name(words), entry_point=_HERE, kwargs={"words": words, "observation": observation})
-    return adapter
-
-
-def _made_again(
-    words: Sequence[str], observation: str | Sequence[str] | None, render_mode: str | None = None
-) -> GymnasiumAdapter:
-    """For ``gymnasium.make(adapter.spec)``."""
-    adapter = as_gymnasium(*words, observation=observation)
-    if render_mode not in (None, adapter.render_mode):
-        adapter.close()
-        raise ConfigError(
-            f"render_mode: found {render_mode!r}, but these words give {adapter.render_mode}. Add from_pixels=true, or "
-            "backend.options.render_mode=rgb_array"
+        adapter.spec = EnvSpec(
+            _name(words),
+            entry_point=f"{_REGISTRY}:made",
+            vector_entry_point=f"{_REGISTRY}:made_vector",
+            kwargs={"words": words, "observation": observation},
         )
     return adapter
 

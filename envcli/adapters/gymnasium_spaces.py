@@ -39,14 +39,21 @@ class GymnasiumSpaces:
     Args:
         env: of batch size ``[]`` or ``[n]``.
         observation: the key, or keys, that make the observation; the others are shown as ``info``. None: all of them.
+        info_keys: the other way round: the keys that are shown as ``info``; the others are the ``Dict`` that is the
+            observation, however many there are.
 
     Raises:
         UnknownName: there is no such key.
-        ConfigError: an entry has no space in gymnasium, or the envs of a batch have bounds of their own.
+        ConfigError: an entry has no space in gymnasium, or the envs of a batch have bounds of their own; both
+            ``observation`` and ``info_keys`` are given.
     """
 
-    def __init__(self, env: Env, observation: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self, env: Env, observation: str | Sequence[str] | None = None, info_keys: Sequence[str] | None = None
+    ) -> None:
         shown, action = _single(env, env.observation_spec), _single(env, env.full_action_spec)
+        if info_keys is not None:
+            observation = _left_by(shown, observation, info_keys)
         announced = _announced(env, "observation_space")
         self.native = announced is not None
         bare = _chosen(shown, observation)
@@ -79,6 +86,18 @@ def _single(env: Env, spec: Composite) -> dict[str, TensorSpec]:
 def _alike(leaf: Bounded, ndim: int) -> bool:
     """Has every env of a batch the bounds of the first?"""
     return all(bool((bound == bound[(0,) * ndim]).all()) for bound in (leaf.low, leaf.high))
+
+
+def _left_by(shown: Mapping[str, TensorSpec], observation: Any, info_keys: Sequence[str]) -> list[str]:
+    """The keys of an observation without ``info_keys``."""
+    if observation is not None:
+        raise ConfigError(
+            f"observation and info_keys: found {observation!r} and {list(info_keys)}, expected one of them"
+        )
+    for key in info_keys:
+        if key not in shown:
+            raise UnknownName("observation", key, shown)
+    return [key for key in shown if key not in info_keys]
 
 
 def _chosen(shown: Mapping[str, TensorSpec], observation: str | Sequence[str] | None) -> str | None:

@@ -50,7 +50,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
     Args:
         env: a ``SerialEnv``, a ``ParallelEnv``, or an engine that steps a batch by itself, with or without transforms.
             It belongs to this object from here on, is started here, and closed with it.
-        observation: see :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`.
+        observation, info_keys: see :class:`~envcli.adapters.gymnasium_spaces.GymnasiumSpaces`.
         autoreset_mode: one of ``gymnasium.vector.AutoresetMode``, or its value (``"NextStep"``).
 
     ``each`` reaches the envs one by one.
@@ -67,6 +67,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
         env: Env,
         observation: str | Sequence[str] | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        info_keys: Sequence[str] | None = None,
     ) -> None:
         if env.ndim != 1:
             found = f"a batch {list(env.batch_size)}" if env.ndim else "a single env"
@@ -76,7 +77,7 @@ class GymnasiumVectorAdapter(OverStepper, VectorEnv[Any, Any, Any]):
         self.base_env, self.num_envs = env, env.batch_size[0]
         self.each = EachEnv(env)
         self._stepper = stepper = Stepper(env, onward=self.autoreset_mode is AutoresetMode.SAME_STEP)
-        self._spaces = found_spaces = GymnasiumSpaces(env, observation)
+        self._spaces = found_spaces = GymnasiumSpaces(env, observation, info_keys)
         self.single_observation_space, self.single_action_space = found_spaces.observation, found_spaces.action
         self.observation_space = batch_space(found_spaces.observation, self.num_envs)
         self.action_space = batch_space(found_spaces.action, self.num_envs)

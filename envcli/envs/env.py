@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, Self
 
 import torch
@@ -257,6 +257,32 @@ class Env(SteppedEnv):
 
         batch: Env = envcli.ParallelEnv(num_envs, create_env_fn, **arguments)
         return batch
+
+    @classmethod
+    def register_gym(
+        cls,
+        id: str,
+        *,
+        entry_point: Callable[..., Env] | None = None,
+        info_keys: Sequence[str] | None = None,
+        to_numpy: bool = False,
+        backend: Any = None,
+        **arguments: Any,
+    ) -> None:
+        """Let ``gymnasium.make(id)`` give an env of this class: :func:`envcli.register_gym` as TorchRL's method has it.
+
+        ``DMControlEnv.register_gym("cheetah-v0", env_name="cheetah", task_name="run")``. An observation is a dict
+        however many entries it has, and is of tensors; ``to_numpy=True`` is what gymnasium's trainers expect.
+
+        Args:
+            entry_point: what makes the env instead; None: this class.
+            backend: see :class:`~envcli.set_gym_backend`.
+            id, info_keys, to_numpy, arguments: see :func:`envcli.register_gym`.
+        """
+        import envcli
+
+        envcli.set_gym_backend(backend or "gymnasium")
+        envcli.register_gym(id, entry_point or cls, info_keys=info_keys or [], to_numpy=to_numpy, **arguments)
 
     def append_transform(self, transform: Any) -> Env:
         """This env with ``transform``, a :class:`~envcli.Transform`, between it and the user: a ``TransformedEnv``.

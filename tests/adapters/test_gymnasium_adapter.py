@@ -170,8 +170,9 @@ def test_gymnasium_can_make_it_again_and_wrap_it() -> None:
         assert_same(again.reset(seed=2), env.reset(seed=2))
         assert [again.step(0)[3] for _ in range(3)] == [False, False, True]
         again.close()
-        with pytest.raises(ConfigError, match=r"render_mode: found 'rgb_array'.*from_pixels=true"):
-            env.spec.make(render_mode="rgb_array", disable_env_checker=True)
+        again = env.spec.make(render_mode="rgb_array", disable_env_checker=True)
+        assert again.render_mode == "rgb_array"
+        again.close()
 
 
 def test_it_owns_its_env() -> None:
