@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from gymnasium import spaces
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from envcli.backends.jax_backend import JaxBackend, made
+from envcli.backends.jax_backend import JaxBackend, JaxByName
 from envcli.envs.network import on_tensordicts
 from envcli.envs.rollout_request import Act
 from envcli.envs.unrolled import stacked
@@ -53,31 +53,8 @@ class BraxWrapper(JaxBackend[Moment]):
     without_effect = ("categorical_action_encoding",)
     _world: BraxWorld
 
-    def __init__(
-        self,
-        env: Any,  # Any: of a library that is there for some only
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        categorical_action_encoding: bool = False,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-    ) -> None:
-        super().__init__(
-            env,
-            num_envs,
-            batch_size=batch_size,
-            categorical_action_encoding=categorical_action_encoding,
-            max_episode_steps=max_episode_steps,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            device=device,
-        )
-
-    def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
-        self._take(name, misfit(name))
+    def _prepare(self, env: Any, categorical: bool) -> None:
+        self._take(env, misfit(env))
         self._world = BraxWorld(self._env, self.device)
         shown = spaces.Dict({name: spaces.Box(-np.inf, np.inf, shape) for name, shape in self._world.shapes.items()})
         action = spaces.Box(-1, 1, (self._env.action_size,), np.float32)
@@ -140,45 +117,17 @@ class BraxWrapper(JaxBackend[Moment]):
         return floats, TensorDict({**observation, **columns}, self.batch_size, device=self.device)
 
 
-class BraxEnv(BraxWrapper):
+class BraxEnv(JaxByName[Moment], BraxWrapper):
     """``num_envs`` Brax envs by their name: ``BraxEnv("ant", num_envs=256)``.
 
-    ``name`` may also be an env of Brax's, as :class:`BraxWrapper` takes it; ``options`` are for
-    ``brax.envs.get_environment``: ``backend="spring"``.
+    ``options`` are for ``brax.envs.get_environment``: ``backend="spring"``.
 
-    Everything else: see :class:`BraxWrapper`.
-
-    Raises:
-        UnknownName: there is no such env; says the nearest.
-        ConfigError: it cannot be made with these options; or as for :class:`BraxWrapper`.
-        MissingDependency: brax or jax is not installed.
+    Everything else: see :class:`BraxWrapper` and :class:`~envcli.backends.jax_backend.JaxByName`.
     """
 
-    def __init__(
-        self,
-        name: Any,  # Any: a str, or an object of a library that is there for some only
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        categorical_action_encoding: bool = False,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            made(native, name, options),
-            num_envs,
-            batch_size=batch_size,
-            categorical_action_encoding=categorical_action_encoding,
-            max_episode_steps=max_episode_steps,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            device=device,
-        )
-        if isinstance(name, str):
-            self.env_name = name
+    @staticmethod
+    def _named(name: str, options: Mapping[str, Any], device: torch.device | str | None) -> Any:
+        return native(name, options)
 
 
 def _like(where: Tensor, value: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from envcli.backends.vector_paces import Answer
 from envcli.errors import ConfigError
 from envcli.memory.buffer import Array
 
-__all__ = ["JaxBackend", "made"]
+__all__ = ["JaxBackend", "JaxByName"]
 
 
 class _Moment(Protocol):
@@ -50,15 +50,15 @@ class _World(Protocol[M]):
 
 
 class JaxBackend(VectorBackend, ABC, Generic[M]):
-    """``num_envs`` envs in one compiled program, whose state stays in JAX's memory.
+    """``num_envs`` of an existing env in one compiled program, whose state stays in JAX's memory.
 
     Each episode of each env is drawn from a key of its own: that of its seed, as ``jax.random.PRNGKey(seed)`` gives it,
     folded with the number of the episode from the second one on.
 
-    A subclass writes :meth:`_make`, which assigns ``_env``, ``env_name`` and ``_world`` and calls :meth:`_describe`.
+    A subclass writes :meth:`_prepare`, which assigns ``_env``, ``env_name`` and ``_world`` and calls :meth:`_describe`.
 
     Args:
-        name: of an env; or one that exists, as the library has it, without a wrapper.
+        env: as the library has it, without a wrapper.
         num_envs: how many; None: one.
         batch_size: TorchRL's way to say it: ``[num_envs]``.
         categorical_action_encoding: choices as numbers and not as one-hot vectors.
@@ -67,12 +67,9 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         frame_skip: see :class:`~envcli.backends.vector_backend.VectorBackend`.
         from_pixels: is refused: no frames are drawn.
         device: where it is computed, too: ``"cuda"`` needs a JAX that can.
-        options: the library's own.
 
     Raises:
-        UnknownName: there is no such env; says the nearest.
-        ConfigError: the env cannot be made with these options; ``max_episode_steps`` is no count; JAX cannot compute
-            there.
+        ConfigError: it is no such env, or has a wrapper; ``max_episode_steps`` is no count; JAX cannot compute there.
         MissingDependency: the library or jax is not installed.
     """
 
@@ -85,7 +82,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
 
     def __init__(
         self,
-        name: Any,  # Any: a str, or objects of a library that is there for some only
+        env: Any,  # Any: of a library that is there for some only
         num_envs: int | None = None,
         *,
         batch_size: Sequence[int] | None = None,
@@ -94,20 +91,19 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         frame_skip: int | None = None,
         from_pixels: bool = False,
         device: torch.device | str | None = None,
-        **options: Any,
     ) -> None:
         super().__init__(None, _counted(num_envs, batch_size), frame_skip=frame_skip, device=device)
         if from_pixels:
             raise ConfigError(f"from_pixels: backend={self.library} renders no frames. {self._instead}".rstrip())
-        self._make(name, options, categorical_action_encoding)
+        self._prepare(env, categorical_action_encoding)
         self.max_episode_steps = step_limit(max_episode_steps, self._usual_steps)
         self._nobody = np.zeros(self.num_envs, dtype=bool)
         self._anew = self._nobody  # whose next step follows self._ahead; never written to, as JAX may read it later
         self._begin_from(np.random.SeedSequence().generate_state(self.num_envs).tolist())
 
     @abstractmethod
-    def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
-        """The env, its world and its specs, from what the constructor is given."""
+    def _prepare(self, env: Any, categorical: bool) -> None:
+        """Take ``env``, and make its world and its specs."""
 
     def _take(self, env: Any, misfit: str) -> None:
         """Have ``env`` be the one that is stepped. Raises ConfigError if ``misfit`` says why it cannot be."""
@@ -165,13 +161,54 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
         del self._world, self._env
 
 
-def made(native: Callable[[str, Mapping[str, Any]], Any], name: Any, options: Mapping[str, Any]) -> Any:
-    """``native(name, options)``, or ``name`` where it is an env itself, which takes no options (ConfigError)."""
-    if isinstance(name, str):
-        return native(name, options)
-    if options:
-        raise ConfigError(f"options: found {', '.join(options)}, expected none: {type(name).__name__} is made already")
-    return name
+class JaxByName(JaxBackend[M]):
+    """A :class:`JaxBackend` of an env by its name. A subclass writes :meth:`_named`.
+
+    Args:
+        env_name: of an env; or one that exists, as :class:`JaxBackend` takes it.
+        options: the library's own; of an env by its name only.
+
+    Everything else: see :class:`JaxBackend`.
+
+    Raises:
+        UnknownName: there is no such env; says the nearest.
+        ConfigError: the env cannot be made with these options; or as for :class:`JaxBackend`.
+    """
+
+    def __init__(
+        self,
+        env_name: Any,  # Any: a str, or objects of a library that is there for some only
+        num_envs: int | None = None,
+        *,
+        batch_size: Sequence[int] | None = None,
+        categorical_action_encoding: bool = False,
+        max_episode_steps: int | None = None,
+        frame_skip: int | None = None,
+        from_pixels: bool = False,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> None:
+        named = isinstance(env_name, str)
+        if options and not named:
+            found = f"found {', '.join(options)}, expected none"
+            raise ConfigError(f"options: {found}: {type(env_name).__name__} is made already")
+        super().__init__(
+            self._named(env_name, options, device) if named else env_name,
+            num_envs,
+            batch_size=batch_size,
+            categorical_action_encoding=categorical_action_encoding,
+            max_episode_steps=max_episode_steps,
+            frame_skip=frame_skip,
+            from_pixels=from_pixels,
+            device=device,
+        )
+        if named:
+            self.env_name = env_name
+
+    @staticmethod
+    @abstractmethod
+    def _named(name: str, options: Mapping[str, Any], device: torch.device | str | None) -> Any:
+        """The library's env of that name, for the device if that makes a difference."""
 
 
 def _arrays(tree: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 
-from envcli.backends.jax_backend import JaxBackend, made
+from envcli.backends.jax_backend import JaxBackend, JaxByName
 from envcli.jitted.jumanji_world import (
     JumanjiMoment,
     JumanjiWorld,
@@ -49,31 +49,8 @@ class JumanjiWrapper(JaxBackend[JumanjiMoment]):
 
     library: ClassVar[str] = "jumanji"
 
-    def __init__(
-        self,
-        env: Any,  # Any: of a library that is there for some only
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        categorical_action_encoding: bool = False,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-    ) -> None:
-        super().__init__(
-            env,
-            num_envs,
-            batch_size=batch_size,
-            categorical_action_encoding=categorical_action_encoding,
-            max_episode_steps=max_episode_steps,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            device=device,
-        )
-
-    def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
-        self._take(name, misfit(name))
+    def _prepare(self, env: Any, categorical: bool) -> None:
+        self._take(env, misfit(env))
         self._world = JumanjiWorld(self._env, self.device)
         shown, taken = observation_space(self._env.observation_spec), action_space(self._env.action_spec)
         self._describe(shown, taken, "observation", categorical, self._env.reward_spec.shape or (1,))
@@ -88,42 +65,14 @@ class JumanjiWrapper(JaxBackend[JumanjiMoment]):
         super()._show(shown.clone().update({path: leaf.to(torch.bool) for path, leaf in bits.items()}))
 
 
-class JumanjiEnv(JumanjiWrapper):
+class JumanjiEnv(JaxByName[JumanjiMoment], JumanjiWrapper):
     """``num_envs`` Jumanji envs by their name: ``JumanjiEnv("Snake-v1", num_envs=256)``.
 
-    ``name`` may also be an env of Jumanji's, as :class:`JumanjiWrapper` takes it; ``options`` are for ``jumanji.make``:
-    ``time_limit=100``.
+    ``options`` are for ``jumanji.make``: ``time_limit=100``.
 
-    Everything else: see :class:`JumanjiWrapper`.
-
-    Raises:
-        UnknownName: there is no such env; says the nearest.
-        ConfigError: it cannot be made with these options; or as for :class:`JumanjiWrapper`.
-        MissingDependency: jumanji or jax is not installed.
+    Everything else: see :class:`JumanjiWrapper` and :class:`~envcli.backends.jax_backend.JaxByName`.
     """
 
-    def __init__(
-        self,
-        name: Any,  # Any: a str, or an object of a library that is there for some only
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        categorical_action_encoding: bool = False,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            made(native, name, options),
-            num_envs,
-            batch_size=batch_size,
-            categorical_action_encoding=categorical_action_encoding,
-            max_episode_steps=max_episode_steps,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            device=device,
-        )
-        if isinstance(name, str):
-            self.env_name = name
+    @staticmethod
+    def _named(name: str, options: Mapping[str, Any], device: torch.device | str | None) -> Any:
+        return native(name, options)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
 
-from envcli.backends.jax_backend import JaxBackend
+from envcli.backends.jax_backend import JaxBackend, JaxByName
 from envcli.gym.spaces import unbounded
 from envcli.jitted.playground_world import (
     PlaygroundMoment,
@@ -48,30 +48,9 @@ class MujocoPlaygroundWrapper(JaxBackend[PlaygroundMoment]):
     _instead: ClassVar[str] = "MuJoCo's own versions of its control suite do: backend=dm_control"
     _world: PlaygroundWorld
 
-    def __init__(
-        self,
-        env: Any,  # Any: of a library that is there for some only
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-    ) -> None:
-        super().__init__(
-            env,
-            num_envs,
-            batch_size=batch_size,
-            max_episode_steps=max_episode_steps,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            device=device,
-        )
-
-    def _make(self, name: Any, options: Mapping[str, Any], categorical: bool) -> None:
-        self._take(name, misfit(name))
-        self._usual_steps = usual_steps(name)
+    def _prepare(self, env: Any, categorical: bool) -> None:
+        self._take(env, misfit(env))
+        self._usual_steps = usual_steps(env)
         self._world = PlaygroundWorld(self._env, self.device)
         shown = spaces.Dict([(name, unbounded(leaf.shape, leaf.dtype)) for name, leaf in self._world.shown.items()])
         action = spaces.Box(-1, 1, (self._env.action_size,))
@@ -96,7 +75,7 @@ class MujocoPlaygroundWrapper(JaxBackend[PlaygroundMoment]):
         return float(self._env.dt) * self._repeat
 
 
-class MujocoPlaygroundEnv(MujocoPlaygroundWrapper):
+class MujocoPlaygroundEnv(JaxByName[PlaygroundMoment], MujocoPlaygroundWrapper):
     """``num_envs`` envs of MuJoCo Playground by their name: ``MujocoPlaygroundEnv("CartpoleBalance", num_envs=256)``.
 
     ``options`` are settings of the env's configuration: ``ctrl_dt=0.02``, or those of a part of it,
@@ -104,33 +83,12 @@ class MujocoPlaygroundEnv(MujocoPlaygroundWrapper):
     ``impl`` is ``"jax"`` unless given, since the library's default, MuJoCo Warp, is made for GPUs. TorchRL's
     ``agent_mapping`` is not taken.
 
-    Everything else: see :class:`MujocoPlaygroundWrapper`.
+    Everything else: see :class:`MujocoPlaygroundWrapper` and :class:`~envcli.backends.jax_backend.JaxByName`.
 
     Raises:
-        UnknownName: there is no such env; says the nearest.
-        ConfigError: it has no such setting, or cannot be made; or its robots cannot be downloaded.
-        MissingDependency: mujoco_playground is not installed.
+        ConfigError: it has no such setting; or its robots cannot be downloaded; or as there.
     """
 
-    def __init__(
-        self,
-        name: str,
-        num_envs: int | None = None,
-        *,
-        batch_size: Sequence[int] | None = None,
-        max_episode_steps: int | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            native(name, options, device),
-            num_envs,
-            batch_size=batch_size,
-            max_episode_steps=max_episode_steps,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            device=device,
-        )
-        self.env_name = name
+    @staticmethod
+    def _named(name: str, options: Mapping[str, Any], device: torch.device | str | None) -> Any:
+        return native(name, options, device)

@@ -164,3 +164,12 @@ def test_from_yaml(cli: Command) -> None:
     done = cli("rollout", "env=minatar_breakout", "backend.options.max_steps=3")
     assert done.code == 2
     assert "backend.options: Breakout-MinAtar has no parameter 'max_steps'" in done.err
+
+
+def test_an_env_of_gymnaxs_comes_with_its_parameters() -> None:
+    made = gymnax.make("CartPole-v1")
+    assert GymnaxEnv(made, 2).env_name == "CartPole-v1"
+    with pytest.raises(ConfigError, match="options: found gravity, expected none: tuple is made already"):
+        GymnaxEnv(made, gravity=3)
+    with pytest.raises(ConfigError, match=r"found a CartPole, expected a name, or what gymnax\.make gives"):
+        GymnaxEnv(made[0])
