@@ -12,11 +12,13 @@ from envcli.adapters.adopted import adopted
 from envcli.batch.serial_env import SerialEnv
 from envcli.envs.env import Env
 from envcli.specs import TensorSpec
+from envcli.transforms.transform import Transform
 
 if TYPE_CHECKING:
     from envcli.adapters.dm_env_adapter import DmEnvAdapter
     from envcli.adapters.sb3_adapter import Sb3Adapter
     from envcli.adapters.torchrl_adapter import TorchrlAdapter
+    from envcli.adapters.torchrl_transform import TorchrlTransform
 
 __all__ = ["as_dm_env", "as_sb3", "as_torchrl", "from_torchrl"]
 
@@ -57,20 +59,31 @@ def as_torchrl(spec: TensorSpec, /) -> Any: ...
 
 
 @overload
+def as_torchrl(transform: Transform, /) -> TorchrlTransform: ...
+
+
+@overload
 def as_torchrl(*env: str | Env) -> TorchrlAdapter: ...
 
 
-def as_torchrl(*env: str | Env | TensorSpec) -> Any:  # Any: their specs are of a library that is there for some only
+def as_torchrl(*env: str | Env | TensorSpec | Transform) -> Any:  # Any: their specs are of a library not always there
     """A TorchRL env of the env, or the batch, that these words describe, or of this one. Of a spec: TorchRL's spec.
 
     See :class:`~envcli.adapters.torchrl_adapter.TorchrlAdapter`. The spec has the same shape, dtype, device, bounds and
     mask, for modules of TorchRL's that look at the class: ``QValueActor(net, spec=as_torchrl(env.action_spec))``.
+
+    Of a transform: one for TorchRL's replay buffers, ``transform=as_torchrl(MultiStepTransform(3, 0.99))``. See
+    :class:`~envcli.adapters.torchrl_transform.TorchrlTransform`.
     """
     from envcli.adapters.torchrl_adapter import TorchrlAdapter
     from envcli.adapters.torchrl_specs import to_torchrl_spec
 
     if len(env) == 1 and isinstance(env[0], TensorSpec):
         return to_torchrl_spec(env[0])
+    if len(env) == 1 and isinstance(env[0], Transform):
+        from envcli.adapters.torchrl_transform import TorchrlTransform
+
+        return TorchrlTransform(env[0])
     ours = adopted("as_torchrl", env)
     try:
         return TorchrlAdapter(ours)

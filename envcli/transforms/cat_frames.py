@@ -38,7 +38,8 @@ class CatFrames(Windowed):
         out_keys: None: the same.
         padding: ``"same"`` or ``"constant"``.
         padding_value: for ``"constant"``.
-        as_inverse: work in :meth:`inv` and not when called, as for what is put into a replay buffer. Not in an env.
+        as_inverse: work in :meth:`inv` and not when called, as for what is put into a replay buffer (TorchRL's:
+            ``transform=as_torchrl(cat_frames)``). Not in an env.
         reset_key: taken for TorchRL's sake; an env says by itself who is reset.
         done_key: the flag under ``"next"`` that ends an episode of a rollout; None: ``"done"``.
         future: the next ``N`` values instead, the first first. On rollouts only.
