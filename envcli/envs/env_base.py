@@ -13,7 +13,6 @@ from envcli.envs.beginning import begun_where, reset_masks, updated
 from envcli.envs.found_specs import FoundSpecs, Keys
 from envcli.envs.front import refuse_some
 from envcli.envs.module_parts import ModuleParts
-from envcli.envs.overridden import refuse_taken
 from envcli.errors import EnvError, SpecError
 from envcli.keys import DONE_FAMILY, Key, as_path, as_user_key, under_next
 from envcli.mdp import Begun, begun_at, leaf_paths, renewed, set_next
@@ -21,6 +20,7 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
 from envcli.rows.parts import Masks, flag_parts, names_all, over_part
+from envcli.rows.private_names import refuse_assigned, refuse_taken
 from envcli.rows.roles import Roles
 from envcli.specs import TensorSpec
 
@@ -44,21 +44,27 @@ class EnvBase(ModuleParts):
             Others can be assigned at any time.
 
     Raises:
-        TypeError: a subclass has something of its own by the name of a private method of an env. (In TorchRL such an
-            env breaks wherever that is called.)
+        TypeError: a subclass has something of its own by the name of a private method or attribute of an env. (In
+            TorchRL such an env breaks wherever that is used.)
     """
 
     _asked_on_tensordicts = True
     _batch_locked = True  # as TorchRL's envs say it
+    _root_views: RowViews
+    _root_rows: dict[Key, torch.Tensor]
+    _next_rows: dict[Key, torch.Tensor]
+    _rows_batch: torch.Size
+    _keys_seen: bool
+    _states_returned: list[Key]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        refuse_taken(cls, vars(cls))
+        refuse_taken(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raises TypeError where a value takes the name of a private method of an env."""
-        if name[0] == "_" and name not in self.__dict__ and not callable(value):
-            refuse_taken(type(self), {name: value})
+        """Raises TypeError where a value takes the name of a private method or attribute of an env."""
+        if name[0] == "_":
+            refuse_assigned(self, name, value)
         super().__setattr__(name, value)
 
     def __init__(

@@ -102,6 +102,14 @@ class Bounded(TensorSpec):
     def _members_in_words(self) -> str:
         return f" within [{self.low.min().item():g}, {self.high.max().item():g}]"
 
+    def _misfit(self, row: Tensor, place: list[int]) -> str:
+        outside = ~self._box.inside(row)
+        found, low, high = (
+            bound[outside][0].item() for bound in (row, self.low.to(row.device), self.high.to(row.device))
+        )
+        at = [*place, *outside.nonzero()[0].tolist()]
+        return f"{found:g}{f' at {at}' if at else ''}: expected from {low:g} to {high:g}"
+
     def _nearest(self, value: Tensor) -> Tensor:
         return self._box.clip(value)
 

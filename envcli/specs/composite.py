@@ -220,6 +220,9 @@ class Composite(SpecTree):
         out._specs.update({key: change(spec) for key, spec in self._specs.items()})
         return out
 
+    def _described(self) -> str:
+        return f"Composite {list(self.shape)} of {list(self._specs)}"
+
     def _stacked(self, specs: Sequence[Self], where: int) -> Self:
         if any(spec._specs.keys() != self._specs.keys() for spec in specs):
             return super()._stacked(specs, where)

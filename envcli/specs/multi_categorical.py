@@ -134,6 +134,9 @@ class MultiCategorical(DiscreteSpec):
     def _holds(self, value: Tensor) -> bool:
         return self._choices.allow(value)
 
+    def _members_in_words(self) -> str:
+        return f", each below that in {self._nvec.tolist()}"
+
     def _nearest(self, value: Tensor) -> Tensor:
         return self._choices.nearest(value).to(self._dtype)
 

@@ -138,6 +138,9 @@ class MultiOneHot(DiscreteSpec):
             return False
         return all(bool((part.sum(-1) == 1).all()) for part in torch.split_with_sizes(hot, self._nvec, -1))
 
+    def _members_in_words(self) -> str:
+        return f", one-hot in each of the parts {[*self._nvec]}"
+
     def _nearest(self, value: Tensor) -> Tensor:
         missing = -float("inf")  # pads the shorter vectors, and loses against every score
         widest = max(self._nvec)

@@ -95,8 +95,13 @@ class ContinuousBox(Box):
         if self.ends is not None and work.numel():  # three times as fast; NaN comes out of aminmax and fails
             least, most = torch.aminmax(work)
             return bool(self.ends[0] <= least.item() and most.item() <= self.ends[1])
+        return bool(self.inside(values).all())
+
+    def inside(self, values: Tensor) -> Tensor:
+        """Which elements of ``values``, ``[*lead, *shape]``, lie between their bounds: a bool for each."""
+        work = values.to(self.work_low.dtype)
         low, high = self.work_low.to(values.device), self.work_high.to(values.device)
-        return bool(((work >= low) & (work <= high)).all())
+        return (work >= low) & (work <= high)
 
     def clip(self, values: Tensor) -> Tensor:
         """The nearest member of each element of ``values``, ``[*lead, *shape]``, in the dtype of the box.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import textwrap
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -132,7 +133,7 @@ class TensorSpec(Shaped):
         if not self.is_in(value):
             mendable = hasattr(value, "shape") and self._fits(value.shape)
             cure = " Call project(value) first, or correct the value." if mendable else ""
-            raise MemberError(f"{self._complaint(value)}{cure}\n{self}")
+            raise MemberError(f"{self._complaint(value)}{cure}")
 
     def type_check(self, value: Tensor, key: object = None) -> None:
         """Raise SpecError, naming ``key``, where the dtype of ``value`` is not this spec's."""
@@ -229,6 +230,10 @@ class TensorSpec(Shaped):
         """What ends :meth:`in_words`: which values are members."""
         return f", {type(self).__name__}"
 
+    def _described(self) -> str:
+        """:meth:`in_words`, and of which kind and where it is."""
+        return f"{type(self).__name__} ({self.in_words()}) on {self._device}"
+
     def _near(self, value: Tensor) -> Tensor:
         """``_nearest``, also of a tensor without values."""
         near: Tensor = torch.empty_like(value, dtype=self._dtype) if value.is_meta else self._nearest(value)
@@ -265,7 +270,15 @@ class TensorSpec(Shaped):
             return f"{name} takes the shape [*, {', '.join(map(str, self._shape))}], found {list(value.shape)}."
         if value.dtype != self._dtype:
             return f"{name} takes the dtype {self._dtype}, found {value.dtype}."
-        return f"{name} does not hold {_excerpt(value)}."
+        lead = value.shape[: value.ndim - self.ndim]
+        rows = value.reshape(-1, *self._shape)
+        first = _first(len(rows), lambda upto: not self._holds(rows[:upto]))
+        place = [int(i) for i in np.unravel_index(first, lead)] if lead else []
+        return f"{name} does not hold {self._misfit(rows[first], place)}."
+
+    def _misfit(self, row: Tensor, place: list[int]) -> str:
+        """What in ``row``, which is no member, is wrong and what was expected; it was found at ``place``."""
+        return f"{_excerpt(row)}{f' at {place}' if place else ''}: expected {self.in_words()}"
 
     def _encoded(self, tensor: Tensor) -> Tensor:
         """:meth:`encode` of ``tensor``, which is on this device: a fresh member, cast where only precision is lost."""
@@ -296,16 +309,16 @@ def domain_of(dtype: torch.dtype, said: str | None = None) -> str:
     return domain
 
 
+def _first(count: int, found: Callable[[int], bool]) -> int:
+    """The least ``i`` below ``count`` for which ``found(i + 1)``, which stays true from there on."""
+    return bisect.bisect_left(range(1, count), True, key=found)
+
+
 def _excerpt(tensor: Tensor) -> str:
-    """The values of a small tensor, the range of a large one, and how many of it are NaN."""
+    """The values of a small tensor, the range of a large one."""
     if tensor.numel() <= 32:
         return repr(tensor.tolist())
-    said, lost = f"the values of a tensor {list(tensor.shape)}", tensor.isnan()
-    numbers = tensor[~lost]
-    if not len(numbers):
-        return f"{said}, all of them NaN"
-    said += f" from {numbers.min().item()} to {numbers.max().item()}"
-    return f"{said}, and {int(lost.sum())} NaN, first at {lost.nonzero()[0].tolist()}" if lost.any() else said
+    return f"the values of a tensor {list(tensor.shape)} from {tensor.min().item()} to {tensor.max().item()}"
 
 
 def stacked(specs: Sequence[Any], dim: int = 0, *, out: None = None) -> Any:
@@ -330,5 +343,5 @@ def _form(spec: TensorSpec) -> tuple[object, ...]:
 def _unlike(spec: TensorSpec, first: TensorSpec) -> str:
     return (
         "specs can be stacked if they are of one kind, shape, dtype and device, and a Composite of the same keys; "
-        f"found {spec}\nbeside {first}"
+        f"found {spec._described()} beside {first._described()}"
     )

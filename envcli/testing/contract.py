@@ -79,9 +79,10 @@ def check_env_specs(
         findings = [_tried(env, name, promise) for name, promise in promises.items()]
     broken = [finding for finding in findings if not finding.passed]
     if broken:
-        lines = "".join(f"\n- {finding.name}: {finding.message}" for finding in broken)
+        found = [f"{finding.name}: {finding.message}" for finding in broken]
+        listed = f" {found[0]}" if len(found) == 1 else "".join(f"\n- {line}" for line in found)
         raise ContractError(
-            f"{type(env).__name__} breaks {len(broken)} of {len(promises)} promises:{lines}"
+            f"{type(env).__name__} breaks {len(broken)} of {len(promises)} promises:{listed}"
         ) from broken[0].error
 
 

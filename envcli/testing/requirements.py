@@ -54,7 +54,9 @@ def require_inside(shown: TensorDictBase, spec: Composite, where: str) -> None:
     """What ``spec`` announces is in ``shown``, each a member of its spec; leading dimensions are free."""
     for path, leaf in spec.leaves().items():
         value = shown.get(as_user_key(path))
-        require(leaf.is_in(value), f"{where}: {dotted(path)} is not in its spec. {leaf._complaint(value)}")
+        if not leaf.is_in(value):
+            complaint = f"{where}: {dotted(path)} is not in its spec: {leaf._complaint(value)}"
+            raise SpecError(f"{complaint} Change the spec, or what is shown")
 
 
 def require_equal(one: TensorDictBase, other: TensorDictBase, where: str) -> None:

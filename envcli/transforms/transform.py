@@ -16,6 +16,7 @@ from envcli.keys import Key, NestedKey, as_keys, as_path, under_next
 from envcli.memory.buffer import Array, Recolour, RolloutBuffer
 from envcli.rows.bound_to_rows import BoundToRows
 from envcli.rows.env_specs import EnvSpecs
+from envcli.rows.private_names import refuse_assigned
 from envcli.rows.roles import Roles
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Composite, TensorSpec, Unbounded
@@ -462,6 +463,8 @@ class Transform(BoundToRows, torch.nn.Module):
 
         Other attributes are the transform's own: it may set them at every step, at no more cost than this.
         """
+        if name[0] == "_":
+            refuse_assigned(self, name, value)
         if name in KEYS:
             self._take_keys(**{name: as_keys(value)})
             self._keys_given(name)  # an env looks at them before it does anything else

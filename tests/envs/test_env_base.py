@@ -238,7 +238,7 @@ def test_a_flag_that_no_spec_declares_belongs_to_the_others() -> None:
 def test_type_checks_look_at_values_too() -> None:
     env = Own(run_type_checks=True)
     env.result = lambda td: TensorDict({"observation": torch.full((1,), 11.0), "reward": torch.ones(1)})
-    with pytest.raises(SpecError, match=r"does not hold \[11\.0\]"):
+    with pytest.raises(SpecError, match=r"does not hold 11 at \[0\]: expected from 0 to 10\."):
         env.rand_step(env.reset())
     env.run_type_checks = False
     env.rand_step(env.reset())
@@ -397,6 +397,28 @@ def test_a_name_that_envs_have_taken_is_refused() -> None:
 
         class Fronted(Own):
             _front = 3  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("name", ["_bound", "_kept", "_specs", "_closed", "_parted", "_under_way", "_root_rows"])
+def test_an_attribute_that_envs_have_taken_is_refused(name: str) -> None:
+    class Named(Own):
+        def __init__(self) -> None:
+            super().__init__()
+            setattr(self, name, 3.0)
+
+    with pytest.raises(TypeError, match=f"Named: '{name}' is the name of an internal attribute .* such as 'my{name}'"):
+        Named()
+    with pytest.raises(TypeError, match=f"Stated: '{name}' is the name of"):
+        type("Stated", (Own,), {name: 3.0, "__module__": __name__})
+
+
+def test_what_torchrl_has_too_is_set_as_there() -> None:
+    class Unlocked(Own):
+        def __init__(self) -> None:
+            super().__init__()
+            self._batch_locked, self._allow_done_after_reset = False, True
+
+    assert not Unlocked().batch_locked
 
 
 def test_other_private_names_and_hooks_are_the_authors() -> None:

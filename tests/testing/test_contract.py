@@ -156,7 +156,7 @@ def test_torchrls_arguments_are_taken() -> None:
     before = start.clone()
     check_env_specs(env, True, True, 0, start, break_when_any_done="both")
     assert (start == before).all()
-    with pytest.raises(ContractError, match=r"breaks 1 of .*\n- rollouts begin there: .*'speed'"):
+    with pytest.raises(ContractError, match=r"breaks 1 of .*: rollouts begin there: .*'speed'"):
         check_env_specs(env, tensordict=start.exclude("speed"))
 
 

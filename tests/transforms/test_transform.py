@@ -371,6 +371,17 @@ def test_keys_that_are_not_there_are_refused_when_they_are_set_late() -> None:
     assert (env.rollout(2)["next", "reward"].abs() <= 10).all()
 
 
+@pytest.mark.parametrize("name", ["_moves", "_next_moves", "_container"])
+def test_a_name_that_transforms_have_taken_is_refused(name: str) -> None:
+    class Named(Transform):
+        def __init__(self) -> None:
+            super().__init__()
+            setattr(self, name, 3)
+
+    with pytest.raises(TypeError, match=f"Named: '{name}' is the name of an internal .* of every transform here"):
+        Named()
+
+
 def test_keys_that_follow_from_something_else_cannot_be_set() -> None:
     env = TransformedEnv(CountingEnv(9), InitTracker())
     env.transform.out_keys = ["begun"]
