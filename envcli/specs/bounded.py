@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -57,9 +59,16 @@ class Bounded(TensorSpec):
         size = _common_shape(lows, highs, shape)
         self._box = ContinuousBox(lows.expand(size), highs.expand(size))
         super().__init__(size, self._box, device, dtype, domain_of(dtype, domain))
-        self._interval = Interval.of(self._box, device)
         if type(self) in (Bounded, BoundedContinuous, BoundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = BoundedContinuous if self.domain == "continuous" else BoundedDiscrete
+
+    @cached_property
+    def _interval(self) -> Interval:
+        return Interval.of(self._box, self._device)
+
+    def clone(self) -> Self:
+        """An equal spec."""
+        return copy.copy(self)  # nothing in it can be changed
 
     @property
     def low(self) -> Tensor:

@@ -78,7 +78,7 @@ class Composite(SpecTree):
 
     def clone(self, recurse: bool = True) -> Self:
         """An equal Composite that is not locked; without ``recurse`` the specs in it are the same objects."""
-        return super().clone() if recurse else self._with(lambda spec: spec)
+        return self._with(lambda spec: spec.clone() if recurse else spec)
 
     # Members.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 
@@ -69,8 +70,8 @@ class ContinuousBox(Box):
 
     @property
     def low(self) -> Tensor:
-        """The smallest members, ``shape`` and ``dtype`` of the spec."""
-        return self.work_low.to(self.dtype).expand(self.shape)
+        """The smallest members, ``shape`` and ``dtype`` of the spec; a copy."""
+        return self.work_low.to(self.dtype, copy=True).expand(self.shape)
 
     @low.setter
     def low(self, value: Tensor) -> None:
@@ -78,8 +79,8 @@ class ContinuousBox(Box):
 
     @property
     def high(self) -> Tensor:
-        """The largest members, ``shape`` and ``dtype`` of the spec."""
-        return self.work_high.to(self.dtype).expand(self.shape)
+        """The largest members, ``shape`` and ``dtype`` of the spec; a copy."""
+        return self.work_high.to(self.dtype, copy=True).expand(self.shape)
 
     @high.setter
     def high(self, value: Tensor) -> None:
@@ -88,6 +89,12 @@ class ContinuousBox(Box):
     def __iter__(self) -> Iterator[Tensor]:
         """``low, high = box``, as in TorchRL."""
         yield from (self.low, self.high)
+
+    def expand(self, shape: torch.Size) -> ContinuousBox:
+        """The same for each element of ``shape``, to which this one must broadcast."""
+        box = copy.copy(self)
+        box.shape = shape
+        return box
 
     def contains(self, values: Tensor) -> bool:
         """Whether every element of ``values``, ``[*lead, *shape]``, lies between its bounds. NaN does not."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import cache, cached_property
 from typing import Any, Self
 
 import numpy.typing as npt
@@ -39,11 +41,18 @@ class Unbounded(TensorSpec):
     ) -> None:
         size, device, dtype = as_shape(shape), as_device(device), dtype or torch.get_default_dtype()
         self._whole = _everything(dtype, home_of(device))
-        self._box = ContinuousBox(self._whole.low.expand(size), self._whole.high.expand(size))
+        self._box = self._whole.expand(size)
         super().__init__(size, self._box, device, dtype, domain_of(dtype, domain))
-        self._interval = Interval.of(self._box, device)
         if type(self) in (Unbounded, UnboundedContinuous, UnboundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = UnboundedContinuous if self.domain == "continuous" else UnboundedDiscrete
+
+    @cached_property
+    def _interval(self) -> Interval:
+        return Interval.of(self._box, self._device)
+
+    def clone(self) -> Self:
+        """An equal spec."""
+        return copy.copy(self)  # nothing in it can be changed
 
     def rand(self, shape: Shape = ()) -> Tensor:
         """``[*shape, *self.shape]``: standard normal for floats, else uniform over all values of the dtype."""
@@ -82,6 +91,7 @@ class UnboundedDiscrete(Unbounded):
         super().__init__(shape, device, dtype)
 
 
+@cache
 def _everything(dtype: torch.dtype, device: torch.device) -> ContinuousBox:
     """The box ``[]`` of all values of ``dtype``."""
     if dtype.is_complex or dtype == torch.uint64:
