@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -10,7 +10,7 @@ from tensordict import LazyStackedTensorDict, TensorDict, TensorDictBase
 
 from envcli.keys import Key, NestedKey, as_path, as_user_key, nest
 
-__all__ = ["Begun", "begun_at", "leaf_paths", "renewed", "set_next", "step_mdp"]
+__all__ = ["Begun", "begun_at", "leaf_paths", "leaves", "renewed", "set_next", "step_mdp"]
 
 
 def set_next(tensordict: TensorDictBase, following: TensorDictBase) -> TensorDictBase:
@@ -124,5 +124,16 @@ def renewed(old: TensorDictBase, fresh: TensorDictBase, begun: torch.Tensor | Be
 
 def leaf_paths(tensordict: TensorDictBase) -> list[Key]:
     """The paths of all leaves, nested ones included, in the order of the TensorDict."""
+    if type(tensordict) is TensorDict and all(type(value) is torch.Tensor for value in tensordict.values()):
+        return [(str(key),) for key in tensordict.keys()]  # noqa: SIM118  # 2 us for a dozen, and the other way 50
     keys: Sequence[NestedKey] = tensordict.keys(include_nested=True, leaves_only=True)
     return [as_path(key) for key in keys]
+
+
+def leaves(tensordict: TensorDictBase) -> Iterable[tuple[Key, Any]]:
+    """:func:`leaf_paths`, each with its value."""
+    if type(tensordict) is TensorDict:
+        found = dict(tensordict.items())
+        if all(type(value) is torch.Tensor for value in found.values()):
+            return [((key,), value) for key, value in found.items()]
+    return [(path, tensordict.get(as_user_key(path))) for path in leaf_paths(tensordict)]

@@ -53,12 +53,14 @@ class BoundChain:
         self._core: _Hook | None = None  # the innermost step, where it may be left out; None: the base env's own
         leaving_out: list[tuple[int, list[tuple[Array, Array]]]] = []
         self._placed = _fused(stages.chain, buffers)
+        rows_before: TensorDictRows | None = None
         for stage, transform, within, without in self._placed:
             if "_bind_inner" in transform._hook_plan.own:
                 entering.append((transform, self._inner_env(stage, within)))
             if "_skips" in transform._hook_plan.own:
                 leaving_out.append((stage, self._let_skip(transform)))
-            hooks = row_hooks(transform, within, without, device, stages.specs[stage].full_action_spec.leaves())
+            actions = stages.specs[stage].full_action_spec.leaves()
+            hooks, rows_before = row_hooks(transform, within, without, device, actions, rows_before)
             if hooks.reset is not None and not one_batch:
                 hooks = hooks._replace(reset=_of_batch(hooks.reset, without))
             self._add(hooks)
@@ -211,20 +213,29 @@ def row_hooks(
     outer: RolloutBuffer,
     device: torch.device | None,
     actions: Collection[Key],
-) -> RowHooks:
-    """``transform`` bound between two buffers, whichever hooks it is written on; ``actions``: of the env before it."""
+    before: TensorDictRows | None = None,
+) -> tuple[RowHooks, TensorDictRows | None]:
+    """``transform`` bound between two buffers, whichever hooks it is written on.
+
+    Args:
+        transform, inner, outer, device, actions, before: see :class:`TensorDictRows`.
+
+    Returns:
+        The hooks, and what makes TensorDicts of rows, if some of them need these.
+    """
     speaks, hooks = transform._hook_plan.on_tensordicts, RowHooks()
     if _binds(speaks):
         transform._attach(inner, outer)
         hooks = transform._row_hooks()
     if not speaks:
-        return hooks
-    rows = TensorDictRows(transform, inner, outer, device, actions)
-    return RowHooks(
+        return hooks, None
+    rows = TensorDictRows(transform, inner, outer, device, actions, before)
+    mixed = RowHooks(
         rows.inv_row if "inverse" in speaks else hooks.inverse,
         rows.step_row if "step" in speaks else hooks.step,
         rows.reset_row if "reset" in speaks else hooks.reset,
     )
+    return mixed, rows
 
 
 def _of_batch(reset: _Reset, rows: RolloutBuffer) -> _Reset:

@@ -132,13 +132,13 @@ class Layers:
             for name in ("_apply_transform", "_of_frame"):
                 transform.__dict__[name] = self.meter.timed(where, getattr(transform, name))
 
-    def _timing_hooks(self, row_hooks: Callable[..., RowHooks]) -> Callable[..., RowHooks]:
+    def _timing_hooks(self, row_hooks: Callable[..., tuple[RowHooks, Any]]) -> Callable[..., tuple[RowHooks, Any]]:
         """`envcli.chain.bound_chain.row_hooks`, which binds one transform."""
 
-        def bound(transform: Transform, *args: Any) -> RowHooks:
+        def bound(transform: Transform, *args: Any) -> tuple[RowHooks, Any]:
             name = _name(transform)
-            hooks = row_hooks(transform, *args)
-            return RowHooks(*(None if hook is None else self.meter.timed(name, hook) for hook in hooks))
+            hooks, rows = row_hooks(transform, *args)
+            return RowHooks(*(None if hook is None else self.meter.timed(name, hook) for hook in hooks)), rows
 
         return bound
 

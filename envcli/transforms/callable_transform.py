@@ -66,9 +66,9 @@ class CallableTransform(Transform):
         return self._within(tensordict_reset)
 
     def _within(self, tensordict: TensorDictBase) -> TensorDictBase:
-        given = self._added.union(tensordict.keys(True, True))
+        given = self._added.union(map(as_user_key, leaf_paths(tensordict)))
         result = self._call(tensordict)
-        fresh = [key for key in result.keys(True, True) if key not in given]
+        fresh = [key for path in leaf_paths(result) if (key := as_user_key(path)) not in given]
         if fresh and result.batch_size == self._batch:
             raise SpecError(
                 f"{self!r} wrote {fresh}, which the env does not have there. If it has it at other times, like a "

@@ -314,3 +314,72 @@ def test_what_a_row_does_not_hold_is_refused(change: Callable[[torch.Tensor], to
 def test_a_dimension_of_one_more_or_less_is_no_other_value() -> None:
     env = TransformedEnv(CountingEnv(), lambda td: td.set("observation", td["observation"].squeeze() + 1))
     assert env.reset()["observation"].tolist() == [1]
+
+
+class Noted(Transform):
+    """Writes ``change`` of the observation as ``name``; the change may be in place."""
+
+    def __init__(self, name: str, change: Callable[[torch.Tensor], torch.Tensor], source: str = "observation") -> None:
+        super().__init__()
+        self.name, self.change, self.source = name, change, source
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return next_tensordict.set(self.name, self.change(next_tensordict[self.source]))
+
+    def _reset(self, tensordict: TensorDictBase | None, tensordict_reset: TensorDictBase) -> TensorDictBase:
+        return self._call(tensordict_reset)
+
+    def transform_observation_spec(self, observation_spec: Composite) -> Composite:
+        observation_spec[self.name] = Unbounded(observation_spec[self.source].shape)
+        return observation_spec
+
+
+class Outlaw(Noted):
+    """Takes what it reads out of the TensorDict, which its specs still declare."""
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return super()._call(next_tensordict).exclude(self.source)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("batch", [[], [2]])
+def test_neighbours_see_what_each_other_has_changed(batch: list[int], inference: bool) -> None:
+    chain = Compose(
+        Noted("doubled", lambda seen: seen * 2),
+        Noted("same", lambda seen: seen.add_(100), "doubled"),  # in place, of what the one before wrote
+        Noted("later", lambda seen: seen.clone(), "doubled"),
+        Outlaw("copied", lambda seen: seen + 1, "later"),
+        Noted("last", lambda seen: seen.clone(), "later"),
+        StepCounter(),
+        Noted("counted", lambda seen: seen.float(), "step_count"),
+    )
+    env = TransformedEnv(CountingEnv(9, batch), chain)
+    with torch.inference_mode(inference):
+        data = env.rollout(3)
+        td = env.reset()
+        for t in range(3):
+            td = env.rand_step(td)
+            for shown in (td["next"], data["next"][..., t]):
+                assert (shown["observation"] == t + 1).all()
+                for name in ("doubled", "same", "later", "last"):
+                    assert (shown[name] == 2 * (t + 1) + 100).all(), name
+                assert (shown["copied"] == 2 * (t + 1) + 101).all()
+                assert (shown["counted"] == t + 1).all()
+            td = env.step_mdp(td)
+            assert (td["last"] == 2 * (t + 1) + 100).all()
+        assert (env.reset()["last"] == 100).all()
+
+
+def test_what_a_neighbour_keeps_does_not_change_with_the_next_step() -> None:
+    kept: list[torch.Tensor] = []
+
+    def keep(seen: torch.Tensor) -> torch.Tensor:
+        kept.append(seen)
+        return seen.clone()
+
+    env = TransformedEnv(CountingEnv(9), Compose(Noted("a", torch.clone), Noted("b", keep), Noted("c", keep, "a")))
+    kept.clear()
+    td = env.reset()
+    for _ in range(3):
+        td = env.step_mdp(env.rand_step(td))
+    assert [seen.item() for seen in kept] == [0, 0, 1, 1, 2, 2, 3, 3]
