@@ -17,7 +17,16 @@ from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.parts import Masks, flag_parts, is_split, named, names_all, no_parts, over_part
 from envcli.rows.row_env import RowEnv
 
-__all__ = ["begin_from", "begun_where", "load_row", "reset_mask", "reset_masks", "shown_by_reset", "updated"]
+__all__ = [
+    "begin_from",
+    "begun_where",
+    "load_row",
+    "require_shown",
+    "reset_mask",
+    "reset_masks",
+    "shown_by_reset",
+    "updated",
+]
 
 
 def reset_mask(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size | None = None) -> Array | None:
@@ -89,19 +98,23 @@ def begin_from(env: RowEnv, buffer: RolloutBuffer, tensordict: TensorDictBase, r
         raise SpecError(
             f"rollout: tensordict has batch_size {list(tensordict.batch_size)}, the env {list(env.batch_size)}"
         )
+    if not reset or not names_all(env, reset_masks(env, tensordict, env.batch_size), env.batch_size):
+        require_shown(env, tensordict)
+    foreign = {*env.full_reward_spec.leaves(), *map(as_path, env.reset_keys), *buffer}
+    for path in sorted(set(leaf_paths(tensordict)) - foreign):
+        value = tensordict.get(as_user_key(path))
+        if path[0] != "next" and isinstance(value, torch.Tensor):
+            buffer.add(path, value)[:] = value.detach().cpu()
+
+
+def require_shown(env: RowEnv, tensordict: TensorDictBase) -> None:
+    """Raise SpecError if ``tensordict`` lacks what ``env`` shows, but for flags."""
     shown = shown_by_reset(env) - env._roles().writes_back - set(env.full_done_spec.leaves())
-    held = set(leaf_paths(tensordict))
-    goes_on = not reset or not names_all(env, reset_masks(env, tensordict, env.batch_size), env.batch_size)
-    if goes_on and (missing := shown - held):
+    if missing := shown.difference(leaf_paths(tensordict)):
         raise SpecError(
             f"rollout: no {', '.join(map(repr, map(as_user_key, sorted(missing))))} in the tensordict to begin from. "
             "Start from env.reset() or env.step_mdp(tensordict)"
         )
-    foreign = {*env.full_reward_spec.leaves(), *map(as_path, env.reset_keys), *buffer}
-    for path in sorted(held - foreign):
-        value = tensordict.get(as_user_key(path))
-        if path[0] != "next" and isinstance(value, torch.Tensor):
-            buffer.add(path, value)[:] = value.detach().cpu()
 
 
 def shown_by_reset(env: EnvSpecs) -> set[Key]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.envs.beginning import begin_from
+from envcli.envs.beginning import begin_from, require_shown
 from envcli.envs.ending import check_truncatable, end_rule, mark_truncated
 from envcli.envs.given_actions import GivenActions
 from envcli.envs.kept_rows import KeptRows
@@ -206,14 +206,15 @@ class Env(SteppedEnv):
     def _by_steps(self, asked: RolloutRequest) -> TensorDictBase:
         """The rollout by :meth:`step` and :meth:`reset`, which somebody wrote anew, or which keep a graph."""
         foreign = asked.begin is not None and self._is_foreign(asked.begin)
-        if asked.at_end == "wait" or (foreign and asked.out is not None):
-            why = "with a batch size other than the env's" if foreign else "of an env with its own step or reset"
-            lacks = "break_when_all_done" if asked.at_end == "wait" else "out"
-            raise SpecError(f"rollout: {why}, {lacks} is not available")
+        if foreign and asked.out is not None:
+            raise SpecError(
+                "rollout: rows, which are of the env's batch size, are no place for another one. Leave out 'out', or "
+                "give a TensorDict of the size of the result"
+            )
         act = asked.act if asked.act is None or asked.act_on is None else cast(asked.act, asked.act_on)
         steps = asked.steps if asked.out is None else min(asked.steps, asked.out.steps)
         first = self._first_moment(asked.begin, asked.reset)
-        made = each_step(self, steps, first, act, asked.callback, asked.at_end == "stop")
+        made = each_step(self, steps, first, act, asked.callback, asked.at_end)
         return collected(self, made, asked.out, asked.set_truncated, asked.progress)
 
     def _first_moment(self, tensordict: TensorDictBase | None, reset: bool) -> TensorDictBase:
@@ -225,7 +226,10 @@ class Env(SteppedEnv):
         for path, leaf in self.full_done_spec.leaves().items():
             if moment.get(as_user_key(path), None) is None:
                 moment.set(as_user_key(path), leaf.zero(lead))
-        return self.reset(moment) if reset else self.maybe_reset(moment)
+        if reset:
+            return self.reset(moment)
+        require_shown(self, moment)
+        return self.maybe_reset(moment)
 
     def _goes_by_steps(self, tensordict: TensorDictBase | None) -> bool:
         """Must a rollout that begins from ``tensordict`` call ``step``, and not make rows?"""

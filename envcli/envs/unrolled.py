@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from envcli.envs.beginning import load_row
+from envcli.envs.beginning import load_row, reset_masks, updated
 from envcli.envs.ending import mark_truncated, truncatable
 from envcli.envs.rollout_request import Act
 from envcli.envs.stepped_env import SteppedEnv
 from envcli.keys import as_user_key, under_next
-from envcli.mdp import leaf_paths
-from envcli.memory.buffer import RolloutBuffer
+from envcli.mdp import leaf_paths, renewed
+from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.rows.parts import named
 from envcli.rows.row_env import RowEnv
 
 __all__ = ["cast", "collected", "each_step", "stacked", "unrolled"]
@@ -28,7 +29,7 @@ def each_step(
     moment: TensorDictBase,
     policy: Act | None = None,
     callback: Callable[[Any, TensorDictBase], Any] | None = None,
-    stop: bool = False,
+    at_end: str = "reset",
 ) -> Iterator[TensorDictBase]:
     """Up to ``steps`` steps from ``moment``, of whatever batch size that is, each ``[*batch]``.
 
@@ -38,20 +39,41 @@ def each_step(
         moment: ``[*batch]``, what the first step begins with; it is written into.
         policy: None: random actions.
         callback: called as ``callback(env, moment)`` before each step but the first.
-        stop: end as soon as any env is done. Otherwise those that are done begin anew, and there their graph ends.
+        at_end: ``"reset"``: envs that are done begin anew, and there their graph ends. ``"stop"``: it is over once any
+            env is done. ``"wait"``: when all are; until then those that are done show what they showed last, and earn
+            nothing.
     """
+    waiting: Array | None = None  # [*batch] bool
     for left in reversed(range(steps)):
         acted = env.rand_action(moment) if policy is None else policy(moment)
-        made = env.step(moment if acted is None else acted)
+        acted = moment if acted is None else acted
+        if waiting is not None and env._pauses:
+            acted.set("_step", torch.from_numpy(~waiting))
+        made = env.step(acted)
+        if waiting is not None:
+            made.set("next", _without(env, made, waiting)).pop("_step", None)
         yield made
         moment = env.step_mdp(made)
         over = env.any_done(moment)
-        if not left or (stop and over):
+        if not left or (over and at_end == "stop"):
             return
-        if over:
+        if over and at_end == "reset":
             moment = env.reset(moment)
+        elif over:
+            waiting = named(reset_masks(env, moment, moment.batch_size), moment.batch_size)
+            if waiting.all():
+                return
+            moment = updated(moment, moment, env.reset_keys)
         if callback is not None:
             callback(env, moment)
+
+
+def _without(env: SteppedEnv, made: TensorDictBase, waiting: Array) -> TensorDictBase:
+    """What follows, were the envs ``waiting`` to make no step."""
+    before, following = made.exclude("next"), made.get("next")
+    for path in env.full_reward_spec.leaves():
+        before.set(as_user_key(path), torch.zeros_like(following.get(as_user_key(path))))
+    return renewed(before, following, torch.from_numpy(~waiting))
 
 
 def unrolled(env: SteppedEnv, steps: int, moment: TensorDictBase, policy: Act | None = None) -> TensorDictBase:

@@ -63,6 +63,28 @@ def test_a_rollout_of_another_batch_size() -> None:
     assert env.action_spec.is_in(data[0, 0]["action"])
 
 
+def test_who_is_done_first_waits_for_the_others() -> None:
+    chain = Compose(ObservationNorm(1.0, 2.0, in_keys=["x"], out_keys=["seen"]), StepCounter())
+    weight = torch.ones(1, requires_grad=True)
+    env, start = TransformedEnv(Slope(), chain), torch.tensor([[0.0], [2.0], [1.0]])
+    data = env.rollout(
+        9,
+        lambda td: td.set("action", weight.expand(3, 1)),
+        auto_reset=False,
+        tensordict=env.reset(TensorDict({}, [3])).set("x", start).set("seen", start * 2 + 1),
+        break_when_all_done=True,
+    )
+    assert data["x"].squeeze(-1).tolist() == [[0, 1, 2], [2, 3, 3], [1, 2, 3]]
+    assert data["next", "x"].squeeze(-1).tolist() == [[1, 2, 3], [3, 3, 3], [2, 3, 3]]
+    assert torch.equal(data["next", "seen"], data["next", "x"] * 2 + 1)
+    assert data["next", "step_count"].squeeze(-1).tolist() == [[1, 2, 3], [1, 1, 1], [1, 2, 2]]
+    assert data["next", "done"].squeeze(-1).tolist() == [[False, False, True], [True] * 3, [False, True, True]]
+    assert data["next", "reward"].squeeze(-1).tolist() == [[-1, -4, -9], [-9, 0, 0], [-4, -9, 0]]
+    data["next", "reward"].sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(-2 * (1 + 2 * 2 + 3 * 3 + 3 + 2 + 2 * 3)), "of who waits there is none"
+
+
 def test_it_keeps_its_graph() -> None:
     weight = torch.tensor([0.5], requires_grad=True)
     env = TransformedEnv(Slope(), ObservationNorm(0.0, 2.0, in_keys=["x"], out_keys=["twice"]))
@@ -112,8 +134,8 @@ def test_a_partial_reset_transforms_only_whom_it_resets() -> None:
 
 
 def test_what_is_not_there_without_rows_is_said() -> None:
-    with pytest.raises(SpecError, match=r"other than the env's, break_when_all_done is not available"):
-        Slope().rollout(3, ones, auto_reset=False, tensordict=four([0] * 4), break_when_all_done=True)
+    with pytest.raises(SpecError, match=r"rows, which are of the env's batch size, .* Leave out 'out', or give"):
+        Slope().rollout(3, ones, auto_reset=False, tensordict=four([0] * 4), out=Slope()._buffer(3))
     with pytest.raises(SpecError, match=r"tensordict has batch_size \[4\], the env \[\]"):
         CountingEnv().rollout(3, auto_reset=False, tensordict=four([0] * 4))
 
