@@ -181,7 +181,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "terminated_or_truncated": "rows.done_family",
 }
 
-_OF_LIBRARIES = {  # the same of modules that need a library which may not be there: ``import *`` leaves them out
+_OF_LIBRARIES = {  # the same of modules that need a large library, which may not be there: ``import *`` leaves them out
     "BraxEnv": "backends.brax",
     "BraxWrapper": "backends.brax",
     "GymnaxEnv": "backends.gymnax",
@@ -201,7 +201,13 @@ def __getattr__(name: str) -> Any:  # Any: each name has its own type, in its ow
         near = importlib.import_module("envcli.errors").nearest(name, homes)
         cure = f". {near}" if near.startswith("Did you mean") else ""
         raise AttributeError(f"module 'envcli' has no attribute {name!r}{cure}")
-    value = getattr(importlib.import_module(f"envcli.{homes[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"envcli.{homes[name]}"), name)
+    except ImportError as error:
+        missing: Any = importlib.import_module("envcli.errors").MissingDependency
+        if name not in _OF_LIBRARIES or not isinstance(error, missing):
+            raise
+        return error.stand_in(name)
     globals()[name] = value
     return value
 

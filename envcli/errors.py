@@ -114,6 +114,15 @@ class MissingDependency(ConfigError, ImportError):
     def __reduce__(self) -> tuple[type[MissingDependency], tuple[object, ...]]:
         return type(self), self._made_of
 
+    def stand_in(self, name: str) -> type:
+        """A class ``name`` of which nothing is an instance: making one raises this. So an import need not fail."""
+        library, _, extra, then = self._made_of
+
+        def refuse(kind: type, *args: object, **kwargs: object) -> None:
+            raise MissingDependency(library, name, extra, then) from self
+
+        return type(name, (), {"__new__": refuse, "__doc__": str(self), "__module__": "envcli"})
+
 
 class EnvError(EnvcliError, RuntimeError):
     """A simulator raised, returned something its specs forbid, or was used in the wrong order."""

@@ -76,6 +76,10 @@ def test_an_unknown_name_says_the_nearest_and_the_cure() -> None:
 
 def test_a_missing_dependency_says_what_to_type() -> None:
     assert str(MissingDependency("h5py", "the h5 recorder")).endswith("Type: pip install h5py")
+    stand_in = MissingDependency("brax", "backend=brax", "brax").stand_in("BraxEnv")
+    assert not isinstance(None, stand_in)
+    with pytest.raises(MissingDependency, match=r"^BraxEnv needs brax, .* pip install 'envcli\[brax\]'$"):
+        stand_in("fast", num_envs=3)
     assert str(MissingDependency("ale_py", "Atari", "atari")).endswith("Type: pip install 'envcli[atari]'")
 
 
