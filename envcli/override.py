@@ -6,6 +6,7 @@ without it. What a value means is still Hydra's to say: :attr:`Override.unquoted
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ _PARTS = re.compile(
     r"(?P<sign>\+\+|\+|~|)(?P<key>[^=@]*)(@(?P<package>[^=]*))?(=(?P<value>.*))?",
     re.DOTALL,
 )
+_HOME = re.compile(r"^(['\"]?)~(?=/)")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _SWEEP = re.compile(r"(range|choice|glob|interval|shuffle|sort|tag)\(")
 
@@ -38,7 +40,7 @@ class Override:
 
     @classmethod
     def parse(cls, word: str) -> Override:
-        """The parts of ``word``; any word has some.
+        """The parts of ``word``; any word has some. ``~/`` is the home folder, which no shell puts after an ``=``.
 
         >>> Override.parse("+transforms@outer_transforms=[sign]")
         Override(sign='+', key='transforms', package='outer_transforms', value='[sign]')
@@ -47,7 +49,8 @@ class Override:
         """
         match = _PARTS.fullmatch(word)
         assert match is not None  # every part is optional
-        return cls(match["sign"], match["key"].strip(), match["package"], match["value"])
+        value = match["value"] and _HOME.sub(lambda at: at[1] + os.path.expanduser("~"), match["value"])
+        return cls(match["sign"], match["key"].strip(), match["package"], value)
 
     def __str__(self) -> str:
         package = "" if self.package is None else f"@{self.package}"

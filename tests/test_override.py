@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 
-from envcli.override import Override
+from envcli.override import Override, parsed
 
 WORDS = [
     "seed=1",
@@ -56,3 +56,10 @@ def test_spaces_around_a_key_are_no_part_of_it() -> None:
 
 def test_quotes_that_do_not_end_are_for_hydra_to_explain() -> None:
     assert Override.parse("replay='a").unquoted == "a"
+
+
+def test_the_home_folder_may_be_typed_as_in_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["replay=~/a", "hydra.run.dir='~/a b'", 'to="~/a"', "a=~", "a=b/~/c", "~seed"]
+    found = ["replay=/home/me/a", "hydra.run.dir='/home/me/a b'", 'to="/home/me/a"', *words[3:]]
+    assert [str(override) for override in parsed(words)] == found

@@ -57,6 +57,13 @@ def _require_names(texts: Sequence[str]) -> None:
             )
 
 
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise StoreError("the current folder was removed. Go to another: cd") from None
+
+
 def _open_streams() -> None:
     """Open each of the three that was closed, as by cron, on nothing: else a file of the run would get its number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -141,8 +148,9 @@ def _command(command: str, words: list[str]) -> int:
 
         print(command_help(command, words))
         return 0
+    here = _here()
     module = commands.find(command)
-    _require_names([*words, os.getcwd()] if commands.keeps(command) else words)
+    _require_names([*words, here] if commands.keeps(command) else words)
     if hasattr(module, "main"):
         return int(module.main(words))
     from envcli.cli.launch import launch

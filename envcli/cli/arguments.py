@@ -96,6 +96,10 @@ def parse(words: Sequence[str], keys: Collection[str] = ()) -> Arguments:
                 f"no flag {name!r}. Keys are written without dashes: {key}={value if glued else following}"
             )
         flag = _flag(name)
+        if glued and not flag.value:
+            raise ConfigError(f"{word}: {name} takes no value.")
+        if glued and (not value or (flag.choices and value not in flag.choices)):
+            raise _missing(flag, name, value)
         found.flags.append(word)
         if flag.value and not glued:
             found.flags.extend(_value(flag, name, rest))
@@ -108,9 +112,12 @@ def _value(flag: Flag, name: str, rest: list[str]) -> list[str]:
         return [rest.pop(0)]
     if optional:
         return []
-    found = f"found {rest[0]!r}" if rest else "found nothing"
+    raise _missing(flag, name, rest[0] if rest else "")
+
+
+def _missing(flag: Flag, name: str, typed: str) -> ConfigError:
     expected = " or ".join(flag.choices) or f"a value, {flag.value}"
-    raise ConfigError(f"{name}: {found}, expected {expected}.")
+    return ConfigError(f"{name}: found {repr(typed) if typed else 'nothing'}, expected {expected}.")
 
 
 def _flag(name: str) -> Flag:

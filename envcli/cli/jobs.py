@@ -175,4 +175,8 @@ def _end_submitted(folder: Path) -> None:
 
 
 def _jobs(folders: Sequence[Path]) -> list[Job]:
-    return [Job.read(path.parent) for folder in folders for path in sorted(folder.glob("*/status.json"))]
+    found = []
+    for folder in folders:
+        with contextlib.suppress(OSError):  # the launch says what is wrong with such a folder
+            found += [Job.read(path.parent) for path in sorted(folder.glob("*/status.json"))]
+    return found

@@ -13,6 +13,11 @@ __all__ = ["explain", "one_line"]
 
 _ELSEWHERE = "hydra.run.dir=FOLDER, of a sweep hydra.sweep.dir=FOLDER"
 _FULL_DISK = f"no space left on device. Free some space, or write elsewhere: {_ELSEWHERE}."
+_LIMITS = {
+    errno.EMFILE: "Raise the limit (ulimit -n 4096), or take fewer workers: parallel.num_workers=...",
+    errno.ENFILE: "Close other programs, or take fewer workers: parallel.num_workers=...",
+    errno.EFBIG: "The shell allows no larger files (ulimit -f), or the disk's file system holds none.",
+}
 _LESS = "Take fewer envs (parallel.num_envs), fewer steps in one piece (total_steps, shard_steps) or smaller frames."
 _FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
 
@@ -23,6 +28,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return one_line(error) or "interrupted", error.code if isinstance(error, Ended) else 130
     if isinstance(error, EnvcliError):
         return f"error: {one_line(error)}", 2 if isinstance(error, ConfigError) else 1
+    if isinstance(error, OSError) and error.errno in _LIMITS:
+        return f"error: {os.strerror(error.errno).lower()}. {_LIMITS[error.errno]}", 1
     if isinstance(error, OSError) and error.filename:
         reason = (error.strerror or type(error).__name__).lower()
         place = printable(" ".join(str(error.filename).split()))

@@ -78,7 +78,7 @@ def run(cfg: Config) -> None:
     made = _made(folder, data)
     about, specs = {**_about(folder, saved), **made}, _specs(saved, cfg.allow_imports)
     export = registry.construct("exports", {"type": cfg.format}, "format", about=about, specs=specs)
-    to = None if cfg.to is None else Path(cfg.to).expanduser()
+    to = None if cfg.to is None else _of_user(cfg.to)
     path = export.place(folder, to, inside=str(cfg.to).endswith("/"))
     if path.suffix not in ("", export.suffix):
         _require_no_other(path, cfg.format)
@@ -101,6 +101,13 @@ def run(cfg: Config) -> None:
     found |= made
     found |= {"seconds": time.perf_counter() - began, "read": export.cure(path)}
     answer(found, lambda: summary(_lines(found, shell_word(cfg.folder))), cfg.json)
+
+
+def _of_user(to: str) -> Path:
+    try:
+        return Path(to).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"to: found {to}, but no user has that name. For a folder, type: to=./{to}") from None
 
 
 def _require_no_other(path: Path, wanted: str) -> None:

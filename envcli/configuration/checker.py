@@ -46,6 +46,11 @@ class Checker:
         """The override as Hydra is to get it, or a `ConfigError`."""
         if override.value is None and not override.removes:
             raise ConfigError(self._not_an_override(str(override)))
+        if override.key not in self.groups and not override.text.strip() and not override.removes:
+            raise ConfigError(
+                f"{override.key}: found nothing after the equals sign. Is a variable of the shell empty? For an empty "
+                f"text, type: \"{override.key}=''\""
+            )
         if override.key == "hydra/launcher":
             if not self.multirun:  # Hydra would ignore it and say nothing
                 raise ConfigError(f"{override} has no effect on a single run. Add -m.")

@@ -16,7 +16,7 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.override_parser.types import Override as HydraOverride
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -111,7 +111,12 @@ class ConfigLoader(ConfigLoaderImpl):
         try:
             cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         except RecursionError as error:
-            raise ConfigError(f"{in_a_circle(error)}.yaml: includes itself. Check its defaults list.") from error
+            file = f"{in_a_circle(error)}.yaml"
+            raise ConfigError(f"{file}: includes itself. Check its defaults list, and its anchors (&, *).") from error
+        except ValueError as error:
+            if not str(error).startswith("Invalid defaults list"):
+                raise
+            raise ConfigCompositionException(str(error)) from error
         if any(source.provider.startswith(_STRANGERS) for source in cfg.hydra.runtime.config_sources):
             typed = parsed(overrides)
             steered = self._steered(cfg, [override for override in typed if override.is_about_hydra], run_mode)

@@ -32,7 +32,8 @@ class Refusal:
     @property
     def first_line(self) -> str:
         """The first line of the message; the details after it are for those who know Hydra."""
-        return " ".join(str(self.error).split("\n")[0].split())
+        said = next(filter(None, map(str, self._chain())), type(self.error).__name__)  # Hydra's own may be empty
+        return " ".join(said.split("\n")[0].split())
 
     def search(self, pattern: str) -> re.Match[str] | None:
         """The first match of ``pattern`` in the message of the exception, or of one that caused it."""

@@ -15,6 +15,7 @@ from envcli.configuration.refusal import Refusal
 from envcli.configuration.unknown_key import unknown_key
 from envcli.errors import nearest
 from envcli.override import Override, parsed
+from envcli.vocabulary.catalog import group_names
 
 __all__ = ["explain", "kinds"]
 
@@ -115,6 +116,31 @@ def _no_list(match: re.Match[str], refusal: Refusal) -> str | None:
     return f"{key}: {f'found {found}, ' if found else ''}expected a list: {key}=[{cure}]" if key else None
 
 
+def _no_settings(match: re.Match[str], refusal: Refusal) -> str:
+    """The answer for a preset that says ``device: cuda``, as one types it, where settings are expected."""
+    key, found = refusal.key, {"str": "a word", "list": "a list", "ListConfig": "a list"}.get(match["found"], "a value")
+    group = key if key in group_names(refusal.command) else "GROUP"
+    line = f"- override /{group}: {'[...]' if found == 'a list' else '...'}"
+    return (
+        f"{match['file']}.yaml: {f'{key}: ' if key else ''}found {found}, expected settings. To choose a preset, write "
+        f"in the defaults list: {line}"
+    )
+
+
+def _unfinished(match: re.Match[str], refusal: Refusal) -> str | None:
+    if not refusal.key:
+        return None
+    return f"{refusal.key}: cannot read the interpolation ({match[0]}). It is ${{key}}; for the characters type \\${{"
+
+
+def _no_word(match: re.Match[str], refusal: Refusal) -> str:
+    return f"a key in a YAML file is of type {match['kind']}, expected a word. Put it in quotes."
+
+
+def _no_defaults(match: re.Match[str], refusal: Refusal) -> str:
+    return f"{match['file']}.yaml: defaults: found a {match['found']}, expected a list: - override /backend: gymnasium"
+
+
 def _no_member(match: re.Match[str], refusal: Refusal) -> str:
     return f"{refusal.key}: found {match['value']!r}, expected one of {match['known']}."
 
@@ -138,6 +164,11 @@ _KINDS: tuple[tuple[str, Callable[[re.Match[str], Refusal], str | None]], ...] =
     (r"Key '(?P<key>[^']+)' not in '\w+'", _not_in_schema),
     (r"Value '(?P<value>.*?)'(?: of type '\w+')? could not be converted to (?P<kind>\w+)", _wrong_type),
     (r"Value '(?P<value>.*?)'(?: of type '\w+')? is not a valid (?P<kind>\w+)", _wrong_type),
+    (r"In '(?P<file>[^']+)':.*\n\s*Cannot assign (?P<found>\w+) to Dict", _no_settings),
+    (r"In '(?P<file>[^']+)':.*\n\s*Cannot merge DictConfig with (?P<found>ListConfig)", _no_settings),
+    (r"(?:no viable alternative|mismatched input|missing \S+|extraneous input) (?:at|input|expecting) .*", _unfinished),
+    (r"Incompatible key type '(?P<kind>\w+)'", _no_word),
+    (r"Invalid defaults list in '(?P<file>[^']+)', defaults must be a list \(got (?P<found>\w+)\)", _no_defaults),
     (r"field '[^']+' is not Optional", _not_optional),
     (r"is not a ListConfig|with ListConfig", _no_list),
     (r"Invalid value '(?P<value>.*?)', expected one of (?P<known>\[.*\])", _no_member),

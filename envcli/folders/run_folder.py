@@ -155,7 +155,7 @@ class RunFolder:
         if not any(self.path.iterdir()):
             return
         if self._place.is_beside:
-            raise ConfigError(f"{self.path}: is left over from an earlier attempt. Resume it, or remove it.")
+            raise ConfigError(f"{self.path}: is left over from an earlier attempt. Remove it: rm -r {self.path}")
         cure = " To replace it, add overwrite=true." if (self.path / "status.json").is_file() else ""
         raise ConfigError(f"{self.path}: found files of an earlier run, expected an empty or new folder.{cure}")
 

@@ -25,6 +25,8 @@ class RunPlace:
     """
 
     def __init__(self, home: Path, replaces: bool) -> None:
+        if not home.absolute().name:
+            raise ConfigError(f"{home} is no folder for a run. Choose another: hydra.run.dir=FOLDER")
         self.home = home
         self.path = home.with_name(f"{home.name}.new") if replaces else home
         self._aside = home.with_name(f"{home.name}.old")

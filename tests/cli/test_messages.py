@@ -102,6 +102,13 @@ def test_of_a_full_disk_it_is_enough_to_say_so() -> None:
     )
 
 
+def test_a_limit_of_the_machine_is_told_with_what_raises_it() -> None:
+    assert explain(OSError(errno.EMFILE, "Too many open files", "/usr/lib/x"))[0].startswith(
+        "error: too many open files. Raise the limit (ulimit -n 4096), or take fewer workers"
+    )
+    assert "ulimit -f" in explain(OSError(errno.EFBIG, "File too large"))[0]
+
+
 def test_short_notes_go_along_and_tracebacks_do_not() -> None:
     error = noted(ConfigError("transforms.a:\n  too  large"), "in experiment/mine.yaml", "In the worker:\nTraceback")
     assert one_line(error) == "transforms.a: too large (in experiment/mine.yaml)"

@@ -11,7 +11,7 @@ import pytest
 
 import envcli
 from envcli import commands
-from envcli.cli import arguments
+from envcli.cli import arguments, main
 from envcli.errors import ConfigError
 from tests.conftest import ROOT, Command
 
@@ -212,6 +212,9 @@ def test_help_is_about_what_is_typed_in_front_of_it(cli: Command) -> None:
         ("rollout policy=net.pt", "A network in a file: policy=module policy.path=net.pt"),
         ("rollout seed=1,2", "seed: found several values, 1,2. Add -m"),
         ("rollout seed=range(0,3)", "Add -m"),
+        ("rollout --config-dir=", "--config-dir: found nothing, expected a value, FOLDER."),
+        ("rollout --cfg=jobs", "--cfg: found 'jobs', expected job or hydra or all."),
+        ("rollout -m=3", "-m takes no value."),
         ("rollout --multirn", "no flag '--multirn'. Did you mean '--multirun'?"),
         ("rollout --config-name x", "--config-name: not supported here."),
         ("rollout --experimental-rerun x.pickle", "not supported here"),
@@ -400,3 +403,14 @@ def test_names_of_any_letters_can_be_typed(cli: Command, tmp_path: Path) -> None
     good, bad = json.loads(done.out)
     assert (good["state"], good["overrides"]) == ("finished", {"replay": "zürich/läufe", "json": "true"})
     assert bad["error"].startswith("replay: found no zürich/nichts/config.yaml")
+
+
+def test_a_current_folder_that_was_removed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def gone() -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("os.getcwd", gone)
+    assert main(["list"]) == 1
+    assert capfd.readouterr().err == "error: the current folder was removed. Go to another: cd\n"

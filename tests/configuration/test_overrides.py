@@ -34,6 +34,12 @@ def test_who_wants_none_is_told_how(word: str) -> None:
         checked(word)
 
 
+def test_an_empty_variable_of_the_shell_is_noticed() -> None:
+    with pytest.raises(ConfigError, match=r"^replay: found nothing after the equals sign.* type: \"replay=''\"$"):
+        check("rollout", ["replay="], multirun=False)
+    assert check("rollout", ["replay=''"], multirun=False) == ["replay=''"]
+
+
 def test_two_plus_signs_are_left_for_hydra_to_refuse() -> None:
     assert checked("transforms=[sign]", "++transforms=[clip]") == ["transforms=[sign]", "++transforms=[clip]"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,34 @@ def test_a_key_that_a_preset_misspells_is_told_with_its_file(preset: Path) -> No
 def test_a_value_where_a_preset_must_list_some_is_told(preset: Path) -> None:
     preset.write_text("# @package _global_\nenv_list: cartpole\n")
     assert said("experiment=mine") == "env_list: expected a list: env_list=[...]"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("device: cpu", "device: found a word, expected settings. .* in the defaults list: - override /device: ...$"),
+        ("backend: Pendulum-v1", "backend: found a word, expected settings. .*: - override /backend: ...$"),
+        ("transforms: [sign]", r"found a list, expected settings. .*: - override /GROUP: \[\.\.\.\]$"),
+        ("defaults: gymnasium", "defaults: found a str, expected a list: - override /backend: gymnasium$"),
+    ],
+)
+def test_what_is_typed_otherwise_than_written_is_told(preset: Path, line: str, told: str) -> None:
+    preset.write_text(f"# @package _global_\n{line}\n")
+    assert re.match(f"experiment/mine.yaml: {told}", said("experiment=mine"))
+
+
+def test_words_that_a_preset_may_not_hold_are_told(preset: Path) -> None:
+    preset.write_text("# @package _global_\nseed: '${'\n")
+    assert said("experiment=mine").startswith("seed: cannot read the interpolation (")
+    preset.write_text("# @package _global_\nnull: 2\n")
+    assert said("experiment=mine") == "a key in a YAML file is of type NoneType, expected a word. Put it in quotes."
+
+
+def test_an_exception_without_a_text_gives_that_of_its_cause() -> None:
+    error = HydraException()
+    error.__cause__ = ValueError("no room")
+    assert explain(error) == "no room"
+    assert explain(HydraException()) == "HydraException"
 
 
 def test_a_file_that_is_no_yaml_is_told_with_its_line(preset: Path) -> None:

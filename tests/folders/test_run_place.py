@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from envcli.errors import StoreError
+from envcli.errors import ConfigError, StoreError
 from envcli.folders.run_place import RunPlace
 
 
@@ -41,3 +41,8 @@ def test_where_it_cannot_be_replaced_both_are_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"run: cannot be replaced .* is in .*run\.new, the old one in .*run"):
         place.settle()
     place.release()
+
+
+def test_the_root_of_the_disk_is_no_place() -> None:
+    with pytest.raises(ConfigError, match=r"^/ is no folder for a run\. Choose another: hydra\.run\.dir=FOLDER"):
+        RunPlace(Path("/"), replaces=False)
