@@ -201,7 +201,7 @@ def _device(name: object) -> torch.device | None:
     try:
         torch.empty(0, device=name)  # a name may be well formed and still stand for nothing here
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise ConfigError(f"device.name: found {name!r}, which cannot be used here: {reason}") from error
     device = torch.device(name)
     if device.type == "meta":

@@ -6,11 +6,13 @@ Help, completion, typing mistakes and unknown commands are answered before Hydra
 from __future__ import annotations
 
 import atexit
+import codecs
 import gc
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 
 from envcli.cli import messages
 from envcli.cli.interrupt import not_lost
@@ -18,11 +20,13 @@ from envcli.errors import ConfigError, EnvcliError, StoreError, UnknownName
 
 __all__ = ["main"]
 
+_PLAIN = {"±": "+-", "×": "x", "…": "...", "→": "->", "–": "-", "µ": "u", "█": "#", "▏": "|", "─": "-", "├": "+"}  # noqa: RUF001
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``envcli`` and return its exit code: 0, 1 for a failure, 2 for a mistake in the words, 130 for Ctrl-C.
 
-    If SIGTERM or SIGHUP ended a sweep, it is 128 plus the number of the signal.
+    If SIGTERM or SIGHUP ended a run or a sweep, it is 128 plus the number of the signal.
     """
     _open_streams()
     atexit.register(_spare_last_collection)
@@ -73,6 +77,16 @@ def _open_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        codecs.register_error("envcli", _spell_out)
+        sys.stdout.reconfigure(errors="strict" if sys.stdout.encoding.lower() == "utf-8" else "envcli")
+
+
+def _spell_out(error: UnicodeError) -> tuple[str, int]:
+    """What stands for the characters of our tables that an encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(char, "?") for char in error.object[error.start : error.end]), error.end
 
 
 def _of_stdout(error: BaseException) -> EnvcliError | None:

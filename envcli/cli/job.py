@@ -6,7 +6,8 @@ import contextlib
 import logging
 import multiprocessing
 import secrets
-from collections.abc import Collection, Sequence
+import traceback
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from envcli import commands
-from envcli.cli import answers, launched, messages, sweep
+from envcli.cli import answers, jobs, launched, messages, sweep
 from envcli.cli.interrupt import require_not_called_off, unless_called_off
 from envcli.configuration import composition, environment_variables, overrides, reading
 from envcli.errors import ConfigError, EnvcliError
@@ -75,8 +76,8 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
         config = _settled(command, cfg, hydra)
         if config.json and hydra.mode == RunMode.MULTIRUN:
             with answers.of_job(hydra, getattr(config, "seed", None)):
-                return module.run(config)
-        return module.run(config)
+                return _called(module.run, config)
+        return _called(module.run, config)
     sweeping = hydra.mode == RunMode.MULTIRUN
     given = {"resumed": bool(cfg.get("resume")), "overwrite": bool(cfg.get("overwrite"))}
     typed = overrides.as_typed(hydra.overrides.task)
@@ -98,7 +99,19 @@ def _run(cfg: DictConfig, hydra: Any) -> Any:  # Any: Hydra's own configuration,
         resolved: Any = OmegaConf.to_container(OmegaConf.structured(config))
         files = given_files(resolved, texts)
         folder.write_config(environment_variables.written(resolved, texts), getattr(config, "seed", None), files)
-        return module.run(config, folder)
+        if not sweeping:  # a sweep has these signals handled already
+            leaving.enter_context(jobs.interruptible(()))()
+        return _called(module.run, config, folder)
+
+
+def _called(run: Callable[..., Any], *args: Any) -> Any:
+    """``run(*args)``. Raises EnvcliError for a ``sys.exit`` in a user's env or policy, which would end a sweep too."""
+    try:
+        return run(*args)
+    except SystemExit as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{last.filename}, line {last.lineno}"
+        raise EnvcliError(f"{place}: sys.exit({error.code}) was called. Raise an exception instead") from error
 
 
 def _of_sweep(hydra: Any) -> Path:  # Any: see above

@@ -25,6 +25,7 @@ __all__ = ["interruptible", "told"]
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.5  # seconds between two looks for jobs that have ended
+_TWICE = 0.5  # seconds within which a second signal is the same one, sent to the group and passed on by timeout(1)
 _UNSAID = 1.0  # seconds to wait for them without a word
 
 
@@ -58,7 +59,7 @@ def _tell(folders: Sequence[Path], say: Callable[[Job], None], over: threading.E
 def interruptible(folders: Sequence[Path]) -> Iterator[Callable[[], None]]:
     """Inside, a Ctrl-C is passed on to the jobs, once, and waits until they have saved what they made.
 
-    Yields a function: once it is called, SIGTERM and SIGHUP do the same, and a second one of them ends the process at
+    Yields a function: once it is called, SIGTERM and SIGHUP do the same, and a later one of them ends the process at
     once. Without it they would end this process, and jobs in other processes would go on. Ray replaces any handler by
     its own when it starts, so the function may be called again.
 
@@ -99,6 +100,7 @@ class _EndSignals:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.arrived: int | None = None
+        self._arrived_at = 0.0
         self._folders = folders
         self._here = os.getpid()
         self._taken: list[int] = []
@@ -119,11 +121,13 @@ class _EndSignals:
             signal.signal(self._taken.pop(), signal.SIG_DFL)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        self.give_back()
-        if os.getpid() != self._here:  # a forked worker, which has no jobs
+        if self.arrived is not None and time.monotonic() - self._arrived_at < _TWICE:
+            return
+        if os.getpid() != self._here or self.arrived is not None:  # a forked worker, which has no jobs; or once more
+            self.give_back()
             os.kill(os.getpid(), number)
             return
-        self.arrived = number
+        self.arrived, self._arrived_at = number, time.monotonic()
         _interrupt(self._folders)
         raise KeyboardInterrupt  # not SIGINT, which a shell makes background processes ignore
 

@@ -32,4 +32,6 @@ def saved_config(folder: Path) -> DictConfig:
         raise StoreError(f"{file}: cannot be read, {reason.lower()}.") from error
     if not isinstance(found, DictConfig):
         raise StoreError(f"{file}: found a list, expected keys.")
+    if not found:
+        raise StoreError(f"{file}: is empty. Restore it, or make the run anew.")
     return found

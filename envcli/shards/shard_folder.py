@@ -100,6 +100,11 @@ class ShardFolder:
             self._require_same(entries, planned)
             self._sweep()
             return
+        if resume and (shards := [path for path in self.folder.iterdir() if path.name[0] != "." and path.is_dir()]):
+            raise StoreError(
+                f"{self.folder / NAME}: is missing, and only it tells what the {len(shards)} shards beside it hold. "
+                f"Restore it, or begin anew: rm -r {self.folder}"
+            )
         if not resume and any(self.folder.iterdir()):
             raise StoreError(f"{self.folder}: is not empty. Choose another folder, or remove it")
         steps = usual_steps(sum(entry.row_bytes for entry in entries)) if shard_steps is None else shard_steps

@@ -106,6 +106,6 @@ def _device(name: str, device: torch.device | str) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)  # a name may be well formed and still stand for nothing here
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise ConfigError(f"DeviceCastTransform: {name} is {device!r}, which cannot be used here: {reason}") from error
     return found

@@ -200,6 +200,26 @@ def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signa
         signal.signal(number, before)
 
 
+def test_a_later_signal_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(number))
+    monkeypatch.setattr(jobs, "_TWICE", 0.05)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with jobs.interruptible([]) as also_when_ended:
+            also_when_ended()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            assert not killed, "the same signal, by another way"
+            time.sleep(0.1)
+            signal.raise_signal(signal.SIGTERM)
+            assert killed == [signal.SIGTERM]
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_no_job_begins_after_the_sweep_was_called_off(tmp_path: Path) -> None:
     begun = [tmp_path / "0_", tmp_path / "1_"]
     with interrupt.unless_called_off(tmp_path):

@@ -85,3 +85,10 @@ def test_a_name_that_python_cannot_decode_is_told_before_anything_runs(tmp_path:
     assert done.returncode == 2
     assert "its name is not valid ascii" in done.stderr
     assert "unset PYTHONUTF8" in done.stderr
+
+
+def test_tables_are_printed_in_ascii(tmp_path: Path) -> None:
+    done = shell_line("rollout -m seed=1,2 max_steps=20", tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert " +- " in done.stdout
+    assert done.stdout.isascii()

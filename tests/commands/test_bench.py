@@ -109,11 +109,9 @@ def test_a_signal_ends_it_and_all_it_started(number: signal.Signals, tmp_path: P
     time.sleep(0.5)
     process.send_signal(number)
     out, err = process.communicate(timeout=100)
-    if number == signal.SIGINT:
-        assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
-        assert read(tmp_path / "run" / "status.json")["state"] == "interrupted"
-    else:
-        assert (process.returncode, out, err) == (-number, b"", b"")
+    said = b"interrupted\n" if number == signal.SIGINT else b"interrupted (SIGTERM)\n"
+    assert (process.returncode, out, err) == (128 + number, b"", said)
+    assert read(tmp_path / "run" / "status.json")["state"] == "interrupted"
     assert not list((tmp_path / "scratch").glob("envcli-*"))
     while any(Path(f"/proc/{pid}").exists() for pid in started):
         assert time.monotonic() < deadline

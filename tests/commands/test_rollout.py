@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -319,7 +320,8 @@ def has_rows(root: Path) -> bool:
     return False
 
 
-def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 1)])
+def test_a_signal_keeps_what_there_is(number: signal.Signals, times: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "envcli", "rollout", "max_steps=5000000", "seed=0"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
@@ -330,11 +332,12 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
         while not has_rows(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
+        for _ in range(times):  # twice at once, as from timeout(1) to its process group
+            process.send_signal(number)
         out, err = process.communicate(timeout=100)
     finally:
         process.kill()
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert err.startswith("interrupted after ")
     assert err.count("\n") == 1
     assert out == ""
@@ -437,3 +440,14 @@ def test_agents_that_are_paid_by_groups_have_no_sum_of_rewards() -> None:
     said = dict(rollout._lines(metrics, folder))
     assert said["steps"] == "8,192, 2 of each of 4,096 envs"
     assert list(said) == ["steps", "episodes", "speed", "seed", "kept in"]
+
+
+def test_an_exit_that_an_env_asks_for_is_a_failure(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(self: object) -> None:
+        sys.exit(0)
+
+    monkeypatch.setattr("envcli.backends.gym.GymEnv._reset_row", lambda self, t, where: leave(self))
+    for words in (["check", "env=cartpole"], ["rollout", "env=cartpole"]):
+        done = cli(*words)
+        assert done.code == 1
+        assert re.search(r"test_rollout.py, line \d+: sys.exit\(0\) was called. Raise an exception instead$", done.err)

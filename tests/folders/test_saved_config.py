@@ -19,6 +19,7 @@ def test_it_is_what_was_saved_and_empty_where_nothing_was(tmp_path: Path) -> Non
     [
         (b"\xff", "cannot be read, 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte."),
         (b"a: [1", "cannot be read, expected ',' or ']', but got '<stream end>'."),
+        (b"", "is empty. Restore it, or make the run anew."),
         (b"- 1\n", "found a list, expected keys."),
     ],
 )

@@ -120,6 +120,18 @@ def test_what_was_made_before_a_ctrl_c_is_kept_and_gone_on_with(stop: int, whole
     assert sorted(p.name for p in (tmp_path / "r").iterdir()) == sorted(p.name for p in whole.iterdir())
 
 
+def test_shards_that_no_manifest_lists_are_not_thrown_away(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path / "r", stop=60)
+    (tmp_path / "r" / "shards.json").unlink()
+    there = sorted(path.name for path in (tmp_path / "r").iterdir())
+    with pytest.raises(
+        StoreError, match=r"shards.json: is missing, and only it tells what the \d shards beside it hold"
+    ):
+        made(tmp_path / "r", resume=True)
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == there
+
+
 def test_a_resume_that_is_stopped_earlier_loses_nothing(whole: Path, tmp_path: Path) -> None:
     for stop, resume in ((60, False), (20, True), (50, True)):
         with pytest.raises(KeyboardInterrupt):
