@@ -62,7 +62,7 @@ class TensorDictRows:
         self._followed = _Way(inner, outer, ("next",), lambda path: path in taken)
         self._inwards = _Way(outer, inner, (), lambda path: path not in taken)
         self._speaks = speaks = transform._hook_plan.on_tensordicts
-        if before is not None and device is None:
+        if before is not None and (device is None or device.type == "cpu"):
             if "step" in speaks & before._speaks:
                 self._followed.follow(before._followed)
             if "reset" in speaks & before._speaks:
@@ -94,7 +94,7 @@ class TensorDictRows:
 
     def _store(self, way: _Way, t: int, shown: _Shown, result: TensorDictBase, mask: Any) -> None:
         """Write what ``result`` changes of ``shown`` into rows, and hand it on, if the way leads on."""
-        before, after, hands_on = shown.values, {}, way.leads_on and mask is ...
+        before, after, hands_on = shown.values, {}, way.leads_on and mask is ... and not result.is_locked
         for path, value in leaves(result):
             place = way.places.get(path)
             if place is None:

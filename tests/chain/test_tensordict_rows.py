@@ -341,19 +341,28 @@ class Outlaw(Noted):
         return super()._call(next_tensordict).exclude(self.source)
 
 
+class Locked(Noted):
+    """Returns a TensorDict that cannot be changed."""
+
+    def _call(self, next_tensordict: TensorDictBase) -> TensorDictBase:
+        return super()._call(next_tensordict).copy().lock_()
+
+
 @pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize("batch", [[], [2]])
-def test_neighbours_see_what_each_other_has_changed(batch: list[int], inference: bool) -> None:
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_neighbours_see_what_each_other_has_changed(device: str | None, batch: list[int], inference: bool) -> None:
     chain = Compose(
         Noted("doubled", lambda seen: seen * 2),
         Noted("same", lambda seen: seen.add_(100), "doubled"),  # in place, of what the one before wrote
         Noted("later", lambda seen: seen.clone(), "doubled"),
         Outlaw("copied", lambda seen: seen + 1, "later"),
+        Locked("again", lambda seen: seen.clone(), "later"),
         Noted("last", lambda seen: seen.clone(), "later"),
         StepCounter(),
         Noted("counted", lambda seen: seen.float(), "step_count"),
     )
-    env = TransformedEnv(CountingEnv(9, batch), chain)
+    env = TransformedEnv(CountingEnv(9, batch, device=device), chain)
     with torch.inference_mode(inference):
         data = env.rollout(3)
         td = env.reset()
