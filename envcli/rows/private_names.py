@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
-from inspect import signature
+from inspect import get_annotations, signature
 from types import FunctionType
 from typing import Any
 
@@ -95,7 +95,7 @@ def _attributes(kind: type) -> frozenset[str]:
 
 def _private(kind: type) -> Iterator[tuple[str, Any]]:
     for above in filter(is_ours, kind.__mro__):
-        declared = dict.fromkeys(vars(above).get("__annotations__", ())) | vars(above)
+        declared = dict.fromkeys(get_annotations(above)) | vars(above)
         for name, value in declared.items():
             if name[0] == "_" and not name.startswith(_PYTHONS):
                 yield name, value
