@@ -11,6 +11,7 @@ import pytest
 
 import envcli
 from envcli import commands
+from envcli.__main__ import run
 from envcli.cli import arguments, main
 from envcli.errors import ConfigError
 from tests.conftest import ROOT, Command
@@ -53,6 +54,7 @@ def test_a_command_module_imports_nothing_heavy() -> None:
     code = """
 import importlib, sys
 from envcli import commands
+from envcli.__main__ import run
 for command in commands.names():
     importlib.import_module(f"envcli.commands.{command}")
     heavy = {"torch", "hydra", "gymnasium", "rich"} & set(sys.modules)
@@ -414,3 +416,15 @@ def test_a_current_folder_that_was_removed_is_told(
     monkeypatch.setattr("os.getcwd", gone)
     assert main(["list"]) == 1
     assert capfd.readouterr().err == "error: the current folder was removed. Go to another: cd\n"
+
+
+def test_a_ctrl_c_that_comes_before_anything_is_imported_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stop(name: str, *args: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.__import__", stop)
+        code = run()
+    assert (code, capfd.readouterr().err) == (130, "interrupted\n")
