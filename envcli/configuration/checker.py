@@ -12,6 +12,7 @@ from envcli.configuration import env_list, launchers
 from envcli.configuration.meant import meant
 from envcli.errors import ConfigError, nearest
 from envcli.override import Override
+from envcli.typed_word import word
 from envcli.vocabulary import catalog
 
 __all__ = ["Checker", "known_to"]
@@ -66,6 +67,9 @@ class Checker:
         elif override.head not in self.keys:
             raise ConfigError(self._unknown(override))
         elif not self.multirun and override.is_sweep:
+            if Path(override.text).exists():
+                typed = word(override.key, override.text)
+                raise ConfigError(f"{override.key}: the comma in {override.text} divides values. Type: {typed}")
             raise ConfigError(f"{override.key}: found several values, {override.text}. Add -m to run a job for each.")
         return replace(override, sign="++") if _OPEN.search(override.key) and not override.sign else override
 

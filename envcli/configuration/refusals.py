@@ -186,6 +186,8 @@ def _no_plus(key: str) -> str:
 def _unreadable(word: str) -> str:
     """The message for a word that Hydra's grammar refuses, with quotes around the value if that is all it needs."""
     override = Override.parse(word)
+    if word.endswith(","):
+        return f"cannot read {word!r}. Leave out the comma at its end: {word.rstrip(',')}"
     plain = re.fullmatch(r"[\w./@-]+", f"{override.key}@{override.package}", re.ASCII)
     if override.value is not None and plain and not re.search(r"[][(){}'\"\\`$!]", override.value):
         quoted = replace(override, value=f"'{override.value}'")

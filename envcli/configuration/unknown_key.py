@@ -13,6 +13,8 @@ from envcli.vocabulary import catalog
 
 __all__ = ["unknown_key"]
 
+_MEANT = {"height": "pixel_size", "width": "pixel_size", "image_size": "pixel_size"}
+
 
 def unknown_key(key: str, command: str, overrides: Sequence[Override] = ()) -> str:
     """The message for ``transforms.step_counter.max_step``, typed for ``command`` among ``overrides``."""
@@ -28,6 +30,8 @@ def unknown_key(key: str, command: str, overrides: Sequence[Override] = ()) -> s
     below = key.removeprefix(f"{parent}.")
     name = _first_below(key, parent)
     near = nearest(name, known)
+    if name in _MEANT and _MEANT[name] in known:
+        return f"no key {key!r}. Did you mean '{parent}.{_MEANT[name]}'?"
     if parent and near.startswith("Did you mean"):
         return f"no key {key!r}. " + re.sub(r"'([^']+)'", rf"'{parent}.\1{below[len(name) :]}'", near)
     if parent == "backend" and "options" in known:

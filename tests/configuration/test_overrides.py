@@ -40,6 +40,15 @@ def test_an_empty_variable_of_the_shell_is_noticed() -> None:
     assert check("rollout", ["replay=''"], multirun=False) == ["replay=''"]
 
 
+def test_a_comma_in_a_path_divides_no_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c,d").mkdir()
+    with pytest.raises(ConfigError, match=r"^replay: the comma in c,d divides values\. Type: \"replay='c,d'\"$"):
+        checked("replay=c,d")
+    with pytest.raises(ConfigError, match=r"^replay: found several values, c,e\. Add -m"):
+        checked("replay=c,e")
+
+
 def test_two_plus_signs_are_left_for_hydra_to_refuse() -> None:
     assert checked("transforms=[sign]", "++transforms=[clip]") == ["transforms=[sign]", "++transforms=[clip]"]
 

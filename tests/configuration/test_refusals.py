@@ -51,6 +51,8 @@ def said(*words: str) -> str:
         (["++device=cpu"], "device already exists. To change it, type device=... without the plus sign."),
         (["backend.zzz=x"], "For an option of the simulator, type backend.options.zzz=..."),
         (["device.zzz=x"], "(in device)"),
+        (["env=cheetah_run", "backend.height=9"], "no key 'backend.height'. Did you mean 'backend.pixel_size'?"),
+        (["seed=1,"], "cannot read 'seed=1,'. Leave out the comma at its end: seed=1"),
         (["policy.path=x"], "no key 'policy.path': only available with policy=module."),
         (["transforms.resize.h=9"], "transforms is empty. Choose one first, such as transforms=resize."),
         (
