@@ -20,6 +20,7 @@ from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
 from envcli.errors import ConfigError, SpecError, TransformError, UnknownName
 from envcli.ray.ray_env import RayEnv
+from envcli.rows.env_shape import found_here
 from envcli.transforms.compose import Compose
 from envcli.transforms.transform import Transform
 from envcli.vocabulary import catalog, registry, signature
@@ -198,12 +199,7 @@ def _device(name: object) -> torch.device | None:
         return None
     if not isinstance(name, str):
         raise ConfigError(f"device.name: found {name!r}, expected a name, such as cpu or cuda:0")
-    try:
-        torch.empty(0, device=name)  # a name may be well formed and still stand for nothing here
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0].split(". ")[0]
-        raise ConfigError(f"device.name: found {name!r}, which cannot be used here: {reason}") from error
-    device = torch.device(name)
+    device = found_here(name, f"device.name: found {name!r}")
     if device.type == "meta":
         raise ConfigError("device.name: found 'meta', whose tensors hold no values")
     return device

@@ -113,9 +113,9 @@ def renewed(old: TensorDictBase, fresh: TensorDictBase, begun: torch.Tensor | Be
     What ``old`` lacks is ``fresh`` everywhere. A single mask, ``[*batch]`` bool, speaks of all entries.
     """
     found = TensorDict({}, batch_size=fresh.batch_size, device=fresh.device)
-    for path in leaf_paths(fresh):
+    for path, new in leaves(fresh):
         key = as_user_key(path)
-        new, before = fresh.get(key), old.get(key, None)
+        before = old.get(key, None)
         where = begun if isinstance(begun, torch.Tensor) else begun_at(path, begun)
         mask = where.to(new.device).reshape(*where.shape, *[1] * (new.ndim - where.ndim))
         found.set(key, new if before is None else torch.where(mask, new, before))
@@ -124,16 +124,19 @@ def renewed(old: TensorDictBase, fresh: TensorDictBase, begun: torch.Tensor | Be
 
 def leaf_paths(tensordict: TensorDictBase) -> list[Key]:
     """The paths of all leaves, nested ones included, in the order of the TensorDict."""
-    if type(tensordict) is TensorDict and all(type(value) is torch.Tensor for value in tensordict.values()):
-        return [(str(key),) for key in tensordict.keys()]  # noqa: SIM118  # 2 us for a dozen, and the other way 50
+    if _is_flat(tensordict):
+        return [(str(key),) for key in tensordict.keys()]  # noqa: SIM118  # a TensorDict is no dict
     keys: Sequence[NestedKey] = tensordict.keys(include_nested=True, leaves_only=True)
     return [as_path(key) for key in keys]
 
 
 def leaves(tensordict: TensorDictBase) -> Iterable[tuple[Key, Any]]:
     """:func:`leaf_paths`, each with its value."""
-    if type(tensordict) is TensorDict:
-        found = dict(tensordict.items())
-        if all(type(value) is torch.Tensor for value in found.values()):
-            return [((key,), value) for key, value in found.items()]
+    if _is_flat(tensordict):
+        return [((str(key),), value) for key, value in tensordict.items()]
     return [(path, tensordict.get(as_user_key(path))) for path in leaf_paths(tensordict)]
+
+
+def _is_flat(tensordict: TensorDictBase) -> bool:
+    """Is it a plain TensorDict of tensors? A dozen keys then take 2 us, and 50 the other way."""
+    return type(tensordict) is TensorDict and all(type(value) is torch.Tensor for value in tensordict.values())

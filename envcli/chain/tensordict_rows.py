@@ -101,7 +101,7 @@ class TensorDictRows:
                 self._require_passing(path, way)
                 hands_on = False
                 continue
-            rows, is_there, fleets = place
+            rows, is_there, passes = place
             known = before.get(path)
             if known is not None and is_there and known[0] is value and known[1] == _version(value):
                 after[path] = known
@@ -110,7 +110,7 @@ class TensorDictRows:
                 value = self._fitted(value, path, rows)
             rows[t][mask] = value[mask].detach().to(rows.device)
             if hands_on:
-                value = rows[t].clone() if fleets else rows[t]
+                value = rows[t].clone() if passes else rows[t]
                 after[path] = value, _version(value)
                 result.set(path[0], value)
         is_whole = hands_on and len(after) == len(way.places) and result.batch_size == way.batch_size

@@ -77,9 +77,10 @@ def _open_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+    stdout = sys.stdout
+    if isinstance(stdout, TextIOWrapper) and stdout.errors == "strict" and stdout.encoding.lower() != "utf-8":
         codecs.register_error("envcli", _spell_out)
-        sys.stdout.reconfigure(errors="strict" if sys.stdout.encoding.lower() == "utf-8" else "envcli")
+        stdout.reconfigure(errors="envcli")
 
 
 def _spell_out(error: UnicodeError) -> tuple[str, int]:

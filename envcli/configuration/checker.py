@@ -50,7 +50,7 @@ class Checker:
         if override.key not in self.groups and not override.text.strip() and not override.removes:
             raise ConfigError(
                 f"{override.key}: found nothing after the equals sign. Is a variable of the shell empty? For an empty "
-                f"text, type: \"{override.key}=''\""
+                f"text, type: {word(override.key, '')}"
             )
         if override.key == "hydra/launcher":
             if not self.multirun:  # Hydra would ignore it and say nothing

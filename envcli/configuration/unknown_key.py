@@ -13,7 +13,7 @@ from envcli.vocabulary import catalog
 
 __all__ = ["unknown_key"]
 
-_MEANT = {"height": "pixel_size", "width": "pixel_size", "image_size": "pixel_size"}
+_MEANT = {"height": "pixel_size", "width": "pixel_size", "image_size": "pixel_size"}  # in other libraries
 
 
 def unknown_key(key: str, command: str, overrides: Sequence[Override] = ()) -> str:

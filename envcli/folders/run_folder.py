@@ -16,6 +16,7 @@ from envcli.folders.json_file import write_json, write_text
 from envcli.folders.manifest import note_resumption, write_manifest
 from envcli.folders.run_place import RunPlace
 from envcli.folders.run_status import RunStatus
+from envcli.typed_word import shell_word
 
 __all__ = ["RunFolder"]
 
@@ -155,7 +156,9 @@ class RunFolder:
         if not any(self.path.iterdir()):
             return
         if self._place.is_beside:
-            raise ConfigError(f"{self.path}: is left over from an earlier attempt. Remove it: rm -r {self.path}")
+            raise ConfigError(
+                f"{self.path}: is left over from an earlier attempt. Remove it: rm -r {shell_word(str(self.path))}"
+            )
         cure = " To replace it, add overwrite=true." if (self.path / "status.json").is_file() else ""
         raise ConfigError(f"{self.path}: found files of an earlier run, expected an empty or new folder.{cure}")
 

@@ -6,7 +6,7 @@ import torch
 
 from envcli.errors import ConfigError
 
-__all__ = ["EnvShape", "usable"]
+__all__ = ["EnvShape", "found_here", "usable"]
 
 
 class EnvShape:
@@ -56,6 +56,19 @@ class EnvShape:
     def device(self) -> torch.device | None:
         """Where the tensors of this env's TensorDicts are; None: on the host, and their ``device`` is None."""
         return self._device
+
+
+def found_here(device: torch.device | str, said: str) -> torch.device:
+    """The device. Raises ConfigError, which begins with ``said``, where this machine has none, whatever it is called.
+
+    To find that out torch starts CUDA, which :func:`usable` does not.
+    """
+    try:
+        torch.empty(0, device=device)  # a name may be well formed and still stand for nothing here
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise ConfigError(f"{said}, which cannot be used here: {reason}") from error
+    return torch.device(device)
 
 
 def usable(device: torch.device | str) -> torch.device:

@@ -22,7 +22,7 @@ from envcli.shards.entry import Entry, entries_of
 from envcli.shards.manifest import NAME, Manifest, Shard, checksum, write_through
 from envcli.shards.memmap_folder import MemmapFolder
 from envcli.terminal.answer import relative_path
-from envcli.typed_word import word
+from envcli.typed_word import shell_word, word
 
 __all__ = ["ShardFolder", "usual_steps"]
 
@@ -103,7 +103,7 @@ class ShardFolder:
         if resume and (shards := [path for path in self.folder.iterdir() if path.name[0] != "." and path.is_dir()]):
             raise StoreError(
                 f"{self.folder / NAME}: is missing, and only it tells what the {len(shards)} shards beside it hold. "
-                f"Restore it, or begin anew: rm -r {self.folder}"
+                f"Restore it, or begin anew: rm -r {shell_word(str(self.folder))}"
             )
         if not resume and any(self.folder.iterdir()):
             raise StoreError(f"{self.folder}: is not empty. Choose another folder, or remove it")

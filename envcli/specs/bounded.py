@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -14,17 +12,17 @@ import torch
 from torch import Tensor
 
 from envcli.errors import SpecError
-from envcli.specs.interval import Interval
+from envcli.specs.boxed import BoxedSpec
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape, home_of
 from envcli.specs.space import ContinuousBox
-from envcli.specs.spec import TensorSpec, as_tensor, domain_of
+from envcli.specs.spec import as_tensor, domain_of
 
 __all__ = ["Bounded", "BoundedContinuous", "BoundedDiscrete"]
 
 _FEW = 16  # numbers for which a Python loop over a list is faster than numpy, which takes longer to start
 
 
-class Bounded(TensorSpec):
+class Bounded(BoxedSpec):
     """All tensors with ``low <= value <= high``, element by element, both ends included.
 
     ``low`` and ``high`` are numbers, arrays or tensors that broadcast to ``shape``, and are copied. Without ``shape``
@@ -62,14 +60,6 @@ class Bounded(TensorSpec):
         if type(self) in (Bounded, BoundedContinuous, BoundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = BoundedContinuous if self.domain == "continuous" else BoundedDiscrete
 
-    @cached_property
-    def _interval(self) -> Interval:
-        return Interval.of(self._box, self._device)
-
-    def clone(self) -> Self:
-        """An equal spec."""
-        return copy.copy(self)  # nothing in it can be changed
-
     @property
     def low(self) -> Tensor:
         """The smallest member, of this shape and dtype."""
@@ -79,13 +69,6 @@ class Bounded(TensorSpec):
     def high(self) -> Tensor:
         """The largest member, of this shape and dtype."""
         return self._box.high
-
-    def rand(self, shape: Shape = ()) -> Tensor:
-        """``[*shape, *self.shape]``: uniform between the bounds, both included.
-
-        Where a bound is infinite, see :class:`~envcli.specs.interval.FloatInterval`; the draw is finite always.
-        """
-        return self._interval.draw(self._size(shape))
 
     def cardinality(self) -> float:
         """The number of members: infinity for floats, the exact product for integers (TorchRL: infinity)."""
@@ -118,9 +101,6 @@ class Bounded(TensorSpec):
         )
         at = [*place, *outside.nonzero()[0].tolist()]
         return f"{found:g}{f' at {at}' if at else ''}: expected from {low:g} to {high:g}"
-
-    def _nearest(self, value: Tensor) -> Tensor:
-        return self._box.clip(value)
 
     def _stacked(self, specs: Sequence[Self], where: int) -> Self:
         low, high = (torch.stack([getattr(spec, end) for spec in specs], where) for end in ("low", "high"))

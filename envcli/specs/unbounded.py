@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Self
 
 import numpy.typing as npt
@@ -12,15 +11,15 @@ import torch
 from torch import Tensor
 
 from envcli.errors import SpecError
-from envcli.specs.interval import Interval
+from envcli.specs.boxed import BoxedSpec
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape, home_of
 from envcli.specs.space import ContinuousBox
-from envcli.specs.spec import TensorSpec, domain_of
+from envcli.specs.spec import domain_of
 
 __all__ = ["Unbounded", "UnboundedContinuous", "UnboundedDiscrete"]
 
 
-class Unbounded(TensorSpec):
+class Unbounded(BoxedSpec):
     """All tensors of a shape and dtype: floats (NaN and infinity too), integers or booleans.
 
     ``shape`` is ``[1]`` and ``dtype`` torch's default where they are not given, as in TorchRL. The domain is
@@ -46,18 +45,6 @@ class Unbounded(TensorSpec):
         if type(self) in (Unbounded, UnboundedContinuous, UnboundedDiscrete):  # and not a subclass of somebody else's
             self.__class__ = UnboundedContinuous if self.domain == "continuous" else UnboundedDiscrete
 
-    @cached_property
-    def _interval(self) -> Interval:
-        return Interval.of(self._box, self._device)
-
-    def clone(self) -> Self:
-        """An equal spec."""
-        return copy.copy(self)  # nothing in it can be changed
-
-    def rand(self, shape: Shape = ()) -> Tensor:
-        """``[*shape, *self.shape]``: standard normal for floats, else uniform over all values of the dtype."""
-        return self._interval.draw(self._size(shape))
-
     def cardinality(self) -> float:
         """The number of members: infinity for floats, else all values of the dtype for each element."""
         if self.domain == "continuous":
@@ -69,9 +56,6 @@ class Unbounded(TensorSpec):
 
     def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
         return lambda row: True
-
-    def _nearest(self, value: Tensor) -> Tensor:
-        return self._box.clip(value)
 
     def _rebuild(self, move: Move, device: torch.device | None, dtype: torch.dtype | None) -> Self:
         return type(self)(self._moved_shape(move), device or self._device, dtype or self._dtype)

@@ -11,7 +11,7 @@ from tensordict.nn import TensorDictModuleBase
 
 from envcli.errors import SpecError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key
-from envcli.mdp import leaf_paths
+from envcli.mdp import leaf_paths, leaves
 from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.given_function import name_of
@@ -96,8 +96,9 @@ class CallableTransform(Transform):
                 made = self._call(zeros)
         except Exception:  # whatever it raises, it will say again of true values
             return {}
-        values = ((path, made.get(as_user_key(path))) for path in leaf_paths(made))
-        return {path: value for path, value in values if isinstance(value, torch.Tensor) and not value.is_complex()}
+        return {
+            path: value for path, value in leaves(made) if isinstance(value, torch.Tensor) and not value.is_complex()
+        }
 
     def transform_observation_spec(self, observation_spec: Composite) -> Composite:
         """With what the function adds, and in the shapes and dtypes that it gives."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from tensordict import TensorDictBase
 
-from envcli.errors import ConfigError, TransformError
+from envcli.errors import TransformError
 from envcli.keys import NestedKey
+from envcli.rows.env_shape import found_here
 from envcli.specs import Composite
 from envcli.transforms.transform import Transform
 
@@ -46,9 +47,9 @@ class DeviceCastTransform(Transform):
         out_keys_inv: Sequence[NestedKey] | None = None,
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
-        self.orig_device = None if orig_device is None else _device("orig_device", orig_device)
+        self.orig_device = None if orig_device is None else _found("orig_device", orig_device)
         self._all, self._all_inv = in_keys is None, in_keys_inv is None
-        self.register_buffer("_place", torch.empty(0, device=_device("device", device)), persistent=False)
+        self.register_buffer("_place", torch.empty(0, device=_found("device", device)), persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -101,11 +102,5 @@ class DeviceCastTransform(Transform):
         return f"device={str(self.device)!r}, orig_device={self.orig_device}, {super().extra_repr()}"
 
 
-def _device(name: str, device: torch.device | str) -> torch.device:
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)  # a name may be well formed and still stand for nothing here
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0].split(". ")[0]
-        raise ConfigError(f"DeviceCastTransform: {name} is {device!r}, which cannot be used here: {reason}") from error
-    return found
+def _found(name: str, device: torch.device | str) -> torch.device:
+    return found_here(device, f"DeviceCastTransform: {name} is {device!r}")
