@@ -26,7 +26,12 @@ from __future__ import annotations
 
 import difflib
 import linecache
+import os
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from contextlib import suppress
+from types import FrameType
 
 __all__ = [
     "ActionError",
@@ -48,6 +53,9 @@ __all__ = [
     "described",
     "message_of",
     "nearest",
+    "noted",
+    "raised_in",
+    "told",
 ]
 
 
@@ -148,29 +156,69 @@ class MissingRun(ConfigError, StoreError):
     """There is no run, or no rollout, where the user says it is."""
 
 
+def told(error: BaseException) -> str:
+    """What to tell of ``error`` in a line: of ours and a Ctrl-C what it says, else its description; and its notes."""
+    ours = isinstance(error, (EnvcliError, KeyboardInterrupt))
+    return noted(error, _text_of(error) if ours else described(error))
+
+
+def noted(error: BaseException, said: str) -> str:
+    """``said``, and those of the exception's notes that are one line long."""
+    notes = "; ".join(note for note in getattr(error, "__notes__", ()) if "\n" not in note)
+    return f"{said} ({notes})".lstrip() if notes else said
+
+
 def described(error: BaseException) -> str:
-    """The kind of ``error``, and its :func:`message_of`, without a full stop.
+    """The kind of ``error``, its :func:`message_of` without a full stop, and the line of a user's file that raised it.
 
     >>> described(ValueError("no\\nlicence."))
     'ValueError: no licence'
     """
-    return f"{type(error).__name__}: {message_of(error)}".rstrip(".: ")
+    said = f"{type(error).__name__}: {message_of(error)}".rstrip(".: ")
+    place = raised_in(error, by_user=bool(_text_of(error)))
+    return f"{said} in {place}" if place else said
 
 
 def message_of(error: BaseException) -> str:
-    """What ``error`` says, in one line. Of one that says nothing, as a bare ``assert``: where it was raised."""
+    """What ``error`` says, in one line. Of one that says nothing, as a bare ``assert``: the line that raised it."""
+    if (said := _text_of(error)) or error.__traceback__ is None:
+        return said
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
+
+
+def raised_in(error: BaseException, by_user: bool = False) -> str:
+    """``"my_envs.py, line 22"``: the last line of a user's file on the way to ``error``.
+
+    If there is none, it is the last line of all, and ``by_user`` the empty text.
+    """
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [place for place in frames if _is_users(place[0])]
+    for frame, line in (own or ([] if by_user else frames))[-1:]:
+        file = frame.f_code.co_filename
+        with suppress(OSError):  # the current folder was removed
+            file = file.removeprefix(os.path.join(os.getcwd(), ""))
+        return f"{file}, line {line}"
+    return ""
+
+
+def _text_of(error: BaseException) -> str:
     try:
-        said = " ".join(str(error).split())
+        return " ".join(str(error).split())
     except Exception as other:  # a user's __str__
         return f"(its message raises {type(other).__name__})"
-    place = error.__traceback__
-    if said or place is None:
-        return said
-    while place.tb_next is not None:
-        place = place.tb_next
-    frame = place.tb_frame
-    line = linecache.getline(frame.f_code.co_filename, place.tb_lineno, frame.f_globals).strip()
-    return f"raised in {frame.f_globals.get('__name__')}, line {place.tb_lineno}: {line}".rstrip(": ")
+
+
+def _is_users(frame: FrameType) -> bool:
+    """Is its code neither ours, nor an installed library's, nor Python's own?"""
+    file = frame.f_code.co_filename
+    return not file.startswith(("<", *_INSTALLED))
+
+
+_INSTALLED = tuple(
+    os.path.join(folder, "")
+    for folder in (os.path.dirname(__file__), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+)
 
 
 def nearest(name: object, known: Iterable[str], count: int = 3) -> str:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
+from pathlib import Path
 
 import pytest
 
 import envcli
 from envcli import errors
-from envcli.errors import EnvcliError, MissingDependency, UnknownName, described, message_of, nearest
+from envcli.errors import (
+    EnvcliError,
+    EnvError,
+    MissingDependency,
+    UnknownName,
+    described,
+    message_of,
+    nearest,
+    raised_in,
+    told,
+)
 
 BUILT_IN = {
     "ActionError": ValueError,
@@ -90,10 +102,48 @@ def test_a_mistyped_name_of_the_package_is_told_the_nearest() -> None:
         getattr(envcli, "frobnicate")  # noqa: B009
 
 
-def test_an_error_that_says_nothing_is_where_it_was_raised() -> None:
+def raised(code: str, file: str) -> Exception:
+    """What ``code`` raises, the text of ``file``."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        exec(compile(code, file, "exec"), {})
+    return caught.value
+
+
+def test_the_line_of_a_users_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path / "envs" / "mine.py")
+    assert described(raised("\n1 / 0", here)) == "ZeroDivisionError: division by zero in envs/mine.py, line 2"
+    assert described(raised("1 / 0", "/elsewhere/mine.py")).endswith("by zero in /elsewhere/mine.py, line 1")
+    assert raised_in(raised("import json\njson.loads('[')", here)) == "envs/mine.py, line 2", "and not of the library's"
+
+
+@pytest.mark.parametrize("file", [f"{pathlib.__file__}", f"{pytest.__file__}", f"{envcli.__file__}", "<string>"])
+def test_a_line_of_anybody_else_is_told_only_if_there_is_nothing_else(
+    file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile("def fail(): raise KeyError('x')", file, "exec"), found := {})
+    with pytest.raises(KeyError) as caught:
+        found["fail"]()
+    error = caught.value.with_traceback(caught.value.__traceback__.tb_next)  # type: ignore[union-attr]
+    assert described(error) == "KeyError: 'x'"
+    assert raised_in(error) == f"{file}, line 1"
+    assert raised_in(error, by_user=True) == ""
+
+
+def test_an_error_that_says_nothing_is_the_line_that_raised_it() -> None:
     with pytest.raises(KeyError) as caught:
         raise KeyError
-    assert re.fullmatch(rf"KeyError: raised in {__name__}, line \d+: raise KeyError", described(caught.value))
+    assert re.fullmatch(r"KeyError: raise KeyError in \S*test_errors.py, line \d+", described(caught.value))
     assert described(KeyError()) == "KeyError", "it never was"
     assert described(ValueError("no\n  licence.")) == "ValueError: no licence"
     assert message_of(ValueError("no\n  licence.")) == "no licence."
+
+
+def test_what_is_told_has_the_notes_of_one_line() -> None:
+    error: BaseException = EnvError("env 3: it fell\nover.")
+    for note in ("after 6 steps", "In the worker:\n...", "seed 3"):
+        error.add_note(note)
+    assert told(error) == "env 3: it fell over. (after 6 steps; seed 3)"
+    assert told(ValueError("no luck.")) == "ValueError: no luck"
+    assert [told(KeyboardInterrupt()), told(KeyboardInterrupt("stopped"))] == ["", "stopped"]

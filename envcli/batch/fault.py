@@ -6,7 +6,7 @@ import traceback
 from typing import NamedTuple, TypeVar
 
 from envcli import errors
-from envcli.errors import EnvcliError, EnvError, message_of
+from envcli.errors import EnvcliError, EnvError, described, message_of
 
 __all__ = ["Fault", "located", "traced"]
 
@@ -20,13 +20,14 @@ class Fault(NamedTuple):
 
     kinds: list[str]  # its class, and what that is one of
     message: str
+    description: str
     traceback: str
 
     @classmethod
     def of(cls, error: BaseException) -> Fault:
         """What ``error`` says, and from where."""
         kinds = [kind.__name__ for kind in type(error).__mro__]
-        return cls(kinds, message_of(error), "".join(traceback.format_exception(error)))
+        return cls(kinds, message_of(error), described(error), "".join(traceback.format_exception(error)))
 
     def error(self, where: str, looked_up: bool = False) -> EnvcliError | AttributeError:
         """An error of ours: of its own kind, or of what that is one of.
@@ -37,7 +38,7 @@ class Fault(NamedTuple):
         ours: type[EnvcliError | AttributeError] = getattr(errors, kind) if kind else EnvError
         if kind is None and looked_up and "AttributeError" in self.kinds:
             return traced(AttributeError(f"{where}: {self.message}"), self.traceback)
-        said = self.message if kind else f"{self.kinds[0]}: {self.message}".rstrip(": ")
+        said = self.message if kind else self.description
         return traced(ours(f"{where}: {said}"), self.traceback)
 
 

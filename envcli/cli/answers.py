@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envcli.configuration import overrides
+from envcli.errors import told
 from envcli.folders.json_file import read_json, write_json
 from envcli.reports.setting import settings
 from envcli.terminal.answer import kept
@@ -20,18 +21,19 @@ _NAME = "answer_{}.json"  # in the folder of the multirun, which is removed at i
 @contextlib.contextmanager
 def of_job(hydra: Any, seed: int | None) -> Iterator[None]:  # Any: Hydra's own configuration, with attributes
     """Write what the job inside answers, and how it ended, to a file for the process that launched it."""
-    told: list[Any] = []  # Any: what JSON can hold
-    found = {"job": hydra.job.num, "state": "failed", "error": None, "seed": seed}
+    answers: list[Any] = []  # Any: what JSON can hold
+    found: dict[str, Any] = {"job": hydra.job.num, "state": "failed", "error": None, "seed": seed}
     found["overrides"] = settings(overrides.as_typed(hydra.overrides.task))
     try:
-        with kept(told):
+        with kept(answers):
             yield
         found["state"] = "finished"
     except BaseException as error:
-        found["error"] = " ".join(str(error).split()) or type(error).__name__
+        found["error"] = told(error) or type(error).__name__
         raise
     finally:
-        write_json(Path(hydra.sweep.dir, _NAME.format(hydra.job.num)), {**found, "answer": told[0] if told else None})
+        found["answer"] = answers[0] if answers else None
+        write_json(Path(hydra.sweep.dir, _NAME.format(hydra.job.num)), found)
 
 
 def gathered(folder: Path) -> list[dict[str, Any]]:

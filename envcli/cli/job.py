@@ -6,7 +6,6 @@ import contextlib
 import logging
 import multiprocessing
 import secrets
-import traceback
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from envcli import commands
 from envcli.cli import answers, jobs, launched, messages, sweep
 from envcli.cli.interrupt import require_not_called_off, unless_called_off
 from envcli.configuration import composition, environment_variables, overrides, reading
-from envcli.errors import ConfigError, EnvcliError
+from envcli.errors import ConfigError, EnvcliError, raised_in, told
 from envcli.folders.given_file import given_files, recorded_files
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import RunFolder
@@ -58,7 +57,7 @@ def run(cfg: DictConfig) -> Any:  # Any: what a command returns is the sweeper's
     except Exception as error:
         if hydra.mode == RunMode.MULTIRUN:
             # Launchers pickle it; an exception that cannot be unpickled would end the other jobs too.
-            said = messages.explain(error)[0].removeprefix("error: ") if _of_system(error) else str(error)
+            said = messages.explain(error)[0].removeprefix("error: ") if _of_system(error) else told(error)
             raise EnvcliError(said) from error
         raise Failure(error) from error
 
@@ -109,9 +108,8 @@ def _called(run: Callable[..., Any], *args: Any) -> Any:
     try:
         return run(*args)
     except SystemExit as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{last.filename}, line {last.lineno}"
-        raise EnvcliError(f"{place}: sys.exit({error.code}) was called. Raise an exception instead") from error
+        said = f"sys.exit({error.code}) was called. Raise an exception instead"
+        raise EnvcliError(f"{raised_in(error)}: {said}") from error
 
 
 def _of_sweep(hydra: Any) -> Path:  # Any: see above

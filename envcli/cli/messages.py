@@ -6,7 +6,7 @@ import errno
 import os
 
 from envcli.cli.ended import Ended
-from envcli.errors import ConfigError, EnvcliError, message_of
+from envcli.errors import ConfigError, EnvcliError, message_of, noted, told
 from envcli.terminal.printable import printable
 
 __all__ = ["explain", "one_line"]
@@ -19,7 +19,7 @@ _LIMITS = {
     errno.EFBIG: "The shell allows no larger files (ulimit -f), or the disk's file system holds none.",
 }
 _LESS = "Take fewer envs (parallel.num_envs), fewer steps in one piece (total_steps, shard_steps) or smaller frames."
-_FULL = "Set HYDRA_FULL_ERROR=1 to see where it happened."
+_FULL = "Set HYDRA_FULL_ERROR=1 to see the way there."
 
 
 def explain(error: BaseException) -> tuple[str, int]:
@@ -39,19 +39,17 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"error: {_FULL_DISK}", 1
     if _is_of_memory(error):
-        return f"error: out of memory: {one_line(error) or 'no room'}. {_LESS}", 1
-    said = f"{type(error).__name__}: {one_line(error, message_of(error))}".rstrip(": .")
-    return f"error: unexpected {said}. {_FULL}", 1
+        return f"error: out of memory: {printable(noted(error, message_of(error))) or 'no room'}. {_LESS}", 1
+    return f"error: unexpected {one_line(error)}. {_FULL}", 1
 
 
 def _is_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
-        and (type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error))  # torch's
+        and (type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in message_of(error))  # torch's
     )
 
 
-def one_line(error: BaseException, said: str | None = None) -> str:
-    """The message, or ``said`` instead, without line breaks, and the exception's notes that are one line long."""
-    notes = [f"({note})" for note in getattr(error, "__notes__", ()) if "\n" not in note]
-    return printable(" ".join([*(str(error) if said is None else said).split(), *notes]))
+def one_line(error: BaseException) -> str:
+    """What to tell of ``error``, which cannot write to the terminal by it."""
+    return printable(told(error))

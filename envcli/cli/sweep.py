@@ -145,16 +145,18 @@ def _show(as_json: bool, stopped: bool = False) -> str:
 
 def _keep(sweep: Sweep, as_json: bool) -> None:
     """Write the report, and a curve beside it if the jobs were measurements over a number."""
+    page = None
     try:
         page = report.write(sweep)
         if curve := plot.points([job.data() for job in sweep.jobs]):
             title = f"{sweep.jobs[0].name}: steps per second"
             (sweep.folder / "bench.svg").write_text(plot.drawn(title, *curve), encoding="utf-8")
     except (OSError, StoreError) as error:  # the runs are complete, so a full disk must not hide their results
-        print(f"no report: {error}", file=sys.stderr)
-        return
+        print(f"no {'report' if page is None else 'curve'}: {error}", file=sys.stderr)
     if not as_json:
-        print(f"kept in {relative_path(sweep.folder)}\nreport  {relative_path(page)}")
+        print(f"kept in {relative_path(sweep.folder)}")
+        if page is not None:
+            print(f"report  {relative_path(page)}")
         if way_on := sweep.way_on:
             print(f"go on   {way_on}")
 

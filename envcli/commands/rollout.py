@@ -160,8 +160,8 @@ def _record(
             )
     except KeyboardInterrupt:
         raise _interrupted(recorder.steps * env.numel(), recorder.finish()) from None
-    except BaseException:
-        recorder.finish()
+    except BaseException as error:
+        error.add_note(_made_before(cfg, recorder.finish()))
         raise
     recorder.finish()
     episodes, envs = Episodes(), env.numel()
@@ -189,8 +189,8 @@ def _stream(
     except KeyboardInterrupt:
         saved = stream.finish(finished=False)
         raise _interrupted(stream.steps * env.numel(), saved, resumable=True) from None
-    except BaseException:
-        stream.finish(finished=False)
+    except BaseException as error:
+        error.add_note(_made_before(cfg, stream.finish(finished=False)))
         raise
     stream.finish()
     return rows * env.numel(), {**episodes.metrics(), "replayed": replayed}
@@ -217,6 +217,11 @@ def _parts(env: Env, cfg: Config, folder: RunFolder) -> tuple[Recorder, BoundPol
     recorder = registry.construct("recorders", cfg.recorder, "recorder", cfg.allow_imports, **given)
     policy = registry.construct("policies", cfg.policy, "policy", cfg.allow_imports)
     return recorder, policy.bind(env)
+
+
+def _made_before(cfg: Config, saved: Path | None) -> str:
+    """What a run that failed leaves to look into it."""
+    return f"seed {cfg.seed}" + ("" if saved is None else f", the steps so far are kept in {relative_path(saved)}")
 
 
 def _interrupted(steps: int, saved: Path | None, resumable: bool = False) -> KeyboardInterrupt:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from envcli.envs.env import Env
-from envcli.errors import EnvcliError, described, message_of
+from envcli.errors import told
 
 __all__ = ["closing"]
 
@@ -23,5 +23,4 @@ def closing(env: Env) -> Iterator[Env]:
         try:
             env.close()
         except Exception as error:  # whatever the author of a simulator wrote
-            raised = message_of(error) if isinstance(error, EnvcliError) else described(error)
-            log.warning("close: %s (what the env did before is complete)", raised)
+            log.warning("close: %s (what the env did before is complete)", told(error))

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from envcli.errors import ConfigError, EnvcliError, StoreError
+from envcli.errors import ConfigError, StoreError, told
 from envcli.folders.given_file import GivenFile
 from envcli.folders.json_file import write_json, write_text
 from envcli.folders.manifest import note_resumption, write_manifest
@@ -183,10 +183,9 @@ class RunFolder:
         elif self._is_empty_after(error) and not self.part_of_sweep:
             self._vanish()
         elif isinstance(error, KeyboardInterrupt):
-            self._status.write("interrupted", str(error) or "interrupted")
+            self._status.write("interrupted", told(error) or "interrupted")
         else:
-            kind_of = "" if isinstance(error, EnvcliError) else f"{type(error).__name__}: "
-            self._status.write("failed", self._hide(kind_of + " ".join(str(error).split())))
+            self._status.write("failed", self._hide(told(error)))
 
     def _is_empty_after(self, error: BaseException) -> bool:
         """Whether there is nothing to keep: it was not yet known what to run, or what was typed is a mistake."""

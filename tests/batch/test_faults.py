@@ -36,11 +36,12 @@ SOON = 1.0  # seconds until an error must be there
 BUSY = 3.5  # seconds more, for a machine that does other things beside; in all less than closing may take, 5
 DEADLINE = 1.0  # others answer in a hundredth of it
 
+FAULTS = r"\S*tests/batch/faults\.py, line \d+"
 SUDDEN = {
-    "raises": "ValueError: the first line and the second",
-    "raises what cannot be pickled": "Odd: odd",
-    "raises what cannot be told": r"Mute: \(its message raises RuntimeError\)",
-    "calls sys.exit": "SystemExit: 3",
+    "raises": rf"ValueError: the first line and the second in {FAULTS}",
+    "raises what cannot be pickled": rf"Odd: odd in {FAULTS}",
+    "raises what cannot be told": rf"Mute: \(its message raises RuntimeError\) in {FAULTS}",
+    "calls sys.exit": rf"SystemExit: 3 in {FAULTS}",
     "exits": "the worker exited with code 3",
     "is killed": "the worker was killed by SIGKILL",
     "segfaults": "the worker was killed by SIGSEGV",

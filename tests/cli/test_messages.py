@@ -48,7 +48,7 @@ def test_our_own_errors_and_a_ctrl_c_say_what_they_say(error: BaseException, lin
     ],
 )
 def test_any_other_is_unexpected_and_where_to_look_is_told(error: Exception, said: str) -> None:
-    assert explain(error) == (f"error: unexpected {said}. Set HYDRA_FULL_ERROR=1 to see where it happened.", 1)
+    assert explain(error) == (f"error: unexpected {said}. Set HYDRA_FULL_ERROR=1 to see the way there.", 1)
 
 
 class OutOfMemoryError(RuntimeError):

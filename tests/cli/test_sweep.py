@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from envcli.cli import sweep
 from envcli.cli.sweep import SweepWatcher
 from envcli.errors import EnvcliError
 from envcli.folders.sweep_plan import SweepPlan
+from envcli.reports import report
 from tests.reports.runs import write_run
 
 
@@ -51,6 +53,22 @@ def test_what_went_wrong_in_one_job_is_told_apart_from_the_next(
         sweep._seen.append(tmp_path)
     assert str(caught.value) == said
     del sweep._seen[:]
+
+
+def test_without_room_for_the_report_it_is_told_where_the_runs_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(sweep: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_run(tmp_path / "0_x")
+    monkeypatch.setattr(report, "write", full)
+    with sweep.watched(as_json=False):
+        sweep._seen.append(tmp_path)
+    out, err = capsys.readouterr()
+    assert f"kept in {tmp_path}" in out
+    assert "report  " not in out
+    assert err == "no report: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.parametrize("as_json", [False, True])

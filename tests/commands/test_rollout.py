@@ -294,7 +294,29 @@ def test_a_failure_is_recorded_and_named(cli: Command, tmp_path: Path) -> None:
     done = cli("rollout", "policy.type=full_policy:Idle", "allow_imports=true")
     assert (done.code, "OverflowError: full" in done.err, "Traceback" in done.err) == (1, True, False)
     status = read(only_run(tmp_path) / "status.json")
-    assert (status["state"], status["error"]) == ("failed", "OverflowError: full")
+    assert (status["state"], status["error"]) == ("failed", "OverflowError: full in full_policy.py, line 3")
+
+
+def test_an_env_that_raises_is_told_with_its_seed_and_the_steps_so_far(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "frail.py").write_text(
+        "from envcli.testing.toys import CountingEnv\n"
+        "class Odd(Exception):\n    def __str__(self):\n        raise TypeError\n"
+        "class Frail(CountingEnv):\n    def _step_row(self, t):\n        if t == 6:\n            raise Odd\n"
+        "        super()._step_row(t)\n"
+    )
+    words = ("rollout", "backend=custom", "backend.name=frail:Frail", "allow_imports=true", "seed=3")
+    done = cli(*words)
+    folder = only_run(tmp_path)
+    odd = r"Odd: \(its message raises TypeError\) in frail.py, line 8 \(after 6 steps of the rollout"
+    assert done.code == 1
+    assert re.search(
+        rf"^error: unexpected {odd}; seed 3, the steps so far are kept in outputs/\S*/rollout\)\. Set HYDRA_FULL",
+        done.err,
+        re.M,
+    )
+    assert len(envcli.load_rollout(folder)) == 6
+    swept = cli(*words, "-m")
+    assert (swept.code, swept.err.count("Job 0: Odd: (its message raises TypeError) in frail.py, line 8")) == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["CartPol-v1", ""])
