@@ -13,6 +13,7 @@ import torch
 from envcli.backends.backend import Backend, ByName
 from envcli.backends.vector_paces import Answer
 from envcli.backends.vector_rows import VectorRows, vector_reader
+from envcli.envs.seeded_envs import SeededEnvs
 from envcli.errors import EnvError
 from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
@@ -20,14 +21,13 @@ from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.processes import cores
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.note import HALT, ROW
-from envcli.seeding import one_seed_each
 from envcli.specs import Composite, Unbounded
 from envcli.vocabulary.schema import at_least
 
 __all__ = ["VectorBackend", "thread_count"]
 
 
-class VectorBackend(Backend, ABC):
+class VectorBackend(SeededEnvs, Backend, ABC):
     """``[num_envs]`` envs that one engine steps together, by ``step`` and ``reset`` of gymnasium's vector envs.
 
     A row goes to the engine whole, and what it answers is copied into the row: nothing runs for each env. Such engines
@@ -62,7 +62,6 @@ class VectorBackend(Backend, ABC):
         num_envs = num_envs or 1
         super().__init__(engine, frame_skip=frame_skip, device=device, batch_size=[num_envs])
         self.num_envs = num_envs
-        self._seeds_taken = num_envs
         self._repeat = frame_skip or 1
         self._seeds: list[int] | None = None
         self._sent = False  # is a step under way?
@@ -222,20 +221,11 @@ class VectorBackend(Backend, ABC):
 
     # -- seeds ----------------------------------------------------------------------------------------------------
 
-    def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
-        """Seed every env, by its place in the batch, as :meth:`envcli.batch.BatchedEnv.set_seed` does.
-
-        An engine that draws for all its envs from one seed takes that of the first.
-        """
-        self._require_open()
-        seeds, following = one_seed_each(seed, self.num_envs, static_seed)
+    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
+        """See :class:`SeededEnvs`. An engine that draws for all its envs from one seed takes that of the first."""
         chance = np.random.SeedSequence().generate_state(self.num_envs).tolist()
         given = [one if own is None else own for own, one in zip(seeds, chance, strict=True)]
-        self._seeds = None if seeds.count(None) == self.num_envs else given
-        return following
-
-    def _set_seed(self, seed: int | None) -> None:
-        self.set_seed(seed)
+        self._seeds = None if all(own is None for own in seeds) else given
 
     def _taken_seeds(self) -> list[int] | None:
         """One for each env, if the next reset of all of them is to draw from them."""

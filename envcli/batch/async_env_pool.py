@@ -14,18 +14,18 @@ from typing import Any, ClassVar, Self
 import torch
 from tensordict import TensorDictBase, lazy_stack
 
-from envcli.batch.batched_env import BatchedEnv, one_state_each
+from envcli.batch.batched_env import BatchedEnv
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.env_threads import EnvThreads
 from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
+from envcli.batch.stateful_envs import StatefulEnvs
 from envcli.batch.undisturbed import is_leaving
 from envcli.envs.env import Env
 from envcli.envs.env_base import EnvBase
 from envcli.errors import ConfigError, EnvError, SpecError
 from envcli.keys import as_user_key
 from envcli.rows.roles import Roles
-from envcli.seeding import one_seed_each
 from envcli.specs import Bounded, Composite
 from envcli.vocabulary.schema import whole
 
@@ -38,7 +38,7 @@ _STACKS = ("dense", "maybe_dense", "lazy")
 _LEAVE_IN = 0.5  # seconds that all envs have to close after a Ctrl-C, or when nobody has closed them
 
 
-class AsyncEnvPool(EnvBase):
+class AsyncEnvPool(StatefulEnvs, EnvBase):
     """Envs ``[num_envs, *batch]`` that need not wait for each other: a policy acts for those that are ready.
 
     For envs whose steps or resets take unequal time; where all take about the same, a :class:`~envcli.ParallelEnv` is
@@ -284,36 +284,23 @@ class AsyncEnvPool(EnvBase):
             reward_transforms=one.reward_transforms,
         )
 
-    def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
-        """See :meth:`envcli.batch.BatchedEnv.set_seed`."""
-        self._require_open()
-        seeds, following = one_seed_each(seed, self.num_envs, static_seed, self._one.seeds)
-        self._envs.each("set_seed", [[one] for one in seeds])
-        return following
-
-    def _set_seed(self, seed: int | None) -> None:
-        self.set_seed(seed)
-
     @property
-    def _seeds_taken(self) -> int:  # type: ignore[override]  # as many as the envs
-        return self.num_envs * self._one.seeds
+    def _seeds_of_each(self) -> int:
+        return self._one.seeds
+
+    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
+        self._envs.each("set_seed", [[one] for one in seeds])
 
     def train(self, mode: bool = True) -> Self:
         """See :meth:`envcli.Env.train`; of all envs."""
         self._envs.each("train", [[mode]] * self.num_envs)
         return super().train(mode)
 
-    def state_dict(self) -> dict[str, Any]:
-        """``{"worker0": the state_dict of the first env, ...}``, as that of any batch."""
-        self._require_open()
-        states = self._envs.each("state_dict")
-        return {f"worker{i}": state["worker0"] for i, state in enumerate(states)}
+    def _state_dicts(self) -> list[Any]:
+        return [state["worker0"] for state in self._envs.each("state_dict")]
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """From :meth:`state_dict`. Raises SpecError unless it has a state for each env."""
-        self._require_open()
-        states = [{"worker0": state} for state in one_state_each(state_dict, self.num_envs)]
-        self._envs.each("load_state_dict", [[state, strict] for state in states])
+    def _load_state_dicts(self, states: Sequence[Any]) -> None:
+        self._envs.each("load_state_dict", [[{"worker0": state}] for state in states])
 
     # -- the end --------------------------------------------------------------------------------------------------
 

@@ -14,14 +14,14 @@ from envcli.batch.chosen_envs import ChosenEnvs
 from envcli.batch.env_summary import EnvSummary
 from envcli.batch.gathered import Gathered
 from envcli.batch.share import made
+from envcli.batch.stateful_envs import StatefulEnvs
 from envcli.envs.env import Env
-from envcli.errors import ConfigError, EnvError, SpecError, UnstartedError
+from envcli.errors import ConfigError, EnvError, UnstartedError
 from envcli.rows.roles import Roles
-from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 from envcli.vocabulary.schema import whole
 
-__all__ = ["OF_TORCHRL", "BatchedEnv", "Kwargs", "Maker", "one_state_each"]
+__all__ = ["OF_TORCHRL", "BatchedEnv", "Kwargs", "Maker"]
 
 OF_TORCHRL = frozenset(
     [
@@ -39,7 +39,7 @@ Kwargs = Mapping[str, Any]
 """The keyword arguments of a call."""
 
 
-class BatchedEnv(Env):
+class BatchedEnv(StatefulEnvs):
     """``num_envs`` envs as one of shape ``[num_envs, *batch]``.
 
     Nothing is built before it is needed: ``start()``, ``reset``, ``step``, ``rollout`` and ``set_seed`` start it, and
@@ -208,36 +208,14 @@ class BatchedEnv(Env):
     # -- seeds ----------------------------------------------------------------------------------------------------
 
     @property
-    def _seeds_taken(self) -> int:  # type: ignore[override]  # known once an env is
-        return self.num_envs * self._described().seeds
-
-    def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
-        """Seed every env, by its place in the batch: whoever runs it, it draws the same.
-
-        Args:
-            seed: of the first env; the others follow in the chain of :mod:`envcli.seeding`. A list: one for each.
-            static_seed: give all envs the same seed.
-
-        Returns:
-            The seed that follows the last one. With ``static_seed`` ``seed`` itself; after a list, or None: None.
-        """
-        self._require_open()
-        seeds, following = one_seed_each(seed, self.num_envs, static_seed, self._described().seeds)
-        self._set_seeds(seeds)
-        return following
-
-    def _set_seed(self, seed: int | None) -> None:
-        self.set_seed(seed)
-
-    @abstractmethod
-    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
-        """One seed for each env."""
+    def _seeds_of_each(self) -> int:
+        return self._described().seeds
 
     # -- all envs at once -----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _train(self, mode: bool) -> None:
-        """``train`` of each env."""
+    def _train(self, mode: bool, among: Set[int] | None = None) -> None:
+        """``train`` of each env; ``among``: of these alone."""
 
     @abstractmethod
     def _get(self, name: str) -> list[Any]:
@@ -268,22 +246,8 @@ class BatchedEnv(Env):
     def __iter__(self) -> Iterator[ChosenEnvs]:
         return (self[i] for i in range(self.num_envs))
 
-    def state_dict(self) -> dict[str, Any]:
-        """``{"worker0": the state_dict of the first env, ...}``, as TorchRL names them."""
-        self._require_open()
-        return {f"worker{i}": state for i, state in enumerate(self._call("state_dict", (), {}))}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """From :meth:`state_dict`. Raises SpecError unless it has a state for each env; what it has besides is left.
-
-        With ``strict=False`` the envs, and entries of theirs, that it lacks stay as they are, and what they do not know
-        is left, too.
-        """
-        self._require_open()
-        if not strict:
-            own = self.state_dict()
-            state_dict = {env: _where_known(state, state_dict.get(env, {})) for env, state in own.items()}
-        self._load_state_dicts(one_state_each(state_dict, self.num_envs))
+    def _state_dicts(self) -> list[Any]:
+        return self._call("state_dict", (), {})
 
     def train(self, mode: bool = True) -> Self:
         """See :meth:`envcli.Env.train`; of all envs, those that are built later too."""
@@ -297,27 +261,6 @@ class BatchedEnv(Env):
             raise EnvError("add_truncated_keys: a batch has the flags of its envs. Call it in create_env_fn")
         return self
 
-    @abstractmethod
-    def _load_state_dicts(self, states: Sequence[Any]) -> None:
-        """One ``state_dict`` for each env."""
-
     def __repr__(self) -> str:
         state = "not started" if self.is_closed else "started"
         return f"{type(self).__name__}(num_envs={self.num_envs}, {state})"
-
-
-def one_state_each(state_dict: Mapping[str, Any], num_envs: int) -> list[Any]:
-    """Those of ``num_envs`` envs, from the ``state_dict`` of a batch. Raises SpecError where one is missing."""
-    if missing := [i for i in range(num_envs) if f"worker{i}" not in state_dict]:
-        found = sum(f"worker{i}" in state_dict for i in range(len(state_dict)))
-        raise SpecError(
-            f"load_state_dict: expected the states of {num_envs} envs, 'worker0' to "
-            f"'worker{num_envs - 1}', found {found or 'none'}: there is no 'worker{missing[0]}'. "
-            "Give the state_dict() of a batch with as many envs"
-        )
-    return [state_dict[f"worker{i}"] for i in range(num_envs)]
-
-
-def _where_known(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """``state`` with the entries of ``other`` that it has, too."""
-    return {name: other.get(name, value) for name, value in state.items()}

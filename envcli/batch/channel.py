@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -35,6 +36,8 @@ QUESTIONS = ("get", "call")
 
 def in_words(thing: Any) -> bytes:
     """``thing``, ready to be sent. Raises EnvError if it cannot be pickled."""
+    if script := sys.modules.get("__mp_main__"):  # what spawn calls the script, in a rank of a distributed training
+        cloudpickle.register_pickle_by_value(script)
     try:
         text: bytes = cloudpickle.dumps(thing)
     except Exception as error:  # whatever a user's __reduce__ raises

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from envcli.batch.gathered import Gathered
+from envcli.batch.stateful_envs import StatefulEnvs
 from envcli.envs.env_base import EnvBase
 from envcli.envs.front import Front
 from envcli.errors import ClosedError, ConfigError, EnvError
 from envcli.rows.roles import Roles
-from envcli.seeding import one_seed_each
 from envcli.specs import Composite
 
 __all__ = ["ChosenEnvs"]
@@ -27,6 +27,7 @@ class _Batch(Protocol):
     is_closed: bool
     full_action_spec: Composite
     _front: Front
+    _seeds_of_each: int
 
     def rand_action(self, tensordict: TensorDictBase | None = None) -> TensorDictBase: ...
 
@@ -38,12 +39,14 @@ class _Batch(Protocol):
 
     def _get(self, name: str) -> list[Any]: ...
 
+    def _train(self, mode: bool, among: Set[int] | None = None) -> None: ...
+
     def _call(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
     ) -> list[Any]: ...
 
 
-class ChosenEnvs(EnvBase):
+class ChosenEnvs(StatefulEnvs, EnvBase):
     """Some envs of a batch, which stay where they are: ``env[2:]`` of a :class:`~envcli.ParallelEnv`, as in TorchRL.
 
     What it resets and steps are the envs of the batch; the others stand still meanwhile, but for the first reset of the
@@ -109,18 +112,26 @@ class ChosenEnvs(EnvBase):
         with torch.random.fork_rng(devices=()):
             return self.batch.rand_action(moment.copy())
 
-    def set_seed(self, seed: int | Sequence[int] | None = None, static_seed: bool = False) -> int | None:
-        """See :meth:`envcli.batch.BatchedEnv.set_seed`; of these envs, by their order here."""
-        self._require_open()
-        seeds, following = one_seed_each(seed, self.num_envs, static_seed)
-        for place, one in zip(self.places, seeds, strict=True):
-            self.batch._call("set_seed", (one,), {}, {place})
-        return following
-
-    def _set_seed(self, seed: int | None) -> None:
-        self.set_seed(seed)
-
     # -- all envs at once -----------------------------------------------------------------------------------------
+
+    @property
+    def _seeds_of_each(self) -> int:
+        return self.batch._seeds_of_each
+
+    def _set_seeds(self, seeds: Sequence[int | None]) -> None:
+        self._call_each("set_seed", seeds)
+
+    def _state_dicts(self) -> list[Any]:
+        return self._call("state_dict", (), {})
+
+    def _load_state_dicts(self, states: Sequence[Any]) -> None:
+        self._call_each("load_state_dict", states)
+
+    def train(self, mode: bool = True) -> Self:
+        """See :meth:`envcli.Env.train`; of these envs."""
+        self._require_open()
+        self.batch._train(mode, set(self.places))
+        return super().train(mode)
 
     def _get(self, name: str) -> list[Any]:
         found = self.batch._get(name)
@@ -129,6 +140,11 @@ class ChosenEnvs(EnvBase):
     def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         found = dict(zip(sorted(self.places), self.batch._call(name, args, kwargs, set(self.places)), strict=True))
         return [found[place] for place in self.places]
+
+    def _call_each(self, name: str, given: Sequence[Any]) -> None:
+        """Call the method ``name`` of each env with what is given for it."""
+        for place, one in zip(self.places, given, strict=True):
+            self.batch._call(name, (one,), {}, {place})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "places" not in self.__dict__:

@@ -67,12 +67,13 @@ def work(words: int, call: int, answer: int, stack: int) -> None:
 
 
 def _settle_in(connection: Connection) -> dict[str, Any]:
-    """Take over the paths and the environment of the main process, with one thread and random generators of our own."""
+    """Take over the setting of the main process, with one thread and random generators of our own."""
     setting: dict[str, Any] = pickle.loads(connection.recv_bytes())
     sys.path[:] = setting["path"]
     os.chdir(setting["folder"])
     os.environ.clear()
     os.environ.update(setting["environ"])
+    torch.set_default_dtype(setting["dtype"])
     torch.set_num_threads(1)
     torch.seed()
     np.random.seed()

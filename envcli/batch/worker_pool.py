@@ -72,6 +72,7 @@ class WorkerPool:
             "path": [p or os.getcwd() for p in sys.path],
             "folder": os.getcwd(),
             "environ": dict(os.environ),
+            "dtype": torch.get_default_dtype(),
         }
         try:
             self._memory = SharedMemory()

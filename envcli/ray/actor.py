@@ -40,9 +40,11 @@ class RayActor:
     Args:
         first: the place of its first env in the batch.
         path: where modules are found; what is not there on this machine is passed over.
+        dtype: torch's default in the main process.
     """
 
-    def __init__(self, first: int, path: Sequence[str]) -> None:
+    def __init__(self, first: int, path: Sequence[str], dtype: torch.dtype) -> None:
+        torch.set_default_dtype(dtype)
         torch.set_num_threads(1)  # as in any worker: the cores are shared out by envs
         torch.seed()
         np.random.seed()
@@ -110,8 +112,8 @@ class RayActor:
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self.env.share.set_seeds(seeds)
 
-    def _train(self, mode: bool) -> None:
-        self.env.share.train(mode)
+    def _train(self, mode: bool, among: Set[int] | None) -> None:
+        self.env.share.train(mode, among)
 
     def _give(self, requests: Sequence[ResetRequest]) -> None:
         self.env.share.give(requests)

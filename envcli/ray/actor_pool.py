@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import torch
+
 from envcli.batch.channel import QUESTIONS, in_words
 from envcli.batch.replay_log import ReplayLog, advanced
 from envcli.batch.timeouts import Timeouts
@@ -58,7 +60,7 @@ class RayPool:
             raise
 
     def _hired(self, index: int, envs: range) -> Any:
-        return self.cluster.hire(index, RayActor, envs.start, sys.path)
+        return self.cluster.hire(index, RayActor, envs.start, sys.path, torch.get_default_dtype())
 
     @property
     def ended(self) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import Pipe
+from types import ModuleType
 
 import pytest
 import torch
@@ -58,6 +60,20 @@ def test_words_arrive_in_order_functions_of_the_main_script_too(ends: tuple[Chan
         main.send(in_words(thing))
     assert worker.receive() == ("build", [1, None])
     assert worker.receive()(3) == 5
+
+
+def test_functions_of_the_script_of_a_rank_arrive_too(
+    ends: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that are spawned, as the ranks of a distributed training are, have the script under another name."""
+    script = ModuleType("__mp_main__")
+    exec("def maker(x):\n    return x + 1\nclass Mine:\n    of = maker", script.__dict__)
+    monkeypatch.setitem(sys.modules, "__mp_main__", script)
+    main, worker = ends
+    main.send(in_words((script.maker, script.Mine)))  # type: ignore[attr-defined]
+    monkeypatch.delitem(sys.modules, "__mp_main__")
+    maker, mine = worker.receive()
+    assert (maker(3), mine.of(4)) == (4, 5)
 
 
 def test_what_cannot_be_pickled_is_refused_before_it_is_sent() -> None:

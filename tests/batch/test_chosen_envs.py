@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,11 @@ from envcli.batch.parallel_env import ParallelEnv
 from envcli.batch.serial_env import SerialEnv
 from envcli.chain.transformed_env import TransformedEnv
 from envcli.envs.env import Env
-from envcli.errors import ClosedError, ConfigError
+from envcli.errors import ClosedError, ConfigError, SpecError
 from envcli.testing import EnvContract, check_env_specs
 from envcli.testing.toys import CountingEnv
 from envcli.transforms.step_counter import StepCounter
+from envcli.transforms.vec_norm import VecNorm
 
 
 class TestSome(EnvContract):
@@ -109,3 +111,44 @@ def test_a_batch_is_a_row_of_them() -> None:
             with pytest.raises((IndexError, ConfigError)):
                 env[wrong]
         assert TransformedEnv(env[1:], StepCounter()).rollout(2)["step_count"].flatten().tolist() == [0, 1]
+
+
+def pair() -> Env:
+    return SerialEnv(2, pendulum)
+
+
+@pytest.mark.parametrize("kind", [SerialEnv, partial(ParallelEnv, num_workers=2)])
+def test_they_take_as_many_seeds_as_they_are(kind: Any) -> None:
+    with kind(3, pair) as env:
+        following = env.set_seed(10)
+        expected = env.reset()["observation"]
+        assert env[:].set_seed(10) == following
+        assert torch.equal(env.reset()["observation"], expected)
+        assert env[1:].set_seed(10) == SerialEnv(2, pair).set_seed(10)
+        assert torch.equal(env[1:].reset()["observation"], expected[:2])
+
+
+@pytest.mark.parametrize("kind", [SerialEnv, partial(ParallelEnv, num_workers=2)])
+def test_their_states_and_modes_are_their_own(kind: Any) -> None:
+    with kind(3, lambda: TransformedEnv(GymEnv("Pendulum-v1"), VecNorm())) as env:
+        env.rollout(5)
+        some, whole = env[[2, 0]], deepcopy(env.state_dict())
+        count = "_extra_state"
+        assert list(some.state_dict()) == ["worker0", "worker1"]
+        assert some.state_dict()["worker0"][count]["td"]["observation_sum"].equal(
+            whole["worker2"][count]["td"]["observation_sum"]
+        )
+        assert some.eval().training is False
+        assert list(env.transform.training) == [False, True, False]
+        some.train()
+        assert list(env.transform.training) == [True, True, True]
+        env.rollout(5)
+        some.load_state_dict({"worker0": whole["worker2"]}, strict=False)
+        sums = [state[count]["td"]["observation_sum"] for state in env.state_dict().values()]
+        assert [total.equal(whole[f"worker{i}"][count]["td"]["observation_sum"]) for i, total in enumerate(sums)] == [
+            False,
+            False,
+            True,
+        ]
+        with pytest.raises(SpecError, match="expected the states of 2 envs"):
+            some.load_state_dict({"worker0": whole["worker2"]})

@@ -126,3 +126,21 @@ def test_forked_workers_give_the_same_bits() -> None:
         data = rollout(env)
     with ParallelEnv(ENVS, cartpole, num_workers=2, start_method="fork") as env:
         assert_same_bits(rollout(env), data)
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
+def test_the_default_dtype_of_torch_is_that_of_the_main_process(method: str) -> None:
+    def make() -> Env:
+        return TransformedEnv(GymEnv("Pendulum-v1"), RewardSum())
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        with SerialEnv(2, make) as one, ParallelEnv(2, make, num_workers=1, start_method=method) as other:
+            found = []
+            for env in (one, other):
+                env.set_seed(0)
+                found.append(env.rollout(20, actions=torch.ones(20, 2, 1, dtype=torch.float32))["next"])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {data["reward"].dtype for data in found} == {torch.float64}
+    assert torch.equal(*(data["episode_reward"] for data in found))
