@@ -12,6 +12,7 @@ from envcli.keys import Key, NestedKey, as_path
 from envcli.rows.roles import Roles
 from envcli.specs import Bounded, Composite, MultiCategorical, MultiOneHot, TensorSpec
 from envcli.transforms.action_transform import ActionTransform, one_of
+from envcli.transforms.drawing import Drawing
 from envcli.transforms.stated import Stated
 
 __all__ = ["ActionDiscretizer"]
@@ -29,7 +30,7 @@ class Sampling(enum.IntEnum):
 _OFFSETS = {"MEDIAN": 0.5, "LOW": 0.0, "HIGH": 1.0}
 
 
-class ActionDiscretizer(Stated, ActionTransform):
+class ActionDiscretizer(Drawing, Stated, ActionTransform):
     """Each element of a bounded action is cut into intervals of equal length, and the user chooses one for each.
 
     The user gives int64 ``[*batch, n]``, the numbers of the intervals from the lowest, or their one-hot vectors one
@@ -42,7 +43,8 @@ class ActionDiscretizer(Stated, ActionTransform):
         out_action_key: the user's; None: the same. With another name, the simulator's action is left in the TensorDict
             as a state that each step writes, so that it is recorded.
         sampling: which number of its interval stands for it: ``"median"`` (its middle; the default), ``"low"``,
-            ``"high"`` or ``"random"`` (from torch's global generator, uniform).
+            ``"high"`` or ``"random"`` (uniform, from the generator that
+            :class:`~envcli.transforms.drawing.Drawing` says).
         categorical: numbers; False: one-hot vectors.
 
     Raises:
@@ -81,7 +83,7 @@ class ActionDiscretizer(Stated, ActionTransform):
         # Rows are on the host, whatever the device of the specs that the bounds come from.
         low, high, length = (part.to(state.device) for part in (self._low, self._high, self._length))
         if self.sampling is Sampling.RANDOM:
-            offset = torch.rand(state.shape, dtype=low.dtype, device=state.device)
+            offset = torch.rand(state.shape, dtype=low.dtype, generator=self._generator).to(state.device)
         else:
             offset = low.new_tensor(_OFFSETS[self.sampling.name])
         value = low + (state + offset) * length

@@ -8,16 +8,17 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey
 from envcli.specs import Categorical, OneHot, TensorSpec
 from envcli.transforms.action_transform import ActionTransform
+from envcli.transforms.drawing import Drawing
 
 __all__ = ["DiscreteActionProjection"]
 
 
-class DiscreteActionProjection(ActionTransform):
+class DiscreteActionProjection(Drawing, ActionTransform):
     """The user chooses among ``max_actions``; what the simulator does not have becomes one of what it has, at random.
 
-    An action below ``num_actions_effective`` is kept. Another is replaced by one drawn uniformly from torch's global
-    generator. One-hot actions and numbers are both taken, in the env's own kind (TorchRL 0.14 sends a one-hot vector to
-    an env that takes numbers); outside an env actions are one-hot.
+    An action below ``num_actions_effective`` is kept. Another is replaced by one that is drawn, uniformly, as
+    :class:`~envcli.transforms.drawing.Drawing` says. One-hot actions and numbers are both taken, in the env's own kind
+    (TorchRL 0.14 sends a one-hot vector to an env that takes numbers); outside an env actions are one-hot.
 
     Args:
         num_actions_effective: how many actions the simulator has.
@@ -51,7 +52,7 @@ class DiscreteActionProjection(ActionTransform):
 
     def _inv_apply_transform(self, state: torch.Tensor) -> torch.Tensor:
         chosen = state.to(torch.uint8).argmax(-1) if self._one_hot else state
-        drawn = torch.randint(self.num_actions_effective, chosen.shape, device=state.device)
+        drawn = torch.randint(self.num_actions_effective, chosen.shape, generator=self._generator).to(state.device)
         chosen = torch.where(chosen < self.num_actions_effective, chosen, drawn)
         if not self._one_hot:
             return chosen.to(state.dtype)

@@ -11,13 +11,13 @@ from envcli.keys import Key
 from envcli.memory.buffer import Array
 from envcli.seeding import drawing_from
 from envcli.specs import Composite, TensorSpec
+from envcli.transforms.drawing import Drawing
 from envcli.transforms.inner_env import InnerEnv, put_back
-from envcli.transforms.transform import Transform
 
 __all__ = ["NoopResetEnv"]
 
 
-class NoopResetEnv(Transform):
+class NoopResetEnv(Drawing):
     """After each reset, a number of steps before the user takes over (Mnih et al., 2015).
 
     They take the env's no-op where it has one: where its ``get_action_meanings()`` lists ``"NOOP"``, as Atari's does.
@@ -25,8 +25,7 @@ class NoopResetEnv(Transform):
     ends on the way the env is reset, and what is left of them follows, so that the user never begins in an episode that
     is over. (TorchRL begins to count again, and gives up after some trials.)
 
-    All draws come from a generator of its own, which the seed of the env seeds; before the first seed it is seeded from
-    torch's global one, at the first reset.
+    All draws follow from the seed of the env: see :class:`~envcli.transforms.drawing.Drawing`.
 
     Args:
         noops: how many steps, or the largest number of them.
@@ -47,8 +46,6 @@ class NoopResetEnv(Transform):
         if noops < 0:
             raise ConfigError(f"noops: expected at least 0, found {noops}")
         self.noops, self.random = noops, random
-        self._generator = torch.Generator()
-        self._seeded = False
 
     def transform_output_spec(self, output_spec: Composite) -> Composite:
         """The same."""
@@ -58,11 +55,6 @@ class NoopResetEnv(Transform):
                 "into each env of the batch"
             )
         return output_spec
-
-    def _set_seed(self, seed: int | None) -> None:
-        if seed is not None:
-            self._generator.manual_seed(seed)
-            self._seeded = True
 
     def _bind_inner(self, inner: InnerEnv) -> None:
         self._inner_env = inner
@@ -86,9 +78,6 @@ class NoopResetEnv(Transform):
         put_back(actions)
 
     def _count(self) -> int:
-        if not self._seeded:
-            self._generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
-            self._seeded = True
         if not self.random or not self.noops:
             return self.noops
         return int(torch.randint(1, self.noops + 1, (), generator=self._generator))

@@ -13,12 +13,12 @@ from envcli.keys import NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Categorical, Composite
-from envcli.transforms.transform import Transform
+from envcli.transforms.drawing import Drawing
 
 __all__ = ["RandomTruncationTransform"]
 
 
-class RandomTruncationTransform(Transform):
+class RandomTruncationTransform(Drawing):
     """Truncates each episode at a number of steps of its own, its horizon: envs that began together drift apart.
 
     The first episode of each env ends after 1 to ``max_horizon`` steps, each as likely as the others, both included. A
@@ -28,10 +28,10 @@ class RandomTruncationTransform(Transform):
     It reads the count of a :class:`~envcli.StepCounter` that stands before it. The flags are written beside that. The
     agents of an env begin together and so have one horizon. (TorchRL: each its own.)
 
-    All draws come from a generator of its own, which the seed of the env seeds; before the first seed it is seeded from
-    torch's global one, at the first reset. After a seed each env begins with a first episode again, and inside the envs
-    of a batch each draws by its own seed, however many workers there are. (TorchRL draws from the global generator,
-    and draws no new horizon at a reset of all envs, with which every rollout begins.)
+    All draws follow from the seed of the env: see :class:`~envcli.transforms.drawing.Drawing`. After a seed each env
+    begins with a first episode again, and inside the envs of a batch each draws by its own seed, however many workers
+    there are. (TorchRL draws from the global generator, and draws no new horizon at a reset of all envs, with which
+    every rollout begins.)
 
     Args:
         min_horizon: the least number of steps of a later episode that is truncated at random.
@@ -76,8 +76,6 @@ class RandomTruncationTransform(Transform):
         self.done_key: NestedKey = done_key
         self._count = as_path(step_count_key)
         self._flags = [as_path(truncated_key), as_path(done_key)]
-        self._generator = torch.Generator()
-        self._seeded = False
         self._horizons: Array = np.zeros(0, dtype=np.int64)  # ``[*batch, 1, ...]``, as many dimensions as the count has
         self._episodes: Array = self._horizons  # as many as were begun, 2 for all that are not the first
 
@@ -122,16 +120,12 @@ class RandomTruncationTransform(Transform):
     # -- horizons -------------------------------------------------------------------------------------------------
 
     def _set_seed(self, seed: int | None) -> None:
+        super()._set_seed(seed)
         if seed is not None:
-            self._generator.manual_seed(seed)
-            self._seeded = True
             self._episodes = np.zeros_like(self._episodes)
 
     def _draw(self, shape: tuple[int, ...], where: Array | None) -> None:
         """Horizons ``shape`` of the episodes that begin ``where``, ``[*batch]`` bool; None: everywhere."""
-        if not self._seeded:
-            self._generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
-            self._seeded = True
         self._make_room(shape)
         mask: Any = ... if where is None else where
         before = self._episodes[mask]
