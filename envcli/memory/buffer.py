@@ -164,6 +164,8 @@ class RolloutBuffer:
             buffer._put(path, shape, dtype)
         return buffer
 
+    @torch.inference_mode(False)  # or only what runs in that mode could write into them
+    @torch.no_grad()
     def _put(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> None:
         """New rows. ``data``: without a tensor behind that they are a view of, see :meth:`shows`."""
         lead = len(self.batch_size)

@@ -185,7 +185,8 @@ class RowEnv(BoundToRows, EnvSpecs, ABC):
             self.__dict__.pop("_is_done", None)  # it holds the old rows
             self._lock_specs()
             buffer.parts = self._group_parts()
-            self._bound_by(self._bind, buffer)
+            with torch.inference_mode(False), torch.no_grad():  # what is made here lasts, and is written to later
+                self._bound_by(self._bind, buffer)
             self._bound = buffer
 
     def _let_go(self, spare: RolloutBuffer) -> None:

@@ -68,6 +68,7 @@ class RandomStreams:
         assert self._ahead is not None
         return self._ahead.index_select(0, at)
 
+    @torch.inference_mode(False)  # or only what runs in that mode could count on
     def _look_ahead(self, count: int, dtype: torch.dtype) -> None:
         """The next draws of all streams, ``[ahead * size, count]``: first the next of each, then those after them."""
         self._settle()
