@@ -31,7 +31,7 @@ def quoted(text: str) -> str:
     'it\\'s'
     """
     # Hydra takes backslashes for what they are, but before a quote
-    escaped = re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), text)
+    escaped = re.sub(r"(\\*)('|\Z)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), text)
     return f"'{escaped}'"
 
 

@@ -32,6 +32,7 @@ TEXTS = [
     "(a)",
     "#a",
     "a;b&c|d",
+    "ends in a line break\\\n",
 ]
 
 

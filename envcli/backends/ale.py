@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from envcli.backends.ale_console import Console, Reader, game_names, rom_of
+from envcli.backends.ale_console import Console, Reader
 from envcli.backends.ale_screen import Pooled, Recoloured, cached
 from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.backend import Backend, ByName
 from envcli.errors import ConfigError
+from envcli.gym.atari import game_names, rom_of
 from envcli.keys import Key
 from envcli.memory.buffer import Array, Recolour, RolloutBuffer
 from envcli.rows.done_family import EndRows, done_family

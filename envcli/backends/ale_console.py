@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from envcli.errors import ConfigError, EnvError, MissingDependency, UnknownName
+from envcli.errors import ConfigError, EnvError, MissingDependency
 from envcli.memory.buffer import Array
 
 try:
@@ -18,43 +18,12 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingDependency("ale-py", "backend=ale", "atari") from missing
 
-__all__ = ["Console", "Reader", "game_names", "rom_of", "screen_size_of"]
+__all__ = ["Console", "Reader", "screen_size_of"]
 
 Reader = Callable[[Array], None]
 """Fills one row, in place, with what the console shows now."""
 
-_TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})  # ALE ends the process that loads one
-
 _NOOP = 0  # ALE's own number; not every game has it among its minimal actions, but every game takes it
-
-
-def game_names() -> list[str]:
-    """The games for one player, sorted and spelled as in ``ALE/<name>-v5``. No ROM is read for this.
-
-    >>> game_names()[:3]
-    ['Adventure', 'AirRaid', 'Alien']
-    """
-    return sorted(_titled(rom) for rom in roms.get_all_rom_ids() if rom not in _TWO_PLAYERS)
-
-
-def rom_of(name: str) -> str:
-    """ALE's own name of a game, however it is spelled: ``AirRaid``, ``air_raid`` or ``ALE/AirRaid-v5``.
-
-    Raises:
-        UnknownName: there is no such game; says the nearest.
-        ConfigError: the game is for two players, which ALE's interface for one cannot play.
-
-    >>> rom_of("ALE/AirRaid-v5")
-    'air_raid'
-    """
-    stem = name.removeprefix("ALE/").removesuffix("-v5")
-    rom = {_folded(rom): rom for rom in roms.get_all_rom_ids()}.get(_folded(stem))
-    if rom is None:
-        cure = "Other ids, such as PongNoFrameskip-v4, are gymnasium's: backend=gymnasium" if "-v" in stem else ""
-        raise UnknownName("Atari game", stem, game_names(), cure)
-    if rom in _TWO_PLAYERS:
-        raise ConfigError(f"{_titled(rom)} needs two players, but ALE supports one. Choose another: envcli list")
-    return rom
 
 
 def screen_size_of(rom: str) -> tuple[int, int]:
@@ -68,14 +37,6 @@ def screen_size_of(rom: str) -> tuple[int, int]:
     ale.loadROM(_rom_path(rom))
     height, width = ale.getScreenDims()
     return height, width
-
-
-def _titled(rom: str) -> str:
-    return rom.title().replace("_", "")  # as ale_py's registration does it: tic_tac_toe_3d is TicTacToe3D
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "").replace(" ", "").lower()
 
 
 class Console:

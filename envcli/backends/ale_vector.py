@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 
-from envcli.backends.ale_console import game_names, rom_of, screen_size_of
+from envcli.backends.ale_console import screen_size_of
 from envcli.backends.atari_bundle import AtariBundle, taken_noops
 from envcli.backends.atari_frames import FRAME_SKIP, atari_seconds
 from envcli.backends.vector_backend import VectorBackend, thread_count
 from envcli.backends.vector_paces import Answer
 from envcli.errors import ConfigError, MissingDependency
+from envcli.gym.atari import game_names, rom_of
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.pixels import frame_size
 from envcli.specs import Bounded, Composite

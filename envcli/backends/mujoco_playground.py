@@ -36,6 +36,7 @@ class MujocoPlaygroundWrapper(JaxBackend[PlaygroundMoment]):
     Args:
         env: of MuJoCo Playground. A wrapper that adds a batch, or begins anew an env that is done, is refused.
         num_envs, batch_size, frame_skip, from_pixels, device: see :class:`~envcli.backends.jax_backend.JaxBackend`.
+        categorical_action_encoding: TorchRL's, and has no effect: actions are no choices.
         max_episode_steps: an episode is truncated after so many steps; None: the ``episode_length`` that ``env`` is
             configured with; 0: never. With ``frame_skip`` the repetitions count, too.
 
@@ -46,6 +47,7 @@ class MujocoPlaygroundWrapper(JaxBackend[PlaygroundMoment]):
 
     library: ClassVar[str] = "mujoco_playground"
     _instead: ClassVar[str] = "MuJoCo's own versions of its control suite do: backend=dm_control"
+    without_effect = ("categorical_action_encoding",)
     _world: PlaygroundWorld
 
     def _prepare(self, env: Any, categorical: bool) -> None:

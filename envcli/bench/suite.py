@@ -16,6 +16,7 @@ from envcli.bench.report import percent, three_digits
 from envcli.errors import ConfigError
 from envcli.override import Override, parsed
 from envcli.terminal.table import empty_table
+from envcli.typed_word import quoted
 from envcli.vocabulary.schema import in_one_line
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def measured(entry: Entry, settings: Sequence[str], folder: Path) -> Iterator[Ro
     peers = [peer for peer in entry.against if peer != "variant"]
     words = ["bench", *entry.words, *shared, f"peers=[{','.join(peers)}]", "json=true"]
     program = f"import sys; sys.path[:] = {sys.path!r}; from envcli.cli import main; sys.exit(main(sys.argv[1:]))"
-    place = f"hydra.run.dir='{folder / entry.name}'"
+    place = f"hydra.run.dir={quoted(str(folder / entry.name))}"
     env = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}  # one line, no traceback
     command = [sys.executable, "-c", program, *words, place]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)

@@ -19,6 +19,7 @@ from envcli.configuration.unknown_key import unknown_key
 from envcli.errors import ConfigError
 from envcli.override import parsed
 from envcli.terminal.answer import answers_alone, to_stdout
+from envcli.typed_word import quoted
 from envcli.vocabulary import catalog
 from envcli.vocabulary.schema import Answer
 
@@ -154,7 +155,7 @@ def _places(command: str, multirun: bool) -> Iterator[list[str]]:
         yield ["hydra.run.dir=."]
     else:
         with tempfile.TemporaryDirectory(prefix="envcli-") as scratch:  # it writes multirun.yaml in any case
-            yield ["hydra.run.dir=.", f"hydra.sweep.dir='{scratch}'", "hydra.sweep.subdir=."]
+            yield ["hydra.run.dir=.", f"hydra.sweep.dir={quoted(scratch)}", "hydra.sweep.subdir=."]
 
 
 @contextmanager

@@ -40,10 +40,10 @@ class AleVectorContender(VectorContender):
             from gymnasium.vector import AutoresetMode
         except ModuleNotFoundError as error:
             raise MissingDependency("ale-py", "peers=[ale_vector]", "atari") from error
-        stem = str(node["name"]).removeprefix("ALE/").removesuffix("-v5")
-        game = "".join(f"_{c.lower()}" if c.isupper() else c for c in stem).strip("_")
+        from envcli.gym.atari import rom_of
+
         envs: Any = AtariVectorEnv(  # Any: its annotations change with its version
-            game,
+            rom_of(str(node["name"])),
             num_envs=work.envs,
             num_threads=work.workers,
             max_num_frames_per_episode=node.get("max_num_frames_per_episode") or 108_000,

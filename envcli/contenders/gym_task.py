@@ -95,10 +95,10 @@ def _atari(node: dict[str, Any], repeat: int | None) -> GymTask:
     ]
     if others:
         raise Unfit(f"gymnasium's Atari envs have no {', '.join(others)}")
-    stem = str(node["name"]).removeprefix("ALE/").removesuffix("-v5")
-    titled = stem if stem[:1].isupper() else "".join(word.title() for word in stem.split("_"))
+    from envcli.gym.atari import rom_of, title_of  # needs ale-py
+
     options = {theirs: node[ours] for ours, theirs in _ALE_OPTIONS.items() if ours in node}
-    return GymTask(f"ALE/{titled}-v5", {**options, "frameskip": repeat or 4})
+    return GymTask(f"ALE/{title_of(rom_of(str(node['name'])))}-v5", {**options, "frameskip": repeat or 4})
 
 
 def _classic(node: dict[str, Any], repeat: int | None) -> GymTask:

@@ -150,18 +150,18 @@ def ale_loop(work: Workload, given: Array | None) -> Loop:
         from ale_py import roms
     except ModuleNotFoundError as error:
         raise MissingDependency("ale-py", "native", "atari") from error
+    from envcli.gym.atari import rom_of
+
     node = work.backend
     if others := [name for name in ("max_pool", "noop_max", "episodic_life", "difficulty", "mode") if node.get(name)]:
         raise Unfit(f"ALE's bare loop has no {', '.join(others)}")
-    stem = str(node["name"]).removeprefix("ALE/").removesuffix("-v5").replace("_", "").lower()
-    rom = next(name for name in roms.get_all_rom_ids() if name.replace("_", "") == stem)
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", work.seed % 2**31)
     ale.setInt("frame_skip", int(work.cfg.get("frame_skip") or 4))
     ale.setInt("max_num_frames_per_episode", node.get("max_num_frames_per_episode") or 0)
     ale.setFloat("repeat_action_probability", float(node.get("repeat_action_probability", 0.25)))
-    ale.loadROM(str(roms.get_rom_path(rom)))
+    ale.loadROM(str(roms.get_rom_path(rom_of(str(node["name"])))))
     legal = ale.getLegalActionSet() if node.get("full_action_space") else ale.getMinimalActionSet()
     numbers = given[0] if given is not None else np.random.default_rng(work.seed).integers(len(legal), size=work.steps)
     actions = [legal[i] for i in numbers.tolist()]

@@ -11,12 +11,13 @@ from typing import Any
 
 from envcli.errors import StoreError
 
-__all__ = ["plain", "read_json", "write_bytes", "write_json", "write_text"]
+__all__ = ["plain", "read_json", "require_file", "write_bytes", "write_json", "write_text"]
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty if there is no such file."""
     try:
+        require_file(path)
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
@@ -25,6 +26,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise StoreError(f"{path}: found {type(found).__name__}, expected a JSON object.")
     return found
+
+
+def require_file(path: Path) -> None:
+    """Raise OSError for a pipe or a device at ``path``: who opens a pipe waits until somebody writes."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError("it is no file")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

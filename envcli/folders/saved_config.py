@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envcli.errors import StoreError
+from envcli.folders.json_file import require_file
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,6 +25,7 @@ def saved_config(folder: Path) -> DictConfig:
 
     file = folder / "config.yaml"
     try:
+        require_file(file)
         found = OmegaConf.load(file)
     except (FileNotFoundError, NotADirectoryError):
         return OmegaConf.create({})

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from envcli.reports.group import Group
 from envcli.reports.markup import Markup, join, tag
 from envcli.reports.scale import Scale
-from envcli.reports.strips import Strip, percent, strips
+from envcli.reports.strips import MOST, Strip, percent, strips
 from envcli.terminal.answer import number
 
-__all__ = ["MOST", "distributions"]
-
-MOST = 60  # groups in one figure; a table is better for more
+__all__ = ["distributions"]
 
 _DOTS = 60  # episodes drawn for a group, evenly chosen by rank if there are more
 _HEIGHT, _MIDDLE, _LOW = 34, 11, 27  # pixels: height of a line, place of its box, place of its dots
@@ -24,13 +22,14 @@ def distributions(groups: Sequence[Group], metric: str, unit: str) -> Markup | N
 
     ``metric`` is return or length. None if no group has any.
     """
-    known = [(group, values) for group in groups if (values := group.values(f"{metric}_quantiles"))][:MOST]
+    known = [(group, values) for group in groups if (values := group.values(f"{metric}_quantiles"))]
     if not known:
         return None
-    scale = Scale(value for _, values in known for value in (values[0], values[-1]))
+    drawn = known[:MOST]
+    scale = Scale(value for _, values in drawn for value in (values[0], values[-1]))
     among = groups if len(groups) > 1 else ()
-    rows = [_strip(group.label(among), group, values, metric, scale) for group, values in known]
-    return strips(rows, scale, _HEIGHT, unit)
+    rows = [_strip(group.label(among), group, values, metric, scale) for group, values in drawn]
+    return strips(rows, scale, _HEIGHT, unit, len(known))
 
 
 def _strip(label: str, group: Group, values: list[float], metric: str, scale: Scale) -> Strip:

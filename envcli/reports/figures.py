@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envcli.reports.distributions import MOST, distributions
+from envcli.reports.distributions import distributions
 from envcli.reports.group import Group
 from envcli.reports.markup import Markup, tag
 from envcli.reports.section import section
@@ -24,7 +24,7 @@ def figures(sweep: Sweep) -> list[Markup | None]:
         for name, groups in by_name.items():
             if (figure := distributions(groups, metric, unit)) is not None:
                 heading = tag("h3", name) if len(by_name) > 1 else Markup()
-                figures.append(tag("div", heading, figure, _left_out(groups, MOST)))
+                figures.append(tag("div", heading, figure))
         how = "Dots are episodes; the box holds the middle half of them, the stroke is the median, the number the mean"
         how += " ± its standard deviation over seeds." if sweep.repeated else "."
         if sampled := [count for job in sweep.jobs if (count := job.metric("quantiles_of")) is not None]:
@@ -47,9 +47,3 @@ def _figure(title: str, how: str, figures: Sequence[Markup]) -> Markup | None:
     if not figures:
         return None
     return section(title, tag("figure", tag("figcaption", how, class_="faint"), *figures))
-
-
-def _left_out(groups: Sequence[Group], most: int) -> Markup:
-    if len(groups) <= most:
-        return Markup()
-    return tag("p", f"The first {most} of {len(groups)}; all are in the table below.", class_="faint")

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from envcli.reports.markup import Markup, join, tag
 from envcli.reports.scale import Scale
 
-__all__ = ["Strip", "percent", "strips"]
+__all__ = ["MOST", "Strip", "percent", "strips"]
+
+MOST = 60  # lines in one figure; a table is better for more
 
 Strip = tuple[str, Markup, str, str]
 """The label, the drawing, the number, and the drawing in words."""
 
 
-def strips(rows: Sequence[Strip], scale: Scale, height: int, unit: str) -> Markup:
-    """The list of lines, and below it the axis with its ``unit``."""
+def strips(rows: Sequence[Strip], scale: Scale, height: int, unit: str, count: int) -> Markup:
+    """The list of lines, and below it the axis with its ``unit``; and that they are the first of ``count``, if so."""
     lines = [join(tag("line", x1=percent(scale, t), x2=percent(scale, t), y1=0, y2=height)) for t in scale.ticks]
     grid = tag("g", *lines, class_="grid")
     items = []
@@ -30,7 +32,9 @@ def strips(rows: Sequence[Strip], scale: Scale, height: int, unit: str) -> Marku
     ]
     axis = tag("svg", *marks, height=18)
     under = tag("div", tag("span", unit, class_="label"), axis, tag("span"), class_="axis", aria_hidden="true")
-    return tag("div", tag("ul", *items), under, class_="strips")
+    left_out = f"The first {len(rows)} of {count}; all are in the table below."
+    note = [tag("p", left_out, class_="faint")] if count > len(rows) else []
+    return join(tag("div", tag("ul", *items), under, class_="strips"), *note)
 
 
 def percent(scale: Scale, value: float) -> str:

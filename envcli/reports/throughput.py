@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from envcli.reports.group import Group, Mean
 from envcli.reports.markup import Markup, join, tag
 from envcli.reports.scale import Scale
-from envcli.reports.strips import Strip, percent, strips
+from envcli.reports.strips import MOST, Strip, percent, strips
 from envcli.terminal.answer import number
 
 __all__ = ["throughput"]
 
-_MOST_LINES, _MOST_BARS = 8, 60  # colours that can be told apart; for more, a table is better
+_MOST_LINES = 8  # colours that can be told apart; for more, a table is better
 _HIGH = 240  # pixels
 _BAR = 22
 
@@ -33,7 +33,7 @@ def throughput(groups: Sequence[Group]) -> Markup | None:
             lines.setdefault(rest, []).append((float(group.settings[key]), speed))
         if len(lines) <= _MOST_LINES:
             return _curves(key, {rest: sorted(points, key=lambda p: p[0]) for rest, points in lines.items()})
-    return _bars(known[:_MOST_BARS])
+    return _bars(known)
 
 
 def _swept_number(groups: Sequence[Group]) -> str | None:
@@ -54,16 +54,17 @@ def _is_number(text: str) -> bool:
 
 
 def _bars(known: Sequence[tuple[Group, Mean]]) -> Markup:
-    scale = Scale((speed.mean for _, speed in known), from_zero=True)
+    drawn = known[:MOST]
+    scale = Scale((speed.mean for _, speed in drawn), from_zero=True)
     rows: list[Strip] = []
-    for group, speed in known:
+    for group, speed in drawn:
         start, end = sorted((scale.share(0), scale.share(speed.mean)))
         bar = tag(
             "rect", x=f"{100 * start:.2f}%", y=4, width=f"{100 * (end - start):.2f}%", height=_BAR - 8, class_="bar"
         )
         label = group.label()
         rows.append((label, join(bar), str(speed), f"{label}: {speed} steps per second"))
-    return strips(rows, scale, _BAR, "steps/s")
+    return strips(rows, scale, _BAR, "steps/s", len(known))
 
 
 def _curves(key: str, lines: dict[str, list[Point]]) -> Markup:

@@ -199,7 +199,7 @@ class ShardedRollout:
         for part, size in zip(found, self.batch_size, strict=True):
             if isinstance(part, _Places) and part.size != size:
                 raise IndexError(f"a mask of {part.size} where a rollout of shape {list(self.batch_size)} has {size}")
-        return [part.places if isinstance(part, _Places) else part for part in found]
+        return [_as_number(part.places if isinstance(part, _Places) else part) for part in found]
 
     def _place(self, t: int) -> tuple[int, int]:
         """The shard that step ``t`` is in, and its row there."""
@@ -281,6 +281,12 @@ class _Places(NamedTuple):
 
     places: torch.Tensor
     size: int
+
+
+def _as_number(part: Any) -> Any:  # Any: whatever indexes one dimension
+    """``part``, or the int that it is, if it is one of a library's."""
+    is_one = isinstance(part, torch.Tensor | np.ndarray | np.generic) and part.ndim == 0
+    return int(part) if is_one and torch.as_tensor(part).dtype != torch.bool else part
 
 
 def _dimensions(part: Any) -> list[Any]:  # Any: whatever indexes one dimension, or a mask of several

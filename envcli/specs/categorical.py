@@ -108,7 +108,7 @@ class Categorical(DiscreteSpec):
         return type(self)(most, mask.shape[:-1], self._device, self._dtype, mask)
 
     def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
-        if self._mask is not None:
+        if self._mask is not None or self._dtype.is_floating_point:  # 1.5 is none of the choices
             return super()._array_test()
         last = self._n - 1
         return lambda row: bool((row >= 0).all() and (row <= last).all())

@@ -35,7 +35,7 @@ from gymnasium.wrappers import AtariPreprocessing
 
 from envcli.backends import ale_console
 from envcli.backends.ale import ALEEnv
-from envcli.backends.ale_console import game_names, rom_of
+from envcli.gym.atari import game_names, rom_of
 from envcli.memory.buffer import RolloutBuffer
 from tests.test_overhead import fulfilled
 
@@ -415,17 +415,6 @@ def test_other_options_are_refused() -> None:
         with pytest.raises(ConfigError, match="set_seed: found -1, expected a whole number"):
             env.set_seed(-1)
         env.reset()
-
-
-@pytest.mark.parametrize("name", ["AirRaid", "air_raid", "airraid", "ALE/AirRaid-v5", "Air Raid"])
-def test_a_game_is_found_however_it_is_spelled(name: str) -> None:
-    assert rom_of(name) == "air_raid"
-
-
-def test_every_listed_name_is_found() -> None:
-    assert [rom_of(name) for name in game_names()] == sorted(rom_of(name) for name in game_names())
-    assert len(game_names()) > 90
-    assert "Combat" not in game_names()
 
 
 def test_an_unknown_game_is_answered_with_the_nearest() -> None:

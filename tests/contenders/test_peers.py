@@ -62,7 +62,8 @@ def test_gymnasium_sync_plays_atari_as_our_backend_does(calls: Calls) -> None:
     ale_py = pytest.importorskip("ale_py")
     acts = calls(ale_py.ALEInterface, "act")
     assert_runs(built(GymnasiumSyncContender, backend={**PONG, "obs_type": "grayscale"}, frame_skip=3), acts, repeat=3)
-    assert task_of(Workload({"backend": {"type": "ale", "name": "air_raid"}}, 1, 0)).name == "ALE/AirRaid-v5"
+    for name in ("air_raid", "airraid", "ALE/AirRaid-v5"):
+        assert task_of(Workload({"backend": {"type": "ale", "name": name}}, 1, 0)).name == "ALE/AirRaid-v5"
     with pytest.raises(Unfit, match="have no max_pool"):
         built(GymnasiumSyncContender, backend={**PONG, "max_pool": True})
 

@@ -117,6 +117,15 @@ def test_posters_are_inside_and_lead_to_the_films(tmp_path: Path) -> None:
     assert found.values("href").count("./0_x/video.mp4") == 2, "at the poster and in the table"
 
 
+def test_where_groups_are_left_out_it_is_said_how_many_there_are(tmp_path: Path) -> None:
+    for number in range(70):
+        metrics = some_metrics(number) if number >= 15 else {"name": "A", "steps_per_second": 100.0}
+        write_run(tmp_path / "sweep" / f"{number}_x", overrides=(f"env=e{number}",), **metrics)
+    text = read(tmp_path / "sweep").text
+    assert text.count("The first 60 of 70; all are in the table below.") == 1, "of the speeds; 55 have returns"
+    assert text.count("The first ") == 1
+
+
 @pytest.mark.parametrize(("values", "curve"), [(("1", "2", "4"), True), (("1", "2", "null"), False)])
 def test_speed_is_a_curve_over_a_number_and_bars_over_anything_else(
     tmp_path: Path, values: tuple[str, ...], curve: bool

@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -77,6 +78,9 @@ def test_it_is_indexed_as_the_tensordict_that_it_is(data: ShardedRollout, index:
         torch.zeros(3, 50, dtype=torch.bool),
         (slice(None), torch.zeros(0, 4, dtype=torch.int64)),
         (torch.tensor([], dtype=torch.int64), torch.tensor([], dtype=torch.int64)),
+        (torch.tensor(1), T),
+        (np.int64(1), slice(4, 40)),
+        (torch.tensor(1), torch.tensor(7)),
     ],
     ids=str,
 )
@@ -84,6 +88,16 @@ def test_envs_are_chosen_as_well(index: Any, tmp_path: Path) -> None:
     data = stored(tmp_path / "r", CountingEnv(7, batch_size=[3]))
     expected, found = data.to_tensordict()[index], data[index]
     assert found.batch_size == expected.batch_size
+    assert all(torch.equal(found[key], expected[key]) for key in expected.keys(True, True))
+
+
+@pytest.mark.parametrize("env", [1, np.int64(1), torch.tensor(1), np.array(1)], ids=repr)
+def test_whatever_kind_of_number_says_which_env(env: Any, tmp_path: Path) -> None:
+    data = stored(tmp_path / "r", CountingEnv(7, batch_size=[2, 3]))
+    index = (1, slice(None), [4, 10])
+    expected = data.to_tensordict()[index]
+    found = data[(env, *index[1:])]
+    assert found.batch_size == expected.batch_size == torch.Size([3, 2])
     assert all(torch.equal(found[key], expected[key]) for key in expected.keys(True, True))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,6 +35,8 @@ def test_members() -> None:
     assert not Categorical(4, dtype=torch.float32).is_in(torch.tensor(0.5))
     assert not Categorical(4, dtype=torch.float32).is_in(torch.tensor(math.nan))
     assert Categorical(4, dtype=torch.float32).is_in(torch.tensor(3.0))
+    fits = Categorical(4, dtype=torch.float32).row_test()
+    assert [fits(np.array(value, np.float32)) for value in (0.5, math.nan, 3.0, 4.0)] == [False, False, True, False]
 
 
 def test_a_flag() -> None:
