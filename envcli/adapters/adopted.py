@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from envcli.envs.env import Env
 from envcli.errors import ConfigError
 from envcli.make import make_env
 
-__all__ = ["adopted"]
+__all__ = ["adopted", "owned"]
+
+A = TypeVar("A")
 
 
 def adopted(adapter: str, given: tuple[object, ...]) -> Env:
@@ -27,3 +32,12 @@ def adopted(adapter: str, given: tuple[object, ...]) -> Env:
                 "envcli.from_gymnasium, from_dm_env and from_torchrl convert theirs"
             )
     return make_env(*(one for one in given if isinstance(one, str)))
+
+
+def owned(adapter: Callable[..., A], env: Env, *arguments: Any) -> A:
+    """What ``adapter`` makes of ``env``, which belongs to it from here on: if it is not made, ``env`` is closed."""
+    try:
+        return adapter(env, *arguments)
+    except BaseException:
+        env.close()
+        raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from envcli.adapters.adopted import adopted
+from envcli.adapters.adopted import adopted, owned
 from envcli.batch.serial_env import SerialEnv
 from envcli.envs.env import Env
 from envcli.specs import TensorSpec
@@ -30,12 +30,7 @@ def as_dm_env(*env: str | Env) -> DmEnvAdapter:
     """
     from envcli.adapters.dm_env_adapter import DmEnvAdapter
 
-    ours = adopted("as_dm_env", env)
-    try:
-        return DmEnvAdapter(ours)
-    except BaseException:
-        ours.close()  # it belongs to the adapter, which was not made
-        raise
+    return owned(DmEnvAdapter, adopted("as_dm_env", env))
 
 
 def as_sb3(*env: str | Env, observation: str | Sequence[str] | None = None) -> Sb3Adapter:
@@ -84,12 +79,7 @@ def as_torchrl(*env: str | Env | TensorSpec | Transform) -> Any:  # Any: their s
         from envcli.adapters.torchrl_transform import TorchrlTransform
 
         return TorchrlTransform(env[0])
-    ours = adopted("as_torchrl", env)
-    try:
-        return TorchrlAdapter(ours)
-    except BaseException:
-        ours.close()
-        raise
+    return owned(TorchrlAdapter, adopted("as_torchrl", env))
 
 
 def from_torchrl(env: Any) -> Any:  # Any: of a library that is there for some only, and one of two of ours

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
 
-from envcli.adapters.adopted import adopted
+from envcli.adapters.adopted import adopted, owned
 from envcli.adapters.entries import Entries
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
 from envcli.adapters.over_stepper import OverStepper
@@ -133,12 +133,7 @@ def as_gymnasium(*env: str | Env, observation: str | Sequence[str] | None = None
     ...     env.action_space
     Box(-2.0, 2.0, (1,), float32)
     """
-    ours = adopted("as_gymnasium", env)
-    try:
-        adapter = GymnasiumAdapter(ours, observation)
-    except BaseException:
-        ours.close()  # it belonged to the adapter, which nobody got to see
-        raise
+    adapter = owned(GymnasiumAdapter, adopted("as_gymnasium", env), observation)
     words = [word for word in env if isinstance(word, str)]
     if len(words) == len(env):
         adapter.spec = EnvSpec(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import gymnasium
 from gymnasium.vector import AutoresetMode
 
-from envcli.adapters.adopted import adopted
+from envcli.adapters.adopted import adopted, owned
 from envcli.adapters.gymnasium_adapter import GymnasiumAdapter
 from envcli.adapters.gymnasium_tensor_adapter import GymnasiumTensorAdapter
 from envcli.adapters.gymnasium_vector_adapter import GymnasiumVectorAdapter
@@ -103,7 +103,7 @@ def made(
     kind = GymnasiumAdapter if to_numpy else GymnasiumTensorAdapter
 
     def make(words: Sequence[str], options: Mapping[str, Any]) -> GymnasiumAdapter:
-        return _owned(kind, _built(words, maker, transform, options), observation, info_keys)
+        return owned(kind, _built(words, maker, transform, options), observation, info_keys)
 
     return _drawing(make, words, maker, options, render_mode)
 
@@ -137,7 +137,7 @@ def made_vector(
             named = any(override.key == "parallel" for override in parsed(words))
             processes = () if named else ("parallel=processes",)
             batch = _built([*words, *processes, f"parallel.num_envs={num_envs}"], None, transform, options)
-        return _owned(GymnasiumVectorAdapter, batch, observation, autoreset_mode, info_keys)
+        return owned(GymnasiumVectorAdapter, batch, observation, autoreset_mode, info_keys)
 
     return _drawing(make, words, maker, options, render_mode)
 
@@ -150,14 +150,6 @@ def _built(words: Sequence[str], maker: Callable[..., Env] | None, transform: An
     else:
         env = adopted("gymnasium.make", tuple(words))
     return env if transform is None else TransformedEnv(env, copy.deepcopy(transform))
-
-
-def _owned(adapter: Callable[..., A], env: Env, *arguments: Any) -> A:
-    try:
-        return adapter(env, *arguments)
-    except BaseException:
-        env.close()  # it belongs to the adapter, which was not made
-        raise
 
 
 def _drawing(

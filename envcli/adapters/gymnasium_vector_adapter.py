@@ -10,7 +10,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envcli.adapters.adopted import adopted
+from envcli.adapters.adopted import adopted, owned
 from envcli.adapters.each_env import EachEnv
 from envcli.adapters.entries import Entries
 from envcli.adapters.gymnasium_spaces import GymnasiumSpaces
@@ -291,12 +291,7 @@ def as_gymnasium_vector(
     ((2, 4), MultiDiscrete([2 2]))
     >>> envs.close()
     """
-    ours = adopted("as_gymnasium_vector", env)
-    try:
-        return GymnasiumVectorAdapter(ours, observation, autoreset_mode)
-    except BaseException:
-        ours.close()  # it belonged to the adapter, which nobody got to see
-        raise
+    return owned(GymnasiumVectorAdapter, adopted("as_gymnasium_vector", env), observation, autoreset_mode)
 
 
 def _mode(mode: str | AutoresetMode) -> AutoresetMode:

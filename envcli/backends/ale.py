@@ -251,9 +251,7 @@ class ALEEnv(Backend):
         row[0] = self._env.lives()
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        if self._reset_request.options:
-            found = ", ".join(self._reset_request.options)
-            raise ConfigError(f"reset: ALE takes no options, found {found}. To seed it: env.set_seed(seed)")
+        self._refuse_options("ALE")
         self._console.begin()
         for read, rows in self._first:
             read(rows[t])

@@ -20,6 +20,7 @@ from envcli.gym.info_readers import InfoReaders
 from envcli.gym.lens import Lens
 from envcli.gym.objectives import Objectives
 from envcli.gym.old_gym import from_old, is_old
+from envcli.gym.registered import Registered
 from envcli.gym.space_rows import row_reader, row_writer, rows_reader
 from envcli.gym.spaces import is_image, space_to_spec
 from envcli.gym.texts import with_room
@@ -36,7 +37,7 @@ __all__ = ["GymEnv", "GymWrapper", "from_gymnasium"]
 _AT_ONCE = 64  # rows whose actions are converted together: an episode that ends among them was little work in vain
 
 
-class GymWrapper(Backend):
+class GymWrapper(Registered, Backend):
     """An existing gymnasium env.
 
     Observations that are not a ``Dict`` are called ``"observation"``, actions that are not a ``Dict`` ``"action"``. The
@@ -129,23 +130,6 @@ class GymWrapper(Backend):
     def available_names(cls) -> list[str]:
         """Every id in gymnasium's registry, but for those whose env has moved to another package."""
         return ids.names()
-
-    @classmethod
-    def needed_for(cls, name: str) -> str:
-        """See :class:`Backend`."""
-        return ids.needed_for(name)
-
-    @property
-    def step_seconds(self) -> float | None:
-        """``frame_skip`` frames at the rate that the env's ``metadata`` gives."""
-        rate = self._env.metadata.get("render_fps")
-        return self._repeat / rate if rate else None
-
-    @property
-    def frames_per_step(self) -> int | None:
-        """``frame_skip`` times what an Atari repeats by itself; None where it draws how often."""
-        own = ids.frames_of(self._env.spec)
-        return None if own is None else self._repeat * own
 
     def render(self) -> Any:  # Any: as gymnasium has it
         """What ``env.render()`` gives, whoever else draws in this process: see :class:`~envcli.gym.lens.Lens`."""

@@ -16,6 +16,7 @@ from envcli.backends.vector_rows import VectorRows
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym import ids
 from envcli.gym.lens import Lenses
+from envcli.gym.registered import Registered
 from envcli.gym.spaces import is_image
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
@@ -29,7 +30,7 @@ _SEEDED_EACH = AsyncVectorEnv | SyncVectorEnv
 _KNOWN = AsyncVectorEnv | SyncVectorEnv | CartPoleVectorEnv  # to reset some envs without the others
 
 
-class GymnasiumVectorWrapper(VectorBackend):
+class GymnasiumVectorWrapper(Registered, VectorBackend):
     """An existing vector env of gymnasium's; ``GymWrapper(engine)`` is one, as in TorchRL.
 
     Keys and specs are those of :class:`~envcli.backends.gym.GymWrapper`. Envs that are done are reset by us, and the
@@ -91,23 +92,6 @@ class GymnasiumVectorWrapper(VectorBackend):
     def available_names(cls) -> list[str]:
         """The ids that have an engine of their own; any other of ``backend=gymnasium`` works too."""
         return [name for name in ids.names() if gymnasium.registry[name].vector_entry_point is not None]
-
-    @classmethod
-    def needed_for(cls, name: str) -> str:
-        """See :class:`Backend`."""
-        return ids.needed_for(name)
-
-    @property
-    def step_seconds(self) -> float | None:
-        """``frame_skip`` frames at the rate that the engine's ``metadata`` gives."""
-        rate = self._env.metadata.get("render_fps")
-        return self._repeat / rate if rate else None
-
-    @property
-    def frames_per_step(self) -> int | None:
-        """``frame_skip`` times what an Atari repeats by itself; None where it draws how often."""
-        own = ids.frames_of(self._env.spec)
-        return None if own is None else self._repeat * own
 
     def _native_name(self) -> str:
         spec = self._env.spec

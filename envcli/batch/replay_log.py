@@ -23,9 +23,9 @@ class ReplayLog:
     def __init__(self) -> None:
         self._words: dict[str, Callable[[range], tuple[Any, ...]]] = {}
 
-    def keep(self, name: str, args: Callable[[range], tuple[Any, ...]] | None) -> None:
+    def keep(self, name: str, args: Callable[[range], tuple[Any, ...]]) -> None:
         """``name`` is said, to each worker with ``args`` of its share of the envs."""
-        if name in _LASTING and args is not None:
+        if name in _LASTING:
             self._words[name] = args
 
     def words(self, envs: range, places: int, but: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:

@@ -32,7 +32,7 @@ class RestartingPool(WorkerPool):
     def __init__(self, shares: Sequence[range], method: str, timeouts: Timeouts, restarts: list[str]) -> None:
         self.restarts = restarts
         self.replay_log = ReplayLog()
-        self._word: tuple[str, Args | None] = ("", None)  # that is being asked
+        self._word: tuple[str, Args] = ("", lambda _: ())  # that is being asked
         self._pausing = False
         super().__init__(shares, method, timeouts)
 
@@ -42,7 +42,7 @@ class RestartingPool(WorkerPool):
         if order == PAUSE or (order == RESET and not some):
             self._pausing = order == PAUSE and some
 
-    def _note_word(self, name: str, args: Args | None) -> None:
+    def _note_word(self, name: str, args: Args) -> None:
         self._word = name, args
         self.replay_log.keep(name, args)
 
@@ -102,10 +102,10 @@ class RestartingPool(WorkerPool):
         self._say(worker, name, lambda _: args)
         self._hear_alone(worker, self.timeouts.of(name), {})
 
-    def _say(self, worker: WorkerHandle, name: str, args: Args | None) -> None:
+    def _say(self, worker: WorkerHandle, name: str, args: Args) -> None:
         worker.told(name)
         with contextlib.suppress(OSError):  # it is gone, or will be found to hang
-            worker.channel.send(in_words((name, () if args is None else args(worker.envs))))
+            worker.channel.send(in_words((name, args(worker.envs))))
 
     def _hear_alone(self, worker: WorkerHandle, patience: float, answers: dict[int, Any] | None = None) -> None:
         poll, seen = select.poll(), dict[WorkerHandle, tuple[Any, float]]()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 __all__ = ["Timeouts"]
 
 
-class Timeouts:
+class Timeouts(NamedTuple):
     """How long the main process waits for a worker that shows no progress, in seconds; 0: for ever.
 
-    Args:
+    Attributes:
         start: for an env to be built.
         step: for a reset, a step, or an answer to a word.
         close: for all envs to close; then their processes are killed.
     """
 
-    def __init__(self, start: float = 60, step: float = 60, close: float = 5) -> None:
-        self.start, self.step, self.close = start, step, close
+    start: float
+    step: float
+    close: float
 
     def of(self, word: str) -> float:
         """For an answer to ``word``."""

@@ -122,7 +122,7 @@ class WorkerPool:
         self._working.update(self._workers)
         self._takes_long = stop > start + 1
 
-    def ask(self, name: str, args: Args | None = None) -> list[Any]:
+    def ask(self, name: str, args: Args) -> list[Any]:
         """The answers of all workers to the word ``name``, with ``args`` of their shares of the envs.
 
         Raises the error of one that fails; if that was only a question, the workers go on nevertheless.
@@ -130,9 +130,9 @@ class WorkerPool:
         self.tell(name, args)
         return self.hear(name)
 
-    def tell(self, name: str, args: Args | None = None) -> None:
+    def tell(self, name: str, args: Args) -> None:
         """:meth:`ask` without waiting for the answers."""
-        texts = [in_words((name, () if args is None else args(worker.envs))) for worker in self._workers]
+        texts = [in_words((name, args(worker.envs))) for worker in self._workers]
         self._asking = True
         self._note_word(name, args)
         for worker, text in zip(self._workers, texts, strict=True):
@@ -156,7 +156,7 @@ class WorkerPool:
                 raise answer.error
         return found
 
-    def _note_word(self, name: str, args: Args | None) -> None:
+    def _note_word(self, name: str, args: Args) -> None:
         """Called before the word ``name`` is sent."""
 
     def _hangs(self, worker: WorkerHandle) -> None:

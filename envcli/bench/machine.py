@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:  # Any: what JSON can hold
         "date": date.today().isoformat(),
         "cpu": _cpu_model(),
         "cores": cores(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": os.getloadavg()[0],
         "platform": platform.platform(),
         "versions": found,
     }

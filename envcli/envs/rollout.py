@@ -250,7 +250,7 @@ class Rollout:
             return True
         for following, root in self._flags:
             root[t + 1] = following[t]
-        self._waiting = where = self._ends_at.envs(t, of_next=True)
+        self._waiting = where = self._ends_at.envs(t)
         self.env._pause(where)
         return bool(where.all())
 

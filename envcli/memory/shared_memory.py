@@ -30,8 +30,7 @@ def _note_fork() -> None:
     _forks[0] += 1
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_note_fork)
+os.register_at_fork(before=_note_fork)
 
 
 class SharedMemory:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import pickle
-import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -202,4 +201,4 @@ def _stack(path: Path, state: Any, activation: type[nn.Module]) -> nn.Sequential
 
 def _numbers(name: str) -> list[tuple[int, str]]:
     """A key that sorts ``"10."`` after ``"2."``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"\.", name)]
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

@@ -99,6 +99,6 @@ class EndFlags:
         groups = self._next if of_next else self._root
         return {group: functools.reduce(np.logical_or, [rows[t] for rows in flags]) for group, flags in groups.items()}
 
-    def envs(self, t: int, of_next: bool) -> Array:
-        """``[*batch]``: the envs of which any is up in row ``t``."""
-        return named(self.masks(t, of_next), self._batch_size)
+    def envs(self, t: int) -> Array:
+        """``[*batch]``: the envs of which any is up in row ``t`` of next."""
+        return named(self.masks(t, of_next=True), self._batch_size)

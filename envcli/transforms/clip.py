@@ -48,7 +48,7 @@ class ClipTransform(Stated, Elementwise):
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
         self.low, self.high = low, high
-        self._check("low", "high")
+        self._check()
 
     @property
     def low(self) -> float | None:
@@ -68,8 +68,9 @@ class ClipTransform(Stated, Elementwise):
     def high(self, high: float | torch.Tensor | None) -> None:
         self._high = _number(high)
 
-    def _check(self, low: str, high: str) -> None:
+    def _check(self) -> None:
         """The limits, by the names that the user knows them by."""
+        low, high = self._stated
         if self.low is None and self.high is None:
             raise ConfigError(f"{type(self).__name__}: found no limit. Give {low}, {high} or both")
         if self.low is not None and self.high is not None and not self.low <= self.high:
@@ -133,7 +134,7 @@ class ClipTransform(Stated, Elementwise):
         low, high = (state[name].item() if name in state else None for name in self._stated)
         self._low, self._high = (before[0] if low is None else low), (before[1] if high is None else high)
         try:
-            self._check(*self._stated)
+            self._check()
             self._tell(before)
         except EnvcliError:
             found, (self._low, self._high) = (self.low, self.high), before

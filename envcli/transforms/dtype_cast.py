@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from tensordict import TensorDictBase
 
-from envcli.errors import ConfigError, TransformError
+from envcli.errors import TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.specs import Composite, TensorSpec
+from envcli.specs.dtype_names import dtype_named
 from envcli.transforms.transform import Transform
 
 __all__ = ["DTypeCastTransform"]
@@ -45,7 +46,7 @@ class DTypeCastTransform(Transform):
         out_keys_inv: Sequence[NestedKey] | None = None,
     ) -> None:
         super().__init__(in_keys, out_keys, in_keys_inv, out_keys_inv)
-        self.dtype_in, self.dtype_out = _dtype("dtype_in", dtype_in), _dtype("dtype_out", dtype_out)
+        self.dtype_in, self.dtype_out = dtype_named("dtype_in", dtype_in), dtype_named("dtype_out", dtype_out)
         self._finds = in_keys is None
         self._finds_inv = in_keys_inv is None and in_keys is None
         self._in_env = False  # which knows the keys that were not given
@@ -147,10 +148,3 @@ def _cast(tensordict: TensorDictBase, before: torch.dtype, after: torch.dtype) -
         if value.dtype == before:
             tensordict.set(as_user_key(path), value.to(after))
     return tensordict
-
-
-def _dtype(where: str, name: torch.dtype | str) -> torch.dtype:
-    found = getattr(torch, name.removeprefix("torch."), None) if isinstance(name, str) else name
-    if not isinstance(found, torch.dtype):
-        raise ConfigError(f"{where}: expected a dtype of torch such as float32 or float64, found {name!r}")
-    return found

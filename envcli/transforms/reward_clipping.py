@@ -36,9 +36,6 @@ class RewardClipping(ClipTransform):
     ) -> None:
         super().__init__(in_keys, out_keys, low=clamp_min, high=clamp_max)
 
-    def _check(self, low: str, high: str) -> None:
-        super()._check("clamp_min", "clamp_max")
-
     @property
     def clamp_min(self) -> float | None:
         """The least a reward can be."""

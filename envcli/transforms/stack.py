@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 
 from envcli.errors import ConfigError, SpecError, TransformError
-from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
+from envcli.keys import Key, NestedKey, as_keys, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.rows.row_hooks import RowHooks
 from envcli.specs import Bounded, Composite, TensorSpec, Unbounded
@@ -91,7 +91,7 @@ class Stack(Transform):
     def _hold_inverse(self, in_key_inv: NestedKey | None, out_keys_inv: Sequence[NestedKey] | None) -> None:
         """TorchRL's names, which go the other way round here: the one key is the user's."""
         self.in_keys_inv = [] if in_key_inv is None else [in_key_inv]
-        self.out_keys_inv = Transform(out_keys_inv).in_keys
+        self.out_keys_inv = as_keys(out_keys_inv)
 
     def _axis(self, ndim: int, lead: int) -> int:
         """Where the new dimension is, of values with ``ndim`` dimensions, ``lead`` of them the batch's."""

@@ -17,6 +17,7 @@ from envcli.rows.env_specs import FAMILIES, EnvSpecs
 from envcli.rows.roles import Roles
 from envcli.seeding import drawing_from, next_seed
 from envcli.specs import Bounded, Categorical, Composite, TensorSpec, Unbounded
+from envcli.specs.dtype_names import dtype_named
 from envcli.transforms.episode_starts import begun
 from envcli.transforms.transform import Transform
 
@@ -274,9 +275,8 @@ def _spec(path: Key, value: Any) -> TensorSpec:  # Any: what the user gave
             f"primers.{'.'.join(path)}: expected a spec, or {{shape: [...], dtype: ...}} with low and high, or "
             f"n; found {value!r}"
         )
-    dtype = getattr(torch, str(value.get("dtype") or ("int64" if "n" in value else "float32")), None)
-    if not isinstance(dtype, torch.dtype):
-        raise ConfigError(f"primers.{'.'.join(path)}.dtype: expected a dtype of torch, found {value['dtype']!r}")
+    given = value.get("dtype") or ("int64" if "n" in value else "float32")
+    dtype = dtype_named(f"primers.{'.'.join(path)}.dtype", given)
     shape = torch.Size(value["shape"])
     if "n" in value:
         return Categorical(value["n"], shape=shape, dtype=dtype)

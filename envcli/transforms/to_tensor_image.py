@@ -11,6 +11,7 @@ from envcli.errors import ConfigError, TransformError
 from envcli.keys import NestedKey, as_path
 from envcli.memory.buffer import Array
 from envcli.rows.roles import Roles
+from envcli.specs.dtype_names import dtype_named
 from envcli.transforms.image import ByteRule, ImageTransform
 
 __all__ = ["ToTensorImage"]
@@ -45,11 +46,8 @@ class ToTensorImage(ImageTransform):
     ) -> None:
         super().__init__(in_keys, out_keys)
         self.from_int, self.unsqueeze, self.shape_tolerant = from_int, unsqueeze, shape_tolerant
-        named = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
-        if dtype is not None and not isinstance(named, torch.dtype):
-            raise ConfigError(f"dtype: expected a dtype of torch such as float32 or uint8, found {dtype!r}")
-        self.dtype: torch.dtype | None = named
-        if named is not None and not named.is_floating_point and from_int is not False:
+        self.dtype = None if dtype is None else dtype_named("dtype", dtype)
+        if self.dtype is not None and not self.dtype.is_floating_point and from_int is not False:
             raise ConfigError(f"dtype: {dtype} does not hold 0 to 1. from_int=False only moves the channels")
 
     def _apply_transform(self, obs: torch.Tensor) -> torch.Tensor:

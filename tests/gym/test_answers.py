@@ -137,7 +137,8 @@ def test_options_that_an_env_does_not_take_are_named(monkeypatch: pytest.MonkeyP
         return begun(gymnasium.make("Sized-v0", disable_env_checker=True, **options))
 
     with pytest.raises(
-        ConfigError, match=r"Toy-v0 step: raised ValueError: too large. It was made with size=0: does it accept these.*"
+        ConfigError,
+        match=r"Toy-v0 step: raised ValueError: too large in .*. It was made with size=0: does it accept these.*",
     ):
         answers(size=0).step(1)
     for later in (answers(size=1), answers()):

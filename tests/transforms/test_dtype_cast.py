@@ -85,7 +85,7 @@ def test_what_cannot_be() -> None:
     with pytest.raises(TransformError, match=r"casts torch.float64, but was given an entry of torch.float32"):
         TransformedEnv(CountingEnv(), DTypeCastTransform("float64", "float32", ["observation"]))
     with pytest.raises(
-        ConfigError, match="dtype_out: expected a dtype of torch such as float32 or float64, found 'float33'"
+        ConfigError, match="dtype_out: expected a dtype of torch such as float32 or uint8, found 'float33'"
     ):
         DTypeCastTransform("float64", "float33")
     with pytest.raises(ConfigError, match=r"dtype_in: .* found 'nn'"):

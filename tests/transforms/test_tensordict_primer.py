@@ -270,8 +270,10 @@ def test_what_does_not_fit() -> None:
         TensorDictPrimer(h=Unbounded(1), g=Unbounded(1), default_value={"h": 1.0})
     with pytest.raises(ConfigError, match=r"primers.h: expected a spec, or {shape: .* found 3"):
         TensorDictPrimer({"h": 3})
-    with pytest.raises(ConfigError, match=r"primers.h.dtype: expected a dtype of torch, found 'real'"):
+    with pytest.raises(ConfigError, match=r"primers.h.dtype: expected a dtype of torch .* found 'real'"):
         TensorDictPrimer({"h": {"shape": [1], "dtype": "real"}})
+    for dtype in ("float64", "torch.float64", torch.float64):
+        assert TensorDictPrimer({"h": {"shape": [1], "dtype": dtype}}).primers["h"].dtype == torch.float64
     with pytest.raises(ConfigError, match=r"single_default_value needs a function, found 1.0"):
         TensorDictPrimer(h=Unbounded(1), default_value=1.0, single_default_value=True)
     with pytest.raises(ConfigError, match=r"call_before_env_reset: expected false"):
