@@ -14,8 +14,9 @@ from envcli.chain.transformed_env import TransformedEnv
 from envcli.dm.specs import dm_spec_to_spec, is_nested, spec_to_dm_spec
 from envcli.envs.env import Env
 from envcli.keys import Key
-from envcli.specs import Bounded, Composite, MultiOneHot, OneHot, TensorSpec
+from envcli.specs import Bounded, Composite, TensorSpec
 from envcli.specs.counts import choice_counts
+from envcli.specs.hot import HotSpec
 
 __all__ = ["DmArrays"]
 
@@ -102,5 +103,5 @@ def _encoding(native: Any, spec: TensorSpec) -> Encoding:
     counts = choice_counts(spec)
     if counts is None:
         return Same(ours, tuple(native.shape), dtype, native.dtype)
-    kind = OneHots if isinstance(spec, OneHot | MultiOneHot) else Numbers
+    kind = OneHots if isinstance(spec, HotSpec) else Numbers
     return kind(ours, dtype, native.dtype, counts)

@@ -15,7 +15,8 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError, UnknownName
 from envcli.gym.spaces import space_to_spec, spec_to_space
 from envcli.keys import Key
-from envcli.specs import Bounded, Composite, MultiOneHot, OneHot, TensorSpec
+from envcli.specs import Bounded, Composite, TensorSpec
+from envcli.specs.hot import HotSpec
 
 __all__ = ["GymnasiumSpaces"]
 
@@ -167,7 +168,7 @@ def _encoding(space: Space, spec: TensorSpec) -> Encoding:
         kind = OneHots if ours else Numbers
         return kind(ours, dtype, space.dtype, int(space.n), int(space.start))
     if isinstance(space, spaces.MultiDiscrete):
-        kind = OneHots if isinstance(spec, OneHot | MultiOneHot) else Numbers
+        kind = OneHots if isinstance(spec, HotSpec) else Numbers
         return kind(ours, dtype, space.dtype, space.nvec, space.start)
     assert space.shape is not None
     return Same(ours, tuple(space.shape), dtype, space.dtype)

@@ -18,7 +18,8 @@ from envcli.gym.spaces import spec_to_space
 from envcli.keys import Key
 from envcli.memory.buffer import Array
 from envcli.shards.sharded_rollout import ShardedRollout
-from envcli.specs import MultiOneHot, OneHot, TensorSpec
+from envcli.specs import TensorSpec
+from envcli.specs.hot import HotSpec
 from envcli.typed_word import shell_word
 
 __all__ = ["MinariExport"]
@@ -123,7 +124,7 @@ class _Leaf:
 
     def __init__(self, path: Key, spec: TensorSpec, start: Array | None = None) -> None:
         self._start = start
-        self._hot = spec if isinstance(spec, OneHot | MultiOneHot) else None
+        self._hot = spec if isinstance(spec, HotSpec) else None
         known = spec.to(torch.float32) if spec.dtype == torch.bfloat16 else spec  # which rows are exported as
         self.space = spec_to_space(known, ".".join(path), start)
 

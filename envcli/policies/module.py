@@ -20,7 +20,8 @@ from envcli.envs.network import inputs_of
 from envcli.errors import ConfigError, EnvcliError, UnknownName
 from envcli.keys import as_path
 from envcli.policies.policy import BoundPolicy, Policy
-from envcli.specs import MultiOneHot, OneHot, TensorSpec
+from envcli.specs import TensorSpec
+from envcli.specs.hot import HotSpec
 
 __all__ = ["ModulePolicy"]
 
@@ -114,7 +115,7 @@ class _Projected(nn.Module):
         return value if self._spec.is_in(value) else self._projected(value)
 
     def _projected(self, value: torch.Tensor) -> torch.Tensor:
-        if isinstance(self._spec, OneHot | MultiOneHot) and not value.is_floating_point():
+        if isinstance(self._spec, HotSpec) and not value.is_floating_point():
             lead = self._spec.shape[:-1]
             if value.shape in (lead, (*lead, 1)) and value.shape != self._spec.shape:
                 raise ConfigError(

@@ -11,7 +11,8 @@ import torch
 from envcli.errors import ActionError
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer, as_array
-from envcli.specs import Binary, Bounded, MultiOneHot, OneHot, TensorSpec, Unbounded
+from envcli.specs import Binary, Bounded, TensorSpec, Unbounded
+from envcli.specs.hot import HotSpec
 
 __all__ = ["ActionGate", "as_member", "masked"]
 
@@ -114,7 +115,7 @@ def _takes_any(spec: TensorSpec) -> bool:
 
 def _in_kind(name: str, spec: TensorSpec, value: torch.Tensor) -> torch.Tensor:
     """``value`` in the dtype of ``spec``. Raises ActionError where that is of another kind, or changes an integer."""
-    zeros_and_ones = isinstance(spec, OneHot | MultiOneHot | Binary)
+    zeros_and_ones = isinstance(spec, HotSpec | Binary)
     if not (zeros_and_ones or torch.can_cast(value.dtype, spec.dtype)):
         raise _refusal(name, spec, f"dtype {value.dtype}")
     cast = value.to(spec.dtype)

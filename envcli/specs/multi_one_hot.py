@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from envcli.errors import SpecError
 from envcli.specs.choices import Choices
-from envcli.specs.discrete import DiscreteSpec
+from envcli.specs.hot import HotSpec
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
 from envcli.specs.space import BoxList
 from envcli.specs.spec import TensorSpec, as_tensor
@@ -19,7 +19,7 @@ from envcli.specs.spec import TensorSpec, as_tensor
 __all__ = ["MultiOneHot"]
 
 
-class MultiOneHot(DiscreteSpec):
+class MultiOneHot(HotSpec):
     """All tensors whose last dimension, ``sum(nvec)``, is a one-hot of size ``n`` for each ``n`` in ``nvec``.
 
     ``shape`` ends with ``sum(nvec)`` and is that alone unless given. ``mask``, bool, broadcasts to ``shape``. The last
@@ -29,8 +29,6 @@ class MultiOneHot(DiscreteSpec):
     >>> MultiOneHot([2, 3]).encode([1, 0])
     tensor([False,  True,  True, False, False])
     """
-
-    _event_dims = 1
 
     def __init__(
         self,
@@ -70,73 +68,34 @@ class MultiOneHot(DiscreteSpec):
         """The number of members of one row, allowed or not: what comes before counts as a batch."""
         return math.prod(self._nvec)
 
-    def enumerate(self, use_mask: bool = False) -> Tensor:
-        """All rows, ``[cardinality, *self.shape]``, as :class:`MultiCategorical` lists them."""
-        return self._hot(self.to_categorical_spec().enumerate(use_mask))
-
-    def _encoded(self, tensor: Tensor) -> Tensor:
-        """The one-hots of ``tensor``, indices ``[*lead, *self.shape[:-1], len(nvec)]``, in fresh memory.
-
-        What is a member already is copied. Raises SpecError for an index that is not a whole number or not allowed.
-        """
-        if self.is_in(tensor):
-            return tensor.clone()
-        if tensor.dtype == torch.bool or not self._fits_index(tensor) or not self._choices.allow(tensor):
-            raise SpecError(
-                f"{self._complaint(tensor)} Give {len(self._nvec)} whole numbers below {[*self._nvec]} that the "
-                f"mask allows for each of {list(self._shape[:-1])}, or one-hots of {self._dtype}."
-            )
-        return self._hot(tensor.to(torch.int64))
-
-    def to_numpy(self, val: Any, safe: bool = True) -> Any:
-        """The indices of ``val``, as an int64 array ``[*lead, *self.shape[:-1], len(nvec)]``."""
-        return self.to_categorical(val, safe).cpu().numpy()
-
     def to_categorical(self, val: Tensor, safe: bool = True) -> Tensor:
         """The indices of ``val``, int64 ``[*lead, *self.shape[:-1], len(nvec)]``; ``safe`` checks it first."""
         if safe:
             self.assert_is_in(val)
-        return torch.stack(
-            [part.to(torch.uint8).argmax(-1) for part in torch.split_with_sizes(val, self._nvec, -1)], -1
-        )
+        return torch.stack([vector.to(torch.uint8).argmax(-1) for vector in self._vectors(val)], -1)
 
     def to_categorical_spec(self) -> TensorSpec:
         """The MultiCategorical, int64, of the same choices and mask."""
         shape = (*self._shape[:-1], len(self._nvec))
         return self._kinds["MultiCategorical"](self._nvec, shape, self._device, mask=self._mask)
 
-    def to_one_hot(self, val: Tensor, safe: bool = True) -> Tensor:
-        """``val`` itself; ``safe`` checks it first."""
-        if safe:
-            self.assert_is_in(val)
-        return val
-
-    def to_one_hot_spec(self) -> TensorSpec:
-        """This spec."""
-        return self
-
     def _hot(self, index: Tensor) -> Tensor:
         return (index.index_select(-1, self._vector) == self._place).to(self._dtype)
 
-    def _fits_index(self, index: Tensor) -> bool:
-        row = (*self._shape[:-1], len(self._nvec))
-        return index.ndim >= len(row) and index.shape[index.ndim - len(row) :] == row
+    def _vectors(self, value: Tensor) -> Sequence[Tensor]:
+        return torch.split_with_sizes(value, self._nvec, -1)
 
-    def _mask_shape(self) -> torch.Size:
-        return self._shape
+    def _index_shape(self) -> torch.Size:
+        return torch.Size([*self._shape[:-1], len(self._nvec)])
+
+    def _wanted(self) -> str:
+        numbers = f"{len(self._nvec)} whole numbers below {[*self._nvec]}"
+        return f"{numbers} that the mask allows for each of {list(self._shape[:-1])}, or one-hots"
 
     def _choose(self, mask: Tensor | None) -> Choices:
         split = None if mask is None else Choices.split(mask, self._nvec)
         counts = torch.tensor(self._nvec, device=self._place.device)
         return Choices(counts, split, self._place.device)
-
-    def _holds(self, value: Tensor) -> bool:
-        hot = value != 0
-        if value.dtype != torch.bool and not bool((value == hot).all()):
-            return False
-        if self._mask is not None and bool((hot & ~self._mask).any()):
-            return False
-        return all(bool((part.sum(-1) == 1).all()) for part in torch.split_with_sizes(hot, self._nvec, -1))
 
     def _members_in_words(self) -> str:
         return f", one-hot in each of the parts {[*self._nvec]}"
@@ -146,8 +105,7 @@ class MultiOneHot(DiscreteSpec):
         widest = max(self._nvec)
         scores = value.to(torch.float64).clamp(min=-torch.finfo(torch.float64).max)
         padded = [
-            torch.nn.functional.pad(part, (0, widest - part.shape[-1]), value=missing)
-            for part in torch.split_with_sizes(scores, self._nvec, -1)
+            torch.nn.functional.pad(part, (0, widest - part.shape[-1]), value=missing) for part in self._vectors(scores)
         ]
         return self._hot(self._choices.best(torch.stack(padded, -2)))
 

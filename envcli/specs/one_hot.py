@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from envcli.errors import SpecError
 from envcli.specs.choices import Choices
-from envcli.specs.discrete import DiscreteSpec
+from envcli.specs.hot import HotSpec
 from envcli.specs.shaped import DeviceLike, Move, Shape, as_device, as_shape
 from envcli.specs.space import CategoricalBox
 from envcli.specs.spec import TensorSpec
@@ -21,7 +21,7 @@ from envcli.specs.spec import TensorSpec
 __all__ = ["OneHot"]
 
 
-class OneHot(DiscreteSpec):
+class OneHot(HotSpec):
     """All tensors that are one in exactly one place along the last dimension, of size ``n``, and zero elsewhere.
 
     ``shape`` ends with ``n`` and is ``[n]`` unless given. ``mask``, bool, broadcasts to ``shape`` and forbids where it
@@ -33,8 +33,6 @@ class OneHot(DiscreteSpec):
     >>> spec.project(torch.tensor([0.1, 0.7, 0.2]))
     tensor([False,  True, False])
     """
-
-    _event_dims = 1
 
     def __init__(
         self,
@@ -65,31 +63,6 @@ class OneHot(DiscreteSpec):
         """The number of choices of one vector, allowed or not: what comes before counts as a batch, as in TorchRL."""
         return self._n
 
-    def enumerate(self, use_mask: bool = False) -> Tensor:
-        """The choices, ``[n, *self.shape]``; each holds for the whole batch.
-
-        ``use_mask=True`` leaves out what the mask forbids; raises SpecError where it differs within the batch.
-        """
-        return self._hot(self.to_categorical_spec().enumerate(use_mask))
-
-    def _encoded(self, tensor: Tensor) -> Tensor:
-        """The one-hot of ``tensor``, indices ``[*lead, *self.shape[:-1]]``, in fresh memory.
-
-        What is a member already is copied. Raises SpecError for an index that is not a whole number or not allowed.
-        """
-        if self.is_in(tensor):
-            return tensor.clone()
-        if tensor.dtype == torch.bool or not self._fits_index(tensor) or not self._choices.allow(tensor):
-            raise SpecError(
-                f"{self._complaint(tensor)} Give a whole number from 0 to {self._n - 1} that the mask allows for "
-                f"each of {list(self._shape[:-1])}, or a one-hot of {self._dtype}."
-            )
-        return self._hot(tensor.to(torch.int64))
-
-    def to_numpy(self, val: Any, safe: bool = True) -> Any:
-        """The index of ``val``, as an int64 array ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
-        return self.to_categorical(val, safe).cpu().numpy()
-
     def to_categorical(self, val: Tensor, safe: bool = True) -> Tensor:
         """The index of ``val``, int64 ``[*lead, *self.shape[:-1]]``; ``safe`` checks it first."""
         if safe:
@@ -100,16 +73,6 @@ class OneHot(DiscreteSpec):
         """The Categorical, int64 ``[*self.shape[:-1]]``, of the same choices and mask."""
         return self._kinds["Categorical"](self._n, self._shape[:-1], self._device, mask=self._mask)
 
-    def to_one_hot(self, val: Tensor, safe: bool = True) -> Tensor:
-        """``val`` itself; ``safe`` checks it first."""
-        if safe:
-            self.assert_is_in(val)
-        return val
-
-    def to_one_hot_spec(self) -> TensorSpec:
-        """This spec."""
-        return self
-
     def index(self, index: Tensor, tensor_to_index: Tensor) -> Tensor:
         """The entries along the last dimension of ``tensor_to_index`` where ``index`` is hot: ``[*, vectors]``."""
         return tensor_to_index[..., index.nonzero()[..., -1]]
@@ -117,23 +80,18 @@ class OneHot(DiscreteSpec):
     def _hot(self, index: Tensor) -> Tensor:
         return (index.unsqueeze(-1) == self._columns).to(self._dtype)
 
-    def _fits_index(self, index: Tensor) -> bool:
-        batch = self._batch_dims
-        return index.ndim >= batch and index.shape[index.ndim - batch :] == self._shape[:-1]
+    def _vectors(self, value: Tensor) -> Sequence[Tensor]:
+        return [value]
 
-    def _mask_shape(self) -> torch.Size:
-        return self._shape
+    def _index_shape(self) -> torch.Size:
+        return self._shape[:-1]
+
+    def _wanted(self) -> str:
+        allowed = f"from 0 to {self._n - 1} that the mask allows"
+        return f"a whole number {allowed} for each of {list(self._shape[:-1])}, or a one-hot"
 
     def _choose(self, mask: Tensor | None) -> Choices:
         return Choices(self._n, mask, self._columns.device)
-
-    def _holds(self, value: Tensor) -> bool:
-        hot = value != 0
-        if value.dtype != torch.bool and not bool((value == hot).all()):
-            return False
-        if self._mask is not None and bool((hot & ~self._mask).any()):
-            return False
-        return bool((hot.sum(-1) == 1).all())
 
     def _array_test(self) -> Callable[[npt.NDArray[Any]], bool]:
         if self._mask is not None:

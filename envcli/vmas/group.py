@@ -11,7 +11,8 @@ from torch import Tensor
 
 from envcli.keys import Key
 from envcli.memory.buffer import Array
-from envcli.specs import MultiOneHot, OneHot
+from envcli.specs import MultiOneHot
+from envcli.specs.hot import HotSpec
 from envcli.zoo.agent_group import ACTION_MASK, AgentGroup, mask_of
 from envcli.zoo.play import ByAgent, Infos
 
@@ -77,7 +78,7 @@ class VmasGroup(AgentGroup):
     def acts(self, taken: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Agent -> its action, ``[envs, size]``, of theirs, ``[envs, agents, ...]``."""
         spec = self.action_spec["action"]
-        numbers = spec.to_categorical(taken, safe=False) if isinstance(spec, OneHot | MultiOneHot) else taken
+        numbers = spec.to_categorical(taken, safe=False) if isinstance(spec, HotSpec) else taken
         numbers = numbers if numbers.ndim > 2 else numbers.unsqueeze(-1)
         return zip(self.agents, numbers.unbind(1), strict=True)
 
