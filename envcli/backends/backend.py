@@ -20,6 +20,14 @@ T = TypeVar("T")
 _NAME = inspect.Parameter("name", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="str")
 
 
+_CURES = {
+    frozenset(
+        {"num_envs", "num_workers"}
+    ): "It is one env. For several, type: parallel=processes parallel.num_envs=... (or parallel=serial)",
+    frozenset({"seed"}): "Type seed=... by itself",
+}
+
+
 class ByName:
     """The constructor as ``from_name``, so that its arguments are declared once: ``from_name = ByName()``.
 
@@ -47,11 +55,10 @@ class _FromName(Generic[T]):
 
     def __call__(self, name: str, *others: Any, **options: Any) -> T:
         """The env called ``name``; everything else is the constructor's."""
-        if several := sorted({*options} & {*self._of_python}):
-            raise ConfigError(
-                f"{name} does not take these options: {', '.join(several)}. It is one env. For several, type: "
-                "parallel=processes parallel.num_envs=... (or parallel=serial)"
-            )
+        if refused := {*options} & {*self._of_python}:
+            said = f"{name} does not take these options: {', '.join(sorted(refused))}."
+            cure = next((cure for keys, cure in _CURES.items() if refused & keys), "Leave them out")
+            raise ConfigError(f"{said} {cure}")
         named = (name,) if self._parts is None else self._parts(name)
         return self._owner(*named, *others, **options)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
 from envcli.agent_groups import MarlGroupMapType, group_map_of, groups_by_name
-from envcli.backends.backend import AvailableEnvs, Backend, single
+from envcli.backends.backend import AvailableEnvs, Backend, ByName, single
 from envcli.errors import ConfigError, EnvcliError, EnvError, SpecError, described
 from envcli.gym.space_rows import row_writer
 from envcli.gym.spaces import announced, space_to_spec
@@ -295,6 +295,9 @@ class PettingZooEnv(PettingZooWrapper):
         MissingDependency: PettingZoo, or MPE2 for a task of ``mpe``, is not installed.
     """
 
+    of_python: ClassVar = ("batch_size", "seed")
+    from_name = ByName()
+
     def __init__(
         self,
         task: str,
@@ -338,42 +341,6 @@ class PettingZooEnv(PettingZooWrapper):
             native.close()  # nobody else ever sees it
             raise
         self.task = task
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        parallel: bool = True,
-        return_state: bool = False,
-        group_map: MarlGroupMapType | dict[str, list[str]] | str | None = None,
-        use_mask: bool = False,
-        categorical_actions: bool = True,
-        done_on_any: bool | None = None,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        checks: str = "first",
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> Self:
-        """The task called ``name``; everything else is the constructor's. It is seeded as any env is."""
-        return cls(
-            name,
-            parallel,
-            return_state,
-            group_map,
-            use_mask,
-            categorical_actions,
-            None,
-            done_on_any,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            pixels_only=pixels_only,
-            checks=checks,
-            device=device,
-            **options,
-        )
 
 
 def _is_parallel(env: Any) -> bool:

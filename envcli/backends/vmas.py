@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 
 from envcli.agent_groups import MarlGroupMapType, group_map_of, groups_by_name
-from envcli.backends.backend import AvailableEnvs, Backend
+from envcli.backends.backend import AvailableEnvs, Backend, ByName
 from envcli.errors import ConfigError, described
 from envcli.gym.old_spaces import as_gymnasium
 from envcli.keys import DONE_FAMILY, Key
@@ -263,6 +263,9 @@ class VmasEnv(VmasWrapper):
         MissingDependency: VMAS is not installed.
     """
 
+    of_python: ClassVar = ("batch_size", "scenario_kwargs", "seed")
+    from_name = ByName()
+
     def __init__(
         self,
         scenario: Any,  # Any: a str, or of a library that is there for some only
@@ -272,7 +275,7 @@ class VmasEnv(VmasWrapper):
         max_steps: int | None = None,
         categorical_actions: bool = True,
         seed: int | None = None,
-        group_map: MarlGroupMapType | Mapping[str, Sequence[str]] | str | None = None,
+        group_map: MarlGroupMapType | dict[str, list[str]] | str | None = None,
         scenario_kwargs: Mapping[str, Any] | None = None,
         terminated_truncated: bool = False,
         from_pixels: bool = False,
@@ -306,39 +309,6 @@ class VmasEnv(VmasWrapper):
             spec_locked=spec_locked,
         )
         self._play.seed(seed)
-
-    @classmethod
-    def from_name(
-        cls,
-        name: str,
-        *,
-        num_envs: int | None = None,
-        continuous_actions: bool = True,
-        max_steps: int | None = None,
-        categorical_actions: bool = True,
-        group_map: MarlGroupMapType | dict[str, list[str]] | str | None = None,
-        terminated_truncated: bool = False,
-        frame_skip: int | None = None,
-        from_pixels: bool = False,
-        pixels_only: bool = True,
-        device: torch.device | str | None = None,
-        **options: Any,
-    ) -> Self:
-        """The scenario called ``name``; everything else is the constructor's. It is seeded as any env is."""
-        return cls(
-            name,
-            num_envs=num_envs,
-            continuous_actions=continuous_actions,
-            max_steps=max_steps,
-            categorical_actions=categorical_actions,
-            group_map=group_map,
-            terminated_truncated=terminated_truncated,
-            frame_skip=frame_skip,
-            from_pixels=from_pixels,
-            pixels_only=pixels_only,
-            device=device,
-            **options,
-        )
 
     def _native_name(self) -> str:
         return self.scenario_name if isinstance(self.scenario_name, str) else super()._native_name()

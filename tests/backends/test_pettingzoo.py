@@ -446,3 +446,10 @@ def test_entries_are_those_of_torchrl(task: str, options: dict[str, Any]) -> Non
                 break
             for key in ours.reward_keys:
                 assert torch.equal(shown.pop(key), seen.pop(key))
+
+
+def test_a_yaml_has_no_second_seed() -> None:
+    with pytest.raises(ConfigError, match=r"_v9 does not take these options: seed. Type seed=... by itself$"):
+        PettingZooEnv.from_name("multiwalker_v9", seed=3)
+    with pytest.raises(ConfigError, match=r"does not take these options: batch_size, seed. Type seed"):
+        PettingZooEnv.from_name("multiwalker_v9", seed=3, batch_size=[2])
