@@ -14,7 +14,7 @@ from envcli.chain.bound_chain import BoundChain, PrivateRows
 from envcli.chain.stages import Change, Stages, keys_of
 from envcli.chain.tensordict_chain import TensorDictChain
 from envcli.envs.beginning import updated
-from envcli.envs.env import Env
+from envcli.envs.env import Env, holds_any
 from envcli.errors import EnvcliError, TransformError
 from envcli.mdp import set_next
 from envcli.memory.buffer import Array, RolloutBuffer
@@ -366,7 +366,7 @@ class TransformedEnv(Env):
         """That of the transform, or of the chain, and under ``"base_env"`` that of the base env if it has any."""
         found: dict[str, Any] = self.transform.state_dict()
         inner = self.base_env.state_dict()
-        return {**found, "base_env": inner} if inner else found
+        return {**found, "base_env": inner} if holds_any(inner) else found
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
         """See :meth:`state_dict`. With ``strict=False`` the chain may lack entries, and there may be others."""

@@ -26,7 +26,12 @@ from envcli.rows.env_shape import usable
 from envcli.rows.env_specs import FAMILIES
 from envcli.specs import TensorSpec
 
-__all__ = ["Env"]
+__all__ = ["Env", "holds_any"]
+
+
+def holds_any(state: Any) -> bool:  # Any: whatever is in a state_dict
+    """Is there anything in ``state``? That of a batch whose envs have learnt nothing has but their names."""
+    return any(map(holds_any, state.values())) if isinstance(state, Mapping) else True
 
 
 class Env(SteppedEnv):
@@ -317,9 +322,9 @@ class Env(SteppedEnv):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
         """From ``state_dict()``. Raises EnvError where it holds what is not known here, unless ``strict`` is False."""
-        if strict and state_dict:
+        if strict and (found := [str(key) for key, state in state_dict.items() if holds_any(state)]):
             raise EnvError(
-                f"load_state_dict: {type(self).__name__} has nothing to load, found {', '.join(map(str, state_dict))}. "
+                f"load_state_dict: {type(self).__name__} has nothing to load, found {', '.join(found)}. "
                 "Build the env with the transforms that it had, or pass strict=False"
             )
 

@@ -39,7 +39,7 @@ class ShardedRollout:
     """
 
     def __init__(self, folder: Path, manifest: Manifest, below: Key = ()) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()  # shards are opened later, wherever the process is then
         self.manifest = manifest
         self._below = below
         self._starts = list(itertools.accumulate((shard.steps for shard in manifest.shards), initial=0))

@@ -47,7 +47,13 @@ class OneHot(HotSpec):
         if size[-1:] != (self._n,):
             raise SpecError(f"the shape of OneHot({n}) must end with {n}, found {list(size)}.")
         device = as_device(device)
-        self._columns = torch.arange(self._n, device=device)
+        try:
+            self._columns = torch.arange(self._n, device=device)
+        except RuntimeError as error:
+            raise SpecError(
+                f"OneHot({n}) needs {n} numbers for a choice, which there is no memory for. Use Categorical({n}); for "
+                "an env of gymnasium categorical_action_encoding=True"
+            ) from error
         super().__init__(size, CategoricalBox(self._n), device, dtype, mask)
 
     @property

@@ -617,3 +617,19 @@ def test_envs_that_wait_for_others_are_not_counted() -> None:
     env.rollout(9, break_when_all_done=True)
     counts = env.state_dict()["_extra_state"]["count.-|-.observation"]
     assert counts.flatten().tolist() == [2, 6], "a reset, and the steps of each"
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_what_a_batch_has_learnt_is_loaded_where_it_is_evaluated(count: int) -> None:
+    def build(num_envs: int) -> TransformedEnv:
+        base = GymEnv("Pendulum-v1") if num_envs == 1 else SerialEnv(num_envs, lambda: GymEnv("Pendulum-v1"))
+        reduced = {"reduce_batch_dims": True} if num_envs > 1 else {}
+        return TransformedEnv(base, Compose(VecNormV2(in_keys=["observation"], **reduced), RewardSum()))
+
+    training, evaluation = build(3), build(count)
+    training.rollout(20)
+    state = training.state_dict()
+    assert "base_env" not in state, "Pendulum learns nothing"
+    evaluation.load_state_dict(state)
+    assert repr(evaluation.state_dict()) == repr(state)
+    evaluation.load_state_dict({**state, "base_env": {f"worker{i}": {} for i in range(4)}})

@@ -255,3 +255,12 @@ def test_groups_of_agents_count_them_in_one_piece(tmp_path: Path, batch: tuple[i
     (tmp_path / "r" / "shards.json").unlink()  # as TensorDict.memmap would have saved it
     for key in GROUPS:
         assert load_rollout(tmp_path / "r")[key].batch_size == (*batch, 5, 3)
+
+
+def test_it_stays_where_it_is_when_the_process_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = stored(tmp_path / "r", CountingEnv(7, batch_size=[3])).to_tensordict()
+    monkeypatch.chdir(tmp_path)
+    data = load_rollout("r")
+    monkeypatch.chdir("/")
+    for found in (data, pickle.loads(pickle.dumps(data))):
+        assert torch.equal(found[..., 40:]["observation"], expected[..., 40:]["observation"])

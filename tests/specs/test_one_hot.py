@@ -193,3 +193,8 @@ def test_encoding_inverts_to_numpy(n: int, data: st.DataObject) -> None:
     spec = OneHot(n)
     assert spec.is_in(spec.encode(index))
     assert spec.to_numpy(spec.encode(index)) == index
+
+
+def test_more_choices_than_there_is_memory_for_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"^OneHot\(\d+\) needs .* Use Categorical\(4611686018427387904\)"):
+        OneHot(2**62)
