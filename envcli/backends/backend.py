@@ -19,13 +19,8 @@ T = TypeVar("T")
 
 _NAME = inspect.Parameter("name", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="str")
 
-
-_CURES = {
-    frozenset(
-        {"num_envs", "num_workers"}
-    ): "It is one env. For several, type: parallel=processes parallel.num_envs=... (or parallel=serial)",
-    frozenset({"seed"}): "Type seed=... by itself",
-}
+_OF_BATCHES = {"num_envs", "num_workers"}
+_ONE_ENV = "It is one env. For several, type: parallel=processes parallel.num_envs=... (or parallel=serial)"
 
 
 class ByName:
@@ -57,8 +52,8 @@ class _FromName(Generic[T]):
         """The env called ``name``; everything else is the constructor's."""
         if refused := {*options} & {*self._of_python}:
             said = f"{name} does not take these options: {', '.join(sorted(refused))}."
-            cure = next((cure for keys, cure in _CURES.items() if refused & keys), "Leave them out")
-            raise ConfigError(f"{said} {cure}")
+            cure = "Type seed=... by itself" if "seed" in refused else "Leave them out"
+            raise ConfigError(f"{said} {_ONE_ENV if refused & _OF_BATCHES else cure}")
         named = (name,) if self._parts is None else self._parts(name)
         return self._owner(*named, *others, **options)
 
