@@ -330,15 +330,15 @@ class WorkerPool:
                 worker, ended = self._by_fd[fd]
                 if ended:
                     self._poll.unregister(fd)
+                else:
+                    worker.channel.answer.wait()
+                if worker not in self._working:  # an earlier ring had us read its answer before it rang for that
+                    continue
                 with _into(failures):
-                    if not ended:
-                        worker.channel.answer.wait()
-                        self._hear(worker, {})
-                    elif worker in self._working:
-                        self._hear(worker, {})  # it may have answered, and ended, after poll() looked at its bell
-                        if worker in self._working:
-                            self._working.discard(worker)
-                            raise worker.death(self.offset)
+                    self._hear(worker, {})  # if it has ended, too: it may have answered before
+                    if ended and worker in self._working:
+                        self._working.discard(worker)
+                        raise worker.death(self.offset)
         failures += [worker.hung(self.offset) for worker in list(self._working)[:1]]
 
     def give_up(self) -> None:

@@ -60,7 +60,7 @@ def live(env: Env) -> None:
 def test_an_env_that_fails_here_is_named(phase: str) -> None:
     failing: list[Any] = makers("raises", phase, at=3 if phase == "step" else 0)[::-1]
     env = ParallelEnv(4, failing, num_workers=2, local_worker=True)
-    expected = rf"^{HERE[phase]}: ValueError: the first line and the second$"
+    expected = rf"^{HERE[phase]}: ValueError: the first line and the second in \S*tests/batch/faults.py, line \d+$"
     with pytest.raises(EnvError) as caught:
         live(env)
     assert re.search(expected, str(caught.value)), caught.value
@@ -141,7 +141,9 @@ def test_questions_are_answered_from_both_sides() -> None:
         here, *there = env.where(0)
         assert here == os.getpid()
         assert there[0] == there[1] != here
-        with pytest.raises(EnvError, match=r"^env 0 \(this process\) in call: ValueError: no such place$"):
+        with pytest.raises(
+            EnvError, match=r"^env 0 \(this process\) in call: ValueError: no such place in \S+, line \d+$"
+        ):
             env.where(-1)
         with pytest.raises(AttributeError, match=r"^env 0 \(this process\) in get: .*no_such"):
             list(env.no_such)

@@ -180,3 +180,27 @@ def test_who_answers_and_ends_at_once_is_not_missed() -> None:
     assert isinstance(env._pool, WorkerPool)
     env._pool._poll = EndsFirst(env._pool)  # type: ignore[assignment]  # what is asked of it
     env.close()
+
+
+class RingsLate:
+    """A poll that tells of the bell of the first worker twice, before it tells of the second."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._workers = list(pool._workers)
+        self._order = iter([0, 0, 1])
+
+    def poll(self, patience: float) -> list[tuple[int, int]]:
+        worker = self._workers[next(self._order)]
+        assert worker.process is not None
+        assert worker.process.status(10) == 0
+        worker.channel.answer.ring()
+        return [(worker.channel.answer.listen_fd, select.POLLIN)]
+
+
+def test_who_has_answered_may_ring_once_more() -> None:
+    """A ring from before can be why its answer was read before it rang for that."""
+    env = ParallelEnv(2, CountingEnv, num_workers=2)
+    env.rollout(2)
+    assert isinstance(env._pool, WorkerPool)
+    env._pool._poll = RingsLate(env._pool)  # type: ignore[assignment]  # what is asked of it
+    env.close()

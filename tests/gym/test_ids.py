@@ -81,10 +81,10 @@ def test_a_constructor_that_raises_is_named() -> None:
         EnvError, match=r"^NoLicence-v0 cannot be made: RuntimeError: no licence in \S*test_ids.py, line \d+$"
     ):
         GymEnv("NoLicence-v0")
-    said = rf"^Mute-v0 cannot be made: AssertionError: raised in {__name__}, line \d+: raise AssertionError$"
+    said = r"^Mute-v0 cannot be made: AssertionError: raise AssertionError in \S*test_ids.py, line \d+$"
     with pytest.raises(EnvError, match=said):
         GymEnv("Mute-v0")
-    with pytest.raises(ConfigError, match=r"^Good-v0 cannot be made: ValueError: gravity is negative$"):
+    with pytest.raises(ConfigError, match=r"^Good-v0 cannot be made: ValueError: gravity is negative in "):
         GymEnv("Good-v0", gravity=-1.0)
 
 

@@ -157,7 +157,10 @@ def told(env: Env, message: str) -> EnvError:
 def test_an_exception_is_named_with_its_traceback() -> None:
     env = RayEnv(4, makers("raises", "step", at=7), num_actors=2)
     env.set_seed(10)
-    error = told(env, rf"^env 2 \(actor 1, seed {SEED2}\) in step 7: ValueError: the first line and the second$")
+    error = told(
+        env,
+        rf"^env 2 \(actor 1, seed {SEED2}\) in step 7: ValueError: the first line and the second in .*faults.py, line",
+    )
     assert "in fail" in "".join(error.__notes__)
     for kind in ("raises what cannot be pickled", "calls sys.exit"):
         told(RayEnv(4, makers(kind, "reset"), num_actors=2), r"^env 2 \(actor 1\) in reset before step 0: ")

@@ -65,7 +65,7 @@ def test_a_missing_library_says_what_to_install(module: str, tmp_path: Path, mon
         ("raise ModuleNotFoundError(name='pkg_resources')", r"Type: pip install 'setuptools<81'$"),
         ("import numpy.no_such_part", r"=odd:X needs numpy\.no_such_part, which numpy [\d.]+ lacks\. It is written"),
         ("import numpy\nnumpy.bool9", r"=odd:X: importing odd raised AttributeError: .*'bool9'.* HYDRA_FULL_ERROR=1"),
-        ("assert False", r"importing odd raised AssertionError: raised in odd, line 1: assert False\. Set HYDRA_FULL"),
+        ("assert False", r"importing odd raised AssertionError: assert False in odd.py, line 1\. Set HYDRA_FULL"),
     ],
 )
 def test_a_module_that_cannot_be_imported_says_why(
