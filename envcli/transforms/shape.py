@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from envcli.errors import TransformError
-from envcli.keys import as_path
+from envcli.keys import NestedKey, as_path
 from envcli.specs import Binary, Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.transforms.overriding import is_written_for
 from envcli.transforms.transform import Transform
@@ -34,21 +35,17 @@ class ShapeTransform(Transform, ABC):
         """Actions and states as the user gives them."""
         for family in ("full_action_spec", "full_state_spec"):
             spec = input_spec[family]
-            present = spec.leaves()
-            for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
-                leaf = present.get(as_path(in_key))
-                if leaf is not None:
-                    after = self._checked(self._leaf_after, leaf, in_key, spec.ndim)
-                    if isinstance(after, Unbounded) and not isinstance(leaf, Unbounded):
-                        raise TransformError(
-                            f"{self!r} would destroy the encoding of {in_key!r}, a {type(leaf).__name__} "
-                            f"{list(leaf.shape)}. Make the env take categories"
-                        )
-                    if in_key != out_key:
-                        del spec[in_key]
-                    spec[out_key] = after
-            input_spec[family] = spec
+            input_spec[family] = self._outside(spec, partial(self._taken, lead=spec.ndim))
         return input_spec
+
+    def _taken(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+        after = self._checked(self._leaf_after, leaf, key, lead)
+        if isinstance(after, Unbounded) and not isinstance(leaf, Unbounded):
+            raise TransformError(
+                f"{self!r} would destroy the encoding of {key!r}, a {type(leaf).__name__} {list(leaf.shape)}. Make "
+                "the env take categories"
+            )
+        return after
 
     def _checked(
         self, change: Callable[[TensorSpec], TensorSpec], leaf: TensorSpec, key: object, lead: int

@@ -255,13 +255,14 @@ class Transform(BoundToRows, torch.nn.Module):
 
     def _outside(self, spec: Composite, change: Callable[[TensorSpec, NestedKey], TensorSpec]) -> Composite:
         """``spec``, of actions or states, with ``change(leaf, key)`` for ``in_keys_inv``, named by ``out_keys_inv``."""
-        for in_key, out_key in zip(self.in_keys_inv, self.out_keys_inv, strict=True):
-            leaf = spec.leaves().get(as_path(in_key))
-            if leaf is not None:
-                outside = change(leaf, in_key)
-                if in_key != out_key:
-                    del spec[in_key]
-                spec[out_key] = outside
+        present, pairs = spec.leaves(), list(zip(self.in_keys_inv, self.out_keys_inv, strict=True))
+        there = [(as_path(in_key), in_key, out_key) for in_key, out_key in pairs if as_path(in_key) in present]
+        outside = {out_key: change(present[path], in_key) for path, in_key, out_key in there}  # names may be swapped
+        for _, in_key, _ in there:
+            if in_key not in outside:
+                del spec[in_key]
+        for out_key, leaf in outside.items():
+            spec[out_key] = leaf
         return spec
 
     def _spec_after(self, leaf: TensorSpec) -> TensorSpec:
