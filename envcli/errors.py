@@ -25,10 +25,8 @@ A message says where, what was found, what was expected and, where we know it, w
 from __future__ import annotations
 
 import difflib
-import linecache
+import functools
 import os
-import sysconfig
-import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
@@ -183,7 +181,9 @@ def message_of(error: BaseException) -> str:
     """What ``error`` says, in one line. Of one that says nothing, as a bare ``assert``: the line that raised it."""
     if (said := _text_of(error)) or error.__traceback__ is None:
         return said
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    import linecache
+
+    frame, line = _frames(error)[-1]
     return linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
 
 
@@ -192,7 +192,7 @@ def raised_in(error: BaseException, by_user: bool = False) -> str:
 
     If there is none, it is the last line of all, and ``by_user`` the empty text.
     """
-    frames = list(traceback.walk_tb(error.__traceback__))
+    frames = _frames(error)
     own = [place for place in frames if _is_users(place[0])]
     for frame, line in (own or ([] if by_user else frames))[-1:]:
         file = frame.f_code.co_filename
@@ -200,6 +200,13 @@ def raised_in(error: BaseException, by_user: bool = False) -> str:
             file = file.removeprefix(os.path.join(os.getcwd(), ""))
         return f"{file}, line {line}"
     return ""
+
+
+def _frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    """Each frame that ``error`` came through, and the line there; the one that raised it is the last."""
+    import traceback
+
+    return list(traceback.walk_tb(error.__traceback__))
 
 
 def _text_of(error: BaseException) -> str:
@@ -212,13 +219,16 @@ def _text_of(error: BaseException) -> str:
 def _is_users(frame: FrameType) -> bool:
     """Is its code neither ours, nor an installed library's, nor Python's own?"""
     file = frame.f_code.co_filename
-    return not file.startswith(("<", *_INSTALLED))
+    return not file.startswith(("<", *_installed()))
 
 
-_INSTALLED = tuple(
-    os.path.join(folder, "")
-    for folder in (os.path.dirname(__file__), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
-)
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Where the code of others is, and ours."""
+    import sysconfig  # 3 ms, and few commands fail
+
+    others = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
+    return tuple(os.path.join(folder, "") for folder in (os.path.dirname(__file__), *others))
 
 
 def nearest(name: object, known: Iterable[str], count: int = 3) -> str:
