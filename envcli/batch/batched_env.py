@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
 import numpy as np
@@ -76,6 +76,7 @@ class BatchedEnv(StatefulEnvs):
         super().__init__(device=device)
         self._closed = True
         self.num_envs = whole("num_envs", num_envs, 1)
+        self._modes = [True] * self.num_envs  # is each of them in training?
         self.create_env_fn = self._one_each(create_env_fn, "create_env_fn", callable, "a callable that makes an env")
         self.create_env_kwargs: list[Kwargs] = [{}] * num_envs
         self.update_kwargs({} if create_env_kwargs is None else create_env_kwargs)
@@ -118,8 +119,8 @@ class BatchedEnv(StatefulEnvs):
             self._closed = False
             try:
                 self._start()
-                if not self.training:
-                    self._train(False)
+                if not all(self._modes):
+                    self._train(self._modes)
             except BaseException:
                 self.close()
                 raise
@@ -214,8 +215,8 @@ class BatchedEnv(StatefulEnvs):
     # -- all envs at once -----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _train(self, mode: bool, among: Set[int] | None = None) -> None:
-        """``train`` of each env; ``among``: of these alone."""
+    def _train(self, modes: Sequence[bool]) -> None:
+        """``train`` of each env, with a mode for each."""
 
     @abstractmethod
     def _get(self, name: str) -> list[Any]:
@@ -251,9 +252,14 @@ class BatchedEnv(StatefulEnvs):
 
     def train(self, mode: bool = True) -> Self:
         """See :meth:`envcli.Env.train`; of all envs, those that are built later too."""
-        if not self.is_closed:
-            self._train(mode)
+        self._switch(range(self.num_envs), mode)
         return super().train(mode)
+
+    def _switch(self, places: Iterable[int], mode: bool) -> None:
+        """``train(mode)`` of the envs at ``places``, now or once they are built."""
+        self._modes = [mode if i in places else was for i, was in enumerate(self._modes)]
+        if not self.is_closed:
+            self._train(self._modes)
 
     def add_truncated_keys(self) -> Self:
         """See :meth:`envcli.Env.add_truncated_keys`. Raises EnvError where one is missing: the envs must have it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol, Self
 
 import torch
@@ -39,7 +39,7 @@ class _Batch(Protocol):
 
     def _get(self, name: str) -> list[Any]: ...
 
-    def _train(self, mode: bool, among: Set[int] | None = None) -> None: ...
+    def _switch(self, places: Iterable[int], mode: bool) -> None: ...
 
     def _call(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
@@ -130,7 +130,7 @@ class ChosenEnvs(StatefulEnvs, EnvBase):
     def train(self, mode: bool = True) -> Self:
         """See :meth:`envcli.Env.train`; of these envs."""
         self._require_open()
-        self.batch._train(mode, set(self.places))
+        self.batch._switch(self.places, mode)
         return super().train(mode)
 
     def _get(self, name: str) -> list[Any]:

@@ -135,8 +135,8 @@ class RemoteBatchedEnv(BatchedEnv):
         self._do("seeded", seeds, self._seeds_taken)
         self._ask("set_seeds", lambda envs: (seeds[envs.start : envs.stop],))
 
-    def _train(self, mode: bool, among: Set[int] | None = None) -> None:
-        self._ask("train", lambda envs: (mode, _within(envs, among)))
+    def _train(self, modes: Sequence[bool]) -> None:
+        self._ask("train", lambda envs: (modes[envs.start : envs.stop],))
 
     @abstractmethod
     def _do(self, method: str, *args: Any, **options: Any) -> Any:
@@ -148,8 +148,10 @@ class RemoteBatchedEnv(BatchedEnv):
     def _call(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], among: Set[int] | None = None
     ) -> list[Any]:
-        asked = self._ask("call", lambda envs: (name, args, kwargs, _within(envs, among)))
-        return [value for found in asked for value in found]
+        def question(envs: range) -> tuple[Any, ...]:
+            return name, args, kwargs, None if among is None else {i - envs.start for i in among}
+
+        return [value for found in self._ask("call", question) for value in found]
 
     def _load_state_dicts(self, states: Sequence[Any]) -> None:
         self._ask("load", lambda envs: (states[envs.start : envs.stop],))
@@ -160,11 +162,6 @@ class RemoteBatchedEnv(BatchedEnv):
                 f"a {type(self).__name__} that has been started cannot be pickled or copied. Call close() first"
             )
         return super().__getstate__()
-
-
-def _within(envs: range, among: Set[int] | None) -> Set[int] | None:
-    """Those of ``envs`` that are ``among``, as their own member of the pool counts them; None: all."""
-    return None if among is None else {i - envs.start for i in among}
 
 
 def restarts_of(env: Env) -> list[str]:

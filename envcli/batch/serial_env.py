@@ -143,8 +143,8 @@ class SerialEnv(BatchedEnv):
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self._envs().set_seeds(seeds)
 
-    def _train(self, mode: bool, among: Set[int] | None = None) -> None:
-        self._envs().train(mode, among)
+    def _train(self, modes: Sequence[bool]) -> None:
+        self._envs().train(modes)
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)

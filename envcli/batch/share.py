@@ -279,12 +279,11 @@ class Share:
             self._mark(i, "call", 0)
             env.set_seed(seed)
 
-    def train(self, mode: bool, among: Set[int] | None = None) -> None:
-        """``train`` of each env, or of those in ``among``."""
-        for i, env in enumerate(self.envs):
-            if among is None or i in among:
-                self._mark(i, "call", 0)
-                env.train(mode)
+    def train(self, modes: Sequence[bool]) -> None:
+        """``train`` of each env, with a mode for each."""
+        for i, (env, mode) in enumerate(zip(self.envs, modes, strict=True)):
+            self._mark(i, "call", 0)
+            env.train(mode)
 
     def give(self, requests: Sequence[ResetRequest]) -> None:
         """Pass on what the next reset is asked for: one request for each env."""

@@ -75,8 +75,8 @@ class ShareServer:
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self._share.set_seeds(seeds)
 
-    def _train(self, mode: bool, among: Set[int] | None) -> None:
-        self._share.train(mode, among)
+    def _train(self, modes: Sequence[bool]) -> None:
+        self._share.train(modes)
 
     def _give(self, requests: Sequence[ResetRequest]) -> None:
         self._share.give(requests)

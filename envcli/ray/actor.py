@@ -112,8 +112,8 @@ class RayActor:
     def _set_seeds(self, seeds: Sequence[int | None]) -> None:
         self.env.share.set_seeds(seeds)
 
-    def _train(self, mode: bool, among: Set[int] | None) -> None:
-        self.env.share.train(mode, among)
+    def _train(self, modes: Sequence[bool]) -> None:
+        self.env.share.train(modes)
 
     def _give(self, requests: Sequence[ResetRequest]) -> None:
         self.env.share.give(requests)

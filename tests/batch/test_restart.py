@@ -494,3 +494,14 @@ def test_a_new_worker_is_told_what_the_mode_is(tmp_path: Path) -> None:
         env.rollout(STEPS, break_when_any_done=False)
         assert len(env.restarts) == 1
         assert list(env.training_of) == [False] * 6
+
+
+def test_a_new_worker_is_told_what_the_mode_of_each_env_is(tmp_path: Path) -> None:
+    with restarting(mortals(tmp_path / "it", at=7)) as env:
+        env.eval()
+        env[[1, 2, 5]].train()
+        modes = [False, True, True, False, False, True]
+        assert list(env.training_of) == modes
+        env.rollout(STEPS, break_when_any_done=False)
+        assert len(env.restarts) == 1
+        assert list(env.training_of) == modes
