@@ -19,6 +19,7 @@ from envcli.folders.folder_lock import locked
 __all__ = [
     "SAVE_IN",
     "Handler",
+    "Insistent",
     "again_soon",
     "call_off",
     "call_on",
@@ -38,38 +39,94 @@ _CALLED_OFF = ".interrupted"
 _SOON = 0.05  # seconds
 
 
+class Insistent:
+    """Raises a KeyboardInterrupt for a signal ``number``, and raises it again if it was lost.
+
+    Code in C that calls back into Python loses it, a finalizer can only print it, and a library may catch all that is
+    raised. Whoever does so lets go of it, while one on its way to the end of the process is held by what it unwinds.
+    During an import that it would break, the signal waits: see :func:`_breaks`.
+
+    Attributes:
+        again: whether the next signal is the last one once more.
+        over: whether it no longer matters that one is lost.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.again, self.over = False, False
+        self._number = number
+
+    def interrupt(self, frame: FrameType | None) -> None:
+        """Raise it in ``frame``, where the signal arrived."""
+        self.again = False
+        if not _breaks(frame):
+            raise _Interrupt(self._lost)
+        self._lost()
+
+    def _lost(self) -> None:
+        if not self.over:
+            self.again = True
+            again_soon(self._number, lambda: not self.over)
+
+
+class _Interrupt(KeyboardInterrupt):
+    """Calls ``gone`` when nobody holds it any longer."""
+
+    def __init__(self, gone: Callable[[], None]) -> None:
+        super().__init__()
+        self._gone = gone
+
+    def __del__(self) -> None:
+        self._gone()
+
+
 @contextlib.contextmanager
 def heard_by(handler: Callable[[Handler], Handler]) -> Iterator[bool]:
-    """Inside, a Ctrl-C goes to what ``handler`` returns for the usual handler.
+    """Inside, a Ctrl-C goes to what ``handler`` returns for the usual handler, and its KeyboardInterrupt is not lost.
 
-    Yields whether it does: signals arrive in the main thread only. A KeyboardInterrupt that is raised where Python can
-    only print it, as in a finalizer, is not lost: it is raised again soon after, by the usual handler.
+    Yields whether it does: signals arrive in the main thread only. One that is raised again, see :class:`Insistent`,
+    goes to the usual handler.
     """
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield False
         return
-    unraisable = sys.unraisablehook
+    insistent = Insistent(signal.SIGINT)
 
-    def lost(args: sys.UnraisableHookArgs) -> None:
-        if args.exc_type is KeyboardInterrupt:
-            signal.signal(signal.SIGINT, usual)
-            again_soon()
+    def usual(number: int, frame: FrameType | None) -> None:
+        if before is signal.default_int_handler:
+            insistent.interrupt(frame)
         else:
-            unraisable(args)
+            before(number, frame)
 
-    signal.signal(signal.SIGINT, handler(usual))
-    sys.unraisablehook = lost
+    heed = handler(usual)
+    signal.signal(signal.SIGINT, lambda number, frame: (usual if insistent.again else heed)(number, frame))
     try:
-        yield True
+        with _unprinted():
+            yield True
     finally:
-        sys.unraisablehook = unraisable
-        signal.signal(signal.SIGINT, usual)
+        insistent.over = True
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _unprinted() -> Iterator[None]:
+    """Inside, an interrupt in a finalizer is not printed: it is raised again."""
+    usual = sys.unraisablehook
+
+    def printed(args: sys.UnraisableHookArgs) -> None:
+        if not issubclass(args.exc_type, _Interrupt):
+            usual(args)
+
+    sys.unraisablehook = printed
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 @contextlib.contextmanager
 def not_lost() -> Iterator[Callable[[], bool]]:
-    """Inside, a Ctrl-C that arrives while a module in C is loaded waits until it is: such modules lose it, or crash.
+    """Inside, the KeyboardInterrupt of a Ctrl-C is not lost.
 
     Yields a function: was there one? What it interrupts may raise something else.
     """
@@ -78,11 +135,8 @@ def not_lost() -> Iterator[Callable[[], bool]]:
     def handler(usual: Handler) -> Handler:
         def heed(number: int, frame: FrameType | None) -> None:
             nonlocal heard
-            if _loads_extension(frame):
-                again_soon()
-            else:
-                heard = True
-                usual(number, frame)
+            heard = True
+            usual(number, frame)
 
         return heed
 
@@ -90,8 +144,16 @@ def not_lost() -> Iterator[Callable[[], bool]]:
         yield lambda: heard
 
 
-def _loads_extension(frame: FrameType | None) -> bool:
-    return any(isinstance(one.f_locals.get("self"), ExtensionFileLoader) for one in stack(frame))
+def _breaks(frame: FrameType | None) -> bool:
+    """Whether a KeyboardInterrupt in ``frame`` would break an import.
+
+    Modules in C lose it, or crash. torch.distributed leaves a thread behind that ends the process with an abort.
+    """
+    return any(
+        isinstance(one.f_locals.get("self"), ExtensionFileLoader)
+        or (one.f_code.co_name == "<module>" and one.f_globals.get("__name__", "").startswith("torch.distributed"))
+        for one in stack(frame)
+    )
 
 
 def stack(frame: FrameType | None) -> Iterator[FrameType]:
@@ -101,9 +163,14 @@ def stack(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def again_soon() -> None:
-    """Have SIGINT arrive once more, in a moment."""
-    timer = threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT))
+def again_soon(number: int = signal.SIGINT, still: Callable[[], bool] = lambda: True) -> None:
+    """Have the signal ``number`` arrive once more, in a moment, if it is to ``still``."""
+
+    def send() -> None:
+        if still():
+            os.kill(os.getpid(), number)
+
+    timer = threading.Timer(_SOON, send)
     timer.daemon = True
     timer.start()
 

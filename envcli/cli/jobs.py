@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from envcli.cli.ended import Ended
-from envcli.cli.interrupt import SAVE_IN, Handler, call_off, heard_by
+from envcli.cli.interrupt import SAVE_IN, Handler, Insistent, call_off, heard_by
 from envcli.processes import family
 from envcli.reports.job import Job
 
@@ -103,7 +103,7 @@ class _EndSignals:
         self._arrived_at = 0.0
         self._folders = folders
         self._here = os.getpid()
-        self._taken: list[int] = []
+        self._taken: dict[int, Insistent] = {}
 
     def take(self) -> None:
         """Handle both, unless they are ignored, as under nohup."""
@@ -112,24 +112,28 @@ class _EndSignals:
         for number in _ENDS:
             usual = signal.getsignal(number)
             if usual == signal.SIG_DFL or str(getattr(usual, "__module__", "")).startswith("ray."):
-                self._taken.append(number)
+                self._taken[number] = Insistent(number)
                 signal.signal(number, self._end)
 
     def give_back(self) -> None:
         """Have them end the process again. Safe to call twice."""
         while self._taken:
-            signal.signal(self._taken.pop(), signal.SIG_DFL)
+            number, insistent = self._taken.popitem()
+            insistent.over = True
+            signal.signal(number, signal.SIG_DFL)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        if self.arrived is not None and time.monotonic() - self._arrived_at < _TWICE:
-            return
-        if os.getpid() != self._here or self.arrived is not None:  # a forked worker, which has no jobs; or once more
-            self.give_back()
-            os.kill(os.getpid(), number)
-            return
-        self.arrived, self._arrived_at = number, time.monotonic()
-        _interrupt(self._folders)
-        raise KeyboardInterrupt  # not SIGINT, which a shell makes background processes ignore
+        insistent = self._taken[number]
+        if not insistent.again:
+            if self.arrived is not None and time.monotonic() - self._arrived_at < _TWICE:
+                return
+            if os.getpid() != self._here or self.arrived is not None:  # a forked worker, without jobs; or a later one
+                self.give_back()
+                os.kill(os.getpid(), number)
+                return
+            self.arrived, self._arrived_at = number, time.monotonic()
+            _interrupt(self._folders)
+        insistent.interrupt(frame)  # not SIGINT, which a shell makes background processes ignore
 
 
 def _interrupt(folders: Sequence[Path]) -> None:

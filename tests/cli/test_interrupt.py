@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 
@@ -29,16 +32,69 @@ class _Slow(ExtensionFileLoader):
         _interrupt()
 
 
-def test_it_waits_while_a_module_in_c_is_loaded() -> None:
+def _load_a_module_in_c() -> None:
+    _Slow("module", "module.so").load()
+
+
+def _import_distributed_torch() -> None:
+    """Which would end the process by an abort."""
+    exec(compile("interrupt()", "module.py", "exec"), {"interrupt": _interrupt, "__name__": "torch.distributed.rpc"})
+
+
+@pytest.mark.parametrize("load", [_load_a_module_in_c, _import_distributed_torch])
+def test_it_waits_for_the_end_of_an_import_that_it_would_break(load: Callable[[], None]) -> None:
     loaded = []
-    try:
-        with not_lost() as was_interrupted:
-            _Slow("module", "module.so").load()
-            loaded.append(was_interrupted())
+
+    def work() -> None:
+        with not_lost():
+            load()
+            loaded.append("whole")
             time.sleep(5)
-    except KeyboardInterrupt:
-        loaded.append(was_interrupted())
-    assert loaded == [False, True]
+            loaded.append("lost")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert loaded == ["whole"]
+
+
+class _Finalized:
+    def __del__(self) -> None:
+        _interrupt()
+
+
+def _catch_all() -> None:
+    with contextlib.suppress(BaseException):
+        _interrupt()
+
+
+def _call_back_from_c() -> None:
+    ctypes.CFUNCTYPE(None)(_interrupt)()
+
+
+@pytest.mark.parametrize("lose", [_catch_all, _call_back_from_c, _Finalized])
+def test_one_that_is_lost_is_raised_again(lose: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    went_on = []
+
+    def work() -> None:
+        with not_lost():
+            lose()
+            went_on.append(True)
+            time.sleep(5)
+            went_on.append(False)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert went_on == [True]
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
+    assert capsys.readouterr().err == ""
+
+
+def test_one_that_was_lost_at_the_end_does_not_arrive_after_it() -> None:
+    with not_lost() as was_interrupted:
+        _catch_all()
+    time.sleep(0.2)
+    assert was_interrupted()
 
 
 def test_whatever_else_is_raised_after_it_it_was_one(

@@ -200,6 +200,26 @@ def test_a_signal_is_passed_on_once_it_is_a_sweep_that_runs(number: signal.Signa
         signal.signal(number, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_a_library_loses_is_raised_again(number: signal.Signals, tmp_path: Path) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
+
+    def sweep() -> None:
+        with jobs.interruptible([tmp_path]) as also_when_ended:
+            also_when_ended()
+            with suppress(BaseException):
+                signal.raise_signal(number)
+            time.sleep(20)
+
+    try:
+        with pytest.raises(Ended) as caught:
+            sweep()
+        assert caught.value.code == 128 + number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
 def test_a_later_signal_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(number))
@@ -208,7 +228,7 @@ def test_a_later_signal_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch
     try:
         with jobs.interruptible([]) as also_when_ended:
             also_when_ended()
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt) as _held:  # whoever lets go of it has lost it
                 signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
             assert not killed, "the same signal, by another way"
@@ -401,10 +421,10 @@ def test_submitit_is_given_all_that_its_plugin_knows() -> None:
 
 def test_a_ctrl_c_that_arrives_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with launched.interrupted_once():
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as _held:  # whoever lets go of it has lost it
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # while it saves what it made
         monkeypatch.setattr(launched, "_TWICE_IN", 0.0)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as _held_too:
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
