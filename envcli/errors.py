@@ -120,6 +120,11 @@ class MissingDependency(ConfigError, ImportError):
     def __reduce__(self) -> tuple[type[MissingDependency], tuple[object, ...]]:
         return type(self), self._made_of
 
+    @classmethod
+    def of(cls, missing: ModuleNotFoundError, purpose: str, extra: str) -> MissingDependency:
+        """The library that ``missing`` says is not there; any of those that ``extra`` installs."""
+        return cls((missing.name or extra).partition(".")[0], purpose, extra)
+
     def stand_in(self, name: str) -> type:
         """A class ``name`` of which nothing is an instance: making one raises this. So an import need not fail."""
         library, _, extra, then = self._made_of

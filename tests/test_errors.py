@@ -92,6 +92,9 @@ def test_a_missing_dependency_says_what_to_type() -> None:
     assert not isinstance(None, stand_in)
     with pytest.raises(MissingDependency, match=r"^BraxEnv needs brax, .* pip install 'envcli\[brax\]'$"):
         stand_in("fast", num_envs=3)
+    missing = MissingDependency.of(ModuleNotFoundError(name="jax.numpy"), "backend=brax", "brax")
+    assert str(missing).startswith("backend=brax needs jax, which is not installed.")
+    assert str(MissingDependency.of(ModuleNotFoundError("of a library"), "x", "brax")).startswith("x needs brax,")
     assert str(MissingDependency("ale_py", "Atari", "atari")).endswith("Type: pip install 'envcli[atari]'")
 
 

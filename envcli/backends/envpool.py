@@ -198,7 +198,7 @@ def _library() -> Any:  # Any: a module that is there for some only
         import envpool
         import envpool.registration
     except ModuleNotFoundError as missing:
-        raise MissingDependency(missing.name or "envpool", "backend=envpool", "envpool") from missing
+        raise MissingDependency.of(missing, "backend=envpool", "envpool") from missing
     return envpool
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from envcli.bench import machine
 from envcli.bench.sample import Sample, Summary, ratios, speeds, summary
-from envcli.terminal.answer import number
+from envcli.terminal.answer import number, three_digits
 from envcli.terminal.table import empty_table
 from envcli.vocabulary.schema import in_one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["below", "compared", "notes", "percent", "table", "three_digits", "title", "with_spread"]
+__all__ = ["below", "compared", "notes", "percent", "table", "title", "with_spread"]
 
 Data = dict[str, Any]  # Any: what JSON can hold
 
@@ -100,15 +100,6 @@ def _ratio(data: Data, result: Data) -> str:
 
 def _spread(found: Data) -> str:
     return "" if found["spread"] is None else percent(found["spread"])
-
-
-def three_digits(value: float) -> str:
-    """A number for people with three digits, as the fourth is noise.
-
-    >>> three_digits(1834.2), three_digits(0.8412)
-    ('1,830', '0.841')
-    """
-    return number(float(f"{value:.3g}"))
 
 
 def _memory(found: Data) -> str:

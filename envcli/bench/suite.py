@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envcli.bench.report import percent, three_digits
+from envcli.bench.report import percent
 from envcli.errors import ConfigError
 from envcli.override import Override, parsed
+from envcli.terminal.answer import three_digits
 from envcli.terminal.table import empty_table
 from envcli.typed_word import quoted
 from envcli.vocabulary.schema import in_one_line

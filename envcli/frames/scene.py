@@ -13,7 +13,7 @@ from envcli.frames.image import Image, as_image, captioned, narrowed, side_by_si
 from envcli.frames.look import Look
 from envcli.frames.reel import Reel
 from envcli.keys import NestedKey
-from envcli.terminal.answer import number
+from envcli.terminal.answer import three_digits
 
 __all__ = ["Frame", "Scene"]
 
@@ -41,16 +41,7 @@ class Frame:
         """The numbers in a few words."""
         if not self.step or self.reward is None:
             return f"step {self.step:,}"
-        return f"step {self.step:,}  reward {_short(self.reward)}  return {_short(self.total)}"
-
-
-def _short(value: float) -> str:
-    """Three digits.
-
-    >>> _short(-1053.2), _short(0.061234), _short(float("nan"))
-    ('-1,050', '0.0612', 'nan')
-    """
-    return number(float(f"{value:.3g}"))
+        return f"step {self.step:,}  reward {three_digits(self.reward)}  return {three_digits(self.total)}"
 
 
 class Scene:

@@ -26,8 +26,7 @@ try:
         from envcli.jitted import jax_world
         from envcli.jitted.jax_world import JaxWorld, Numbers, as_tensor, by_name
 except ModuleNotFoundError as missing:
-    library = (missing.name or "brax").partition(".")[0]
-    raise MissingDependency(library, "backend=brax", "brax") from missing
+    raise MissingDependency.of(missing, "backend=brax", "brax") from missing
 
 __all__ = ["BraxWorld", "Moment", "misfit", "names", "native"]
 

@@ -16,8 +16,7 @@ try:
 
     from envcli.jitted.jax_world import JaxWorld, Numbers
 except ModuleNotFoundError as missing:
-    library = (missing.name or "gymnax").partition(".")[0]
-    raise MissingDependency(library, "backend=gymnax", "gymnax") from missing
+    raise MissingDependency.of(missing, "backend=gymnax", "gymnax") from missing
 
 __all__ = ["GymnaxMoment", "GymnaxWorld", "names", "native"]
 

@@ -20,8 +20,7 @@ try:
     from envcli.jitted import jax_world
     from envcli.jitted.jax_world import JaxWorld, Numbers
 except ModuleNotFoundError as missing:
-    library = (missing.name or "jumanji").partition(".")[0]
-    raise MissingDependency(library, "backend=jumanji", "jumanji") from missing
+    raise MissingDependency.of(missing, "backend=jumanji", "jumanji") from missing
 
 __all__ = ["JumanjiMoment", "JumanjiWorld", "action_space", "misfit", "names", "native", "observation_space"]
 

@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 
 from envcli.errors import ConfigError, MissingDependency, UnknownName, described, nearest
 from envcli.mujoco_hints import without_hints
+from envcli.vocabulary.dotted import dotted
 
 try:
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # of Brax, whose wrappers it brings
@@ -28,8 +29,7 @@ try:
         from envcli.jitted import jax_world
         from envcli.jitted.jax_world import JaxWorld, Numbers, by_name
 except ModuleNotFoundError as missing:
-    library = (missing.name or "mujoco_playground").partition(".")[0]
-    raise MissingDependency(library, "backend=mujoco_playground", "mujoco-playground") from missing
+    raise MissingDependency.of(missing, "backend=mujoco_playground", "mujoco-playground") from missing
 
 __all__ = ["PlaygroundMoment", "PlaygroundWorld", "misfit", "names", "native", "suite_of", "usual_steps"]
 
@@ -118,12 +118,12 @@ def native(name: str, options: Mapping[str, Any], device: torch.device | str | N
         raise UnknownName("MuJoCo Playground env", name, names())
     settings = dict(options)
     config, more = settings.pop("config", None), settings.pop("config_overrides", None) or {}
-    settings = dict(_flat({**settings, **more}))
+    settings = dict(dotted({**settings, **more}))
     if config is None:
         config = registry.get_default_config(name)
         if not str(device).startswith("cuda") and "impl" in config and not settings.get("vision"):
             settings.setdefault("impl", "jax")  # which draws nothing
-    known = [setting for setting, _ in _flat(config.to_dict())]
+    known = [setting for setting, _ in dotted(config.to_dict())]
     if wrong := [setting for setting in settings if setting not in known]:
         raise ConfigError(f"options: {name} has no setting {wrong[0]!r}. {nearest(wrong[0], known)}".rstrip())
     try:
@@ -139,15 +139,6 @@ def native(name: str, options: Mapping[str, Any], device: torch.device | str | N
 def _of(suite: str) -> tuple[str, ...]:
     found: tuple[str, ...] = getattr(mujoco_playground, suite).ALL_ENVS
     return found
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Their names, with a dot before those of a part, and their values."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield above + name, value
 
 
 def _by_hand() -> str:

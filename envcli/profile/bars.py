@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from envcli.bench.report import percent, three_digits
+from envcli.bench.report import percent
 from envcli.clocks.parts import MEANING, WAITING
 from envcli.profile.breakdown import Breakdown
-from envcli.terminal.answer import number
+from envcli.terminal.answer import number, three_digits
 from envcli.terminal.table import empty_table
 
 if TYPE_CHECKING:

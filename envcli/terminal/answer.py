@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
-__all__ = ["answer", "answers_alone", "kept", "number", "relative_path", "say_kept_in", "to_stdout"]
+__all__ = ["answer", "answers_alone", "kept", "number", "relative_path", "say_kept_in", "three_digits", "to_stdout"]
 
 _STDOUT, _STDERR = 1, 2
 
@@ -148,6 +148,15 @@ def number(value: float | int | None) -> str:
     if isinstance(value, int) or abs(value) >= 999.95:  # four digits round it to 1000
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def three_digits(value: float) -> str:
+    """A number for people, where the fourth digit is noise.
+
+    >>> three_digits(-1834.2), three_digits(0.061234), three_digits(float("nan"))
+    ('-1,830', '0.0612', 'nan')
+    """
+    return number(float(f"{value:.3g}"))
 
 
 def relative_path(path: Path) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from envcli.errors import MissingDependency, described
 from envcli.trackers.tracker import Tracker
+from envcli.vocabulary.dotted import dotted
 
 __all__ = ["TensorboardTracker"]
 
@@ -33,7 +34,7 @@ class TensorboardTracker(Tracker):
     def begin(self, config: Mapping[str, Any]) -> None:  # Any: what JSON can hold
         """See :class:`Tracker`."""
         self._writer = self._make(str(self.folder / "tensorboard"))
-        self._config = dict(_flat(config))
+        self._config = {name: _shown(value) for name, value in dotted(config) if value is not None}
         indented = json.dumps(config, indent=4).replace("\n", "\n    ")
         self._writer.add_text("config", f"    {indented}")  # Markdown's code block
 
@@ -74,10 +75,6 @@ class TensorboardTracker(Tracker):
         self._writer.close()
 
 
-def _flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str | float]]:  # Any: what JSON can hold
-    """The values of nested nodes under dotted names; what is no number is text, what is null is left out."""
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        elif value is not None:
-            yield f"{above}{key}", value if isinstance(value, bool | int | float | str) else json.dumps(value)
+def _shown(value: Any) -> str | float:  # Any: what JSON can hold
+    """What is no number, as text."""
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value)

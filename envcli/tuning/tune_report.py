@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from envcli.bench import plot
-from envcli.bench.report import percent, three_digits, with_spread
+from envcli.bench.report import percent, with_spread
 from envcli.bench.workload import Workload
-from envcli.terminal.answer import number
+from envcli.terminal.answer import number, three_digits
 from envcli.terminal.table import empty_table
 from envcli.tuning.search import Finalist, Tuned
 from envcli.tuning.setting import Setting

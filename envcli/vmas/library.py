@@ -22,6 +22,5 @@ def vmas_library() -> Any:  # Any: a module that is there for some only, and has
             import vmas
             import vmas.simulator.environment
     except ModuleNotFoundError as missing:
-        library = (missing.name or "vmas").partition(".")[0]
-        raise MissingDependency(library, "backend=vmas", "vmas") from missing
+        raise MissingDependency.of(missing, "backend=vmas", "vmas") from missing
     return vmas

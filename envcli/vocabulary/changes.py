@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from envcli.vocabulary import catalog, schema
+from envcli.vocabulary.dotted import dotted
 
 __all__ = ["changes", "defaults"]
 
@@ -98,7 +99,7 @@ def _words(cfg: Mapping[str, Any], groups: Sequence[catalog.Group], preset: str 
 def _told(cfg: Mapping[str, Any], groups: Sequence[catalog.Group], preset: str | None) -> Node:
     """``cfg`` by paths, where a choice stands for a node's type, and a ``preset`` for the name of the env too."""
     words, found = _words(cfg, groups, preset), Node()
-    for path, value in _flat(cfg):
+    for path, value in dotted(cfg):
         above, _, last = path.rpartition(".")
         if "env" in words and path in ("backend.type", "backend.name"):
             found["env"] = words["env"]
@@ -121,12 +122,3 @@ def _nodes(path: Path) -> Any:
     nodes: Any = OmegaConf.load(path)
     nodes.pop("defaults", None)
     return nodes
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}.")
-        else:
-            yield path, value
