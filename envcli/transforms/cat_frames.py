@@ -118,7 +118,7 @@ class CatFrames(Windowed):
             raise TransformError(f"CatFrames: {', '.join(offline)} works on rollouts only. Call the transform on one")
         return super().transform_output_spec(output_spec)
 
-    def _leaf_of_windows(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+    def _entry_after(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
         if leaf.ndim - lead < -self.dim:
             raise TransformError(
                 f"CatFrames: {key!r} has the shape {list(leaf.shape[lead:])}, which has no dimension {self.dim}. Use "

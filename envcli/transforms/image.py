@@ -66,17 +66,11 @@ class ImageTransform(Transform, ABC):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _derived(self, spec: Composite) -> Composite:
-        present = spec.leaves()
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            leaf = present.get(as_path(in_key))
-            if leaf is None:
-                continue
-            try:
-                spec[out_key] = self._spec_after(leaf)
-            except TransformError as error:
-                raise TransformError(f"{in_key!r}: {error}") from None
-        return spec
+    def _entry_after(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+        try:
+            return self._spec_after(leaf)
+        except TransformError as error:
+            raise TransformError(f"{key!r}: {error}") from None
 
     def _leaf_after(self, leaf: TensorSpec) -> TensorSpec:
         """With the bounds that follow from the old ones; those of floats are a millionth wider, for rounding."""

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from envcli.errors import TransformError
-from envcli.keys import NestedKey, as_path
+from envcli.keys import NestedKey
 from envcli.specs import Binary, Bounded, Categorical, Composite, TensorSpec, Unbounded
 from envcli.transforms.overriding import is_written_for
 from envcli.transforms.transform import Transform
@@ -23,13 +23,8 @@ class ShapeTransform(Transform, ABC):
     _keeps_values = False
     _resets_by_call = True
 
-    def _derived(self, spec: Composite) -> Composite:
-        present = spec.leaves()
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            leaf = present.get(as_path(in_key))
-            if leaf is not None:
-                spec[out_key] = self._checked(self._spec_after, leaf, in_key, spec.ndim)
-        return spec
+    def _entry_after(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+        return self._checked(self._spec_after, leaf, key, lead)
 
     def transform_input_spec(self, input_spec: Composite) -> Composite:
         """Actions and states as the user gives them."""

@@ -63,7 +63,7 @@ class TimeMaxPool(Windowed):
 
     # -- specs ----------------------------------------------------------------------------------------------------
 
-    def _leaf_of_windows(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+    def _entry_after(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
         self._require_numbers(leaf)
         if isinstance(leaf, Bounded):
             return leaf.clone()

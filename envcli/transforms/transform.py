@@ -246,12 +246,20 @@ class Transform(BoundToRows, torch.nn.Module):
     def _derived(self, spec: Composite) -> Composite:
         if "_apply_transform" not in self._hook_plan.own:  # on TensorDicts: the same, unless it says
             return spec
+        return self._each_after(spec)
+
+    def _each_after(self, spec: Composite) -> Composite:
+        """``spec`` with what becomes of those of its leaves that are among ``in_keys``."""
         present = spec.leaves()
         for in_key, out_key in zip(self.in_keys, self.out_keys, strict=False):
             leaf = present.get(as_path(in_key))
             if leaf is not None:
-                spec[out_key] = self._spec_after(leaf)
+                spec[out_key] = self._entry_after(leaf, in_key, spec.ndim)
         return spec
+
+    def _entry_after(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+        """What becomes of ``leaf``, the entry ``key``, of which ``lead`` dimensions are the batch's."""
+        return self._spec_after(leaf)
 
     def _outside(self, spec: Composite, change: Callable[[TensorSpec, NestedKey], TensorSpec]) -> Composite:
         """``spec``, of actions or states, with ``change(leaf, key)`` for ``in_keys_inv``, named by ``out_keys_inv``."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from envcli.errors import TransformError
-from envcli.keys import NestedKey, as_path
+from envcli.keys import NestedKey
 from envcli.specs import Composite, TensorSpec, Unbounded
 from envcli.transforms.given_function import given_function
 from envcli.transforms.transform import Transform
@@ -89,21 +90,13 @@ class UnaryTransform(Transform):
 
     def transform_action_spec(self, action_spec: Composite) -> Composite:
         """What the user gives for ``in_keys_inv``, under the names of ``out_keys_inv``."""
-        return self._outside(action_spec, lambda leaf, key: self._checked(leaf, key, action_spec.ndim))
+        return self._outside(action_spec, partial(self._entry_after, lead=action_spec.ndim))
 
     def transform_state_spec(self, state_spec: Composite) -> Composite:
         """The same for the state."""
-        return self._outside(state_spec, lambda leaf, key: self._checked(leaf, key, state_spec.ndim))
+        return self._outside(state_spec, partial(self._entry_after, lead=state_spec.ndim))
 
-    def _derived(self, spec: Composite) -> Composite:
-        present = spec.leaves()
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            leaf = present.get(as_path(in_key))
-            if leaf is not None:
-                spec[out_key] = self._checked(leaf, in_key, spec.ndim)
-        return spec
-
-    def _checked(self, leaf: TensorSpec, key: NestedKey, lead: int) -> Unbounded:
+    def _entry_after(self, leaf: TensorSpec, key: NestedKey, lead: int) -> Unbounded:
         made = self._apply_transform(leaf.zero())
         if made.shape[:lead] != leaf.shape[:lead]:
             raise TransformError(

@@ -43,15 +43,11 @@ class Windowed(Stated, ABC):
                 )
 
     def _derived(self, spec: Composite) -> Composite:
-        present = spec.leaves()
-        for in_key, out_key in zip(self.in_keys, self.out_keys, strict=True):
-            if leaf := present.get(as_path(in_key)):
-                spec[out_key] = self._leaf_of_windows(leaf, in_key, spec.ndim)
-        return spec
+        return self._each_after(spec)
 
     @abstractmethod
-    def _leaf_of_windows(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
-        """What becomes of ``leaf``, the entry ``key``, of which ``lead`` dimensions are the batch's."""
+    def _entry_after(self, leaf: TensorSpec, key: NestedKey, lead: int) -> TensorSpec:
+        """See :class:`Transform`."""
 
     def _ring(self, key: NestedKey, count: int, shape: tuple[int, ...], axis: int, dtype: np.dtype[Any]) -> Ring:
         """The ring of the entry ``key``, with what is in it, or a new one; see :class:`Ring`."""
