@@ -16,6 +16,7 @@ from envcli.folders.json_file import write_json, write_text
 from envcli.folders.manifest import note_resumption, write_manifest
 from envcli.folders.run_place import RunPlace
 from envcli.folders.run_status import RunStatus
+from envcli.folders.spare_room import SpareRoom
 from envcli.typed_word import shell_word
 
 __all__ = ["RunFolder"]
@@ -78,6 +79,7 @@ class RunFolder:
         self._place = RunPlace(Path(path), overwrite and not resumed and Path(path, "status.json").is_file())
         self._status = RunStatus(self.path, self.overrides)
         self._log: logging.Handler | None = None
+        self._room: SpareRoom | None = None  # for how it ended
         self._asked = False  # whether it is known what is to run
         self._before: dict[str, Any] = {}  # the status of the run that is resumed; Any: what JSON can hold
 
@@ -130,6 +132,7 @@ class RunFolder:
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Record the numbers that the run gave, as ``metrics.json``."""
+        self._make_room()
         write_json(self.path / "metrics.json", metrics)
 
     def _begin(self) -> None:
@@ -139,6 +142,7 @@ class RunFolder:
                 self._require_resumable()
             else:
                 self._require_empty()
+            self._room = SpareRoom(self.path)
             self._status.write("running")
         except StoreError:
             raise
@@ -176,7 +180,12 @@ class RunFolder:
                 "links: replace it with its target, or remove it."
             )
 
+    def _make_room(self) -> None:
+        if self._room is not None:
+            self._room.give_back()
+
     def _end(self, error: BaseException | None) -> None:
+        self._make_room()
         if error is None:
             self._status.write("finished")
             self._place.settle()

@@ -12,6 +12,7 @@ import torch
 from tensordict import MemoryMappedTensor, TensorDict
 
 from envcli.errors import ConfigError, StoreError
+from envcli.folders.spare_room import SpareRoom
 from envcli.keys import Key, nest
 from envcli.memory.buffer import Layout, RolloutBuffer
 from envcli.memory.groups import set_group_batch_sizes
@@ -31,7 +32,7 @@ class MemmapFolder:
 
     One file an entry, ``next/observation.memmap`` for ``("next", "observation")``, rows one after the other. A rollout
     is written straight into the files; saving it afterwards is cutting the unused rows off and writing the manifest,
-    so the manifest never lists what is not there.
+    so the manifest never lists what is not there. There is room for the manifest whatever fills the disk meanwhile.
 
     Args:
         folder: is made; must not hold a rollout yet.
@@ -48,6 +49,7 @@ class MemmapFolder:
         self.folder = Path(folder)
         self._called, self._cure = called, cure
         self._sizes: dict[Key, int] = {}  # bytes of one row
+        self._room: SpareRoom | None = None  # for the manifest
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             taken = any(self.folder.iterdir())
@@ -57,21 +59,28 @@ class MemmapFolder:
             raise StoreError(f"{self.folder}: is not empty. Choose another folder, or remove it")
 
     def allocate(self, layout: Layout, steps: int, batch_size: torch.Size) -> RolloutBuffer:
-        """A buffer of ``steps`` rows of ``layout`` in files.
+        """A buffer of ``steps`` rows of ``layout`` in files, and room for the manifest.
 
         Raises:
             StoreError: the disk has too little room for all of it; says how much is needed and how much is free. No
                 folder is left then.
         """
-        needed = steps * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
+        needed = SpareRoom.BYTES + steps * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise StoreError(self._full(self.folder, needed, free))
         try:
+            self._room = self._reserved()
             return RolloutBuffer.allocate(layout, steps, batch_size, self.place, time_first=True)
         except BaseException:
             self.discard()  # what was reserved by then is of no use
             raise
+
+    def _reserved(self) -> SpareRoom:
+        try:
+            return SpareRoom(self.folder)
+        except OSError as error:
+            raise StoreError(f"{self._called or self.folder}: cannot be written ({error.strerror})") from None
 
     def place(self, path: Key, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Zeros ``[time, *batch, *value]`` in a file of their own.
@@ -117,6 +126,8 @@ class MemmapFolder:
             StoreError: the files cannot be written.
         """
         steps = buffer.filled
+        if self._room is not None:
+            self._room.give_back()
         try:
             for path in self._sizes.keys() - set(buffer):  # of an earlier rollout in the same memory
                 self._file(path).unlink()

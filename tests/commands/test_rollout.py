@@ -21,7 +21,7 @@ from tensordict import TensorDict
 import envcli
 from envcli.commands import rollout
 from envcli.testing.gym_toys import CountingGym
-from tests.conftest import ROOT, Command
+from tests.conftest import ROOT, Command, ran
 
 TALKING = """
 import os
@@ -285,6 +285,45 @@ def test_a_place_that_cannot_be_written(cli: Command, tmp_path: Path) -> None:
     assert done.code == 1
     assert done.err.startswith("error: ")
     assert "file/run: not a directory. Choose another folder: hydra.run.dir=FOLDER" in done.err
+
+
+FILL = """
+import torch
+
+
+class Fill:
+    def bind(self, env):
+        self.calls = 0
+        return self
+
+    def __call__(self, tensordict):
+        self.calls += 1
+        if self.calls == 20:
+            with open("filler", "wb", buffering=0) as filler:
+                try:
+                    while filler.write(bytes(4096)) == 4096:
+                        pass
+                except OSError:
+                    print("full")
+        return tensordict.set("action", torch.tensor([0, 1]))
+"""
+
+
+def test_a_disk_that_somebody_fills_meanwhile_costs_nothing(tmp_path: Path) -> None:
+    """What is written at the end has its room from the beginning."""
+    small = tmp_path / "small"
+    small.mkdir()
+    inside, mount = ["unshare", "-rm", "sh", "-c"], f"mount -t tmpfs -o size=4M tmpfs {small}"
+    try:
+        subprocess.run([*inside, mount], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("file systems cannot be mounted here")
+    (tmp_path / "fill_policy.py").write_text(FILL)
+    words = "rollout policy.type=fill_policy:Fill allow_imports=true max_steps=50 break_when_any_done=false seed=1"
+    program = f"e='{sys.executable} -m envcli'; $e {words} hydra.run.dir=run && $e show run"
+    done = ran([*inside, f"{mount} && cd {small} && cp ../fill_policy.py . && {program}"], tmp_path)
+    assert "full" in done.err
+    assert (done.code, "run       rollout, finished" in done.out, "shape per step" in done.out) == (0, True, True)
 
 
 def test_a_failure_is_recorded_and_named(cli: Command, tmp_path: Path) -> None:
