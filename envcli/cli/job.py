@@ -161,10 +161,13 @@ def _replayed(command: str, word: str, folder: Path, cfg: DictConfig) -> DictCon
             "%s: workers died and were restarted in that run, which is not reproducible: the data will differ", word
         )
     if _shares_statistics(replayed):
-        log.warning(
-            "%s: workers update shared statistics (shared=true) in no fixed order, so the data will differ",
-            word,
-        )
+        why = "workers update shared statistics (shared=true) in no fixed order"
+        if word == "resume" and read_json(folder / "rollout" / "shards.json").get("shards"):
+            raise ConfigError(
+                f"resume: {why}, so the steps of this run cannot be made again, and it cannot go on from its last one. "
+                "They stay readable. A run with parallel.num_workers=1 can be resumed."
+            )
+        log.warning("%s: %s, so the data will differ", word, why)
     return replayed
 
 

@@ -186,6 +186,17 @@ class RunFolder:
 
     def _end(self, error: BaseException | None) -> None:
         self._make_room()
+        try:
+            self._write_end(error)
+        except OSError as trouble:
+            gone = "" if self.path.is_dir() else f"{self.path}: was moved or removed while the run wrote to it"
+            if gone and (error is None or isinstance(error, OSError)):
+                raise StoreError(gone) from trouble
+            if error is None:
+                raise
+            error.add_note(gone or f"{self.path / 'status.json'}: cannot be written, {trouble.strerror or trouble}")
+
+    def _write_end(self, error: BaseException | None) -> None:
         if error is None:
             self._status.write("finished")
             self._place.settle()

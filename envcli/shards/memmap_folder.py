@@ -67,9 +67,9 @@ class MemmapFolder:
         """
         needed = SpareRoom.BYTES + steps * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
         free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise StoreError(self._full(self.folder, needed, free))
         try:
+            if needed > free:
+                raise StoreError(self._full(self.folder, needed, free))
             self._room = self._reserved()
             return RolloutBuffer.allocate(layout, steps, batch_size, self.place, time_first=True)
         except BaseException:

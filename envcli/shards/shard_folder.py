@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -257,7 +258,7 @@ class ShardFolder:
         return self.folder if self._manifest.shards else None
 
     def _what_is_whole(self) -> str:
-        steps = self._manifest.steps
+        steps = self._manifest.steps * math.prod(self._batch_size)
         if not steps:
             return "Nothing had been written"
         cure = f"envcli rollout {word('resume', relative_path(self.folder.parent))}"

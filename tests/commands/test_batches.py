@@ -239,3 +239,16 @@ def test_a_replay_says_that_shared_statistics_do_not_repeat(cli: Command, parall
     again = cli("rollout", "replay=run", "hydra.run.dir=again")
     assert again.code == 0, again.err
     assert ("replay: workers update shared statistics (shared=true) in no fixed order" in again.err) == said
+
+
+@pytest.mark.parametrize(("shards", "code"), [(["000000"], 2), ([], 1)])
+def test_what_shared_statistics_made_is_not_resumed(cli: Command, tmp_path: Path, shards: list[str], code: int) -> None:
+    words = ("env=pendulum", "transforms=vec_norm", "transforms.vec_norm.shared=true", "parallel=processes")
+    many = ("parallel.num_envs=2", "total_steps=40", "shard_steps=10", "hydra.run.dir=run")
+    assert cli("rollout", *words, *many).code == 0
+    for name, changes in {"status": {"state": "killed"}, "rollout/shards": {"shards": shards}}.items():
+        file = tmp_path / "run" / f"{name}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    done = cli("rollout", "resume=run")
+    refused = "resume: workers update shared statistics (shared=true) in no fixed order, so the steps of this run"
+    assert (done.code, refused in done.err) == (code, bool(shards)), done.err

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from envcli.errors import ConfigError, EnvError, StoreError
+from envcli.errors import ConfigError, EnvError, StoreError, told
 from envcli.folders.folder_lock import FolderLock
 from envcli.folders.json_file import read_json
 from envcli.folders.run_folder import RunFolder
@@ -42,6 +43,34 @@ def run_into(path: Path, error: BaseException, *made: str) -> None:
         for name in made:
             (path / name).mkdir()
         raise error
+
+
+@pytest.mark.parametrize("error", [None, FileNotFoundError("run/rollout"), StoreError("run/rollout: gone")])
+def test_a_folder_that_is_moved_meanwhile_is_named(tmp_path: Path, error: Exception | None) -> None:
+    def run() -> None:
+        with RunFolder(tmp_path / "run", "rollout") as folder:
+            folder.write_config({}, 0)
+            (tmp_path / "run").rename(tmp_path / "moved")
+            if error is not None:
+                raise error
+
+    with pytest.raises(StoreError, match=r"/run: was moved or removed while the run wrote to it$"):
+        run()
+
+
+def test_an_end_that_cannot_be_written_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def run(error: BaseException) -> None:
+        with RunFolder(tmp_path / "run", "rollout") as folder:
+            folder.write_config({}, 0)
+            monkeypatch.setattr(os, "replace", full)
+            raise error
+
+    with pytest.raises(EnvError, match="it broke") as caught:
+        run(EnvError("it broke"))
+    assert told(caught.value) == f"it broke ({tmp_path}/run/status.json: cannot be written, No space left on device)"
 
 
 @pytest.mark.parametrize(

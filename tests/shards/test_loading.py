@@ -124,6 +124,7 @@ def test_a_batch_comes_back_as_it_was_returned(tmp_path: Path) -> None:
 def test_a_disk_too_small_is_said_beforehand(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"needs [\d,]+ bytes, but the disk has [\d,]+ free"):
         MemmapFolder(tmp_path / "r").allocate(LAYOUT, 10**13, torch.Size([]))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
