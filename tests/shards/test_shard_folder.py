@@ -184,6 +184,20 @@ def test_a_full_disk_is_said_and_what_is_whole_stays(
     assert same(tmp_path / "r", whole)
 
 
+def test_the_complete_steps_are_those_of_all_envs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve = os.posix_fallocate
+
+    def full(descriptor: int, start: int, size: int) -> None:
+        if (tmp_path / "r" / "000001").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        reserve(descriptor, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match=r"The 192 steps before are complete"):
+        made(tmp_path / "r", CountingEnv(batch_size=[3]))
+    assert sharded(tmp_path / "r").batch_size == torch.Size([3, 64])
+
+
 def test_a_disk_too_small_for_the_next_shard_says_how_much_it_needs(tmp_path: Path) -> None:
     stream = opened(tmp_path / "r", GymEnv("CartPole-v1"), steps=10**13, shard=10**13)
     with pytest.raises(
