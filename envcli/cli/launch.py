@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envcli import commands
-from envcli.cli import arguments
+from envcli.cli import arguments, sweep_lock
 from envcli.configuration import composition, overrides, refusals
 from envcli.configuration.checker import known_to
 from envcli.configuration.unknown_key import unknown_key
@@ -32,6 +32,11 @@ __all__ = ["launch"]
 def launch(command: str, words: Sequence[str]) -> int:
     """Run ``envcli <command> <words>`` and return the exit code. Raises whatever goes wrong."""
     given = arguments.parse(words, known_to(command))
+    with sweep_lock.let_go_after():
+        return _launch(command, given)
+
+
+def _launch(command: str, given: arguments.Arguments) -> int:
     resumed = _resumed(command, given)
     wanted = given.overrides if resumed is None else resumed.words
     typed = overrides.check(command, wanted, given.has("--multirun"), given.config_dirs)

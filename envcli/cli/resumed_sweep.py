@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from envcli.cli.interrupt import call_on
+from envcli.cli import sweep_lock
 from envcli.configuration import overrides
 from envcli.configuration.conflicts import PASSED_ON, refuse_beside
 from envcli.errors import ConfigError
@@ -39,11 +39,13 @@ class ResumedSweep:
     Raises:
         ConfigError: nothing is left to do; a job is at work; it is another command's; or ``beside`` would change what
             was planned.
+        StoreError: the sweep is at work.
     """
 
     def __init__(self, folder: Path, command: str, beside: Sequence[str], config_dirs: Sequence[Path]) -> None:
         self._folder, self._command, self._config_dirs = folder, command, config_dirs
         plan = self._plan()
+        sweep_lock.hold(folder)
         typed = parsed(beside)
         refuse_beside("resume", typed, lambda one: one.is_about_hydra and not one.key.startswith("hydra.sweep."))
         to_all = [str(one) for one in typed if one.key in PASSED_ON]
@@ -72,7 +74,6 @@ class ResumedSweep:
 
         for folder in self._unfinished:
             shutil.rmtree(folder)
-        call_on(self._folder)
         before = vars(BasicSweeper)["split_arguments"]
         BasicSweeper.split_arguments = staticmethod(  # type: ignore[assignment]
             lambda _, most: list(BasicSweeper.split_overrides_to_chunks(self._jobs, most))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 
 from envcli.bench import plot
-from envcli.cli import answers, jobs
+from envcli.cli import answers, jobs, sweep_lock
+from envcli.cli.interrupt import call_on
 from envcli.cli.launched import launching
 from envcli.configuration import launchers
 from envcli.configuration.overrides import as_typed
@@ -64,12 +65,23 @@ def noting_jobs(checked: Callable[..., None], planned: bool) -> Callable[..., No
     """
 
     def note(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: a Sweeper
+        if _seen:
+            _begin(_seen[-1])
         if _seen and not planned:
             _note(_seen[-1], sweeper, batch)
         launchers.require_cluster(str(sweeper.config.hydra.launcher.get("_target_")))
         checked(sweeper, batch)
 
     return note
+
+
+def _begin(folder: Path) -> None:
+    try:
+        sweep_lock.hold(folder)
+    except StoreError:
+        _seen.remove(folder)  # what runs there is not ours to show, nor to interrupt
+        raise
+    call_on(folder)  # an earlier one may have been interrupted
 
 
 def _note(folder: Path, sweeper: Any, batch: Sequence[Sequence[str]]) -> None:  # Any: see above
