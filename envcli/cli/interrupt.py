@@ -78,6 +78,9 @@ class _Interrupt(KeyboardInterrupt):
     def __del__(self) -> None:
         self._gone()
 
+    def __reduce__(self) -> tuple[type[KeyboardInterrupt], tuple[object, ...]]:
+        return KeyboardInterrupt, self.args  # what joblib passes on to the process that launched a job
+
 
 @contextlib.contextmanager
 def heard_by(handler: Callable[[Handler], Handler]) -> Iterator[bool]:

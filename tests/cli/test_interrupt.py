@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -88,6 +89,14 @@ def test_one_that_is_lost_is_raised_again(lose: Callable[[], object], capsys: py
     assert went_on == [True]
     assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
     assert capsys.readouterr().err == ""
+
+
+def test_another_process_is_told_of_it() -> None:
+    """Launchers pass on what a job raised."""
+    with pytest.raises(KeyboardInterrupt) as caught, not_lost():
+        _interrupt()
+    passed_on = pickle.loads(pickle.dumps(caught.value))
+    assert (type(passed_on), passed_on.args) == (KeyboardInterrupt, ())
 
 
 def test_one_that_was_lost_at_the_end_does_not_arrive_after_it() -> None:
