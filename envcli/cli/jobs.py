@@ -117,10 +117,10 @@ class _EndSignals:
 
     def give_back(self) -> None:
         """Have them end the process again. Safe to call twice."""
-        while self._taken:
-            number, insistent = self._taken.popitem()
+        for number, insistent in self._taken.items():
             insistent.over = True
             signal.signal(number, signal.SIG_DFL)
+        self._taken.clear()
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         insistent = self._taken[number]

@@ -79,7 +79,7 @@ class RunFolder:
         self._place = RunPlace(Path(path), overwrite and not resumed and Path(path, "status.json").is_file())
         self._status = RunStatus(self.path, self.overrides)
         self._log: logging.Handler | None = None
-        self._room: SpareRoom | None = None  # for how it ended
+        self._room = SpareRoom()  # for how it ended
         self._asked = False  # whether it is known what is to run
         self._before: dict[str, Any] = {}  # the status of the run that is resumed; Any: what JSON can hold
 
@@ -132,7 +132,7 @@ class RunFolder:
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Record the numbers that the run gave, as ``metrics.json``."""
-        self._make_room()
+        self._room.give_back()
         write_json(self.path / "metrics.json", metrics)
 
     def _begin(self) -> None:
@@ -142,7 +142,7 @@ class RunFolder:
                 self._require_resumable()
             else:
                 self._require_empty()
-            self._room = SpareRoom(self.path)
+            self._room.take(self.path)
             self._status.write("running")
         except StoreError:
             raise
@@ -180,14 +180,12 @@ class RunFolder:
                 "links: replace it with its target, or remove it."
             )
 
-    def _make_room(self) -> None:
-        if self._room is not None:
-            self._room.give_back()
-
     def _end(self, error: BaseException | None) -> None:
-        self._make_room()
+        self._room.give_back()
         try:
             self._write_end(error)
+        except StoreError:  # it says all there is to say
+            raise
         except OSError as trouble:
             gone = "" if self.path.is_dir() else f"{self.path}: was moved or removed while the run wrote to it"
             if gone and (error is None or isinstance(error, OSError)):

@@ -49,7 +49,7 @@ class MemmapFolder:
         self.folder = Path(folder)
         self._called, self._cure = called, cure
         self._sizes: dict[Key, int] = {}  # bytes of one row
-        self._room: SpareRoom | None = None  # for the manifest
+        self._room = SpareRoom()  # for the manifest
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             taken = any(self.folder.iterdir())
@@ -70,15 +70,15 @@ class MemmapFolder:
         try:
             if needed > free:
                 raise StoreError(self._full(self.folder, needed, free))
-            self._room = self._reserved()
+            self._take_room()
             return RolloutBuffer.allocate(layout, steps, batch_size, self.place, time_first=True)
         except BaseException:
             self.discard()  # what was reserved by then is of no use
             raise
 
-    def _reserved(self) -> SpareRoom:
+    def _take_room(self) -> None:
         try:
-            return SpareRoom(self.folder)
+            self._room.take(self.folder)
         except OSError as error:
             raise StoreError(f"{self._called or self.folder}: cannot be written ({error.strerror})") from None
 
@@ -126,8 +126,7 @@ class MemmapFolder:
             StoreError: the files cannot be written.
         """
         steps = buffer.filled
-        if self._room is not None:
-            self._room.give_back()
+        self._room.give_back()
         try:
             for path in self._sizes.keys() - set(buffer):  # of an earlier rollout in the same memory
                 self._file(path).unlink()
@@ -180,6 +179,7 @@ class MemmapFolder:
 
     def discard(self) -> None:
         """Remove the folder and everything in it."""
+        self._room.give_back()
         shutil.rmtree(self.folder)
 
     def _mapped(self, path: Key, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:

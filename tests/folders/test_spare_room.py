@@ -24,7 +24,9 @@ def kept(folder: Path) -> list[int]:
 
 
 def test_it_is_there_until_it_is_given_back(tmp_path: Path) -> None:
-    room = SpareRoom(tmp_path)
+    room = SpareRoom()
+    room.give_back()
+    room.take(tmp_path)
     assert [size >= SpareRoom.BYTES for size in kept(tmp_path)] == [True]
     assert not list(tmp_path.iterdir())
     room.give_back()
@@ -33,7 +35,8 @@ def test_it_is_there_until_it_is_given_back(tmp_path: Path) -> None:
 
 
 def test_it_is_given_back_by_whoever_forgets_it(tmp_path: Path) -> None:
-    room = SpareRoom(tmp_path)
+    room = SpareRoom()
+    room.take(tmp_path)
     del room
     assert kept(tmp_path) == []
 
@@ -44,5 +47,5 @@ def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
-        SpareRoom(tmp_path)
+        SpareRoom().take(tmp_path)
     assert kept(tmp_path) == []
