@@ -102,6 +102,7 @@ _HOME = {  # public name -> the module of the package it lives in
     "PixelRenderTransform": "transforms.pixel_render",
     "ProcessorAsyncEnvPool": "batch.async_env_pool",
     "RandomCropTensorDict": "transforms.random_crop_tensor_dict",
+    "RandomPolicy": "envs.random_policy",
     "RandomTruncationTransform": "transforms.random_truncation",
     "RayEnv": "ray.ray_env",
     "RemoveEmptySpecs": "transforms.remove_empty_specs",
