@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import signal
 from collections.abc import Sequence
@@ -14,15 +15,19 @@ from envcli.batch.timeouts import Timeouts
 from envcli.batch.undisturbed import undisturbed
 from envcli.batch.worker_handle import WorkerHandle
 from envcli.batch.worker_pool import Args, Lost, WorkerPool
+from envcli.errors import EnvcliError
 from envcli.rows.note import HALT, MADE
 
 __all__ = ["RestartingPool"]
+
+log = logging.getLogger(__name__)
 
 
 class RestartingPool(WorkerPool):
     """A :class:`~envcli.batch.worker_pool.WorkerPool` that replaces a worker that dies, or is killed as it hangs.
 
-    Unless its envs have made no row since the last time, or are being built: then it ends like any other pool.
+    Unless its envs have made no row since the last time, or are being built: then it ends like any other pool. One that
+    is lost when all are closed is only reported: what its envs made is whole.
 
     Args:
         shares, method, timeouts: see there.
@@ -49,6 +54,11 @@ class RestartingPool(WorkerPool):
     def _hangs(self, worker: WorkerHandle) -> None:
         assert worker.process is not None
         worker.process.send(signal.SIGKILL)  # and is to be found dead
+
+    def _raise_first(self, failures: Sequence[EnvcliError | Lost]) -> None:
+        for lost in (failure for failure in failures if isinstance(failure, Lost)):
+            log.warning("%s", lost.error)
+        super()._raise_first([failure for failure in failures if not isinstance(failure, Lost)])
 
     def _replace(self, found: Lost) -> None:
         """Put a new worker in the place of a dead or hung one, and have it do what that did not finish.

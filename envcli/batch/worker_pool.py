@@ -298,26 +298,31 @@ class WorkerPool:
             self.end()
             return
         hasty = is_leaving()
-        failures: list[EnvcliError] = []
+        failures: list[EnvcliError | Lost] = []
         try:
             self._close_all(_CLOSE_IN if hasty else self.timeouts.close, failures)
         finally:
             self.end(fault=bool(failures))
-        if failures and not hasty:
-            raise failures[0]
+        if not hasty:
+            self._raise_first(failures)
+
+    def _raise_first(self, failures: Sequence[EnvcliError | Lost]) -> None:
+        """Raise what went wrong first when all were closed, if anything did."""
+        for failure in failures:
+            raise failure.error if isinstance(failure, Lost) else failure
 
     def abandon(self) -> None:
         """``close`` without errors, for a batch that was never closed: it was garbage, or the program ends."""
         with contextlib.suppress(Exception):
             self.close()
 
-    def _close_all(self, patience: float, failures: list[EnvcliError]) -> None:
+    def _close_all(self, patience: float, failures: list[EnvcliError | Lost]) -> None:
         until = time.monotonic() + (patience or float("inf"))
         if not self._come_to_rest(patience or float("inf")):
             for worker in self._workers:
                 with _into(failures):
                     if worker.numbers[STATE] == WORKING:
-                        raise worker.death(self.offset) if worker.is_dead() else worker.hung(self.offset)
+                        raise Lost(worker, worker.death(self.offset) if worker.is_dead() else worker.hung(self.offset))
                     self._hear(worker, None)
             return
         for worker in self._workers:
@@ -338,8 +343,8 @@ class WorkerPool:
                     self._hear(worker, {})  # if it has ended, too: it may have answered before
                     if ended and worker in self._working:
                         self._working.discard(worker)
-                        raise worker.death(self.offset)
-        failures += [worker.hung(self.offset) for worker in list(self._working)[:1]]
+                        raise Lost(worker, worker.death(self.offset))
+        failures += [Lost(worker, worker.hung(self.offset)) for worker in list(self._working)[:1]]
 
     def give_up(self) -> None:
         """After a fault: have the other workers close their envs quickly, and end all of them."""
@@ -406,10 +411,8 @@ class _Refusal(NamedTuple):
 
 
 @contextlib.contextmanager
-def _into(failures: list[EnvcliError]) -> Iterator[None]:
+def _into(failures: list[EnvcliError | Lost]) -> Iterator[None]:
     try:
         yield
-    except EnvcliError as error:
+    except (EnvcliError, Lost) as error:
         failures.append(error)
-    except Lost as lost:
-        failures.append(lost.error)

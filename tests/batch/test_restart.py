@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -27,7 +28,7 @@ from envcli.transforms.compose import Compose
 from envcli.transforms.observation_norm import ObservationNorm
 from envcli.transforms.reward_sum import RewardSum
 from envcli.transforms.step_counter import StepCounter
-from tests.batch.faults import fail
+from tests.batch.faults import Faulty, fail
 from tests.batch.test_faults import interrupted
 from tests.batch.test_parallel_env import BatchContract
 from tests.envs.by_hand import by_hand
@@ -266,6 +267,26 @@ def test_who_dies_at_rest_is_missed_by_the_next_call() -> None:
             else:
                 assert found == [0] * 6
             assert env.step(env.rand_action(td))["next", "done"].shape == (6, 1)
+
+
+@pytest.mark.parametrize("kind", ["", "exits", "is killed"])
+def test_who_dies_when_all_are_closed_is_only_reported(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    with restarting([Faulty, Faulty, lambda: Faulty(kind, "close"), Faulty, Faulty, Faulty]) as env:
+        data = env.rollout(STEPS, break_when_any_done=False)
+        if not kind:
+            os.kill(workers_of(env)[1], signal.SIGKILL)
+    assert data.shape == (6, STEPS)
+    (said,) = caplog.messages
+    assert re.match(r"envs? [23].* \(worker 1.*: the worker ", said)
+
+
+def test_an_env_that_raises_when_it_is_closed_is_raised(caplog: pytest.LogCaptureFixture) -> None:
+    env = restarting([Faulty, lambda: Faulty("exits", "close"), lambda: Faulty("raises", "close"), *[Faulty] * 3])
+    env.reset()
+    with pytest.raises(EnvError, match=r"^env 2 .* in close: ValueError: the first line"):
+        env.close()
+    (said,) = caplog.messages
+    assert said.startswith("env 1 (worker 0")
 
 
 def test_who_waits_goes_on_waiting(tmp_path: Path) -> None:
