@@ -14,6 +14,7 @@ from envcli.backends.vector_backend import VectorBackend
 from envcli.backends.vector_paces import Answer
 from envcli.errors import ConfigError
 from envcli.memory.buffer import Array
+from envcli.memory.masks import all_of, any_of
 
 __all__ = ["JaxBackend", "JaxByName"]
 
@@ -122,7 +123,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
             self._begin_from(seeds)
         everybody = where is None
         where = np.ones(self.num_envs, dtype=bool) if where is None else where
-        if not self._ready[where].all():  # a beginning of all takes as long as one of a few
+        if not all_of(self._ready[where]):  # a beginning of all takes as long as one of a few
             if not everybody:
                 self._settle()
             self._ahead = self._world.begin(self._drawn_from, self._episodes + 1)
@@ -137,7 +138,7 @@ class JaxBackend(VectorBackend, ABC, Generic[M]):
 
     def _settle(self) -> None:
         """Have ``_moment`` hold the beginnings of those who have begun anew, which a step else does with its own."""
-        if self._anew.any():
+        if any_of(self._anew):
             self._moment, self._anew = self._world.merge(self._anew, self._ahead, self._moment), self._nobody
 
     def _send(self, actions: Any) -> None:

@@ -18,6 +18,7 @@ from envcli.errors import EnvError
 from envcli.gym.spaces import space_to_spec
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import all_of, any_of
 from envcli.processes import cores
 from envcli.rows.done_family import EndRows, done_family
 from envcli.rows.note import HALT, ROW
@@ -126,7 +127,7 @@ class VectorBackend(SeededEnvs, Backend, ABC):
     def _reset_row(self, t: int, where: Array | None) -> None:
         if self._sent:  # by a rollout that was interrupted
             self._received()
-        if where is not None and where.all():
+        if where is not None and all_of(where):
             where = None
         shown = self._begin(where)
         if where is None:
@@ -152,7 +153,7 @@ class VectorBackend(SeededEnvs, Backend, ABC):
         ended = answer[2] | answer[3]
         self._write(t, answer, ended)
         for _ in range(1, self._repeat):
-            if ended.all():
+            if all_of(ended):
                 break
             self._send(self._taken)
             ended = self._write_on(t, self._received(), ended)
@@ -167,7 +168,7 @@ class VectorBackend(SeededEnvs, Backend, ABC):
                 note[ROW] = t
                 answer = self._received()
                 ended = answer[2] | answer[3]
-                over = ended.any() or note[HALT]
+                over = any_of(ended) or note[HALT]
                 if not over and t + 1 < stop:
                     self._send(self._action(t + 1))  # the engine works while the row is written
                 self._write(t, answer, ended)
@@ -182,7 +183,7 @@ class VectorBackend(SeededEnvs, Backend, ABC):
         observation, reward, terminated, truncated, info = answer
         self._following.put(t, observation)
         self._reward[t] = reward
-        if ended.any():
+        if any_of(ended):
             self._flags.mark(t, terminated, truncated)
         self._note(t, info)
 

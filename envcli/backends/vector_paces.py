@@ -10,6 +10,7 @@ import numpy as np
 
 from envcli.backends.vector_rows import VectorRows
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import any_of
 from envcli.rows.done_family import EndRows
 
 __all__ = ["Answer", "VectorPaces"]
@@ -88,7 +89,7 @@ class VectorPaces:
         stepped, ended = ~anew, terminated | truncated
         self._following.put_at(rows, envs, shown, stepped)
         self._reward[rows[stepped], envs[stepped]] = reward[stepped]
-        if ended.any():
+        if any_of(ended):
             self._flags.mark((rows[ended], envs[ended]), terminated[ended], truncated[ended])
         rows += stepped
         self._first.put_at(rows, envs, shown, ~ended & (rows <= last))

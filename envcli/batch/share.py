@@ -23,6 +23,7 @@ from envcli.envs.rollout import Rollout
 from envcli.errors import ConfigError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import all_of, any_of
 from envcli.rows.carry_over import carried_over
 from envcli.rows.note import MADE, PHASE, PLACE, ROW, VAGUE, Note, new_note
 from envcli.rows.parts import has_parts
@@ -143,7 +144,7 @@ class Share:
     def _reset_one(self, i: int, t: int, where: Array | None = None) -> None:
         """Reset env ``i``, or if it is a batch itself, those in ``where``."""
         self.note[PLACE] = i
-        if where is None or where.all():
+        if where is None or all_of(where):
             self.envs[i]._reset_row(t, None)
             self._lost.discard(i)
         elif i in self._lost:
@@ -165,14 +166,14 @@ class Share:
             return
         for i, env in enumerate(self.envs):
             paused = None if self._paused is None else self._paused[i]
-            if paused is not None and paused.all():
+            if paused is not None and all_of(paused):
                 continue
             note[PLACE] = i
             if i in self._lost:
                 self._lost_envs.write(i, t)
                 continue
             if paused is not None:
-                env._pause(paused if paused.any() else None)
+                env._pause(paused if any_of(paused) else None)
             env._step_row(t)
         note[MADE] = note[MADE] or not self._lost
 

@@ -14,6 +14,7 @@ from envcli.envs.env import Env
 from envcli.keys import Key
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.mapped import Known, Mapped, open_all
+from envcli.memory.masks import any_of
 from envcli.rows.reset_request import ResetRequest
 
 __all__ = ["ShareServer"]
@@ -43,7 +44,7 @@ class ShareServer:
             self._share.step_row(start)
         elif order == RESET:
             where = self._masks["reset"] if some else None
-            if where is None or where.any():
+            if where is None or any_of(where):
                 self._share.reset_row(start, where)
         elif order == PAUSE:
             self._share.pause(self._masks["pause"] if some else None)

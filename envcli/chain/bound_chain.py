@@ -10,6 +10,7 @@ from envcli.chain.stages import Stages
 from envcli.chain.tensordict_rows import TensorDictRows
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import any_of
 from envcli.rows.row_hooks import RowHooks
 from envcli.transforms.inner_env import InnerEnv
 from envcli.transforms.transform import Transform
@@ -244,7 +245,7 @@ def _of_batch(reset: _Reset, rows: RolloutBuffer) -> _Reset:
     def reshaped(t: int, where: Array | None) -> None:
         if where is None or rows.batch_size:
             reset(t, None if where is None else where.reshape(rows.batch_size))
-        elif where.any():  # a single env knows no masks
+        elif any_of(where):  # a single env knows no masks
             reset(t, None)
 
     return reshaped

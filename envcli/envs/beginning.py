@@ -13,6 +13,7 @@ from envcli.errors import SpecError
 from envcli.keys import Key, as_path, as_user_key
 from envcli.mdp import Begun, leaf_paths
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import all_of
 from envcli.rows.env_specs import EnvSpecs
 from envcli.rows.parts import Masks, flag_parts, is_split, named, names_all, no_parts, over_part
 from envcli.rows.row_env import RowEnv
@@ -39,7 +40,7 @@ def reset_mask(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size
     if is_split(env, masks, batch):
         raise no_parts(env)
     where = named(masks, batch)
-    return None if not masks or where.all() else where
+    return None if not masks or all_of(where) else where
 
 
 def reset_masks(env: EnvSpecs, tensordict: TensorDictBase, batch_size: torch.Size) -> Masks:

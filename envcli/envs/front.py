@@ -17,6 +17,7 @@ from envcli.keys import Key, as_user_key, nest, under_next
 from envcli.mdp import leaf_paths
 from envcli.memory.buffer import Array, RolloutBuffer
 from envcli.memory.groups import set_group_batch_sizes
+from envcli.memory.masks import any_of
 from envcli.rows.action_gate import ActionGate
 from envcli.rows.reset_request import ResetRequest
 from envcli.rows.row_env import RowEnv
@@ -64,7 +65,7 @@ class Front:
             self._stand_at(tensordict, "reset")
         for flags in self._root_flags:
             flags[0][... if where is None else where] = False
-        if where is None or where.any():
+        if where is None or any_of(where):
             self._env._reset_on_request(0, where, ResetRequest(options, tensordict))
         self._last = ()
         self._note_masks()
@@ -89,7 +90,7 @@ class Front:
         self._env._send_row(0, True)
         self._env._receive_row(0, True)
         following = self.show(tensordict)
-        if not any(flags[0].any() for flags in self._ends):
+        if not any(any_of(flags[0]) for flags in self._ends):
             return following, None
         for path, row in self._root:
             row.copy_(self.buffer[path][1])
@@ -148,7 +149,7 @@ class Front:
     def _who_waits(self, tensordict: TensorDictBase, some: torch.Tensor) -> Array | None:
         """The envs ``[*batch]`` that stay where ``tensordict`` shows them, as the mask ``some`` says; None: nobody."""
         where: Array = ~some.reshape(self._batch_size).numpy(force=True)
-        if not where.any():
+        if not any_of(where):
             return None
         if not self._env._pauses:
             refuse_some(self._env, tensordict)

@@ -14,6 +14,7 @@ from envcli.envs.policy_rows import PolicyRows
 from envcli.envs.random_actions import RandomActions
 from envcli.keys import under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import all_of, any_of
 from envcli.rows.carry_over import carried_over
 from envcli.rows.parts import EndFlags, Masks, is_split, named, names_all
 from envcli.rows.reset_request import ResetRequest
@@ -252,7 +253,7 @@ class Rollout:
             root[t + 1] = following[t]
         self._waiting = where = self._ends_at.envs(t)
         self.env._pause(where)
-        return bool(where.all())
+        return all_of(where)
 
     def begin_anew(self, t: int) -> None:
         """Begin new episodes in the row after ``t``, which shows what ``t`` led to, wherever one ended in ``t``."""
@@ -270,7 +271,7 @@ class Rollout:
             self.env._reset_parts(t, masks)
             return
         where = named(masks, self.env.batch_size)
-        if where.any():
+        if any_of(where):
             self._clear_root_flags(t, where)
             self.env._reset_row(t, where if self.env.batch_size else None)
 

@@ -16,6 +16,7 @@ from envcli.envs.env import Env
 from envcli.errors import ConfigError, EnvcliError, EnvError
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import any_of
 from envcli.processes import cores
 from envcli.ray.actor_pool import RayPool
 from envcli.ray.cluster import RayCluster
@@ -185,7 +186,7 @@ class RayEnv(RemoteBatchedEnv):
             self._post("reset", t, lambda _: (None,))
         else:
             mask = where
-            self._post("reset", t, lambda envs: (part,) if (part := mask[envs.start : envs.stop]).any() else None)
+            self._post("reset", t, lambda envs: (part,) if any_of(part := mask[envs.start : envs.stop]) else None)
 
         def take(envs: range, chunk: RowChunk) -> None:
             ours = slice(envs.start, envs.stop)

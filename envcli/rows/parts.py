@@ -12,6 +12,7 @@ import torch
 from envcli.errors import SpecError
 from envcli.keys import Key, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import all_of
 from envcli.rows.env_specs import EnvSpecs
 
 __all__ = ["EndFlags", "Masks", "flag_parts", "has_parts", "is_split", "named", "names_all", "no_parts", "over_part"]
@@ -48,7 +49,8 @@ def named(masks: Masks, batch_size: torch.Size) -> Array:
     """``[*batch]``: the envs that ``masks`` name, in whole or in part."""
     where = np.zeros(batch_size, dtype=bool)
     for mask in masks.values():
-        where |= mask.reshape(*batch_size, -1).any(-1)
+        parts = mask.reshape(*batch_size, -1)
+        where |= parts[..., 0] if parts.shape[-1] == 1 else parts.any(-1)
     return where
 
 
@@ -66,7 +68,7 @@ def is_split(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
 
 def names_all(env: EnvSpecs, masks: Masks, batch_size: torch.Size) -> bool:
     """Do ``masks`` name every env as a whole? Empty ones do."""
-    return not masks or (bool(named(masks, batch_size).all()) and not is_split(env, masks, batch_size))
+    return not masks or (all_of(named(masks, batch_size)) and not is_split(env, masks, batch_size))
 
 
 def no_parts(env: EnvSpecs) -> SpecError:
@@ -92,6 +94,7 @@ class EndFlags:
         self._next: dict[Key, list[Array]] = {}
         for path in env._governing_flags():
             self._root.setdefault(path[:-1], []).append(buffer.array(path))
+        for path in env._end_flags():
             self._next.setdefault(path[:-1], []).append(buffer.array(under_next(path)))
 
     def masks(self, t: int, of_next: bool) -> Masks:

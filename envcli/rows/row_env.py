@@ -10,6 +10,7 @@ import torch
 
 from envcli.keys import Key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import any_of
 from envcli.memory.spare_memory import SpareMemory
 from envcli.memory.spare_private import SparePrivate
 from envcli.rows.bound_to_rows import BoundToRows
@@ -214,4 +215,6 @@ def _done_test(env: EnvSpecs, buffer: RolloutBuffer) -> Callable[[int], bool]:
     if len(paths) == 1 and not env.batch_size and buffer[paths[0]][0].numel() == 1:
         return buffer.flags(paths[0]).__getitem__
     arrays = [buffer.array(path) for path in paths]
-    return lambda t: any(array[t].any() for array in arrays)
+    if len(arrays) == 1:
+        return lambda t, flags=arrays[0]: any_of(flags[t])  # type: ignore[misc]  # bound here, to read it faster
+    return lambda t: any(any_of(array[t]) for array in arrays)

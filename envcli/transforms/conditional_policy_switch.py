@@ -11,6 +11,7 @@ from tensordict import TensorDictBase
 from envcli.errors import EnvError, TransformError
 from envcli.keys import Key, as_user_key, under_next
 from envcli.memory.buffer import Array
+from envcli.memory.masks import any_of
 from envcli.memory.row_views import RowViews
 from envcli.rows.action_gate import as_member
 from envcli.rows.env_specs import EnvSpecs
@@ -98,7 +99,7 @@ class ConditionalPolicySwitch(Transform):
 
     def _step_row(self, t: int) -> None:
         inner = self._inner_env
-        if inner.done(t).any():
+        if any_of(inner.done(t)):
             return
         shown = self._others(t).update(self._followed(t))
         if not self._switches(shown):
@@ -109,7 +110,7 @@ class ConditionalPolicySwitch(Transform):
         put_back(kept)
 
     def _reset_row(self, t: int, where: Array | None) -> None:
-        if where is not None and not where.any():
+        if where is not None and not any_of(where):
             return
         inner = self._inner_env
         actions = inner.saved_actions(t)
@@ -119,7 +120,7 @@ class ConditionalPolicySwitch(Transform):
                 break
             self._act(shown, t)
             inner.step(t)
-            if not inner.done(t).any():
+            if not any_of(inner.done(t)):
                 inner.show_last(t)
                 break
             inner.reset(t)

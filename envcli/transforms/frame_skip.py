@@ -7,6 +7,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import under_next
 from envcli.memory.buffer import Array
+from envcli.memory.masks import all_of, any_of
 from envcli.rows.env_specs import EnvSpecs
 from envcli.transforms.inner_env import InnerEnv, put_back
 from envcli.transforms.transform import Transform
@@ -74,10 +75,10 @@ class FrameSkipTransform(Transform):
         totals = [reward[t : t + 1].copy() for reward in self._rewards]
         for _ in range(self.frame_skip - 1):
             done = inner.done(t)
-            if done.all():
+            if all_of(done):
                 break
             on = ~done[None]
-            ended = inner.saved_next(t) if done.any() else None
+            ended = inner.saved_next(t) if any_of(done) else None
             inner.step_on(t)
             if ended is not None:
                 put_back(ended, done)

@@ -10,6 +10,7 @@ from tensordict import TensorDictBase
 from envcli.errors import ConfigError, SpecError, TransformError
 from envcli.keys import Key, NestedKey, as_path, as_user_key, under_next
 from envcli.memory.buffer import Array, RolloutBuffer
+from envcli.memory.masks import all_of, any_of
 from envcli.rows.env_specs import EnvSpecs
 from envcli.specs import Composite, TensorSpec
 from envcli.specs.spec import stacked
@@ -199,11 +200,11 @@ class MultiAction(Transform):
         self._keep(t, 0, None)
         for step in range(1, self.steps):
             done = inner.done(t)
-            if done.all():
+            if all_of(done):
                 for later in range(step, self.steps):
                     self._keep(t, later, done)
                 break
-            ended = inner.saved_next(t) if done.any() else None
+            ended = inner.saved_next(t) if any_of(done) else None
             self._act(t, step)
             inner.step_on(t)
             if ended is not None:

@@ -9,6 +9,7 @@ import torch
 from envcli.errors import ConfigError, TransformError
 from envcli.keys import Key
 from envcli.memory.buffer import Array
+from envcli.memory.masks import any_of
 from envcli.seeding import drawing_from
 from envcli.specs import Composite, TensorSpec
 from envcli.transforms.drawing import Drawing
@@ -70,7 +71,7 @@ class NoopResetEnv(Drawing):
         for _ in range(self._count()):
             self._act(t)
             inner.step(t)
-            if inner.done(t).any():
+            if any_of(inner.done(t)):
                 inner.reset(t)
             else:
                 inner.show_last(t)
